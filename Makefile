@@ -1,0 +1,92 @@
+# Every target sets up what it needs: packages of the system (by apt-get, as root only) and a
+# virtual environment with the locked tools.  `PYTHON=python3.12 make test` uses another
+# Python, in an environment of its own.
+
+PYTHON ?=
+PYTHONS ?= python3.11 python3.12 python3.13
+PYTEST_ARGS ?= -n 2 --dist loadfile
+UV_VERSION := 0.13.9
+
+version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+FLOORS_WITHOUT_SERVERS := $(wildcard test/core test/scenarios test/simulation)
+
+export PYTHON
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: setup
+setup: packages $(READY) ## Install everything: system packages, virtual environment, zkexec itself
+
+.PHONY: packages
+packages:
+	@tools/setup packages $(VENV)
+
+$(READY): pyproject.toml requirements-dev.txt tools/setup
+	@tools/setup venv $(VENV)
+	@touch $@
+
+.PHONY: all
+all: setup lint types test ## What a change must pass before it is proposed
+
+.PHONY: lint
+lint: $(READY) ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended without thinking
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: types
+types: $(READY) ## Check the types
+	$(BIN)/mypy
+
+.PHONY: test
+test: setup ## Run all tests, also those with real processes and ZooKeeper servers
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: test-core
+test-core: $(READY) ## Run the tests of the core: fast, without servers
+	$(BIN)/pytest $(PYTEST_ARGS) $(FLOORS_WITHOUT_SERVERS)
+
+.PHONY: test-all-pythons
+test-all-pythons: ## Run all tests on each of PYTHONS that is installed
+	@for python in $(PYTHONS); do \
+	    if "$$python" -c '' 2>/dev/null; then \
+	        echo "== $$python"; $(MAKE) --no-print-directory test PYTHON="$$python" || exit 1; \
+	    else \
+	        echo "== $$python is not installed: skipped"; \
+	    fi; \
+	done
+
+.PHONY: coverage
+coverage: $(READY) ## Check that the tests of the core alone reach each of its branches
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(FLOORS_WITHOUT_SERVERS)
+	$(BIN)/coverage report
+
+.PHONY: demo
+demo: setup ## Watch zkexec at work with a ZooKeeper server of its own
+	@$(BIN)/python tools/demo.py
+
+.PHONY: lock
+lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in pyproject.toml
+	$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" --quiet --output-file requirements-dev.txt
+
+.PHONY: clean
+clean: ## Remove everything that was made here
+	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,283 @@
+"""The house rules that a machine can check, over the text of the repository.
+
+The rules of this file: one test per rule; a failure lists every place that breaks the rule as
+`file:line: what is wrong`; nothing is imported and nothing is run, all is read from the syntax
+trees.  CONTRIBUTING.md says why the rules are there.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+CODE_FOLDERS = ("src", "test", "tools")
+
+SRC_FILE_LINES = 300
+TEST_FILE_LINES = 400
+FUNCTION_LINES = 40
+PARAMETERS = 5
+
+# Words that name nothing: whatever is called so could be called by what it does.
+EMPTY_WORDS = ("manager", "util", "helper", "handler", "data")
+# Spelled in two halves, so that this file does not find itself.
+LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
+
+CORE_MAY_IMPORT = {"dataclasses", "enum", "typing", "collections.abc", "hashlib", "math"}
+KAZOO_IMPORTERS = {"src/zkexec/shell/ensemble.py", "src/zkexec/shell/multiread.py"}
+# Who stands above whom: an import goes to the same storey or to a lower one.  What stands in
+# the package itself and is not named here (settings, options, command) is on the middle storey.
+STOREYS = {"core": 0, "shell": 2, "cli": 3, "__main__": 4}
+MIDDLE_STOREY = 1
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file of the repository."""
+
+    name: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the file is part of the product."""
+        return self.name.startswith("src/")
+
+    @property
+    def module(self) -> tuple[str, ...]:
+        """The dotted name of a shipped module, in its parts."""
+        parts = Path(self.name).with_suffix("").parts[1:]
+        return parts[:-1] if parts[-1] == "__init__" else parts
+
+    def functions(self) -> Iterator[Function]:
+        """All functions, wherever they are defined."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, Function):
+                yield node
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """The line and the full name of each module, or name of a module, that is imported."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((node.lineno, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = self._base_of(node)
+                yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+    def _base_of(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        package = self.module if self.name.endswith("__init__.py") else self.module[:-1]
+        package = package[: len(package) - node.level + 1]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def is_python(path: Path) -> bool:
+    """Tell a Python file, also one without a suffix, by its first line."""
+    if path.suffix:
+        return path.suffix == ".py"
+    return b"python" in path.read_bytes()[:200].split(b"\n")[0]
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every Python file of the product, its tests and its tools."""
+    paths = sorted(
+        path
+        for folder in CODE_FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and is_python(path)
+    )
+    return tuple(
+        Source(str(path.relative_to(ROOT)), text, ast.parse(text, str(path)))
+        for path in paths
+        for text in (path.read_text(encoding="utf-8"),)
+    )
+
+
+def shipped() -> Iterator[Source]:
+    """The files of the product."""
+    return (source for source in sources() if source.is_shipped)
+
+
+def none_of(offences: Iterable[str]) -> None:
+    """Fail with the list of offences, if there are any."""
+    found = list(offences)
+    assert not found, "\n" + "\n".join(found)
+
+
+def is_within(name: str, allowed: Iterable[str]) -> bool:
+    """Tell whether a name is one of the modules, or a name in one of them."""
+    return any(name == module or name.startswith(f"{module}.") for module in allowed)
+
+
+def storey(module: tuple[str, ...]) -> int:
+    """Return the height of a module of ours, given its parts after `zkexec`."""
+    return STOREYS.get(module[0], MIDDLE_STOREY)
+
+
+def parameters(function: Function) -> list[str]:
+    """Name the parameters of a function, without the self or cls of a method."""
+    spec = function.args
+    named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]
+    return [arg.arg for arg in named if arg and arg.arg not in ("self", "cls")]
+
+
+def public_definitions(body: list[ast.stmt]) -> Iterator[Function | ast.ClassDef]:
+    """Public classes and functions, also those in public classes, but no special methods."""
+    for node in body:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body)
+
+
+def test_the_rules_see_the_repository() -> None:
+    """The files that the rules are about are found, so that no rule holds for want of files."""
+    names = {source.name for source in sources()}
+
+    assert {"src/zkexec/__init__.py", "src/zkexec/core/events.py"} <= names
+    assert {"test/test_house_rules.py", "test/libexec/slowcheck"} <= names
+
+
+def test_a_file_fits_in_one_reading() -> None:
+    """No file is longer than one reading takes."""
+    none_of(
+        f"{source.name}:{length}: {length} lines, at most {limit}"
+        for source in sources()
+        for length in (len(source.text.splitlines()),)
+        for limit in (SRC_FILE_LINES if source.is_shipped else TEST_FILE_LINES,)
+        if length > limit
+    )
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    """No function, of the product or of its tests, is longer than a screen."""
+    none_of(
+        f"{source.name}:{function.lineno}: {function.name} has {length} lines, "
+        f"at most {FUNCTION_LINES}"
+        for source in sources()
+        for function in source.functions()
+        for length in ((function.end_lineno or 0) - function.lineno + 1,)
+        if length > FUNCTION_LINES
+    )
+
+
+def test_a_function_takes_few_parameters() -> None:
+    """No function takes more than five parameters besides self."""
+    none_of(
+        f"{source.name}:{function.lineno}: {function.name} takes {count} parameters, "
+        f"at most {PARAMETERS}"
+        for source in sources()
+        for function in source.functions()
+        for count in (len(parameters(function)),)
+        if count > PARAMETERS
+    )
+
+
+def test_names_say_something() -> None:
+    """No module and no class is named by a word that names nothing."""
+    named = [(source.name, 1, Path(source.name).stem) for source in sources()]
+    named += [
+        (source.name, node.lineno, node.name)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    none_of(
+        f"{file}:{line}: {name} contains the empty word {word!r}"
+        for file, line, name in named
+        for word in EMPTY_WORDS
+        if word in name.lower()
+    )
+
+
+def test_imports_go_down() -> None:
+    """The cli imports the shell, the shell imports the core, and never the other way round."""
+    none_of(
+        f"{source.name}:{line}: imports {name}, which stands above it"
+        for source in shipped()
+        if len(source.module) > 1
+        for line, name in source.imports()
+        for target in (tuple(name.split(".")),)
+        if target[0] == "zkexec" and len(target) > 1
+        if storey(target[1:]) > storey(source.module[1:])
+    )
+
+
+def test_the_core_is_pure() -> None:
+    """The core imports nothing of ours but the core, and only pure parts of the library."""
+    none_of(
+        f"{source.name}:{line}: the core imports {name}"
+        for source in shipped()
+        if source.module[1:2] == ("core",)
+        for line, name in source.imports()
+        if not is_within(name, {*CORE_MAY_IMPORT, "zkexec.core"})
+    )
+
+
+def test_kazoo_stays_behind_its_two_files() -> None:
+    """Only the files that speak with the ensemble know the client library."""
+    none_of(
+        f"{source.name}:{line}: imports {name}"
+        for source in shipped()
+        if source.name not in KAZOO_IMPORTERS
+        for line, name in source.imports()
+        if is_within(name, {"kazoo"})
+    )
+
+
+def test_the_product_needs_no_asserts() -> None:
+    """No logic of the product hides in an assert, which python -O removes."""
+    none_of(
+        f"{source.name}:{node.lineno}: assert"
+        for source in shipped()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assert)
+    )
+
+
+def test_every_module_has_its_rules_written_down() -> None:
+    """Every module begins with a docstring."""
+    none_of(
+        f"{source.name}:1: the module has no docstring"
+        for source in sources()
+        if not ast.get_docstring(source.tree)
+    )
+
+
+def test_what_is_public_is_documented() -> None:
+    """Every public class and function of the product has a docstring."""
+    none_of(
+        f"{source.name}:{node.lineno}: {node.name} has no docstring"
+        for source in shipped()
+        for node in public_definitions(source.tree.body)
+        if not ast.get_docstring(node)
+    )
+
+
+def test_every_test_says_what_it_promises() -> None:
+    """Every test has a docstring."""
+    none_of(
+        f"{source.name}:{function.lineno}: {function.name} has no docstring"
+        for source in sources()
+        if not source.is_shipped
+        for function in source.functions()
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    )
+
+
+def test_nothing_is_left_undone() -> None:
+    """No line says that something is still to be done."""
+    none_of(
+        f"{source.name}:{number}: {match[0]}"
+        for source in sources()
+        for number, line in enumerate(source.text.splitlines(), start=1)
+        if (match := LEFT_UNDONE.search(line))
+    )

@@ -1,0 +1,146 @@
+"""What to do, in the imperative: everything that the core ever asks for.
+
+The order of actions in a list is binding.  An action that can fail is answered by an event
+of its own, and the core asks for what depends on it only after that answer; so no list ever
+goes on past a failure.  The answers to an action are handled before anything else that has
+happened meanwhile.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from zkexec.core.events import Ending
+from zkexec.core.snapshot import Snapshot, short_digest
+
+
+class Action:
+    """Something to be done outside the core."""
+
+    __slots__ = ()
+
+
+class AlertEvent(Enum):
+    """The value of ZKEXEC_EVENT in an alert's environment."""
+
+    COMMAND_FAILED = "command-failed"
+    HEALTH_FAILED = "health-failed"
+    RESTART_FAILED = "restart-failed"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Action):
+    """Say something to the operator; the narrator has the words for each topic."""
+
+    topic: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession(Action):
+    """Connect with a new client; an earlier one is dropped and never heard of again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession(Action):
+    """Stop trying to connect, and stay without a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadZnodes(Action):
+    """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCachedFiles(Action):
+    """Read the files at the targets → CachedFilesFound or CachedFilesMissing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageFiles(Action):
+    """Write and sync what differs, out of everyone's sight → FilesStaged or FilesFailed."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class InstallFiles(Action):
+    """Put what is staged in its places → FilesInstalled or FilesFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardFiles(Action):
+    """Forget what is staged; nothing of it stays on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild(Action):
+    """Start the command → ChildStarted or StartFailed, and later ChildExited."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalGroup(Action):
+    """Pass a signal on, once, to the processes that share the child's process group."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTree(Action):
+    """Signal every process that descends from the child or lives in its session."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class InspectTree(Action):
+    """Count what is left of the child's tree → TreeInspected."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck(Action):
+    """Start the health check → CheckFinished, always, also where it cannot be started."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillCheck(Action):
+    """End the running health check with everything it started → CheckFinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAlert(Action):
+    """Start the alert command → AlertFinished, always."""
+
+    event: AlertEvent
+    reason: str
+    exit_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KillAlert(Action):
+    """End the running alert with everything it started → AlertFinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndProcess(Action):
+    """End zkexec: with this exit status, or by this signal.  Always the last action."""
+
+    ending: Ending
+
+
+def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:
+    """Name each file with its size in bytes and a short digest, and never with its content."""
+    contents = {path: snapshot.files[path] for path in paths}
+    return [
+        Note(topic, {"path": path, "size": len(content), "sha256": short_digest(content)})
+        for path, content in contents.items()
+    ]

@@ -1,0 +1,98 @@
+"""When the alert command runs, and when it does not.
+
+Never two at once: what is to be told while an alert is under way waits, and only the newest
+waits.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
+"""
+
+from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
+from zkexec.core.terms import Terms
+
+
+class Alarm:
+    """The alert command and what it has been told."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._unhealthy = False
+        self._silent_until: float | None = None
+        self._restart_trouble = ""
+        self._waiting: RunAlert | None = None
+        self._running = False
+        self._kill_at: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an alert is under way."""
+        return self._running
+
+    @property
+    def deadline(self) -> float | None:
+        """When an alert that is held to a time limit has to be ended."""
+        return self._kill_at
+
+    def health_failed(self, reason: str, now: float) -> list[Action]:
+        """A steady-state check failed."""
+        self._unhealthy = True
+        if self._silent_until is not None and now < self._silent_until:
+            return []
+        self._silent_until = now + self._terms.alert_interval_s
+        return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason))
+
+    def health_passed(self) -> list[Action]:
+        """A steady-state check succeeded."""
+        was_unhealthy, self._unhealthy = self._unhealthy, False
+        self._silent_until = None
+        if was_unhealthy and self._terms.alert_recovery:
+            return self._tell(RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"))
+        return []
+
+    def restart_failed(self, reason: str) -> list[Action]:
+        """A restart that was called for could not be made; told once for each reason."""
+        if reason == self._restart_trouble:
+            return []
+        self._restart_trouble = reason
+        return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason))
+
+    def restart_settled(self) -> list[Action]:
+        """Nothing stands in the way of the wanted configuration any more."""
+        trouble, self._restart_trouble = self._restart_trouble, ""
+        if trouble and self._terms.alert_recovery:
+            return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"))
+        return []
+
+    def command_failed(self, reason: str, exit_status: int) -> list[Action]:
+        """The command ended badly; this is the last alert of this run."""
+        return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status))
+
+    def drop_waiting(self) -> None:
+        """Tell nothing more than what is being told already."""
+        self._waiting = None
+
+    def finished(self, reason: str) -> list[Action]:
+        """The alert under way has ended; `reason` is why it went wrong, or empty."""
+        self._running = False
+        self._kill_at = None
+        actions: list[Action] = [Note("alert-failed", {"reason": reason})] if reason else []
+        waiting, self._waiting = self._waiting, None
+        return actions + (self._tell(waiting) if waiting else [])
+
+    def limit(self, now: float) -> None:
+        """The end is near: from now on an alert gets no more than the kill timeout."""
+        if self._running and self._kill_at is None:
+            self._kill_at = now + self._terms.kill_timeout_s
+
+    def expire(self, now: float) -> list[Action]:
+        """End an alert that has used up its time."""
+        if self._kill_at is None or now < self._kill_at:
+            return []
+        self._kill_at = None
+        return [Note("alert-killed"), KillAlert()]
+
+    def _tell(self, alert: RunAlert) -> list[Action]:
+        if not self._terms.raises_alerts:
+            return []
+        if self._running:
+            self._waiting = alert
+            return []
+        self._running = True
+        return [Note("alerting", {"alert": alert.event.value, "reason": alert.reason}), alert]

@@ -1,0 +1,130 @@
+"""The child's life: one generation after the other, never two at once.
+
+A generation is over when nothing of its tree is left.  A stop signals the whole tree once,
+kills after the kill timeout, and kills again each second while anything lives.  A child that
+ends by itself is over at once: what it left running is none of zkexec's business, as it would
+be without zkexec.
+"""
+
+from zkexec.core.actions import Action, InspectTree, Note, SignalGroup, SignalTree, StartChild
+from zkexec.core.events import (
+    ChildExited,
+    ChildStarted,
+    Ending,
+    SignalReceived,
+    TreeInspected,
+)
+from zkexec.core.terms import Terms
+
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCONT = 1, 2, 3, 9, 15, 18
+ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
+"""The signals by which people ask a program to end."""
+KILL_AGAIN_S = 1.0
+INSPECT_S = 0.05
+"""Pause between two looks at a tree whose child is gone but whose descendants are not; they
+are not zkexec's own children, so no signal tells of their end."""
+
+
+class Child:
+    """The present generation of the command."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.generation = 0
+        self.ending: Ending | None = None
+        self.stopping = False
+        self.tree_gone = False
+        self._alive = False
+        self._kill_at: float | None = None
+        self._inspect_at: float | None = None
+        self._passed_on: set[int] = set()
+        self._asked_until: float | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether there is something to signal and to wait for.
+
+        A child that ended by itself leaves nothing behind that counts; one that was stopped is
+        present until nothing is left of its tree.
+        """
+        return self._alive or (self.stopping and not self.tree_gone)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        due = (self._kill_at, self._inspect_at)
+        return min((at for at in due if at is not None), default=None)
+
+    def start(self) -> list[Action]:
+        """Ask for the next generation."""
+        self.generation += 1
+        self.ending = None
+        self.stopping = self.tree_gone = False
+        self._kill_at = self._inspect_at = self._asked_until = None
+        self._passed_on.clear()
+        return [Note("forking"), StartChild(self.generation)]
+
+    def started(self, event: ChildStarted) -> list[Action]:
+        """The generation is born."""
+        self._alive = True
+        return [Note("forked", {"pid": event.pid})]
+
+    def pass_on(self, event: SignalReceived, now: float) -> list[Action]:
+        """Hand a signal to the child's group, unless the terminal has done so already.
+
+        A hang-up is handed on in any case: the kernel tells only the session's leader.
+        """
+        self._passed_on.add(event.signal)
+        if event.signal in ENDING_SIGNALS:
+            self._asked_until = now + self._terms.kill_timeout_s
+        note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
+        if event.from_terminal and event.signal != SIGHUP:
+            return [note]
+        return [note, SignalGroup(event.signal)]
+
+    def was_asked_to_end(self, ending: Ending, now: float) -> bool:
+        """Whether a signal to zkexec explains this ending, so that it is no failure."""
+        in_time = self._asked_until is not None and now <= self._asked_until
+        return in_time or ending.signal in self._passed_on
+
+    def stop(self, signal: int, now: float) -> list[Action]:
+        """Ask the whole tree to end, once; a stopped one can only do so after CONT."""
+        self.expect_end(now)
+        return [
+            Note("stopping", {"signal": signal, "kill_timeout_s": self._terms.kill_timeout_s}),
+            SignalTree(signal),
+            SignalTree(SIGCONT),
+        ]
+
+    def expect_end(self, now: float) -> None:
+        """The tree has been asked to end: from now on its time runs."""
+        self.stopping = True
+        if self._kill_at is None:
+            self._kill_at = now + self._terms.kill_timeout_s
+
+    def exited(self, event: ChildExited, now: float) -> list[Action]:
+        """The child was reaped; where it was being stopped, look for what is left of it."""
+        self._alive = False
+        self.ending = event.ending
+        note = Note("ended", {"ending": event.ending, "exit_status": event.ending.shell_status})
+        return [note, *self._inspect(now)] if self.stopping else [note]
+
+    def inspected(self, event: TreeInspected) -> None:
+        """Learn whether anything is left of the tree."""
+        if event.generation == self.generation and self.ending and not event.remaining:
+            self.tree_gone = True
+            self._kill_at = self._inspect_at = None
+
+    def expire(self, now: float) -> list[Action]:
+        """Kill what has had its time, and look at what is still there."""
+        actions: list[Action] = []
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = now + KILL_AGAIN_S
+            actions += [Note("killing"), SignalTree(SIGKILL)]
+        if self._inspect_at is not None and now >= self._inspect_at:
+            actions += self._inspect(now)
+        return actions
+
+    def _inspect(self, now: float) -> list[Action]:
+        self._inspect_at = now + INSPECT_S
+        return [InspectTree(self.generation)]

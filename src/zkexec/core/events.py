@@ -1,0 +1,202 @@
+"""What happened, in the past tense: everything that the core is ever told.
+
+An event is a frozen value.  The shells make them; `Member.handle` is the only one who reads
+them.  What concerns a child carries the child's generation, what concerns a read of the
+ensemble carries the number of that read, so that news which outlived its scope can be told
+from fresh news.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zkexec.core.snapshot import Snapshot, Znode
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended: with an exit code, or by a signal (then `signal` is not 0)."""
+
+    code: int = 0
+    signal: int = 0
+
+    def __post_init__(self) -> None:
+        if self.code and self.signal:
+            raise ValueError(f"a process ends by a code or by a signal, not by both: {self}")
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything but exit code 0 was seen."""
+        return bool(self.code or self.signal)
+
+    @property
+    def shell_status(self) -> int:
+        """The one number by which a POSIX shell would tell it: the code, or 128 + signal."""
+        return 128 + self.signal if self.signal else self.code
+
+    def __str__(self) -> str:
+        return f"signal {self.signal}" if self.signal else f"exit status {self.code}"
+
+
+class Event:
+    """Something that happened outside the core."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """The process is set up and the loop begins; always the first event, never seen again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Event):
+    """Time has passed; the deadline that was asked for may be due.  One too many does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConnected(Event):
+    """The ensemble answers; every watch is gone, everything has to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSuspended(Event):
+    """The connection is lost; the session may or may not live on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost(Event):
+    """The session has expired; the client goes on to open a new one by itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """The client has given up for good; only a new one will ever connect again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailed(Event):
+    """One attempt to connect to one server failed; the client goes on trying."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZnodeTouched(Event):
+    """A watch fired: this znode may hold something else now.  A hint, never a fact."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZnodesRead(Event):
+    """All mirrored znodes as they were at one point of the ensemble's history, watches set."""
+
+    number: int
+    znodes: Mapping[str, Znode]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed(Event):
+    """A read of the mirrored znodes got no answer."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFilesFound(Event):
+    """The files that stand at the targets now, all there and readable."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFilesMissing(Event):
+    """Not every target holds a file that could be used."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesStaged(Event):
+    """The wanted files are on disk, complete and synced, but not yet in their places."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesInstalled(Event):
+    """The staged files are in their places; `written` are those whose content changed."""
+
+    written: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFailed(Event):
+    """Staging or installing failed; the files in their places are what they were before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted(Event):
+    """The exec of this generation is known to have happened."""
+
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed(Event):
+    """The generation was never born; `status` is what zkexec ends with (125, 126, 127)."""
+
+    generation: int
+    reason: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited(Event):
+    """The child itself was reaped; others of its tree may live on."""
+
+    generation: int
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class TreeInspected(Event):
+    """How many processes of this generation's tree are still there, the child included."""
+
+    generation: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinished(Event):
+    """A health check ended; `reason` says how, in words."""
+
+    generation: int
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFinished(Event):
+    """The alert command ended or could not be started; `reason` is empty where all went well."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived(Event):
+    """A signal reached zkexec; one from the terminal's keys has reached the child as well."""
+
+    signal: int
+    from_terminal: bool
+
+
+ALL: tuple[type[Event], ...] = tuple(Event.__subclasses__())

@@ -1,0 +1,80 @@
+"""When the next health check is due, and what its result means.
+
+The gate belongs to one generation of the child at a time.  A check that began on an earlier
+generation says nothing about the present one, and there are never two checks at once: before
+a new generation's first check the old one has to have ended.
+"""
+
+from dataclasses import dataclass
+
+from zkexec.core.actions import Action, KillCheck, Note, RunCheck
+from zkexec.core.events import CheckFinished
+from zkexec.core.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a finished check said about the present child."""
+
+    healthy: bool
+    reason: str
+
+
+class HealthGate:
+    """The health checks of the running child; idle while there is none."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._generation: int | None = None
+        self._running: int | None = None
+        self._due: float | None = None
+        self._timeout_at: float | None = None
+        self._timed_out = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do: the next check, or the end of a slow one."""
+        return self._due if self._running is None else self._timeout_at
+
+    def open(self, generation: int, now: float) -> None:
+        """A child has come to life: its first check is due after the health delay."""
+        self._generation = generation
+        self._due = now + self._terms.health_delay_s if self._terms.checks_health else None
+
+    def close(self) -> list[Action]:
+        """The child is going: no more checks, and the running one is not worth its end."""
+        self._generation = self._due = None
+        if self._running is None:
+            return []
+        self._timeout_at = None
+        return [KillCheck()]
+
+    def expire(self, now: float) -> list[Action]:
+        """Start the check that is due, or end the one that takes too long."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return []
+        if self._running is not None:
+            self._timeout_at = None
+            self._timed_out = True
+            return [KillCheck()]
+        if self._generation is None:
+            return []
+        self._running = self._generation
+        self._timed_out = False
+        self._due = None
+        timeout_s = self._terms.health_timeout_s
+        self._timeout_at = None if timeout_s is None else now + timeout_s
+        return [Note("checking"), RunCheck(self._generation)]
+
+    def finished(self, event: CheckFinished, now: float) -> Verdict | None:
+        """Judge a result; None where it is about a child that is no longer the present one."""
+        if event.generation != self._running:
+            return None
+        self._running = self._timeout_at = None
+        if event.generation != self._generation:
+            return None
+        self._due = now + self._terms.health_interval_s
+        if self._timed_out:
+            return Verdict(False, f"no answer within {self._terms.health_timeout_s:g} s")
+        return Verdict(event.passed, event.reason)

@@ -1,0 +1,81 @@
+"""Configuration as values: what the ensemble holds, what the files hold, and the difference.
+
+Contents may be secrets, so they are left out of every `repr`: no traceback shows them.
+Equality is always of content.  Versions and transaction ids tell which of two contents is
+newer; they never make two equal contents different.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Problem(Enum):
+    """Why a znode has no content to offer; the value is the word that a person reads."""
+
+    MISSING = "does not exist"
+    FORBIDDEN = "may not be read"
+    EMPTY = "is empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Znode:
+    """One znode as it was read: its bytes and the transaction that wrote them (mzxid)."""
+
+    path: str
+    content: bytes = field(default=b"", repr=False)
+    mzxid: int = 0
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """One pair of `--mirror`: the local file (absolute) and the znode that it follows."""
+
+    local_path: str
+    zk_path: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The bytes of all mirrored files, by local path, and the newest mzxid among them."""
+
+    files: Mapping[str, bytes] = field(repr=False)
+    revision: int = 0
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256()
+        for path, content in sorted(self.files.items()):
+            for part in (path.encode("utf-8", "surrogateescape"), content):
+                digest.update(len(part).to_bytes(8, "big"))
+                digest.update(part)
+        object.__setattr__(self, "digest", digest.hexdigest())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Snapshot) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What stands between the applied and the wanted configuration."""
+
+    changed: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed)
+
+
+def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
+    """Name the local paths whose content differs, in the order of their names."""
+    paths = sorted({*applied.files, *wanted.files})
+    return Plan(tuple(p for p in paths if applied.files.get(p) != wanted.files.get(p)))
+
+
+def short_digest(content: bytes) -> str:
+    """Twelve hexadecimal digits of SHA-256: enough to compare by eye, nothing to read from."""
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -1,0 +1,224 @@
+"""What the ensemble holds, as far as this member has seen it.
+
+Watches are hints, state is what is read.  One read is under way at a time; a hint that comes
+meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  The
+first snapshot is complete or is none; from then on a znode that has no content to offer keeps
+its last content in `wanted`, with one warning.  Nothing that happens here ever touches the
+child: losing the cluster only stops the news.
+"""
+
+from collections.abc import Mapping
+
+from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes
+from zkexec.core.events import (
+    ConnectFailed,
+    Event,
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionLost,
+    SessionSuspended,
+    ZnodesRead,
+    ZnodeTouched,
+)
+from zkexec.core.snapshot import Problem, Snapshot, Znode
+from zkexec.core.terms import Terms
+
+RETRY_S = 1.0
+"""Pause before a failed read, or a client that gave up, is followed by the next."""
+
+RENEW_SESSIONS = 6
+RENEW_AT_LEAST_S = 60.0
+"""A client that stays without connection for six session timeouts, and at least this long, is
+replaced by a new one: an ensemble that was wiped or restored refuses the old one for ever."""
+
+ANSWER_SESSIONS = 2
+"""A connection on which a read goes unanswered for two session timeouts is given up."""
+
+
+class Source:
+    """The mirrored znodes and the session through which they are seen."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.paths = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
+        self.connected = False
+        self.wanted: Snapshot | None = None
+        self.problems: dict[str, Problem] = {}
+        self._last_number = 0
+        self._reading = False
+        self._stale = False
+        self._registered = False
+        self.last_trouble = ""
+        self._renew_at: float | None = None
+        self._read_again_at: float | None = None
+        self._answer_due: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """The next time at which `expire` has something to do."""
+        due = (self._renew_at, self._read_again_at, self._answer_due)
+        return min((at for at in due if at is not None), default=None)
+
+    def open(self) -> list[Action]:
+        """Ask for the first session."""
+        return [Note("connecting"), OpenSession()]
+
+    def give_up(self) -> None:
+        """Expect nothing any more; the session is being closed."""
+        self.connected = False
+        self._forget_read()
+        self._renew_at = None
+
+    def assume(self, cached: Snapshot) -> None:
+        """Take the files of an earlier run for what was last read."""
+        self.wanted = cached
+
+    def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
+        """Take in news of the session or of a znode; other events mean nothing here."""
+        match event:
+            case SessionConnected():
+                return self._on_connected(now)
+            case SessionSuspended(reason):
+                return self._on_disconnected("disconnected", reason, now)
+            case SessionLost(reason):
+                return self._on_disconnected("session-expired", reason, now)
+            case SessionClosed(reason):
+                return self._on_closed(reason, now)
+            case ConnectFailed(reason):
+                return self._on_trouble(reason)
+            case ZnodeTouched(path):
+                return self._on_touched(path, now)
+            case ZnodesRead(number, znodes):
+                return self._on_read(number, znodes, now)
+            case ReadFailed(number, reason):
+                return self._on_read_failed(number, reason, now)
+        return []
+
+    def expire(self, now: float) -> list[Action]:
+        """Do what is due by now."""
+        if self._renew_at is not None and now >= self._renew_at:
+            return self._renew("session-renewed", now)
+        if self._answer_due is not None and now >= self._answer_due:
+            return self._renew("read-unanswered", now)
+        if self._read_again_at is not None and now >= self._read_again_at:
+            return self._read(now)
+        return []
+
+    def _on_connected(self, now: float) -> list[Action]:
+        self.connected = True
+        self._renew_at = None
+        self.last_trouble = ""
+        actions: list[Action] = [Note("connected")]
+        if not self._registered:
+            self._registered = True
+            actions += [Note("registering", {"path": path}) for path in self.paths]
+        return actions + self._read(now)
+
+    def _on_disconnected(self, topic: str, reason: str, now: float) -> list[Action]:
+        was_connected = self.connected
+        self.connected = False
+        self._forget_read()
+        if self._renew_at is None:
+            self._renew_at = now + self._patience_s
+        if was_connected or topic == "session-expired":
+            return [Note(topic, {"reason": reason})]
+        return []
+
+    def _on_closed(self, reason: str, now: float) -> list[Action]:
+        actions = self._on_disconnected("disconnected", reason, now)
+        self.last_trouble = reason
+        self._renew_at = now + RETRY_S
+        return actions
+
+    def _on_trouble(self, reason: str) -> list[Action]:
+        if reason == self.last_trouble:
+            return []
+        self.last_trouble = reason
+        return [Note("connect-failed", {"reason": reason})]
+
+    def _on_touched(self, path: str, now: float) -> list[Action]:
+        note = Note("touched", {"path": path})
+        if self._reading:
+            self._stale = True
+            return [note]
+        return [note, *self._read(now)] if self.connected else [note]
+
+    def _on_read(self, number: int, znodes: Mapping[str, Znode], now: float) -> list[Action]:
+        if not self._is_awaited(number):
+            return []
+        stale = self._stale
+        self._forget_read()
+        actions = self._take(znodes)
+        return actions + self._read(now) if stale else actions
+
+    def _on_read_failed(self, number: int, reason: str, now: float) -> list[Action]:
+        if not self._is_awaited(number):
+            return []
+        self._forget_read()
+        if self.connected:
+            self._read_again_at = now + RETRY_S
+        return [Note("read-failed", {"reason": reason})]
+
+    def _is_awaited(self, number: int) -> bool:
+        return self._reading and number == self._last_number
+
+    def _read(self, now: float) -> list[Action]:
+        self._forget_read()
+        if not self.paths:
+            return []
+        self._last_number += 1
+        self._reading = True
+        patience_s = max(ANSWER_SESSIONS * self._terms.session_timeout_s, RETRY_S)
+        self._answer_due = now + patience_s
+        return [ReadZnodes(self._last_number)]
+
+    def _forget_read(self) -> None:
+        self._reading = self._stale = False
+        self._read_again_at = self._answer_due = None
+
+    @property
+    def _patience_s(self) -> float:
+        return max(RENEW_SESSIONS * self._terms.session_timeout_s, RENEW_AT_LEAST_S)
+
+    def _renew(self, topic: str, now: float) -> list[Action]:
+        self.connected = False
+        self._forget_read()
+        self._renew_at = now + self._patience_s
+        return [Note(topic), OpenSession()]
+
+    def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:
+        """Merge one consistent reading into `wanted`; say what changed in what can be used."""
+        before = self.problems
+        self.problems = {
+            path: problem
+            for path in self.paths
+            if (problem := self._problem_of(znodes[path])) is not None
+        }
+        if self.wanted is None:
+            if not self.problems:
+                self.wanted = self._merged({}, znodes, 0)
+            return []
+        self.wanted = self._merged(self.wanted.files, znodes, self.wanted.revision)
+        unusable: list[Action] = [
+            Note("znode-unusable", {"path": path, "problem": problem.value})
+            for path, problem in self.problems.items()
+            if before.get(path) is not problem
+        ]
+        usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
+        return unusable + usable
+
+    def _merged(
+        self, files: Mapping[str, bytes], znodes: Mapping[str, Znode], revision: int
+    ) -> Snapshot:
+        merged = dict(files)
+        for mirror in self._terms.mirrors:
+            if mirror.zk_path not in self.problems:
+                merged[mirror.local_path] = znodes[mirror.zk_path].content
+                revision = max(revision, znodes[mirror.zk_path].mzxid)
+        return Snapshot(merged, revision)
+
+    def _problem_of(self, znode: Znode) -> Problem | None:
+        if znode.problem is None and not znode.content and not self._terms.allow_empty:
+            return Problem.EMPTY
+        return znode.problem

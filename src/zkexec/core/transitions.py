@@ -1,0 +1,81 @@
+"""The phases of a member, and which event may lead from which to which: data, nothing else.
+
+The table is total: it has a cell for each phase and each event.  A cell names the phases that
+the event may lead to, by their letters; staying is always allowed and is not named, and "-"
+means that nothing but staying is.  A deadline that is overdue fires whatever event came, as a
+Tick of its own after it.  The diagram in docs/design.md is drawn from this table.
+"""
+
+from enum import Enum
+
+from zkexec.core import events
+from zkexec.core.events import Event
+
+
+class Phase(Enum):
+    """Where a member stands; the value is the word that the README uses."""
+
+    LOADING = "loading"
+    """The first snapshot, its files, or the first child is not there yet."""
+    RUNNING = "running"
+    """The child runs on what is wanted."""
+    WAITING = "waiting"
+    """Something new is wanted: it settles, the turn is asked for, its files are staged."""
+    STOPPING = "stopping"
+    """The old child has been told to end, or its tree is not gone yet."""
+    PROVING = "proving"
+    """The new child is being started and has to show that it lives."""
+    PAUSED = "paused"
+    """The new files could not be written; the child runs on the old ones meanwhile."""
+    EXITING = "exiting"
+    """The end: nothing is started any more but a last alert."""
+    DONE = "done"
+    """Over."""
+
+
+LETTERS = "LRWSPHXD"
+PHASES = dict(zip(LETTERS, Phase, strict=True))
+
+TABLE: dict[type[Event], tuple[str, ...]] = {
+    # In the phases:             L     R     W     S    P      H     X    D
+    events.Started: (           "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.Tick: (              "D",  "-",  "-",  "-", "-",   "W",  "-", "-"),
+    events.SessionConnected: (  "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.SessionSuspended: (  "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.SessionLost: (       "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.SessionClosed: (     "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.ConnectFailed: (     "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.ZnodeTouched: (      "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.ZnodesRead: (        "D",  "W",  "R",  "-", "-",   "RW", "-", "-"),
+    events.ReadFailed: (        "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.CachedFilesFound: (  "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.CachedFilesMissing: ("D",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.FilesStaged: (       "-",  "-",  "S",  "-", "-",   "-",  "-", "-"),
+    events.FilesInstalled: (    "-",  "-",  "-",  "P", "-",   "-",  "-", "-"),
+    events.FilesFailed: (       "D",  "-",  "H",  "P", "-",   "-",  "-", "-"),
+    events.ChildStarted: (      "RW", "-",  "-",  "-", "RWH", "-",  "-", "-"),
+    events.StartFailed: (       "XD", "-",  "-",  "-", "XD",  "-",  "-", "-"),
+    events.ChildExited: (       "-",  "XD", "XD", "-", "XD",  "XD", "-", "-"),
+    events.TreeInspected: (     "-",  "-",  "-",  "P", "-",   "-",  "D", "-"),
+    events.CheckFinished: (     "-",  "-",  "-",  "-", "-",   "-",  "-", "-"),
+    events.AlertFinished: (     "-",  "-",  "-",  "-", "-",   "-",  "D", "-"),
+    events.SignalReceived: (    "D",  "X",  "X",  "X", "X",   "X",  "-", "-"),
+}  # fmt: skip
+
+
+class ImpossibleTransitionError(RuntimeError):
+    """A step that the table does not know: a mistake in the core, never of a user."""
+
+
+def may_lead_to(phase: Phase, event: type[Event]) -> frozenset[Phase]:
+    """The phases that the event may lead to from this one, other than staying."""
+    cell = TABLE[event][list(Phase).index(phase)]
+    return frozenset(PHASES[letter] for letter in cell if letter != "-")
+
+
+def check_transition(before: Phase, event: Event, after: Phase) -> None:
+    """Raise ImpossibleTransitionError unless the step stays or stands in the table."""
+    if after is not before and after not in may_lead_to(before, type(event)):
+        raise ImpossibleTransitionError(
+            f"{type(event).__name__} led from {before.value} to {after.value}"
+        )

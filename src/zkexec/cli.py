@@ -1,0 +1,95 @@
+"""The entry point: what was inherited, what is wanted, and then the loop.
+
+The only file that prints usage.  Nothing is imported before the process is as its birth needs
+it, and nothing heavy before the command line is known to be right: `--help` and a mistake are
+answered without a ZooKeeper client in memory.
+"""
+
+# The order of imports is what this file is about.
+# ruff: noqa: PLC0415
+
+TYPE_CHECKING = False  # not the one of `typing`, whose import is most of the time to the birth
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from zkexec.arguments import Written
+    from zkexec.settings import Settings
+    from zkexec.shell.birth import Inheritance
+
+_USAGE_STATUS = 2
+
+
+def main() -> "NoReturn":
+    """Run zkexec with this process's arguments and environment; never returns."""
+    try:
+        from zkexec.shell.birth import inherit
+
+        inheritance = inherit()
+    except KeyboardInterrupt:
+        _die_of_interrupt()
+    _run(inheritance)
+
+
+def _run(inheritance: "Inheritance") -> "NoReturn":
+    import os
+    import sys
+
+    from zkexec import arguments
+
+    written = arguments.read(sys.argv[1:])
+    _answer_questions(written)
+    settings = _settle(written, os.environ)
+
+    from zkexec.shell.loop import run
+
+    run(settings, inheritance)
+
+
+def _die_of_interrupt() -> "NoReturn":
+    """End as a program without Python's own interrupt would: by the signal, saying nothing."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+    raise SystemExit(128 + signal.SIGINT)
+
+
+def _answer_questions(written: "Written") -> None:
+    """Print what `--help` or `--version` asks for, and end."""
+    if "help" in written.values:
+        from zkexec.usage import help_text
+
+        _print(1, help_text())
+        raise SystemExit(0)
+    if "version" in written.values:
+        from zkexec import __version__
+
+        _print(1, f"zkexec {__version__}\n")
+        raise SystemExit(0)
+
+
+def _settle(written: "Written", environment: "Mapping[str, str]") -> "Settings":
+    from zkexec.settings import UsageError, settle
+
+    try:
+        return settle(written, environment)
+    except UsageError as mistake:
+        from zkexec.usage import HINT, USAGE
+
+        usage = USAGE + HINT if mistake.lacks_command else ""
+        _print(2, f"zkexec: {mistake}\n{usage}")
+        raise SystemExit(_USAGE_STATUS) from None
+
+
+def _print(descriptor: int, text: str) -> None:
+    """Write around Python's streams, which are missing or complain where a reader is gone."""
+    import os
+
+    rest = text.encode("utf-8", "backslashreplace")
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        # Nobody is left to be told; the exit status still says it.
+        pass

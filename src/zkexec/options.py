@@ -1,0 +1,207 @@
+"""The one table of options.
+
+Parsing, the environment, the defaults and the help text all read this table, and so do the
+tests of the papers; an option that is not here does not exist.  Defaults are written as an
+operator would type them and pass through the same checks as typed values.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option: how it is spelled, what it means, and what holds where it is not given.
+
+    Without a `metavar` it is a flag.  An empty `default` means that nothing is the default.
+    """
+
+    name: str
+    group: str
+    meaning: str
+    short: str = ""
+    metavar: str = ""
+    default: str = ""
+    repeatable: bool = False
+    has_variable: bool = True
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it stands alone, without a value."""
+        return not self.metavar
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that is read where the command line is silent, or ""."""
+        return "ZKEXEC_" + self.name.upper().replace("-", "_") if self.has_variable else ""
+
+
+COMMAND = "Command"
+CONFIGURATION = "Configuration"
+HEALTH = "Health and alerts"
+CLUSTER = "Cluster"
+MESSAGES = "Messages"
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        group=COMMAND,
+        name="exec",
+        short="e",
+        metavar="COMMAND",
+        meaning="Run this command; through /bin/sh only where it holds shell syntax",
+    ),
+    Option(
+        group=COMMAND,
+        name="kill-signal",
+        metavar="SIGNAL",
+        default="TERM",
+        meaning="Stop the command for a restart with this signal (a name or a number)",
+    ),
+    Option(
+        group=COMMAND,
+        name="kill-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Kill what is left of a stopped command after that time",
+    ),
+    Option(
+        group=COMMAND,
+        name="subreaper",
+        meaning="Adopt and reap the orphans of the command, as PID 1 does",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="mirror",
+        short="m",
+        metavar="LOCAL_PATH=ZK_PATH",
+        repeatable=True,
+        meaning="Mirror a config file from zookeeper to localhost; give it once for each file "
+        "(in the variable: several pairs, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="start",
+        metavar="POLICY",
+        default="fresh",
+        meaning="At the first start: demand every znode (fresh), wait for missing ones (wait), "
+        "or use the last good files while the cluster is unreachable (cached)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="allow-empty",
+        meaning="Take an empty znode as content instead of keeping the file",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="settle",
+        metavar="SECONDS",
+        default="0.1",
+        meaning="Take changes within that time of each other as one change",
+    ),
+    Option(
+        group=HEALTH,
+        name="health",
+        short="H",
+        metavar="COMMAND",
+        meaning="Run this command to health-check",
+    ),
+    Option(
+        group=HEALTH,
+        name="health-interval",
+        short="i",
+        metavar="INTERVAL",
+        default="30",
+        meaning="Health-check every INTERVAL seconds",
+    ),
+    Option(
+        group=HEALTH,
+        name="health-delay",
+        short="d",
+        metavar="INTERVAL",
+        default="30",
+        meaning="Wait INTERVAL seconds before starting health checks",
+    ),
+    Option(
+        group=HEALTH,
+        name="health-timeout",
+        metavar="SECONDS",
+        default="none",
+        meaning="Kill a health check that takes longer, and take it as failed; at least 0.1",
+    ),
+    Option(
+        group=HEALTH,
+        name="alert",
+        short="a",
+        metavar="COMMAND",
+        meaning="Run this command if the primary command returns falsey or health checks fail",
+    ),
+    Option(
+        group=HEALTH,
+        name="alert-interval",
+        metavar="SECONDS",
+        default="0",
+        meaning="While a failure lasts, alert no more often than that; 0: at each failed check",
+    ),
+    Option(
+        group=HEALTH,
+        name="alert-recovery",
+        meaning="Alert also when a failure is over",
+    ),
+    Option(
+        group=CLUSTER,
+        name="cluster",
+        short="c",
+        metavar="HOST:PORT,...",
+        default="localhost:2181",
+        meaning="Comma-delimited list of zookeeper hosts; the port may be left out (2181), IPv6 "
+        "stands in brackets, a chroot may follow: HOST:PORT,.../PATH",
+    ),
+    Option(
+        group=CLUSTER,
+        name="connect-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Give up a first connection after that time; at least 0.1",
+    ),
+    Option(
+        group=CLUSTER,
+        name="session-timeout",
+        metavar="SECONDS",
+        default="10",
+        meaning="Ask the cluster for a session of that length; from 1 to 3600",
+    ),
+    Option(
+        group=MESSAGES,
+        name="log-format",
+        metavar="FORMAT",
+        default="text",
+        meaning="Log as text, or as json: one object a line",
+    ),
+    Option(
+        group=MESSAGES,
+        name="verbose",
+        short="v",
+        meaning="Say also what was decided and why",
+    ),
+    Option(
+        group=MESSAGES,
+        name="silent",
+        short="s",
+        meaning="Say nothing but one line for a fatal error",
+    ),
+    Option(
+        group=MESSAGES,
+        name="help",
+        short="h",
+        has_variable=False,
+        meaning="Show this message",
+    ),
+    Option(
+        group=MESSAGES,
+        name="version",
+        has_variable=False,
+        meaning="Show the version",
+    ),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}
+BY_SHORT = {option.short: option for option in OPTIONS if option.short}

@@ -1,0 +1,182 @@
+"""How one kazoo client gets its connection, and what is said about each try.
+
+The rules of this file:
+
+- Connecting and the handshake each get the same short time, whatever number of hosts there is:
+  kazoo alone would wait for the whole session timeout, and one mute host among good ones would
+  cost as much.
+- Every failed attempt is told once, in words for a person.  kazoo itself only logs, and keeps
+  the causes of two failures to its log alone: a name that cannot be resolved, and a server
+  that hangs up during the handshake.  These two are read from the log.
+- Watches are called on the thread that reads the socket, so that a watch that fired before an
+  answer was received is known before that answer is looked at.
+- Nothing of kazoo's log reaches stderr by itself, and nothing below INFO is ever looked at:
+  its debug lines hold the contents of znodes.
+- Whatever is called from here runs on kazoo's threads.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import Callback
+
+# Without this, a line of kazoo's modules would find no one to take it, and Python's last
+# resort would print it.
+logging.getLogger("kazoo").addHandler(logging.NullHandler())
+
+
+class Listener(Protocol):
+    """Who wants to hear of attempts and ends."""
+
+    def connect_failed(self, reason: str) -> None:
+        """One attempt failed."""
+
+    def thread_ended(self, reason: str) -> None:
+        """A thread of the client has ended, by itself or because it was stopped."""
+
+
+class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
+    """The sockets and threads of one kazoo client."""
+
+    def __init__(self, limit_s: float, listener: Listener) -> None:
+        """Give each connect and each handshake `limit_s`."""
+        super().__init__()
+        self._limit_s = limit_s
+        self._listener = listener
+        self._attempt = ""
+        self._socket: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
+
+    def create_connection(self, address: tuple[str, int], **options: object) -> object:
+        """Connect, but not for longer than the limit; the handshake begins with this."""
+        self._attempt = f"{options['hostname']}:{address[1]}"
+        self._socket = None
+        options["timeout"] = self._limit_s
+        try:
+            self._socket = super().create_connection(address, **options)
+        except OSError as error:
+            self.attempt_failed(self._in_words(error))
+            raise
+        return self._socket
+
+    def select(self, *args: object) -> Iterable[list[object]]:
+        """Wait for a socket; during the handshake not for longer than the limit."""
+        if not self._attempt:
+            plain: Iterable[list[object]] = super().select(*args)
+            return plain
+        ready: Iterable[list[object]] = super().select(*args[:3], self._limit_s)
+        if not any(ready):
+            self.attempt_failed(f"no answer within {self._limit_s:.2g} s")
+        return ready
+
+    def dispatch_callback(self, callback: Callback) -> None:
+        """Call a watch at once, in the order of the wire; ours only leave a note."""
+        callback.func(*callback.args)
+
+    def attempt_is_over(self) -> None:
+        """The server has answered: from now on a failure is that of a connection."""
+        self._attempt = ""
+
+    def attempt_failed(self, reason: str) -> bool:
+        """Tell of the present attempt's failure, once; False where none is under way."""
+        attempt, self._attempt = self._attempt, ""
+        if attempt:
+            self._listener.connect_failed(f"{attempt}: {reason}")
+        return bool(attempt)
+
+    def _in_words(self, error: OSError) -> str:
+        if isinstance(error, TimeoutError) or not error.strerror:
+            return f"no answer within {self._limit_s:.2g} s"
+        return error.strerror
+
+    def spawn(
+        self, func: Callable[..., object], *args: object, **options: object
+    ) -> threading.Thread:
+        """Start a daemon thread whose end is told, and whose crash prints nothing."""
+
+        def run() -> None:
+            reason = ""
+            try:
+                func(*args, **options)
+            except Exception as error:  # noqa: BLE001 - It is told; nobody above could take it.
+                reason = f"{type(error).__name__}: {error}"
+            self._listener.thread_ended(reason)
+
+        thread = threading.Thread(target=run, name="zkexec-kazoo", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def hang_up(self) -> None:
+        """Break the connection under kazoo, which wakes it wherever it waits for an answer."""
+        connection = self._socket
+        if connection is not None:
+            # Where it is closed already, that is as good.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        """Wait until every thread of the client has ended."""
+        for thread in self._threads:
+            thread.join()
+
+
+class Log(logging.Handler):
+    """Takes kazoo's log lines: remembers why a connection ended, tells what nobody else tells."""
+
+    def __init__(
+        self,
+        servers: tuple[tuple[str, int], ...],
+        sockets: Sockets,
+        verbose: Callable[[str], None] | None,
+    ) -> None:
+        """Name unresolved hosts as in `servers`; hand every line to `verbose` where given."""
+        super().__init__(logging.INFO)
+        self.last_reason = ""
+        self._servers = servers
+        self._sockets = sockets
+        self._verbose = verbose
+
+    def logger(self, listener: Listener) -> logging.Logger:
+        """A logger for kazoo that belongs to nobody else and hands lines on to no other."""
+        self._listener = listener
+        logger = logging.Logger("kazoo", logging.INFO)  # noqa: LOG001 - Not to be found by others.
+        logger.addHandler(self)
+        return logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one line."""
+        if self._verbose is not None:
+            self._verbose(self.format(record))
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if record.msg == "Cannot resolve %s: %s" and len(arguments) == 2:
+            self._cannot_resolve(str(arguments[0]), arguments[1])
+        elif record.levelno >= logging.WARNING and arguments:
+            self._connection_ended(str(arguments[0]))
+
+    def _cannot_resolve(self, host: str, error: object) -> None:
+        why = getattr(error, "strerror", None) or error
+        for name, port in self._servers:
+            # kazoo has made the name lower-case.
+            if name.lower() == host:
+                self._listener.connect_failed(f"{name}:{port}: cannot be resolved ({why})")
+
+    def _connection_ended(self, reason: str) -> None:
+        reason = reason.removeprefix("socket connection error: ")
+        reason = _IN_OTHER_WORDS.get(reason, reason)
+        if not self._sockets.attempt_failed(reason):
+            self.last_reason = reason
+
+
+_IN_OTHER_WORDS = {
+    "socket connection broken": "the server closed the connection",
+    "outstanding heartbeat ping not received": "the server does not answer",
+    "socket time-out during read": "the server does not answer",
+    "socket time-out during write": "the server takes nothing",
+    "invalid server response": "this does not answer like ZooKeeper",
+}

@@ -1,0 +1,155 @@
+"""Actions become effects: each is handed to the one file that knows its part of the world."""
+
+import os
+from collections.abc import Callable
+
+from zkexec.core import actions
+from zkexec.core.actions import Action, Note, RunAlert
+from zkexec.core.events import (
+    CachedFilesFound,
+    CachedFilesMissing,
+    Event,
+    FilesFailed,
+    FilesInstalled,
+    FilesStaged,
+)
+from zkexec.core.snapshot import Snapshot
+from zkexec.settings import Settings
+from zkexec.shell.files import Files, FilesError, load_cached
+from zkexec.shell.narrator import Narrator
+from zkexec.shell.process import Processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zkexec.shell.ensemble import Ensemble
+
+CLOSE_TIMEOUT_S = 1.0
+"""A clean end of the session is good manners towards the servers, and not worth waiting for."""
+
+
+class Effects:
+    """Performs the core's actions and answers those that have an outcome."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        processes: Processes,
+        narrator: Narrator,
+        post: Callable[[Event], None],
+    ) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._narrator = narrator
+        self._post = post
+        self._files = Files(self._warn_of_writing_in_place)
+        self._ensemble: Ensemble | None = None
+
+    def perform(self, action: Action) -> list[Event]:
+        """Do it, and tell the events that answer it at once."""
+        match action:
+            case Note():
+                self._narrator.tell(action)
+            case actions.OpenSession():
+                self._open_session()
+            case actions.CloseSession():
+                self._close_session()
+            case actions.ReadZnodes(number):
+                if self._ensemble is not None:
+                    self._ensemble.read(number)
+            case actions.LoadCachedFiles():
+                return [self._load_cached()]
+            case actions.StageFiles(snapshot):
+                return [self._stage(snapshot)]
+            case actions.InstallFiles():
+                return [self._install()]
+            case actions.DiscardFiles():
+                self._files.discard()
+            case _:
+                return self._perform_on_processes(action)
+        return []
+
+    def close(self) -> None:
+        """Leave nothing behind: no staged file, no check, no session."""
+        self._files.discard()
+        self._processes.close()
+        self._close_session()
+
+    def _perform_on_processes(self, action: Action) -> list[Event]:
+        match action:
+            case actions.StartChild(generation):
+                return [self._processes.start_child(generation)]
+            case actions.SignalGroup(signal):
+                self._processes.signal_group(signal)
+            case actions.SignalTree(signal):
+                self._processes.signal_tree(signal)
+            case actions.InspectTree(generation):
+                return [self._processes.inspect_tree(generation)]
+            case actions.RunCheck(generation):
+                return self._processes.run_check(generation)
+            case actions.KillCheck():
+                self._processes.kill_check()
+            case RunAlert():
+                return self._processes.run_alert(_alert_environment(action))
+            case actions.KillAlert():
+                self._processes.kill_alert()
+            case _:
+                raise TypeError(f"no effect is known for {action}")
+        return []
+
+    def _open_session(self) -> None:
+        if self._ensemble is None:
+            # kazoo is heavy: not before it is needed.
+            from zkexec.shell.ensemble import Ensemble  # noqa: PLC0415
+
+            terms = self._settings.terms
+            self._ensemble = Ensemble(
+                servers=self._settings.servers,
+                chroot=self._settings.chroot,
+                session_timeout_s=terms.session_timeout_s,
+                paths=tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors)),
+                post=self._post,
+            )
+            if self._narrator.verbose:
+                self._ensemble.verbose = self._tell_client_line
+        self._ensemble.open()
+
+    def _close_session(self) -> None:
+        if self._ensemble is not None:
+            self._ensemble.close(CLOSE_TIMEOUT_S)
+            self._ensemble = None
+
+    def _load_cached(self) -> Event:
+        try:
+            files = load_cached([mirror.local_path for mirror in self._settings.terms.mirrors])
+        except FilesError as problem:
+            return CachedFilesMissing(str(problem))
+        return CachedFilesFound(Snapshot(files))
+
+    def _stage(self, snapshot: Snapshot) -> Event:
+        try:
+            self._files.stage(snapshot)
+        except FilesError as problem:
+            return FilesFailed(str(problem))
+        return FilesStaged()
+
+    def _install(self) -> Event:
+        try:
+            return FilesInstalled(self._files.install())
+        except FilesError as problem:
+            return FilesFailed(str(problem))
+
+    def _tell_client_line(self, line: str) -> None:
+        self._narrator.tell(Note("client", {"line": line}))
+
+    def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
+        self._narrator.tell(Note("written-in-place", {"path": path, "reason": reason}))
+
+
+def _alert_environment(alert: RunAlert) -> dict[str, str]:
+    return {
+        "ZKEXEC_EVENT": alert.event.value,
+        "ZKEXEC_REASON": alert.reason,
+        "ZKEXEC_LOCK": "",
+        "ZKEXEC_MEMBER": os.uname().nodename,
+        "ZKEXEC_EXIT_STATUS": "" if alert.exit_status is None else str(alert.exit_status),
+    }

@@ -1,0 +1,232 @@
+"""The mirrored files: staged out of sight, installed together, put back together.
+
+Rules of this file: one snapshot is one step, as far as the disk allows.  What can fail is found
+out while staging, when the child still runs.  Equal content is not touched.  Old contents are
+kept in memory while something is staged, for the way back, and no content gets into a message.
+
+A new file takes the place of the old one by a rename, so other hard links of a target keep the
+old content.  Folders that were made for a target stay, also where staging fails later.  Each
+changed file needs one descriptor from staging to installing.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
+
+from zkexec.core.snapshot import Snapshot
+from zkexec.shell.draft import AttributesLostError, Draft, sweep, write_draft
+from zkexec.shell.target import (
+    demand_room,
+    mount_points,
+    overwrite,
+    read_present,
+    read_regular,
+    resolve,
+    sync_folder,
+    write_refusal,
+)
+
+# The folder does not let us in, but the file itself may.
+_FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})
+# A rename that failed like this fails for the name's sake; the file itself may be writable.
+_NAME_REFUSES = frozenset({EBUSY, EXDEV, EACCES, EPERM})
+
+
+class FilesError(Exception):
+    """A file could not be read, staged or installed; the text is a part of a sentence."""
+
+
+@dataclass(slots=True)
+class _Change:
+    """One file of the snapshot that differs from what stands at its target.
+
+    `old` is None where nothing stands there.  Without a draft the file is written in place,
+    for the reason given.
+    """
+
+    local_path: str
+    target: str
+    new: bytes = field(repr=False)
+    old: bytes | None = field(repr=False)
+    draft: Draft | None = None
+    reason: str = ""
+
+
+class Files:
+    """The files at the targets of all mirrors.
+
+    At most one snapshot is staged at a time.  `discard` has to be called at every end.
+    """
+
+    def __init__(self, warn: Callable[[str, str], None]) -> None:
+        """`warn(local_path, reason)` is called once per path, when it is written in place."""
+        self._warn = warn
+        self._warned: set[str] = set()
+        self._changes: list[_Change] = []
+
+    def stage(self, snapshot: Snapshot) -> None:
+        """Write and sync what differs from the disk, where nobody sees it.
+
+        Whatever was staged before is discarded first, so that the room it took is free.
+        Raises FilesError; then nothing is staged.
+        """
+        self.discard()
+        mounts = mount_points()
+        try:
+            targets = _targets(snapshot.files)
+            sweep(targets.values())
+            for local_path, target in targets.items():
+                content = snapshot.files[local_path]
+                with _naming(local_path):
+                    old = read_present(target)
+                    if old != content:
+                        change = _Change(local_path, target, content, old)
+                        _prepare(change, mounts)
+                        self._changes.append(change)
+        except BaseException:
+            self.discard()
+            raise
+
+    def install(self) -> tuple[str, ...]:
+        """Put what is staged into its places, and name the local paths that were written.
+
+        Raises FilesError after everything is back as it was; where that fails too, the message
+        says for which file.  Nothing is staged afterwards.
+        """
+        done: list[_Change] = []
+        # Writing in place is the likeliest to fail, and it comes first: then there is nothing
+        # yet to put back.
+        order = sorted(self._changes, key=lambda change: change.draft is not None)
+        try:
+            for change in order:
+                with _naming(change.local_path):
+                    self._put(change)
+                done.append(change)
+            for folder in _folders(done):
+                with _naming(folder):
+                    sync_folder(folder)
+            return tuple(change.local_path for change in self._changes)
+        except FilesError as failure:
+            raise FilesError("; ".join([str(failure), *_put_back(done)])) from failure
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what is staged; nothing of it stays on disk.  Idempotent."""
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if change.draft is not None:
+                change.draft.drop()
+
+    def _put(self, change: _Change) -> None:
+        if change.draft is not None:
+            try:
+                change.draft.publish()
+                return
+            except OSError as failure:
+                if change.old is None or failure.errno not in _NAME_REFUSES:
+                    raise
+                change.draft.drop()
+                change.draft = None
+                change.reason = f"it cannot be renamed over ({failure.strerror})"
+        overwrite(change.target, change.new, change.old or b"")
+        if change.local_path not in self._warned:
+            self._warned.add(change.local_path)
+            self._warn(change.local_path, change.reason)
+
+
+def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
+    """Read the files that stand at the targets now.
+
+    Raises FilesError naming the first path that is missing, unreadable or no regular file.
+    """
+    contents: dict[str, bytes] = {}
+    for local_path in local_paths:
+        with _naming(local_path):
+            contents[local_path] = read_regular(resolve(local_path))
+    return contents
+
+
+def _targets(local_paths: Iterable[str]) -> dict[str, str]:
+    """Resolve every local path, in the order of their names; each has to be a file of its own."""
+    owners: dict[str, str] = {}
+    for local_path in sorted(local_paths):
+        with _naming(local_path):
+            target = resolve(local_path)
+            if target in owners:
+                raise FilesError(f"{local_path}: is the same file as {owners[target]}")
+            owners[target] = local_path
+    return {local_path: target for target, local_path in owners.items()}
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise FilesError(f"{path}: {failure.strerror or failure}") from failure
+
+
+def _prepare(change: _Change, mounts: frozenset[str]) -> None:
+    """Find the way to write this change, and go it as far as nobody sees it.  Raises OSError."""
+    target = change.target
+    if change.old is None:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        change.draft = write_draft(target, change.new, replaces=False)
+        return
+    refusal = write_refusal(target)
+    if target in mounts:
+        change.reason = "it is a mount point"
+    elif refusal is not None and refusal.errno == EPERM:
+        # An immutable file: it can neither be written nor renamed over.
+        raise refusal
+    else:
+        try:
+            change.draft = write_draft(target, change.new, replaces=True)
+            return
+        except AttributesLostError as lost:
+            change.reason = f"its owner or access list cannot be kept ({lost.strerror})"
+            if refusal is not None:
+                told = f"{change.reason}, and it cannot be written in place ({refusal.strerror})"
+                raise OSError(refusal.errno, told) from lost
+        except OSError as failure:
+            if failure.errno not in _FOLDER_REFUSES:
+                raise
+            change.reason = f"its folder cannot be written ({failure.strerror})"
+    if refusal is not None:
+        raise refusal
+    demand_room(target, len(change.new))
+
+
+def _put_back(done: Sequence[_Change]) -> list[str]:
+    """Undo the installed changes, newest first, and say what could not be undone."""
+    failures: list[str] = []
+    for change in reversed(done):
+        try:
+            _undo(change)
+        except OSError as failure:
+            failures.append(f"{change.local_path} could not be put back: {failure.strerror}")
+    for folder in _folders(done):
+        with suppress(OSError):
+            sync_folder(folder)
+    return failures
+
+
+def _undo(change: _Change) -> None:
+    if change.old is None:
+        os.unlink(change.target)
+    elif change.draft is None:
+        overwrite(change.target, change.old, change.new)
+    else:
+        # The file in place has the attributes of the old one, so it is their source again.
+        draft = write_draft(change.target, change.old, replaces=True)
+        try:
+            draft.publish()
+        finally:
+            draft.drop()
+
+
+def _folders(changes: Sequence[_Change]) -> list[str]:
+    return sorted({os.path.dirname(change.target) for change in changes if change.draft})

@@ -1,0 +1,71 @@
+"""The inbox: everything that happens becomes one event at a time, on the main thread.
+
+Answers to zkexec's own actions come first, so that nothing gets between an action and its
+outcome; a signal is acted on only once the fate of a start is known.  Signals come next, then
+what other threads posted.  The main thread sleeps in `sigtimedwait`: no signal handlers, no
+polling, and the siginfo tells a key of the terminal from a `kill`.  Other threads wake it with
+a real-time signal, which is sent once however many events they post meanwhile.
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from zkexec.core.events import Event, SignalReceived, Tick
+from zkexec.shell.birth import WAKE_SIGNAL, Inheritance
+
+
+def now() -> float:
+    """Seconds on the clock that also runs while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Inbox:
+    """Where events wait for the member."""
+
+    def __init__(
+        self,
+        inheritance: Inheritance,
+        reap: Callable[[], Iterable[Event]],
+        sent_by_terminal: Callable[[signal.struct_siginfo], bool],
+    ) -> None:
+        self._handled = inheritance.handled
+        self._reap = reap
+        self._sent_by_terminal = sent_by_terminal
+        self._answers: deque[Event] = deque()
+        self._posted: deque[Event] = deque()
+        self._woken = False
+
+    def answer(self, *events: Event) -> None:
+        """Queue the outcome of an action; only from the main thread."""
+        self._answers.extend(events)
+
+    def post(self, event: Event) -> None:
+        """Queue an event from any thread, and wake the main thread."""
+        self._posted.append(event)
+        if not self._woken:
+            self._woken = True
+            os.kill(os.getpid(), WAKE_SIGNAL)
+
+    def next(self, until: float | None) -> Event:
+        """Wait for the next event, at most until this time; then it is a Tick."""
+        while not self._answers:
+            info = self._next_signal(until)
+            if info is None:
+                return self._posted.popleft() if self._posted else Tick()
+            if info.si_signo == WAKE_SIGNAL:
+                self._woken = False
+            elif info.si_signo == signal.SIGCHLD:
+                self._answers.extend(self._reap())
+            else:
+                return SignalReceived(info.si_signo, self._sent_by_terminal(info))
+        return self._answers.popleft()
+
+    def _next_signal(self, until: float | None) -> signal.struct_siginfo | None:
+        if self._posted:
+            return signal.sigtimedwait(self._handled, 0)
+        if until is None:
+            return signal.sigwaitinfo(self._handled)
+        return signal.sigtimedwait(self._handled, max(0.0, until - now()))

@@ -1,0 +1,72 @@
+"""The one loop: an event in, the member's actions out, and at the end zkexec ends as it should.
+
+A programmer's error ends zkexec loudly, but in order: the child is asked to stop and given its
+kill timeout first, as in any other end.
+"""
+
+from typing import NoReturn
+
+from zkexec.core.actions import EndProcess, Note
+from zkexec.core.child import KILL_AGAIN_S, SIGCONT, SIGKILL
+from zkexec.core.events import Ending, Started
+from zkexec.core.member import CANNOT_WORK, Member
+from zkexec.core.turn import FreeTurn
+from zkexec.settings import Settings
+from zkexec.shell.birth import Inheritance, die_like
+from zkexec.shell.effects import Effects
+from zkexec.shell.inbox import Inbox, now
+from zkexec.shell.narrator import Narrator
+from zkexec.shell.process import Processes
+
+
+def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
+    """Wrap the command until its end, and end as it ended."""
+    narrator = Narrator(settings)
+    processes = Processes(
+        inheritance,
+        command=settings.command.argv,
+        health=settings.health.argv if settings.health else (),
+        alert=settings.alert.argv if settings.alert else (),
+        subreaper=settings.subreaper,
+    )
+    inbox = Inbox(inheritance, processes.reap, processes.sender_is_terminal)
+    effects = Effects(settings, processes, narrator, inbox.post)
+    try:
+        ending = _follow(Member(settings.terms, FreeTurn()), inbox, effects)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the child must not be orphaned
+        _tell_crash(narrator, error)
+        _stop_child(processes, inbox, settings)
+        ending = Ending(code=CANNOT_WORK)
+    effects.close()
+    die_like(ending)
+
+
+def _follow(member: Member, inbox: Inbox, effects: Effects) -> Ending:
+    inbox.answer(Started())
+    while True:
+        event = inbox.next(until=member.deadline)
+        for action in member.handle(event, now()):
+            if isinstance(action, EndProcess):
+                return action.ending
+            inbox.answer(*effects.perform(action))
+
+
+def _tell_crash(narrator: Narrator, error: Exception) -> None:
+    narrator.tell(Note("crashed", {"reason": f"{type(error).__name__}: {error}"}))
+    if narrator.verbose:
+        import traceback  # noqa: PLC0415 -- heavy, and only a crash needs it
+
+        for line in traceback.format_exception(error):
+            narrator.tell(Note("traceback", {"traceback": line.rstrip()}))
+
+
+def _stop_child(processes: Processes, inbox: Inbox, settings: Settings) -> None:
+    """End the child's tree as a restart would, without the core's help."""
+    processes.signal_tree(settings.terms.kill_signal)
+    processes.signal_tree(SIGCONT)
+    kill_at = now() + settings.terms.kill_timeout_s
+    while processes.inspect_tree(0).remaining:
+        inbox.next(until=min(kill_at, now() + KILL_AGAIN_S))
+        if now() >= kill_at:
+            processes.signal_tree(SIGKILL)
+            kill_at = now() + KILL_AGAIN_S

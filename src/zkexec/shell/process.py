@@ -1,0 +1,300 @@
+"""All processes of zkexec: the child, the health check and the alert.
+
+Nothing else starts, signals or reaps.  A pid is signalled only while it is known to be
+taken: zkexec's own children until they are reaped, all others by their identity (`tree.py`).
+
+With a controlling terminal the child lives in zkexec's process group, so that keys, job control
+and pipelines are the kernel's and the shell's business; without one it leads a session of its
+own.  A check and an alert always do.  Check and child are killed by the kernel when zkexec ends.
+
+While a child is being stopped zkexec adopts orphans, so that none of them escapes from the
+tree; otherwise it does so only as PID 1 or where it was asked to.  Two things stay out of sight:
+under a terminal, what was orphaned before the stop; without one, what was orphaned before the
+stop and had left the session.
+"""
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from zkexec.core.events import (
+    AlertFinished,
+    CheckFinished,
+    ChildExited,
+    ChildStarted,
+    Ending,
+    Event,
+    StartFailed,
+    TreeInspected,
+)
+from zkexec.shell.birth import Inheritance
+from zkexec.shell.spawn import Launch, SpawnError, prctl, spawn
+from zkexec.shell.tree import ChildTree, kill_all, kill_session, look, send, send_to_group
+
+_CLOSE_LIMIT_S = 2.0
+"""How long the end waits for the killed: one that hangs in a dead file system must not hold it."""
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+_SI_KERNEL = 0x80
+_KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+"""What the terminal sends to its foreground group; WINCH comes with a change of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A process of ours that is not reaped yet."""
+
+    pid: int
+    generation: int = 0
+
+
+class Processes:
+    """The child, the check and the alert: at most one of each at a time."""
+
+    def __init__(
+        self,
+        inheritance: Inheritance,
+        *,
+        command: Sequence[bytes],
+        health: Sequence[bytes],
+        alert: Sequence[bytes],
+        subreaper: bool,
+    ) -> None:
+        self._inheritance = inheritance
+        self._command = command
+        self._health = health
+        self._alert_command = alert
+        self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
+        if subreaper:
+            prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self._tree = ChildTree(own_session=not inheritance.has_terminal)
+        self._child: _Running | None = None
+        self._check: _Running | None = None
+        self._alert: _Running | None = None
+
+    def start_child(self, generation: int) -> ChildStarted | StartFailed:
+        """Start the command; the one before must have been reaped."""
+        _require(self._child is None, "the child runs already")
+        self._adopt(False)
+        try:
+            pid = spawn(
+                self._launch(
+                    self._command,
+                    own_session=not self._inheritance.has_terminal,
+                    dies_with_parent=True,
+                )
+            )
+        except SpawnError as error:
+            return StartFailed(generation, error.reason, error.status)
+        self._child = _Running(pid, generation)
+        self._tree.plant(pid)
+        return ChildStarted(generation, pid)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal, once, to those of the tree that share the child's process group."""
+        if number == signal.SIGTERM:
+            self._adopt(True)  # who asks zkexec to end waits for the whole tree
+        if self._child and not self._inheritance.has_terminal:
+            send_to_group(self._child.pid, number)
+            return
+        members = self._tree.members()
+        groups = self._groups()
+        for process in members:
+            if process.group in groups:
+                send(process, number)
+        if not members:
+            self._signal_without_proc(number)
+
+    def signal_tree(self, number: int) -> None:
+        """Send a signal to every process of the tree, parents first.
+
+        Only with SIGKILL those too that are forked meanwhile: what a shell starts in answer to
+        a TERM is to be left to do its work.
+        """
+        self._adopt(True)
+        members = self._tree.members()
+        if number == signal.SIGKILL:
+            kill_all(self._tree.members)
+        else:
+            for process in members:
+                send(process, number)
+        if not members:
+            self._signal_without_proc(number)
+
+    def inspect_tree(self, generation: int) -> TreeInspected:
+        """Count what is left of the tree, the child included until it is reaped.
+
+        The generation only marks the answer.
+        """
+        # A listing is not of one moment: a process that forked and ended meanwhile may hide
+        # its child from the first look, but not from the second.
+        remaining = len(self._tree.members()) or len(self._tree.members())
+        return TreeInspected(generation, remaining or int(self._child is not None))
+
+    def run_check(self, generation: int) -> list[Event]:
+        """Start the health check; the answer is empty unless it could not be started."""
+        _require(self._check is None, "a health check runs already")
+        try:
+            pid = spawn(
+                self._launch(
+                    self._health, dies_with_parent=True, null_stdin=True, stdout_to_stderr=True
+                )
+            )
+        except SpawnError as error:
+            return [CheckFinished(generation, False, error.reason)]
+        self._check = _Running(pid, generation)
+        self._tree.set_apart(pid)
+        return []
+
+    def kill_check(self) -> None:
+        """SIGKILL the running check with all it started; its end comes through `reap`."""
+        if self._check:
+            kill_session(self._check.pid)
+
+    def run_alert(self, environment: Mapping[str, str]) -> list[Event]:
+        """Start the alert with these additions to the environment; answers like `run_check`."""
+        _require(self._alert is None, "an alert runs already")
+        additions = {
+            name.encode(): value.replace("\0", "").encode("utf-8", "surrogateescape")
+            for name, value in environment.items()
+        }
+        try:
+            pid = spawn(self._launch(self._alert_command, additions, null_stdin=True))
+        except SpawnError as error:
+            return [AlertFinished(error.reason)]
+        self._alert = _Running(pid)
+        self._tree.set_apart(pid)
+        return []
+
+    def kill_alert(self) -> None:
+        """SIGKILL the running alert with all it started; its end comes through `reap`."""
+        if self._alert:
+            kill_session(self._alert.pid)
+
+    def reap(self) -> list[Event]:
+        """Reap whoever has ended, adopted orphans as well; to be called after each SIGCHLD."""
+        events: list[Event] = []
+        while pid := _next_ended():
+            # As long as it is not reaped, nobody else can have its pid.
+            if self._check and pid == self._check.pid:
+                kill_session(pid)
+            elif self._child and pid == self._child.pid:
+                self._tree.child_ended()
+            _, status = os.waitpid(pid, 0)
+            events += self._reaped(pid, _ending(status))
+        return events
+
+    def close(self) -> None:
+        """At the end: kill what is left of check and alert, and reap them."""
+        self.kill_check()
+        self.kill_alert()
+        until = time.monotonic() + _CLOSE_LIMIT_S
+        self.reap()
+        while self._check or self._alert:
+            signal.sigtimedwait({signal.SIGCHLD}, max(0.0, until - time.monotonic()))
+            self.reap()
+            if time.monotonic() >= until:
+                return
+
+    def sender_is_terminal(self, info: signal.struct_siginfo) -> bool:
+        """Whether a signal came to the whole group, the child included, from the terminal.
+
+        So do the terminal's keys and changes of its size, and the CONT of a shell's `fg` and
+        `bg`.  That shell is in zkexec's session but not in its group, and one CONT that it
+        sends to zkexec alone looks the same; but then the child is still stopped.
+        """
+        if not self._inheritance.has_terminal or not self._child:
+            return False
+        child = look(self._child.pid)
+        if child is None or child.group != os.getpgrp():
+            return False
+        if info.si_signo == signal.SIGCONT:
+            return not child.stopped and _is_job_control_shell(info.si_pid)
+        return info.si_signo in _KEYS and info.si_code == _SI_KERNEL
+
+    def _launch(
+        self,
+        argv: Sequence[bytes],
+        additions: Mapping[bytes, bytes] | None = None,
+        **differences: bool,
+    ) -> Launch:
+        inherited = self._inheritance
+        traits = {"own_session": True, "dies_with_parent": False, **differences}
+        return Launch(
+            argv=argv,
+            environment={**inherited.environment, **(additions or {})},
+            mask=inherited.mask,
+            ignored=inherited.ignored,
+            **traits,
+        )
+
+    def _groups(self) -> set[int]:
+        """The process groups that a signal to the child's group is meant for."""
+        groups = {os.getpgrp() if self._inheritance.has_terminal else self._tree.session}
+        child = look(self._child.pid) if self._child else None
+        return groups | {child.group} if child else groups
+
+    def _signal_without_proc(self, number: int) -> None:
+        """Where /proc shows nothing, at least the child itself or its group can be reached."""
+        if self._child is None:
+            return
+        if self._inheritance.has_terminal:
+            os.kill(self._child.pid, number)
+        else:
+            send_to_group(self._child.pid, number)
+
+    def _reaped(self, pid: int, ending: Ending) -> list[Event]:
+        if self._child and pid == self._child.pid:
+            child, self._child = self._child, None
+            return [ChildExited(child.generation, ending)]
+        if self._check and pid == self._check.pid:
+            check, self._check = self._check, None
+            return [CheckFinished(check.generation, not ending.failed, str(ending))]
+        if self._alert and pid == self._alert.pid:
+            self._alert = None
+            return [AlertFinished(str(ending) if ending.failed else "")]
+        return []
+
+    def _adopt(self, adopts: bool) -> None:
+        if not self._always_adopts:
+            prctl(_PR_SET_CHILD_SUBREAPER, int(adopts))
+
+
+def _is_subreaper() -> bool:
+    """Whether the caller made this process a subreaper, before it became zkexec."""
+    answer = ctypes.c_int()
+    prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    return bool(answer.value)
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    """Crash on a programmer's error."""
+    if not condition:
+        raise RuntimeError(otherwise)
+
+
+def _next_ended() -> int:
+    """The pid of a child that has ended and is not reaped, or 0."""
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return ended.si_pid if ended else 0
+
+
+def _ending(status: int) -> Ending:
+    code = os.waitstatus_to_exitcode(status)
+    return Ending(code=code) if code >= 0 else Ending(signal=-code)
+
+
+def _is_job_control_shell(pid: int) -> bool:
+    """Tell a shell that moves groups about from any other sender."""
+    if pid <= 0 or pid not in (os.getppid(), os.getsid(0)):
+        return False
+    try:
+        return os.getsid(pid) == os.getsid(0) and os.getpgid(pid) != os.getpgrp()
+    except ProcessLookupError:
+        return False

@@ -1,0 +1,158 @@
+"""What stands at the target of a mirror, and how it is overwritten where nothing else will do.
+
+Rules of this file: nothing here is ever blocked by what it finds (a fifo, a device); reading
+leaves no trace that a watcher of the file could take for a change; every failure is an
+OSError whose `strerror` can be shown to a person and never holds content.
+"""
+
+import os
+import re
+import stat
+from errno import EINVAL, EISDIR, ELOOP, ENOSPC
+
+_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_SECTOR_BYTES = 512
+
+
+def resolve(path: str) -> str:
+    """Follow every symbolic link, also a dangling one, to the path where the file is to stand.
+
+    Raises OSError where the links form a loop.
+    """
+    real_path = os.path.realpath(path)
+    # A loop is the one thing that realpath leaves unresolved.
+    if os.path.islink(real_path):
+        raise OSError(ELOOP, os.strerror(ELOOP))
+    return real_path
+
+
+def read_regular(path: str) -> bytes:
+    """Read a regular file as a whole; `path` is no symbolic link.
+
+    Raises OSError, FileNotFoundError among them, where there is no readable regular file.
+    """
+    # Looked at before it is opened: the mere opening of a device can do something.
+    _demand_regular(os.stat(path, follow_symlinks=False))
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        _demand_regular(os.fstat(fd))
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
+
+
+def read_present(path: str) -> bytes | None:
+    """Read what stands at the target: None where nothing does.  Raises OSError."""
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return None
+
+
+def _demand_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(EINVAL, "Is not a regular file")
+
+
+def mount_points() -> frozenset[str]:
+    """Name every mount point that this process sees; none where /proc does not tell."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError:
+        return frozenset()
+    fields = (line.split(b" ") for line in lines if line)
+    return frozenset(os.fsdecode(_unescape(field[4])) for field in fields if len(field) > 4)
+
+
+def _unescape(field: bytes) -> bytes:
+    return _OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
+
+
+def write_refusal(path: str) -> OSError | None:
+    """Tell why this existing file may not be written to, or None where it may be."""
+    if os.access(path, os.W_OK):
+        return None
+    # Only a real attempt tells the reason.  It comes second because an attempt that succeeds
+    # is seen by those who watch the file, who would read it again for nothing.
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+    except OSError as refusal:
+        return refusal
+    return None
+
+
+def demand_room(path: str, size_bytes: int) -> None:
+    """Raise OSError where the file cannot grow to this size with what the filesystem has left.
+
+    A fair guess, not a promise: others may take the room before it is used.
+    """
+    filesystem = os.statvfs(path)
+    free_blocks = filesystem.f_bfree if os.geteuid() == 0 else filesystem.f_bavail
+    growth_bytes = size_bytes - os.stat(path).st_blocks * _SECTOR_BYTES
+    # No blocks at all means that the filesystem does not count them.
+    if filesystem.f_blocks and growth_bytes > free_blocks * filesystem.f_frsize:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def overwrite(path: str, content: bytes, old: bytes) -> None:
+    """Write `content` into the existing file itself, and `old` again where that fails.
+
+    Raises OSError; the file then holds what it held, or the message says that it does not.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        _demand_regular(os.fstat(fd))
+        try:
+            _write_over(fd, content)
+        except OSError as failure:
+            _write_back(fd, old, failure)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _write_over(fd: int, content: bytes) -> None:
+    # The length comes last: a file that is emptied first is an empty file to every reader,
+    # and on a full disk to the next start as well.
+    write_all(fd, content)
+    os.ftruncate(fd, len(content))
+    os.fsync(fd)
+
+
+def _write_back(fd: int, old: bytes, failure: OSError) -> None:
+    try:
+        _write_over(fd, old)
+    except OSError as second:
+        told = f"{failure.strerror}; its old content could not be put back ({second.strerror})"
+        raise OSError(failure.errno, told) from failure
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of `content` from the start of the file on.  Raises OSError."""
+    written = 0
+    with memoryview(content) as view:
+        while written < len(content):
+            written += os.pwrite(fd, view[written:], written)
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in this folder durable.  Raises OSError where the disk fails.
+
+    A folder that may be written but not read cannot be opened for this, and some filesystems
+    know no syncing of folders: neither is an error, for there is nothing more to be done.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError as failure:
+        if failure.errno != EINVAL:
+            raise
+    finally:
+        os.close(fd)

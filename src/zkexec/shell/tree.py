@@ -1,0 +1,227 @@
+"""The processes of the child's tree, found in /proc.
+
+A process is known by its pid *and* the time it started, so that a pid that was given away again
+is never mistaken for its former owner.  Zombies are not alive and do not count.  Whoever
+vanishes between being found and being signalled is no error, and whoever zkexec has no right to
+signal stays as he is; he still counts.
+
+The tree is the child, its session where it has one of its own, the orphans that zkexec adopted
+(see `process.py` on when it does), and all descendants of these.  Not of the tree are the
+sessions of health checks and alerts, and what was zkexec's child before zkexec was executed, as
+in `helper & exec zkexec ...`.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+_KILL_ROUNDS = 20
+"""How often a kill looks for what was forked meanwhile, before that is left to the next kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as /proc showed it; `started` is in clock ticks since the machine booted."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    started: int
+    alive: bool
+    stopped: bool
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What no other process ever shares."""
+        return self.pid, self.started
+
+
+def look(pid: int) -> Process | None:
+    """Look at one process; None if there is none, or none that may be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            line = file.read(4096)
+    except OSError:
+        return None
+    # The name stands in brackets, and may itself hold brackets and spaces.
+    fields = line[line.rfind(b")") + 2 :].split()
+    if len(fields) < 20:
+        return None
+    state, threads = fields[0], int(fields[17])
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        started=int(fields[19]),
+        # A zombie with several threads is a process whose first thread ended before the others.
+        alive=state not in b"ZX" or threads > 1,
+        stopped=state == b"T",
+    )
+
+
+def look_around() -> dict[int, Process]:
+    """Look at all processes; nothing is found where /proc shows another pid namespace."""
+    try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return {}
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return {}
+    return {process.pid: process for process in map(look, pids) if process}
+
+
+def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) -> list[Process]:
+    """Add all descendants; the living ones of them all come back, parents before children."""
+    children: dict[int, list[Process]] = {}
+    for process in everyone.values():
+        children.setdefault(process.parent, []).append(process)
+    found: dict[int, Process] = {}
+    ahead = list(roots)
+    while ahead:
+        process = ahead.pop()
+        if process.pid not in found:
+            found[process.pid] = process
+            ahead += children.get(process.pid, [])
+
+    def depth(process: Process) -> int:
+        steps = 0
+        # A listing is not of one moment, so it may even show a circle.
+        while process.parent in found and steps < len(found):
+            process = found[process.parent]
+            steps += 1
+        return steps
+
+    living = (process for process in found.values() if process.alive)
+    return sorted(living, key=lambda process: (depth(process), process.started, process.pid))
+
+
+def send(process: Process, number: int) -> None:
+    """Signal exactly this process, if it is still there and may be signalled."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    except OSError:
+        descriptor = -1  # an old kernel, or a container that forbids the call
+    try:
+        # The descriptor was there before this look, so it is of the process that is seen.
+        seen = look(process.pid)
+        if seen is None or seen.identity != process.identity:
+            return
+        if descriptor >= 0:
+            signal.pidfd_send_signal(descriptor, number)
+        else:
+            os.kill(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def send_to_group(leader: int, number: int) -> None:
+    """Signal a process group at once; the leader must be a child not reaped yet."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def kill_all(find: Callable[[], list[Process]]) -> None:
+    """SIGKILL whatever `find` finds, again and again until it finds nobody new."""
+    killed: set[tuple[int, int]] = set()
+    for _ in range(_KILL_ROUNDS):
+        fresh = [process for process in find() if process.identity not in killed]
+        if not fresh:
+            return
+        for process in fresh:
+            send(process, signal.SIGKILL)
+            killed.add(process.identity)
+
+
+def kill_session(leader: int) -> None:
+    """SIGKILL a session and its descendants; the leader must be a child not reaped yet."""
+    send_to_group(leader, signal.SIGKILL)
+    kill_all(partial(_session_members, leader))
+
+
+def _session_members(leader: int) -> list[Process]:
+    everyone = look_around()
+    return with_descendants(
+        everyone, [process for process in everyone.values() if process.session == leader]
+    )
+
+
+class ChildTree:
+    """The rule who belongs to the child, and the little that must be remembered for it."""
+
+    def __init__(self, *, own_session: bool) -> None:
+        self._own_session = own_session
+        self._child = 0
+        self._session = 0
+        self._apart: set[int] = set()
+        self._strangers = _present_descendants()
+
+    @property
+    def session(self) -> int:
+        """The session that belongs to the child, 0 if there is none."""
+        return self._session
+
+    def plant(self, child: int) -> None:
+        """Begin the tree of a new child; nothing of an earlier one is left."""
+        self._child = child
+        self._session = child if self._own_session else 0
+
+    def set_apart(self, session: int) -> None:
+        """Remember the session of a check or an alert, which is not of the tree."""
+        self._apart.add(session)
+
+    def child_ended(self) -> None:
+        """Settle what the dead child's pid still stands for; call it before it is reaped.
+
+        A session's number is taken as long as anybody lives in it.  Once nobody does, it may
+        become the number of a stranger's session, so it must be forgotten here and now.
+        """
+        everyone = look_around()
+        self._child = 0
+        if not any(one.alive and one.session == self._session for one in everyone.values()):
+            self._session = 0
+
+    def members(self) -> list[Process]:
+        """All living processes of the tree, parents before children."""
+        everyone = look_around()
+        if not self._child and self._session in everyone:
+            # A process with the reaped child's pid: the number is somebody else's now.
+            self._session = 0
+        self._apart &= {process.session for process in everyone.values()}
+        own_session = os.getsid(0)
+        return with_descendants(
+            everyone,
+            [process for process in everyone.values() if self._is_root(process, own_session)],
+        )
+
+    def _is_root(self, process: Process, own_session: int) -> bool:
+        if process.pid == self._child:
+            return True
+        if self._session and process.session == self._session:
+            return True
+        if process.parent != os.getpid() or process.session in self._apart:
+            return False
+        if process.identity in self._strangers:
+            return False
+        # Nobody comes back from a session of his own, so an orphan in zkexec's is a stranger's.
+        return not (self._own_session and process.session == own_session)
+
+
+def _present_descendants() -> frozenset[tuple[int, int]]:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return frozenset()  # without any child there is no need to look
+    everyone = look_around()
+    own = os.getpid()
+    children = [process for process in everyone.values() if process.parent == own]
+    return frozenset(process.identity for process in with_descendants(everyone, children))

@@ -227,6 +227,7 @@ class Member:
         if not plan(self.applied, wanted):
             self._staged = None
             self._seen = self.applied
+            self._trouble = ""
             return [DiscardFiles(), Note("change-undone"), *self._start_again()]
         return [InstallFiles()] if wanted == self._staged else self._stage(wanted)
 
@@ -269,6 +270,8 @@ class Member:
 
     def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
         """No child to pass it on to: what would end the command ends zkexec."""
+        if signal == SIGTERM:
+            self._alarm.drop_waiting()
         if self.phase is not Phase.LOADING or signal not in ENDING_SIGNALS:
             return []
         self._verdict = Ending(signal=signal)

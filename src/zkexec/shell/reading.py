@@ -171,7 +171,10 @@ class Reading:
             return found.error == NoAuthError.code
         if second is None:
             return bool(found.error == NoNodeError.code and path in self._link.armed)
-        return found.error == NoAuthError.code or bool(found.mzxid == second.mzxid)
+        if found.error == NoAuthError.code:
+            return True
+        mzxid: int = second.mzxid
+        return found.mzxid == mzxid
 
     def _znode(self, path: str, found: Found) -> Znode:
         name = self._names[path]

@@ -144,8 +144,9 @@ def kill_all(find: Callable[[], list[Process]]) -> None:
 
 def kill_session(leader: int) -> None:
     """SIGKILL a session and its descendants; the leader must be a child not reaped yet."""
-    send_to_group(leader, signal.SIGKILL)
+    # First one by one: with its parent gone, a descendant in another session would be lost.
     kill_all(partial(_session_members, leader))
+    send_to_group(leader, signal.SIGKILL)
 
 
 def _session_members(leader: int) -> list[Process]:

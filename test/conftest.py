@@ -1,0 +1,90 @@
+"""Fixtures around real ZooKeeper servers.
+
+A test that only sets and reads znodes shares one server with all others and works below a
+`root` of its own; a test that stops, pauses or wipes servers asks for its own.
+"""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from kazoo.client import KazooClient
+
+from news import Opener, opener
+from proxy import Proxy, like_an_old_server
+from zookeeper import Ensemble, Server
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[Server]:
+    """One ZooKeeper server for the whole run, shared by all tests: never stop or pause it."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_zookeeper() -> Iterator[Server]:
+    """A ZooKeeper server of this test alone, running; the test may do anything with it."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_ensemble() -> Iterator[Ensemble]:
+    """An ensemble of three servers of this test alone, running."""
+    ensemble = Ensemble(3)
+    try:
+        ensemble.start()
+        yield ensemble
+    finally:
+        ensemble.close()
+
+
+@pytest.fixture
+def client(zookeeper: Server) -> Iterator[KazooClient]:
+    """A plain client of the shared server, with which a test plays the operator."""
+    with_session = KazooClient(hosts=zookeeper.hosts, timeout=30.0)
+    with_session.start(timeout=30.0)
+    yield with_session
+    with_session.stop()
+    with_session.close()
+
+
+@pytest.fixture
+def root(client: KazooClient) -> str:
+    """The path of a fresh, empty znode on the shared server, for this test alone."""
+    path = f"/test-{uuid.uuid4().hex[:12]}"
+    client.create(path)
+    return path
+
+
+@pytest.fixture
+def proxy(zookeeper: Server) -> Iterator[Proxy]:
+    """A proxy of this test alone in front of the shared server."""
+    in_between = Proxy(zookeeper.port)
+    yield in_between
+    in_between.close()
+
+
+@pytest.fixture(params=["at once", "twice"])
+def opened(request: pytest.FixtureRequest, proxy: Proxy) -> Opener:
+    """Opens an Ensemble behind the proxy: on a new server, and on one that acts like an old."""
+    old = request.param == "twice"
+    if old:
+        proxy.on_request = like_an_old_server
+    return opener(proxy.hosts, old=old)
+
+
+@pytest.fixture
+def opened_as_old(proxy: Proxy) -> Opener:
+    """Opens an Ensemble behind the proxy, which acts like a server before 3.6."""
+    proxy.on_request = like_an_old_server
+    return opener(proxy.hosts, old=True)

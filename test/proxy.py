@@ -1,0 +1,235 @@
+"""A TCP proxy of our own between a client and one ZooKeeper server, to break things on purpose.
+
+The rules of this file:
+
+- What the client sends is cut into the frames of ZooKeeper's protocol and shown to a hook,
+  which says what becomes of each; what the server sends is cut as well, so that an answer can
+  be kept back.  Frames are passed on whole.
+- A way that is a black hole still takes bytes, so that the sender sees nothing of it.  What was
+  swallowed is gone: after `heal()` the old connections are closed, as no one could use them.
+- Two threads serve a connection, one for each way; all are daemons and end with `close()`.
+"""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from zookeeper import Port
+
+EXISTS, GET, SYNC, PING, MULTI_READ, CLOSE = 3, 4, 9, 11, 22, -11
+READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, MULTI_READ, CLOSE})
+"""All that a client may send that never writes, apart from opening its session."""
+
+
+class Way(Enum):
+    """The two directions through the proxy."""
+
+    TO_SERVER = "to the server"
+    TO_CLIENT = "to the client"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One frame from a client after its handshake; `body` is what follows xid and opcode."""
+
+    xid: int
+    opcode: int
+    body: bytes
+
+
+class Fate(Enum):
+    """What becomes of a request."""
+
+    PASS_ON = "pass it on"  # noqa: S105 - No password.
+    LOSE_REPLY = "pass it on, and keep the reply back"
+    REFUSE_AND_HANG_UP = "answer at once that it is not implemented, and close the connection"
+    CONFUSE = "answer at once with an error code that nobody knows"
+
+
+def pass_all(_request: Request) -> Fate:
+    """The fate of every request in a proxy that breaks nothing."""
+    return Fate.PASS_ON
+
+
+def like_an_old_server(request: Request) -> Fate:
+    """The fate of requests at a server before 3.6, which does not know the multi-read."""
+    return Fate.REFUSE_AND_HANG_UP if request.opcode == MULTI_READ else Fate.PASS_ON
+
+
+class Proxy:
+    """Listens on a loopback port of its own; `hosts` and `address` are those of the proxy."""
+
+    def __init__(self, target_port: int) -> None:
+        """Pass everything on to this loopback port until told otherwise."""
+        self.on_request: Callable[[Request], Fate] = pass_all
+        self.one_by_one = False
+        """Whether a request is shown and passed on only once those before it are answered."""
+        self.opcodes: list[int] = []
+        """The opcode of every request seen so far, in the order of arrival."""
+        self.accepted = 0
+        """How many connections clients have made so far."""
+        self.swallowing: frozenset[Way] = frozenset()
+        self.delay_s: dict[Way, float] = {}
+        self._target_port = target_port
+        self._port = Port()
+        self.address = ("127.0.0.1", self._port.number)
+        self.hosts = f"127.0.0.1:{self._port.number}"
+        self._connections: list[_Connection] = []
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        listener = socket.create_server(self.address)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.accepted += 1
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target_port), timeout=10.0)
+                server.settimeout(None)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._connections = [c for c in self._connections if not c.closed]
+                self._connections.append(_Connection(self, client, server))
+
+    def black_hole(self, *ways: Way) -> None:
+        """Swallow everything from now on, on these ways (both if none is named)."""
+        self.swallowing = frozenset(ways or Way)
+
+    def delay(self, delay_s: float, *ways: Way) -> None:
+        """Hold every frame back for so long before it is passed on."""
+        self.delay_s = dict.fromkeys(ways or Way, delay_s)
+
+    def cut(self) -> None:
+        """Reset every connection there is; new ones are welcome."""
+        with self._lock:
+            connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.reset()
+
+    def refuse(self) -> None:
+        """Reset every connection and take no new ones."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        self.cut()
+
+    def heal(self) -> None:
+        """Pass everything on again; where bytes were swallowed, old connections are closed."""
+        swallowed, self.swallowing = self.swallowing, frozenset()
+        self.delay_s = {}
+        if swallowed:
+            self.cut()
+        if self._listener is None:
+            self._listen()
+
+    def close(self) -> None:
+        """Stop for good and release the port."""
+        self.refuse()
+        self._port.release()
+
+
+class _Connection:
+    """One client's connection, and the one that stands for it at the server."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+        self.closed = False
+        self._proxy = proxy
+        self._client = client
+        self._server = server
+        self._kept_back: set[int] = set()
+        self._unanswered: set[int] = set()
+        self._answered = threading.Condition()
+        for end in (client, server):
+            # Else small frames wait 40 ms for the receiver's word that the last one came.
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for pump in (self._pump_requests, self._pump_replies):
+            threading.Thread(target=self._run, args=(pump,), daemon=True).start()
+
+    def _run(self, pump: Callable[[], None]) -> None:
+        with suppress(OSError):
+            pump()
+        self.reset(gently=True)
+
+    def _pump_requests(self) -> None:
+        self._pass(Way.TO_SERVER, _frame(self._client))
+        while True:
+            frame = _frame(self._client)
+            xid, opcode = struct.unpack_from("!ii", frame, 4)
+            if self._proxy.one_by_one:
+                with self._answered:
+                    self._answered.wait_for(lambda: self.closed or not self._unanswered)
+            self._proxy.opcodes.append(opcode)
+            fate = self._proxy.on_request(Request(xid, opcode, frame[12:]))
+            if fate is Fate.REFUSE_AND_HANG_UP:
+                self._client.sendall(struct.pack("!iiqi", 16, xid, 0, -6))
+                return
+            if fate is Fate.CONFUSE:
+                self._client.sendall(struct.pack("!iiqi", 16, xid, 0, -9999))
+                continue
+            if fate is Fate.LOSE_REPLY:
+                self._kept_back.add(xid)
+            self._unanswered.add(xid)
+            self._pass(Way.TO_SERVER, frame)
+
+    def _pump_replies(self) -> None:
+        self._pass(Way.TO_CLIENT, _frame(self._server))
+        while True:
+            frame = _frame(self._server)
+            xid = struct.unpack_from("!i", frame, 4)[0]
+            with self._answered:
+                self._unanswered.discard(xid)
+                self._answered.notify_all()
+            if xid not in self._kept_back:
+                self._pass(Way.TO_CLIENT, frame)
+
+    def _pass(self, way: Way, frame: bytes) -> None:
+        time.sleep(self._proxy.delay_s.get(way, 0.0))
+        if way not in self._proxy.swallowing:
+            (self._server if way is Way.TO_SERVER else self._client).sendall(frame)
+
+    def reset(self, *, gently: bool = False) -> None:
+        """Close both connections: with a reset, or gently with an end of the stream."""
+        with self._answered:
+            self.closed = True
+            self._answered.notify_all()
+        for end in (self._client, self._server):
+            with suppress(OSError):
+                if not gently:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                # Shutting down wakes the thread that waits in recv, which closing would not.
+                end.shutdown(socket.SHUT_RD if not gently else socket.SHUT_RDWR)
+            end.close()
+
+
+def _frame(end: socket.socket) -> bytes:
+    """One frame with its length in front; OSError where the stream ends."""
+    length = _exactly(end, 4)
+    return length + _exactly(end, struct.unpack("!i", length)[0])
+
+
+def _exactly(end: socket.socket, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        piece = end.recv(size - len(received))
+        if not piece:
+            raise ConnectionResetError("the stream has ended")
+        received += piece
+    return bytes(received)

@@ -1,0 +1,389 @@
+"""Mirrored files where something stands in the way: full disks, mounts, missing rights.
+
+Every obstacle is real.  Those that only root can build are skipped for others; what a person
+without rights meets is played by a process that has given up its own.
+"""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree, which
+from tempfile import mkdtemp
+
+import pytest
+
+from zkexec.core.snapshot import Snapshot
+from zkexec.shell.files import Files, FilesError
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
+NOBODY = 65534
+
+# Reads [uid, {path: content}] and prints what one stage and one install led to.
+DRIVER = """
+import json, os, sys
+from zkexec.core.snapshot import Snapshot
+from zkexec.shell.files import Files, FilesError
+
+uid, files = json.load(sys.stdin)
+if os.getuid() == 0 and uid:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+told = {"warnings": [], "written": [], "error": ""}
+mirror = Files(lambda path, reason: told["warnings"].append([path, reason]))
+try:
+    mirror.stage(Snapshot({path: text.encode() for path, text in files.items()}))
+    told["written"] = list(mirror.install())
+except FilesError as failure:
+    told["error"] = str(failure)
+print(json.dumps(told))
+"""
+
+
+class Ground:
+    """A folder that everybody may enter, and the mounts that a test makes in it."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="zkexec-test-"))
+        self.path.chmod(0o755)
+        self._mounted: list[Path] = []
+
+    def mount(self, name: str, *options: str) -> Path:
+        """Mount something onto a new folder of this name, a tmpfs unless told otherwise."""
+        folder = self.path / name
+        folder.mkdir()
+        self._mount("-t", "tmpfs", *options, "tmpfs", at=folder)
+        return folder
+
+    def bind(self, source: Path, at: Path, *, read_only: bool = False) -> None:
+        """Let a file or folder appear at a second place that exists."""
+        self._mount("--bind", str(source), at=at)
+        if read_only:
+            subprocess.run(["mount", "-o", "remount,ro,bind", at], check=True)
+
+    def _mount(self, *arguments: str, at: Path) -> None:
+        result = subprocess.run(
+            ["mount", *arguments, at], check=False, capture_output=True, text=True
+        )
+        if result.returncode:
+            pytest.skip(f"mounting is not possible here: {result.stderr.strip()}")
+        self._mounted.append(at)
+
+    def close(self) -> None:
+        """Unmount everything, newest first, and remove the folder."""
+        for at in reversed(self._mounted):
+            subprocess.run(["umount", "--lazy", at], check=True)
+        subprocess.run(["chmod", "-R", "u+rwx", self.path], check=True)
+        rmtree(self.path)
+
+
+@pytest.fixture
+def ground() -> Iterator[Ground]:
+    """A folder of this test alone."""
+    own = Ground()
+    yield own
+    own.close()
+
+
+class Warnings(list[tuple[str, str]]):
+    """The warnings that were given, as pairs of path and reason."""
+
+    def __call__(self, path: str, reason: str) -> None:
+        """Take one warning down."""
+        self.append((path, reason))
+
+
+def run_driver(uid: int, files: dict[Path, str], *prefix: str) -> dict[str, object]:
+    """Stage and install in a process of this user."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    wanted = json.dumps([uid, {str(path): text for path, text in files.items()}])
+    command = [*prefix, sys.executable, "-c", DRIVER]
+    result = subprocess.run(
+        command, env=environment, input=wanted, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    told: dict[str, object] = json.loads(result.stdout)
+    return told
+
+
+def fill(folder: Path) -> Path:
+    """Take all the room that is left on the filesystem of this folder."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(b"f" * size)
+            except OSError:
+                continue
+    return filler
+
+
+@needs_root
+def test_full_disk_fails_staging(ground: Ground) -> None:
+    """On a full disk staging fails, names the file, and leaves old files and room as they were."""
+    folder = ground.mount("small", "-o", "size=64k")
+    first, path = folder / "a", folder / "b"
+    path.write_bytes(b"old" * 10000)
+    free_before = os.statvfs(folder).f_bfree
+    files = Files(Warnings())
+    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+        files.stage(Snapshot({str(first): b"fits", str(path): b"secret" * 10000}))
+    assert path.read_bytes() == b"old" * 10000
+    assert os.listdir(folder) == ["b"]
+    assert os.statvfs(folder).f_bfree == free_before
+
+
+@needs_root
+def test_what_cannot_be_put_back_is_told(ground: Ground) -> None:
+    """A failed install whose way back fails too says which file is not what it was."""
+    folder = ground.mount("small", "-o", "size=64k")
+    path, last = folder / "a", folder / "b"
+    path.write_bytes(b"secret" * 5000)
+    files = Files(Warnings())
+    files.stage(Snapshot({str(path): b"new", str(last): b"new"}))
+    fill(folder)
+    # Held open, the old file gives no room free.
+    with path.open("rb"):
+        last.mkdir()
+        with pytest.raises(FilesError) as caught:
+            files.install()
+    put_back = f"{path} could not be put back: No space left on device"
+    assert str(caught.value) == f"{last}: Is a directory; {put_back}"
+    assert path.read_bytes() == b"new"
+    assert sorted(os.listdir(folder)) == ["a", "b", "filler"]
+
+
+@needs_root
+def test_single_file_mount_is_written_in_place(ground: Ground) -> None:
+    """A bind-mounted file is written through, longer and shorter, with one warning in all."""
+    source, path = ground.path / "source", ground.path / "odd name\\#\n"
+    source.write_bytes(b"old")
+    path.touch()
+    ground.bind(source, path)
+    inode = path.stat().st_ino
+    warnings = Warnings()
+    files = Files(warnings)
+    for content in (b"a longer one" * 1000, b"", b"short"):
+        files.stage(Snapshot({str(path): content}))
+        assert files.install() == (str(path),)
+        assert source.read_bytes() == content
+    assert path.stat().st_ino == inode
+    assert warnings == [(str(path), "it is a mount point")]
+    assert sorted(os.listdir(ground.path)) == sorted([path.name, "source"])
+
+
+@needs_root
+def test_mount_that_appears_after_staging(ground: Ground) -> None:
+    """A target that becomes a mount point between staging and installing is written in place."""
+    source, path = ground.path / "source", ground.path / "file"
+    source.write_bytes(b"old")
+    path.write_bytes(b"old")
+    warnings = Warnings()
+    files = Files(warnings)
+    files.stage(Snapshot({str(path): b"new"}))
+    ground.bind(source, path)
+    files.install()
+    assert source.read_bytes() == b"new"
+    assert warnings == [(str(path), "it cannot be renamed over (Device or resource busy)")]
+    assert sorted(os.listdir(ground.path)) == ["file", "source"]
+
+
+@needs_root
+def test_in_place_without_room_fails_staging(ground: Ground) -> None:
+    """A mounted file that would outgrow its full disk is an error before anything is written."""
+    folder = ground.mount("small", "-o", "size=64k")
+    source, path = folder / "source", ground.path / "file"
+    source.write_bytes(b"old")
+    path.touch()
+    ground.bind(source, path)
+    filler = fill(folder)
+    files = Files(Warnings())
+    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+        files.stage(Snapshot({str(path): b"n" * 5000}))
+    assert source.read_bytes() == b"old"
+    filler.unlink()
+    other = ground.path / "a"
+    other.write_bytes(b"old")
+    before = other.stat()
+    files.stage(Snapshot({str(path): b"n" * 5000, str(other): b"new"}))
+    fill(folder)
+    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+        files.install()
+    assert source.read_bytes() == b"old"
+    # What may fail comes first, so that this file never had to be put back.
+    assert other.stat().st_ctime_ns == before.st_ctime_ns
+
+
+@needs_root
+def test_in_place_is_put_back(ground: Ground) -> None:
+    """A mounted file gets its old content back where a later file cannot be installed."""
+    source, path, last = (ground.path / name for name in ("source", "z", "a"))
+    source.write_bytes(b"old and long")
+    path.touch()
+    ground.bind(source, path)
+    files = Files(Warnings())
+    files.stage(Snapshot({str(path): b"new", str(last): b"new"}))
+    last.mkdir()
+    with pytest.raises(FilesError, match=f"^{last}: Is a directory$"):
+        files.install()
+    assert source.read_bytes() == b"old and long"
+
+
+@needs_root
+@pytest.mark.parametrize("single_file", [True, False])
+def test_read_only_mount_fails_staging(ground: Ground, single_file: bool) -> None:
+    """On a read-only filesystem staging says so."""
+    folder, source = ground.path / "folder", ground.path / "source"
+    folder.mkdir()
+    path = folder / "file"
+    path.write_bytes(b"old")
+    source.write_bytes(b"old")
+    if single_file:
+        ground.bind(source, path, read_only=True)
+    else:
+        ground.bind(folder, folder, read_only=True)
+    for target in [path] if single_file else [path, folder / "new", folder / "deep" / "new"]:
+        with pytest.raises(FilesError, match=f"^{target}: Read-only file system$"):
+            Files(Warnings()).stage(Snapshot({str(target): b"new"}))
+    assert path.read_bytes() == b"old"
+
+
+@needs_root
+@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+def test_immutable_file_and_folder(ground: Ground) -> None:
+    """An immutable file fails staging; in an immutable folder a file is written in place."""
+    path = ground.path / "file"
+    path.write_bytes(b"old")
+    warnings = Warnings()
+    files = Files(warnings)
+    for immutable in (path, ground.path):
+        if subprocess.run(["chattr", "+i", immutable], check=False).returncode:
+            pytest.skip("this filesystem knows no immutable files")
+        try:
+            if immutable == path:
+                with pytest.raises(FilesError, match=f"^{path}: Operation not permitted$"):
+                    files.stage(Snapshot({str(path): b"new"}))
+                assert path.read_bytes() == b"old"
+            else:
+                files.stage(Snapshot({str(path): b"new"}))
+                files.install()
+        finally:
+            subprocess.run(["chattr", "-i", immutable], check=True)
+    assert path.read_bytes() == b"new"
+    assert warnings == [(str(path), "its folder cannot be written (Operation not permitted)")]
+
+
+@needs_root
+def test_without_proc_a_named_draft_is_used(ground: Ground) -> None:
+    """Where /proc is missing, files are replaced all the same, and nothing is left over."""
+    if which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    old, new = ground.path / "old", ground.path / "new"
+    old.write_bytes(b"old")
+    old.chmod(0o640)
+    os.chown(old, NOBODY, NOBODY)
+    inode = old.stat().st_ino
+    hidden = 'mount -t tmpfs tmpfs /proc && exec "$@"'
+    prefix = ("unshare", "--mount", "sh", "-c", hidden, "sh")
+    told = run_driver(0, {old: "1", new: "2"}, *prefix)
+    assert told == {"warnings": [], "written": [str(new), str(old)], "error": ""}
+    assert (old.read_bytes(), new.read_bytes()) == (b"1", b"2")
+    status = old.stat()
+    assert status.st_ino != inode
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (NOBODY, 0o640)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o644
+    assert sorted(os.listdir(ground.path)) == ["new", "old"]
+    small = ground.mount("small", "-o", "size=64k")
+    told = run_driver(0, {small / "a": "x", small / "b": "secret" * 20000}, *prefix)
+    assert told["error"] == f"{small / 'b'}: No space left on device"
+    assert os.listdir(small) == []
+
+
+class TestWithoutRights:
+    """What a process of an ordinary user meets."""
+
+    @staticmethod
+    def own(path: Path, content: bytes, mode: int, *, uid: int = NOBODY) -> None:
+        """Make a file of this mode that belongs to the user, or to somebody else."""
+        path.write_bytes(content)
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, uid, uid)
+
+    @staticmethod
+    def folder(ground: Ground, mode: int) -> Path:
+        """Make a folder of the user with this mode."""
+        folder = ground.path / "folder"
+        folder.mkdir()
+        folder.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        return folder
+
+    @pytest.mark.parametrize("mode", [0o600, 0o444])
+    def test_own_files_are_replaced(self, ground: Ground, mode: int) -> None:
+        """A user's own file in an own folder is replaced, also where it may only be read."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", mode)
+        inode = path.stat().st_ino
+        told = run_driver(NOBODY, {path: "new"})
+        assert told == {"warnings": [], "written": [str(path)], "error": ""}
+        assert path.read_bytes() == b"new"
+        assert path.stat().st_ino != inode
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+    def test_folder_without_right_to_write(self, ground: Ground) -> None:
+        """A writable file in a folder that is not is written in place, with a warning."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", 0o644)
+        path.parent.chmod(0o555)
+        told = run_driver(NOBODY, {path: "new"})
+        reason = "its folder cannot be written (Permission denied)"
+        assert told == {"warnings": [[str(path), reason]], "written": [str(path)], "error": ""}
+        assert path.read_bytes() == b"new"
+
+    def test_neither_folder_nor_file(self, ground: Ground) -> None:
+        """Where neither the folder nor the file may be written, staging fails."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", 0o444)
+        path.parent.chmod(0o555)
+        new = path.parent / "new"
+        for target in (path, new, path.parent / "deep" / "new"):
+            told = run_driver(NOBODY, {target: "new"})
+            assert told["error"] == f"{target}: Permission denied"
+            assert told["written"] == []
+        assert path.read_bytes() == b"old"
+
+    def test_unreadable_file(self, ground: Ground) -> None:
+        """A file that cannot be read cannot be compared or put back, so staging fails."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", 0o200)
+        told = run_driver(NOBODY, {path: "new"})
+        assert told["error"] == f"{path}: Permission denied"
+        path.chmod(0o600)
+        assert path.read_bytes() == b"old"
+
+    @needs_root
+    def test_foreign_file_keeps_its_owner(self, ground: Ground) -> None:
+        """A stranger's file that may be written is written in place and stays the stranger's."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", 0o666, uid=12345)
+        told = run_driver(NOBODY, {path: "new"})
+        reason = "its owner or access list cannot be kept (Operation not permitted)"
+        assert told == {"warnings": [[str(path), reason]], "written": [str(path)], "error": ""}
+        assert (path.read_bytes(), path.stat().st_uid) == (b"new", 12345)
+
+    @needs_root
+    def test_foreign_file_that_may_only_be_read(self, ground: Ground) -> None:
+        """A stranger's file that may only be read is not taken over: staging fails."""
+        path = self.folder(ground, 0o755) / "file"
+        self.own(path, b"old", 0o644, uid=12345)
+        told = run_driver(NOBODY, {path: "new"})
+        assert "its owner or access list cannot be kept" in str(told["error"])
+        assert "(Permission denied)" in str(told["error"])
+        assert (path.read_bytes(), path.stat().st_uid) == (b"old", 12345)

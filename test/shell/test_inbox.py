@@ -1,0 +1,101 @@
+"""The inbox: what comes first, who wakes whom, and what a signal becomes."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from zkexec.core.events import (
+    ChildExited,
+    Ending,
+    Event,
+    FilesStaged,
+    SignalReceived,
+    Tick,
+    ZnodeTouched,
+)
+from zkexec.shell.birth import WAKE_SIGNAL, Inheritance
+from zkexec.shell.inbox import Inbox, now
+
+EXITED = ChildExited(1, Ending())
+
+
+@pytest.fixture
+def inheritance() -> Iterator[Inheritance]:
+    """Signals blocked as zkexec blocks them, and afterwards as they were."""
+    given = Inheritance(
+        mask=frozenset(), ignored=frozenset(), environment={}, has_terminal=False, is_pid1=False
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, given.handled)
+    yield given
+    while signal.sigtimedwait(given.handled, 0):
+        pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def inbox(inheritance: Inheritance, reaped: list[Event] | None = None) -> Inbox:
+    """An inbox whose reaping finds these, and whose terminal sends only WINCH."""
+    return Inbox(inheritance, lambda: reaped or [], lambda info: info.si_signo == signal.SIGWINCH)
+
+
+def test_time_passes(inheritance: Inheritance) -> None:
+    """A deadline that is reached, or long past, is a Tick."""
+    box = inbox(inheritance)
+    assert box.next(until=now() - 100) == Tick()
+    until = now() + 0.05
+    while now() < until:
+        assert box.next(until=until) == Tick()
+
+
+def test_answers_come_first(inheritance: Inheritance) -> None:
+    """Nothing gets between an action and its outcome: not a signal, not another thread's news."""
+    box = inbox(inheritance)
+    os.kill(os.getpid(), signal.SIGHUP)
+    box.post(ZnodeTouched("/a"))
+    box.answer(FilesStaged(), EXITED)
+    events = [box.next(until=None) for _ in range(4)]
+    assert events[:2] == [FilesStaged(), EXITED]
+    assert events[2] == SignalReceived(signal.SIGHUP, from_terminal=False)
+    assert events[3] == ZnodeTouched("/a")
+
+
+def test_signals_tell_who_sent_them(inheritance: Inheritance) -> None:
+    """A signal carries whether the terminal sent it."""
+    box = inbox(inheritance)
+    os.kill(os.getpid(), signal.SIGWINCH)
+    assert box.next(until=None) == SignalReceived(signal.SIGWINCH, from_terminal=True)
+
+
+def test_a_dead_child_is_reaped_at_once(inheritance: Inheritance) -> None:
+    """SIGCHLD becomes what the reaping found; where it found nothing the wait goes on."""
+    os.kill(os.getpid(), signal.SIGCHLD)
+    assert inbox(inheritance, [EXITED]).next(until=None) == EXITED
+    os.kill(os.getpid(), signal.SIGCHLD)
+    assert inbox(inheritance).next(until=now() + 0.01) == Tick()
+
+
+def test_another_thread_wakes_the_sleeper(inheritance: Inheritance) -> None:
+    """News from other threads end the sleep, all of them in order, with one wake-up at a time."""
+    box = inbox(inheritance)
+    paths = [f"/{number}" for number in range(5000)]
+
+    def post() -> None:
+        for path in paths:
+            box.post(ZnodeTouched(path))
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    assert [box.next(until=None) for _ in paths] == [ZnodeTouched(path) for path in paths]
+    thread.join()
+    assert box.next(until=now()) == Tick()
+
+
+def test_wake_ups_do_not_pile_up(inheritance: Inheritance) -> None:
+    """However much is posted while nobody looks, one wake-up is pending."""
+    box = inbox(inheritance)
+    for number in range(100):
+        box.post(ZnodeTouched(f"/{number}"))
+    assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is not None
+    assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is None

@@ -1,0 +1,238 @@
+"""What the command itself answers: help, version and mistakes, seen from outside.
+
+Every test runs `python -m zkexec` as a process of its own; none of them needs a cluster.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zkexec import __version__
+from zkexec.options import OPTIONS, Option
+
+ZKEXEC = (sys.executable, "-m", "zkexec")
+DEADLINE_S = 60.0
+
+# What takes long to import, and is of no use to someone who asks for help.
+HEAVY = "kazoo argparse asyncio logging random shutil socket ssl subprocess tempfile urllib.parse"
+
+NO_COMMAND = """\
+zkexec: --exec: expected a command, here or behind --, got none
+Usage: zkexec [options]
+       zkexec [options] -- COMMAND [ARGUMENT...]
+Try 'zkexec --help' for all options.
+"""
+
+
+def zkexec(
+    *words: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run zkexec to its end."""
+    return subprocess.run(
+        [*ZKEXEC, *words],
+        env=os.environ | (environment or {}),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_no_command_at_all() -> None:
+    """Without a command there is one line that names --exec, the usage, and exit status 2."""
+    run = zkexec("--silent")
+
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", NO_COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["--health-interval", "soon"],
+            "--health-interval: expected seconds such as 30 or 0.5, got 'soon'",
+        ),
+        (["--kill-timeout", "-1"], "--kill-timeout: expected seconds such as 30 or 0.5, got '-1'"),
+        (
+            ["--kill-signal", "HUPP"],
+            "--kill-signal: expected a signal such as TERM, SIGINT or 15, got 'HUPP'",
+        ),
+        (["-c", "a,,b"], "--cluster: expected HOST:PORT,... without an empty host, got 'a,,b'"),
+        (["-m", "x=a"], "--mirror: expected a znode path that starts with /, got 'x=a'"),
+        (
+            ["-m", "folder=/a"],
+            "--mirror: expected a LOCAL_PATH that is a file and no directory, got 'folder=/a'",
+        ),
+        (["stray"], "expected the command behind -- or in --exec, got the word 'stray'"),
+        (["--exec", "echo 'a\nb"], "--exec: expected a closing ' quote, got \"echo 'a\\nb\""),
+        (
+            ["-i", "x", "--settle", "\udcff"],
+            (
+                "--settle: expected seconds such as 30 or 0.5, got '\\udcff'; "
+                "--health-interval: expected seconds such as 30 or 0.5, got 'x'"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], line: str, tmp_path: Path) -> None:
+    """A mistake gets one line on stderr and exit status 2; nothing is started or written."""
+    (tmp_path / "folder").mkdir()
+    command = [] if "--exec" in words else ["--exec", "touch started"]
+    run = zkexec("-m", "new/deep=/x", *command, *words, cwd=tmp_path)
+
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"zkexec: {line}\n")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_duplicate_targets_are_one_line(tmp_path: Path) -> None:
+    """Two spellings of one target are told in one line that shows both."""
+    run = zkexec("-e", "true", "-m", "x=/a", "-m", "./y/../x=/b", cwd=tmp_path)
+
+    assert run.returncode == 2
+    assert run.stderr == (
+        "zkexec: --mirror: expected a file of its own for each pair, "
+        f"got the same file twice: '{tmp_path}/x' and '{tmp_path}/y/../x'\n"
+    )
+
+
+def test_a_mistake_in_the_environment_is_told_by_its_variable() -> None:
+    """A wrong variable is told by its own name."""
+    run = zkexec("-e", "true", environment={"ZKEXEC_SETTLE": "x"})
+
+    assert run.returncode == 2
+    assert run.stderr == ("zkexec: ZKEXEC_SETTLE: expected seconds such as 30 or 0.5, got 'x'\n")
+
+
+def test_a_mistake_without_stderr() -> None:
+    """Where stderr is closed, the exit status alone tells of a mistake."""
+    run = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *ZKEXEC, "-x"],
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+    assert (run.returncode, run.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["-vh", "stray"], ["-h", "-i", "x"]])
+def test_help(words: list[str]) -> None:
+    """Help goes to stdout with exit status 0, whatever else is on the command line."""
+    run = zkexec(*words)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("Usage: zkexec [options]\n")
+
+
+def test_help_of_the_command_is_not_ours() -> None:
+    """What stands behind -- is never taken for an option of zkexec."""
+    run = zkexec("-x", "--", "ls", "--help")
+
+    assert (run.returncode, run.stdout) == (2, "")
+
+
+def rows() -> list[str]:
+    """The rows of the table in the help, each with its continued lines joined."""
+    table: list[str] = []
+    for line in zkexec("--help").stdout.splitlines():
+        if line.startswith("    ") and line.strip().startswith("-"):
+            table.append(line)
+        elif line.startswith(" " * 37):
+            table[-1] += " " + line.strip()
+    return table
+
+
+def test_help_is_the_table_of_options() -> None:
+    """Each option has its row: spelling, meaning, default and variable, in the table's order."""
+
+    def row(option: Option) -> str:
+        short = f"-{option.short}, " if option.short else "    "
+        spelling = f"    {short}--{option.name} {option.metavar}".rstrip()
+        default = f"[{option.default}]" if option.default else ""
+        words = [option.meaning, default, option.variable]
+        return f"{spelling:<37}{' '.join(word for word in words if word)}"
+
+    assert rows() == [row(option) for option in OPTIONS]
+
+
+def test_help_fits_on_a_terminal() -> None:
+    """The help has lines of at most 80 columns, in ASCII, and names the exit statuses."""
+    text = zkexec("--help").stdout
+
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(line == line.rstrip() for line in text.splitlines())
+    for status in ("\n    2 ", "\n    125 ", "\n    126 ", "\n    127 "):
+        assert status in text
+
+
+@pytest.mark.parametrize("question", ["--help", "--version"])
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "| true"])
+def test_nobody_reads_the_answer(question: str, redirection: str) -> None:
+    """A stdout that is closed, full or without a reader gives no traceback."""
+    run = subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *ZKEXEC, question],
+        capture_output=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
+def test_version() -> None:
+    """The version is one line on stdout."""
+    run = zkexec("--version")
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"zkexec {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["-e", "a", "-i", "soon"]])
+def test_answers_need_nothing_heavy(words: list[str]) -> None:
+    """Help and mistakes are answered without importing kazoo or anything else that takes long."""
+    script = (
+        "import atexit, os, sys;"
+        "atexit.register(lambda: os.write(2, ' '.join(['', 'imported:', *sys.modules]).encode()));"
+        "from zkexec.cli import main;"
+        "main()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    imported = set(run.stderr.partition(" imported: ")[2].split())
+
+    assert "zkexec.options" in imported
+    assert not imported & set(HEAVY.split())
+    assert not {name for name in imported if name.startswith("kazoo")}
+
+
+def test_an_early_interrupt_is_silent() -> None:
+    """Ctrl-C before zkexec is set up ends it by that signal, without a traceback."""
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'zkexec.shell.birth':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from zkexec.cli import main\n"
+        "main()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")

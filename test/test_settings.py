@@ -1,0 +1,283 @@
+"""What the operator wrote becomes one frozen value, or one line that tells every mistake.
+
+Nothing here starts a process; the values that an option accepts and refuses stand in tables.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from zkexec import arguments
+from zkexec.command import parse
+from zkexec.core.snapshot import Mirror
+from zkexec.core.terms import StartPolicy, Terms
+from zkexec.options import OPTIONS, Option
+from zkexec.settings import LogFormat, Settings, UsageError, Verbosity, settle
+
+
+def settings(*words: str, **environment: str) -> Settings:
+    """What zkexec would do for a command line, to which a command is added, and variables."""
+    return settle(arguments.read([*words, "--exec", "run me"]), environment)
+
+
+def mistakes(*words: str, **environment: str) -> str:
+    """The line that a wrong command line, to which a command is added, gets."""
+    with pytest.raises(UsageError) as caught:
+        settings(*words, **environment)
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    """With nothing but a command, everything is as the contract says in brackets."""
+    assert settings() == Settings(
+        command=settings().command,
+        hosts_text="localhost:2181",
+        servers=(("localhost", 2181),),
+        chroot="",
+        terms=Terms(),
+        health=None,
+        alert=None,
+        verbosity=Verbosity.NORMAL,
+        log_format=LogFormat.TEXT,
+        subreaper=False,
+    )
+
+
+def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
+    """Each option, in its short or long form, changes the value that it is about."""
+    words = f"""
+        -c one:1,two:2/root -m {tmp_path}/a=/a --mirror={tmp_path}/b=/b -H check -d 1 -i2
+        --health-timeout 3 -a alarm --alert-interval 4 --alert-recovery --start=cached
+        --allow-empty --connect-timeout 5 --session-timeout 6 --settle .5 --kill-signal USR1
+        --kill-timeout 7.5 --subreaper --log-format json -v
+    """.split()
+    given = settings(*words)
+
+    assert given.terms == Terms(
+        mirrors=(Mirror(f"{tmp_path}/a", "/a"), Mirror(f"{tmp_path}/b", "/b")),
+        start=StartPolicy.CACHED,
+        allow_empty=True,
+        connect_timeout_s=5,
+        session_timeout_s=6,
+        settle_s=0.5,
+        kill_signal=signal.SIGUSR1,
+        kill_timeout_s=7.5,
+        checks_health=True,
+        health_delay_s=1,
+        health_interval_s=2,
+        health_timeout_s=3,
+        raises_alerts=True,
+        alert_interval_s=4,
+        alert_recovery=True,
+    )
+    assert (given.hosts_text, given.chroot) == ("one:1,two:2/root", "/root")
+    assert given.servers == (("one", 1), ("two", 2))
+    assert given.command.argv == (b"run", b"me")
+    assert given.health == parse("check")
+    assert given.alert == parse("alarm")
+    assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)
+    assert given.subreaper
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_default_can_be_typed(option: Option) -> None:
+    """What the help shows in brackets is a value that the option accepts, and changes nothing."""
+    if option.default:
+        assert settings(f"--{option.name}", option.default) == settings()
+        assert settings(**{option.variable: option.default}) == settings()
+
+
+SECONDS = "expected seconds such as 30 or 0.5"
+HOSTS = "expected HOST:PORT,..."
+MIRROR = "expected LOCAL_PATH=ZK_PATH"
+ZNODE = "expected a znode path"
+TIMES = [option.name for option in OPTIONS if option.metavar in ("SECONDS", "INTERVAL")]
+
+REFUSED = [
+    *((name, text, SECONDS) for name in TIMES for text in ("soon", "-1", "nan", "")),
+    *(
+        ("settle", text, SECONDS)
+        for text in ("inf", "1e3", "+1", "1s", " 1", "1_0", "1.", ".", "²")
+    ),
+    ("settle", "9" * 400, "expected from 0 to 1000000000 seconds"),
+    ("connect-timeout", "0", "expected from 0.1 to"),
+    ("health-timeout", "0", "expected from 0.1 to"),
+    ("session-timeout", "0.5", "expected from 1 to 3600 seconds"),
+    ("session-timeout", "3601", "expected from 1 to 3600 seconds"),
+    *(
+        ("kill-signal", text, "expected a signal such as TERM, SIGINT or 15")
+        for text in ("", "FOO", "SIG", "SIGSIGTERM", "0", "65", "-9", "015", "SIG_DFL")
+    ),
+    *(
+        ("cluster", text, f"{HOSTS} without an empty host")
+        for text in ("", ",", "a,,b", ":1", "a,")
+    ),
+    *(
+        ("cluster", text, f"{HOSTS} with ports from 1 to 65535")
+        for text in ("a:", "a:0", "a:65536", "a:x", "a:-1", "a:٣", "a:2181x", "[::1]:0")
+    ),
+    *(("cluster", text, f"{HOSTS} with IPv6 addresses in brackets") for text in ("::1", "a:1:2")),
+    *(
+        ("cluster", text, "expected IPv6 addresses such as [::1]:2181")
+        for text in ("[::1", "[]", "[a]:1", "[::1]2181", "[fe80::1%]", "[::é]")
+    ),
+    *(("cluster", text, f"{HOSTS} with names") for text in ("a b", "a@b:1", "a;b", "a\x01")),
+    *(("cluster", f"a{text}", ZNODE) for text in ("/b/", "//b", "/b//c", "/../b", "/b\x01")),
+    *(("mirror", text, MIRROR) for text in ("", "a", "=/a", "a\0b=/a")),
+    *(
+        ("mirror", f"f={text}", f"{ZNODE} that starts with /")
+        for text in ("", "a", "a/b", "./a", "=/a")
+    ),
+    *(
+        ("mirror", f"f={text}", f"{ZNODE} without empty, . or .. parts")
+        for text in ("//", "/a/", "//a", "/a//b", "/.", "/a/..", "/./a", "/a/../b")
+    ),
+    *(
+        ("mirror", f"f=/a{text}", f"{ZNODE} of printable UTF-8")
+        for text in ("\n", "\0", "\x7f", "\x85", "\udcff", "\ue000", "\ufff0")
+    ),
+    *(
+        ("mirror", f"{text}=/a", "expected a LOCAL_PATH that names a file and no directory")
+        for text in ("/", ".", "..", "new/", "new/.", "a/..")
+    ),
+    ("mirror", "/usr=/a", "expected a LOCAL_PATH that is a file and no directory"),
+    ("mirror", "/dev/null=/a", "expected a LOCAL_PATH that is a regular file"),
+    ("start", "stale", "expected fresh, wait or cached"),
+    ("log-format", "xml", "expected text or json"),
+    *((name, "", "expected a command") for name in ("exec", "health", "alert")),
+    *((name, " \t\n", "expected a command") for name in ("exec", "health", "alert")),
+    *((name, "a 'b", "expected a closing ' quote") for name in ("exec", "health", "alert")),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), REFUSED)
+def test_a_wrong_value_is_told_by_its_option(name: str, text: str, expected: str) -> None:
+    """A value of no sense gets one sentence: the option, what was expected, what was given."""
+    with pytest.raises(UsageError) as caught:
+        settle(arguments.read(["--exec=x", f"--{name}={text}"]), {})
+    line = str(caught.value)
+
+    assert line.startswith(f"--{name}: {expected}")
+    assert ", got " in line
+    assert "; " not in line
+    assert line.isprintable()
+    if len(text) < 100:
+        assert line.endswith(f", got {text!r}")
+
+
+@pytest.mark.parametrize(
+    ("text", "servers", "chroot"),
+    [
+        ("a", (("a", 2181),), ""),
+        ("a:1,b,c:65535", (("a", 1), ("b", 2181), ("c", 65535)), ""),
+        ("a:1, b:2", (("a", 1), ("b", 2)), ""),
+        ("10.0.0.1:1/", (("10.0.0.1", 1),), ""),
+        ("zk_1-a.b/x/y", (("zk_1-a.b", 2181),), "/x/y"),
+        ("[::1]:1,[fe80::1%eth0]", (("::1", 1), ("fe80::1%eth0", 2181)), ""),
+    ],
+)
+def test_clusters(text: str, servers: tuple[tuple[str, int], ...], chroot: str) -> None:
+    """Hosts, ports, IPv6 addresses and a chroot are read as ZooKeeper's own clients do."""
+    given = settings("-c", text)
+
+    assert (given.hosts_text, given.servers, given.chroot) == (text, servers, chroot)
+
+
+@pytest.mark.parametrize("text", ["TERM", "SIGTERM", "term", "sigterm", "15"])
+def test_signals_have_names_and_numbers(text: str) -> None:
+    """A signal is known by its name, with or without SIG, and by its number."""
+    assert settings("--kill-signal", text).terms.kill_signal == signal.SIGTERM
+
+
+def test_real_time_signals_are_known_by_number() -> None:
+    """A real-time signal, as systemd in a container wants it, can be given as a number."""
+    assert settings("--kill-signal", "37").terms.kill_signal == 37
+
+
+def mirrored(*words: str, **environment: str) -> list[tuple[str, str]]:
+    """The pairs of local and znode paths that a command line asks for."""
+    mirrors = settings(*words, **environment).terms.mirrors
+    return [(mirror.local_path, mirror.zk_path) for mirror in mirrors]
+
+
+def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative LOCAL_PATH belongs to the working directory at the start."""
+    monkeypatch.chdir(tmp_path)
+
+    assert mirrored("-m", "./x//y=/a=b", "-m", "../z=/") == [
+        (f"{tmp_path}/x/y", "/a=b"),
+        (f"{tmp_path}/../z", "/"),
+    ]
+
+
+def test_without_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory was removed, only absolute targets can be named."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert mirrored("-m", f"{tmp_path}/x=/a") == [(f"{tmp_path}/x", "/a")]
+    assert mistakes("-m", "x=/a").startswith("--mirror: expected a LOCAL_PATH that starts with /")
+
+
+def test_one_znode_may_have_two_files(tmp_path: Path) -> None:
+    """The same znode can be mirrored to two files, also where one is a dangling symlink."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    assert len(mirrored("-m", f"{tmp_path}/x=/a", "-m", f"{tmp_path}/link=/a")) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "got"),
+    [
+        ("x", "x", "the same file twice"),
+        ("x", "./x", "the same file twice"),
+        ("x", "y/../x", "the same file twice"),
+        ("x", "link/x", "the same file twice"),
+        ("new", "alias", "the same file twice"),
+        ("x", "x/y", "a file inside another one"),
+        ("link/x/y", "x", "a file inside another one"),
+    ],
+)
+def test_two_mirrors_never_share_a_file(
+    first: str, second: str, got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that is named twice is a mistake, however it is spelled."""
+    (tmp_path / "link").symlink_to(".")
+    (tmp_path / "alias").symlink_to("new")
+    monkeypatch.chdir(tmp_path)
+    line = mistakes("-m", f"{first}=/a", "-m", f"{second}=/b")
+
+    assert line.startswith(f"--mirror: expected a file of its own for each pair, got {got}: ")
+    assert line.count(str(tmp_path)) == 2
+
+
+def test_looking_at_targets_creates_nothing(tmp_path: Path) -> None:
+    """Reading the settings writes nothing, whether they are right or wrong."""
+    mirrored("-m", f"{tmp_path}/deep/x=/a")
+    mistakes("-m", f"{tmp_path}/deep/x=a")
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_all_mistakes_are_told_together() -> None:
+    """Several mistakes are one message, and each is told under the name that it came by."""
+    line = mistakes("-i", "soon", "-c", ":1", "--frob", ZKEXEC_SETTLE="x", ZKEXEC_MIRROR="'a")
+
+    assert line == (
+        "expected an option that zkexec --help lists, got '--frob'; "
+        'ZKEXEC_MIRROR: expected LOCAL_PATH=ZK_PATH words with closed quotes, got "\'a"; '
+        "ZKEXEC_SETTLE: expected seconds such as 30 or 0.5, got 'x'; "
+        "--health-interval: expected seconds such as 30 or 0.5, got 'soon'; "
+        "--cluster: expected HOST:PORT,... without an empty host, got ':1'"
+    )
+
+
+def test_options_of_absent_commands_are_harmless() -> None:
+    """Settings of health checks and alerts may stand without a health check or an alert."""
+    given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery")
+
+    assert (given.terms.checks_health, given.terms.raises_alerts) == (False, False)

@@ -212,9 +212,9 @@ class Member:
         actions = self.child.started(event)
         self._gate.open(event.generation, now)
         if self._trouble:
-            return actions + self._pause(now) + self._consider(now)
+            return actions + self._pause(now)
         self._turn.release()
-        return actions + self._enter(Phase.RUNNING) + self._settled() + self._consider(now)
+        return actions + self._enter(Phase.RUNNING) + self._settled()
 
     def _settled(self) -> list[Action]:
         self._trouble = ""

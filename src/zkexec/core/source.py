@@ -49,6 +49,7 @@ class Source:
         self._reading = False
         self._stale = False
         self._registered = False
+        self._given_up = False
         self.last_trouble = ""
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
@@ -65,7 +66,11 @@ class Source:
         return [Note("connecting"), OpenSession()]
 
     def give_up(self) -> None:
-        """Expect nothing any more; the session is being closed."""
+        """Expect nothing any more; the session is being closed.
+
+        News of it that was on its way by then is not news any more.
+        """
+        self._given_up = True
         self.connected = False
         self._forget_read()
         self._renew_at = None
@@ -76,6 +81,8 @@ class Source:
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
         """Take in news of the session or of a znode; other events mean nothing here."""
+        if self._given_up:
+            return []
         match event:
             case SessionConnected():
                 return self._on_connected(now)

@@ -151,12 +151,15 @@ class Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one line."""
+        if record.msg.startswith("Exception raised during deserialization"):
+            # The request that is named there may hold the password of the session.
+            record.args = ("(not shown)",)
         if self._verbose is not None:
             self._verbose(self.format(record))
         arguments = record.args if isinstance(record.args, tuple) else ()
         if record.msg == "Cannot resolve %s: %s" and len(arguments) == 2:
             self._cannot_resolve(str(arguments[0]), arguments[1])
-        elif record.levelno >= logging.WARNING and arguments:
+        elif record.msg in _ENDS and arguments:
             self._connection_ended(str(arguments[0]))
 
     def _cannot_resolve(self, host: str, error: object) -> None:
@@ -172,6 +175,8 @@ class Log(logging.Handler):
         if not self._sockets.attempt_failed(reason):
             self.last_reason = reason
 
+
+_ENDS = {"Connection dropped: %s", "Connection time-out: %s", "AUTH_FAILED closing: %s"}
 
 _IN_OTHER_WORDS = {
     "socket connection broken": "the server closed the connection",

@@ -127,14 +127,15 @@ class Session:
     def end(self, timeout_s: float, *, waiting: bool) -> None:
         """Post nothing any more and end the session at the server, if there is a connection.
 
-        After `timeout_s` the connection is broken; `waiting` waits for the end, but no longer.
+        After `timeout_s` (without a connection: at once) whatever kazoo waits for is broken off;
+        `waiting` waits for the end of a connected session, but no longer than that.
         """
         with self._lock:
             self._dropped = True
             connected = self._link is not None
             self._link = None
             self._owed.clear()
-        stopping = self._stop_aside(timeout_s)
+        stopping = self._stop_aside(timeout_s if connected else 0.0)
         if connected and waiting:
             stopping.join(timeout_s)
 
@@ -153,8 +154,8 @@ class Session:
             hang_up.cancel()
 
         thread = threading.Thread(target=stop, name="zkexec-kazoo-stop", daemon=True)
-        hang_up.start()
         thread.start()
+        hang_up.start()
         return thread
 
     def read(self, number: int) -> None:

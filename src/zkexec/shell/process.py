@@ -106,7 +106,7 @@ class Processes:
             if process.group in groups:
                 send(process, number)
         if not members:
-            self._signal_without_proc(number)
+            self._signal_directly(number)
 
     def signal_tree(self, number: int) -> None:
         """Send a signal to every process of the tree, parents first.
@@ -121,8 +121,9 @@ class Processes:
         else:
             for process in members:
                 send(process, number)
-        if not members:
-            self._signal_without_proc(number)
+        # A kill hits the group at once as well: who forks and ends all the time is not listed.
+        if number == signal.SIGKILL or not members:
+            self._signal_directly(number)
 
     def inspect_tree(self, generation: int) -> TreeInspected:
         """Count what is left of the tree, the child included until it is reaped.
@@ -193,11 +194,9 @@ class Processes:
         self.kill_alert()
         until = time.monotonic() + _CLOSE_LIMIT_S
         self.reap()
-        while self._check or self._alert:
-            signal.sigtimedwait({signal.SIGCHLD}, max(0.0, until - time.monotonic()))
+        while (self._check or self._alert) and (left := until - time.monotonic()) > 0:
+            signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
-            if time.monotonic() >= until:
-                return
 
     def sender_is_terminal(self, info: signal.struct_siginfo) -> bool:
         """Whether a signal came to the whole group, the child included, from the terminal.
@@ -206,13 +205,13 @@ class Processes:
         `bg`.  That shell is in zkexec's session but not in its group, and one CONT that it
         sends to zkexec alone looks the same; but then the child is still stopped.
         """
-        if not self._inheritance.has_terminal or not self._child:
+        if not self._inheritance.has_terminal:
             return False
-        child = look(self._child.pid)
-        if child is None or child.group != os.getpgrp():
+        child = look(self._child.pid) if self._child else None
+        if child and child.group != os.getpgrp():
             return False
         if info.si_signo == signal.SIGCONT:
-            return not child.stopped and _is_job_control_shell(info.si_pid)
+            return _is_job_control_shell(info.si_pid) and not (child and child.stopped)
         return info.si_signo in _KEYS and info.si_code == _SI_KERNEL
 
     def _launch(
@@ -237,8 +236,8 @@ class Processes:
         child = look(self._child.pid) if self._child else None
         return groups | {child.group} if child else groups
 
-    def _signal_without_proc(self, number: int) -> None:
-        """Where /proc shows nothing, at least the child itself or its group can be reached."""
+    def _signal_directly(self, number: int) -> None:
+        """Reach the child itself, or its group, without a look into /proc."""
         if self._child is None:
             return
         if self._inheritance.has_terminal:

@@ -168,10 +168,10 @@ class Reading:
         try:
             second = stat.get_nowait()
         except NoAuthError:
-            return found.error == NoAuthError.code
+            return found.error == _NO_AUTH
         if second is None:
-            return bool(found.error == NoNodeError.code and path in self._link.armed)
-        if found.error == NoAuthError.code:
+            return found.error == _NO_NODE and path in self._link.armed
+        if found.error == _NO_AUTH:
             return True
         mzxid: int = second.mzxid
         return found.mzxid == mzxid
@@ -181,7 +181,7 @@ class Reading:
         if found.error in _PROBLEMS:
             return Znode(name, problem=_PROBLEMS[found.error])
         if found.error:
-            raise ValueError(f"{path} was answered with error {found.error}")
+            raise RefusedError(f"the server answered error {found.error} for {path}")
         return Znode(name, found.content, found.mzxid)
 
 
@@ -193,15 +193,23 @@ def _found(result: AsyncResult) -> Found:
     return Found(content or b"", stat.mzxid)
 
 
+class RefusedError(Exception):
+    """The server has no content for one of the znodes, and none of the usual reasons."""
+
+
 def in_words(error: Exception) -> str:
     """The reason for a failed read, for a person."""
+    if isinstance(error, RefusedError):
+        return str(error)
     name = type(error).__name__
     if name in _IN_WORDS:
         return _IN_WORDS[name]
     return f"{name}: {error}" if str(error) else name
 
 
-_PROBLEMS = {NoNodeError.code: Problem.MISSING, NoAuthError.code: Problem.FORBIDDEN}
+_NO_NODE: int = NoNodeError.code
+_NO_AUTH: int = NoAuthError.code
+_PROBLEMS = {_NO_NODE: Problem.MISSING, _NO_AUTH: Problem.FORBIDDEN}
 
 _IN_WORDS = {
     "ConnectionLoss": "the connection was lost",

@@ -144,9 +144,12 @@ def kill_all(find: Callable[[], list[Process]]) -> None:
 
 def kill_session(leader: int) -> None:
     """SIGKILL a session and its descendants; the leader must be a child not reaped yet."""
+    members = partial(_session_members, leader)
     # First one by one: with its parent gone, a descendant in another session would be lost.
-    kill_all(partial(_session_members, leader))
+    # Then the group at once: whoever forks and ends all the time is in no listing.
+    kill_all(members)
     send_to_group(leader, signal.SIGKILL)
+    kill_all(members)
 
 
 def _session_members(leader: int) -> list[Process]:

@@ -1,0 +1,363 @@
+"""Connecting, failing to connect, giving up and closing, against real servers."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+from kazoo.client import KazooClient
+
+from news import News, ensemble_of, operator
+from proxy import MULTI_READ, Fate, Proxy, pass_all
+from zkexec.core.events import (
+    ConnectFailed,
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionSuspended,
+)
+from zkexec.shell.ensemble import Ensemble
+from zookeeper import Port, Server, wait_until
+
+
+def kazoo_threads() -> list[threading.Thread]:
+    """The threads of all clients that are not over yet."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("zkexec-kazoo")]
+
+
+def sockets() -> int:
+    """How many sockets this process has open.
+
+    Descriptors of other kinds come and go: a thread that waits may hold one just now.
+    """
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    return found
+
+
+def test_connects(zookeeper: Server) -> None:
+    """A server that answers is told as a session, with no failed attempt before it."""
+    with ensemble_of(zookeeper.hosts) as (_, news):
+        news.next(SessionConnected)
+        assert news.events == [SessionConnected()]
+
+
+def test_nothing_to_mirror(zookeeper: Server) -> None:
+    """A read of no znodes at all succeeds."""
+    with ensemble_of(zookeeper.hosts) as (ensemble, news):
+        news.next(SessionConnected)
+        assert news.read(ensemble) == {}
+
+
+def test_refused() -> None:
+    """A port on which nobody listens is named, again and again, until someone does."""
+    free = Port()
+    hosts = f"127.0.0.1:{free.number}"
+    with ensemble_of(hosts) as (_, news):
+        for _again in range(3):
+            assert news.next(ConnectFailed).reason == f"{hosts}: Connection refused"
+        assert not news.since_mark(SessionConnected)
+    free.release()
+
+
+def test_unresolvable(zookeeper: Server) -> None:
+    """A name that cannot be resolved is named, and the other servers are used."""
+    with ensemble_of("No-Such-Host.invalid:2181", zookeeper.hosts) as (_, news):
+        reason = news.next(ConnectFailed).reason
+        assert reason.startswith("No-Such-Host.invalid:2181: cannot be resolved (")
+        news.next(SessionConnected)
+
+
+def test_mute_hosts_among_good_ones(zookeeper: Server) -> None:
+    """A host that accepts connections and never answers costs a part of the session timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        hosts = f"127.0.0.1:{mute.getsockname()[1]}"
+        for _attempt in range(30):
+            with ensemble_of(hosts, zookeeper.hosts, session_timeout_s=1.5) as (_, news):
+                news.next(SessionConnected)
+                if failures := [e for e in news.events if isinstance(e, ConnectFailed)]:
+                    assert [e.reason for e in failures] == [f"{hosts}: no answer within 0.5 s"]
+                    return
+    pytest.fail("the order of hosts was never such that the mute one came first")
+
+
+def test_mute_host_with_a_long_session_timeout() -> None:
+    """No attempt takes longer than a few seconds, however long the session may be silent."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        hosts = f"127.0.0.1:{mute.getsockname()[1]}"
+        with ensemble_of(hosts, session_timeout_s=600.0) as (_, news):
+            assert news.next(ConnectFailed).reason == f"{hosts}: no answer within 3 s"
+
+
+def test_not_zookeeper() -> None:
+    """A server that answers with something else is told as that, and no password with it."""
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        news = News()
+        ensemble = Ensemble(
+            servers=[listener.getsockname()],
+            chroot="",
+            session_timeout_s=10.0,
+            paths=[],
+            post=news.post,
+        )
+        ensemble.verbose = lines.append
+        ensemble.open()
+        connection, _address = listener.accept()
+        connection.recv(4096)
+        connection.sendall(b"\0\0\0\4what")
+        reason = news.next(ConnectFailed).reason
+        assert reason.endswith(": this does not answer like ZooKeeper")
+        ensemble.close(1.0)
+        connection.close()
+    assert any("deserialization" in line for line in lines)
+    assert not any("passwd" in line for line in lines)
+
+
+def test_server_that_hangs_up() -> None:
+    """A server that hangs up without an answer is told as that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hosts = f"127.0.0.1:{listener.getsockname()[1]}"
+        with ensemble_of(hosts) as (_, news):
+            connection, _address = listener.accept()
+            connection.recv(4096)
+            connection.close()
+            reason = news.next(ConnectFailed).reason
+            assert reason == f"{hosts}: the server closed the connection"
+
+
+def test_read_without_connection() -> None:
+    """A read without a session or a connection is answered, with a failure."""
+    news = News()
+    ensemble = Ensemble(
+        servers=[("127.0.0.1", 1)],
+        chroot="",
+        session_timeout_s=10.0,
+        paths=["/a"],
+        post=news.post,
+    )
+    assert isinstance(news.answer(ensemble), ReadFailed)
+    ensemble.open()
+    assert isinstance(news.answer(ensemble), ReadFailed)
+    ensemble.close(5.0)
+    assert isinstance(news.answer(ensemble), ReadFailed)
+
+
+def test_path_that_no_server_could_read() -> None:
+    """A path without a UTF-8 form is a programmer's error, found before anything connects."""
+    with pytest.raises(ValueError, match="surrogates"):
+        Ensemble(
+            servers=[("127.0.0.1", 1)],
+            chroot="",
+            session_timeout_s=10.0,
+            paths=["/\udcff"],
+            post=News().post,
+        )
+
+
+def test_wiped_ensemble(own_zookeeper: Server) -> None:
+    """A wiped server refuses the old client for ever, in words, and takes one opened anew."""
+    with operator(own_zookeeper.hosts) as client:
+        client.create("/a", b"1")
+    with ensemble_of(own_zookeeper.hosts, paths=("/a",)) as (ensemble, news):
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {"/a": b"1"}
+        own_zookeeper.stop()
+        own_zookeeper.wipe()
+        own_zookeeper.start()
+        refusal = f"{own_zookeeper.hosts}: the server closed the connection"
+        news.next(ConnectFailed, reason=refusal)
+        news.next(ConnectFailed, reason=refusal)
+        assert not news.since_mark(SessionConnected)
+        ensemble.open()
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {"/a": b""}
+
+
+def test_close_frees_the_session(own_zookeeper: Server) -> None:
+    """Closing ends the session at the server, and nothing is posted about it."""
+    with ensemble_of(own_zookeeper.hosts, session_timeout_s=60.0) as (ensemble, news):
+        news.next(SessionConnected)
+        assert len(own_zookeeper.sessions()) == 1
+        ensemble.close(10.0)
+        wait_until(lambda: not own_zookeeper.sessions(), "the session is gone")
+        wait_until(lambda: not kazoo_threads(), "all threads have ended")
+        assert news.events == [SessionConnected()]
+        ensemble.close(10.0)
+
+
+def test_close_while_black_holed(proxy: Proxy) -> None:
+    """Closing over a dead connection takes the time given and no more, and leaves nothing."""
+    with ensemble_of(proxy.hosts, session_timeout_s=60.0) as (ensemble, news):
+        news.next(SessionConnected)
+        proxy.black_hole()
+        closing = threading.Thread(target=ensemble.close, args=(0.2,))
+        closing.start()
+        # The session timeout is what kazoo alone would wait for; half of it tells the two apart.
+        closing.join(30.0)
+        assert not closing.is_alive()
+        wait_until(lambda: not kazoo_threads(), "all threads have ended")
+
+
+def test_close_while_connecting() -> None:
+    """Closing before there was any connection leaves nothing behind."""
+    mute = socket.create_server(("127.0.0.1", 0))
+    with mute, ensemble_of(f"127.0.0.1:{mute.getsockname()[1]}") as (ensemble, news):
+        connection, _ = mute.accept()
+        ensemble.close(30.0)
+        wait_until(lambda: not kazoo_threads(), "all threads have ended")
+        connection.close()
+        assert news.events == []
+
+
+def test_open_again_while_stuck(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A new client connects at once, and the old one is never heard of again."""
+    with ensemble_of(proxy.hosts, paths=(root,), session_timeout_s=60.0) as (ensemble, news):
+        news.next(SessionConnected)
+        news.read(ensemble)
+        proxy.black_hole()
+        ensemble.read(1000)
+        ensemble.open()
+        proxy.swallowing = frozenset()
+        news.next(SessionConnected)
+        client.set(root, b"new")
+        assert news.contents(ensemble) == {root: b"new"}
+        # The conversation threads of the new client are all that stays of the two.
+        wait_until(lambda: len(kazoo_threads()) == 3, "the old client has ended")
+        assert not news.since_mark(SessionSuspended)
+        assert not [e for e in news.events if isinstance(e, ReadFailed)]
+
+
+def test_client_that_dies(proxy: Proxy, root: str) -> None:
+    """A client that gives up for good is told as closed, once, and its read is answered."""
+    proxy.on_request = lambda request: (
+        Fate.CONFUSE if request.opcode == MULTI_READ else Fate.PASS_ON
+    )
+    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
+        news.next(SessionConnected)
+        assert isinstance(news.answer(ensemble), ReadFailed)
+        assert news.next(SessionClosed).reason == "RuntimeError: Invalid error code"
+        assert isinstance(news.answer(ensemble), ReadFailed)
+        proxy.on_request = pass_all
+        ensemble.open()
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {root: b""}
+        assert not news.since_mark(SessionClosed)
+
+
+def test_thirty_cuts(proxy: Proxy, root: str) -> None:
+    """However often the connection breaks, threads and descriptors stay as many as they were."""
+    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
+        news.next(SessionConnected)
+        news.read(ensemble)
+        threads, open_sockets = threading.active_count(), sockets()
+        for _ in range(30):
+            proxy.cut()
+            news.next(SessionSuspended)
+            news.next(SessionConnected)
+            news.read(ensemble)
+        wait_until(lambda: threading.active_count() <= threads, "no more threads than before")
+        wait_until(lambda: sockets() <= open_sockets, "no more sockets than before")
+
+
+def test_opened_ten_times(zookeeper: Server) -> None:
+    """A client that was dropped leaves no thread and no descriptor behind."""
+    with ensemble_of(zookeeper.hosts) as (ensemble, news):
+        news.next(SessionConnected)
+        threads, open_sockets = threading.active_count(), sockets()
+        for _ in range(10):
+            ensemble.open()
+            news.next(SessionConnected)
+        wait_until(lambda: threading.active_count() <= threads, "no more threads than before")
+        wait_until(lambda: sockets() <= open_sockets, "no more sockets than before")
+
+
+def test_threads_and_children(zookeeper: Server) -> None:
+    """The client's threads take no signal that was blocked, and no child gets its sockets."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        with ensemble_of(zookeeper.hosts) as (_, news):
+            news.next(SessionConnected)
+            wait_until(lambda: len(kazoo_threads()) == 3, "no other client is there")
+            for thread in kazoo_threads():
+                with open(f"/proc/self/task/{thread.native_id}/status") as status:
+                    (line,) = [line for line in status if line.startswith("SigBlk:")]
+                assert int(line.split()[1], 16) & 1 << (signal.SIGUSR1 - 1)
+            checked = 0
+            for number in map(int, os.listdir("/proc/self/fd")):
+                # The descriptor with which the folder was listed is closed again by now.
+                with suppress(FileNotFoundError):
+                    if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+                        checked += 1
+                        assert fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+            # The connection, and the pair with which kazoo wakes its thread.
+            assert checked >= 3
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+
+
+_QUIET = """
+import logging, sys, threading
+from zkexec.core.events import SessionClosed, SessionConnected
+from zkexec.shell.ensemble import Ensemble
+
+def post(event):
+    if isinstance(event, SessionConnected):
+        connected.set()
+    if isinstance(event, SessionClosed):
+        closed.set()
+
+connected, closed = threading.Event(), threading.Event()
+servers = [("127.0.0.1", 1), ("no-such-host.invalid", 2181), ("127.0.0.1", int(sys.argv[1]))]
+ensemble = Ensemble(servers=servers, chroot="", session_timeout_s=5, paths=["/"], post=post)
+ensemble.open()
+connected.wait(30)
+ensemble.read(1)
+logging.getLogger("kazoo.handlers.threading").error("Exception in worker queue thread")
+print(closed.wait(30))
+"""
+
+
+def test_stderr_stays_clean(proxy: Proxy) -> None:
+    """Neither a failed attempt nor a crash of kazoo prints anything by itself."""
+    proxy.on_request = lambda request: (
+        Fate.CONFUSE if request.opcode == MULTI_READ else Fate.PASS_ON
+    )
+    port = str(proxy.address[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", _QUIET, port],
+        env=environment,
+        capture_output=True,
+        timeout=90,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"True\n", b"")
+
+
+def test_log_lines_for_verbose(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """The log of kazoo goes to the hook, and never holds a znode's content."""
+    client.set(root, b"a secret")
+    lines: list[str] = []
+    news = News()
+    ensemble = Ensemble(
+        servers=[("127.0.0.1", zookeeper.port)],
+        chroot="",
+        session_timeout_s=10.0,
+        paths=[root],
+        post=news.post,
+    )
+    ensemble.verbose = lines.append
+    ensemble.open()
+    news.next(SessionConnected)
+    assert news.contents(ensemble) == {root: b"a secret"}
+    ensemble.close(10.0)
+    assert any("Connecting to 127.0.0.1" in line for line in lines)
+    assert not any("secret" in line for line in lines)

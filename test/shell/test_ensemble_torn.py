@@ -1,0 +1,175 @@
+"""No read shows a state that never was, however the writes fall between its requests."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from kazoo.client import KazooClient
+
+from news import Opener, ensemble_of
+from proxy import EXISTS, GET, MULTI_READ, Fate, Proxy, Request, like_an_old_server
+from zkexec.core.events import ReadFailed, SessionConnected, SessionSuspended
+from zkexec.core.snapshot import Problem
+from zookeeper import Server
+
+_WRITER = """
+import sys
+import time
+from itertools import count
+from kazoo.client import KazooClient
+
+hosts, root, pause_s = sys.argv[1:]
+client = KazooClient(hosts=hosts)
+client.start()
+for number in count(1):
+    content = str(number).encode()
+    transaction = client.transaction()
+    transaction.set_data(root + "/a", content)
+    transaction.set_data(root + "/b", content)
+    if number % 2:
+        transaction.create(root + "/odd", content)
+    else:
+        transaction.delete(root + "/odd")
+    transaction.commit()
+    time.sleep(float(pause_s))
+"""
+
+
+def test_no_torn_read(
+    request: pytest.FixtureRequest,
+    opened: Opener,
+    zookeeper: Server,
+    client: KazooClient,
+    root: str,
+) -> None:
+    """What changes in one transaction is never seen in half: contents, or a znode that comes."""
+    paths = (f"{root}/a", f"{root}/b", f"{root}/odd")
+    client.create(paths[0], b"0")
+    client.create(paths[1], b"0")
+    # In a process of its own, so that it writes as fast as it can while this one reads.
+    # One that never rests would let no second look find what the first one saw.
+    pause_s = "0.005" if request.node.callspec.params["opened"] == "twice" else "0"
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, zookeeper.hosts, root, pause_s])
+    seen = set()
+    try:
+        with opened(*paths) as (ensemble, news):
+            end = time.monotonic() + 10.0
+            for _read in range(4000):
+                found = news.read(ensemble)
+                content, same, odd = (found[path] for path in paths)
+                assert content.content == same.content
+                assert odd.content == (content.content if int(content.content) % 2 else b"")
+                seen.add(content.content)
+                if time.monotonic() > end:
+                    break
+        assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.wait()
+    # A writer that stands still, or reads that all fail, would prove nothing.
+    assert len(seen) > 20
+
+
+def _path(request: Request) -> str:
+    size = int.from_bytes(request.body[:4], "big")
+    return request.body[4 : 4 + size].decode()
+
+
+def test_change_between_two_contents(
+    proxy: Proxy, client: KazooClient, root: str, opened_as_old: Opener
+) -> None:
+    """Read twice, contents of before and after a transaction are never put together."""
+    a, b = f"{root}/a", f"{root}/b"
+    client.create(a, b"0")
+    client.create(b, b"0")
+    changes: list[str] = []
+
+    def change_before_b(request: Request) -> Fate:
+        if request.opcode == GET and _path(request) == b and len(changes) < 3:
+            changes.append(b)
+            transaction = client.transaction()
+            transaction.set_data(a, str(len(changes)).encode())
+            transaction.set_data(b, str(len(changes)).encode())
+            transaction.commit()
+        return like_an_old_server(request)
+
+    with opened_as_old(a, b) as (ensemble, news):
+        proxy.on_request, proxy.one_by_one = change_before_b, True
+        found = news.contents(ensemble)
+        assert len(changes) == 3
+        assert found == {a: b"3", b: b"3"}
+
+
+def test_znode_that_was_there_for_a_moment(
+    proxy: Proxy, client: KazooClient, root: str, opened_as_old: Opener
+) -> None:
+    """Read twice, a znode missing both times but not between them is no proof of a quiet time."""
+    z, a, b = f"{root}/z", f"{root}/a", f"{root}/b"
+    client.create(z, b"0")
+    client.create(b, b"0")
+    steps: list[str] = []
+
+    def change(request: Request) -> Fate:
+        transaction = client.transaction()
+        watches = request.body[-1:] == b"\1"
+        if not steps and request.opcode == GET and _path(request) == b:
+            steps.append("a comes, b changes")
+            transaction.create(a, b"")
+            transaction.set_data(b, b"1")
+            transaction.commit()
+        elif len(steps) == 1 and request.opcode == EXISTS and _path(request) == a and not watches:
+            steps.append("a goes, z changes")
+            transaction.delete(a)
+            transaction.set_data(z, b"1")
+            transaction.commit()
+        return like_an_old_server(request)
+
+    with opened_as_old(z, a, b) as (ensemble, news):
+        proxy.on_request, proxy.one_by_one = change, True
+        found = news.read(ensemble)
+        assert len(steps) == 2
+        assert found[a].problem is Problem.MISSING
+        assert (found[z].content, found[b].content) == (b"1", b"1")
+
+
+def test_znodes_that_never_rest(
+    proxy: Proxy, client: KazooClient, root: str, opened_as_old: Opener
+) -> None:
+    """Read twice, znodes that change at every look make the read fail, in words, and not hang."""
+
+    def change(request: Request) -> Fate:
+        if request.opcode == GET:
+            client.set(root, b"x")
+        if request.opcode == EXISTS:
+            client.set(root, b"y")
+        return like_an_old_server(request)
+
+    with opened_as_old(root) as (ensemble, news):
+        proxy.on_request, proxy.one_by_one = change, True
+        failed = news.answer(ensemble)
+        assert isinstance(failed, ReadFailed)
+        assert failed.reason == "the znodes changed during each of 50 attempts to read them"
+        proxy.on_request = like_an_old_server
+        assert news.contents(ensemble) == {root: b"y"}
+
+
+def test_old_server_is_remembered(proxy: Proxy, root: str) -> None:
+    """The refusal is told in words, and the multi-read is never sent again, whoever is asked."""
+    proxy.on_request = like_an_old_server
+    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
+        news.next(SessionConnected)
+        refused = news.answer(ensemble)
+        assert isinstance(refused, ReadFailed)
+        # The server hangs up right after, and either may be noticed first.
+        assert refused.reason in {
+            "this server, older than 3.6, cannot read znodes at once",
+            "the connection was lost",
+        }
+        news.next(SessionSuspended)
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {root: b""}
+        ensemble.open()
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {root: b""}
+    assert proxy.opcodes.count(MULTI_READ) == 1

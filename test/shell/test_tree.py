@@ -1,0 +1,266 @@
+"""Finding processes in /proc and signalling exactly those: shown on real ones."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shell.driven import Marked, is_alive, state, until, until_lines
+from zkexec.shell.tree import (
+    ChildTree,
+    Process,
+    kill_session,
+    look,
+    look_around,
+    send,
+    with_descendants,
+)
+
+
+class Started:
+    """Processes of one test, each in a session of its own."""
+
+    def __init__(self, marked: Marked) -> None:
+        self._env = marked.environment()
+        self._all: list[subprocess.Popen[bytes]] = []
+
+    def __call__(self, *argv: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program."""
+        given = {"start_new_session": True, "env": self._env, **options}
+        self._all.append(subprocess.Popen(argv, **given))
+        return self._all[-1]
+
+    def close(self) -> None:
+        """Kill and reap all of them."""
+        for process in self._all:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start(marked: Marked) -> Iterator[Started]:
+    """Start programs that are gone after the test."""
+    started = Started(marked)
+    yield started
+    started.close()
+
+
+def seen(pid: int) -> Process:
+    """A process that is known to be there."""
+    process = look(pid)
+    assert process is not None
+    return process
+
+
+def living(session: int) -> list[Process]:
+    """The living processes of a session."""
+    return [one for one in look_around().values() if one.session == session and one.alive]
+
+
+def fabricated(pid: int, parent: int, started: int = 0) -> Process:
+    """A process as it might be found."""
+    return Process(pid, parent, pid, pid, started, alive=True, stopped=False)
+
+
+def test_a_process_is_seen_as_it_is(start: Started) -> None:
+    """Parent, group and session are those that the kernel tells."""
+    process = seen(start("sleep", "1000").pid)
+
+    assert process.parent == os.getpid()
+    assert process.group == process.session == process.pid
+    assert process.alive
+    assert not process.stopped
+    assert look_around()[process.pid].identity == process.identity
+
+
+def test_an_odd_name_hides_nothing(start: Started, tmp_path: Path) -> None:
+    """A program whose name holds brackets and spaces is read like any other."""
+    odd = tmp_path / "a) Z 1 (b"
+    odd.symlink_to("/bin/sleep")
+    process = start(str(odd), "1000")
+    until(lambda: b"Z 1" in Path(f"/proc/{process.pid}/comm").read_bytes(), "the exec")
+
+    assert seen(process.pid).parent == os.getpid()
+    assert seen(process.pid).alive
+
+
+def test_a_stopped_process_is_known(start: Started) -> None:
+    """A process stopped by a signal is alive and stopped."""
+    process = start("sleep", "1000")
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: state(process.pid) == "T", "the stop")
+
+    assert seen(process.pid).stopped
+    assert seen(process.pid).alive
+
+
+def test_a_zombie_is_not_alive(start: Started) -> None:
+    """A process that ended but is not reaped counts as gone."""
+    process = start("true")
+    until(lambda: state(process.pid) == "Z", "the end")
+
+    assert not seen(process.pid).alive
+
+
+def test_a_process_without_its_first_thread_is_alive(start: Started) -> None:
+    """A process whose first thread has ended looks like a zombie, but the others live on."""
+    code = f"""
+import ctypes, platform, threading
+threading.Thread(target=threading.Event().wait).start()
+ctypes.CDLL(None).syscall({60 if os.uname().machine == "x86_64" else 93}, 0)
+"""
+    process = start(sys.executable, "-c", code)
+    until(lambda: state(process.pid) == "Z", "the end of the first thread")
+
+    assert seen(process.pid).alive
+
+
+def test_who_is_not_there_is_not_seen(start: Started) -> None:
+    """A pid that nobody has is None, not an error."""
+    process = start("true")
+    process.wait()
+
+    assert look(process.pid) is None
+
+
+def test_parents_come_before_children() -> None:
+    """Descendants are found at any depth, and come after those they descend from."""
+    line = [fabricated(50, 40), fabricated(40, 60), fabricated(60, 7), fabricated(7, 1)]
+    aside = [fabricated(70, 8), fabricated(8, 1)]
+    everyone = {process.pid: process for process in [*line, *aside]}
+
+    found = with_descendants(everyone, [everyone[40], everyone[7]])
+    assert [process.pid for process in found] == [7, 60, 40, 50]
+
+
+def test_a_circle_is_survived() -> None:
+    """A listing that is not of one moment may show a circle; it is no trap."""
+    everyone = {1: fabricated(1, 2), 2: fabricated(2, 1)}
+
+    assert {process.pid for process in with_descendants(everyone, [everyone[1]])} == {1, 2}
+
+
+def test_a_pid_given_away_again_is_not_signalled(start: Started) -> None:
+    """A signal meant for a former owner of a pid does not hit the present one."""
+    process = start("sleep", "1000")
+    now = seen(process.pid)
+
+    send(replace(now, started=now.started - 1), signal.SIGKILL)
+    assert is_alive(process.pid)
+    send(now, signal.SIGTERM)
+    assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_signalling_the_vanished_is_no_error(start: Started) -> None:
+    """A process that vanished between being found and being signalled is passed over."""
+    process = start("sleep", "1000")
+    found = seen(process.pid)
+    process.kill()
+    process.wait()
+
+    send(found, signal.SIGTERM)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_signalling_the_forbidden_is_no_error(marked: Marked) -> None:
+    """A process that zkexec has no right to signal stays as it is, without an error."""
+    code = """
+import os
+from zkexec.shell.tree import look, send
+os.setresuid(54321, 54321, 54321)
+send(look(os.getppid()), 9)
+print("fine")
+"""
+    assert marked.python(code).stdout == b"fine\n"
+
+
+def test_a_kill_catches_up_with_a_forking_program(start: Started, tmp_path: Path) -> None:
+    """Whoever is forked while a session is being killed is killed as well."""
+    beat = tmp_path / "beat"
+    fork = f"""
+import os
+os.write(os.open({str(beat)!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), b"up\\n")
+for _ in range(5000):
+    if os.fork():
+        os._exit(0)
+    if os.fork() == 0:
+        os.setpgid(0, 0)
+        os.execvp("sleep", ["sleep", "1000"])
+"""
+    leader = start("sh", "-c", f'{sys.executable} -c "$1" & sleep 1000; :', "sh", fork)
+    until_lines(beat)
+
+    kill_session(leader.pid)
+    until(lambda: not living(leader.pid), "the end of all")
+
+
+def test_the_session_is_the_tree(start: Started, tmp_path: Path) -> None:
+    """With a session of its own the child's tree holds orphans and other groups as well."""
+    pids = tmp_path / "pids"
+    child = start("bash", "-mc", f"(sleep 1000 & echo $! >>{pids}); sleep 1000 & wait")
+    orphan = int(until_lines(pids)[0])
+    tree = ChildTree(own_session=True)
+    tree.plant(child.pid)
+
+    def members() -> set[int]:
+        return {process.pid for process in tree.members()}
+
+    until(lambda: len(members()) == 3, "shell, job and orphan")
+    assert {child.pid, orphan} < members()
+    assert os.getpid() not in members()
+
+
+def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
+    """When the child leaves nobody behind, its pid stands for nothing any more."""
+    leaving = start("sh", "-c", "sleep 1000 & :")
+    alone = start("true")
+    for child, session in ((leaving, leaving.pid), (alone, 0)):
+        tree = ChildTree(own_session=True)
+        tree.plant(child.pid)
+        until(lambda pid=child.pid: state(pid) == "Z", "the end")  # type: ignore[misc]
+        tree.child_ended()
+        assert tree.session == session
+
+
+def test_a_reused_session_number_is_nobodys(start: Started) -> None:
+    """A process with the reaped child's pid shows that the number belongs to strangers now."""
+    stranger = start("sh", "-c", "sleep 1000 & wait")
+    tree = ChildTree(own_session=True)
+    tree.plant(stranger.pid)
+    tree.child_ended()  # the child that had this pid has ended, and left somebody
+
+    assert tree.members() == []
+    assert tree.session == 0
+
+
+def test_helpers_from_before_are_strangers(marked: Marked) -> None:
+    """What was there before, as in `helper & exec zkexec`, is no part of the child's tree."""
+    code = """
+import os, time
+from zkexec.shell.tree import ChildTree
+for own_session in (True, False):
+    tree = ChildTree(own_session=own_session)
+    later = os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsid=True)
+    print([process.pid == later for process in tree.members()], flush=True)
+    os.kill(later, 9)
+    os.waitpid(later, 0)
+"""
+    helper = ("sh", "-c", 'sleep 1000 >/dev/null 2>&1 & exec "$@"', "sh")
+    done = marked.python(code, before=helper)
+    assert done.stdout == b"[True]\n[True]\n", done.stderr
+
+
+def test_nothing_is_seen_of_another_pid_namespace(marked: Marked) -> None:
+    """Where /proc numbers the processes of another namespace, nobody is taken for a member."""
+    isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
+    if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no namespaces")
+    code = "from zkexec.shell.tree import look_around; print(look_around())"
+
+    assert marked.python(code, before=isolated).stdout == b"{}\n"

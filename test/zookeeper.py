@@ -143,15 +143,17 @@ class Server:
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"ZooKeeper {self.hosts} did not start:\n{self.tail_of_log()}")
             # Whoever else may listen on this port does not know the name of our folder.
-            return str(self.folder) in self.ask("conf") and "Mode:" in self.ask("srvr")
+            # A question that comes while a server starts may stay without an answer for ever.
+            ours = str(self.folder) in self.ask("conf", timeout_s=1.0)
+            return ours and "Mode:" in self.ask("srvr", timeout_s=1.0)
 
         wait_until(serves, f"ZooKeeper {self.hosts} serves", START_DEADLINE_S)
 
-    def ask(self, word: str) -> str:
+    def ask(self, word: str, timeout_s: float = 5.0) -> str:
         """Send a four-letter word; the answer, or an empty string where there is none."""
         answer = b""
         try:
-            with socket.create_connection((_LOOPBACK, self.port), timeout=5.0) as connection:
+            with socket.create_connection((_LOOPBACK, self.port), timeout=timeout_s) as connection:
                 connection.sendall(word.encode())
                 while piece := connection.recv(65536):
                     answer += piece

@@ -11,6 +11,7 @@ from zkexec.options import OPTIONS, Option
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN = "<!-- options: drawn from zkexec.options by tools/draw_options.py -->\n"
 END = "<!-- end of options -->"
+HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |")
 
 
 def row(option: Option) -> str:
@@ -26,8 +27,7 @@ def table() -> str:
     """All options as Markdown, one table for each group."""
     parts = []
     for group, options in groupby(OPTIONS, key=lambda option: option.group):
-        head = f"\n**{group}**\n\n| option | default | variable | meaning |\n| --- | --- | --- | --- |"
-        parts.append("\n".join([head, *map(row, options)]))
+        parts.append("\n".join([f"\n**{group}**\n", *HEAD, *map(row, options)]))
     return "\n".join(parts) + "\n\n"
 
 

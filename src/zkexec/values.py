@@ -106,20 +106,27 @@ def mirror(text: str) -> Mirror:
 def clashes(paths: Sequence[str]) -> list[str]:
     """Say which targets cannot exist beside each other, however they are spelled."""
     sentences = []
-    seen: list[tuple[str, str]] = []
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for path in paths:
         real = os.path.realpath(path)
-        for earlier, earlier_real in seen:
-            if real == earlier_real:
-                got = f"the same file twice: {shown(earlier)} and {shown(path)}"
-            elif real.startswith(earlier_real + "/") or earlier_real.startswith(real + "/"):
-                got = f"a file inside another one: {shown(earlier)} and {shown(path)}"
-            else:
-                continue
-            sentences.append(f"expected a file of its own for each pair, got {got}")
-            break
-        seen.append((path, real))
+        above = _folders_above(real)
+        if real in files:
+            got = f"the same file twice: {shown(files[real])} and {shown(path)}"
+        elif real in folders or not files.keys().isdisjoint(above):
+            other = folders.get(real) or next(files[folder] for folder in above if folder in files)
+            got = f"a file inside another one: {shown(other)} and {shown(path)}"
+        else:
+            files[real] = path
+            folders.update(dict.fromkeys(above, path))
+            continue
+        sentences.append(f"expected a file of its own for each pair, got {got}")
     return sentences
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[1:-1]
+    return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def shown(text: str) -> str:

@@ -48,7 +48,7 @@ def notes_in_sources() -> Iterator[tuple[str, str, set[str] | None]]:
 
 
 def _keys(literal: ast.Dict) -> set[str]:
-    return {key.value for key in literal.keys if isinstance(key, ast.Constant)}
+    return {str(key.value) for key in literal.keys if isinstance(key, ast.Constant)}
 
 
 def test_every_topic_has_its_words() -> None:

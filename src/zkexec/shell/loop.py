@@ -56,8 +56,8 @@ def _tell_crash(narrator: Narrator, error: Exception) -> None:
     if narrator.verbose:
         import traceback  # noqa: PLC0415 -- heavy, and only a crash needs it
 
-        for line in traceback.format_exception(error):
-            narrator.tell(Note("traceback", {"traceback": line.rstrip()}))
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            narrator.tell(Note("traceback", {"traceback": line}))
 
 
 def _stop_child(processes: Processes, inbox: Inbox, settings: Settings) -> None:

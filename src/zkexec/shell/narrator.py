@@ -53,7 +53,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "cached-files-used": (Level.WARNING, "starting on the files that are there (--start cached)"),
     "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
-    "znodes-unusable": (Level.FATAL, "--mirror: {problems}"),
+    "znodes-unusable": (Level.FATAL, "--mirror: {problems} at {hosts}"),
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
     "znode-unusable": (
         Level.WARNING,

@@ -72,7 +72,7 @@ test-all-pythons: ## Run all tests on each of PYTHONS that is installed
 .PHONY: coverage
 coverage: $(READY) ## Check that the tests of the core alone reach each of its branches
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(FLOORS_WITHOUT_SERVERS)
+	ZKEXEC_SEEDS=300 $(BIN)/coverage run -m pytest $(FLOORS_WITHOUT_SERVERS)
 	$(BIN)/coverage report
 
 .PHONY: demo

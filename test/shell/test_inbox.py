@@ -1,6 +1,5 @@
 """The inbox: what comes first, who wakes whom, and what a signal becomes."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from zkexec.core.events import (
+    CheckFinished,
     ChildExited,
     Ending,
     Event,
@@ -35,6 +35,11 @@ def inheritance() -> Iterator[Inheritance]:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def send(number: int) -> None:
+    """Send a signal to this thread: others here have not blocked it, as zkexec's own have."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 def inbox(inheritance: Inheritance, reaped: list[Event] | None = None) -> Inbox:
     """An inbox whose reaping finds these, and whose terminal sends only WINCH."""
     return Inbox(inheritance, lambda: reaped or [], lambda info: info.si_signo == signal.SIGWINCH)
@@ -52,7 +57,7 @@ def test_time_passes(inheritance: Inheritance) -> None:
 def test_answers_come_first(inheritance: Inheritance) -> None:
     """Nothing gets between an action and its outcome: not a signal, not another thread's news."""
     box = inbox(inheritance)
-    os.kill(os.getpid(), signal.SIGHUP)
+    send(signal.SIGHUP)
     box.post(ZnodeTouched("/a"))
     box.answer(FilesStaged(), EXITED)
     events = [box.next(until=None) for _ in range(4)]
@@ -64,16 +69,27 @@ def test_answers_come_first(inheritance: Inheritance) -> None:
 def test_signals_tell_who_sent_them(inheritance: Inheritance) -> None:
     """A signal carries whether the terminal sent it."""
     box = inbox(inheritance)
-    os.kill(os.getpid(), signal.SIGWINCH)
+    send(signal.SIGWINCH)
     assert box.next(until=None) == SignalReceived(signal.SIGWINCH, from_terminal=True)
 
 
 def test_a_dead_child_is_reaped_at_once(inheritance: Inheritance) -> None:
     """SIGCHLD becomes what the reaping found; where it found nothing the wait goes on."""
-    os.kill(os.getpid(), signal.SIGCHLD)
+    send(signal.SIGCHLD)
     assert inbox(inheritance, [EXITED]).next(until=None) == EXITED
-    os.kill(os.getpid(), signal.SIGCHLD)
+    send(signal.SIGCHLD)
     assert inbox(inheritance).next(until=now() + 0.01) == Tick()
+
+
+def test_of_two_dead_the_second_waits(inheritance: Inheritance) -> None:
+    """The answer to what the first calls for comes before the news of the second."""
+    check = CheckFinished(1, passed=True, reason="exit status 0")
+    box = inbox(inheritance, [check, EXITED])
+    send(signal.SIGCHLD)
+    assert box.next(until=None) == check
+    box.answer(FilesStaged())
+    assert box.next(until=None) == FilesStaged()
+    assert box.next(until=None) == EXITED
 
 
 def test_another_thread_wakes_the_sleeper(inheritance: Inheritance) -> None:

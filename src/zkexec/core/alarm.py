@@ -1,7 +1,9 @@
 """When the alert command runs, and when it does not.
 
 Never two at once: what is to be told while an alert is under way waits, and only the newest
-waits.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
+waits.  An alert may take its time as long as nobody waits for it; as soon as another alert or the
+end of zkexec does, it is given the kill timeout, so that one that hangs does not silence all that
+come after it.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
@@ -36,48 +38,50 @@ class Alarm:
         if self._silent_until is not None and now < self._silent_until:
             return []
         self._silent_until = now + self._terms.alert_interval_s
-        return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason))
+        return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
 
-    def health_passed(self) -> list[Action]:
+    def health_passed(self, now: float) -> list[Action]:
         """A steady-state check succeeded."""
         was_unhealthy, self._unhealthy = self._unhealthy, False
         self._silent_until = None
         if was_unhealthy and self._terms.alert_recovery:
-            return self._tell(RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"))
+            return self._tell(
+                RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"), now
+            )
         return []
 
-    def restart_failed(self, reason: str) -> list[Action]:
+    def restart_failed(self, reason: str, now: float) -> list[Action]:
         """A restart that was called for could not be made; told once for each reason."""
         if reason == self._restart_trouble:
             return []
         self._restart_trouble = reason
-        return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason))
+        return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
 
-    def restart_settled(self) -> list[Action]:
+    def restart_settled(self, now: float) -> list[Action]:
         """Nothing stands in the way of the wanted configuration any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
         if trouble and self._terms.alert_recovery:
-            return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"))
+            return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
         return []
 
-    def command_failed(self, reason: str, exit_status: int) -> list[Action]:
+    def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
         """The command ended badly; this is the last alert of this run."""
-        return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status))
+        return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
 
     def drop_waiting(self) -> None:
         """Tell nothing more than what is being told already."""
         self._waiting = None
 
-    def finished(self, reason: str) -> list[Action]:
+    def finished(self, reason: str, now: float) -> list[Action]:
         """The alert under way has ended; `reason` is why it went wrong, or empty."""
         self._running = False
         self._kill_at = None
         actions: list[Action] = [Note("alert-failed", {"reason": reason})] if reason else []
         waiting, self._waiting = self._waiting, None
-        return actions + (self._tell(waiting) if waiting else [])
+        return actions + (self._tell(waiting, now) if waiting else [])
 
     def limit(self, now: float) -> None:
-        """The end is near: from now on an alert gets no more than the kill timeout."""
+        """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
         if self._running and self._kill_at is None:
             self._kill_at = now + self._terms.kill_timeout_s
 
@@ -88,11 +92,12 @@ class Alarm:
         self._kill_at = None
         return [Note("alert-killed"), KillAlert()]
 
-    def _tell(self, alert: RunAlert) -> list[Action]:
+    def _tell(self, alert: RunAlert, now: float) -> list[Action]:
         if not self._terms.raises_alerts:
             return []
         if self._running:
             self._waiting = alert
+            self.limit(now)
             return []
         self._running = True
         return [Note("alerting", {"alert": alert.event.value, "reason": alert.reason}), alert]

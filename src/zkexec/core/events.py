@@ -199,4 +199,7 @@ class SignalReceived(Event):
     from_terminal: bool
 
 
-ALL: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+# `slots=True` makes each class anew; the one that it replaced may still be among the subclasses.
+ALL: tuple[type[Event], ...] = tuple(
+    event for event in Event.__subclasses__() if "__slots__" in vars(event)
+)

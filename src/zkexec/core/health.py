@@ -52,14 +52,12 @@ class HealthGate:
     def expire(self, now: float) -> list[Action]:
         """Start the check that is due, or end the one that takes too long."""
         deadline = self.deadline
-        if deadline is None or now < deadline:
+        if self._generation is None or deadline is None or now < deadline:
             return []
         if self._running is not None:
             self._timeout_at = None
             self._timed_out = True
             return [KillCheck()]
-        if self._generation is None:
-            return []
         self._running = self._generation
         self._timed_out = False
         self._due = None

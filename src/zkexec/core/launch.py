@@ -5,7 +5,10 @@ else will do.  With nothing to mirror the ensemble is not needed: a short wait f
 usual order of things, and its silence is a warning.
 """
 
+from collections.abc import Mapping
+
 from zkexec.core.actions import Action, CloseSession, LoadCachedFiles, Note
+from zkexec.core.snapshot import Problem
 from zkexec.core.source import Source
 from zkexec.core.terms import StartPolicy, Terms
 
@@ -27,7 +30,7 @@ class Launch:
     def __init__(self, terms: Terms, source: Source) -> None:
         self._terms = terms
         self._source = source
-        self._waits_for: frozenset[str] = frozenset()
+        self._waits_for: Mapping[str, Problem] = {}
         self._without_ensemble = False
         self._over = False
         self.deadline: float | None = None
@@ -59,9 +62,9 @@ class Launch:
         if self._terms.start is not StartPolicy.WAIT:
             raise CannotStartError(Note("znodes-unusable", {"problems": words}))
         self.deadline = None
-        if self._waits_for == frozenset(problems):
+        if self._waits_for == problems:
             return []
-        self._waits_for = frozenset(problems)
+        self._waits_for = problems
         return [Note("waiting-for-znodes", {"problems": words})]
 
     def expire(self, now: float) -> list[Action]:

@@ -115,7 +115,7 @@ class Member:
             case events.CheckFinished():
                 return self._on_check_finished(event, now)
             case events.AlertFinished(reason):
-                return self._alarm.finished(reason) + self._finish(now)
+                return self._alarm.finished(reason, now) + self._finish(now)
             case SignalReceived():
                 return self._on_signal(event, now)
         return self.source.handle(event, now) + self._consider(now)
@@ -145,7 +145,7 @@ class Member:
             return notes_on_files("changed", changes.changed, wanted) + self._enter(Phase.WAITING)
         self._settling.end()
         self._turn.release()
-        return [Note("change-undone"), *self._enter(Phase.RUNNING), *self._settled()]
+        return [Note("change-undone"), *self._enter(Phase.RUNNING), *self._settled(now)]
 
     def _consider_launch(self) -> list[Action]:
         actions = self._launch.consider()
@@ -181,8 +181,7 @@ class Member:
         return actions + self._gate.close() + self.child.stop(self._terms.kill_signal, now)
 
     def _on_installed(self, written: tuple[str, ...]) -> list[Action]:
-        if self._staged is not None:
-            self.applied, self._staged = self._staged, None
+        self.applied, self._staged = self._staged or self.applied, None
         self._seen = self.applied
         self._trouble = ""
         return notes_on_files("installed", written, self.applied) + self._start_again()
@@ -201,7 +200,7 @@ class Member:
     def _pause(self, now: float) -> list[Action]:
         self._turn.release()
         self._settling.try_again(RETRY_FILES_S, now)
-        return self._enter(Phase.PAUSED) + self._alarm.restart_failed(self._trouble)
+        return self._enter(Phase.PAUSED) + self._alarm.restart_failed(self._trouble, now)
 
     def _start_again(self) -> list[Action]:
         """Start the next child; the first start of all stays in its phase until then."""
@@ -214,11 +213,11 @@ class Member:
         if self._trouble:
             return actions + self._pause(now)
         self._turn.release()
-        return actions + self._enter(Phase.RUNNING) + self._settled()
+        return actions + self._enter(Phase.RUNNING) + self._settled(now)
 
-    def _settled(self) -> list[Action]:
+    def _settled(self, now: float) -> list[Action]:
         self._trouble = ""
-        return self._alarm.restart_settled()
+        return self._alarm.restart_settled(now)
 
     def _on_tree_inspected(self, now: float) -> list[Action]:
         if not self.child.tree_gone or self.phase is not Phase.STOPPING:
@@ -232,7 +231,7 @@ class Member:
         return [InstallFiles()] if wanted == self._staged else self._stage(wanted)
 
     def _on_start_failed(self, reason: str, status: int, now: float) -> list[Action]:
-        alert = self._alarm.command_failed(reason, status)
+        alert = self._alarm.command_failed(reason, status, now)
         return alert + self._give_up(Note("start-failed", {"reason": reason}), status, now)
 
     def _on_child_exited(self, event: events.ChildExited, now: float) -> list[Action]:
@@ -244,7 +243,7 @@ class Member:
         if event.ending.failed and not self.child.was_asked_to_end(event.ending, now):
             status = event.ending.shell_status
             actions += [Note("command-failed", {"exit_status": status})]
-            actions += self._alarm.command_failed(str(event.ending), status)
+            actions += self._alarm.command_failed(str(event.ending), status, now)
         return actions + self._exit(now)
 
     def _on_check_finished(self, event: events.CheckFinished, now: float) -> list[Action]:
@@ -252,7 +251,7 @@ class Member:
         if verdict is None:
             return []
         if verdict.healthy:
-            return [Note("check-passed"), *self._alarm.health_passed()]
+            return [Note("check-passed"), *self._alarm.health_passed(now)]
         failed = Note("check-failed", {"reason": verdict.reason})
         return [failed, *self._alarm.health_failed(verdict.reason, now)]
 

@@ -32,6 +32,9 @@ RENEW_AT_LEAST_S = 60.0
 """A client that stays without connection for six session timeouts, and at least this long, is
 replaced by a new one: an ensemble that was wiped or restored refuses the old one for ever."""
 
+FORBIDDEN_S = 10.0
+"""A znode that may not be read is tried again after that time: no watch tells of a new ACL."""
+
 ANSWER_SESSIONS = 2
 """A connection on which a read goes unanswered for two session timeouts is given up."""
 
@@ -156,6 +159,8 @@ class Source:
             return []
         stale = self._stale
         self._forget_read()
+        if Problem.FORBIDDEN in (znode.problem for znode in znodes.values()):
+            self._read_again_at = now + FORBIDDEN_S
         actions = self._take(znodes)
         return actions + self._read(now) if stale else actions
 
@@ -163,8 +168,7 @@ class Source:
         if not self._is_awaited(number):
             return []
         self._forget_read()
-        if self.connected:
-            self._read_again_at = now + RETRY_S
+        self._read_again_at = now + RETRY_S
         return [Note("read-failed", {"reason": reason})]
 
     def _is_awaited(self, number: int) -> bool:

@@ -85,16 +85,21 @@ class Effects:
             case actions.InspectTree(generation):
                 return [self._processes.inspect_tree(generation)]
             case actions.RunCheck(generation):
-                return self._processes.run_check(generation)
+                self._post_all(self._processes.run_check(generation))
             case actions.KillCheck():
                 self._processes.kill_check()
             case RunAlert():
-                return self._processes.run_alert(_alert_environment(action))
+                self._post_all(self._processes.run_alert(_alert_environment(action)))
             case actions.KillAlert():
                 self._processes.kill_alert()
             case _:
                 raise TypeError(f"no effect is known for {action}")
         return []
+
+    def _post_all(self, events: list[Event]) -> None:
+        """Queue what is no answer to wait for: a check that never starts must not shut out all."""
+        for event in events:
+            self._post(event)
 
     def _open_session(self) -> None:
         if self._ensemble is None:

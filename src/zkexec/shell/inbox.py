@@ -7,9 +7,9 @@ polling, and the siginfo tells a key of the terminal from a `kill`.  Other threa
 a real-time signal, which is sent once however many events they post meanwhile.
 """
 
-import os
 import signal
 import time
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -35,8 +35,10 @@ class Inbox:
         self._reap = reap
         self._sent_by_terminal = sent_by_terminal
         self._answers: deque[Event] = deque()
+        self._reaped: deque[Event] = deque()
         self._posted: deque[Event] = deque()
         self._woken = False
+        self._sleeper = get_ident()
 
     def answer(self, *events: Event) -> None:
         """Queue the outcome of an action; only from the main thread."""
@@ -47,21 +49,26 @@ class Inbox:
         self._posted.append(event)
         if not self._woken:
             self._woken = True
-            os.kill(os.getpid(), WAKE_SIGNAL)
+            signal.pthread_kill(self._sleeper, WAKE_SIGNAL)
 
     def next(self, until: float | None) -> Event:
         """Wait for the next event, at most until this time; then it is a Tick."""
-        while not self._answers:
+        while True:
+            if self._answers:
+                return self._answers.popleft()
+            if self._reaped:
+                return self._reaped.popleft()
             info = self._next_signal(until)
             if info is None:
                 return self._posted.popleft() if self._posted else Tick()
             if info.si_signo == WAKE_SIGNAL:
                 self._woken = False
             elif info.si_signo == signal.SIGCHLD:
-                self._answers.extend(self._reap())
+                # Several may have ended; the answer to what the first calls for comes before
+                # the second.
+                self._reaped.extend(self._reap())
             else:
                 return SignalReceived(info.si_signo, self._sent_by_terminal(info))
-        return self._answers.popleft()
 
     def _next_signal(self, until: float | None) -> signal.struct_siginfo | None:
         if self._posted:

@@ -31,6 +31,7 @@ from zkexec.core.events import (
     TreeInspected,
 )
 from zkexec.shell.birth import Inheritance
+from zkexec.shell.keys import KEYS, is_job_control_shell, is_key
 from zkexec.shell.spawn import Launch, SpawnError, prctl, spawn
 from zkexec.shell.tree import ChildTree, kill_all, kill_session, look, send, send_to_group
 
@@ -38,9 +39,6 @@ _CLOSE_LIMIT_S = 2.0
 """How long the end waits for the killed: one that hangs in a dead file system must not hold it."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
-_SI_KERNEL = 0x80
-_KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
-"""What the terminal sends to its foreground group; WINCH comes with a change of its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +72,26 @@ class Processes:
         self._child: _Running | None = None
         self._check: _Running | None = None
         self._alert: _Running | None = None
+        self._unheard: set[int] = set()
 
     def start_child(self, generation: int) -> ChildStarted | StartFailed:
         """Start the command; the one before must have been reaped."""
         _require(self._child is None, "the child runs already")
         self._adopt(False)
+        # A key that was pressed before the fork is for the child as well, who has not got it.
+        self._unheard.clear()
         try:
             pid = spawn(
                 self._launch(
                     self._command,
                     own_session=not self._inheritance.has_terminal,
                     dies_with_parent=True,
-                )
+                ),
+                self._unheard,
             )
         except SpawnError as error:
             return StartFailed(generation, error.reason, error.status)
+        self._unheard &= KEYS
         self._child = _Running(pid, generation)
         self._tree.plant(pid)
         return ChildStarted(generation, pid)
@@ -211,8 +214,11 @@ class Processes:
         if child and child.group != os.getpgrp():
             return False
         if info.si_signo == signal.SIGCONT:
-            return _is_job_control_shell(info.si_pid) and not (child and child.stopped)
-        return info.si_signo in _KEYS and info.si_code == _SI_KERNEL
+            return is_job_control_shell(info.si_pid) and not (child and child.stopped)
+        if info.si_signo in self._unheard:
+            self._unheard.discard(info.si_signo)
+            return False
+        return is_key(info)
 
     def _launch(
         self,
@@ -287,13 +293,3 @@ def _next_ended() -> int:
 def _ending(status: int) -> Ending:
     code = os.waitstatus_to_exitcode(status)
     return Ending(code=code) if code >= 0 else Ending(signal=-code)
-
-
-def _is_job_control_shell(pid: int) -> bool:
-    """Tell a shell that moves groups about from any other sender."""
-    if pid <= 0 or pid not in (os.getppid(), os.getsid(0)):
-        return False
-    try:
-        return os.getsid(pid) == os.getsid(0) and os.getpgid(pid) != os.getpgrp()
-    except ProcessLookupError:
-        return False

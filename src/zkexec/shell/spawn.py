@@ -74,9 +74,11 @@ def prctl(option: int, argument: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def spawn(launch: Launch) -> int:
+def spawn(launch: Launch, unheard: set[int] | None = None) -> int:
     """Start a process and return its pid, once it has executed the command.
 
+    Into `unheard` come the signals that wait for zkexec but came too early for the new process:
+    one that was sent to the group of both, such as Ctrl-C, has reached zkexec alone.
     Raises SpawnError where nothing was started; then no zombie is left either.
     """
     if get_native_id() != os.getpid():
@@ -93,8 +95,12 @@ def spawn(launch: Launch) -> int:
         raise SpawnError(f"cannot start {name}: {error.strerror}", _CANNOT_RUN) from error
     finally:
         os.close(writing)
+    waiting = signal.sigpending()
     with open(reading, "rb") as pipe:
-        message = pipe.read()
+        heard, _, message = pipe.read().partition(b"\n")
+    message = message.lstrip(b"\n")
+    if unheard is not None:
+        unheard |= waiting - set(map(int, heard.split()))
     if message:
         os.waitpid(pid, 0)
         status, _, reason = message.partition(b" ")
@@ -123,12 +129,13 @@ def _become(launch: Launch, zkexec: int, pipe: int) -> NoReturn:
     try:
         gc.disable()  # nothing of zkexec's may be finalized a second time in here
         _prepare(launch, zkexec)
+        _let_signals_in(launch, pipe)
         status, reason = _execute(launch.argv, launch.environment)
     except BaseException as error:  # noqa: BLE001 -- it is told to zkexec, which raises it
         status, reason = _CANNOT_RUN, str(error)
     try:
         name = _readable(launch.argv[0])
-        message = f"{status} cannot execute {name}: {reason}"
+        message = f"\n{status} cannot execute {name}: {reason}"
         os.write(pipe, message.encode("utf-8", "replace")[:_MESSAGE_BYTES])
     finally:
         os._exit(_CANNOT_RUN)
@@ -149,6 +156,12 @@ def _prepare(launch: Launch, zkexec: int) -> None:
         signal.signal(unasked, signal.SIG_DFL)
     for number in launch.ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _let_signals_in(launch: Launch, pipe: int) -> None:
+    """Tell zkexec what has been kept waiting since the fork, and take the caller's mask."""
+    heard = " ".join(str(int(number)) for number in signal.sigpending())
+    os.write(pipe, f"{heard}\n".encode())
     signal.pthread_sigmask(signal.SIG_SETMASK, launch.mask)
 
 

@@ -1,0 +1,83 @@
+"""The health gate: when a check is due, and what its result means."""
+
+from zkexec.core.actions import KillCheck, Note, RunCheck
+from zkexec.core.events import CheckFinished
+from zkexec.core.health import HealthGate, Verdict
+from zkexec.core.terms import Terms
+
+
+def gate(timeout_s: float | None = None) -> HealthGate:
+    """A gate with a delay of 10 s and an interval of 5 s, open for generation 1 since 0 s."""
+    opened = HealthGate(
+        Terms(
+            checks_health=True, health_delay_s=10, health_interval_s=5, health_timeout_s=timeout_s
+        )
+    )
+    opened.open(1, now=0)
+    return opened
+
+
+def due(opened: HealthGate) -> float | None:
+    """When the gate wants to be called, at this moment."""
+    return opened.deadline
+
+
+def test_without_a_command_nothing_is_ever_due() -> None:
+    """No --health: the gate is idle."""
+    idle = HealthGate(Terms())
+    idle.open(1, now=0)
+    assert due(idle) is None
+    assert idle.expire(1e9) == []
+
+
+def test_the_first_check_waits_for_the_delay() -> None:
+    """A tick too early does nothing; on time the check is run, once."""
+    opened = gate()
+    assert due(opened) == 10
+    assert opened.expire(9.9) == []
+    assert opened.expire(10) == [Note("checking"), RunCheck(1)]
+    assert due(opened) is None
+    assert opened.expire(1e9) == []
+
+
+def test_the_next_check_follows_the_end_of_the_last() -> None:
+    """The interval begins when a check has ended."""
+    opened = gate()
+    opened.expire(10)
+    verdict = opened.finished(CheckFinished(1, True, "exit status 0"), now=12)
+    assert verdict == Verdict(True, "exit status 0")
+    assert due(opened) == 17
+
+
+def test_a_slow_check_has_failed() -> None:
+    """What a check says after its timeout does not count."""
+    opened = gate(timeout_s=2)
+    opened.expire(10)
+    assert due(opened) == 12
+    assert opened.expire(12) == [KillCheck()]
+    assert due(opened) is None
+    verdict = opened.finished(CheckFinished(1, True, ""), now=12.1)
+    assert verdict == Verdict(False, "no answer within 2 s")
+
+
+def test_a_result_that_nobody_waits_for_means_nothing() -> None:
+    """A result without a check under way, or of another one, is ignored."""
+    opened = gate()
+    assert opened.finished(CheckFinished(1, False, ""), now=1) is None
+    opened.expire(10)
+    assert opened.finished(CheckFinished(7, False, ""), now=11) is None
+    assert opened.finished(CheckFinished(1, True, ""), now=11) == Verdict(True, "")
+
+
+def test_a_closed_gate_checks_nothing() -> None:
+    """Closing kills the check under way, and its result says nothing about the next child."""
+    opened = gate()
+    assert opened.close() == []
+    opened.open(1, now=0)
+    opened.expire(10)
+    assert opened.close() == [KillCheck()]
+    assert due(opened) is None
+    opened.open(2, now=11)
+    assert due(opened) is None
+    assert opened.finished(CheckFinished(1, False, "signal 9"), now=12) is None
+    assert due(opened) == 21

@@ -1,0 +1,280 @@
+"""The parts of a member one by one: settling, alarm, source, launch, child, turn."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from zkexec.core import events
+from zkexec.core.actions import (
+    AlertEvent,
+    CloseSession,
+    InspectTree,
+    KillAlert,
+    LoadCachedFiles,
+    Note,
+    OpenSession,
+    ReadZnodes,
+    RunAlert,
+    SignalGroup,
+    SignalTree,
+    StartChild,
+)
+from zkexec.core.alarm import Alarm
+from zkexec.core.child import Child
+from zkexec.core.events import Ending, SignalReceived
+from zkexec.core.launch import CannotStartError, Launch
+from zkexec.core.settling import Settling
+from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
+from zkexec.core.source import Source
+from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.turn import FreeTurn
+
+ALERTS = Terms(raises_alerts=True, kill_timeout_s=3, alert_recovery=True)
+ONE_FILE = Terms(mirrors=(Mirror("/f", "/z"),))
+
+
+def told(actions: Sequence[object]) -> list[object]:
+    """The actions without the notes."""
+    return [action for action in actions if not isinstance(action, Note)]
+
+
+def due(part: Settling | Alarm | Child) -> float | None:
+    """When the part wants to be called, at this moment."""
+    return part.deadline
+
+
+def is_true(part: object, name: str) -> bool:
+    """What the part says of itself, at this moment."""
+    return bool(getattr(part, name))
+
+
+def test_quiet_has_to_follow_a_change() -> None:
+    """Each change begins the settle time anew, but not past ten of them after the first."""
+    settling = Settling(1.0)
+    assert due(settling) is None
+    settling.changed(0)
+    assert due(settling) == 1
+    settling.changed(0.5)
+    assert due(settling) == 1.5
+    settling.changed(9.7)
+    assert due(settling) == 10
+    settling.end()
+    assert due(settling) is None
+    settling.changed(20)
+    assert due(settling) == 21
+
+
+def test_another_attempt_has_its_pause() -> None:
+    """A failed attempt is repeated after the pause, or sooner for something newer."""
+    settling = Settling(1.0)
+    settling.changed(0)
+    settling.try_again(10, now=5)
+    assert due(settling) == 15
+    settling.changed(7)
+    assert due(settling) == 8
+
+
+def test_one_alert_after_the_other() -> None:
+    """While an alert runs, the newest of what there is to tell waits."""
+    alarm = Alarm(ALERTS)
+    assert told(alarm.health_failed("one", 0)) == [RunAlert(AlertEvent.HEALTH_FAILED, "one")]
+    assert is_true(alarm, "busy")
+    assert alarm.health_failed("two", 1) == []
+    assert alarm.command_failed("exit status 3", 3, 2) == []
+    last = RunAlert(AlertEvent.COMMAND_FAILED, "exit status 3", 3)
+    assert told(alarm.finished("", 3)) == [last]
+    assert alarm.finished("not found", 4) == [Note("alert-failed", {"reason": "not found"})]
+    assert not is_true(alarm, "busy")
+
+
+def test_an_alert_that_hangs_does_not_silence_the_next() -> None:
+    """An alert has all the time there is until another one waits; then it has the kill timeout."""
+    alarm = Alarm(ALERTS)
+    alarm.health_failed("one", 0)
+    assert due(alarm) is None
+    alarm.health_failed("two", 100)
+    alarm.health_failed("three", 101)
+    assert due(alarm) == 103
+    assert told(alarm.expire(103)) == [KillAlert()]
+    waiting = RunAlert(AlertEvent.HEALTH_FAILED, "three")
+    assert told(alarm.finished("signal 9", 104)) == [waiting]
+    assert due(alarm) is None
+
+
+def test_an_alert_at_the_end_has_a_limit() -> None:
+    """The limit is set once, ends the alert once, and is nothing without an alert."""
+    alarm = Alarm(ALERTS)
+    alarm.limit(0)
+    assert due(alarm) is None
+    alarm.health_failed("one", 0)
+    alarm.limit(5)
+    alarm.limit(6)
+    assert due(alarm) == 8
+    assert alarm.expire(7) == []
+    assert told(alarm.expire(8)) == [KillAlert()]
+    assert alarm.expire(9) == []
+
+
+def test_a_failed_restart_is_told_once_for_each_reason() -> None:
+    """The same reason again is no news; once settled, recovery is told."""
+    alarm = Alarm(ALERTS)
+    assert told(alarm.restart_failed("full", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "full")]
+    alarm.finished("", 0)
+    assert alarm.restart_failed("full", 0) == []
+    assert told(alarm.restart_failed("gone", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "gone")]
+    alarm.finished("", 0)
+    assert told(alarm.restart_settled(0)) == [RunAlert(AlertEvent.RECOVERED, "settled: gone")]
+    assert alarm.restart_settled(0) == []
+
+
+def test_without_an_alert_command_nothing_is_told() -> None:
+    """No --alert: no alert."""
+    alarm = Alarm(Terms())
+    assert alarm.command_failed("exit status 3", 3, 0) == []
+    assert not is_true(alarm, "busy")
+
+
+def test_two_files_may_follow_one_znode() -> None:
+    """Each znode is read once, and all files that follow it get its content."""
+    source = Source(Terms(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z"))))
+    assert source.paths == ("/z",)
+    assert told(source.open()) == [OpenSession()]
+    assert told(source.handle(events.SessionConnected(), 0)) == [ReadZnodes(1)]
+    source.handle(events.ZnodesRead(1, {"/z": Znode("/z", b"a", 7)}), 1)
+    assert source.wanted == Snapshot({"/f": b"a", "/g": b"a"})
+    assert source.wanted is not None
+    assert source.wanted.revision == 7
+
+
+def test_a_forbidden_znode_is_tried_again() -> None:
+    """No watch tells of a new ACL, so a znode that may not be read is read again after a while."""
+    source = Source(Terms(mirrors=(Mirror("/f", "/z"),)))
+    source.handle(events.SessionConnected(), 0)
+    source.handle(events.ZnodesRead(1, {"/z": Znode("/z", problem=Problem.FORBIDDEN)}), 1)
+    assert source.deadline == 11
+    assert source.expire(10) == []
+    assert told(source.expire(11)) == [ReadZnodes(2)]
+    source.handle(events.ZnodesRead(2, {"/z": Znode("/z", b"a", 7)}), 12)
+    assert source.deadline is None
+
+
+def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
+    """The source ignores events of the host, and a reply that it does not wait for."""
+    source = Source(ONE_FILE)
+    assert source.handle(events.Tick(), 0) == []
+    assert source.handle(events.ZnodesRead(0, {"/z": Znode("/z", b"a")}), 0) == []
+    assert source.handle(events.ReadFailed(0, "late"), 0) == []
+    assert source.wanted is None
+    assert source.expire(0) == []
+
+
+def test_a_source_that_was_given_up_hears_nothing() -> None:
+    """News that was on its way when the session was closed is no news."""
+    source = Source(Terms())
+    source.give_up()
+    assert source.handle(events.SessionClosed("gone"), 0) == []
+    assert source.deadline is None
+
+
+def test_a_lack_is_told_once() -> None:
+    """A znode without content is warned of when that begins, and when it ends."""
+    source = Source(ONE_FILE)
+    source.assume(Snapshot({"/f": b"a"}))
+    texts = []
+    for number, problem in enumerate((Problem.MISSING, Problem.MISSING, None), start=1):
+        source.handle(events.SessionConnected(), 0)
+        znodes = {"/z": Znode("/z", b"" if problem else b"a", problem=problem)}
+        actions = source.handle(events.ZnodesRead(number, znodes), 0)
+        texts.append([action.topic for action in actions if isinstance(action, Note)])
+    assert texts == [["znode-unusable"], [], ["znode-usable"]]
+    assert source.wanted == Snapshot({"/f": b"a"})
+
+
+def test_a_cluster_that_is_needed_has_its_time() -> None:
+    """The connect timeout is a reason not to start, or to use the files that are there."""
+    launch = Launch(ONE_FILE, Source(ONE_FILE))
+    launch.begin(0)
+    assert launch.deadline == 30
+    assert launch.expire(29) == []
+    with pytest.raises(CannotStartError) as refusal:
+        launch.expire(30)
+    assert refusal.value.note.fields["reason"] == "no answer"
+    terms = Terms(mirrors=ONE_FILE.mirrors, start=StartPolicy.CACHED)
+    launch = Launch(terms, Source(terms))
+    launch.begin(0)
+    assert told(launch.expire(30)) == [LoadCachedFiles()]
+
+
+@pytest.mark.parametrize(("connect_timeout_s", "wait_s"), [(30.0, 2.0), (1.0, 1.0)])
+def test_a_cluster_that_is_not_needed_has_little_time(
+    connect_timeout_s: float, wait_s: float
+) -> None:
+    """With nothing to mirror the wait is two seconds, or the connect timeout if that is less."""
+    terms = Terms(connect_timeout_s=connect_timeout_s)
+    launch = Launch(terms, Source(terms))
+    launch.begin(0)
+    assert launch.deadline == wait_s
+    assert not is_true(launch, "ready")
+    assert told(launch.expire(wait_s)) == [CloseSession()]
+    assert is_true(launch, "ready")
+
+
+def test_generations_are_counted() -> None:
+    """Each start is a generation of its own, and the tree of the old one says nothing of it."""
+    child = Child(Terms())
+    assert told(child.start()) == [StartChild(1)]
+    child.started(events.ChildStarted(1, 100))
+    assert is_true(child, "present")
+    child.stop(15, 0)
+    assert told(child.exited(events.ChildExited(1, Ending()), 1)) == [InspectTree(1)]
+    assert is_true(child, "present")
+    child.inspected(events.TreeInspected(1, 0))
+    assert not is_true(child, "present")
+    assert told(child.start()) == [StartChild(2)]
+    child.inspected(events.TreeInspected(1, 0))
+    assert not child.tree_gone
+
+
+def test_a_stop_has_its_order() -> None:
+    """The signal, then CONT, once; then KILL at the timeout and each second after it."""
+    child = Child(Terms(kill_timeout_s=3))
+    child.start()
+    child.started(events.ChildStarted(1, 100))
+    assert child.expire(1e9) == []
+    assert told(child.stop(10, 0)) == [SignalTree(10), SignalTree(18)]
+    assert due(child) == 3
+    assert child.expire(2.9) == []
+    assert told(child.expire(3)) == [SignalTree(9)]
+    assert due(child) == 4
+
+
+@pytest.mark.parametrize(
+    ("signal", "ending", "later_s", "asked"),
+    [
+        (2, Ending(code=1), 1, True),
+        (2, Ending(code=1), 31, False),
+        (2, Ending(signal=2), 31, True),
+        (10, Ending(signal=10), 1, True),
+        (10, Ending(code=1), 1, False),
+    ],
+)
+def test_an_end_may_have_been_asked_for(
+    signal: int, ending: Ending, later_s: float, asked: bool
+) -> None:
+    """A signal explains an ending soon after it, and a death by just this signal at any time."""
+    child = Child(Terms())
+    child.start()
+    assert not child.was_asked_to_end(ending, 0)
+    actions = child.pass_on(SignalReceived(signal, from_terminal=False), 0)
+    assert told(actions) == [SignalGroup(signal)]
+    assert child.was_asked_to_end(ending, later_s) is asked
+
+
+def test_without_a_lock_the_turn_is_free() -> None:
+    """It is held from the moment it is asked for until it is given back."""
+    turn = FreeTurn()
+    assert not is_true(turn, "held")
+    turn.ask(Snapshot({}))
+    assert is_true(turn, "held")
+    turn.release()
+    assert not is_true(turn, "held")

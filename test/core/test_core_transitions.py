@@ -1,0 +1,74 @@
+"""The table of phases and events, and the diagram that is drawn from it."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from scenarios.script import play
+from simulation.fate import Fate
+from zkexec.core import events
+from zkexec.core.events import Event
+from zkexec.core.transitions import (
+    LETTERS,
+    TABLE,
+    ImpossibleTransitionError,
+    Phase,
+    check_transition,
+    may_lead_to,
+)
+
+TEST = Path(__file__).resolve().parent.parent
+ENOUGH_SEEDS = 600
+
+Step = tuple[Phase, type[Event], Phase]
+
+
+def test_the_table_is_total() -> None:
+    """There is a row for each event and in it a cell for each phase."""
+    assert set(TABLE) == set(events.ALL)
+    assert {len(row) for row in TABLE.values()} == {len(Phase)}
+
+
+def test_each_letter_is_a_phase() -> None:
+    """A cell is "-", or letters of phases other than its own, each once, in their order."""
+    for event, row in TABLE.items():
+        for letter, cell in zip(LETTERS, row, strict=True):
+            known = "".join(known for known in LETTERS if known in cell and known != letter)
+            assert cell in ("-", known), event
+
+
+def test_nothing_leads_out_of_the_end() -> None:
+    """What is over stays over."""
+    assert all(not may_lead_to(Phase.DONE, event) for event in TABLE)
+
+
+def test_staying_is_always_allowed() -> None:
+    """No event has to change the phase."""
+    for phase in Phase:
+        check_transition(phase, events.Tick(), phase)
+
+
+def test_a_step_that_is_not_in_the_table_is_a_mistake() -> None:
+    """The core does not go on after a step that nobody has thought of."""
+    check_transition(Phase.PAUSED, events.Tick(), Phase.WAITING)
+    with pytest.raises(ImpossibleTransitionError, match="Tick led from running to waiting"):
+        check_transition(Phase.RUNNING, events.Tick(), Phase.WAITING)
+
+
+def test_each_cell_is_reached() -> None:
+    """The table allows nothing that does not happen in a story or in the simulation."""
+    reached: set[Step] = set()
+    for story in (TEST / "scenarios").glob("*.txt"):
+        reached |= play(story.read_text(encoding="utf-8"))[1].steps
+    for seed in range(ENOUGH_SEEDS):
+        reached |= Fate(seed).run()
+    allowed = {(p, event, to) for event in TABLE for p in Phase for to in may_lead_to(p, event)}
+    assert allowed - reached == set()
+
+
+def test_the_diagram_is_up_to_date() -> None:
+    """docs/design.md shows the table as it is: `python tools/draw_phases.py` has been run."""
+    drawn = runpy.run_path(str(TEST.parent / "tools" / "draw_phases.py"))["drawn"]
+    design = (TEST.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    assert drawn(design) == design

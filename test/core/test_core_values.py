@@ -1,0 +1,69 @@
+"""The values of the core: endings, snapshots, plans, and the notes about files."""
+
+import pytest
+
+from zkexec.core.actions import Note, notes_on_files
+from zkexec.core.events import Ending
+from zkexec.core.snapshot import Plan, Snapshot, plan, short_digest
+
+
+@pytest.mark.parametrize(
+    ("ending", "failed", "status", "words"),
+    [
+        (Ending(), False, 0, "exit status 0"),
+        (Ending(code=3), True, 3, "exit status 3"),
+        (Ending(signal=15), True, 143, "signal 15"),
+    ],
+)
+def test_an_ending_is_told_as_a_shell_would(
+    ending: Ending, failed: bool, status: int, words: str
+) -> None:
+    """An ending knows whether it is a failure, its status in a shell, and its words."""
+    assert (ending.failed, ending.shell_status, str(ending)) == (failed, status, words)
+
+
+def test_a_process_does_not_end_in_two_ways() -> None:
+    """An ending has a code or a signal, never both."""
+    with pytest.raises(ValueError, match="not by both"):
+        Ending(code=1, signal=15)
+
+
+def test_snapshots_are_equal_by_content() -> None:
+    """The revision and the order of the files make no difference, the bytes do."""
+    one = Snapshot({"/a": b"1", "/b": b"2"}, revision=1)
+    same = Snapshot({"/b": b"2", "/a": b"1"}, revision=9)
+    assert one == same
+    assert len({one, same}) == 1
+    assert one != Snapshot({"/a": b"1", "/b": b""})
+    assert one != "no snapshot"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"/a": b"1/b"}, {"/a": b"", "/b": b"1"}, {"/ab": b"1"}, {"/a1": b""}, {}],
+)
+def test_bytes_do_not_wander_between_names_and_contents(other: dict[str, bytes]) -> None:
+    """No two different sets of files share a digest because their bytes join alike."""
+    assert Snapshot(other) != Snapshot({"/a": b"1"})
+
+
+def test_a_name_that_is_no_text_has_a_digest_too() -> None:
+    """A path with bytes that are not UTF-8 is a path like any other."""
+    assert Snapshot({"/\udcff": b""}) != Snapshot({"/\udcfe": b""})
+
+
+def test_a_plan_names_what_differs() -> None:
+    """Changed, new and vanished files are in the plan, in the order of their names."""
+    applied = Snapshot({"/same": b"1", "/other": b"1", "/gone": b"1"})
+    wanted = Snapshot({"/same": b"1", "/other": b"2", "/new": b"1"})
+    assert plan(applied, wanted) == Plan(("/gone", "/new", "/other"))
+    assert plan(applied, wanted)
+    assert not plan(applied, applied)
+
+
+def test_notes_on_files_tell_no_content() -> None:
+    """A file is told of by path, size and short digest."""
+    (note,) = notes_on_files("installed", ["/a"], Snapshot({"/a": b"secret", "/b": b""}))
+    digest = short_digest(b"secret")
+    assert note == Note("installed", {"path": "/a", "size": 6, "sha256": digest})
+    assert len(digest) == 12

@@ -1,0 +1,132 @@
+"""The host of the stories: it does as it is asked, unless the story says otherwise.
+
+Files, starts and looks at the tree are answered at once.  All else that happens, the end of a
+child and of a check for example, is told by the story.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from zkexec.core import actions, events
+from zkexec.core.actions import Action
+from zkexec.core.events import Ending, Event
+from zkexec.core.member import Member
+from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.terms import Terms
+from zkexec.core.transitions import Phase
+from zkexec.core.turn import FreeTurn
+
+Teller = Callable[[Event, list[Action]], None]
+
+
+class ScriptedHost:
+    """A member and the host around it."""
+
+    def __init__(self, terms: Terms) -> None:
+        """Begin at time 0, before the first event."""
+        self._member = Member(terms, FreeTurn())
+        self.now = 0.0
+        self.files = Snapshot({})
+        self.generation = 0
+        self.last_check = 0
+        self.last_read = 0
+        self.steps: set[tuple[Phase, type[Event], Phase]] = set()
+        self._staged = Snapshot({})
+        self._cached: Snapshot | None = None
+        self._failures: dict[str, str] = {}
+        self._remaining: deque[int] = deque()
+        self._obeys_after_s: float | None = None
+        self._exit_at: float | None = None
+
+    @property
+    def phase(self) -> str:
+        """The word for the phase."""
+        return self._member.phase.value
+
+    @property
+    def deadline(self) -> float | None:
+        """When the member wants to be called at the latest."""
+        return None if self._member.phase is Phase.DONE else self._member.deadline
+
+    def prepare(self, words: list[str]) -> None:
+        """Let what comes differ from what usually comes."""
+        match words:
+            case ["next", what, "fails", *reason]:
+                self._failures[what] = " ".join(reason)
+            case ["next", "inspections", "find", *counts]:
+                self._remaining.extend(int(count) for count in counts)
+            case ["cached", "files", *files]:
+                pairs = [word.partition("=") for word in files]
+                self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
+            case ["child", "obeys", delay]:
+                self._obeys_after_s = float(delay)
+            case _:
+                raise ValueError(f"no such command: {' '.join(words)}")
+
+    def run_until(self, time: float, tell: Teller) -> None:
+        """Let everything come to pass that is due by this time."""
+        while True:
+            due = [at for at in (self.deadline, self._exit_at) if at is not None and at <= time]
+            if not due:
+                break
+            self.now = max(self.now, min(due))
+            if self._exit_at is not None and self._exit_at <= self.now:
+                self._exit_at = None
+                self.happen(events.ChildExited(self.generation, Ending(signal=15)), tell)
+            else:
+                self.happen(events.Tick(), tell)
+        self.now = time
+
+    def happen(self, event: Event, tell: Teller) -> None:
+        """Let something happen now, with all the answers that follow from it."""
+        waiting = deque([event])
+        while waiting:
+            event = waiting.popleft()
+            before = self._member.phase
+            todo = self._member.handle(event, self.now)
+            self.steps.add((before, type(event), self._member.phase))
+            tell(event, todo)
+            for action in todo:
+                waiting.extend(self._perform(action))
+
+    def _perform(self, action: Action) -> list[Event]:
+        match action:
+            case actions.ReadZnodes(number):
+                self.last_read = number
+            case actions.LoadCachedFiles():
+                if self._cached is None:
+                    return [events.CachedFilesMissing("/f: no such file")]
+                self.files = self._cached
+                return [events.CachedFilesFound(self._cached)]
+            case actions.StageFiles(snapshot):
+                self._staged = snapshot
+                return [self._failed("staging") or events.FilesStaged()]
+            case actions.InstallFiles():
+                return [self._failed("install") or self._installed()]
+            case actions.StartChild(generation):
+                self.generation = generation
+                return [self._start()]
+            case actions.InspectTree(generation):
+                remaining = self._remaining.popleft() if self._remaining else 0
+                return [events.TreeInspected(generation, remaining)]
+            case actions.RunCheck(generation):
+                self.last_check = generation
+            case actions.SignalTree(signal) if signal != 18 and self._obeys_after_s is not None:
+                self._exit_at = self.now + self._obeys_after_s
+        return []
+
+    def _failed(self, what: str) -> Event | None:
+        reason = self._failures.pop(what, None)
+        return None if reason is None else events.FilesFailed(reason)
+
+    def _installed(self) -> Event:
+        written = plan(self.files, self._staged).changed
+        self.files = self._staged
+        return events.FilesInstalled(written)
+
+    def _start(self) -> Event:
+        failure = self._failures.pop("start", None)
+        if failure is None:
+            return events.ChildStarted(self.generation, pid=self.generation + 100)
+        status, _, reason = failure.partition(" ")
+        return events.StartFailed(self.generation, reason, int(status))

@@ -1,0 +1,91 @@
+"""The promise about alerts: each is owed to something that happened, and what is owed is told."""
+
+from dataclasses import dataclass
+
+from simulation.witness import Moment, Violation, Witness
+from zkexec.core import actions, events
+from zkexec.core.actions import AlertEvent
+from zkexec.core.transitions import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that an alert is owed to."""
+
+    event: AlertEvent
+    status: int | None = None
+
+
+class AlertsAsOwed:
+    """Alerts run for failures of the command, of a check, of a restart, and for nothing else."""
+
+    def __init__(self) -> None:
+        """Begin with nothing owed."""
+        self._owed: list[Cause] = []
+        self._telling = False
+        self._unhealthy = False
+        self._silent_until = 0.0
+        self._restart_trouble = ""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Compare what is owed with what is told."""
+        told = [action for action in moment.actions if isinstance(action, actions.RunAlert)]
+        if not witness.terms.raises_alerts:
+            if told:
+                raise Violation("an alert without --alert")
+            return
+        if isinstance(moment.event, events.AlertFinished):
+            self._telling = False
+        fresh = self._causes(moment, witness)
+        self._owed += fresh
+        for alert in told:
+            self._strike_out(Cause(alert.event, alert.exit_status))
+        urgent = [cause for cause in fresh if cause.event is not AlertEvent.RECOVERED]
+        if urgent and not told and not self._telling:
+            raise Violation(f"no alert for {urgent[-1].event.value}")
+        self._telling = self._telling or bool(told)
+        untold = any(cause.event is AlertEvent.COMMAND_FAILED for cause in self._owed)
+        if moment.phase is Phase.DONE and untold and not witness.termed:
+            raise Violation("the end without an alert for the command's failure")
+
+    def _strike_out(self, cause: Cause) -> None:
+        if cause not in self._owed:
+            raise Violation(f"an alert for nothing: {cause}")
+        # The newest alone is told after a wait; what was owed before it is not any more.
+        newest = len(self._owed) - 1 - self._owed[::-1].index(cause)
+        del self._owed[: newest + 1]
+
+    def _causes(self, moment: Moment, witness: Witness) -> list[Cause]:
+        event = moment.event
+        if witness.check_counts:
+            return self._causes_of_check(moment.now, witness)
+        if witness.failure is not None:
+            if isinstance(witness.failure, events.StartFailed):
+                return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.status)]
+            return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.ending.shell_status)]
+        if isinstance(event, events.FilesFailed) and witness.host.tree is not None:
+            fresh, self._restart_trouble = event.reason != self._restart_trouble, event.reason
+            # After a stop, the old child is started again before anything is told.
+            waits = witness.stopping_since is not None
+            if fresh and waits:
+                self._owed.append(Cause(AlertEvent.RESTART_FAILED))
+            return [Cause(AlertEvent.RESTART_FAILED)] if fresh and not waits else []
+        return self._causes_of_settling(moment, witness)
+
+    def _causes_of_check(self, now: float, witness: Witness) -> list[Cause]:
+        was_unhealthy, self._unhealthy = self._unhealthy, not witness.check_passed
+        if witness.check_passed:
+            self._silent_until = 0.0
+            recovered = was_unhealthy and witness.terms.alert_recovery
+            return [Cause(AlertEvent.RECOVERED)] if recovered else []
+        if now < self._silent_until:
+            return []
+        self._silent_until = now + witness.terms.alert_interval_s
+        return [Cause(AlertEvent.HEALTH_FAILED)]
+
+    def _causes_of_settling(self, moment: Moment, witness: Witness) -> list[Cause]:
+        """A restart that had failed is settled once the child runs on what is wanted."""
+        if not self._restart_trouble or moment.phase is not Phase.RUNNING:
+            return []
+        self._restart_trouble = ""
+        return [Cause(AlertEvent.RECOVERED)] if witness.terms.alert_recovery else []

@@ -1,0 +1,256 @@
+"""The promises about files, the child, its health checks and the end; one small class each.
+
+A checker sees each event together with the actions that answered it, before these are carried
+out.  It knows the bystander's view (`Witness`) and the model world, and never the core.
+"""
+
+from typing import Protocol
+
+from simulation.witness import SIGCONT, SIGKILL, Moment, Violation, Witness
+from zkexec.core import actions, events
+from zkexec.core.events import Ending
+from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.transitions import Phase
+
+
+class Checker(Protocol):
+    """One promise."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Raise Violation where the promise is broken."""
+
+
+class StopsOnlyForChange:
+    """A child is stopped only where files that were staged differ from those installed."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at each signal to the tree."""
+        since = witness.stopping_since
+        for action in moment.actions:
+            if not isinstance(action, actions.SignalTree) or action.signal == SIGCONT:
+                continue
+            if action.signal == SIGKILL:
+                if since is None or moment.now < since + witness.terms.kill_timeout_s:
+                    raise Violation("killed before the kill timeout")
+                continue
+            if since is not None:
+                raise Violation("a child was told to stop a second time")
+            self._judge_stop(moment, witness)
+            since = moment.now
+
+    def _judge_stop(self, moment: Moment, witness: Witness) -> None:
+        staged = witness.host.staged
+        if not isinstance(moment.event, events.FilesStaged):
+            raise Violation(f"a stop on {type(moment.event).__name__}")
+        if staged is None or not plan(witness.host.files, staged):
+            raise Violation("a stop without a difference")
+
+
+class InstallsHistory:
+    """What is installed is one state of the ensemble, and never an older one than before.
+
+    A znode that had no content in that state keeps content that it had earlier.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first state."""
+        self._state = 0
+        self._before = Snapshot({})
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look for the earliest state that the installed files can come from."""
+        if isinstance(moment.event, events.CachedFilesFound):
+            self._before = moment.event.snapshot
+        if not isinstance(moment.event, events.FilesInstalled):
+            return
+        history, files = witness.ensemble.history, witness.host.files
+        for number in range(self._state, len(history)):
+            if self._fits(files, number, witness):
+                self._state = number
+                return
+        raise Violation(f"{dict(files.files)} was never a state of the ensemble")
+
+    def _fits(self, files: Snapshot, number: int, witness: Witness) -> bool:
+        history = witness.ensemble.history[: number + 1]
+        for mirror in witness.terms.mirrors:
+            content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
+            if znode.problem is None and (znode.content or witness.terms.allow_empty):
+                possible = {znode.content}
+            else:
+                possible = {state[mirror.zk_path].content for state in history}
+                possible |= {c for p, c in self._before.files.items() if p == mirror.local_path}
+            if content not in possible:
+                return False
+        return True
+
+
+class ChildRuns:
+    """Once started, the child runs, unless it is being stopped or the end has begun."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at the host whenever no answer is on its way."""
+        tree = witness.host.tree
+        if tree is None or moment.answers_due or witness.over or witness.termed:
+            return
+        starts = any(
+            isinstance(a, actions.StartChild | actions.StageFiles | actions.InstallFiles)
+            for a in moment.actions
+        )
+        stops = witness.stopping_since is not None and tree.remaining
+        looks = any(isinstance(action, actions.InspectTree) for action in moment.actions)
+        # Between two looks at a tree that has just vanished, the next look has to be due.
+        looks = looks or (moment.deadline is not None and moment.deadline <= moment.now + 0.06)
+        if witness.generation != tree.generation and not (starts or stops or looks):
+            raise Violation("no child runs, and none is being started")
+
+
+class OneAtATime:
+    """There are never two children, two checks or two alerts."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at what is there when something is started."""
+        host = witness.host
+        for action in moment.actions:
+            match action:
+                case actions.StartChild() if host.tree is not None and host.tree.remaining:
+                    raise Violation("a start before the old tree was gone")
+                case actions.RunCheck() if host.check is not None:
+                    raise Violation("two checks at once")
+                case actions.RunAlert() if host.alerting:
+                    raise Violation("two alerts at once")
+
+
+class ChecksTheLiving:
+    """A check is run on the living child, after its delay, and only such a result counts."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at each check that begins and at each result that is told."""
+        for action in moment.actions:
+            match action:
+                case actions.RunCheck(generation):
+                    if generation != witness.generation or witness.stopping_since is not None:
+                        raise Violation(f"a check of generation {generation}, which is not there")
+                    if moment.now < witness.started_at + witness.terms.health_delay_s:
+                        raise Violation("a check within the health delay")
+                case actions.Note("check-passed" | "check-failed" as topic):
+                    if not witness.check_counts:
+                        raise Violation("a result counted that says nothing about this child")
+                    if witness.check_passed != (topic == "check-passed"):
+                        raise Violation("a result was turned into its opposite")
+
+
+class DeadlinesMoveOn:
+    """Each deadline lies ahead, and ticks that nothing follows from are rare."""
+
+    def __init__(self) -> None:
+        """Begin without any tick."""
+        self._idle_ticks = 0
+
+    def see(self, moment: Moment, _: Witness) -> None:
+        """Look at the deadline after each event, and count ticks in vain."""
+        deadline = None if moment.phase is Phase.DONE else moment.deadline
+        if deadline is not None and deadline <= moment.now:
+            raise Violation(f"the deadline {deadline} is over at {moment.now}")
+        idle = isinstance(moment.event, events.Tick) and not moment.actions
+        self._idle_ticks = self._idle_ticks + 1 if idle else 0
+        if self._idle_ticks > 2:
+            raise Violation("ticks that nothing follows from")
+
+
+class StartsNothingAtTheEnd:
+    """After TERM nothing is started; after the command's own end nothing but alerts is."""
+
+    STARTS = (
+        actions.StartChild, actions.RunCheck, actions.StageFiles, actions.InstallFiles,
+        actions.LoadCachedFiles,
+    )  # fmt: skip
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at everything that is begun."""
+        for action in moment.actions:
+            if isinstance(action, self.STARTS) and (witness.termed or witness.over):
+                raise Violation(f"{type(action).__name__} after the end has begun")
+            if isinstance(action, actions.RunAlert) and witness.termed:
+                raise Violation("an alert was started after TERM")
+
+
+class PassesSignalsOn:
+    """A signal reaches the child's group once, and not at all where the terminal sent it."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Count what is sent to the group."""
+        sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalGroup)]
+        event = moment.event
+        if not isinstance(event, events.SignalReceived):
+            if sent:
+                raise Violation("the group was signalled without being asked")
+            return
+        if witness.generation:
+            by_terminal = event.from_terminal and event.signal != 1
+            if sent.count(event.signal) != (0 if by_terminal else 1):
+                raise Violation(f"signal {event.signal} was sent to the group as {sent}")
+
+
+class StaysWithoutSession:
+    """Where the ensemble is not needed and was given up, no session is ever opened again."""
+
+    def __init__(self) -> None:
+        """Begin with a session still wanted."""
+        self._closed = False
+
+    def see(self, moment: Moment, _: Witness) -> None:
+        """Look at each session that is opened."""
+        for action in moment.actions:
+            self._closed = self._closed or isinstance(action, actions.CloseSession)
+            if self._closed and isinstance(action, actions.OpenSession | actions.ReadZnodes):
+                raise Violation(f"{type(action).__name__} after the session was given up")
+
+
+class EndsOnce:
+    """zkexec ends once, in time, as the child ended, and leaves nothing behind."""
+
+    def __init__(self) -> None:
+        """Begin with no end in sight."""
+        self._ended = False
+        self._due: float | None = None
+        self._signal_alone: Ending | None = None
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at the end, and at how long it takes to come."""
+        if self._ended:
+            raise Violation("something happened after the end")
+        if isinstance(moment.event, events.SignalReceived) and witness.host.tree is None:
+            self._signal_alone = Ending(signal=moment.event.signal)
+        ends = [i for i, a in enumerate(moment.actions) if isinstance(a, actions.EndProcess)]
+        if ends:
+            self._ended = True
+            if ends != [len(moment.actions) - 1] or moment.phase is not Phase.DONE:
+                raise Violation("the end is not the last of all actions")
+            self._judge_ending(moment, witness)
+        self._judge_time(moment, witness)
+
+    def _judge_ending(self, moment: Moment, witness: Witness) -> None:
+        end = moment.actions[-1]
+        assert isinstance(end, actions.EndProcess)
+        tree = witness.host.tree
+        # What a child that ended by itself left running is its own business.
+        stopped = witness.stopping_since is not None
+        if tree is not None and (tree.alive or (stopped and tree.remaining)):
+            raise Violation("the child outlives zkexec")
+        if witness.host.alerting:
+            raise Violation("an alert outlives zkexec")
+        if tree is None:
+            allowed = [Ending(code=125), Ending(code=127), self._signal_alone]
+        elif witness.over and end.ending == Ending(code=127):
+            allowed = [Ending(code=127)]
+        else:
+            allowed = [witness.ending]
+        if end.ending not in allowed:
+            raise Violation(f"ended with {end.ending}, the child with {witness.ending}")
+
+    def _judge_time(self, moment: Moment, witness: Witness) -> None:
+        if self._due is None and (witness.termed or witness.over):
+            # The child's time, two alerts, and some for those who take theirs.
+            self._due = moment.now + 3 * witness.terms.kill_timeout_s + 15
+        if self._due is not None and moment.now > self._due and not self._ended:
+            raise Violation("the end does not come")

@@ -1,0 +1,159 @@
+"""The ensemble of the model world, and the client's session with it.
+
+The znodes have a history of states, each made by one atomic change.  A read is made at one
+moment on the server and answered later; a watch that fires is heard of later too.  A connection
+that is lost takes all watches with it.  Answers may get lost, and answers to questions that
+nobody asks any more may still arrive.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+
+from simulation.clock import Clock
+from zkexec.core.events import (
+    ConnectFailed,
+    Event,
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionLost,
+    SessionSuspended,
+    ZnodesRead,
+    ZnodeTouched,
+)
+from zkexec.core.snapshot import Problem, Znode
+
+State = dict[str, Znode]
+
+
+class EnsembleModel:
+    """Servers that hold a few znodes, and at most one client that is listened to."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        paths: tuple[str, ...],
+        deliver: Callable[[Event], None],
+    ) -> None:
+        """Begin with an ensemble in which none of the paths exists."""
+        self._clock = clock
+        self._random = random
+        self._paths = paths
+        self._deliver = deliver
+        self.history: list[State] = [{path: self._missing(path) for path in paths}]
+        self.reachable = True
+        self.loses_replies = False
+        self._client = 0
+        self._refused_client = 0
+        self._connections = 0
+        self._connection: int | None = None
+        self._watched: set[str] = set()
+
+    @property
+    def state(self) -> State:
+        """What the znodes hold now."""
+        return self.history[-1]
+
+    def write(self, changes: Mapping[str, bytes | Problem]) -> None:
+        """Change some znodes in one transaction; a Problem takes their content away."""
+        mzxid = len(self.history)
+        state = dict(self.state)
+        for path, content in changes.items():
+            if isinstance(content, Problem):
+                state[path] = Znode(path, problem=content)
+            else:
+                state[path] = Znode(path, content, mzxid)
+        self.history.append(state)
+        for path in changes:
+            if path in self._watched:
+                self._watched.remove(path)
+                self._later(partial(self._deliver, ZnodeTouched(path)))
+
+    def open_session(self) -> None:
+        """Connect with a new client; nothing of the old one is heard any more."""
+        self._client += 1
+        self._disconnect()
+        client = self._client
+        self._later(lambda: self._try_to_connect(client))
+
+    def close_session(self) -> None:
+        """Stop trying to connect."""
+        self._client += 1
+        self._disconnect()
+
+    def read(self, number: int) -> None:
+        """Set all watches and read all znodes, at one moment that is still to come."""
+        connection = self._connection
+        if connection is None:
+            self._later(lambda: self._deliver(ReadFailed(number, "there is no connection")))
+        else:
+            self._later(lambda: self._read_now(number, connection))
+
+    def suspend(self, outage_s: float, *, expires: bool) -> None:
+        """Break the connection for a while; the session may expire meanwhile."""
+        if self._connection is None:
+            return
+        client = self._client
+        self._disconnect()
+        self._deliver(SessionSuspended("the connection was lost"))
+        if expires:
+            self._clock.after(outage_s, lambda: self._expire(client))
+        self._clock.after(outage_s, lambda: self._try_to_connect(client))
+
+    def close_client(self) -> None:
+        """Let the present client give up for good."""
+        self._client += 1
+        self._disconnect()
+        self._deliver(SessionClosed("the client has stopped"))
+
+    def refuse_client(self) -> None:
+        """Refuse the present client for ever, as an ensemble that was wiped would do.
+
+        One that has never been connected knows nothing for which it could be refused.
+        """
+        if self._connection is not None:
+            self._refused_client = self._client
+
+    def _expire(self, client: int) -> None:
+        if client == self._client:
+            self._deliver(SessionLost("the session has expired"))
+
+    def _disconnect(self) -> None:
+        self._connection = None
+        self._watched.clear()
+
+    def _try_to_connect(self, client: int) -> None:
+        if client != self._client or self._connection is not None:
+            return
+        if self.reachable and client != self._refused_client:
+            self._connections += 1
+            self._connection = self._connections
+            self._deliver(SessionConnected())
+        else:
+            self._deliver(ConnectFailed("refused"))
+            self._clock.after(1.0, lambda: self._try_to_connect(client))
+
+    def _read_now(self, number: int, connection: int) -> None:
+        if connection != self._connection:
+            self._deliver(ReadFailed(number, "the connection was lost"))
+            return
+        self._watched.update(self._paths)
+        reply = ZnodesRead(number, dict(self.state))
+        if self.loses_replies and self._random.random() < 0.3:
+            # Lost, or so late that nobody waits for it any more.
+            if self._random.random() < 0.5:
+                self._clock.after(self._random.uniform(1, 40), lambda: self._deliver(reply))
+        elif self.loses_replies and self._random.random() < 0.1:
+            self._later(lambda: self._deliver(ReadFailed(number, "no answer")))
+        else:
+            self._later(lambda: self._deliver(reply))
+
+    def _later(self, do: Callable[[], None]) -> None:
+        slow = self._random.random() < 0.05
+        self._clock.after(self._random.uniform(0, 3.0 if slow else 0.03), do)
+
+    @staticmethod
+    def _missing(path: str) -> Znode:
+        return Znode(path, problem=Problem.MISSING)

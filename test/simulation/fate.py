@@ -1,0 +1,158 @@
+"""What befalls the model world: terms, faults, changes and signals, all drawn from one seed.
+
+First comes a time of faults.  Then they stop, and within a bound the last content of the
+ensemble has to be what runs.
+"""
+
+from random import Random
+
+from simulation.witness import Violation
+from simulation.world import Recorder, Step, World
+from zkexec.core.events import Ending, SignalReceived
+from zkexec.core.snapshot import Mirror, Problem, Snapshot
+from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.transitions import Phase
+
+CONTENTS = (b"a", b"b", b"c")
+QUIET_S = 4.0
+
+
+def draw_terms(random: Random) -> Terms:
+    """Terms with times short enough that everything gets into each other's way."""
+    count = random.choice((0, 1, 1, 2, 3))
+    return Terms(
+        mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
+        start=random.choice(list(StartPolicy)),
+        allow_empty=random.random() < 0.2,
+        connect_timeout_s=random.choice((1.0, 5.0, 30.0)),
+        session_timeout_s=random.choice((0.4, 4.0, 10.0)),
+        settle_s=random.choice((0.0, 0.1, 1.0)),
+        kill_signal=random.choice((15, 15, 2)),
+        kill_timeout_s=random.choice((0.0, 1.0, 5.0)),
+        checks_health=random.random() < 0.6,
+        health_delay_s=random.choice((0.0, 0.5, 5.0)),
+        health_interval_s=random.choice((1.0, 5.0)),
+        health_timeout_s=random.choice((None, 0.0, 0.5, 2.0)),
+        raises_alerts=random.random() < 0.6,
+        alert_interval_s=random.choice((0.0, 10.0)),
+        alert_recovery=random.random() < 0.5,
+    )
+
+
+class Fate:
+    """One run: the world of this seed and what befalls it."""
+
+    def __init__(self, seed: int, record: Recorder | None = None) -> None:
+        """Draw the terms and make the world."""
+        self._random = Random(seed)
+        self.terms = draw_terms(self._random)
+        self.world = World(self.terms, self._random, record)
+        self._calm_now = False
+        self._mortal = self._random.random() < 0.3
+        """Whether this run may see its end; else too few would live to see the calm."""
+
+    def run(self) -> set[Step]:
+        """Let it all happen; raise Violation where a promise is broken."""
+        self._prepare()
+        faults_s = self._random.choice((5.0, 20.0, 60.0))
+        for _ in range(self._random.randrange(30)):
+            self.world.clock.after(self._random.uniform(0, faults_s), self._befall)
+        self.world.run_until(self.world.clock.now + faults_s)
+        if not self.world.done:
+            self._calm()
+            self._demand_progress()
+        return self.world.steps
+
+    def _prepare(self) -> None:
+        random, world = self._random, self.world
+        if random.random() < 0.9:
+            self._fill()
+        if random.random() < 0.5:
+            world.host.files_are_cached = True
+            world.host.files = Snapshot(
+                {mirror.local_path: random.choice(CONTENTS) for mirror in self.terms.mirrors}
+            )
+        world.ensemble.reachable = random.random() < 0.8
+        world.ensemble.loses_replies = random.random() < 0.3
+        world.host.faults = random.random() < 0.7
+
+    def _befall(self) -> None:
+        random, ensemble = self._random, self.world.ensemble
+        ensemble.reachable = ensemble.reachable or random.random() < 0.3
+        match random.choices(range(6), (10, 2, 1, 1, 1, 1))[0]:
+            case 0:
+                self._write_something()
+            case 1:
+                ensemble.suspend(random.choice((0.1, 3, 30)), expires=random.random() < 0.3)
+            case 2 if random.random() < 0.3:
+                ensemble.close_client()
+            case 3 if random.random() < 0.3:
+                ensemble.refuse_client()
+                ensemble.suspend(1.0, expires=False)
+            case 4:
+                self._end_something()
+            case 5:
+                signal = random.choice((1, 2, 10, 28)) if self._mortal else 10
+                self.world.deliver(SignalReceived(signal, random.random() < 0.5))
+
+    def _end_something(self) -> None:
+        if not self._mortal:
+            return
+        if self._random.random() < 0.5:
+            signal = self._random.choice((3, 15, 15, 15))
+            self.world.deliver(SignalReceived(signal, from_terminal=False))
+        else:
+            ending = self._random.choice((Ending(), Ending(code=3), Ending(signal=11)))
+            self.world.host.end_child(ending)
+
+    def _write_something(self) -> None:
+        random = self._random
+        paths = list(self.world.ensemble.state)
+        if not paths or self._calm_now:
+            return
+        contents: list[bytes | Problem] = [*CONTENTS, *CONTENTS, b"", Problem.MISSING]
+        contents.append(Problem.FORBIDDEN)
+        if random.random() < 0.5:
+            # Contents that are written once tell states apart, contents that return do not.
+            contents = [b"%d" % len(self.world.ensemble.history)]
+        chosen = random.sample(paths, random.randint(1, len(paths)))
+        self.world.ensemble.write({path: random.choice(contents) for path in chosen})
+        if random.random() < 0.2:
+            self.world.clock.after(random.uniform(0, 0.3), self._write_something)
+
+    def _fill(self) -> None:
+        paths = self.world.ensemble.state
+        self.world.ensemble.write({path: self._random.choice(CONTENTS) for path in paths})
+
+    def _calm(self) -> None:
+        self._calm_now = True
+        self.world.ensemble.reachable = True
+        self.world.ensemble.loses_replies = False
+        self.world.host.faults = False
+        if self.world.member.phase is Phase.LOADING:
+            self._fill()
+
+    def _demand_progress(self) -> None:
+        """Run on until things stay as they should be, for so long that nothing is on its way."""
+        world, terms = self.world, self.terms
+        patience_s = max(60.0, 6 * terms.session_timeout_s)
+        bound = world.clock.now + patience_s + 2 * terms.session_timeout_s + 60
+        settled = 0
+        while not world.done and settled < 3:
+            if world.clock.now > bound:
+                raise Violation(f"no progress: {self._shortfall()}")
+            world.run_until(world.clock.now + QUIET_S)
+            settled = settled + 1 if not self._shortfall() else 0
+
+    def _shortfall(self) -> str:
+        world = self.world
+        if world.member.phase is not Phase.RUNNING:
+            return f"the phase is {world.member.phase.value}"
+        if world.host.tree is None or not world.host.tree.alive:
+            return "no child is there"
+        for mirror in self.terms.mirrors:
+            znode = world.ensemble.state[mirror.zk_path]
+            usable = znode.problem is None and (znode.content or self.terms.allow_empty)
+            if usable and world.host.files.files[mirror.local_path] != znode.content:
+                return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
+        return ""

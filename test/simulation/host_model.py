@@ -1,0 +1,180 @@
+"""The host of the model world: files, the child with its tree, checks and alerts.
+
+What is asked of it may fail while `faults` is on: a full disk, a command that is not found, a
+child that takes no notice of signals, a check or an alert that hangs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from simulation.clock import Clock
+from zkexec.core.events import (
+    AlertFinished,
+    CachedFilesFound,
+    CachedFilesMissing,
+    CheckFinished,
+    ChildExited,
+    ChildStarted,
+    Ending,
+    Event,
+    FilesFailed,
+    FilesInstalled,
+    FilesStaged,
+    StartFailed,
+    TreeInspected,
+)
+from zkexec.core.snapshot import Snapshot, plan
+
+ENDING_SIGNALS = (1, 2, 3, 9, 15)
+
+
+@dataclass
+class Tree:
+    """A child and how many others descend from it."""
+
+    generation: int
+    alive: bool = True
+    others: int = 0
+    stubborn: bool = False
+
+    @property
+    def remaining(self) -> int:
+        """How many processes there are, the child included."""
+        return int(self.alive) + self.others
+
+
+class HostModel:
+    """One machine on which zkexec runs."""
+
+    def __init__(self, clock: Clock, random: Random, deliver: Callable[[Event], None]) -> None:
+        """Begin with no file at the targets and no process."""
+        self._clock = clock
+        self._random = random
+        self._deliver = deliver
+        self.faults = True
+        self.files = Snapshot({})
+        self.files_are_cached = False
+        self.staged: Snapshot | None = None
+        self.tree: Tree | None = None
+        self.check: int | None = None
+        self.alerting = False
+        self._check_number = 0
+        self._alert_number = 0
+
+    def _unlucky(self, probability: float) -> bool:
+        return self.faults and self._random.random() < probability
+
+    def stage(self, snapshot: Snapshot) -> Event:
+        """Keep the wanted files aside."""
+        if self._unlucky(0.1):
+            self._clock.spend(self._random.uniform(0, 2))
+        if self._unlucky(0.1):
+            self.staged = None
+            return FilesFailed(self._random.choice(("disk full", "no right to write")))
+        self.staged = snapshot
+        return FilesStaged()
+
+    def install(self) -> Event:
+        """Put the staged files in their places."""
+        staged, self.staged = self.staged, None
+        if staged is None or self._unlucky(0.1):
+            return FilesFailed("disk full")
+        written = plan(self.files, staged).changed
+        self.files = staged
+        return FilesInstalled(written)
+
+    def discard(self) -> None:
+        """Forget what was staged."""
+        self.staged = None
+
+    def load_cached(self) -> Event:
+        """Show the files of an earlier run."""
+        if self.files_are_cached:
+            return CachedFilesFound(self.files)
+        return CachedFilesMissing("no such file")
+
+    def start_child(self, generation: int) -> Event:
+        """Start the command."""
+        if self._unlucky(0.02):
+            return StartFailed(generation, "command not found", 127)
+        self.tree = Tree(
+            generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2)
+        )
+        return ChildStarted(generation, pid=generation + 100)
+
+    def signal(self, signal: int) -> None:
+        """Signal the child and what descends from it."""
+        tree = self.tree
+        if tree is None or signal not in ENDING_SIGNALS:
+            return
+        if signal != 9 and (tree.stubborn or (signal != 15 and self._random.random() < 0.5)):
+            return
+        code = self._random.choice((None, None, 0, 3))
+        ending = Ending(signal=signal) if signal == 9 or code is None else Ending(code=code)
+        self._clock.after(self._random.uniform(0, 0.5), lambda: self._exit(tree, ending))
+        if signal == 9 or self._random.random() < 0.7:
+            self._clock.after(self._random.uniform(0, 1.5), lambda: self._bury_others(tree))
+
+    def end_child(self, ending: Ending) -> None:
+        """Let the child end by itself."""
+        if self.tree is not None:
+            self._exit(self.tree, ending)
+
+    def inspect(self, generation: int) -> Event:
+        """Count what is left of the tree."""
+        return TreeInspected(generation, self.tree.remaining if self.tree else 0)
+
+    def _exit(self, tree: Tree, ending: Ending) -> None:
+        if tree.alive:
+            tree.alive = False
+            self._deliver(ChildExited(tree.generation, ending))
+
+    @staticmethod
+    def _bury_others(tree: Tree) -> None:
+        tree.others = 0
+
+    def run_check(self, generation: int) -> list[Event]:
+        """Start a health check; one that cannot be started is answered at once."""
+        if self._unlucky(0.03):
+            return [CheckFinished(generation, False, "command not found")]
+        self.check = generation
+        self._check_number += 1
+        number, passed = self._check_number, not self._unlucky(0.3)
+        if not self._unlucky(0.1):
+            duration_s = self._random.uniform(0, 3 if self._unlucky(0.3) else 0.2)
+            self._clock.after(duration_s, lambda: self._finish_check(number, passed))
+        return []
+
+    def kill_check(self) -> None:
+        """End the running check."""
+        number = self._check_number
+        self._clock.after(self._random.uniform(0, 0.1), lambda: self._finish_check(number, False))
+
+    def _finish_check(self, number: int, passed: bool) -> None:
+        if self.check is not None and number == self._check_number:
+            generation, self.check = self.check, None
+            self._deliver(CheckFinished(generation, passed, "" if passed else "exit status 1"))
+
+    def run_alert(self) -> list[Event]:
+        """Start the alert command; one that cannot be started is answered at once."""
+        if self._unlucky(0.05):
+            return [AlertFinished("command not found")]
+        self.alerting = True
+        self._alert_number += 1
+        number = self._alert_number
+        if not self._unlucky(0.1):
+            self._clock.after(self._random.uniform(0, 4), lambda: self._finish_alert(number, ""))
+        elif self._random.random() < 0.5:
+            self._clock.after(20, lambda: self._finish_alert(number, ""))
+        return []
+
+    def kill_alert(self) -> None:
+        """End the running alert."""
+        number = self._alert_number
+        self._clock.after(0.05, lambda: self._finish_alert(number, "signal 9"))
+
+    def _finish_alert(self, number: int, reason: str) -> None:
+        if self.alerting and number == self._alert_number:
+            self.alerting = False
+            self._deliver(AlertFinished(reason))

@@ -1,0 +1,187 @@
+"""Mistakes that the core could have: each breaks one rule, on purpose.
+
+A mutant is a name of the core that is replaced while it lives, and the word by which a checker
+tells that it has noticed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from zkexec.core import member
+from zkexec.core.actions import Action, SignalTree
+from zkexec.core.alarm import Alarm
+from zkexec.core.child import Child
+from zkexec.core.events import CheckFinished, Event, SignalReceived
+from zkexec.core.health import HealthGate, Verdict
+from zkexec.core.member import Member
+from zkexec.core.snapshot import Plan, Snapshot
+from zkexec.core.source import Source
+from zkexec.core.transitions import Phase
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: who is changed, what is put in its place, and who has to notice."""
+
+    mistake: str
+    owner: object
+    name: str
+    replacement: object
+    noticed_as: str
+
+
+# What the replacements reach into is the private state of the core, which has no types here.
+Anything = Any
+
+
+def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict:
+    """Count a result for whatever child there is."""
+    self._running = self._timeout_at = None
+    self._due = now + self._terms.health_interval_s
+    return Verdict(event.passed, event.reason)
+
+
+def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
+    """Look at nothing newer once a restart has been decided on, and take it for seen."""
+    if self.phase is Phase.WAITING:
+        self.source.wanted = self._seen
+        return []
+    return original_consider(self, now)
+
+
+def forget_touch(self: Anything, path: str, now: float) -> list[Action]:
+    """Take a hint that comes during a read for one that this read will answer."""
+    return [] if self._reading else original_touched(self, path, now)
+
+
+def connect_without_reading(self: Anything, now: float) -> list[Action]:
+    """Trust in watches that are gone."""
+    return original_connected(self, now) if self.wanted is None else []
+
+
+def forget_read(self: Anything, *_: object) -> list[Action]:
+    """Have done with a read that failed."""
+    self._forget_read()
+    return []
+
+
+def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
+    """Stop the child for want of news."""
+    return [*original_disconnected(self, topic, reason, now), SignalTree(15)]
+
+
+def pass_on_only(self: Anything, event: SignalReceived, now: float) -> list[Action]:
+    """Forget during a restart that TERM means the end."""
+    if self.phase is Phase.STOPPING:
+        passed_on: list[Action] = self.child.pass_on(event, now)
+        return passed_on
+    return original_signal(self, event, now)
+
+
+def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # noqa: ARG001
+    """Start an alert beside another."""
+    if not self._terms.raises_alerts:
+        return []
+    self._running = True
+    return [alert]
+
+
+def keep_trouble(self: Anything, now: float) -> list[Action]:
+    """Pause although the change is undone."""
+    trouble = self._trouble
+    found = original_inspected(self, now)
+    self._trouble = trouble
+    return found
+
+
+def believe_gone(self: Anything, _: Event) -> None:
+    """Take a tree whose child is gone for one that is gone."""
+    self.tree_gone = True
+    self._kill_at = self._inspect_at = None
+
+
+def expect_without_limit(self: Anything, _: float) -> None:
+    """Wait for ever."""
+    self.stopping = True
+
+
+def merge_one_path(self: Anything, files: Anything, znodes: Anything, revision: int) -> Snapshot:
+    """Take over one file of several."""
+    merged = original_merged(self, files, znodes, revision)
+    changed = [path for path in merged.files if files.get(path) != merged.files[path]]
+    return merged if not files else Snapshot({**files, **{p: merged.files[p] for p in changed[:1]}})
+
+
+def step_only(self: Anything, event: Event, now: float) -> list[Action]:
+    """Leave what is overdue for later."""
+    found: list[Action] = self._step(event, now)
+    return found
+
+
+def only_note(self: Anything, reason: str, now: float) -> list[Action]:
+    """Leave the machine without a child where the disk is full."""
+    return original_failed(self, reason, now) if self.phase is not Phase.STOPPING else []
+
+
+def do_nothing(*_: object) -> list[Action]:
+    """Leave something undone."""
+    return []
+
+
+def whole_plan(_: Snapshot, wanted: Snapshot) -> Plan:
+    """Take everything for changed."""
+    return Plan(tuple(wanted.files))
+
+
+def private(owner: type, name: str) -> Callable[..., list[Action]]:
+    """The core's own way, for a mutant that differs from it in some cases only."""
+    function: Callable[..., list[Action]] = getattr(owner, name)
+    return function
+
+
+original_consider = private(Member, "_consider")
+original_signal = private(Member, "_on_signal")
+original_inspected = private(Member, "_on_tree_inspected")
+original_failed = private(Member, "_on_files_failed")
+original_touched = private(Source, "_on_touched")
+original_connected = private(Source, "_on_connected")
+original_disconnected = private(Source, "_on_disconnected")
+original_merged: Callable[..., Snapshot] = getattr(Source, "_merged")  # noqa: B009 -- it is private
+
+PROGRESS = "no progress"
+
+MUTANTS = (
+    Mutant("a check of an earlier child counts", HealthGate, "finished", count_any_check,
+           "ChecksTheLiving"),
+    Mutant("the checks go on while the child is stopped", HealthGate, "close", do_nothing,
+           "ChecksTheLiving"),
+    Mutant("a touch during a read is forgotten", Source, "_on_touched", forget_touch, PROGRESS),
+    Mutant("any reply is accepted", Source, "_is_awaited", lambda *_: True, "InstallsHistory"),
+    Mutant("nothing is read after a reconnect", Source, "_on_connected", connect_without_reading,
+           PROGRESS),
+    Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
+           "StopsOnlyForChange"),
+    Mutant("a failed read is not repeated", Source, "_on_read_failed", forget_read, PROGRESS),
+    Mutant("a refused client is kept", Source, "_patience_s", 1e9, PROGRESS),
+    Mutant("files of two states are mixed", Source, "_merged", merge_one_path, "InstallsHistory"),
+    Mutant("a session is opened again", Source, "give_up", do_nothing, "StaysWithoutSession"),
+    Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
+           "StartsNothingAtTheEnd"),
+    Mutant("a change while settling is dropped", Member, "_consider", drop_change_while_settling,
+           PROGRESS),
+    Mutant("trouble outlives its cause", Member, "_on_tree_inspected", keep_trouble,
+           "StopsOnlyForChange"),
+    Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
+    Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
+    Mutant("equal content is a change", member, "plan", whole_plan, "StopsOnlyForChange"),
+    Mutant("a start beside the old tree", Child, "inspected", believe_gone, "OneAtATime"),
+    Mutant("a stubborn child is waited for", Child, "expect_end", expect_without_limit, "EndsOnce"),
+    Mutant("an end that was asked for is a failure", Child, "was_asked_to_end", lambda *_: False,
+           "AlertsAsOwed"),
+    Mutant("an alert beside another", Alarm, "_tell", tell_at_once, "OneAtATime"),
+    Mutant("the end does not wait for an alert", Alarm, "busy", False, "EndsOnce"),
+    Mutant("what waits is told after TERM", Alarm, "drop_waiting", do_nothing,
+           "StartsNothingAtTheEnd"),
+    Mutant("a failed restart is not told", Alarm, "restart_failed", do_nothing, "AlertsAsOwed"),
+)  # fmt: skip

@@ -1,0 +1,44 @@
+"""Events and actions as text, for transcripts that people read."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+
+from zkexec.core.actions import Action, Note
+from zkexec.core.events import Event
+from zkexec.core.snapshot import Snapshot, Znode
+
+
+def describe(step: Event | Action) -> str:
+    """One line: the name, and each field with its value."""
+    if isinstance(step, Note):
+        return " ".join(["Note", step.topic, *_pairs(step.fields)])
+    names = [field.name for field in fields(step)]  # type: ignore[arg-type]
+    return " ".join([type(step).__name__, *_pairs({n: getattr(step, n) for n in names})])
+
+
+def seconds(time: float) -> str:
+    """A time with no more digits than it needs."""
+    return f"{time:.3f}".rstrip("0").rstrip(".")
+
+
+def _pairs(values: Mapping[str, object]) -> list[str]:
+    return [f"{name}={_plain(value)}" for name, value in values.items()]
+
+
+def _plain(value: object) -> str:
+    match value:
+        case Snapshot():
+            return _plain(value.files)
+        case Znode():
+            told = value.problem.value if value.problem else _plain(value.content)
+            return f"{told}@{value.mzxid}"
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) + "}"
+        case bytes():
+            return value.decode("utf-8", "backslashreplace") or "(empty)"
+        case Enum():
+            return str(value.value)
+        case float():
+            return seconds(value)
+    return str(value)

@@ -1,0 +1,115 @@
+"""What a bystander can tell from events and actions alone, without looking into the core.
+
+The checkers judge by this and by the model world's own truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulation.ensemble_model import EnsembleModel
+from simulation.host_model import HostModel
+from zkexec.core import actions, events
+from zkexec.core.actions import Action
+from zkexec.core.events import Ending, Event
+from zkexec.core.terms import Terms
+from zkexec.core.transitions import Phase
+
+SIGKILL, SIGTERM, SIGCONT = 9, 15, 18
+ASKING_SIGNALS = (1, 2, 3, 15)
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event with what was done about it; `answers_due` tells whether answers are waiting."""
+
+    now: float
+    event: Event
+    actions: Sequence[Action]
+    phase: Phase
+    deadline: float | None
+    answers_due: bool
+
+
+class Witness:
+    """The course of things so far."""
+
+    def __init__(self, terms: Terms, ensemble: EnsembleModel, host: HostModel) -> None:
+        """Begin before the first event."""
+        self.terms = terms
+        self.ensemble = ensemble
+        self.host = host
+        self.generation = 0
+        """The generation that is known to live; 0 while none is."""
+        self.started_at = 0.0
+        self.stopping_since: float | None = None
+        """Since when this generation is being stopped, by zkexec or by a TERM to it."""
+        self.termed = False
+        """Whether the end was demanded by TERM, or by INT or QUIT during a restart."""
+        self.over = False
+        """Whether the command has ended by itself or could never start."""
+        self.ending: Ending | None = None
+        self.failure: events.ChildExited | events.StartFailed | None = None
+        """Set where the command's end counts as a failure, at that very event."""
+        self.check_counts = False
+        """Whether the event is the result of a check of the child that lives now."""
+        self.check_passed = False
+        self._check_generation = 0
+        self._check_killed = False
+        self._asked_until: float | None = None
+        self._passed_on: set[int] = set()
+
+    def see_event(self, moment: Moment) -> None:
+        """Take in what happened, before the checkers look at what was done about it."""
+        self.check_counts, self.failure = False, None
+        match moment.event:
+            case events.ChildStarted(generation):
+                self.generation, self.started_at = generation, moment.now
+                self.stopping_since = self._asked_until = None
+                self._passed_on.clear()
+            case events.ChildExited():
+                self._see_exit(moment.event, moment.now)
+            case events.StartFailed():
+                self.over, self.failure = True, moment.event
+            case events.SignalReceived(signal):
+                self._see_signal(signal, moment.now)
+            case events.CheckFinished(generation, passed):
+                self.check_passed = passed and not self._check_killed
+                self.check_counts = (
+                    generation == self.generation == self._check_generation
+                    and self.stopping_since is None
+                )
+
+    def _see_exit(self, event: events.ChildExited, now: float) -> None:
+        self.ending = event.ending
+        self.generation = 0
+        if self.stopping_since is None:
+            self.over = True
+            asked = self._asked_until is not None and now <= self._asked_until
+            if event.ending.failed and not asked and event.ending.signal not in self._passed_on:
+                self.failure = event
+
+    def _see_signal(self, signal: int, now: float) -> None:
+        restarting = self.stopping_since is not None and not self.over
+        if signal == SIGTERM or (restarting and signal in (2, 3)):
+            self.termed = True
+            if self.generation and self.stopping_since is None:
+                self.stopping_since = now
+        self._passed_on.add(signal)
+        if signal in ASKING_SIGNALS:
+            self._asked_until = now + self.terms.kill_timeout_s
+
+    def see_actions(self, moment: Moment) -> None:
+        """Take in what was done, after the checkers have judged it."""
+        for action in moment.actions:
+            match action:
+                case actions.SignalTree(signal) if signal not in (SIGKILL, SIGCONT):
+                    if self.stopping_since is None:
+                        self.stopping_since = moment.now
+                case actions.RunCheck(generation):
+                    self._check_generation, self._check_killed = generation, False
+                case actions.KillCheck():
+                    self._check_killed = True

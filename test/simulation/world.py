@@ -1,0 +1,169 @@
+"""One run of the core in the model world: drawn from a seed, judged after each event."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+
+from simulation.alert_checker import AlertsAsOwed
+from simulation.checkers import (
+    Checker,
+    ChecksTheLiving,
+    ChildRuns,
+    DeadlinesMoveOn,
+    EndsOnce,
+    InstallsHistory,
+    OneAtATime,
+    PassesSignalsOn,
+    StartsNothingAtTheEnd,
+    StaysWithoutSession,
+    StopsOnlyForChange,
+)
+from simulation.clock import Clock
+from simulation.ensemble_model import EnsembleModel
+from simulation.host_model import HostModel
+from simulation.witness import Moment, Violation, Witness
+from zkexec.core import actions
+from zkexec.core.actions import Action
+from zkexec.core.events import Event, SignalReceived, Started, Tick
+from zkexec.core.member import Member
+from zkexec.core.terms import Terms
+from zkexec.core.transitions import Phase
+from zkexec.core.turn import FreeTurn
+
+Recorder = Callable[[Moment], None]
+Step = tuple[Phase, type[Event], Phase]
+
+
+def all_checkers() -> list[Checker]:
+    """One of each kind."""
+    return [
+        StopsOnlyForChange(), InstallsHistory(), ChildRuns(), OneAtATime(), ChecksTheLiving(),
+        DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(), EndsOnce(), AlertsAsOwed(),
+        StaysWithoutSession(),
+    ]  # fmt: skip
+
+
+class World:
+    """A member, its host, and the ensemble; events come one at a time, answers first."""
+
+    def __init__(self, terms: Terms, random: Random, record: Recorder | None = None) -> None:
+        """Make everything; nothing happens before `run_until`."""
+        self.terms = terms
+        self.clock = Clock()
+        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
+        self.ensemble = EnsembleModel(self.clock, random, paths, self.deliver)
+        self.host = HostModel(self.clock, random, self.deliver)
+        self.member = Member(terms, FreeTurn())
+        self._random = random
+        self._record = record
+        self._witness = Witness(terms, self.ensemble, self.host)
+        self._checkers = all_checkers()
+        self._answers: deque[Event] = deque([Started()])
+        self._arrived: deque[Event] = deque()
+        self.steps: set[Step] = set()
+
+    @property
+    def done(self) -> bool:
+        """Whether zkexec has ended."""
+        return self.member.phase is Phase.DONE
+
+    def deliver(self, event: Event) -> None:
+        """Let something have happened that is no answer to an action; signals come first."""
+        if isinstance(event, SignalReceived):
+            self._arrived.appendleft(event)
+        else:
+            self._arrived.append(event)
+
+    def run_until(self, time: float) -> None:
+        """Let everything happen that happens before this time."""
+        while not self.done:
+            if self._answers:
+                self._handle(self._answers.popleft())
+            elif self._arrived:
+                self._handle(self._arrived.popleft())
+            elif not self._go_on(time):
+                self.clock.advance(time)
+                return
+
+    def _go_on(self, limit: float) -> bool:
+        """Go to whatever comes next; tell whether anything does before the limit."""
+        entry, deadline = self.clock.next_entry, self.member.deadline
+        if entry is not None and entry <= limit and (deadline is None or entry <= deadline):
+            self._be_late()
+            self.clock.run_entry()
+            # What happened while the process was busy or asleep is found all at once.
+            while (entry := self.clock.next_entry) is not None and entry <= self.clock.now:
+                self.clock.run_entry()
+            return True
+        if deadline is not None and deadline <= limit:
+            self.clock.advance(deadline)
+            self._handle(Tick())
+            return True
+        return False
+
+    def _be_late(self) -> None:
+        if self._random.random() < 0.01:
+            self.clock.spend(self._random.uniform(0, 1))
+
+    def _handle(self, event: Event) -> None:
+        before = self.member.phase
+        now = self.clock.now
+        todo = self.member.handle(event, now)
+        phase = self.member.phase
+        self.steps.add((before, type(event), phase))
+        moment = Moment(now, event, todo, phase, self.member.deadline, bool(self._answers))
+        if self._record is not None:
+            self._record(moment)
+        self._judge(moment)
+        self._perform_all(todo)
+
+    def _judge(self, moment: Moment) -> None:
+        self._witness.see_event(moment)
+        for checker in self._checkers:
+            try:
+                checker.see(moment, self._witness)
+            except Violation as violation:
+                raise Violation(f"{type(checker).__name__}: {violation}") from None
+        self._witness.see_actions(moment)
+
+    def _perform_all(self, todo: Sequence[Action]) -> None:
+        for action in todo:
+            self._answers.extend(self._perform(action))
+
+    def _perform(self, action: Action) -> list[Event]:
+        match action:
+            case actions.OpenSession():
+                self.ensemble.open_session()
+            case actions.CloseSession():
+                self.ensemble.close_session()
+            case actions.ReadZnodes(number):
+                self.ensemble.read(number)
+            case actions.LoadCachedFiles():
+                return [self.host.load_cached()]
+            case actions.StageFiles(snapshot):
+                return [self.host.stage(snapshot)]
+            case actions.InstallFiles():
+                return [self.host.install()]
+            case actions.DiscardFiles():
+                self.host.discard()
+            case actions.StartChild(generation):
+                return [self.host.start_child(generation)]
+            case _:
+                return self._perform_on_processes(action)
+        return []
+
+    def _perform_on_processes(self, action: Action) -> list[Event]:
+        match action:
+            case actions.SignalGroup(signal) | actions.SignalTree(signal):
+                self.host.signal(signal)
+            case actions.InspectTree(generation):
+                return [self.host.inspect(generation)]
+            case actions.RunCheck(generation):
+                return self.host.run_check(generation)
+            case actions.KillCheck():
+                self.host.kill_check()
+            case actions.RunAlert():
+                return self.host.run_alert()
+            case actions.KillAlert():
+                self.host.kill_alert()
+        return []

@@ -1,0 +1,45 @@
+"""Draw the phases of a member into docs/design.md, from the table that the core goes by.
+
+`python tools/draw_phases.py` writes; a test compares what it would write with what is there.
+"""
+
+from pathlib import Path
+
+from zkexec.core.events import Event
+from zkexec.core.transitions import TABLE, Phase, may_lead_to
+
+DESIGN = Path(__file__).resolve().parent.parent / "docs" / "design.md"
+BEGIN = "<!-- phases: drawn from zkexec.core.transitions by tools/draw_phases.py -->\n"
+END = "<!-- end of phases -->"
+
+
+def steps() -> dict[tuple[Phase, Phase], list[type[Event]]]:
+    """Each way from one phase to another, with the events that lead there."""
+    ways: dict[tuple[Phase, Phase], list[type[Event]]] = {}
+    for left in Phase:
+        for entered in Phase:
+            events = [event for event in TABLE if entered in may_lead_to(left, event)]
+            if events:
+                ways[left, entered] = events
+    return ways
+
+
+def diagram() -> str:
+    """The phases as a Mermaid state diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {Phase.LOADING.value}"]
+    for (left, entered), events in steps().items():
+        names = ", ".join(event.__name__ for event in events)
+        lines.append(f"    {left.value} --> {entered.value}: {names}")
+    lines += [f"    {Phase.DONE.value} --> [*]", "```"]
+    return "\n".join(lines) + "\n"
+
+
+def drawn(design: str) -> str:
+    """The page with its diagram as it should be."""
+    head, rest = design.split(BEGIN)
+    _, tail = rest.split(END)
+    return head + BEGIN + diagram() + END + tail
+
+
+if __name__ == "__main__":
+    DESIGN.write_text(drawn(DESIGN.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,8 +6,9 @@ out.  It knows the bystander's view (`Witness`) and the model world, and never t
 
 from typing import Protocol
 
-from simulation.witness import SIGCONT, SIGKILL, Moment, Violation, Witness
+from simulation.witness import SIGCONT, SIGKILL, SIGTERM, Moment, Violation, Witness
 from zkexec.core import actions, events
+from zkexec.core.actions import Action
 from zkexec.core.events import Ending
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.transitions import Phase
@@ -18,6 +19,15 @@ class Checker(Protocol):
 
     def see(self, moment: Moment, witness: Witness) -> None:
         """Raise Violation where the promise is broken."""
+
+
+def is_passed_on(moment: Moment, action: Action) -> bool:
+    """Whether this is a TERM on its way from zkexec to the whole tree."""
+    return (
+        isinstance(action, actions.SignalTree)
+        and isinstance(moment.event, events.SignalReceived)
+        and action.signal == moment.event.signal == SIGTERM
+    )
 
 
 class StopsOnlyForChange:
@@ -32,6 +42,8 @@ class StopsOnlyForChange:
             if action.signal == SIGKILL:
                 if since is None or moment.now < since + witness.terms.kill_timeout_s:
                     raise Violation("killed before the kill timeout")
+                continue
+            if is_passed_on(moment, action):
                 continue
             if since is not None:
                 raise Violation("a child was told to stop a second time")
@@ -175,11 +187,12 @@ class StartsNothingAtTheEnd:
 
 
 class PassesSignalsOn:
-    """A signal reaches the child's group once, and not at all where the terminal sent it."""
+    """A signal is passed on once, and not at all where the terminal sent it."""
 
     def see(self, moment: Moment, witness: Witness) -> None:
-        """Count what is sent to the group."""
+        """Count what is sent to the group, or for a TERM to the tree."""
         sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalGroup)]
+        sent += [SIGTERM for action in moment.actions if is_passed_on(moment, action)]
         event = moment.event
         if not isinstance(event, events.SignalReceived):
             if sent:
@@ -188,7 +201,7 @@ class PassesSignalsOn:
         if witness.generation:
             by_terminal = event.from_terminal and event.signal != 1
             if sent.count(event.signal) != (0 if by_terminal else 1):
-                raise Violation(f"signal {event.signal} was sent to the group as {sent}")
+                raise Violation(f"signal {event.signal} was passed on as {sent}")
 
 
 class StaysWithoutSession:

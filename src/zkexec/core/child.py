@@ -72,12 +72,15 @@ class Child:
     def pass_on(self, event: SignalReceived, now: float) -> list[Action]:
         """Hand a signal to the child's group, unless the terminal has done so already.
 
-        A hang-up is handed on in any case: the kernel tells only the session's leader.
+        A hang-up is handed on in any case: the kernel tells only the session's leader.  TERM goes
+        to the whole tree, because zkexec waits for the whole tree after it.
         """
         self._passed_on.add(event.signal)
         if event.signal in ENDING_SIGNALS:
             self._asked_until = now + self._terms.kill_timeout_s
         note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
+        if event.signal == SIGTERM:
+            return [note, SignalTree(SIGTERM), SignalTree(SIGCONT)]
         if event.from_terminal and event.signal != SIGHUP:
             return [note]
         return [note, SignalGroup(event.signal)]

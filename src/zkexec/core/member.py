@@ -13,12 +13,11 @@ from zkexec.core.actions import (
     EndProcess,
     InstallFiles,
     Note,
-    SignalGroup,
     StageFiles,
     notes_on_files,
 )
 from zkexec.core.alarm import Alarm
-from zkexec.core.child import ENDING_SIGNALS, SIGCONT, SIGINT, SIGQUIT, SIGTERM, Child
+from zkexec.core.child import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Child
 from zkexec.core.events import Ending, Event, SignalReceived
 from zkexec.core.health import HealthGate
 from zkexec.core.launch import CannotStartError, Launch
@@ -261,7 +260,6 @@ class Member:
         actions = self.child.pass_on(event, now)
         restarting = self.phase is Phase.STOPPING
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):
-            actions.append(SignalGroup(SIGCONT))
             self.child.expect_end(now)
             self._alarm.drop_waiting()
             actions += self._exit(now)

@@ -98,8 +98,6 @@ class Processes:
 
     def signal_group(self, number: int) -> None:
         """Send a signal, once, to those of the tree that share the child's process group."""
-        if number == signal.SIGTERM:
-            self._adopt(True)  # who asks zkexec to end waits for the whole tree
         if self._child and not self._inheritance.has_terminal:
             send_to_group(self._child.pid, number)
             return
@@ -114,19 +112,20 @@ class Processes:
     def signal_tree(self, number: int) -> None:
         """Send a signal to every process of the tree, parents first.
 
-        Only with SIGKILL those too that are forked meanwhile: what a shell starts in answer to
-        a TERM is to be left to do its work.
+        A group that the child leads gets it at once.  Of the others only a SIGKILL hits those
+        that are forked meanwhile: what a shell starts in answer to a TERM is to do its work.
         """
         self._adopt(True)
         members = self._tree.members()
         if number == signal.SIGKILL:
             kill_all(self._tree.members)
-        else:
-            for process in members:
-                send(process, number)
-        # A kill hits the group at once as well: who forks and ends all the time is not listed.
-        if number == signal.SIGKILL or not members:
+            members = []
+        led = self._child.pid if self._child and not self._inheritance.has_terminal else 0
+        if led or not members:
             self._signal_directly(number)
+        for process in members:
+            if process.group != led:
+                send(process, number)
 
     def inspect_tree(self, generation: int) -> TreeInspected:
         """Count what is left of the tree, the child included until it is reaped.

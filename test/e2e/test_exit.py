@@ -1,0 +1,209 @@
+"""How zkexec ends: as the command ended, leaving nothing, and never waiting for strangers."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.stage import (
+    BARE,
+    WRAPPED,
+    ZKEXEC,
+    Mirror,
+    Stage,
+    born,
+    children,
+    end,
+    is_alive,
+    lines,
+    until,
+    zombies,
+)
+
+DEADLY = ("TERM", "INT", "HUP", "QUIT", "KILL", "SEGV", "ABRT", "PIPE", "USR1", "ALRM", "XCPU")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 42, 125, 126, 127, 128, 130, 143, 255])
+def test_an_exit_code_is_passed_on(stage: Stage, code: int) -> None:
+    """The command's exit code is zkexec's."""
+    assert stage.run(*WRAPPED, "sh", "-c", f"exit {code}")[0] == code
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_death_by_a_signal_is_passed_on(stage: Stage, name: str) -> None:
+    """A command that died of a signal makes zkexec die of the same, as waitpid sees it."""
+    number = signal.Signals[f"SIG{name}"]
+    process = stage.start(*WRAPPED, "sh", "-c", f"ulimit -c 0; kill -{name} $$; sleep 1000")
+
+    assert end(process) == -number
+
+
+def test_no_core_of_zkexec_is_left(stage: Stage) -> None:
+    """A command that dumps core makes zkexec die of that signal without a second core."""
+    script = 'ulimit -c unlimited; "$@" sh -c "ulimit -c 0; kill -ABRT \\$\\$"'
+    process = stage.start("sh", "-c", f'{script}; echo "$?" >status', "sh", *WRAPPED)
+    end(process)
+
+    assert lines(stage.folder / "status") == [str(128 + signal.SIGABRT)]
+    assert list(stage.folder.glob("core*")) == []
+
+
+def test_a_daemon_that_the_command_leaves_delays_nothing(stage: Stage) -> None:
+    """`server & exit 3` gives 3 at once, and the server lives on, as without zkexec."""
+    script = "sleep 1000 & echo $!; exit 3"
+    pids = []
+    for prefix in (BARE, WRAPPED):
+        path = stage.folder / "pid"
+        with path.open("wb") as out:
+            assert end(stage.start(*prefix, "sh", "-c", script, stdout=out)) == 3
+        pids.append(int(path.read_text()))
+
+    assert [is_alive(pid) for pid in pids] == [True, True]
+
+
+def test_an_open_pipe_delays_nothing(stage: Stage) -> None:
+    """zkexec waits for the command and not for whoever holds its output open."""
+    process = stage.start(*WRAPPED, "sh", "-c", "sleep 1000 & exit 4", stdout=subprocess.PIPE)
+
+    assert end(process) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "status"),
+    [("missing", 127), ("plain", 126), ("folder", 126), ("lost interpreter", 126)],
+)
+def test_what_cannot_be_executed(stage: Stage, make: str, status: int) -> None:
+    """A command that is not there gives 127, one that cannot be executed 126, as in a shell."""
+    path = stage.folder / "command"
+    if make == "folder":
+        path.mkdir()
+    elif make != "missing":
+        path.write_text("#!/nowhere\n")
+        path.chmod(0o755 if make == "lost interpreter" else 0o644)
+    ended, out, err = stage.run(*WRAPPED, path)
+
+    assert (ended, out) == (status, b"")
+    assert str(path).encode() in err
+    assert err.count(b"\n") == 1
+
+
+def test_a_name_that_is_not_in_the_path(stage: Stage) -> None:
+    """A bare name is looked up in the PATH, and one that is not there gives 127 and one line."""
+    status, out, err = stage.run(*WRAPPED, "no-such-command-anywhere")
+
+    assert (status, out, err.count(b"\n")) == (127, b"", 1)
+
+
+def test_a_failed_start_leaves_no_zombie_and_no_alert_behind(stage: Stage) -> None:
+    """What could not be started is a failed command: the alert is told the status."""
+    alert = "echo $ZKEXEC_EVENT $ZKEXEC_EXIT_STATUS"
+    status, out, _ = stage.run(*ZKEXEC, "-s", "-a", alert, "-e", "/no/such/command")
+
+    assert (status, out) == (127, b"command-failed 127\n")
+    stage.wait_until_empty()
+
+
+def test_nothing_is_left_after_term(stage: Stage) -> None:
+    """After TERM the command, its children, the check and what it started are all gone."""
+    check = "sh -c 'sleep 1000 & sleep 1000; true'"
+    words = ("-s", "--kill-timeout", "0.5", "--health", check, "-d", "0")
+    command = "sleep 1000 & setsid sleep 1000 & sleep 1000"
+    process = stage.start(*ZKEXEC, *words, "-e", command)
+    until(lambda: len(stage.sleepers()) == 5, "command and check run")
+    process.terminate()
+
+    assert end(process) == -signal.SIGTERM
+    # What the kernel has been told to kill may take a moment to be gone.
+    stage.wait_until_empty()
+
+
+def test_a_check_does_not_outlive_a_command_that_ends(stage: Stage) -> None:
+    """When the command ends by itself, a check that is under way is killed with all it started."""
+    words = ("-s", "--health", "sh -c 'sleep 1000 & sleep 1000; true'", "-d", "0")
+    process = stage.start(*ZKEXEC, *words, "-e", "read line; exit 6", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    until(lambda: len(stage.sleepers()) == 2, "the check runs")
+    process.stdin.write(b"go\n")
+    process.stdin.close()
+
+    assert end(process) == 6
+    stage.wait_until_empty()
+
+
+def test_an_alert_may_finish(stage: Stage) -> None:
+    """zkexec waits for the alert of its end, and ends with the command's status."""
+    alert = "sleep 0.5; echo told"
+
+    assert stage.run(*ZKEXEC, "-s", "-a", alert, "-e", "exit 5")[:2] == (5, b"told\n")
+
+
+def test_an_alert_that_hangs_is_given_the_kill_timeout(stage: Stage) -> None:
+    """An alert that does not finish is killed after --kill-timeout with all that it started."""
+    alert = "sleep 1000 & sleep 1000; true"
+
+    assert stage.run(*ZKEXEC, "-s", "-a", alert, "--kill-timeout", "0.3", "-e", "false")[0] == 1
+    stage.wait_until_empty()
+
+
+def test_zkexec_has_no_zombies(stage: Stage, mirror: Mirror) -> None:
+    """Checks, alerts and restarts are reaped while zkexec runs."""
+    words = (*ZKEXEC, "-s", mirror.option, "-d", "0", "-i", "0.01", "-H", "date >>checked; false")
+    process, _ = stage.witness((*words, "-a", "date >>alerted", "--"))
+    for count in range(2, 5):
+        mirror.change()
+        born(stage.report, count)
+    wanted = [stage.folder / "checked", stage.folder / "alerted"]
+    until(lambda: all(len(lines(path)) > 20 for path in wanted), "many checks and alerts")
+    for _ in range(20):
+        # A zombie may be seen in the moment before it is reaped, but never for long.
+        until(lambda: not zombies(process.pid), "all are reaped")
+    assert len(children(process.pid)) <= 3
+    process.terminate()
+
+    assert end(process) == 0
+
+
+def test_the_last_words_of_a_failed_command(stage: Stage) -> None:
+    """A command that fails is told as `command failed`; one that was asked to end is not."""
+    said = stage.run(*ZKEXEC, "--", "sh", "-c", "exit 3")[2].decode().splitlines()
+    process = stage.start(*ZKEXEC, "--", "sleep", "1000", stderr=subprocess.PIPE)
+    until(stage.sleepers, "the command runs")
+    process.terminate()
+    _, err = process.communicate()
+
+    assert said[-1].endswith("] command failed")
+    assert b"command failed" not in err
+
+
+def test_an_end_that_was_asked_for_raises_no_alert(stage: Stage) -> None:
+    """A command that fails because of a signal to zkexec is no failure."""
+    told = stage.folder / "told"
+    words = (*ZKEXEC, "-s", "-a", f"date >>{told}", "--")
+    for name in ("TERM", "INT", "HUP", "QUIT"):
+        stage.report = stage.folder / f"report-{name}"
+        process, _ = stage.witness(words, "--until", name, "--status", "9")
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert end(process) == 9
+
+    assert not told.exists()
+
+
+def session_of(pid: int) -> int:
+    """The session of a process; 0 if it is gone."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def test_without_a_terminal_the_command_leads_a_session(stage: Stage) -> None:
+    """Where there is no terminal, the command can be signalled as a group of its own."""
+    process, pid = stage.witness(WRAPPED)
+    seen = session_of(pid), os.getpgid(pid)
+    process.terminate()
+    end(process)
+
+    assert seen == (pid, pid)
+    assert not Path(f"/proc/{pid}").exists()

@@ -1,0 +1,164 @@
+"""zkexec as the first process of a container, and with --subreaper: all signals, all orphans."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from e2e.stage import (
+    WITNESS,
+    WRAPPED,
+    ZKEXEC,
+    Mirror,
+    Stage,
+    born,
+    children,
+    end,
+    lines,
+    until,
+    until_line,
+    zombies,
+)
+
+AS_ROOT = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+AS_USER = ("unshare", "--user", "--map-root-user", *AS_ROOT[1:])
+ORPHANS = "for one in 1 2 3 4 5 6 7 8; do (sleep 0.1 & sleep 0.1 & exit) & done; wait;"
+
+
+def refusal(words: Sequence[str]) -> str:
+    """Why this machine forbids a namespace made like this; empty if it allows it."""
+    try:
+        tried = subprocess.run([*words, "true"], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        return str(error)
+    return tried.stderr.strip() if tried.returncode else ""
+
+
+@pytest.fixture(params=[AS_ROOT, AS_USER], ids=["root", "user"])
+def container(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The words that make what follows PID 1 of a namespace; skipped where that is forbidden."""
+    words: tuple[str, ...] = request.param
+    if reason := refusal(words):
+        pytest.skip(f"no namespace of processes here: {reason}")
+    return words
+
+
+def first_process(container: subprocess.Popen[bytes]) -> int:
+    """The pid, as seen from outside, of the first process of a namespace."""
+    return until(lambda: children(container.pid), "the namespace has a process")[0]
+
+
+def test_it_is_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+    """The command's parent is PID 1, and nothing else is there."""
+    status, out, _ = stage.run(*container, *WRAPPED, "sh", "-c", "echo $PPID; ps -A -o comm=; :")
+    parent, *names = out.decode().split()
+
+    assert (status, parent) == (0, "1")
+    assert sorted(names[1:]) == ["ps", "sh"]
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137), ("kill -USR1 $$", 138)],
+)
+def test_the_status_of_pid_1(
+    stage: Stage, container: tuple[str, ...], script: str, status: int
+) -> None:
+    """PID 1 cannot die of a signal, so it ends with 128 and the signal's number."""
+    assert stage.run(*container, *WRAPPED, "sh", "-c", f"{script}; sleep 1000")[0] == status
+
+
+def test_signals_reach_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+    """PID 1, which the kernel protects from signals, passes them on all the same."""
+    process = stage.start(*container, *WRAPPED, WITNESS, stage.report, "--status", "4")
+    born(stage.report)
+    names = ("INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "CONT", "TERM")
+    for name in names:
+        os.kill(first_process(process), signal.Signals[f"SIG{name}"])
+        until_line(stage.report, f"got {name}")
+
+    assert end(process) == 4
+    assert lines(stage.report)[1 : len(names) + 1] == [f"got {name}" for name in names]
+
+
+def test_term_while_connecting_as_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+    """TERM before there is a command ends PID 1 as well."""
+    words = ("-c", "127.0.0.1:1", "-m", "file=/znode", "--connect-timeout", "1000", "--", "true")
+    process = stage.start(*container, *ZKEXEC, *words, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"connecting to" in process.stderr.readline()
+    os.kill(first_process(process), signal.SIGTERM)
+
+    assert end(process) == 143
+
+
+def test_orphans_are_reaped_by_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+    """Whatever the command leaves behind is reaped, and its status is never the command's."""
+    script = f"{ORPHANS} echo born 0 >>{stage.report}; exec sleep 1000"
+    process = stage.start(*container, *WRAPPED, "sh", "-c", script)
+    born(stage.report)
+    pid = first_process(process)
+    until(lambda: len(children(pid)) == 1, "only the command is left")
+    assert zombies(pid) == []
+    os.kill(pid, signal.SIGTERM)
+
+    assert end(process) == 143
+
+
+def test_a_restart_below_pid_1(stage: Stage, mirror: Mirror) -> None:
+    """A restart as PID 1 ends the old tree, the daemons that it made as well."""
+    if reason := refusal(AS_ROOT):
+        pytest.skip(f"no namespace of processes here: {reason}")
+    command = f"setsid setsid sleep 1000 & exec {WITNESS} {stage.report}"
+    words = ("-s", "--kill-timeout", "0.5", mirror.option, "-e", command)
+    process = stage.start(*AS_ROOT, *ZKEXEC, *words)
+    for count in range(1, 4):
+        born(stage.report, count)
+        until(lambda: len(stage.sleepers()) == 1, "the daemon runs alone")
+        mirror.change()
+    born(stage.report, 4)
+    os.kill(first_process(process), signal.SIGTERM)
+    end(process)
+
+    stage.wait_until_empty()
+
+
+def test_a_subreaper_reaps(stage: Stage) -> None:
+    """With --subreaper orphans become zkexec's children and are reaped."""
+    script = f"{ORPHANS} (sleep 1000 &); echo born 0 >>{stage.report}; exec sleep 1000"
+    process = stage.start(*ZKEXEC, "-s", "--subreaper", "--", "sh", "-c", script)
+    born(stage.report)
+    until(lambda: len(stage.sleepers()) == 2, "the short ones have ended")
+    until(lambda: len(children(process.pid)) == 2, "and have been reaped")
+    assert len(stage.sleepers()) == 2
+    process.terminate()
+
+    assert end(process) == -signal.SIGTERM
+    stage.wait_until_empty()
+
+
+def test_an_orphans_status_is_not_the_commands(stage: Stage) -> None:
+    """An adopted orphan that fails says nothing about the command, which goes on."""
+    script = f"(sh -c 'exit 9' &); (sh -c 'kill -9 $$' &); echo born 0 >>{stage.report}; read line"
+    words = (*ZKEXEC, "-s", "--subreaper", "--", "sh", "-c", f"{script}; exit 3")
+    process = stage.start(*words, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    born(stage.report)
+    until(lambda: len(children(process.pid)) == 1, "the orphans have been reaped")
+    process.stdin.write(b"go\n")
+    process.stdin.close()
+
+    assert end(process) == 3
+
+
+def test_without_the_option_orphans_are_others_business(stage: Stage) -> None:
+    """Without --subreaper an orphan of the command has the parent that it would have anyway."""
+    script = "(sleep 1000 &); exec sleep 1000"
+    process = stage.start(*WRAPPED, "sh", "-c", script)
+    until(lambda: len(stage.sleepers()) == 2, "both run")
+    commands = children(process.pid)
+    process.kill()
+
+    assert len(commands) == 1

@@ -29,7 +29,7 @@ from zkexec.core.source import Source
 from zkexec.core.terms import StartPolicy, Terms
 from zkexec.core.turn import FreeTurn
 
-ALERTS = Terms(raises_alerts=True, kill_timeout_s=3, alert_recovery=True)
+ALERTS = Terms(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
 ONE_FILE = Terms(mirrors=(Mirror("/f", "/z"),))
 
 
@@ -94,10 +94,10 @@ def test_an_alert_that_hangs_does_not_silence_the_next() -> None:
     assert due(alarm) is None
     alarm.health_failed("two", 100)
     alarm.health_failed("three", 101)
-    assert due(alarm) == 103
-    assert told(alarm.expire(103)) == [KillAlert()]
+    assert due(alarm) == 106
+    assert told(alarm.expire(106)) == [KillAlert()]
     waiting = RunAlert(AlertEvent.HEALTH_FAILED, "three")
-    assert told(alarm.finished("signal 9", 104)) == [waiting]
+    assert told(alarm.finished("signal 9", 107)) == [waiting]
     assert due(alarm) is None
 
 
@@ -109,10 +109,18 @@ def test_an_alert_at_the_end_has_a_limit() -> None:
     alarm.health_failed("one", 0)
     alarm.limit(5)
     alarm.limit(6)
-    assert due(alarm) == 8
-    assert alarm.expire(7) == []
-    assert told(alarm.expire(8)) == [KillAlert()]
-    assert alarm.expire(9) == []
+    assert due(alarm) == 11
+    assert alarm.expire(10) == []
+    assert told(alarm.expire(11)) == [KillAlert()]
+    assert alarm.expire(12) == []
+
+
+def test_an_alert_gets_through_in_spite_of_a_short_kill_timeout() -> None:
+    """`--kill-timeout 0` is meant for the command; an alert is given five seconds."""
+    alarm = Alarm(Terms(raises_alerts=True, kill_timeout_s=0))
+    alarm.command_failed("exit status 3", 3, 0)
+    alarm.limit(1)
+    assert due(alarm) == 6
 
 
 def test_a_failed_restart_is_told_once_for_each_reason() -> None:
@@ -251,9 +259,11 @@ def test_a_stop_has_its_order() -> None:
 @pytest.mark.parametrize(
     ("signal", "ending", "later_s", "asked"),
     [
-        (2, Ending(code=1), 1, True),
-        (2, Ending(code=1), 31, False),
-        (2, Ending(signal=2), 31, True),
+        (2, Ending(code=1), 60, True),
+        (2, Ending(code=1), 61, False),
+        (2, Ending(signal=2), 61, True),
+        (1, Ending(signal=1), 1, True),
+        (1, Ending(code=1), 1, False),
         (10, Ending(signal=10), 1, True),
         (10, Ending(code=1), 1, False),
     ],

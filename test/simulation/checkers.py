@@ -264,6 +264,6 @@ class EndsOnce:
     def _judge_time(self, moment: Moment, witness: Witness) -> None:
         if self._due is None and (witness.termed or witness.over):
             # The child's time, two alerts, and some for those who take theirs.
-            self._due = moment.now + 3 * witness.terms.kill_timeout_s + 15
+            self._due = moment.now + 3 * witness.terms.kill_timeout_s + 25
         if self._due is not None and moment.now > self._due and not self._ended:
             raise Violation("the end does not come")

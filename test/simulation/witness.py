@@ -15,7 +15,7 @@ from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 
 SIGKILL, SIGTERM, SIGCONT = 9, 15, 18
-ASKING_SIGNALS = (1, 2, 3, 15)
+ASKING_SIGNALS = (2, 3, 15)
 
 
 class Violation(Exception):
@@ -100,7 +100,7 @@ class Witness:
                 self.stopping_since = now
         self._passed_on.add(signal)
         if signal in ASKING_SIGNALS:
-            self._asked_until = now + self.terms.kill_timeout_s
+            self._asked_until = now + max(self.terms.kill_timeout_s, 60.0)
 
     def see_actions(self, moment: Moment) -> None:
         """Take in what was done, after the checkers have judged it."""

@@ -1,13 +1,16 @@
 """When the alert command runs, and when it does not.
 
 Never two at once: what is to be told while an alert is under way waits, and only the newest
-waits.  An alert may take its time as long as nobody waits for it; as soon as another alert or the
+waits.  An alert may take its time as long as nobody waits for it.  As soon as another alert or the
 end of zkexec does, it is given the kill timeout, so that one that hangs does not silence all that
 come after it.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
 from zkexec.core.terms import Terms
+
+AT_LEAST_S = 5.0
+"""The kill timeout may be short, even 0, for the command's sake; an alert is to arrive."""
 
 
 class Alarm:
@@ -83,7 +86,7 @@ class Alarm:
     def limit(self, now: float) -> None:
         """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
         if self._running and self._kill_at is None:
-            self._kill_at = now + self._terms.kill_timeout_s
+            self._kill_at = now + max(self._terms.kill_timeout_s, AT_LEAST_S)
 
     def expire(self, now: float) -> list[Action]:
         """End an alert that has used up its time."""

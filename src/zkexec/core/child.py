@@ -18,7 +18,12 @@ from zkexec.core.terms import Terms
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCONT = 1, 2, 3, 9, 15, 18
 ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
-"""The signals by which people ask a program to end."""
+"""What ends a program that does nothing about it, and zkexec while there is no program."""
+ASKING_SIGNALS = frozenset({SIGINT, SIGQUIT, SIGTERM})
+"""The signals by which people ask a program to end; by HUP they ask it to read its files again."""
+ASKED_AT_LEAST_S = 60.0
+"""So long after it was asked, or for the kill timeout where that is longer, the end of a command
+is the answer to that; later it is something else."""
 KILL_AGAIN_S = 1.0
 INSPECT_S = 0.05
 """Pause between two looks at a tree whose child is gone but whose descendants are not; they
@@ -76,8 +81,8 @@ class Child:
         to the whole tree, because zkexec waits for the whole tree after it.
         """
         self._passed_on.add(event.signal)
-        if event.signal in ENDING_SIGNALS:
-            self._asked_until = now + self._terms.kill_timeout_s
+        if event.signal in ASKING_SIGNALS:
+            self._asked_until = now + max(self._terms.kill_timeout_s, ASKED_AT_LEAST_S)
         note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
         if event.signal == SIGTERM:
             return [note, SignalTree(SIGTERM), SignalTree(SIGCONT)]

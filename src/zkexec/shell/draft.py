@@ -15,6 +15,7 @@ from contextlib import suppress
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from hashlib import sha256
+from resource import RLIMIT_NOFILE, getrlimit
 
 from zkexec.shell.target import write_all
 
@@ -25,8 +26,8 @@ _ABOUT_CONTENT = frozenset({"security.ima", "security.evm"})
 _NO_NAMELESS_FILES = frozenset({EOPNOTSUPP, EISDIR, EINVAL})
 _DISK_FAILS = frozenset({ENOSPC, EDQUOT, EIO})
 # Of very many drafts only the first stay nameless: each of these needs a descriptor until it is
-# published, and the usual limit is 1024.
-_MOST_OPEN = 256
+# published, and those are limited.
+_MOST_OPEN = min(256, getrlimit(RLIMIT_NOFILE)[0] // 4)
 # Longer names are told by their digest, so that a draft's name fits into 143 bytes, the
 # smallest NAME_MAX in use.
 _LONGEST_NAME_BYTES = 100

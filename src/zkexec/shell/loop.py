@@ -4,6 +4,7 @@ A programmer's error ends zkexec loudly, but in order: the child is asked to sto
 kill timeout first, as in any other end.
 """
 
+from contextlib import suppress
 from typing import NoReturn
 
 from zkexec.core.actions import EndProcess, Note
@@ -34,7 +35,8 @@ def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
     try:
         ending = _follow(Member(settings.terms, FreeTurn()), inbox, effects)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the child must not be orphaned
-        _tell_crash(narrator, error)
+        with suppress(Exception):  # The mistake may be the narrator's, and the child matters more.
+            _tell_crash(narrator, error)
         _stop_child(processes, inbox, settings)
         ending = Ending(code=CANNOT_WORK)
     effects.close()

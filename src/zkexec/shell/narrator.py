@@ -1,11 +1,10 @@
 """What is said about it: a topic and its fields become a line that a person, or a program, reads.
 
-Every line goes to stderr, and a stderr that cannot be written to is nobody's problem: a log must
-never end a service.  Contents of files are never among the fields.  `--silent` leaves nothing
-but fatal lines, `--verbose` adds what was decided and why.
+Every line goes to stderr, and a stderr that cannot be written to is nobody's problem; what was
+lost is counted, and said as soon as somebody reads again.  Contents of files are never among the
+fields.  `--silent` leaves nothing but fatal lines, `--verbose` adds what was decided and why.
 """
 
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -13,8 +12,7 @@ from enum import IntEnum
 
 from zkexec.core.actions import Note
 from zkexec.settings import LogFormat, Settings, Verbosity
-
-STDERR = 2
+from zkexec.shell.stderr import Stderr
 
 
 class Level(IntEnum):
@@ -88,6 +86,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "alerting": (Level.INFO, "alerting via: {alert_command} ({alert}: {reason})"),
     "alert-failed": (Level.WARNING, "the alert command failed: {reason}"),
     "alert-killed": (Level.WARNING, "the alert command took too long; killed"),
+    "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
     "phase": (Level.DEBUG, "{left} -> {phase}"),
     "client": (Level.DEBUG, "client: {line}"),
     "crashed": (Level.FATAL, "zkexec itself failed, the command is stopped: {reason}"),
@@ -104,6 +103,8 @@ class Narrator:
             Verbosity.NORMAL: Level.INFO,
             Verbosity.VERBOSE: Level.DEBUG,
         }[settings.verbosity]
+        self._stderr = Stderr()
+        self._lost = 0
         self._as_json = settings.log_format is LogFormat.JSON
         self._known = {
             "hosts": settings.hosts_text,
@@ -119,16 +120,20 @@ class Narrator:
 
     def tell(self, note: Note) -> None:
         """Write one line about this note, if it matters enough."""
-        level, text = TEXTS[note.topic]
-        if level < self._least:
+        if TEXTS[note.topic][0] < self._least:
             return
+        if self._lost and self._least <= Level.WARNING:
+            self._lost *= not self._write(Note("lines-lost", {"count": self._lost}))
+        self._lost += not self._write(note)
+
+    def _write(self, note: Note) -> bool:
+        level, text = TEXTS[note.topic]
         fields = {name: _readable(name, value) for name, value in note.fields.items()}
         message = text.format_map({**self._known, **fields})
-        _write(
-            self._json_line(note.topic, level, message, fields)
-            if self._as_json
-            else f"[{time.strftime('%Y-%m-%d %H:%M:%S %z')}] {_one_line(message)}"
-        )
+        if self._as_json:
+            return self._stderr.write(self._json_line(note.topic, level, message, fields))
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        return self._stderr.write(f"[{stamp}] {_one_line(message)}")
 
     def _json_line(
         self, topic: str, level: Level, message: str, fields: Mapping[str, object]
@@ -148,18 +153,12 @@ def _readable(name: str, value: object) -> object:
             return signal.Signals(value).name
         except ValueError:
             return f"signal {value}"
-    return value if isinstance(value, int | float | str | None) else str(value)
+    if isinstance(value, int | float | None):
+        return value
+    # Bytes that are no UTF-8 stand in a str as lone surrogates, which JSON must not hold.
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _one_line(text: str) -> str:
     """Escape what would break the line or the terminal: one note is one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _write(line: str) -> None:
-    rest = (line + "\n").encode("utf-8", "backslashreplace")
-    try:
-        while rest:
-            rest = rest[os.write(STDERR, rest) :]
-    except OSError:
-        pass

@@ -1,0 +1,54 @@
+"""Stderr that nobody reads: zkexec goes on, and says later what was lost."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from zookeeper import wait_until
+
+CHATTY = """
+while :; do
+    [ -e "$1" ] && exit 5
+    sleep 0.05
+done
+"""
+WORDS = ("--connect-timeout", "0.1", "-d", "0", "-i", "0", "--verbose")
+
+
+def test_a_reader_that_stops_reading_stops_nothing(tmp_path: Path) -> None:
+    """With the pipe full, signals are passed on and zkexec ends; what was lost is counted."""
+    reading, writing = os.pipe()
+    stop = tmp_path / "stop"
+    asked = tmp_path / "asked"
+    child = f"trap ': > {asked}' USR1; {CHATTY}"
+    command = [sys.executable, "-m", "zkexec", *WORDS, "--health", "true " + "x" * 4000]
+    with subprocess.Popen(
+        [*command, "--", "/bin/sh", "-c", child, "sh", str(stop)],
+        stdin=subprocess.DEVNULL,
+        stderr=writing,
+        start_new_session=True,
+    ) as process:
+        wait_until(lambda: _is_full(writing), "the pipe is full")
+        os.close(writing)
+        # A shell acts on a signal after its present `sleep`, and not before its trap is set.
+        wait_until(lambda: _ask(process, asked), "the signal was passed on")
+        said = os.read(reading, 1 << 20)
+        while b"lines of this log could not be written" not in said:
+            said += os.read(reading, 1 << 20)
+        stop.touch()
+        while os.read(reading, 1 << 20):
+            continue
+        assert process.wait(60) == 5
+    os.close(reading)
+
+
+def _ask(process: subprocess.Popen[bytes], asked: Path) -> bool:
+    process.send_signal(signal.SIGUSR1)
+    return asked.exists()
+
+
+def _is_full(writing: int) -> bool:
+    return not select.select((), (writing,), (), 0)[1]

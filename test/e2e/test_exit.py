@@ -182,13 +182,24 @@ def test_an_end_that_was_asked_for_raises_no_alert(stage: Stage) -> None:
     """A command that fails because of a signal to zkexec is no failure."""
     told = stage.folder / "told"
     words = (*ZKEXEC, "-s", "-a", f"date >>{told}", "--")
-    for name in ("TERM", "INT", "HUP", "QUIT"):
+    for name in ("TERM", "INT", "QUIT"):
         stage.report = stage.folder / f"report-{name}"
         process, _ = stage.witness(words, "--until", name, "--status", "9")
         process.send_signal(signal.Signals[f"SIG{name}"])
         assert end(process) == 9
 
     assert not told.exists()
+
+
+def test_a_command_that_fails_on_reload_is_a_failure(stage: Stage) -> None:
+    """HUP asks a service to read its files again; one that ends badly over it has failed."""
+    told = stage.folder / "told"
+    words = (*ZKEXEC, "-s", "-a", f"echo $ZKEXEC_EVENT >>{told}", "--")
+    process, _ = stage.witness(words, "--until", "HUP", "--status", "9")
+    process.send_signal(signal.SIGHUP)
+
+    assert end(process) == 9
+    assert told.read_text() == "command-failed\n"
 
 
 def session_of(pid: int) -> int:

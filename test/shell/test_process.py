@@ -66,7 +66,6 @@ def test_each_generation_has_the_same_birth(drive: Start, tmp_path: Path) -> Non
         births.append(told.read_bytes())
 
     assert births[0] == births[1]
-    assert b"SigIgn:\t0000000000000000\n" in births[0]
 
 
 def test_the_child_has_zkexecs_streams(drive: Start, tmp_path: Path) -> None:

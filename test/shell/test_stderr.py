@@ -31,18 +31,27 @@ def test_a_reader_that_stops_reading_stops_nothing(tmp_path: Path) -> None:
         stderr=writing,
         start_new_session=True,
     ) as process:
-        wait_until(lambda: _is_full(writing), "the pipe is full")
-        os.close(writing)
-        # A shell acts on a signal after its present `sleep`, and not before its trap is set.
-        wait_until(lambda: _ask(process, asked), "the signal was passed on")
-        said = os.read(reading, 1 << 20)
-        while b"lines of this log could not be written" not in said:
-            said += os.read(reading, 1 << 20)
-        stop.touch()
-        while os.read(reading, 1 << 20):
-            continue
-        assert process.wait(60) == 5
+        try:
+            _go_on(process, (reading, writing), asked)
+            stop.touch()
+            while os.read(reading, 1 << 20):
+                continue
+            assert process.wait(60) == 5
+        finally:
+            process.kill()
     os.close(reading)
+
+
+def _go_on(process: subprocess.Popen[bytes], pipe: tuple[int, int], asked: Path) -> None:
+    """See zkexec at work while nobody reads, and read until it says what was lost."""
+    reading, writing = pipe
+    wait_until(lambda: _is_full(writing), "the pipe is full")
+    os.close(writing)
+    # A shell acts on a signal after its present `sleep`, and not before its trap is set.
+    wait_until(lambda: _ask(process, asked), "the signal was passed on")
+    said = os.read(reading, 1 << 20)
+    while b"lines of this log could not be written" not in said:
+        said += os.read(reading, 1 << 20)
 
 
 def _ask(process: subprocess.Popen[bytes], asked: Path) -> bool:

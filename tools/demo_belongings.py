@@ -39,6 +39,11 @@ class Belongings:
             try:
                 self._is_shielded = False
                 play()
+            except Exception as error:
+                # A client library that catches everything may have made this of Interrupted.
+                if self._signal:
+                    raise Interrupted(self._signal) from error
+                raise
             finally:
                 self._is_shielded = True
         finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from demo_belongings import Belongings, Interrupted
 from e2e.stage import PATIENCE_S, Stage
 from e2e.terminal import Terminal
 
@@ -168,7 +169,7 @@ def test_demo_is_interrupted(
     demo.send_signal(number)
     complaints = end(demo)[1]
 
-    assert demo.returncode == -number
+    assert demo.returncode == -number, complaints
     assert complaints == "\ndemo: interrupted; nothing is left behind\n"
     assert_nothing_left(stage, remains)
 
@@ -252,3 +253,21 @@ def test_demo_survives_zkexec_that_fails(start: Start, stage: Stage, remains: Pa
     assert demo.returncode == 1
     assert complaints.startswith("\ndemo: failed: EOFError: 'ALERT: health-failed' was not said")
     assert_nothing_left(stage, remains)
+
+
+def test_an_interruption_that_is_swallowed_still_ends_the_demo() -> None:
+    """What a library makes of the exception, by catching everything, is an interruption."""
+
+    def play() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException:  # noqa: BLE001 -- this is what kazoo does while it sends
+            raise RuntimeError("the connection has been closed") from None
+
+    before = {number: signal.getsignal(number) for number in (1, 2, 15)}
+    try:
+        with pytest.raises(Interrupted):
+            Belongings().use(play)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,6 +4,7 @@ A test that only sets and reads znodes shares one server with all others and wor
 `root` of its own; a test that stops, pauses or wipes servers asks for its own.
 """
 
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -13,6 +14,18 @@ from kazoo.client import KazooClient
 from news import Opener, opener
 from proxy import Proxy, like_an_old_server
 from zookeeper import Ensemble, Server
+
+
+def _ignore_nothing() -> None:
+    """Undo what the caller ignores (`make test &`): all that is started here would inherit it."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_ignore_nothing()
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from zkexec import arguments
+from zkexec.access import Access
 from zkexec.command import parse
 from zkexec.core.snapshot import Mirror
-from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.core.width import Width
 from zkexec.options import OPTIONS, Option
 from zkexec.settings import LogFormat, Settings, UsageError, Verbosity, settle
 
@@ -42,6 +44,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         verbosity=Verbosity.NORMAL,
         log_format=LogFormat.TEXT,
         subreaper=False,
+        lock="",
+        member_id="",
+        access=Access(),
     )
 
 
@@ -52,6 +57,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         --health-timeout 3 -a alarm --alert-interval 4 --alert-recovery --start=cached
         --allow-empty --connect-timeout 5 --session-timeout 6 --settle .5 --kill-signal USR1
         --kill-timeout 7.5 --subreaper --log-format json -v
+        -l group/a --max-unavailable 25% --min-healthy 8 --on-failure revert --member-id me
     """.split()
     given = settings(*words)
 
@@ -71,7 +77,12 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         raises_alerts=True,
         alert_interval_s=4,
         alert_recovery=True,
+        in_group=True,
+        max_unavailable=Width(25, percent=True),
+        min_healthy_s=8,
+        on_failure=OnFailure.REVERT,
     )
+    assert (given.lock, given.member_id) == ("group/a", "me")
     assert (given.hosts_text, given.chroot) == ("one:1,two:2/root", "/root")
     assert given.servers == (("one", 1), ("two", 2))
     assert given.command.argv == (b"run", b"me")
@@ -85,8 +96,9 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
 def test_every_default_can_be_typed(option: Option) -> None:
     """What the help shows in brackets is a value that the option accepts, and changes nothing."""
     if option.default:
-        assert settings(f"--{option.name}", option.default) == settings()
-        assert settings(**{option.variable: option.default}) == settings()
+        plain = settings("--lock", "x")
+        assert settings("--lock", "x", f"--{option.name}", option.default) == plain
+        assert settings("--lock", "x", **{option.variable: option.default}) == plain
 
 
 SECONDS = "expected seconds such as 30 or 0.5"
@@ -149,6 +161,29 @@ REFUSED = [
     *((name, "", "expected a command") for name in ("exec", "health", "alert")),
     *((name, " \t\n", "expected a command") for name in ("exec", "health", "alert")),
     *((name, "a 'b", "expected a closing ' quote") for name in ("exec", "health", "alert")),
+    *(("lock", text, "expected a NAME") for text in ("", "/")),
+    *(
+        ("lock", text, "expected a NAME without empty, . or .. parts and without / at its end")
+        for text in ("a//b", "//a", "a/", "/a/", ".", "..", "a/../b", "/./a")
+    ),
+    *(
+        ("lock", text, "expected a NAME of printable UTF-8 characters")
+        for text in ("a\n", "\0", "/\x7f", "\udcff")
+    ),
+    *(
+        ("max-unavailable", text, "expected a number of members such as 2, or a percentage")
+        for text in ("", "0", "-1", "0%", "%", "1.5", "a", "1%%", " 1", "٣", "9" * 10)
+    ),
+    ("max-unavailable", "101%", "expected a percentage from 1% to 100%"),
+    ("on-failure", "stop", "expected pause or revert"),
+    *(
+        ("member-id", text, "expected an ID without / of at most 200 characters")
+        for text in ("", "a/b", "/", "x" * 201)
+    ),
+    *(
+        ("member-id", text, "expected an ID of printable UTF-8 characters, and not . or ..")
+        for text in (".", "..", "a\tb", "\udcff")
+    ),
 ]
 
 
@@ -156,7 +191,7 @@ REFUSED = [
 def test_a_wrong_value_is_told_by_its_option(name: str, text: str, expected: str) -> None:
     """A value of no sense gets one sentence: the option, what was expected, what was given."""
     with pytest.raises(UsageError) as caught:
-        settle(arguments.read(["--exec=x", f"--{name}={text}"]), {})
+        settle(arguments.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
     line = str(caught.value)
 
     assert line.startswith(f"--{name}: {expected}")
@@ -281,3 +316,71 @@ def test_options_of_absent_commands_are_harmless() -> None:
     given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery")
 
     assert (given.terms.checks_health, given.terms.raises_alerts) == (False, False)
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "/a", "/a/b", "grüße", "a b", "..."])
+def test_names_of_groups(name: str) -> None:
+    """A NAME is kept as it is written, with or without a slash at its beginning."""
+    assert settings("-l", name).lock == name
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("1", Width(1)), ("12", Width(12)), ("1%", Width(1, True)), ("100%", Width(100, True))],
+)
+def test_widths(text: str, width: Width) -> None:
+    """A width is a number of members or a percentage of them."""
+    assert settings("-l", "x", "--max-unavailable", text).terms.max_unavailable == width
+
+
+GROUP_OPTIONS = {
+    "max-unavailable": "2",
+    "min-healthy": "3",
+    "on-failure": "revert",
+    "member-id": "me",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), GROUP_OPTIONS.items())
+def test_options_of_a_group_need_one(name: str, text: str) -> None:
+    """What is typed about turns makes no sense without a lock."""
+    assert mistakes(f"--{name}", text) == f"--{name}: expected --lock NAME with it, got none"
+
+
+@pytest.mark.parametrize(("name", "text"), GROUP_OPTIONS.items())
+def test_variables_of_a_group_need_none(name: str, text: str) -> None:
+    """The environment of a whole fleet may speak of turns where there is no lock."""
+    given = settings(**{f"ZKEXEC_{name.upper().replace('-', '_')}": text})
+
+    assert not given.terms.in_group
+    assert (given.lock, given.member_id) == ("", "")
+
+
+def test_a_lock_from_the_environment_is_one() -> None:
+    """The lock of a fleet can come from its environment, and be what typed options need."""
+    given = settings("--min-healthy", "0", ZKEXEC_LOCK="fleet", ZKEXEC_MEMBER_ID="me")
+
+    assert (given.lock, given.member_id) == ("fleet", "me")
+    assert (given.terms.in_group, given.terms.min_healthy_s) == (True, 0)
+
+
+def test_a_group_without_its_name() -> None:
+    """A lock whose name was forgotten is one mistake, and not one for each other option."""
+    line = mistakes("--min-healthy", "1", "--lock")
+
+    assert line == "--lock: expected a value (NAME), got none"
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [(["-d", "0"], {}), ([], {"ZKEXEC_HEALTH_DELAY": "0.0"})],
+)
+def test_a_restart_needs_time_to_become_healthy(
+    words: list[str], variables: dict[str, str]
+) -> None:
+    """In a group with a health check, no time at all until it succeeds is a mistake."""
+    line = mistakes("-l", "x", "-H", "true", *words, **variables)
+
+    assert "expected more than 0 with --lock" in line
+    assert settings("-l", "x", *words, **variables).terms.health_delay_s == 0
+    assert settings("-H", "true", *words, **variables).terms.health_delay_s == 0

@@ -211,6 +211,7 @@ def test_short_options_are_those_of_the_tutorial() -> None:
         "health-delay": "d",
         "mirror": "m",
         "alert": "a",
+        "lock": "l",
         "verbose": "v",
         "silent": "s",
         "help": "h",

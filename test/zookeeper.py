@@ -21,7 +21,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +38,7 @@ _JAVA_OPTIONS = (
     "-Dzookeeper.preAllocSize=512",
     "-Dzookeeper.nio.numSelectorThreads=1",
 )
+_MORE_JARS = ("slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 30.0) -> None:
@@ -81,10 +82,17 @@ class Server:
     """One ZooKeeper server; `start()` returns when it answers.  All folders go with `close()`.
 
     `members` are the server.N lines of an ensemble, `number` is this one's N; without them the
-    server stands alone.
+    server stands alone.  `settings` are more lines of its zoo.cfg, `options` more of Java's.
     """
 
-    def __init__(self, members: tuple[str, ...] = (), number: int = 0) -> None:
+    def __init__(
+        self,
+        members: tuple[str, ...] = (),
+        number: int = 0,
+        *,
+        settings: Mapping[str, str] | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self._port = Port()
         self.port = self._port.number
         self.hosts = f"{_LOOPBACK}:{self.port}"
@@ -92,6 +100,8 @@ class Server:
         self.log = self.folder / "server.log"
         self._members = members
         self._number = number
+        self._settings = dict(settings or {})
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,8 +123,8 @@ class Server:
         config = self.folder / "zoo.cfg"
         config.write_text(self._config())
         main = "quorum.QuorumPeerMain" if self._members else "ZooKeeperServerMain"
-        command = ["setpriv", "--pdeathsig", "KILL", "java", *_JAVA_OPTIONS, "-cp", class_path()]
-        command += [f"org.apache.zookeeper.server.{main}", str(config)]
+        command = ["setpriv", "--pdeathsig", "KILL", "java", *_JAVA_OPTIONS, *self._options]
+        command += ["-cp", class_path(), f"org.apache.zookeeper.server.{main}", str(config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -133,6 +143,7 @@ class Server:
             "clientPortAddress": _LOOPBACK,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "*",
+            **self._settings,
         }
         return "\n".join([*(f"{k}={v}" for k, v in lines.items()), *self._members, ""])
 
@@ -256,4 +267,5 @@ def class_path() -> str:
     jar = Path("/usr/share/java/zookeeper.jar")
     if not jar.exists():
         raise FileNotFoundError(f"{jar}: install Debian's package zookeeper or set ZOOKEEPER_HOME")
-    return f"{jar}:/usr/share/java/slf4j-simple.jar"
+    # Debian's jar does not name all that a server with TLS needs.
+    return ":".join(str(jar.with_name(name)) for name in (jar.name, *_MORE_JARS))

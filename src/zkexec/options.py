@@ -38,7 +38,9 @@ class Option:
 COMMAND = "Command"
 CONFIGURATION = "Configuration"
 HEALTH = "Health and alerts"
+ROLLING = "Rolling restarts"
 CLUSTER = "Cluster"
+SECURITY = "Security"
 MESSAGES = "Messages"
 
 OPTIONS: tuple[Option, ...] = (
@@ -147,6 +149,44 @@ OPTIONS: tuple[Option, ...] = (
         meaning="Alert also when a failure is over",
     ),
     Option(
+        group=ROLLING,
+        name="lock",
+        short="l",
+        metavar="NAME",
+        meaning="Name of a zk lockfile, used to enforce rolling restarts; lies below /zkexec "
+        "where it does not begin with /",
+    ),
+    Option(
+        group=ROLLING,
+        name="max-unavailable",
+        metavar="N[%]",
+        default="1",
+        meaning="Restart that many members at a time (2), or that many of a hundred (25%); a "
+        "config that is proven nowhere yet is tried by one alone",
+    ),
+    Option(
+        group=ROLLING,
+        name="min-healthy",
+        metavar="SECONDS",
+        meaning="Give the turn on when the new child has been healthy that long; where it is not "
+        "given: 0, without --health 1",
+    ),
+    Option(
+        group=ROLLING,
+        name="on-failure",
+        metavar="ACTION",
+        default="pause",
+        meaning="After a restart that failed, wait for new config (pause), or run the last good "
+        "files meanwhile (revert)",
+    ),
+    Option(
+        group=ROLLING,
+        name="member-id",
+        metavar="ID",
+        meaning="Be known to the group by that name, which has to be unique and to outlive "
+        "restarts; where it is not given, made from the host and the command line",
+    ),
+    Option(
         group=CLUSTER,
         name="cluster",
         short="c",
@@ -168,6 +208,43 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
         default="10",
         meaning="Ask the cluster for a session of that length; from 1 to 3600",
+    ),
+    Option(
+        group=SECURITY,
+        name="auth",
+        metavar="SCHEME:@FILE",
+        repeatable=True,
+        meaning="Prove an identity to the cluster: digest or sasl (DIGEST-MD5), with "
+        "USER:PASSWORD in the file (in the variable: several, separated by blanks, also as "
+        "SCHEME:USER:PASSWORD)",
+    ),
+    Option(
+        group=SECURITY,
+        name="acl",
+        metavar="ACL",
+        default="open",
+        meaning="Who may use the znodes that zkexec creates: everybody (open), the identities "
+        "of --auth and --tls-cert (creator), others reading (creator+read), or "
+        "SCHEME:ID:PERMS,... as zkCli takes it",
+    ),
+    Option(
+        group=SECURITY,
+        name="tls-ca",
+        metavar="FILE",
+        meaning="Speak TLS, and only with servers that have a certificate for their host's name "
+        "from one of these CAs; system: from those that the system trusts",
+    ),
+    Option(
+        group=SECURITY,
+        name="tls-cert",
+        metavar="FILE",
+        meaning="Show this certificate to the servers",
+    ),
+    Option(
+        group=SECURITY,
+        name="tls-key",
+        metavar="FILE",
+        meaning="The key of that certificate, without a passphrase",
     ),
     Option(
         group=MESSAGES,

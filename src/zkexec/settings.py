@@ -1,25 +1,24 @@
 """What the operator wants, as one frozen value, or one line with all mistakes.
 
-Three steps: as written (`arguments.read`), merged (the command line before the environment
-before the defaults), validated.  What one text may be is told by `values`, `cluster` and
-`command`; what options mean together is told here.  Nothing is opened, created or started;
-targets are only looked at.
+Three steps: as written (`arguments.read`), merged (`merged`), validated.  What one text may be
+is told by `values`, `cluster`, `command` and `access`; what options mean together is told here.
+Nothing is created or started; targets are only looked at, and only files of secrets and
+certificates are read.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeVar
 
-from zkexec import command, values
+from zkexec import access, command, values
+from zkexec.access import Access, Credential, Tls
 from zkexec.arguments import Written
 from zkexec.cluster import parse_cluster
 from zkexec.command import Command
 from zkexec.core.snapshot import Mirror
-from zkexec.core.terms import StartPolicy, Terms
-from zkexec.options import BY_NAME, OPTIONS
-
-Value = TypeVar("Value")
+from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.merged import Reading, merge
+from zkexec.options import BY_NAME
 
 
 class Verbosity(Enum):
@@ -41,7 +40,8 @@ class LogFormat(Enum):
 class Settings:
     """All that zkexec is told at its start; times in seconds, inside `terms`.
 
-    `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".
+    `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
+    is the group's NAME as written, "" without a group; `member_id` is "" where it is automatic.
     """
 
     command: Command
@@ -54,6 +54,9 @@ class Settings:
     verbosity: Verbosity
     log_format: LogFormat
     subreaper: bool
+    lock: str = ""
+    member_id: str = ""
+    access: Access = field(default_factory=Access)
 
 
 class UsageError(Exception):
@@ -67,20 +70,16 @@ class UsageError(Exception):
         self.lacks_command = lacks_command
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The texts that an option got, and the name under which a mistake in them is told."""
-
-    label: str
-    texts: tuple[str, ...]
-
-
 def settle(written: Written, environment: Mapping[str, str]) -> Settings:
     """Merge and validate; raise UsageError where anything is wrong."""
-    reading = _Reading(_merge(written, environment), _misspellings(written))
+    reading = Reading(merge(written, environment), _misspellings(written))
     chosen = _choose_command(written, reading)
     health, alert = reading.command("health"), reading.command("alert")
+    lock = reading.optional("lock", values.lock_name) or ""
+    member_id = reading.optional("member-id", values.member_id) or ""
     terms = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
+    _check_group(written, reading, terms)
+    shown_to_cluster = _read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
     log_format = reading.value("log-format", values.choice(LogFormat))
     verbosity = _read_verbosity(reading)
@@ -98,6 +97,9 @@ def settle(written: Written, environment: Mapping[str, str]) -> Settings:
         verbosity=verbosity,
         log_format=log_format,
         subreaper=subreaper,
+        lock=lock,
+        member_id=member_id if lock else "",
+        access=shown_to_cluster,
     )
 
 
@@ -122,77 +124,11 @@ def _misspellings(written: Written) -> list[str]:
     ]
 
 
-def _merge(written: Written, environment: Mapping[str, str]) -> dict[str, _Given]:
-    """Give each option the texts of its best source; the defaults have none here."""
-    merged = {}
-    for option in OPTIONS:
-        from_environment = environment.get(option.variable, "") if option.variable else ""
-        if option.name in written.values:
-            texts = written.values[option.name]
-            # The last one counts, so that a script can add to a command line that it was given.
-            kept = tuple(texts if option.repeatable else texts[-1:])
-            merged[option.name] = _Given("--" + option.name, kept)
-        elif from_environment and not _is_overruled(option.name, written):
-            merged[option.name] = _Given(option.variable, (from_environment,))
-    return merged
-
-
-def _is_overruled(name: str, written: Written) -> bool:
-    """Tell whether the command line answers this option's question by another option."""
-    if name == "exec":
-        return written.command is not None
-    if name in ("verbose", "silent"):
-        return not written.values.keys().isdisjoint(("verbose", "silent"))
-    return False
-
-
-class _Reading:
-    """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
-
-    def __init__(self, merged: dict[str, _Given], mistakes: list[str]) -> None:
-        self._merged = merged
-        self.mistakes = mistakes
-
-    def label(self, name: str) -> str:
-        """Name the option as the operator gave it, or "" where it was not given."""
-        return self._merged[name].label if name in self._merged else ""
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return what was written, before any check."""
-        return self._merged[name].texts if name in self._merged else ()
-
-    def attempt(self, name: str, parse: Callable[[str], Value], text: str) -> Value | None:
-        """Parse one text; on a mistake note it under the option's name and return None."""
-        try:
-            return parse(text)
-        except ValueError as mistake:
-            self.mistakes.append(f"{self.label(name)}: {mistake}, got {values.shown(text)}")
-            return None
-
-    def value(self, name: str, parse: Callable[[str], Value]) -> Value:
-        """Return the value of an option that has a default."""
-        for text in self.texts(name):
-            value = self.attempt(name, parse, text)
-            if value is not None:
-                return value
-        return parse(BY_NAME[name].default)
-
-    def flag(self, name: str) -> bool:
-        """Return whether a flag is set."""
-        return any(self.attempt(name, values.flag, text) for text in self.texts(name))
-
-    def command(self, name: str) -> Command | None:
-        """Return the command of an option, None where there is none."""
-        for text in self.texts(name):
-            return self.attempt(name, command.parse, text)
-        return None
-
-
-def _lacks_command(written: Written, reading: _Reading) -> bool:
+def _lacks_command(written: Written, reading: Reading) -> bool:
     return not written.command and not reading.texts("exec")
 
 
-def _choose_command(written: Written, reading: _Reading) -> Command | None:
+def _choose_command(written: Written, reading: Reading) -> Command | None:
     parsed = reading.command("exec")
     if _lacks_command(written, reading):
         # A bare --exec is told already, as an option without its value.
@@ -208,7 +144,7 @@ def _choose_command(written: Written, reading: _Reading) -> Command | None:
     return parsed
 
 
-def _read_verbosity(reading: _Reading) -> Verbosity:
+def _read_verbosity(reading: Reading) -> Verbosity:
     verbose, silent = reading.flag("verbose"), reading.flag("silent")
     if verbose and silent:
         reading.mistakes.append(
@@ -220,7 +156,7 @@ def _read_verbosity(reading: _Reading) -> Verbosity:
     return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
-def _read_mirrors(reading: _Reading) -> tuple[Mirror, ...]:
+def _read_mirrors(reading: Reading) -> tuple[Mirror, ...]:
     texts = reading.texts("mirror")
     if reading.label("mirror") == BY_NAME["mirror"].variable:
         texts = reading.attempt("mirror", values.shell_words, texts[0]) or ()
@@ -236,7 +172,7 @@ def _read_mirrors(reading: _Reading) -> tuple[Mirror, ...]:
     return tuple(mirrors)
 
 
-def _read_terms(reading: _Reading, checks_health: bool, raises_alerts: bool) -> Terms:
+def _read_terms(reading: Reading, checks_health: bool, raises_alerts: bool) -> Terms:
     seconds = values.seconds()
     positive = values.seconds(least=0.1)
     return Terms(
@@ -255,4 +191,69 @@ def _read_terms(reading: _Reading, checks_health: bool, raises_alerts: bool) -> 
         raises_alerts=raises_alerts,
         alert_interval_s=reading.value("alert-interval", seconds),
         alert_recovery=reading.flag("alert-recovery"),
+        in_group=bool(reading.label("lock")),
+        max_unavailable=reading.value("max-unavailable", values.width),
+        min_healthy_s=reading.optional("min-healthy", seconds),
+        on_failure=reading.value("on-failure", values.choice(OnFailure)),
     )
+
+
+def _check_group(written: Written, reading: Reading, terms: Terms) -> None:
+    """Note what makes no sense without a group, or makes every turn in it fail.
+
+    Variables that speak of turns need no lock: they may be those of a whole fleet.
+    """
+    if not terms.in_group and BY_NAME["lock"] not in written.missing_values:
+        reading.mistakes.extend(
+            f"--{name}: expected --lock NAME with it, got none"
+            for name in ("max-unavailable", "min-healthy", "on-failure", "member-id")
+            if reading.is_typed(name)
+        )
+    if terms.in_group and terms.checks_health and not terms.health_delay_s:
+        reading.mistakes.append(
+            f"{reading.label('health-delay')}: expected more than 0 with --lock, "
+            "as the time in which a restarted child has to become healthy, got 0"
+        )
+
+
+def _read_access(reading: Reading) -> Access:
+    credentials, tls = _read_credentials(reading), _read_tls(reading)
+    entries = reading.value("acl", access.acl, access.concealed_acl)
+    needs_identity = any(entry.scheme == "auth" for entry in entries)
+    if needs_identity and not reading.label("auth") and not reading.label("tls-cert"):
+        reading.mistakes.append(
+            f"{reading.label('acl')}: expected --auth or --tls-cert with it, got no identity"
+        )
+    return Access(credentials=credentials, acl=entries, tls=tls)
+
+
+def _read_credentials(reading: Reading) -> tuple[Credential, ...]:
+    texts, is_typed = reading.texts("auth"), reading.is_typed("auth")
+    if not is_typed:
+        # Without a meaning for quotes, which are as good in a password as other characters.
+        texts = tuple(word for text in texts for word in text.split())
+    parse = access.credential(in_clear=not is_typed)
+    found = [reading.attempt("auth", parse, text, access.concealed) for text in texts]
+    credentials = tuple(credential for credential in found if credential is not None)
+    if [credential.scheme for credential in credentials].count("sasl") > 1:
+        reading.mistakes.append(f"{reading.label('auth')}: expected sasl only once, got it again")
+    return credentials
+
+
+def _read_tls(reading: Reading) -> Tls | None:
+    ca = reading.optional("tls-ca", access.authorities)
+    cert = reading.optional("tls-cert", access.readable_file)
+    key = reading.optional("tls-key", access.private_file)
+    for name, others in (("tls-cert", ("tls-ca", "tls-key")), ("tls-key", ("tls-ca", "tls-cert"))):
+        missing = " and ".join(f"--{other}" for other in others if not reading.label(other))
+        if missing and reading.label(name):
+            reading.mistakes.append(f"{reading.label(name)}: expected {missing} with it, got none")
+    if ca is None:
+        return None
+    tls = Tls(ca, cert or "", key or "") if cert and key else Tls(ca)
+    if not tls.is_coherent():
+        reading.mistakes.append(
+            f"{reading.label('tls-cert')}: expected a certificate and its key (PEM), without a "
+            f"passphrase, got {values.shown(tls.cert)} and {values.shown(tls.key)}"
+        )
+    return tls

@@ -1,4 +1,4 @@
-"""What the text of one option may be: seconds, flags, choices, signals, mirrors.
+"""What the text of one option may be: seconds, flags, choices, signals, mirrors, names.
 
 Every function takes what an operator wrote and returns the value, or raises a ValueError that
 says what was expected.  What was given is added by the caller, who knows the option's name.
@@ -13,9 +13,11 @@ from typing import TypeVar
 
 from zkexec.cluster import check_zk_path
 from zkexec.core.snapshot import Mirror
+from zkexec.core.width import Width
 
 # Some thirty years: more than anyone waits, and less than what overflows a timer of the kernel.
 LONGEST_S = 1_000_000_000
+_LONGEST_ID = 200
 
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no")
@@ -101,6 +103,39 @@ def mirror(text: str) -> Mirror:
     absolute = _make_absolute(local_path)
     _check_target(absolute)
     return Mirror(absolute, zk_path)
+
+
+def width(text: str) -> Width:
+    """Read a number of members, or a percentage of them."""
+    number = text.removesuffix("%")
+    percent = number != text
+    if not (number.isascii() and number.isdigit() and len(number) <= 9 and int(number) > 0):
+        raise ValueError("expected a number of members such as 2, or a percentage such as 25%")
+    if percent and int(number) > 100:
+        raise ValueError("expected a percentage from 1% to 100%")
+    return Width(int(number), percent)
+
+
+def lock_name(text: str) -> str:
+    """Read the name of a group: a znode below /zkexec, or one that begins with /."""
+    if not text or text == "/":
+        raise ValueError("expected a NAME")
+    try:
+        check_zk_path(text if text.startswith("/") else "/" + text)
+    except ValueError as mistake:
+        raise ValueError(str(mistake).replace("a znode path", "a NAME")) from None
+    return text
+
+
+def member_id(text: str) -> str:
+    """Read the name of a member, which is also that of a znode."""
+    if not text or "/" in text or len(text) > _LONGEST_ID:
+        raise ValueError(f"expected an ID without / of at most {_LONGEST_ID} characters")
+    try:
+        check_zk_path("/" + text)
+    except ValueError:
+        raise ValueError("expected an ID of printable UTF-8 characters, and not . or ..") from None
+    return text
 
 
 def clashes(paths: Sequence[str]) -> list[str]:

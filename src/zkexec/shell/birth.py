@@ -37,14 +37,15 @@ _PASSED_ON = frozenset(
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What CPython itself ignores; whether the caller did so as well can no longer be known."""
 _PR_SET_DUMPABLE = 4
+_SECRET = b"ZKEXEC_AUTH"
 
 
 class Inheritance:
     """What the caller handed down; a value that nobody changes.
 
     `mask` and `ignored` are signal numbers, `environment` is what the caller passed byte for
-    byte, `has_terminal` tells of a controlling terminal, `handled` are the signals that are
-    blocked now and wait for the loop.
+    byte, but for what is a secret of zkexec's own, `has_terminal` tells of a controlling
+    terminal, `handled` are the signals that are blocked now and wait for the loop.
     """
 
     __slots__ = ("environment", "handled", "has_terminal", "ignored", "is_pid1", "mask")
@@ -132,18 +133,21 @@ def _environment() -> "Mapping[bytes, bytes]":
     """Read the environment as it was at exec: under the C locale CPython adds LC_CTYPE to its own.
 
     An entry without a name, or without a `=`, cannot be handed on and is dropped; of two
-    entries with the same name the first holds, as it does for getenv.
+    entries with the same name the first holds, as it does for getenv.  What may be a password
+    of zkexec's own is nobody else's business.
     """
+    environment: dict[bytes, bytes] = {}
     try:
         with open("/proc/self/environ", "rb") as file:
             entries = file.read().split(b"\0")
     except OSError:
-        return dict(os.environb)
-    environment: dict[bytes, bytes] = {}
+        environment.update(os.environb)
+        entries = []
     for entry in entries:
         end = entry.find(b"=", 1)
         if end > 0:
             environment.setdefault(entry[:end], entry[end + 1 :])
+    environment.pop(_SECRET, None)
     return environment
 
 

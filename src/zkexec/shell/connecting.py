@@ -2,9 +2,11 @@
 
 The rules of this file:
 
-- Connecting and the handshake each get the same short time, whatever number of hosts there is:
-  kazoo alone would wait for the whole session timeout, and one mute host among good ones would
-  cost as much.
+- Connecting (that of TLS included) and the handshake each get the same short time, whatever
+  number of hosts there is: kazoo alone would wait for the whole session timeout, and one mute
+  host among good ones would cost as much.
+- TLS is done here and not by kazoo, which would trust every CA of the system besides those that
+  are wanted, let OpenSSL ask the terminal for a passphrase, and sleep over what is decrypted.
 - Every failed attempt is told once, in words for a person.  kazoo itself only logs, and keeps
   the causes of two failures to its log alone: a name that cannot be resolved, and a server
   that hangs up during the handshake.  These two are read from the log.
@@ -18,12 +20,16 @@ The rules of this file:
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import Callback
+
+from zkexec.access import SYSTEM, Tls
+from zkexec.shell import tls
 
 # Without this, a line of kazoo's modules would find no one to take it, and Python's last
 # resort would print it.
@@ -50,26 +56,49 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         self._listener = listener
         self._attempt = ""
         self._socket: socket.socket | None = None
+        self._established: Callable[[], None] | None = None
         self._threads: list[threading.Thread] = []
 
     def create_connection(self, address: tuple[str, int], **options: object) -> object:
         """Connect, but not for longer than the limit; the handshake begins with this."""
         self._attempt = f"{options['hostname']}:{address[1]}"
         self._socket = None
-        options["timeout"] = self._limit_s
+        self._established = None
+        deadline = time.monotonic() + self._limit_s
         try:
-            self._socket = super().create_connection(address, **options)
+            self._socket = super().create_connection(address, timeout=self._limit_s)
+            if options["use_ssl"]:
+                self._socket = self._secured(self._socket, options, deadline)
         except OSError as error:
             self.attempt_failed(self._in_words(error))
             raise
         return self._socket
 
-    def select(self, *args: object) -> Iterable[list[object]]:
+    def _secured(
+        self, connection: socket.socket, options: Mapping[str, object], deadline: float
+    ) -> socket.socket:
+        ca, cert, key = (str(options[name] or "") for name in ("ca", "certfile", "keyfile"))
+
+        def seen(secure: socket.socket) -> None:
+            self._socket = secure
+
+        how = Tls(ca or SYSTEM, cert, key)
+        return tls.wrap(connection, how, str(options["hostname"]), deadline, seen)
+
+    def select(self, readers: list[object], *others: object) -> Iterable[list[object]]:
         """Wait for a socket; during the handshake not for longer than the limit."""
+        ready: tuple[list[object], ...]
+        if len(readers) > 1:
+            self._establish()
+        buffered = [reader for reader in readers if tls.has_buffered(reader)]
+        if buffered:
+            # There is something to be read already; whether more has come is only asked.
+            ready = super().select(readers, *others[:2], 0)
+            return [*buffered, *(one for one in ready[0] if one not in buffered)], *ready[1:]
         if not self._attempt:
-            plain: Iterable[list[object]] = super().select(*args)
-            return plain
-        ready: Iterable[list[object]] = super().select(*args[:3], self._limit_s)
+            ready = super().select(readers, *others)
+            return ready
+        ready = super().select(readers, *others[:2], self._limit_s)
         if not any(ready):
             self.attempt_failed(f"no answer within {self._limit_s:.2g} s")
         return ready
@@ -78,16 +107,32 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         """Call a watch at once, in the order of the wire; ours only leave a note."""
         callback.func(*callback.args)
 
+    def when_established(self, do: Callable[[], None]) -> None:
+        """Do something once the connection can be used.
+
+        kazoo calls it connected before it has proven who we are.  Only then does it wait for
+        requests of ours as well, by which it is known to be done.
+        """
+        self._established = do
+
+    def _establish(self) -> None:
+        do, self._established = self._established, None
+        if do is not None:
+            self.attempt_is_over()
+            do()
+
     def attempt_is_over(self) -> None:
         """The server has answered: from now on a failure is that of a connection."""
         self._attempt = ""
 
-    def attempt_failed(self, reason: str) -> bool:
-        """Tell of the present attempt's failure, once; False where none is under way."""
+    def attempt_failed(self, reason: str) -> str:
+        """Tell of the present attempt's failure, once; "" where none is under way."""
         attempt, self._attempt = self._attempt, ""
-        if attempt:
-            self._listener.connect_failed(f"{attempt}: {reason}")
-        return bool(attempt)
+        if not attempt:
+            return ""
+        told = f"{attempt}: {reason}"
+        self._listener.connect_failed(told)
+        return told
 
     def _in_words(self, error: OSError) -> str:
         if isinstance(error, TimeoutError) or not error.strerror:
@@ -116,9 +161,10 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         """Break the connection under kazoo, which wakes it wherever it waits for an answer."""
         connection = self._socket
         if connection is not None:
-            # Where it is closed already, that is as good.
+            # Where it is closed already, that is as good.  The method of a socket with TLS would
+            # end the encryption first, and kazoo's thread might still be writing.
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def join(self) -> None:
         """Wait until every thread of the client has ended."""
@@ -171,12 +217,13 @@ class Log(logging.Handler):
 
     def _connection_ended(self, reason: str) -> None:
         reason = reason.removeprefix("socket connection error: ")
-        reason = _IN_OTHER_WORDS.get(reason, reason)
-        if not self._sockets.attempt_failed(reason):
-            self.last_reason = reason
+        reason = tls.in_words(_IN_OTHER_WORDS.get(reason, reason))
+        self.last_reason = self._sockets.attempt_failed(reason) or reason
 
 
 _ENDS = {"Connection dropped: %s", "Connection time-out: %s", "AUTH_FAILED closing: %s"}
+
+_REFUSED = "the server refuses the identity given by --auth"
 
 _IN_OTHER_WORDS = {
     "socket connection broken": "the server closed the connection",
@@ -184,4 +231,6 @@ _IN_OTHER_WORDS = {
     "socket time-out during read": "the server does not answer",
     "socket time-out during write": "the server takes nothing",
     "invalid server response": "this does not answer like ZooKeeper",
+    "": _REFUSED,
+    "Connection dropped in SASL": _REFUSED,
 }

@@ -1,0 +1,111 @@
+"""What was given for each option: the command line before the environment before the defaults.
+
+A `Reading` turns the texts into values and notes every mistake under the name that the operator
+used.  What a text may be is told by the parsers that it is handed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from zkexec import command, values
+from zkexec.arguments import Written
+from zkexec.command import Command
+from zkexec.options import BY_NAME, OPTIONS
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The texts that an option got, and the name under which a mistake in them is told."""
+
+    label: str
+    texts: tuple[str, ...]
+
+
+def merge(written: Written, environment: Mapping[str, str]) -> dict[str, Given]:
+    """Give each option the texts of its best source; the defaults have none here."""
+    merged = {}
+    for option in OPTIONS:
+        from_environment = environment.get(option.variable, "") if option.variable else ""
+        if option.name in written.values:
+            texts = written.values[option.name]
+            # The last one counts, so that a script can add to a command line that it was given.
+            kept = tuple(texts if option.repeatable else texts[-1:])
+            merged[option.name] = Given("--" + option.name, kept)
+        elif from_environment and not _is_overruled(option.name, written):
+            merged[option.name] = Given(option.variable, (from_environment,))
+    return merged
+
+
+def _is_overruled(name: str, written: Written) -> bool:
+    """Tell whether the command line answers this option's question by another option."""
+    if name == "exec":
+        return written.command is not None
+    if name in ("verbose", "silent"):
+        return not written.values.keys().isdisjoint(("verbose", "silent"))
+    return False
+
+
+class Reading:
+    """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
+
+    def __init__(self, merged: dict[str, Given], mistakes: list[str]) -> None:
+        self._merged = merged
+        self.mistakes = mistakes
+
+    def label(self, name: str) -> str:
+        """Name the option as the operator gave it, or "" where it was not given."""
+        return self._merged[name].label if name in self._merged else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return what was written, before any check."""
+        return self._merged[name].texts if name in self._merged else ()
+
+    def is_typed(self, name: str) -> bool:
+        """Tell whether the option stands on the command line."""
+        return self.label(name) == "--" + name
+
+    def attempt(
+        self,
+        name: str,
+        parse: Callable[[str], Value],
+        text: str,
+        shown: Callable[[str], str] = values.shown,
+    ) -> Value | None:
+        """Parse one text; on a mistake note it under the option's name and return None."""
+        try:
+            return parse(text)
+        except ValueError as mistake:
+            self.mistakes.append(f"{self.label(name)}: {mistake}, got {shown(text)}")
+            return None
+
+    def value(
+        self,
+        name: str,
+        parse: Callable[[str], Value],
+        shown: Callable[[str], str] = values.shown,
+    ) -> Value:
+        """Return the value of an option that has a default."""
+        value = self.optional(name, parse, shown)
+        return parse(BY_NAME[name].default) if value is None else value
+
+    def optional(
+        self,
+        name: str,
+        parse: Callable[[str], Value],
+        shown: Callable[[str], str] = values.shown,
+    ) -> Value | None:
+        """Return the value of an option without a default, None where there is none."""
+        for text in self.texts(name):
+            return self.attempt(name, parse, text, shown)
+        return None
+
+    def flag(self, name: str) -> bool:
+        """Return whether a flag is set."""
+        return any(self.attempt(name, values.flag, text) for text in self.texts(name))
+
+    def command(self, name: str) -> Command | None:
+        """Return the command of an option, None where there is none."""
+        return self.optional(name, command.parse)

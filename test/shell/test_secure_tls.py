@@ -1,0 +1,337 @@
+"""TLS: with whom zkexec speaks, with whom it does not, and that no try takes long or hangs."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kazoo.exceptions import NoAuthError
+
+from news import Asking, operator
+from secure import Authority, Certificate, TlsServer, identified, known
+from zkexec.access import SYSTEM, Access, Tls, acl
+from zkexec.core.events import ConnectFailed, SessionConnected, SessionSuspended, ZnodeTouched
+from zkexec.shell.connecting import Sockets
+from zkexec.shell.tls import in_words
+from zookeeper import Server, wait_until
+
+NAME = "localhost"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom the good ones of this file trust."""
+    return Authority(tmp_path_factory.mktemp("authority"), "ours")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom nobody trusts."""
+    return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
+
+
+@pytest.fixture(scope="module")
+def mine(authority: Authority) -> Certificate:
+    """A certificate of a client."""
+    return authority.issue("mine")
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Iterator[TlsServer]:
+    """A server with TLS that lets everybody in."""
+    server = TlsServer(authority.ca, authority.issue("server"), demand="want")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module", params=["TLSv1.2", "TLSv1.3"])
+def strict_server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[TlsServer]:
+    """A server that wants a certificate from everybody; in 1.3 it refuses after the handshake."""
+    protocol = request.param
+    certificate = authority.issue(f"strict-{protocol}")
+    server = TlsServer(authority.ca, certificate, demand="need", protocol=protocol)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def trusting(ca: Path | str) -> Access:
+    """To trust those certificates, and show none."""
+    return Access(tls=Tls(str(ca)))
+
+
+def showing(ca: Path, certificate: Certificate) -> Access:
+    """To trust those certificates, and show this one."""
+    return Access(tls=Tls(str(ca), str(certificate.cert), str(certificate.key)))
+
+
+@pytest.mark.parametrize("name", [NAME, "127.0.0.1"])
+def test_reads_and_watches(server: TlsServer, authority: Authority, name: str) -> None:
+    """A server whose certificate is good for its name or address is read from and watched."""
+    path = f"/read-{name}"
+    with operator(server.plain.hosts) as other:
+        other.create(path, b"one" * 20000)
+        with identified(f"{name}:{server.port}", trusting(authority.ca), path) as (one, news):
+            news.next(SessionConnected)
+            assert news.contents(one) == {path: b"one" * 20000}
+            other.set(path, b"two")
+            news.next(ZnodeTouched)
+            assert news.contents(one) == {path: b"two"}
+            assert not [event for event in news.events if isinstance(event, ConnectFailed)]
+
+
+def test_a_certificate_is_an_identity(
+    server: TlsServer, authority: Authority, mine: Certificate
+) -> None:
+    """What is created for its creator belongs to the subject of the certificate."""
+    access = Access(tls=showing(authority.ca, mine).tls, acl=acl("creator"))
+    with identified(f"{NAME}:{server.port}", access) as (ensemble, news):
+        news.next(SessionConnected)
+        Asking(ensemble, news).enrol()
+        with known(f"{NAME}:{server.port}", access) as again:
+            acls, _ = again.get_acls("/group/members/me")
+        with operator(server.plain.hosts) as other, pytest.raises(NoAuthError):
+            other.get("/group/members/me")
+    assert [(acl.id.scheme, acl.id.id, acl.perms) for acl in acls] == [("x509", "CN=mine", 31)]
+
+
+def refusal(hosts: str, access: Access) -> str:
+    """Why nobody is connected, twice in a row, without the hosts."""
+    with identified(hosts, access) as (_, news):
+        reasons: list[str] = []
+        while len(reasons) < 2:
+            reason = news.next(ConnectFailed).reason.removeprefix(f"{hosts}: ")
+            # On a busy machine, a server may need longer for a handshake than it is given.
+            if not reason.startswith("no answer within"):
+                reasons.append(reason)
+        assert not [event for event in news.events if isinstance(event, SessionConnected)]
+    assert reasons[0] == reasons[1]
+    return reasons[0]
+
+
+@pytest.mark.parametrize("ca", ["theirs", SYSTEM])
+def test_an_authority_that_is_not_trusted(server: TlsServer, stranger: Authority, ca: str) -> None:
+    """A certificate from somebody else than was named is refused, and the reason is told."""
+    trusted = ca if ca == SYSTEM else stranger.ca
+
+    assert refusal(f"{NAME}:{server.port}", trusting(trusted)) == (
+        "its certificate is refused: unable to get local issuer certificate"
+    )
+
+
+def test_the_authorities_of_the_system_are_not_trusted_besides(
+    server: TlsServer, authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of authorities means these alone; the word system means those of the system."""
+    # This is how OpenSSL is told where the system's are.
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+
+    assert "refused" in refusal(f"{NAME}:{server.port}", trusting(stranger.ca))
+    with identified(f"{NAME}:{server.port}", trusting(SYSTEM)) as (_, news):
+        news.next(SessionConnected)
+
+
+def test_a_certificate_for_another_host(authority: Authority) -> None:
+    """A server that shows the certificate of another host is refused."""
+    server = TlsServer(authority.ca, authority.issue("elsewhere", "DNS:elsewhere.example"))
+    try:
+        server.start()
+        reason = refusal(f"{NAME}:{server.port}", trusting(authority.ca))
+    finally:
+        server.close()
+    assert reason.startswith("its certificate is refused: Hostname mismatch")
+
+
+def test_a_client_that_is_let_in(
+    strict_server: TlsServer, authority: Authority, mine: Certificate
+) -> None:
+    """A server that wants to see a certificate sees ours."""
+    hosts = f"{NAME}:{strict_server.port}"
+    with identified(hosts, showing(authority.ca, mine), "/") as (ensemble, news):
+        news.next(SessionConnected)
+        assert news.contents(ensemble) == {"/": b""}
+
+
+def test_a_client_that_is_refused(
+    strict_server: TlsServer, authority: Authority, stranger: Authority
+) -> None:
+    """A server that refuses our certificate, or wants one where we have none, is told as that."""
+    hosts = f"{NAME}:{strict_server.port}"
+    for access in (trusting(authority.ca), showing(authority.ca, stranger.issue("theirs"))):
+        assert refusal(hosts, access).startswith("the server refuses the TLS handshake (")
+
+
+def test_a_server_without_tls(zookeeper: Server, authority: Authority) -> None:
+    """A server that speaks no TLS is told as that, and nothing is said to it in the clear."""
+    assert refusal(f"{NAME}:{zookeeper.port}", trusting(authority.ca)) == (
+        "the server closed the connection instead of speaking TLS"
+    )
+
+
+def test_a_client_without_tls(server: TlsServer) -> None:
+    """Whoever forgot TLS is not connected, and not kept waiting."""
+    assert refusal(f"{NAME}:{server.port}", Access()) == "the server closed the connection"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A port on which a test itself answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def hosts_of(listener: socket.socket) -> str:
+    """How it is called."""
+    return f"{NAME}:{listener.getsockname()[1]}"
+
+
+def test_nothing_is_ever_said_in_the_clear(listener: socket.socket, authority: Authority) -> None:
+    """However often a server hangs up, each new try begins with TLS."""
+    with identified(hosts_of(listener), trusting(authority.ca)) as (_, news):
+        for _ in range(5):
+            connection, _address = listener.accept()
+            # The type and the version of a record of a handshake.
+            assert connection.recv(4096)[:2] == b"\x16\x03"
+            connection.close()
+            news.next(ConnectFailed)
+
+
+def test_a_server_that_says_nothing(listener: socket.socket, authority: Authority) -> None:
+    """A handshake gets no more time than a connection, also where the server is silent."""
+    hosts = hosts_of(listener)
+    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, news):
+        assert news.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
+
+
+def test_a_server_that_dawdles(listener: socket.socket, authority: Authority) -> None:
+    """The time for a handshake is one for all of it, and not for each of its bytes."""
+    over = threading.Event()
+
+    def dawdle() -> None:
+        connection, _ = listener.accept()
+        connection.sendall(b"\x16\x03\x03\x40\x00")
+        while not over.wait(0.05):
+            try:
+                connection.sendall(b"\2")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=dawdle, daemon=True)
+    thread.start()
+    hosts = hosts_of(listener)
+    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, news):
+        assert news.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
+    over.set()
+    thread.join()
+
+
+def test_the_end_does_not_wait_for_a_handshake(
+    listener: socket.socket, authority: Authority
+) -> None:
+    """Whoever ends zkexec during a handshake does not wait for the server."""
+    with identified(hosts_of(listener), trusting(authority.ca), session_timeout_s=600):
+        connection, _ = listener.accept()
+        connection.recv(4096)
+    # The hello is all that has come, and the connection is at its end.
+    assert connection.recv(4096) == b""
+    connection.close()
+
+
+def test_a_server_that_goes_away(authority: Authority) -> None:
+    """A connection that is lost is told in plain words, and is made again, with TLS as before."""
+    server = TlsServer(authority.ca, authority.issue("leaving"))
+    try:
+        server.start()
+        with identified(f"{NAME}:{server.port}", trusting(authority.ca), "/") as (ensemble, news):
+            news.next(SessionConnected)
+            server.plain.stop(suddenly=True)
+            reason = news.next(SessionSuspended).reason
+            assert reason in ("the server closed the connection", "Connection reset by peer")
+            server.plain.start()
+            news.next(SessionConnected)
+            assert news.contents(ensemble) == {"/": b""}
+    finally:
+        server.close()
+
+
+def test_files_that_vanish(listener: socket.socket, authority: Authority, tmp_path: Path) -> None:
+    """Files that are being replaced are read anew at each try, and told where they are missing."""
+    ca = tmp_path / "ca"
+    hosts = hosts_of(listener)
+    with identified(hosts, trusting(ca)) as (_, news):
+        assert news.next(ConnectFailed).reason == (
+            f"{hosts}: the files for TLS cannot be used: No such file or directory"
+        )
+        ca.write_bytes(authority.ca.read_bytes())
+        wait_until(lambda: first_byte(listener) == b"\x16", "a handshake")
+
+
+def first_byte(listener: socket.socket) -> bytes:
+    """What the next one who connects says first."""
+    connection, _ = listener.accept()
+    with connection:
+        return connection.recv(1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:1)",
+            "the server refuses the TLS handshake (certificate required)",
+        ),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version (_ssl.c:9)", "the server does not speak TLS"),
+        ("[SSL: UNEXPECTED_EOF] EOF occurred (_ssl.c:99)", "the server closed the connection"),
+        ("[SSL] unknown error (_ssl.c:99)", "TLS: unknown error"),
+        ("[SSL: BAD_LENGTH] bad length", "TLS: bad length"),
+        ("Connection refused", "Connection refused"),
+    ],
+)
+def test_words(reason: str, words: str) -> None:
+    """What OpenSSL says is told in words for a person, and without its line numbers."""
+    assert in_words(reason) == words
+
+
+class Nobody:
+    """Listens to no attempt."""
+
+    def connect_failed(self, reason: str) -> None:
+        """Do nothing."""
+
+    def thread_ended(self, reason: str) -> None:
+        """Do nothing."""
+
+
+def test_two_answers_in_one_record(authority: Authority) -> None:
+    """What is decrypted already is not waited for, whatever the network brings next."""
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = authority.issue("pair")
+    server_side.load_cert_chain(certificate.cert, certificate.key)
+    ours, theirs = socket.socketpair()
+    greeter = threading.Thread(target=lambda: wrapped.append(shake(server_side, theirs)))
+    wrapped: list[ssl.SSLSocket] = []
+    greeter.start()
+    client = Tls(str(authority.ca)).context().wrap_socket(ours, server_hostname=NAME)
+    greeter.join()
+    wrapped[0].sendall(b"onetwo")
+    sockets = Sockets(1.0, Nobody())
+
+    assert [client] in list(sockets.select([client], [], [], 30.0))
+    assert client.recv(3) == b"one"
+    assert [client] in list(sockets.select([client], [], [], 0))
+    assert client.recv(3) == b"two"
+    assert not any(sockets.select([client], [], [], 0))
+    client.close()
+    wrapped[0].close()
+
+
+def shake(context: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
+    """Be the server of a handshake."""
+    return context.wrap_socket(connection, server_side=True)

@@ -81,3 +81,39 @@ def test_a_closed_gate_checks_nothing() -> None:
     assert due(opened) is None
     assert opened.finished(CheckFinished(1, False, "signal 9"), now=12) is None
     assert due(opened) == 21
+
+
+def test_a_child_that_a_group_waits_for_is_checked_at_once_and_often() -> None:
+    """Eager checks begin with the child and follow each other after a second at most."""
+    opened = HealthGate(Terms(checks_health=True, health_delay_s=10, health_interval_s=5))
+    opened.open(1, now=0, eager=True)
+    assert due(opened) == 0
+    opened.expire(0)
+    opened.finished(CheckFinished(1, False, "exit status 1"), now=0.5)
+    assert due(opened) == 1.5
+    often = HealthGate(Terms(checks_health=True, health_interval_s=0.25))
+    often.open(1, now=0, eager=True)
+    often.expire(0)
+    often.finished(CheckFinished(1, False, "exit status 1"), now=0.5)
+    assert due(often) == 0.75
+
+
+def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
+    """Going over to the usual interval moves the next check, and never makes one of its own."""
+    opened = HealthGate(Terms(checks_health=True, health_interval_s=5))
+    opened.open(1, now=0, eager=True)
+    opened.relax(3)
+    assert due(opened) == 8
+    opened.relax(4)
+    assert due(opened) == 8
+    opened.expire(8)
+    opened.relax(9)
+    assert due(opened) is None
+    opened.finished(CheckFinished(1, True, ""), now=10)
+    assert due(opened) == 15
+    running = gate()
+    running.close()
+    running.open(2, now=0, eager=True)
+    running.expire(0)
+    running.relax(1)
+    assert due(running) is None

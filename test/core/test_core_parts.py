@@ -1,12 +1,13 @@
 """The parts of a member one by one: settling, alarm, source, launch, child, turn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from zkexec.core import events
 from zkexec.core.actions import (
     AlertEvent,
+    Card,
     CloseSession,
     InspectTree,
     KillAlert,
@@ -20,6 +21,7 @@ from zkexec.core.actions import (
     StartChild,
 )
 from zkexec.core.alarm import Alarm
+from zkexec.core.basis import Basis
 from zkexec.core.child import Child
 from zkexec.core.events import Ending, SignalReceived
 from zkexec.core.launch import CannotStartError, Launch
@@ -41,6 +43,11 @@ def told(actions: Sequence[object]) -> list[object]:
 def due(part: Settling | Alarm | Child) -> float | None:
     """When the part wants to be called, at this moment."""
     return part.deadline
+
+
+def granted(turn: FreeTurn) -> Snapshot | None:
+    """What the turn is held for, at this moment."""
+    return turn.granted
 
 
 def is_true(part: object, name: str) -> bool:
@@ -147,7 +154,7 @@ def test_two_files_may_follow_one_znode() -> None:
     source = Source(Terms(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z"))))
     assert source.paths == ("/z",)
     assert told(source.open()) == [OpenSession()]
-    assert told(source.handle(events.SessionConnected(), 0)) == [ReadZnodes(1)]
+    assert told(source.handle(events.SessionConnected(1, 10.0), 0)) == [ReadZnodes(1)]
     source.handle(events.ZnodesRead(1, {"/z": Znode("/z", b"a", 7)}), 1)
     assert source.wanted == Snapshot({"/f": b"a", "/g": b"a"})
     assert source.wanted is not None
@@ -157,7 +164,7 @@ def test_two_files_may_follow_one_znode() -> None:
 def test_a_forbidden_znode_is_tried_again() -> None:
     """No watch tells of a new ACL, so a znode that may not be read is read again after a while."""
     source = Source(Terms(mirrors=(Mirror("/f", "/z"),)))
-    source.handle(events.SessionConnected(), 0)
+    source.handle(events.SessionConnected(1, 10.0), 0)
     source.handle(events.ZnodesRead(1, {"/z": Znode("/z", problem=Problem.FORBIDDEN)}), 1)
     assert source.deadline == 11
     assert source.expire(10) == []
@@ -190,7 +197,7 @@ def test_a_lack_is_told_once() -> None:
     source.assume(Snapshot({"/f": b"a"}))
     texts = []
     for number, problem in enumerate((Problem.MISSING, Problem.MISSING, None), start=1):
-        source.handle(events.SessionConnected(), 0)
+        source.handle(events.SessionConnected(1, 10.0), 0)
         znodes = {"/z": Znode("/z", b"" if problem else b"a", problem=problem)}
         actions = source.handle(events.ZnodesRead(number, znodes), 0)
         texts.append([action.topic for action in actions if isinstance(action, Note)])
@@ -200,7 +207,7 @@ def test_a_lack_is_told_once() -> None:
 
 def test_a_cluster_that_is_needed_has_its_time() -> None:
     """The connect timeout is a reason not to start, or to use the files that are there."""
-    launch = Launch(ONE_FILE, Source(ONE_FILE))
+    launch = Launch(ONE_FILE, Source(ONE_FILE), FreeTurn())
     launch.begin(0)
     assert launch.deadline == 30
     assert launch.expire(29) == []
@@ -208,7 +215,7 @@ def test_a_cluster_that_is_needed_has_its_time() -> None:
         launch.expire(30)
     assert refusal.value.note.fields["reason"] == "no answer"
     terms = Terms(mirrors=ONE_FILE.mirrors, start=StartPolicy.CACHED)
-    launch = Launch(terms, Source(terms))
+    launch = Launch(terms, Source(terms), FreeTurn())
     launch.begin(0)
     assert told(launch.expire(30)) == [LoadCachedFiles()]
 
@@ -219,7 +226,7 @@ def test_a_cluster_that_is_not_needed_has_little_time(
 ) -> None:
     """With nothing to mirror the wait is two seconds, or the connect timeout if that is less."""
     terms = Terms(connect_timeout_s=connect_timeout_s)
-    launch = Launch(terms, Source(terms))
+    launch = Launch(terms, Source(terms), FreeTurn())
     launch.begin(0)
     assert launch.deadline == wait_s
     assert not is_true(launch, "ready")
@@ -281,10 +288,36 @@ def test_an_end_may_have_been_asked_for(
 
 
 def test_without_a_lock_the_turn_is_free() -> None:
-    """It is held from the moment it is asked for until it is given back."""
+    """It is held from the moment it is asked for until it is given back, in whichever way."""
     turn = FreeTurn()
-    assert not is_true(turn, "held")
-    turn.ask(Snapshot({}))
-    assert is_true(turn, "held")
-    turn.release()
-    assert not is_true(turn, "held")
+    wanted = Snapshot({})
+    ways: list[Callable[[], None]] = [
+        turn.withdraw,
+        lambda: turn.prove(wanted),
+        lambda: turn.stand_down(asked=True),
+    ]
+    for give_back in ways:
+        assert granted(turn) is None
+        turn.ask(wanted)
+        assert granted(turn) is wanted
+        give_back()
+        assert granted(turn) is None
+
+
+def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
+    """A free turn lets the first start go on, the old child be stopped, and zkexec end at once."""
+    turn = FreeTurn()
+    wanted = Snapshot({"/f": b"a"})
+    turn.confirm()
+    turn.vouch(wanted)
+    turn.fail(wanted, "exit status 3")
+    turn.show(Card("running"), wanted, wanted)
+    turn.disconnect()
+    assert turn.basis(wanted, None) is Basis.WANTED
+    assert turn.known
+    assert turn.may_stop(0)
+    assert turn.close(0)
+    assert not turn.is_mute(0)
+    assert turn.handle(events.Tick(), 0) == []
+    assert turn.advance(0) == []
+    assert (turn.deadline, turn.has_entry, turn.in_group) == (None, False, False)

@@ -1,15 +1,17 @@
 """The host of the stories: it does as it is asked, unless the story says otherwise.
 
-Files, starts and looks at the tree are answered at once.  All else that happens, the end of a
-child and of a check for example, is told by the story.
+Files, starts and looks at the tree are answered at once, and so is what is asked of the group.
+All else that happens, the end of a child and of a check for example, is told by the story.
 """
 
 from collections import deque
 from collections.abc import Callable
 
+from scenarios.group import MEMBER, ScriptedGroup
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
+from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.terms import Terms
@@ -24,7 +26,11 @@ class ScriptedHost:
 
     def __init__(self, terms: Terms) -> None:
         """Begin at time 0, before the first event."""
-        self._member = Member(terms, FreeTurn())
+        self.group = ScriptedGroup(terms.mirrors)
+        turn = LockedTurn(terms, MEMBER, self.group.new_token) if terms.in_group else FreeTurn()
+        self._member = Member(terms, turn)
+        self.terms = terms
+        self._session = 0
         self.now = 0.0
         self.files = Snapshot({})
         self.generation = 0
@@ -35,6 +41,7 @@ class ScriptedHost:
         self._cached: Snapshot | None = None
         self._failures: dict[str, str] = {}
         self._remaining: deque[int] = deque()
+        self._waits = False
         self._obeys_after_s: float | None = None
         self._exit_at: float | None = None
 
@@ -55,9 +62,16 @@ class ScriptedHost:
                 self._failures[what] = " ".join(reason)
             case ["next", "inspections", "find", *counts]:
                 self._remaining.extend(int(count) for count in counts)
+            case ["next", "staging", "waits"]:
+                self._waits = True
+            case ["next", request, ("lost" | "undone" | "unanswered") as mishap]:
+                self.group.prepare_mishap(request, mishap)
+            case ["group", *what]:
+                self.group.befall(what)
             case ["cached", "files", *files]:
                 pairs = [word.partition("=") for word in files]
                 self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
+                self.group.name(self._cached)
             case ["child", "obeys", delay]:
                 self._obeys_after_s = float(delay)
             case _:
@@ -82,6 +96,7 @@ class ScriptedHost:
         waiting = deque([event])
         while waiting:
             event = waiting.popleft()
+            self.group.now = self.now
             before = self._member.phase
             todo = self._member.handle(event, self.now)
             self.steps.add((before, type(event), self._member.phase))
@@ -89,8 +104,20 @@ class ScriptedHost:
             for action in todo:
                 waiting.extend(self._perform(action))
 
-    def _perform(self, action: Action) -> list[Event]:
+    def connected(self) -> Event:
+        """The client has a session: the one that it had, or a new one."""
+        return events.SessionConnected(self._session, self.terms.session_timeout_s)
+
+    def lose_session(self) -> None:
+        """The session has expired; the client opens another."""
+        self._session += 1
+        self.group.end_session()
+
+    def _perform(self, action: Action) -> list[Event]:  # noqa: C901 -- one arm for each action
         match action:
+            case actions.OpenSession():
+                self._session += 1
+                self.group.disconnect()
             case actions.ReadZnodes(number):
                 self.last_read = number
             case actions.LoadCachedFiles():
@@ -100,7 +127,8 @@ class ScriptedHost:
                 return [events.CachedFilesFound(self._cached)]
             case actions.StageFiles(snapshot):
                 self._staged = snapshot
-                return [self._failed("staging") or events.FilesStaged()]
+                waits, self._waits = self._waits, False
+                return [] if waits else [self._failed("staging") or events.FilesStaged()]
             case actions.InstallFiles():
                 return [self._failed("install") or self._installed()]
             case actions.StartChild(generation):
@@ -113,7 +141,7 @@ class ScriptedHost:
                 self.last_check = generation
             case actions.SignalTree(signal) if signal != 18 and self._obeys_after_s is not None:
                 self._exit_at = self.now + self._obeys_after_s
-        return []
+        return self.group.answer(action)
 
     def _failed(self, what: str) -> Event | None:
         reason = self._failures.pop(what, None)

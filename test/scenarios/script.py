@@ -7,29 +7,47 @@
     at 1 stale-read 1 /z=a@1              the answer to an earlier read
     at 1 burst 300 0.01 /z                so many changes, so far apart, each touched and read
     next staging fails REASON             and likewise: install; `next start fails 127 REASON`
+    next staging waits                    it is done as soon as the story says: at 7 staged
     next inspections find 2 1 0           how many processes are left, look by look
     cached files /f=a                     what stands at the targets
     child obeys 0.05                      from now on the child ends so long after a signal
 
-What the host answers to an action is given at once, as it would be where all goes well.
+Of a story with `in_group` among its terms the member is m1:
+
+    group has m2 m3                       others are there; or while it runs: at 5 group has m4
+    at 6 under way /z=a@1                 started, connected, read and healthy: not told again
+    at 5 pushed /z=b@2                    touched and read; a znode's version is its mzxid here
+    at 5 group m2 queues                  likewise: joins, dies, leaves, releases; admitted b@2,
+                                          goes-on b@2, proven b@2, failed b@2 REASON,
+                                          reaps m1, wants 2
+    at 5 group operator pauses REASON     likewise: operator resumes
+    at 5 group node taken by HOLDER       another process has the member's name; node free
+    group old session ends                its queue nodes go, but for the newest
+    group znode /z@3                      it has another version, of which the member was not told
+    next commit lost                      done, but answered by a failure; `undone`: not done
+                                          either; `unanswered`: done, and no answer; so for
+                                          enrol, join, list, look, leave, read
+
+What the host and the group answer to an action is given at once, as it would be where all goes
+well.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from scenarios.host import ScriptedHost
-from simulation.transcript import describe, seconds
+from scenarios.group import read_width
+from scenarios.host import ScriptedHost, Teller
+from scenarios.telling import tell
+from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
 from zkexec.core.snapshot import Mirror, Problem, Znode
-from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.terms import OnFailure, StartPolicy, Terms
 
 WORDS: dict[str, Callable[[str], Event]] = {
     "started": lambda _: events.Started(),
-    "connected": lambda _: events.SessionConnected(),
-    "suspended": events.SessionSuspended,
-    "lost": events.SessionLost,
+    "staged": lambda _: events.FilesStaged(),
     "closed": events.SessionClosed,
     "connect-failed": events.ConnectFailed,
     "touched": events.ZnodeTouched,
@@ -60,6 +78,10 @@ def read_terms(words: list[str]) -> Terms:
             given["mirrors"] += (Mirror(name, value),)
         elif name == "start":
             given["start"] = StartPolicy(value)
+        elif name == "on_failure":
+            given["on_failure"] = OnFailure(value)
+        elif name == "max_unavailable":
+            given["max_unavailable"] = read_width(value)
         elif name == "kill_signal":
             given["kill_signal"] = int(value)
         else:
@@ -76,7 +98,7 @@ def read_znodes(words: list[str]) -> dict[str, Znode]:
         if content in PROBLEMS:
             znodes[path] = Znode(path, problem=PROBLEMS[content])
         else:
-            znodes[path] = Znode(path, content.encode(), int(mzxid))
+            znodes[path] = Znode(path, content.encode(), int(mzxid), version=int(mzxid))
     return znodes
 
 
@@ -100,19 +122,37 @@ class Command:
             return []
         time = float(words[1])
         self._host.run_until(time, self._tell)
-        if words[2] == "burst":
-            self._burst(int(words[3]), float(words[4]), words[5])
-        elif words[2] != "quiet":
-            self._host.happen(self._event(words[2], words[3:]), self._tell)
+        match words[2:]:
+            case ["burst", count, step_s, path]:
+                self._burst(int(count), float(step_s), path)
+            case ["under", "way", *znodes]:
+                self._begin(znodes)
+            case ["pushed", *znodes]:
+                self._push(znodes, self._tell)
+            case ["group", *what]:
+                for event in self._host.group.befall(what):
+                    self._host.happen(event, self._tell)
+            case [name, *rest] if name != "quiet":
+                self._host.happen(self._event(name, rest), self._tell)
         due = self._host.deadline
         told = "none" if due is None else seconds(due)
         return [*self._lines, f"= {self._host.phase}, deadline {told}"]
 
-    def _event(self, name: str, words: list[str]) -> Event:
+    def _event(self, name: str, words: list[str]) -> Event:  # noqa: C901 -- one arm for each word
         host = self._host
         match name, words:
+            case "connected", _:
+                return host.connected()
+            case "suspended", _:
+                host.group.disconnect()
+                return events.SessionSuspended(" ".join(words))
+            case "lost", _:
+                host.lose_session()
+                return events.SessionLost(" ".join(words))
             case "read", _:
-                return events.ZnodesRead(host.last_read, read_znodes(words))
+                znodes = read_znodes(words)
+                host.group.read(znodes)
+                return events.ZnodesRead(host.last_read, znodes)
             case "stale-read", [number, *rest]:
                 return events.ZnodesRead(int(number), read_znodes(rest))
             case "read-failed", _:
@@ -129,8 +169,28 @@ class Command:
         return WORDS[name](" ".join(words))
 
     def _tell(self, event: Event, actions: list[Action]) -> None:
-        self._lines.append(f"{seconds(self._host.now)} {describe(event)}")
-        self._lines += [f"    {describe(action)}" for action in actions]
+        names = self._host.group.names
+        self._lines.append(f"{seconds(self._host.now)} {tell(event, names)}")
+        self._lines += [f"    {tell(action, names)}" for action in actions]
+
+    def _begin(self, znodes: list[str]) -> None:
+        """Make the first start, as all other stories tell it, and do not tell it again."""
+        host, terms = self._host, self._host.terms
+
+        def in_silence(_: Event, __: list[Action]) -> None:
+            return
+
+        for event in (events.Started(), host.connected()):
+            host.happen(event, in_silence)
+        host.happen(self._event("read", znodes), in_silence)
+        if terms.checks_health:
+            host.run_until(host.now + terms.health_delay_s, in_silence)
+            host.happen(self._event("check", ["passed"]), in_silence)
+
+    def _push(self, words: list[str], tell_of: Teller) -> None:
+        for path in read_znodes(words):
+            self._host.happen(events.ZnodeTouched(path), tell_of)
+        self._host.happen(self._event("read", words), tell_of)
 
     def _burst(self, count: int, step_s: float, path: str) -> None:
         """Tell no more of a burst than how often each action was asked for."""

@@ -2,8 +2,8 @@
 
 The order of actions in a list is binding.  An action that can fail is answered by an event
 of its own, and the core asks for what depends on it only after that answer; so no list ever
-goes on past a failure.  The answers to an action are handled before anything else that has
-happened meanwhile.
+goes on past a failure.  A request to the group may be answered by GroupRequestFailed instead.
+The answers to an action are handled before anything else that has happened meanwhile.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from zkexec.core.events import Ending
+from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Snapshot, short_digest
 
 
@@ -52,6 +53,95 @@ class ReadZnodes(Action):
     """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a member's node tells a status view, beside host, pid, version and time.
+
+    `running` and `wanted` are digests as the group's record knows them, or "" for none.
+    """
+
+    phase: str
+    running: str = ""
+    wanted: str = ""
+    health: str = "unknown"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol(Action):
+    """Make what the group needs, and this member's node → Enrolled or EnrolmentOccupied.
+
+    A node that this member's own earlier session or incarnation left behind is replaced.
+    """
+
+    number: int
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCard(Action):
+    """Write the card into this member's node; nobody waits for it, and the newest counts."""
+
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class JoinQueue(Action):
+    """Make a queue node whose name begins with this ticket → QueueJoined."""
+
+    number: int
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListQueue(Action):
+    """Read the names of the queue nodes → QueueListed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtQueueNode(Action):
+    """Read a queue node and watch it → QueueNodeSeen, later GroupTouched."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveQueue(Action):
+    """Delete the own queue node → QueueLeft."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord(Action):
+    """Read the record and who is alive → RecordRead.
+
+    With `watch` a change of the record, or of a member in flight, is told by GroupTouched.
+    """
+
+    number: int
+    watch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord(Action):
+    """Write the record in one transaction → RecordCommitted or CommitRefused.
+
+    Nothing is written unless the record still has `version`, each znode of `checks` the version
+    given there, and the queue node `place`, if one is named, still exists; it is deleted with it.
+    """
+
+    number: int
+    record: Rollout
+    version: int
+    checks: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,9 @@ class Alarm:
             )
         return []
 
-    def restart_failed(self, reason: str, now: float) -> list[Action]:
-        """A restart that was called for could not be made; told once for each reason."""
-        if reason == self._restart_trouble:
+    def restart_failed(self, reason: str, now: float, *, again: bool = False) -> list[Action]:
+        """A restart that was called for has failed; told once for each reason, or each attempt."""
+        if reason == self._restart_trouble and not again:
             return []
         self._restart_trouble = reason
         return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason), now)

@@ -55,7 +55,14 @@ class Tick(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionConnected(Event):
-    """The ensemble answers; every watch is gone, everything has to be read again."""
+    """The ensemble answers; every watch is gone, everything has to be read again.
+
+    `session` is the same number as before where the session has outlived a lost connection;
+    `session_timeout_s` is what the ensemble has granted.
+    """
+
+    session: int
+    session_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +204,3 @@ class SignalReceived(Event):
 
     signal: int
     from_terminal: bool
-
-
-# `slots=True` makes each class anew; the one that it replaced may still be among the subclasses.
-ALL: tuple[type[Event], ...] = tuple(
-    event for event in Event.__subclasses__() if "__slots__" in vars(event)
-)

@@ -2,7 +2,8 @@
 
 The gate belongs to one generation of the child at a time.  A check that began on an earlier
 generation says nothing about the present one, and there are never two checks at once: before
-a new generation's first check the old one has to have ended.
+a new generation's first check the old one has to have ended.  A child that a group waits for is
+checked at once and often; any other after the health delay, and once each interval.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 from zkexec.core.actions import Action, KillCheck, Note, RunCheck
 from zkexec.core.events import CheckFinished
 from zkexec.core.terms import Terms
+
+EAGER_S = 1.0
+"""Pause at most between two checks of a child that a group waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,31 @@ class HealthGate:
         self._due: float | None = None
         self._timeout_at: float | None = None
         self._timed_out = False
+        self._eager = False
 
     @property
     def deadline(self) -> float | None:
         """When `expire` has something to do: the next check, or the end of a slow one."""
         return self._due if self._running is None else self._timeout_at
 
-    def open(self, generation: int, now: float) -> None:
-        """A child has come to life: its first check is due after the health delay."""
+    def open(self, generation: int, now: float, *, eager: bool = False) -> None:
+        """A child has come to life: its first check is due at once, or after the health delay."""
         self._generation = generation
-        self._due = now + self._terms.health_delay_s if self._terms.checks_health else None
+        self._eager = eager
+        delay_s = 0.0 if eager else self._terms.health_delay_s
+        self._due = now + delay_s if self._terms.checks_health else None
+
+    def press(self, now: float) -> None:
+        """Somebody waits for this child after all: check it at once and often."""
+        self._eager = True
+        if self._due is not None:
+            self._due = now
+
+    def relax(self, now: float) -> None:
+        """Nobody waits for this child any more: go over to the usual interval."""
+        if self._eager and self._due is not None:
+            self._due = now + self._terms.health_interval_s
+        self._eager = False
 
     def close(self) -> list[Action]:
         """The child is going: no more checks, and the running one is not worth its end."""
@@ -72,7 +91,8 @@ class HealthGate:
         self._running = self._timeout_at = None
         if event.generation != self._generation:
             return None
-        self._due = now + self._terms.health_interval_s
+        interval_s = self._terms.health_interval_s
+        self._due = now + (min(interval_s, EAGER_S) if self._eager else interval_s)
         if self._timed_out:
             return Verdict(False, f"no answer within {self._terms.health_timeout_s:g} s")
         return Verdict(event.passed, event.reason)

@@ -1,16 +1,18 @@
 """The first start: what has to be there before the command runs, and what may be missing.
 
 With something to mirror, a snapshot has to come within the connect timeout; `--start` says what
-else will do.  With nothing to mirror the ensemble is not needed: a short wait for it keeps the
-usual order of things, and its silence is a warning.
+else will do.  In a group its record has to be known, too, and what the files hold by now.  With
+nothing to mirror and no group the ensemble is not needed: a short wait for it keeps the usual
+order of things, and its silence is a warning.
 """
 
 from collections.abc import Mapping
 
 from zkexec.core.actions import Action, CloseSession, LoadCachedFiles, Note
-from zkexec.core.snapshot import Problem
+from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.source import Source
 from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.turn import Turn
 
 UNNEEDED_WAIT_S = 2.0
 """How long a command that mirrors nothing waits for the ensemble at most."""
@@ -27,9 +29,13 @@ class CannotStartError(Exception):
 class Launch:
     """The conditions of the first start."""
 
-    def __init__(self, terms: Terms, source: Source) -> None:
+    def __init__(self, terms: Terms, source: Source, turn: Turn) -> None:
         self._terms = terms
         self._source = source
+        self._turn = turn
+        self._needs_ensemble = bool(source.paths) or turn.in_group
+        self._looks = self._has_looked = False
+        self.on_disk: Snapshot | None = None
         self._waits_for: Mapping[str, Problem] = {}
         self._without_ensemble = False
         self._over = False
@@ -38,20 +44,39 @@ class Launch:
     @property
     def ready(self) -> bool:
         """Whether all is there that the first start, still to come, waits for."""
+        if self._over or not self._turn.known:
+            return False
         if self._source.paths:
-            return not self._over and self._source.wanted is not None
-        return not self._over and (self._source.connected or self._without_ensemble)
+            return self._source.wanted is not None
+        return self._source.connected or self._without_ensemble
 
     def begin(self, now: float) -> list[Action]:
         """Connect, and let the time run."""
         wait_s = self._terms.connect_timeout_s
-        self.deadline = now + (wait_s if self._source.paths else min(wait_s, UNNEEDED_WAIT_S))
+        self.deadline = now + (wait_s if self._needs_ensemble else min(wait_s, UNNEEDED_WAIT_S))
         return self._source.open()
 
     def end(self) -> None:
         """The first start is under way, or will never be."""
         self._over = True
         self.deadline = None
+
+    def look_at_disk(self) -> list[Action]:
+        """Ask once for what the files hold, which only a member of a group has to know."""
+        if self._looks or not (self._turn.in_group and self._source.paths):
+            return []
+        self._looks = True
+        return [LoadCachedFiles()]
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the files are being looked at only to know what they hold."""
+        return self._looks and not self._has_looked
+
+    def has_looked(self, on_disk: Snapshot | None) -> None:
+        """Take note of what the files hold, None where they are not all there."""
+        self._has_looked = True
+        self.on_disk = on_disk
 
     def consider(self) -> list[Action]:
         """Say which znodes are still to come; raise CannotStartError where they must be there."""
@@ -73,7 +98,7 @@ class Launch:
             return []
         self.deadline = None
         fields = {"reason": self._silence(), "connect_timeout_s": self._terms.connect_timeout_s}
-        if not self._source.paths:
+        if not self._needs_ensemble:
             self._without_ensemble = True
             self._source.give_up()
             return [Note("unneeded-cluster-silent", fields), CloseSession()]
@@ -83,5 +108,5 @@ class Launch:
 
     def _silence(self) -> str:
         if self._source.connected:
-            return "connected, but the znodes were not read"
+            return "connected, but not all was read that a start needs"
         return self._source.last_trouble or "no answer"

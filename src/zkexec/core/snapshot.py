@@ -21,12 +21,16 @@ class Problem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Znode:
-    """One znode as it was read: its bytes and the transaction that wrote them (mzxid)."""
+    """One znode as it was read: its bytes, the transaction that wrote them (mzxid), its version.
+
+    The version counts the writes since the znode was made; -1 stands for no such count.
+    """
 
     path: str
     content: bytes = field(default=b"", repr=False)
     mzxid: int = 0
     problem: Problem | None = None
+    version: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,14 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The bytes of all mirrored files, by local path, and the newest mzxid among them."""
+    """The bytes of all mirrored files, by local path, and the newest mzxid among them.
+
+    `versions` are those of the znodes that were there when it was read, by their paths.
+    """
 
     files: Mapping[str, bytes] = field(repr=False)
     revision: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -68,6 +68,10 @@ class Source:
         """Ask for the first session."""
         return [Note("connecting"), OpenSession()]
 
+    def renew_mute(self, now: float) -> list[Action]:
+        """Give up a connection on which the group's requests go unanswered."""
+        return self._renew("read-unanswered", now) if self.connected else []
+
     def give_up(self) -> None:
         """Expect nothing any more; the session is being closed.
 
@@ -227,7 +231,8 @@ class Source:
             if mirror.zk_path not in self.problems:
                 merged[mirror.local_path] = znodes[mirror.zk_path].content
                 revision = max(revision, znodes[mirror.zk_path].mzxid)
-        return Snapshot(merged, revision)
+        versions = {path: z.version for path, z in znodes.items() if z.version >= 0}
+        return Snapshot(merged, revision, versions)
 
     def _problem_of(self, znode: Znode) -> Problem | None:
         if znode.problem is None and not znode.content and not self._terms.allow_empty:

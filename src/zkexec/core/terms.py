@@ -1,9 +1,13 @@
 """The terms under which a member decides: the part of the settings that the core needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from zkexec.core.snapshot import Mirror
+from zkexec.core.width import Width
+
+ALIVE_S = 1.0
+"""Without health checks, and unless told otherwise, a child that lives so long is healthy."""
 
 
 class StartPolicy(Enum):
@@ -14,9 +18,19 @@ class StartPolicy(Enum):
     CACHED = "cached"
 
 
+class OnFailure(Enum):
+    """`--on-failure`: what a member runs after new configuration has failed on it."""
+
+    PAUSE = "pause"
+    REVERT = "revert"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the operator agreed to.  Times in seconds; None is "none"."""
+    """What the operator agreed to.  Times in seconds; None is "none".
+
+    `in_group` says whether there is a `--lock`.  `min_healthy_s` is None where it was not given.
+    """
 
     mirrors: tuple[Mirror, ...] = ()
     start: StartPolicy = StartPolicy.FRESH
@@ -33,3 +47,19 @@ class Terms:
     raises_alerts: bool = False
     alert_interval_s: float = 0.0
     alert_recovery: bool = False
+    in_group: bool = False
+    max_unavailable: Width = field(default_factory=Width)
+    min_healthy_s: float | None = None
+    on_failure: OnFailure = OnFailure.PAUSE
+
+    @property
+    def proof_s(self) -> float:
+        """How long a new child has to be healthy, or without health checks alive, to count."""
+        if self.min_healthy_s is not None:
+            return self.min_healthy_s
+        return 0.0 if self.checks_health else ALIVE_S
+
+    @property
+    def grace_s(self) -> float:
+        """By then a member in the middle of a restart has come to an end of it, if it lives."""
+        return self.kill_timeout_s + self.health_delay_s + self.proof_s

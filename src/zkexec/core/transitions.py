@@ -8,7 +8,7 @@ Tick of its own after it.  The diagram in docs/design.md is drawn from this tabl
 
 from enum import Enum
 
-from zkexec.core import events
+from zkexec.core import events, group_events
 from zkexec.core.events import Event
 
 
@@ -20,13 +20,16 @@ class Phase(Enum):
     RUNNING = "running"
     """The child runs on what is wanted."""
     WAITING = "waiting"
-    """Something new is wanted: it settles, the turn is asked for, its files are staged."""
+    """Something new is wanted: it settles, the turn is asked for, its files are staged.
+
+    A first start that has to wait for its turn waits here, too, without a child.
+    """
     STOPPING = "stopping"
     """The old child has been told to end, or its tree is not gone yet."""
     PROVING = "proving"
-    """The new child is being started and has to show that it lives."""
+    """The new child is started; it has to come to life, and in a group to become healthy."""
     PAUSED = "paused"
-    """The new files could not be written; the child runs on the old ones meanwhile."""
+    """The new configuration failed, or could not be written; there may be no child at all."""
     EXITING = "exiting"
     """The end: nothing is started any more but a last alert."""
     DONE = "done"
@@ -37,29 +40,40 @@ LETTERS = "LRWSPHXD"
 PHASES = dict(zip(LETTERS, Phase, strict=True))
 
 TABLE: dict[type[Event], tuple[str, ...]] = {
-    # In the phases:             L     R     W     S    P     H     X    D
-    events.Started: (           "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.Tick: (              "D",  "-",  "-",  "-", "-",  "W",  "-", "-"),
-    events.SessionConnected: (  "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.SessionSuspended: (  "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.SessionLost: (       "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.SessionClosed: (     "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.ConnectFailed: (     "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.ZnodeTouched: (      "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.ZnodesRead: (        "D",  "W",  "R",  "-", "-",  "RW", "-", "-"),
-    events.ReadFailed: (        "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.CachedFilesFound: (  "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.CachedFilesMissing: ("D",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.FilesStaged: (       "-",  "-",  "S",  "-", "-",  "-",  "-", "-"),
-    events.FilesInstalled: (    "-",  "-",  "-",  "P", "-",  "-",  "-", "-"),
-    events.FilesFailed: (       "D",  "-",  "H",  "P", "-",  "-",  "-", "-"),
-    events.ChildStarted: (      "R",  "-",  "-",  "-", "RH", "-",  "-", "-"),
-    events.StartFailed: (       "XD", "-",  "-",  "-", "XD", "-",  "-", "-"),
-    events.ChildExited: (       "-",  "XD", "XD", "-", "-",  "XD", "-", "-"),
-    events.TreeInspected: (     "-",  "-",  "-",  "P", "-",  "-",  "D", "-"),
-    events.CheckFinished: (     "-",  "-",  "-",  "-", "-",  "-",  "-", "-"),
-    events.AlertFinished: (     "-",  "-",  "-",  "-", "-",  "-",  "D", "-"),
-    events.SignalReceived: (    "D",  "X",  "X",  "X", "-",  "X",  "-", "-"),
+    # In the phases:                   L      R     W      S    P      H      X    D
+    events.Started: (                 "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.Tick: (                    "D",   "-",  "-",   "-", "RHW", "WR",  "D", "-"),
+    events.SessionConnected: (        "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.SessionSuspended: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SessionLost: (             "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SessionClosed: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.ConnectFailed: (           "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.ZnodeTouched: (            "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.ZnodesRead: (              "D",   "W",  "RP",  "-", "-",   "RWP", "-", "-"),
+    events.ReadFailed: (              "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    group_events.GroupTouched: (      "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    group_events.Enrolled: (          "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.EnrolmentOccupied: ( "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueJoined: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueListed: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueNodeSeen: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueLeft: (         "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordRead: (        "W",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordCommitted: (   "-",   "-",  "S",   "-", "S",   "S",   "D", "-"),
+    group_events.CommitRefused: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.GroupRequestFailed: ("-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.CachedFilesFound: (        "W",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.CachedFilesMissing: (      "WD",  "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.FilesStaged: (             "-",   "-",  "S",   "-", "S",   "S",   "-", "-"),
+    events.FilesInstalled: (          "-",   "-",  "P",   "P", "P",   "P",   "-", "-"),
+    events.FilesFailed: (             "D",   "-",  "H",   "P", "-",   "-",   "-", "-"),
+    events.ChildStarted: (            "RPW", "-",  "-",   "-", "RH",  "-",   "-", "-"),
+    events.StartFailed: (             "XD",  "-",  "-",   "-", "XDH", "-",   "-", "-"),
+    events.ChildExited: (             "-",   "XD", "XD",  "-", "HXD", "XD",  "-", "-"),
+    events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),
+    events.CheckFinished: (           "-",   "-",  "-",   "-", "RHW", "RW",  "-", "-"),
+    events.AlertFinished: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SignalReceived: (          "D",   "X",  "XD",  "X", "X",   "XD",  "-", "-"),
 }  # fmt: skip
 
 

@@ -1,13 +1,16 @@
 """A member's turn to restart: who may take its child down, and when.
 
-A turn is asked for when the wanted configuration differs from the applied one, is held from
-the grant until the new child has proven itself, and is released then.  Without `--lock`
-nobody else is in the queue: the turn is granted at once, and a child that has come to life has
-proven all that it is asked to prove.
+A turn is asked for when the wanted configuration differs from the applied one, and is held from
+the grant until the new child has proven itself.  Without `--lock` nobody else is in the queue: the
+turn is granted at once, and a child that has come to life has proven all that it is asked to
+prove.  With it, `LockedTurn` goes through the queue of the group.
 """
 
 from typing import Protocol
 
+from zkexec.core.actions import Action, Card
+from zkexec.core.basis import Basis
+from zkexec.core.events import Event
 from zkexec.core.snapshot import Snapshot
 
 
@@ -15,31 +18,149 @@ class Turn(Protocol):
     """What a member needs to know of its turn."""
 
     @property
-    def held(self) -> bool:
-        """Whether the child may be taken down now."""
+    def in_group(self) -> bool:
+        """Whether there are others to take turns with, and so something to prove to them."""
+
+    @property
+    def granted(self) -> Snapshot | None:
+        """The snapshot that may be tried now; None while no turn is held."""
+
+    @property
+    def has_entry(self) -> bool:
+        """Whether the group counts this member as being in the middle of a restart."""
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it was an earlier run of this member that began that restart."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the group has to say about a first start."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is due that `advance` takes care of."""
+
+    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> Basis:
+        """What a first start may run, as far as is `known`; `on_disk` is what the files hold."""
 
     def ask(self, wanted: Snapshot) -> None:
         """Queue for a restart to this snapshot; asked again, the newest counts."""
 
-    def release(self) -> None:
-        """Leave the queue, or give the turn back: done, or no longer needed."""
+    def refresh(self, wanted: Snapshot) -> None:
+        """Take over a later reading of what was asked for: the same bytes, other versions."""
+
+    def withdraw(self) -> None:
+        """Leave the queue, or give the turn back: nothing is to be restarted any more."""
+
+    def may_stop(self, now: float) -> bool:
+        """Whether the turn was confirmed so lately that nobody else can have been given it."""
+
+    def confirm(self) -> None:
+        """Have the turn confirmed, because `may_stop` said no."""
+
+    def prove(self, snapshot: Snapshot) -> None:
+        """End the turn: the child is healthy on this snapshot."""
+
+    def vouch(self, snapshot: Snapshot) -> None:
+        """Count a snapshot as proven without ending any turn."""
+
+    def fail(self, snapshot: Snapshot, reason: str) -> None:
+        """Keep the turn, and have the group know that this snapshot failed."""
+
+    def stand_down(self, *, asked: bool) -> None:
+        """Take no further turn: the end of zkexec has begun, its child may still run.
+
+        `asked` says whether somebody wanted that end.
+        """
+
+    def close(self, now: float) -> bool:
+        """Give back what is held, the child is gone; tell whether nothing is left to be told.
+
+        Asked again until it says so.  It also does where there is no time or no way to tell.
+        """
+
+    def is_mute(self, now: float) -> bool:
+        """Whether a request has gone unanswered so long that the connection is worthless."""
+
+    def disconnect(self) -> None:
+        """Expect nothing of this connection any more."""
+
+    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+        """Let others see where this member stands, at each change of phase or of health."""
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take in news of the group; other events mean nothing here."""
+
+    def advance(self, now: float) -> list[Action]:
+        """Ask for what is to be asked next; called after each event and each change of mind."""
 
 
 class FreeTurn:
-    """The turn of a member without `--lock`: nobody to wait for."""
+    """The turn of a member without `--lock`: nobody to wait for, nobody to tell."""
+
+    in_group = False
+    has_entry = inherited = False
+    known = True
+    deadline = None
 
     def __init__(self) -> None:
-        self._wanted: Snapshot | None = None
+        self.granted: Snapshot | None = None
 
-    @property
-    def held(self) -> bool:
-        """True as soon as it was asked for."""
-        return self._wanted is not None
+    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> Basis:  # noqa: ARG002 -- protocol
+        """Start on what is wanted."""
+        return Basis.WANTED
 
     def ask(self, wanted: Snapshot) -> None:
         """Take the turn at once."""
-        self._wanted = wanted
+        self.granted = wanted
 
-    def release(self) -> None:
+    def refresh(self, wanted: Snapshot) -> None:
+        """Versions are nothing that anybody checks."""
+
+    def withdraw(self) -> None:
         """Give the turn back."""
-        self._wanted = None
+        self.granted = None
+
+    def may_stop(self, now: float) -> bool:  # noqa: ARG002 -- protocol
+        """Ask nobody."""
+        return True
+
+    def prove(self, snapshot: Snapshot) -> None:  # noqa: ARG002 -- protocol
+        """Give the turn back."""
+        self.granted = None
+
+    def stand_down(self, *, asked: bool) -> None:  # noqa: ARG002 -- protocol
+        """Give the turn back."""
+        self.granted = None
+
+    def confirm(self) -> None:
+        """Nobody confirms."""
+
+    def vouch(self, snapshot: Snapshot) -> None:
+        """Nobody wants to know."""
+
+    def fail(self, snapshot: Snapshot, reason: str) -> None:
+        """Nobody wants to know."""
+
+    def close(self, now: float) -> bool:  # noqa: ARG002 -- protocol
+        """Nothing is to be told."""
+        return True
+
+    def is_mute(self, now: float) -> bool:  # noqa: ARG002 -- protocol
+        """Nothing is asked."""
+        return False
+
+    def disconnect(self) -> None:
+        """Nothing is expected."""
+
+    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+        """Nobody looks."""
+
+    def handle(self, event: Event, now: float) -> list[Action]:  # noqa: ARG002 -- protocol
+        """No news are of interest."""
+        return []
+
+    def advance(self, now: float) -> list[Action]:  # noqa: ARG002 -- protocol
+        """There is nothing to ask."""
+        return []

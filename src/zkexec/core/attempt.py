@@ -1,0 +1,64 @@
+"""What is in place on this host, what was tried, and how that went."""
+
+from dataclasses import dataclass, field
+
+from zkexec.core.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The present configuration and the last attempt at another.
+
+    `seen` is what was last looked at for news, `tried` what a turn was last used for, `good` the
+    last content on which a child of this run was healthy.  `stopped` is true from the stop of a
+    child until the next one is proven.  `failed` says why what was tried did not prove itself,
+    `trouble` why files could not be written; "" stands for neither.
+    """
+
+    applied: Snapshot = field(default_factory=lambda: Snapshot({}))
+    seen: Snapshot | None = None
+    tried: Snapshot | None = None
+    good: Snapshot | None = None
+    stopped: bool = False
+    reverting: bool = False
+    failed: str = ""
+    trouble: str = ""
+
+    @property
+    def reverted(self) -> bool:
+        """Whether a good content stands in the place of one that failed."""
+        return bool(self.failed) and self.applied != self.tried
+
+    @property
+    def reason(self) -> str:
+        """Why the wanted configuration does not run, "" where there is no such reason."""
+        return self.failed or self.trouble
+
+    def is_news(self, wanted: Snapshot) -> bool:
+        """Whether this was not looked at yet; the same bytes are news where they failed before."""
+        if self.seen is None or wanted != self.seen:
+            return True
+        return bool(self.failed) and wanted.revision > self.seen.revision
+
+    def is_retry(self, wanted: Snapshot) -> bool:
+        """Whether these are the bytes that failed, pushed once more."""
+        if not self.failed or self.tried is None or wanted != self.tried:
+            return False
+        return wanted.revision > self.tried.revision
+
+    def was_tried(self, granted: Snapshot) -> bool:
+        """Whether a turn that was granted for this has been used for it already."""
+        return self.tried is not None and granted == self.tried and not self.is_retry(granted)
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Take note of what is in place now; anything but a reverting is a new attempt."""
+        self.applied = snapshot
+        self.trouble = ""
+        if not (self.reverting and snapshot == self.good):
+            self.begin_anew(snapshot)
+
+    def begin_anew(self, snapshot: Snapshot) -> None:
+        """Try what is in place, with nothing held against it."""
+        self.seen = self.tried = snapshot
+        self.reverting = False
+        self.failed = self.trouble = ""

@@ -1,0 +1,130 @@
+"""A member's place in the queue: one node at a time, a watch on the node before it, no more.
+
+The ticket, a fresh random word for each session, begins the node's name, so that a node whose
+making was never answered is found again.  Sequence numbers only grow: nobody ever gets in before
+this member, so the queue is listed once.  When the predecessor was admitted it was the head, and
+this member is the head now; only where it went away otherwise the queue is listed again.
+"""
+
+from collections.abc import Callable
+
+from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
+
+DIGITS = 10
+
+
+def sequence_of(name: str) -> int:
+    """The number that the ensemble has given to a queue node."""
+    return int(name[-DIGITS:])
+
+
+class Line:
+    """What is known of the own queue node and of the one before it."""
+
+    def __init__(self, new_ticket: Callable[[], str]) -> None:
+        self._new_ticket = new_ticket
+        self._ticket = ""
+        self.name = ""
+        self.ahead = 0
+        self._unsure = False
+        self._listed = False
+        self._predecessor = ""
+        self._watched = False
+        self._fired = False
+        self.unexplained = False
+
+    @property
+    def is_head(self) -> bool:
+        """Whether nobody is before this member."""
+        return bool(self.name) and self._listed and not self._predecessor
+
+    @property
+    def may_be_in(self) -> bool:
+        """Whether there is, or may be, a node to be taken away."""
+        return bool(self.name) or self._unsure
+
+    @property
+    def sequence(self) -> int:
+        """The number of the own node; only with a name."""
+        return sequence_of(self.name)
+
+    def begin_session(self) -> None:
+        """Start without a node: those of an earlier session go with it."""
+        self.gone()
+        self._ticket = ""
+
+    def reconnected(self) -> None:
+        """The session lives on, but its watches are gone."""
+        self._watched = False
+
+    def next_request(self) -> Callable[[int], Action] | None:
+        """What to ask on the way to the head, still to be numbered; None while there is nothing."""
+        if self._unsure:
+            return ListQueue
+        if not self.name:
+            self._ticket = self._ticket or self._new_ticket()
+            ticket = self._ticket
+            return lambda number: JoinQueue(number, ticket)
+        if not self._listed:
+            return ListQueue
+        if self._predecessor and not self._watched and not self.unexplained:
+            predecessor = self._predecessor
+            self._fired = False
+            return lambda number: LookAtQueueNode(number, predecessor)
+        return None
+
+    def leave(self) -> Callable[[int], Action]:
+        """How to take the own node away: it may have to be looked for first."""
+        name = self.name
+        return ListQueue if self._unsure else lambda number: LeaveQueue(number, name)
+
+    def joined(self, name: str) -> None:
+        """The own node stands."""
+        self.name = name
+        self._listed = False
+
+    def listed(self, names: tuple[str, ...]) -> None:
+        """Find the own node and the one before it."""
+        self._unsure = self.unexplained = self._watched = False
+        own = [name for name in names if self._ticket and name.startswith(self._ticket)]
+        self.name = own[0] if own else ""
+        if not own:
+            return
+        before = [name for name in names if sequence_of(name) < self.sequence]
+        self._listed = True
+        self.ahead = len(before)
+        self._predecessor = max(before, key=sequence_of, default="")
+
+    def seen(self, member: str | None) -> None:
+        """The predecessor is there and watched, or it is gone.
+
+        The watch may have fired before this answer to the request that has set it.
+        """
+        self._watched = member is not None and not self._fired
+        self.unexplained = not self._watched
+
+    def touched(self) -> None:
+        """The predecessor has gone, most likely because it was admitted."""
+        self._watched = False
+        self._fired = True
+        self.unexplained = bool(self._predecessor)
+
+    def explain(self, served: int) -> None:
+        """Learn who was admitted last: the predecessor, or it went away otherwise."""
+        if not self.unexplained:
+            return
+        self.unexplained = False
+        if served == sequence_of(self._predecessor):
+            self._predecessor = ""
+            self.ahead = 0
+        else:
+            self._listed = False
+
+    def lost(self) -> None:
+        """What became of the own node is not known."""
+        self._unsure = True
+
+    def gone(self) -> None:
+        """The own node is no more: admitted, or taken away."""
+        self.name = self._predecessor = ""
+        self._unsure = self._listed = self.unexplained = self._watched = False

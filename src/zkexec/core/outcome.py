@@ -1,0 +1,32 @@
+"""How a turn ends, or stays: what the group has to be told, until its record says so."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from zkexec.core.rollout import Rollout
+from zkexec.core.target import Target
+
+
+class Result(Enum):
+    """What became of a turn."""
+
+    PROVEN = "proven"
+    FAILED = "failed"
+    GIVEN_BACK = "given back"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A result that the record has to show; the target is what the result is about."""
+
+    result: Result
+    target: Target | None = None
+    reason: str = ""
+
+    def entered(self, record: Rollout, member: str, token: str) -> Rollout:
+        """The record with this in it: the same object once nothing is missing."""
+        if self.target is None or self.result is Result.GIVEN_BACK:
+            return record.release(member, None)
+        if self.result is Result.PROVEN:
+            return record.release(member, self.target)
+        return record.fail(member, token, self.target, self.reason)

@@ -1,0 +1,230 @@
+"""From a change to new files in place of the old: the restart, until the new child is started.
+
+A restart has a goal, the snapshot that is to be put in place next: what the turn was granted
+for, or after a failure with `--on-failure revert` the last content that was good.  The goal is
+staged while the old child still runs, the child is stopped if the turn allows it at that moment,
+and the files are installed once nothing of its tree is left.
+"""
+
+from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
+from zkexec.core.course import Course
+from zkexec.core.proving import Proving
+from zkexec.core.settling import Settling
+from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.source import Source
+from zkexec.core.terms import Terms
+from zkexec.core.transitions import Phase
+from zkexec.core.turn import Turn
+
+RETRY_FILES_S = 10.0
+"""Pause before files that could not be written are tried again."""
+
+
+class Restart:
+    """What is to be put in place, and how far that has come."""
+
+    def __init__(
+        self, terms: Terms, turn: Turn, course: Course, source: Source, proving: Proving
+    ) -> None:
+        self._terms = terms
+        self._turn = turn
+        self._course = course
+        self._source = source
+        self._proving = proving
+        self._child = proving.child
+        self._attempt = proving.attempt
+        self._settling = Settling(terms.settle_s)
+        self._staged: Snapshot | None = None
+        self._is_staged = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next attempt is due."""
+        return self._settling.deadline
+
+    def begin(self, snapshot: Snapshot) -> list[Action]:
+        """Make the first start: put these files in place, then start."""
+        return self._stage(snapshot)
+
+    def begin_on(self, on_disk: Snapshot) -> list[Action]:
+        """Make the first start on the files that are there."""
+        self._attempt.applied = self._attempt.seen = on_disk
+        return self._child.start()
+
+    def begin_waiting(self, wanted: Snapshot) -> list[Action]:
+        """Start nothing yet: what is wanted has failed in the group, and nothing else is there."""
+        self._attempt.seen = wanted
+        self._turn.ask(wanted)
+        return [Note("start-blocked"), *self._course.enter(Phase.WAITING)]
+
+    def end(self) -> None:
+        """Attempt nothing more."""
+        self._settling.end()
+
+    def consider(self, now: float) -> list[Action]:
+        """Compare what is wanted with what runs, and begin what follows from it."""
+        wanted = self._source.wanted
+        if wanted is None:
+            return []
+        self._turn.refresh(wanted)
+        if self._course.is_in(Phase.STOPPING) and wanted != self._staged:
+            self._turn.ask(wanted)
+        if not self._attempt.is_news(wanted) or not self._course.is_in(
+            Phase.RUNNING, Phase.WAITING, Phase.PROVING, Phase.PAUSED
+        ):
+            return []
+        self._attempt.seen = wanted
+        changes = plan(self._attempt.applied, wanted)
+        if not changes and not self._attempt.is_retry(wanted):
+            return self._undo(wanted, now)
+        self._settling.changed(now)
+        notes = notes_on_files("changed", changes.changed, wanted) or [Note("pushed-again")]
+        return notes if self._keeps_turn else notes + self._course.enter(Phase.WAITING)
+
+    @property
+    def _keeps_turn(self) -> bool:
+        """Whether something new is tried in the turn that is held already."""
+        return self._course.is_in(Phase.PROVING) or self._proving.is_paused_by_failure
+
+    def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
+        self._settling.end()
+        undone = [Note("change-undone"), *self._discard()]
+        if self._course.is_in(Phase.PROVING):
+            self._turn.ask(wanted)
+            return undone
+        if self._turn.has_entry and self._proving.is_open:
+            self._turn.ask(wanted)
+            self._attempt.begin_anew(wanted)
+            return undone + self._proving.put_to_proof(now)
+        self._turn.withdraw()
+        self._attempt.failed = self._attempt.trouble = ""
+        self._attempt.tried = None
+        settled = self._proving.alarm.restart_settled(now)
+        return undone + self._course.enter(Phase.RUNNING) + settled
+
+    def expire(self, now: float) -> list[Action]:
+        """Make the attempt that is due."""
+        if self._settling.deadline is None or now < self._settling.deadline:
+            return []
+        self._settling.end()
+        if self._course.is_in(Phase.RUNNING):
+            # What had failed was pushed again, and became healthy before it could be tried again.
+            return []
+        self._turn.ask(self._wanted_now())
+        return [] if self._keeps_turn else self._course.enter(Phase.WAITING)
+
+    def _wanted_now(self) -> Snapshot:
+        return self._attempt.applied if self._source.wanted is None else self._source.wanted
+
+    def proceed(self, now: float) -> list[Action]:
+        """Go one step on towards the goal, or away from one that is none any more."""
+        if not self._course.is_in(Phase.WAITING, Phase.PROVING, Phase.PAUSED):
+            return []
+        goal = self._goal()
+        if goal is None or (goal == self._turn.granted and goal != self._wanted_now()):
+            # What was granted is out of date: the turn has to be asked for what is wanted now.
+            return self._discard()
+        if self._staged is None or goal != self._staged:
+            return self._stage(goal)
+        self._staged = goal
+        return self._take_down(now) if self._is_staged else []
+
+    def _discard(self) -> list[Action]:
+        if self._staged is None:
+            return []
+        self._staged = None
+        return [DiscardFiles()]
+
+    def _goal(self) -> Snapshot | None:
+        """What is to be put in place next."""
+        if self._attempt.trouble and self._settling.deadline is not None:
+            return None
+        granted = self._turn.granted
+        if granted is not None and not self._attempt.was_tried(granted):
+            return granted
+        is_to_revert = self._attempt.reverting and self._attempt.applied != self._attempt.good
+        return self._attempt.good if is_to_revert else None
+
+    def _take_down(self, now: float) -> list[Action]:
+        if not self._child.present:
+            self._is_staged = False
+            return [InstallFiles()]
+        if not self._turn.may_stop(now):
+            self._turn.confirm()
+            return []
+        # From now on the newest that is wanted counts, and none of it has to settle.
+        self._settling.end()
+        self._attempt.stopped = True
+        actions: list[Action] = [Note("restarting"), *self._course.enter(Phase.STOPPING)]
+        return actions + self._proving.stop() + self._child.stop(self._terms.kill_signal, now)
+
+    def _stage(self, snapshot: Snapshot) -> list[Action]:
+        self._staged = snapshot
+        self._is_staged = False
+        return [StageFiles(snapshot)]
+
+    def staged(self) -> list[Action]:
+        """The goal is on disk, out of everyone's sight."""
+        if self._course.is_in(Phase.LOADING, Phase.STOPPING):
+            return [InstallFiles()]
+        self._is_staged = True
+        return []
+
+    def tree_gone(self) -> list[Action]:
+        """Nothing of the old child is left: install the goal, which may be a newer one by now."""
+        goal = self._goal() or self._staged
+        if goal is not None and (plan(self._attempt.applied, goal) or self._attempt.failed):
+            return [InstallFiles()] if goal == self._staged else self._stage(goal)
+        self._staged = None
+        self._attempt.begin_anew(self._attempt.applied)
+        return [DiscardFiles(), Note("change-undone"), *self._start_again()]
+
+    def installed(self, written: tuple[str, ...]) -> list[Action]:
+        """The files are in place: start on them."""
+        if self._staged is None:
+            raise RuntimeError("files were installed that nobody has staged")
+        self._attempt.install(self._staged)
+        self._staged = None
+        return notes_on_files("installed", written, self._attempt.applied) + self._start_again()
+
+    def _start_again(self) -> list[Action]:
+        """Start the next child; the first start of all stays in its phase until then."""
+        is_first = self._course.is_in(Phase.LOADING)
+        entered = [] if is_first else self._course.enter(Phase.PROVING)
+        return entered + self._child.start()
+
+    def started(self, now: float) -> list[Action]:
+        """The child is born; without a group that was all."""
+        if self._attempt.trouble:
+            return [] if self._turn.in_group else self.pause(now)
+        if self._turn.in_group:
+            return []
+        self._turn.withdraw()
+        self._attempt.tried = None
+        return self._course.enter(Phase.RUNNING) + self._proving.alarm.restart_settled(now)
+
+    def files_failed(self, reason: str, now: float) -> list[Action]:
+        """Files could not be written; those in place are what they were."""
+        staged, self._staged = self._staged, None
+        self._attempt.trouble = reason
+        self._attempt.seen = self._wanted_now()
+        note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
+        if self._course.is_in(Phase.STOPPING):
+            self._attempt.tried = staged
+            return [note, *self._start_again()]
+        if self._keeps_turn:
+            self._settling.try_again(RETRY_FILES_S, now)
+            return [note, *self._proving.alarm.restart_failed(reason, now)]
+        return [note, *self.pause(now)]
+
+    def pause(self, now: float) -> list[Action]:
+        """Give the turn back, and try again later: it is this host that is in trouble.
+
+        A turn in which a child was stopped is not given back before the present one is proven.
+        """
+        if not self._proving.owes_proof:
+            self._turn.withdraw()
+        self._attempt.tried = None
+        self._settling.try_again(RETRY_FILES_S, now)
+        entered = self._course.enter(Phase.PAUSED)
+        return entered + self._proving.alarm.restart_failed(self._attempt.trouble, now)

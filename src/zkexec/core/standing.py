@@ -1,0 +1,108 @@
+"""All that a member of a group knows and wants, in one place.
+
+`LockedTurn` takes in what its member wants and what the group answers; `steps` reads what follows
+from it.  Neither holds anything of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from zkexec.core.actions import Action, Card, Note
+from zkexec.core.ledger import Ledger
+from zkexec.core.line import Line
+from zkexec.core.membership import Membership
+from zkexec.core.outcome import Outcome
+from zkexec.core.requests import Requests
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.target import Target, target_of
+from zkexec.core.tenure import Tenure
+from zkexec.core.terms import Terms
+from zkexec.core.width import GroupWidth
+
+
+class Standing:
+    """Where a member stands in its group."""
+
+    def __init__(self, terms: Terms, member: str, new_token: Callable[[], str]) -> None:
+        self.terms = terms
+        self.member = member
+        self.membership = Membership(terms.session_timeout_s)
+        self.requests = Requests(terms.session_timeout_s)
+        self.line = Line(new_token)
+        self.ledger = Ledger(member, terms.grace_s)
+        self.tenure = Tenure(member, new_token)
+        self.wanted: Snapshot | None = None
+        self.outcomes: list[Outcome] = []
+        self.vouched: Target | None = None
+        self.agreed = False
+        self.confirming = False
+        self.adopted = False
+        self._said: Note | None = None
+        self._width_said: GroupWidth | None = None
+        self._named: list[tuple[Snapshot, Target]] = []
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the record, as far as it is known, counts this member as restarting."""
+        return self.member in self.ledger.record.inflight
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it was an earlier run of this member that was counted as restarting."""
+        return self.in_flight and (self.adopted or self.tenure.entry_in(self.ledger.record) is None)
+
+    @property
+    def decides(self) -> bool:
+        """Whether this member is the next to go on, and so has to see who is missing."""
+        if self.wanted is None:
+            return False
+        return not self.holds_wanted if self.in_flight else self.line.is_head
+
+    @property
+    def holds_wanted(self) -> bool:
+        """Whether the turn is held for what is wanted."""
+        held, wanted = self.tenure.held, self.wanted
+        if held is None or wanted is None:
+            return False
+        return held is wanted or self.target(held) == self.target(wanted)
+
+    def target(self, snapshot: Snapshot) -> Target:
+        """The snapshot as the group knows it; the last few are remembered, they may be large."""
+        for named, target in self._named:
+            if named is snapshot:
+                return target
+        target = target_of(snapshot, self.terms.mirrors)
+        self._named = [(snapshot, target), *self._named[:2]]
+        return target
+
+    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+        """Fill in the card anew where the phase or the health is another one."""
+        shown = self.membership.card
+        if (card.phase, card.health) != (shown.phase, shown.health):
+            self.membership.card = replace(
+                card,
+                running=self.target(running).digest if running else "",
+                wanted=self.target(wanted).digest if wanted else "",
+            )
+
+    def say(self, topic: str, **fields: object) -> list[Note]:
+        """Tell the operator what is being waited for, once and not at each look."""
+        note = Note(topic, fields)
+        if note == self._said:
+            return []
+        self._said = note
+        return [note]
+
+    def say_width(self) -> list[Action]:
+        """Tell which width counts, where it is not the one that this member asks for."""
+        agreed, own = self.ledger.record.width, self.terms.max_unavailable
+        if not self.agreed or agreed is None or agreed == self._width_said:
+            return []
+        self._width_said = agreed
+        if agreed.width == own:
+            return []
+        return [Note("group-width", {"width": agreed.width, "by": agreed.by, "own": own})]
+
+    def forget_said(self) -> None:
+        """Something has happened since: the same words would be news."""
+        self._said = None

@@ -1,0 +1,155 @@
+"""The next request to the group: what follows from what a member knows and wants.
+
+The order of the rules is the order of this file: know the record, be a member, settle what is in
+the record or owed to it, then go through the queue, and leave it where nothing is wanted.
+"""
+
+from collections.abc import Sequence
+
+from zkexec.core.actions import Action, CommitRecord, Enrol, Note, ReadRecord
+from zkexec.core.rollout import Refusal, Rollout
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.standing import Standing
+from zkexec.core.target import Target
+from zkexec.core.tenure import Proposal
+
+
+def next_step(at: Standing, now: float) -> Sequence[Action]:
+    """One request at most, and what is to be said beside it."""
+    if not at.ledger.known:
+        return _read(at, False, now)
+    if not at.membership.enrolled:
+        card = at.membership.card
+        at.membership.begin()
+        return at.requests.send(lambda number: Enrol(number, card), now)
+    if _has_business(at):
+        return _settle(at, now)
+    if at.wanted is not None:
+        return _queue_up(at, at.wanted, now)
+    if at.line.may_be_in:
+        return at.requests.send(at.line.leave(), now)
+    return []
+
+
+def _has_business(at: Standing) -> bool:
+    """Whether the record has, may have, or should have something of this member."""
+    owes = bool(at.outcomes) or at.vouched is not None or not at.agreed
+    return owes or at.in_flight or at.tenure.held is not None or at.tenure.proposal is not None
+
+
+def _settle(at: Standing, now: float) -> Sequence[Action]:
+    record = at.ledger.record
+    if at.tenure.proposal or at.ledger.needs_reading(watch=at.tenure.has_failed(record)):
+        return _read(at, at.tenure.has_failed(record), now)
+    due = _with_what_is_owed(at, record)
+    if due is not record:
+        return _commit(at, Proposal(due, now), now)
+    at.outcomes.clear()
+    at.vouched = None
+    at.agreed = True
+    return [*at.say_width(), *_go_on(at, now)]
+
+
+def _go_on(at: Standing, now: float) -> Sequence[Action]:
+    """Nothing is owed to the record: go on in the turn, or without one."""
+    if not at.in_flight:
+        at.tenure.let_go()
+        return next_step(at, now)
+    if at.wanted is not None and not at.holds_wanted:
+        return _readmit(at, at.wanted, now)
+    if at.confirming:
+        return _commit(at, Proposal(at.ledger.record, now), now)
+    return []
+
+
+def _with_what_is_owed(at: Standing, record: Rollout) -> Rollout:
+    if at.in_flight and at.tenure.entry_in(record) is None:
+        record = record.adopt(at.member, at.tenure.token)
+    for outcome in at.outcomes:
+        record = outcome.entered(record, at.member, at.tenure.token)
+    if at.vouched is not None:
+        record = record.vouch(at.member, at.vouched)
+    return record if at.agreed else _agree(at, record)
+
+
+def _agree(at: Standing, record: Rollout) -> Rollout:
+    width, asker = at.terms.max_unavailable, record.width.by if record.width else at.member
+    asker_lives = asker == at.member or at.ledger.lives(asker)
+    return record.agree(at.member, width, at.ledger.population, asker_lives)
+
+
+def _readmit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
+    target = at.target(wanted)
+    entry = at.tenure.entry_for(target)
+    found = at.ledger.record.readmit(at.member, entry, target.scope)
+    if isinstance(found, Refusal):
+        return _wait(at, found, target, now)
+    return _commit(at, Proposal(found, now, wanted, target), now)
+
+
+def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
+    if at.line.unexplained:
+        return _read(at, True, now)
+    request = at.line.next_request()
+    if request is not None:
+        return at.requests.send(request, now)
+    if not at.line.is_head:
+        return []
+    if at.ledger.needs_reading(watch=True):
+        return _read(at, True, now)
+    return _admit(at, wanted, now)
+
+
+def _admit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
+    target = at.target(wanted)
+    record = _agree(at, at.ledger.record)
+    entry = at.tenure.entry_for(target)
+    place = at.line.sequence
+    found = record.admit(at.member, entry, target.scope, at.ledger.population, place)
+    if isinstance(found, Refusal):
+        return _wait(at, found, target, now)
+    return _commit(at, Proposal(found, now, wanted, target), now, at.line.name)
+
+
+def _wait(at: Standing, refusal: Refusal, target: Target, now: float) -> Sequence[Action]:
+    if at.ledger.needs_reading(watch=True) or at.ledger.needs_last_look(now):
+        return _read(at, True, now)
+    overdue = at.ledger.overdue()
+    if overdue is not None:
+        member, token = overdue
+        reaped = _commit(at, Proposal(at.ledger.record.reap(member, token), now), now)
+        return [Note("member-reaped", {"member": member}), *reaped]
+    return _say_why(at, refusal, target)
+
+
+def _say_why(at: Standing, refusal: Refusal, target: Target) -> Sequence[Action]:
+    record = at.ledger.record
+    verdict = record.blocking(target)
+    if refusal is Refusal.PAUSED and record.paused is not None:
+        paused = record.paused
+        return at.say("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)
+    if verdict is not None:
+        return at.say(
+            "turn-blocked",
+            digest=target.digest[:12],
+            failed_by=", ".join(verdict.failed_by),
+            reason=verdict.reason,
+            since=verdict.at,
+        )
+    others = [name for name in record.inflight if name != at.member]
+    return at.say("turn-next", members=", ".join(sorted(others)))
+
+
+def _read(at: Standing, watch: bool, now: float) -> Sequence[Action]:
+    at.ledger.begin()
+    return at.requests.send(lambda number: ReadRecord(number, watch), now)
+
+
+def _commit(at: Standing, proposal: Proposal, now: float, place: str = "") -> Sequence[Action]:
+    at.tenure.proposal = proposal
+    at.ledger.begin()
+    checks = proposal.admits.versions if proposal.admits else {}
+    record, version = proposal.record, at.ledger.version
+    return at.requests.send(
+        lambda number: CommitRecord(number, record, version, checks, place), now
+    )

@@ -1,0 +1,37 @@
+"""A snapshot as the group knows it: by the znodes it was read from and their bytes.
+
+The local paths do not count: two members of one host that write the same contents to different
+folders want the same, and what fails for one is not tried by the other.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zkexec.core.snapshot import Mirror, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a member wants to run; `scope` names the set of its znodes, `revision` is an mzxid."""
+
+    digest: str
+    revision: int
+    scope: str
+
+
+def target_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> Target:
+    """Name a snapshot whose files follow these mirrors."""
+    mirrors = tuple(mirrors)
+    pairs = {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
+    paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
+    return Target(_digest(pairs), snapshot.revision, _digest(paths)[:12])
+
+
+def _digest(parts: Iterable[tuple[bytes, ...]]) -> str:
+    digest = hashlib.sha256()
+    for part in sorted(parts):
+        for piece in part:
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""A member's turn and a group that answers it word by word, for the tests of the turn."""
+
+from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
+
+from core.records import width
+from zkexec.core.actions import Action, CommitRecord, Note, ShowCard
+from zkexec.core.events import Event, SessionConnected
+from zkexec.core.group_events import (
+    CommitRefused,
+    Conflict,
+    Enrolled,
+    GroupRequestFailed,
+    QueueJoined,
+    QueueLeft,
+    QueueListed,
+    RecordCommitted,
+    RecordRead,
+)
+from zkexec.core.locked_turn import LockedTurn
+from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.target import Target, target_of
+from zkexec.core.terms import Terms
+
+MIRRORS = (Mirror("/f", "/z"),)
+TERMS = Terms(
+    mirrors=MIRRORS,
+    in_group=True,
+    session_timeout_s=12,
+    checks_health=True,
+    health_delay_s=9,
+    kill_timeout_s=1,
+)
+"""Under these terms the lease is two seconds and the grace period ten."""
+AGREED = Rollout(width=width(1))
+PLACE = "a-0000000005"
+
+
+def snapshot(word: str) -> Snapshot:
+    """Make a snapshot from content@mzxid; the version of its znode is the same number."""
+    content, _, mzxid = word.partition("@")
+    return Snapshot({"/f": content.encode()}, int(mzxid), {"/z": int(mzxid)})
+
+
+def named(word: str) -> Target:
+    """The target of such a snapshot."""
+    return target_of(snapshot(word), MIRRORS)
+
+
+def entry_of(word: str, under: str) -> Entry:
+    """An entry for such a snapshot."""
+    return Entry(under, named(word).digest, named(word).revision)
+
+
+class Talk:
+    """The turn of m1, the time, and the last request that it has sent."""
+
+    def __init__(self, terms: Terms = TERMS) -> None:
+        """Begin without a session; tokens and tickets are the letters."""
+        letters: Iterator[str] = iter(ascii_lowercase)
+        self.turn = LockedTurn(terms, "m1", lambda: next(letters))
+        self.now = 0.0
+        self.last: Action | None = None
+        self.notes: list[str] = []
+
+    @property
+    def number(self) -> int:
+        """The number of the last request."""
+        number: int = getattr(self.last, "number", 0)
+        return number
+
+    def advance(self) -> Action | None:
+        """Let the turn ask for what is next; return the request, if there is one."""
+        return self._note(self.turn.advance(self.now))
+
+    def tell(self, event: Event) -> Action | None:
+        """Let something happen; return the request that follows, if there is one."""
+        self.notes = []
+        first = self.turn.handle(event, self.now)
+        return self._note([*first, *self.turn.advance(self.now)])
+
+    def _note(self, actions: Sequence[Action]) -> Action | None:
+        self.notes += [action.topic for action in actions if isinstance(action, Note)]
+        asked = [action for action in actions if not isinstance(action, Note | ShowCard)]
+        assert len(asked) <= 1, "one request at a time"
+        self.last = asked[0] if asked else self.last
+        return asked[0] if asked else None
+
+    def connect(self, session: int = 1) -> Action | None:
+        """The session is there."""
+        return self.tell(SessionConnected(session, 12.0))
+
+    def read(
+        self,
+        record: Rollout = AGREED,
+        version: int = 4,
+        alive: frozenset[str] = frozenset({"m1", "m2", "m3"}),
+    ) -> Action | None:
+        """The record is read, in a group of ten."""
+        return self.tell(RecordRead(self.number, record, version, alive, 10))
+
+    def enrolled(self) -> Action | None:
+        """The own node stands."""
+        return self.tell(Enrolled(self.number))
+
+    def listed(self, *names: str) -> Action | None:
+        """The queue is listed."""
+        return self.tell(QueueListed(self.number, names))
+
+    def queue_joined(self, name: str = PLACE) -> Action | None:
+        """The queue node is made."""
+        return self.tell(QueueJoined(self.number, name))
+
+    def queue_left(self) -> Action | None:
+        """The queue node is gone."""
+        return self.tell(QueueLeft(self.number))
+
+    def committed(self) -> Action | None:
+        """What was to be committed is."""
+        return self.tell(RecordCommitted(self.number))
+
+    def refused(self, conflict: Conflict) -> Action | None:
+        """What was to be committed is not."""
+        return self.tell(CommitRefused(self.number, conflict))
+
+    def failed(self, reason: str = "no answer in time") -> Action | None:
+        """The request got no answer, or an error."""
+        return self.tell(GroupRequestFailed(self.number, reason))
+
+    def begin(self, record: Rollout = AGREED) -> Action | None:
+        """Come as far as a member comes that wants nothing yet; return what it asks then."""
+        self.connect()
+        self.read(record)
+        return self.enrolled()
+
+    def ask(self, word: str) -> Action | None:
+        """Something new is wanted."""
+        self.turn.ask(snapshot(word))
+        return self.advance()
+
+    def be_head(self, word: str = "b@2") -> Action | None:
+        """Come to the head of the queue for this; return what is asked then."""
+        self.ask(word)
+        self.queue_joined()
+        return self.listed(PLACE)
+
+    def take(self, word: str = "b@2") -> CommitRecord:
+        """Be admitted to this; return the commit that was made."""
+        self.be_head(word)
+        request = self.read()
+        assert isinstance(request, CommitRecord)
+        self.committed()
+        return request

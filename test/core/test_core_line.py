@@ -1,0 +1,176 @@
+"""A member's place in the queue: found again after lost replies, and handed over without a list."""
+
+from collections.abc import Iterator
+from string import ascii_lowercase
+
+from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
+from zkexec.core.line import Line, sequence_of
+
+
+def node(ticket: str, sequence: int) -> str:
+    """The name of a queue node."""
+    return f"{ticket}-{sequence:010d}"
+
+
+def line() -> Line:
+    """A line whose tickets are the letters."""
+    letters: Iterator[str] = iter(ascii_lowercase)
+    return Line(lambda: next(letters))
+
+
+def request(of: Line) -> Action | None:
+    """What is asked next, under the number 1."""
+    build = of.next_request()
+    return None if build is None else build(1)
+
+
+def is_head(of: Line) -> bool:
+    """Whether it is the head, at this moment."""
+    return of.is_head
+
+
+def waiting(sequence: int = 5, *before: str) -> Line:
+    """A line with a node, behind these others."""
+    own = line()
+    request(own)
+    own.joined(node("a", sequence))
+    own.listed((node("a", sequence), *before))
+    return own
+
+
+def test_the_number_of_a_queue_node() -> None:
+    """The last ten digits count, whatever is before them."""
+    assert sequence_of("3f0c-1-0000000042") == 42
+
+
+def test_the_way_to_the_head_of_an_empty_queue() -> None:
+    """Join, list, and be the head."""
+    own = line()
+    assert not is_head(own)
+    assert request(own) == JoinQueue(1, "a")
+    own.joined(node("a", 0))
+    assert request(own) == ListQueue(1)
+    own.listed((node("a", 0),))
+    assert is_head(own)
+    assert own.sequence == 0
+    assert request(own) is None
+
+
+def test_only_the_one_before_is_watched() -> None:
+    """Of those with smaller numbers the greatest is looked at; those behind do not matter."""
+    own = waiting(5, node("x", 3), node("y", 1), node("z", 9))
+    assert not is_head(own)
+    assert own.ahead == 2
+    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    own.seen("m2")
+    assert request(own) is None
+
+
+def test_the_predecessor_was_admitted() -> None:
+    """It was the head, so this member is the head now, without another list."""
+    own = waiting(5, node("x", 3))
+    own.seen("m2")
+    own.touched()
+    assert own.unexplained
+    assert request(own) is None
+    own.explain(served=3)
+    assert is_head(own)
+    assert own.ahead == 0
+
+
+def test_the_predecessor_went_away_otherwise() -> None:
+    """Somebody may have been before it, so the queue is listed again."""
+    own = waiting(5, node("x", 3), node("y", 1))
+    own.seen(None)
+    own.explain(served=2)
+    assert not is_head(own)
+    assert request(own) == ListQueue(1)
+    own.listed((node("a", 5), node("y", 1)))
+    assert request(own) == LookAtQueueNode(1, node("y", 1))
+
+
+def test_what_needs_no_explanation() -> None:
+    """The record's last admission means nothing while the predecessor is there."""
+    own = waiting(5, node("x", 3))
+    own.seen("m2")
+    own.explain(served=3)
+    assert not is_head(own)
+    head = waiting(5)
+    head.touched()
+    assert not head.unexplained
+    assert is_head(head)
+
+
+def test_a_join_whose_answer_was_lost_is_found_again() -> None:
+    """The node is recognized by its ticket."""
+    own = line()
+    request(own)
+    own.lost()
+    assert own.may_be_in
+    assert request(own) == ListQueue(1)
+    own.listed((node("x", 3), node("a", 5)))
+    assert own.name == node("a", 5)
+    assert request(own) == LookAtQueueNode(1, node("x", 3))
+
+
+def test_a_join_that_was_never_made_is_repeated() -> None:
+    """Where the ticket is not found, a node is made with the same ticket."""
+    own = line()
+    request(own)
+    own.lost()
+    own.listed((node("x", 3),))
+    assert not own.may_be_in
+    assert request(own) == JoinQueue(1, "a")
+
+
+def test_a_node_that_somebody_took_away() -> None:
+    """A place that is gone is joined anew, at the tail."""
+    own = waiting(5)
+    own.lost()
+    own.listed(())
+    assert own.name == ""
+    assert request(own) == JoinQueue(1, "a")
+
+
+def test_leaving() -> None:
+    """The node is deleted by its name, which may have to be found first."""
+    own = waiting(5)
+    assert own.leave()(1) == LeaveQueue(1, node("a", 5))
+    own.lost()
+    assert own.leave()(1) == ListQueue(1)
+    own.listed((node("a", 5),))
+    assert own.leave()(1) == LeaveQueue(1, node("a", 5))
+    own.gone()
+    assert not own.may_be_in
+    assert not is_head(own)
+
+
+def test_a_new_session_begins_at_the_tail() -> None:
+    """The old node went with the old session, and the ticket is another one."""
+    own = waiting(5)
+    own.begin_session()
+    assert not own.may_be_in
+    assert request(own) == JoinQueue(1, "b")
+    own.lost()
+    own.listed((node("a", 5),))
+    assert request(own) == JoinQueue(1, "b")
+
+
+def test_a_new_connection_looks_again() -> None:
+    """The session lives on and the place with it, but its watch has to be set anew."""
+    own = waiting(5, node("x", 3))
+    own.seen("m2")
+    own.reconnected()
+    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    head = waiting(5)
+    head.reconnected()
+    assert is_head(head)
+    assert request(head) is None
+
+
+def test_a_queue_of_strangers_is_not_ones_own() -> None:
+    """Without a ticket no node is taken for the own one."""
+    own = line()
+    own.lost()
+    own.listed((node("x", 3),))
+    assert not own.may_be_in

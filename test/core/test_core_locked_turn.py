@@ -1,0 +1,370 @@
+"""A member's turn: what it asks of the group, request by request, where all goes well."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.records import FAILED, width
+from core.talk import AGREED, PLACE, TERMS, Talk, entry_of, named, snapshot
+from zkexec.core import events
+from zkexec.core.actions import (
+    Card,
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    LookAtQueueNode,
+    ReadRecord,
+    ShowCard,
+)
+from zkexec.core.basis import Basis
+from zkexec.core.group_events import EnrolmentOccupied, GroupPart, GroupTouched, QueueNodeSeen
+from zkexec.core.rollout import Pause, Rollout, Verdict
+from zkexec.core.width import Width
+
+
+def flying(word: str, member: str = "m2", under: str = "x") -> Rollout:
+    """The record of a group in which a member is in flight."""
+    return replace(AGREED, inflight={member: entry_of(word, under)})
+
+
+def test_the_record_is_read_before_anything_is_asked() -> None:
+    """First what the group has to say, then the own node; nothing without a session."""
+    talk = Talk()
+    assert talk.advance() is None
+    assert not talk.turn.known
+    assert talk.connect() == ReadRecord(1, watch=False)
+    assert talk.read() == Enrol(2, Card(""))
+    assert talk.turn.known
+    assert talk.enrolled() is None
+    assert talk.turn.deadline is None
+
+
+def test_a_group_without_a_record_is_read_again() -> None:
+    """The first member makes it with its own node, and then says what width it asks for."""
+    talk = Talk()
+    talk.connect()
+    assert talk.read(Rollout(), -1) == Enrol(2, Card(""))
+    assert talk.enrolled() == ReadRecord(3, watch=False)
+    assert talk.read(Rollout(), 0) == CommitRecord(4, Rollout(width=width(1)), 0)
+    assert talk.committed() is None
+
+
+@pytest.mark.parametrize(
+    ("known", "alive", "is_written"),
+    [
+        (width(1, "m2"), True, False),
+        (width(5, "m2"), True, True),
+        (width(1, "m9"), False, True),
+        (width(1, "m1"), False, False),
+    ],
+)
+def test_a_width_is_asked_for_once(known: object, alive: bool, is_written: bool) -> None:
+    """A member writes its width where it counts: it is smaller, or the one who asked is gone."""
+    talk = Talk()
+    talk.connect()
+    talk.read(replace(AGREED, width=known), alive=frozenset({"m2"}) if alive else frozenset())
+    assert isinstance(talk.enrolled(), CommitRecord) is is_written
+
+
+def test_another_width_than_ones_own_is_told_once() -> None:
+    """Where the group goes by another number, the operator hears of it, once for each."""
+    talk = Talk(replace(TERMS, max_unavailable=Width(3)))
+    talk.connect()
+    talk.read(replace(AGREED, width=width(1, "m2")))
+    talk.enrolled()
+    talk.tell(GroupTouched(GroupPart.RECORD))
+    talk.be_head()
+    talk.read(replace(AGREED, width=width(1, "m2")))
+    assert "group-width" not in talk.notes
+
+
+def test_the_way_to_a_turn() -> None:
+    """Join, list, read, and one commit: the entry in, the place out, the content unchanged."""
+    talk = Talk()
+    talk.begin()
+    assert talk.ask("b@2") == JoinQueue(3, "a")
+    assert talk.queue_joined() == ListQueue(4)
+    assert talk.listed(PLACE) == ReadRecord(5, watch=True)
+    request = talk.read()
+    assert isinstance(request, CommitRecord)
+    assert (request.version, request.checks, request.place) == (4, {"/z": 2}, PLACE)
+    assert request.record.inflight == {"m1": entry_of("b@2", "b")}
+    assert request.record.served == 5
+    assert talk.turn.granted is None
+    assert talk.committed() is None
+    assert talk.notes == ["turn-taken"]
+    assert talk.turn.granted == snapshot("b@2")
+    assert talk.turn.has_entry
+    assert not talk.turn.inherited
+
+
+def test_the_lease_runs_from_the_sending_of_the_commit() -> None:
+    """A sixth of the session timeout after the commit was decided on nobody is stopped."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    talk.now = 10
+    talk.read()
+    talk.now = 11
+    talk.committed()
+    assert talk.turn.may_stop(11.9)
+    assert not talk.turn.may_stop(12)
+    talk.turn.confirm()
+    talk.now = 20
+    request = talk.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.place == ""
+    talk.committed()
+    assert talk.notes == ["turn-confirmed"]
+    assert talk.turn.may_stop(21.9)
+
+
+def test_behind_another() -> None:
+    """The one before is watched; when it was admitted, this member reads and is the head."""
+    talk = Talk()
+    talk.begin()
+    talk.ask("b@2")
+    talk.queue_joined()
+    assert talk.listed("x-0000000003", PLACE) == LookAtQueueNode(5, "x-0000000003")
+    assert talk.tell(QueueNodeSeen(5, "m2")) is None
+    assert talk.notes == ["turn-awaited"]
+    assert talk.tell(GroupTouched(GroupPart.PREDECESSOR)) == ReadRecord(6, watch=True)
+    record = replace(flying("b@2"), served=3)
+    assert talk.read(record) is None
+    assert talk.notes == ["turn-next"]
+    assert talk.tell(GroupTouched(GroupPart.RECORD)) == ReadRecord(7, watch=True)
+    assert isinstance(talk.read(replace(AGREED, served=3)), CommitRecord)
+
+
+def test_behind_another_that_has_gone_already() -> None:
+    """Where the one before is gone at the first look, the record says whether it was admitted."""
+    talk = Talk()
+    talk.begin()
+    talk.ask("b@2")
+    talk.queue_joined()
+    talk.listed("x-0000000003", PLACE)
+    assert talk.tell(QueueNodeSeen(5, None)) == ReadRecord(6, watch=True)
+    assert talk.read(replace(AGREED, served=2)) == ListQueue(7)
+
+
+@pytest.mark.parametrize(
+    ("record", "topic"),
+    [
+        (replace(AGREED, paused=Pause("operator", "maintenance")), "turn-paused"),
+        (
+            replace(AGREED, verdicts={named("b@2").digest: Verdict(2, "", failed_by=("m2",))}),
+            "turn-blocked",
+        ),
+        (flying("b@2"), "turn-next"),
+    ],
+)
+def test_the_head_says_once_what_it_waits_for(record: Rollout, topic: str) -> None:
+    """A refusal is told with its reason, and not at each look."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    assert talk.read(record) is None
+    assert talk.notes == [topic]
+    talk.tell(GroupTouched(GroupPart.RECORD))
+    assert talk.read(record) is None
+    assert talk.notes == []
+
+
+def test_the_head_takes_back_the_turn_of_one_that_is_gone() -> None:
+    """After the grace period it looks once more, and then reaps."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    talk.now = 100
+    talk.read(flying("b@2"), alive=frozenset())
+    assert talk.notes == ["member-missing", "turn-next"]
+    assert talk.turn.deadline == 110
+    talk.now = 110
+    assert isinstance(talk.tell(events.Tick()), ReadRecord)
+    request = talk.read(flying("b@2"), alive=frozenset())
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight == {}
+    assert talk.notes == ["member-reaped"]
+
+
+def test_who_is_not_the_head_misses_nobody() -> None:
+    """Only who decides looks after those in flight."""
+    talk = Talk()
+    talk.connect()
+    talk.read(flying("b@2"), alive=frozenset())
+    assert "member-missing" not in talk.notes
+    talk.enrolled()
+    assert talk.turn.deadline is None
+
+
+def test_a_proof_ends_the_turn() -> None:
+    """The entry goes with the proof, and nothing is granted any more from the proof on."""
+    talk = Talk()
+    talk.begin()
+    taken = talk.take()
+    talk.turn.prove(snapshot("b@2"))
+    assert talk.turn.granted is None
+    request = talk.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.version == taken.version + 1
+    assert request.record.inflight == {}
+    assert request.record.is_proven(named("b@2"))
+    assert talk.committed() is None
+    assert talk.notes == ["turn-released"]
+    assert not talk.turn.has_entry
+
+
+def test_a_failure_keeps_the_turn() -> None:
+    """The entry stays as a failed one, and from then on the record is watched."""
+    talk = Talk()
+    talk.begin()
+    talk.take()
+    talk.turn.fail(snapshot("b@2"), "exit status 1")
+    request = talk.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight["m1"].phase is FAILED
+    assert talk.committed() == ReadRecord(8, watch=True)
+    assert talk.read(request.record, 6) is None
+    assert talk.turn.granted == snapshot("b@2")
+    assert talk.turn.has_entry
+
+
+def test_something_newer_in_the_same_turn() -> None:
+    """The own entry is changed in one commit, with the content unchanged since it was read."""
+    talk = Talk()
+    talk.begin()
+    talk.take()
+    request = talk.ask("c@3")
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight == {"m1": entry_of("c@3", "b")}
+    assert (request.checks, request.place) == ({"/z": 3}, "")
+    talk.committed()
+    assert talk.turn.granted == snapshot("c@3")
+
+
+def test_something_newer_that_another_tries() -> None:
+    """Going on is refused like an admission, and watched like one."""
+    talk = Talk()
+    talk.begin()
+    talk.take()
+    talk.tell(GroupTouched(GroupPart.RECORD))
+    both = {"m1": entry_of("b@2", "b"), "m2": entry_of("c@3", "x")}
+    talk.read(replace(AGREED, inflight=both))
+    assert talk.ask("c@3") == ReadRecord(8, watch=True)
+    assert talk.read(replace(AGREED, inflight=both)) is None
+    assert talk.notes == ["turn-next"]
+    assert talk.turn.granted == snapshot("b@2")
+
+
+def test_a_change_that_is_undone_leaves_the_queue() -> None:
+    """A place that is not wanted any more is given up."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    talk.read(flying("b@2"))
+    talk.turn.withdraw()
+    assert talk.advance() == LeaveQueue(6, PLACE)
+    assert talk.queue_left() is None
+
+
+def test_a_turn_that_is_not_needed_is_given_back() -> None:
+    """Nothing is proven by it."""
+    talk = Talk()
+    talk.begin()
+    talk.take()
+    talk.turn.withdraw()
+    talk.turn.withdraw()
+    request = talk.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight == {}
+    assert not request.record.is_proven(named("b@2"))
+
+
+def test_a_first_start_is_vouched_for() -> None:
+    """What runs healthy without a turn counts as proven, once."""
+    talk = Talk()
+    talk.begin()
+    talk.turn.vouch(snapshot("a@1"))
+    request = talk.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.record.is_proven(named("a@1"))
+    talk.committed()
+    talk.turn.vouch(snapshot("a@1"))
+    assert talk.advance() is None
+
+
+@pytest.mark.parametrize(
+    ("record", "basis"),
+    [
+        (Rollout(), Basis.WANTED),
+        (flying("b@2", "m1", "earlier"), Basis.WANTED),
+        (
+            replace(
+                flying("b@2", "m1", "earlier"),
+                verdicts={named("b@2").digest: Verdict(2, "", lost=1)},
+            ),
+            Basis.NOTHING,
+        ),
+    ],
+)
+def test_a_first_start_counts_the_loss_of_an_earlier_run(record: Rollout, basis: Basis) -> None:
+    """Once, whether its turn was taken over already or not yet."""
+    talk = Talk()
+    talk.connect()
+    request = talk.read(record)
+    assert talk.turn.basis(snapshot("b@2"), None) is basis
+    request = talk.enrolled()
+    while isinstance(request, CommitRecord):
+        request = talk.committed()
+    assert talk.turn.basis(snapshot("b@2"), snapshot("a@1")) is basis
+
+
+def test_an_earlier_run_is_adopted() -> None:
+    """Its entry goes over to a new token at once, and is told as inherited until it ends."""
+    talk = Talk()
+    request = talk.begin(flying("b@2", "m1", "earlier"))
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight == {"m1": entry_of("b@2", "a")}
+    assert talk.turn.inherited
+    talk.committed()
+    assert talk.notes == ["adopted"]
+    assert talk.turn.inherited
+    assert talk.turn.granted is None
+    talk.turn.prove(snapshot("b@2"))
+    talk.advance()
+    talk.committed()
+    assert not talk.turn.inherited
+
+
+def test_the_member_id_is_taken() -> None:
+    """It is told once, and tried again each second."""
+    talk = Talk()
+    talk.connect()
+    talk.read()
+    assert talk.tell(EnrolmentOccupied(2, "host-b")) is None
+    assert talk.notes == ["member-id-taken"]
+    assert talk.turn.deadline == 1
+    talk.now = 1
+    assert isinstance(talk.tell(events.Tick()), Enrol)
+    talk.tell(EnrolmentOccupied(3, "host-b"))
+    assert talk.notes == []
+
+
+def test_the_own_node_was_touched() -> None:
+    """It is looked after before anything else."""
+    talk = Talk()
+    talk.begin()
+    assert isinstance(talk.tell(GroupTouched(GroupPart.OWN_NODE)), Enrol)
+
+
+def test_a_card_names_contents_as_the_group_knows_them() -> None:
+    """Others see the phase, and the digests that the record speaks of."""
+    talk = Talk()
+    talk.begin()
+    talk.turn.show(Card("waiting"), snapshot("a@1"), snapshot("b@2"))
+    digests = [named(word).digest for word in ("a@1", "b@2")]
+    assert talk.turn.advance(0) == [ShowCard(Card("waiting", *digests))]
+    talk.turn.show(Card("loading"), None, None)
+    assert talk.turn.advance(0) == [ShowCard(Card("loading"))]

@@ -1,0 +1,235 @@
+"""The group's record: how turns end, what is proven or failed, and what a first start may run."""
+
+import pytest
+
+from core.records import FAILED, SCOPE, admitted, entry, proven, target, unproven
+from zkexec.core.basis import Basis, basis_of
+from zkexec.core.rollout import Entry, EntryPhase, Rollout, Verdict
+from zkexec.core.target import Target
+
+B = target("b@2")
+
+
+def test_a_release_ends_the_turn_and_proves_the_content() -> None:
+    """The entry goes, and what the member runs counts as proven."""
+    record = admitted(Rollout(), "m1", "b@2")
+    assert record.release("m1", B) == Rollout(verdicts={"b": proven(2)}, served=0)
+
+
+def test_a_turn_is_given_back_without_a_proof() -> None:
+    """Giving back proves nothing."""
+    record = admitted(Rollout(), "m1", "b@2")
+    assert record.release("m1", None) == Rollout(verdicts={"b": unproven(2)}, served=0)
+
+
+@pytest.mark.parametrize("made_out", [None, B])
+def test_a_release_that_changes_nothing_is_the_same_record(made_out: Target | None) -> None:
+    """Without an entry, and with a proof that is there already, nothing is to be written."""
+    record = Rollout(inflight={"m2": entry("b@2")}, verdicts={"b": proven(2)})
+    assert record.release("m1", made_out) is record
+    assert record.vouch("m1", B) is record
+
+
+def test_a_proof_counts_without_an_entry() -> None:
+    """A turn that was taken back meanwhile, or a first start, proves its content all the same."""
+    assert Rollout().release("m1", B).verdicts == {"b": proven(2)}
+    assert Rollout().vouch("m1", B) == Rollout(verdicts={"b": proven(2)})
+
+
+def test_vouching_ends_no_turn() -> None:
+    """The own entry, if there is one, stays."""
+    record = admitted(Rollout(), "m1", "b@2")
+    vouched = record.vouch("m1", B)
+    assert vouched.inflight == record.inflight
+    assert vouched.verdicts == {"b": proven(2)}
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        (unproven(2, "m1"), proven(2)),
+        (unproven(2, "m1", "m2"), proven(2, "m2")),
+        (unproven(2, "m2"), proven(2, "m2")),
+        (proven(2, "m1"), proven(2)),
+        (proven(2, "m2"), proven(2, "m2")),
+        (unproven(2, lost=1), proven(2)),
+        (unproven(5), proven(5)),
+        (unproven(1), proven(2)),
+    ],
+)
+def test_a_proof_takes_back_the_own_failure_only(known: Verdict, found: Verdict) -> None:
+    """Another member's success does not end a pause, one's own does."""
+    assert Rollout(verdicts={"b": known}).release("m1", B).verdicts == {"b": found}
+
+
+def test_the_last_good_content_is_remembered() -> None:
+    """Of older proofs the newest one is kept, other older verdicts of the same znodes go."""
+    elsewhere = Verdict(1, "another", proven=True)
+    record = Rollout(
+        verdicts={
+            "a": proven(1),
+            "z": proven(0),
+            "u": unproven(1, "m3"),
+            "e": elsewhere,
+            "c": unproven(3),
+        }
+    )
+    assert record.release("m1", B).verdicts == {
+        "a": proven(1),
+        "e": elsewhere,
+        "c": unproven(3),
+        "b": proven(2),
+    }
+
+
+def test_what_others_are_in_flight_with_is_remembered() -> None:
+    """A proof does not take away the verdict on what another member tries at the moment."""
+    record = Rollout(inflight={"m2": entry("u@1")}, verdicts={"u": unproven(1, lost=1)})
+    assert record.release("m1", B).verdicts == {"u": unproven(1, lost=1), "b": proven(2)}
+
+
+def test_a_failure_keeps_the_entry_and_blocks_the_content() -> None:
+    """The entry stays, as failed; the verdict names the member and the reason."""
+    record = admitted(Rollout(), "m1", "b@2", under="t").fail("m1", "t", B, "exit status 1")
+    assert record.inflight == {"m1": entry("b@2", phase=FAILED)}
+    assert record.verdicts == {"b": Verdict(2, SCOPE, failed_by=("m1",), reason="exit status 1")}
+    assert record.blocking(B) == record.verdicts["b"]
+    assert record.blocking(target("b@3")) is None
+
+
+def test_a_failure_is_told_once() -> None:
+    """What the record says already is not written again."""
+    record = admitted(Rollout(), "m1", "b@2", under="t").fail("m1", "t", B, "exit status 1")
+    assert record.fail("m1", "t", B, "exit status 1") is record
+    gone = record.release("m1", None)
+    assert gone.fail("m1", "t", B, "exit status 1") is gone
+
+
+@pytest.mark.parametrize("flying", [{}, {"m1": entry("b@2", "another")}])
+def test_a_failure_counts_without_an_entry(flying: dict[str, Entry]) -> None:
+    """A turn that was taken back, or belongs to another incarnation, stays as it is."""
+    record = Rollout(inflight=flying).fail("m1", "t", B, "exit status 1")
+    assert record.inflight == flying
+    assert record.verdicts["b"].failed_by == ("m1",)
+
+
+def test_an_entry_whose_failure_was_told_by_others_becomes_failed() -> None:
+    """A verdict that names the member already does not make its entry a failed one by itself."""
+    record = Rollout(inflight={"m1": entry("b@2")}, verdicts={"b": unproven(2, "m1")})
+    assert record.fail("m1", "t", B, "again").inflight["m1"].phase is FAILED
+
+
+def test_a_failed_retry_blocks_what_was_pushed_again() -> None:
+    """The verdict goes up to the newest revision that failed, and names each member once."""
+    record = Rollout(verdicts={"b": unproven(2, "m1", "m2")})
+    failed = record.fail("m1", "t", target("b@5"), "exit status 1")
+    assert (failed.verdicts["b"].revision, failed.verdicts["b"].failed_by) == (5, ("m1", "m2"))
+    assert failed.blocking(target("b@5"))
+
+
+def test_what_is_proven_may_fail_elsewhere() -> None:
+    """A failure does not undo a proof, but it blocks."""
+    record = Rollout(verdicts={"b": proven(2)}).fail("m1", "t", B, "exit status 1")
+    assert record.is_proven(B)
+    assert record.blocking(B)
+    assert not record.is_proven(target("b@3"))
+
+
+def test_an_earlier_run_is_adopted() -> None:
+    """The entry goes over to the new token as it was; its loss is counted."""
+    record = admitted(Rollout(), "m1", "b@2").adopt("m1", "new")
+    assert record.inflight == {"m1": entry("b@2", "new")}
+    assert record.verdicts == {"b": unproven(2, lost=1)}
+    assert record.adopt("m1", "new") is record
+
+
+def test_there_may_be_nothing_to_adopt() -> None:
+    """Without an entry nothing changes."""
+    record = admitted(Rollout(), "m2", "b@2")
+    assert record.adopt("m1", "new") is record
+
+
+def test_a_failed_entry_stays_failed_when_it_is_adopted() -> None:
+    """A member that failed and was restarted is no second failure, and no fresh start either."""
+    record = admitted(Rollout(), "m1", "b@2", under="t").fail("m1", "t", B, "exit status 1")
+    adopted = record.adopt("m1", "new")
+    assert adopted.inflight == {"m1": entry("b@2", "new", FAILED)}
+    assert adopted.verdicts == record.verdicts
+
+
+def lose(record: Rollout, member: str, how: str) -> Rollout:
+    """Lose a member in the middle of its restart, in one of the two ways that count."""
+    return record.reap(member, f"{member}-turn") if how == "reap" else record.adopt(member, "new")
+
+
+@pytest.mark.parametrize("first", ["reap", "adopt"])
+@pytest.mark.parametrize("second", ["reap", "adopt"])
+def test_the_second_loss_condemns(first: str, second: str) -> None:
+    """A content with which two members were lost in flight is failed, whoever they were."""
+    record = lose(admitted(Rollout(), "m1", "b@2"), "m1", first).release("m1", None)
+    assert record.blocking(B) is None
+    record = lose(admitted(record, "m2", "b@2"), "m2", second)
+    verdict = record.blocking(B)
+    assert verdict is not None
+    assert (verdict.lost, verdict.failed_by) == (2, ("m2",))
+    assert verdict.reason == "lost 2 times in the middle of a restart, the last time m2"
+
+
+def test_a_condemned_entry_is_adopted_as_failed() -> None:
+    """The member whose loss condemned the content does not try it once more."""
+    record = Rollout(inflight={"m1": entry("b@2")}, verdicts={"b": unproven(2, lost=1)})
+    assert record.adopt("m1", "new").inflight["m1"].phase is FAILED
+
+
+def test_a_loss_without_a_verdict_begins_one() -> None:
+    """Also where an operator has taken the verdicts away, losses are counted."""
+    record = Rollout(inflight={"m1": entry("b@2")})
+    assert record.reap("m1", "t").verdicts == {"b": Verdict(2, "", lost=1)}
+
+
+@pytest.mark.parametrize(("phase", "lost"), [(EntryPhase.RESTARTING, 1), (EntryPhase.FAILED, 0)])
+def test_the_turn_of_a_member_that_is_gone_is_taken_back(phase: EntryPhase, lost: int) -> None:
+    """The entry goes; a loss counts, but not that of a member that had failed already."""
+    record = Rollout(inflight={"m1": entry("b@2", phase=phase)}, verdicts={"b": unproven(2)})
+    assert record.reap("m1", "t") == Rollout(verdicts={"b": unproven(2, lost=lost)})
+
+
+def test_only_the_turn_that_was_meant_is_taken_back() -> None:
+    """A member that has another token by now, or no entry, is left alone."""
+    record = Rollout(inflight={"m1": entry("b@2", "new")})
+    assert record.reap("m1", "t") is record
+    assert record.reap("m2", "t") is record
+
+
+NOTHING: dict[str, Verdict] = {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "on_disk", "verdicts", "basis"),
+    [
+        ("b@2", None, NOTHING, Basis.WANTED),
+        ("b@2", "a@1", NOTHING, Basis.WANTED),
+        ("b@2", None, {"b": proven(2)}, Basis.WANTED),
+        ("b@2", "a@1", {"a": proven(1)}, Basis.ON_DISK),
+        ("b@2", "a@1", {"a": proven(1), "b": unproven(2)}, Basis.ON_DISK),
+        ("b@2", "a@1", {"a": proven(1), "b": proven(2)}, Basis.WANTED),
+        ("b@2", "a@1", {"a": proven(1), "b": unproven(2, "m2")}, Basis.ON_DISK),
+        ("b@2", "a@1", {"a": proven(1), "b": proven(2, "m2")}, Basis.ON_DISK),
+        ("b@2", "a@1", {"a": proven(1, "m1"), "b": unproven(2)}, Basis.WANTED),
+        ("b@2", "a@1", {"a": proven(1, "m2"), "b": unproven(2)}, Basis.ON_DISK),
+        ("b@2", "a@1", {"a": unproven(1), "b": unproven(2, "m2")}, Basis.NOTHING),
+        ("b@2", None, {"b": unproven(2, "m2")}, Basis.NOTHING),
+        ("b@2", None, {"b": proven(2, "m2")}, Basis.WANTED),
+        ("b@2", None, {"b": proven(2, "m1")}, Basis.NOTHING),
+        ("b@2", "b@2", {"b": proven(2, "m2")}, Basis.ON_DISK),
+        ("b@2", "b@2", {"b": unproven(2)}, Basis.WANTED),
+        ("b@3", None, {"b": unproven(2, "m2")}, Basis.WANTED),
+        ("b@3", "a@1", {"b": proven(2, "m2"), "a": proven(1)}, Basis.ON_DISK),
+    ],
+)
+def test_what_a_first_start_may_run(
+    wanted: str, on_disk: str | None, verdicts: dict[str, Verdict], basis: Basis
+) -> None:
+    """Proven before unproven, nothing that failed, and what failed elsewhere as a last resort."""
+    disk = None if on_disk is None else target(on_disk)
+    assert basis_of(Rollout(verdicts=verdicts), "m1", target(wanted), disk) is basis

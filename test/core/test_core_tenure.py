@@ -1,0 +1,270 @@
+"""What a member holds: its entry, the lease on it, the request on its way, and its own node."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from string import ascii_lowercase
+
+import pytest
+
+from core.records import FAILED, entry, proven, target, unproven
+from zkexec.core import events
+from zkexec.core.actions import Action, Card, ListQueue, ShowCard
+from zkexec.core.events import SessionConnected
+from zkexec.core.group_events import GroupRequestFailed, QueueListed
+from zkexec.core.membership import Membership
+from zkexec.core.requests import Requests
+from zkexec.core.rollout import Rollout
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.tenure import Proposal, Tenure
+
+B = Snapshot({"/f": b"b"}, 2)
+TIMEOUT_S = 12.0
+"""Its sixth, two seconds, is the lease."""
+
+
+def tenure() -> Tenure:
+    """The tenure of m1, whose tokens are the letters."""
+    letters: Iterator[str] = iter(ascii_lowercase)
+    return Tenure("m1", lambda: next(letters))
+
+
+def record_with(under: str = "a") -> Rollout:
+    """A record with an entry of m1 for b@2."""
+    return Rollout(inflight={"m1": entry("b@2", under)}, verdicts={"b": unproven(2)})
+
+
+def propose(of: Tenure, at: float = 0) -> Proposal:
+    """Send an admission to b@2 on its way."""
+    record = Rollout(inflight={"m1": of.entry_for(target("b@2"))}, verdicts={"b": unproven(2)})
+    of.proposal = Proposal(record, at, B, target("b@2"))
+    return of.proposal
+
+
+def holding(at: float = 0) -> Tenure:
+    """A tenure with a turn that was committed."""
+    own = tenure()
+    propose(own, at)
+    own.committed()
+    return own
+
+
+def held(of: Tenure) -> Snapshot | None:
+    """What the turn is held for, at this moment."""
+    return of.held
+
+
+def test_a_turn_is_held_once_it_is_committed() -> None:
+    """A proposal alone is nothing; its commit is the turn, with the lease from its sending on."""
+    own = tenure()
+    proposal = propose(own, at=10)
+    assert held(own) is None
+    assert not own.may_stop(10, TIMEOUT_S)
+    assert own.committed() is proposal
+    assert held(own) is B
+    assert own.proposal is None
+    assert own.may_stop(11.9, TIMEOUT_S)
+    assert not own.may_stop(12, TIMEOUT_S)
+
+
+def test_a_commit_that_nobody_asked_for_is_a_mistake() -> None:
+    """The core does not go on after an answer without a request."""
+    with pytest.raises(RuntimeError, match="nobody asked for"):
+        tenure().committed()
+
+
+def test_a_refused_commit_gives_nothing() -> None:
+    """The proposal is forgotten, and the token stays for the next attempt."""
+    own = tenure()
+    proposal = propose(own)
+    word = own.token
+    assert own.refused() is proposal
+    assert own.refused() is None
+    assert held(own) is None
+    assert own.token == word
+
+
+def test_a_commit_whose_answer_was_lost_is_read_back() -> None:
+    """The token in the record says that it was made; the lease runs from its sending."""
+    own = tenure()
+    proposal = propose(own, at=10)
+    assert not own.read(proposal.record)
+    assert held(own) is B
+    assert own.may_stop(11, TIMEOUT_S)
+    assert not own.may_stop(12, TIMEOUT_S)
+
+
+def test_a_commit_that_was_never_made_is_read_back() -> None:
+    """Without the token in the record there is no turn, and none was lost."""
+    own = tenure()
+    propose(own)
+    assert not own.read(Rollout())
+    assert held(own) is None
+
+
+def test_what_was_read_back_has_to_be_what_was_proposed() -> None:
+    """A change of the target in the same turn that was not made is not believed."""
+    own = holding()
+    own.proposal = Proposal(record_with(), 5, Snapshot({"/f": b"c"}, 3), target("c@3"))
+    assert not own.read(record_with())
+    assert held(own) is B
+    assert not own.may_stop(5, TIMEOUT_S)
+
+
+def test_a_read_alone_renews_no_lease() -> None:
+    """Only what was written vouches for the session."""
+    own = holding()
+    assert not own.read(record_with())
+    assert held(own) is B
+    assert not own.may_stop(2, TIMEOUT_S)
+
+
+def test_a_confirmation_renews_the_lease() -> None:
+    """A committed write with the entry in it counts from its sending on."""
+    own = holding()
+    own.proposal = Proposal(record_with(), 30)
+    own.committed()
+    assert held(own) is B
+    assert own.may_stop(31, TIMEOUT_S)
+
+
+def test_a_lost_confirmation_renews_nothing() -> None:
+    """Its answer was lost: whether it was made cannot be read back."""
+    own = holding()
+    own.proposal = Proposal(record_with(), 30)
+    assert not own.read(record_with())
+    assert not own.may_stop(31, TIMEOUT_S)
+
+
+@pytest.mark.parametrize("found", [Rollout(), record_with("another")])
+def test_a_turn_that_was_taken_back_is_lost(found: Rollout) -> None:
+    """Without the own token in the record the turn is over, and the next has another token."""
+    own = holding()
+    assert own.read(found)
+    assert held(own) is None
+    assert own.entry_for(target("b@2")) == entry("b@2", "b")
+    assert not own.read(found)
+
+
+def test_a_release_ends_the_tenure() -> None:
+    """A committed record without the entry is the end of the turn."""
+    own = holding()
+    own.proposal = Proposal(Rollout(verdicts={"b": proven(2)}), 5)
+    own.committed()
+    assert held(own) is None
+    assert not own.may_stop(5, TIMEOUT_S)
+
+
+def test_a_failed_entry_is_told_from_others() -> None:
+    """Only an own entry that is kept for a failure counts as one."""
+    own = holding()
+    assert not own.has_failed(record_with())
+    assert not own.has_failed(Rollout())
+    failed = Rollout(inflight={"m1": entry("b@2", "a", FAILED)})
+    assert own.has_failed(failed)
+    assert not own.has_failed(replace(failed, inflight={"m1": entry("b@2", "x", FAILED)}))
+
+
+def requests() -> Requests:
+    """Requests under a session timeout of ten seconds."""
+    return Requests(10.0)
+
+
+def is_free(of: Requests, now: float) -> bool:
+    """Whether the next request may be sent."""
+    return of.is_free(now)
+
+
+def due(of: Requests) -> float | None:
+    """When something is due, at this moment."""
+    return of.deadline
+
+
+def test_one_request_at_a_time() -> None:
+    """The next is sent after the answer to the last, under the next number."""
+    own = requests()
+    assert due(own) is None
+    assert own.send(ListQueue, 0) == [ListQueue(1)]
+    assert not is_free(own, 5)
+    assert own.answered(QueueListed(1, ())) == ListQueue(1)
+    assert is_free(own, 5)
+    assert own.send(ListQueue, 5) == [ListQueue(2)]
+
+
+def test_only_the_answer_to_the_last_request_counts() -> None:
+    """An old answer, a second one, and what only looks like one are no answers."""
+    own = requests()
+    own.send(ListQueue, 0)
+    own.forget()
+    assert own.answered(QueueListed(1, ())) is None
+    own.send(ListQueue, 1)
+    assert own.answered(QueueListed(1, ())) is None
+    assert own.answered(events.ZnodesRead(2, {})) is None
+    assert own.answered(events.Tick()) is None
+    assert own.answered(GroupRequestFailed(2, "late")) == ListQueue(2)
+    assert own.answered(QueueListed(2, ())) is None
+
+
+def test_a_request_that_stays_unanswered() -> None:
+    """After two session timeouts the connection is worth nothing."""
+    own = requests()
+    own.send(ListQueue, 5)
+    assert due(own) == 25
+    assert not own.is_mute(24)
+    assert own.is_mute(25)
+    own.forget()
+    assert not own.is_mute(25)
+    assert due(own) is None
+
+
+def test_a_pause_after_a_failure() -> None:
+    """The next request waits for a second, unless something new comes up."""
+    own = requests()
+    own.send(ListQueue, 0)
+    own.answered(GroupRequestFailed(1, "error"))
+    own.pause(3)
+    assert due(own) == 4
+    assert not is_free(own, 3.9)
+    assert is_free(own, 4)
+    own.hurry()
+    assert is_free(own, 3.5)
+    assert due(own) is None
+
+
+def show(of: Membership, **changes: str) -> list[Action]:
+    """Change the card, and see whether it is written."""
+    of.card = replace(of.card, **changes)
+    return of.show()
+
+
+def test_a_card_is_written_by_members_only() -> None:
+    """Before the own node stands nothing is shown; then each change is, once."""
+    own = Membership(10.0)
+    assert show(own, phase="loading") == []
+    assert own.connect(SessionConnected(1, 8.0))
+    own.enrolled_with(own.card)
+    assert show(own) == []
+    assert show(own, phase="running") == [ShowCard(Card("running"))]
+    assert show(own) == []
+    assert own.session_timeout_s == 8
+
+
+def test_the_own_node_is_looked_after_at_each_connection() -> None:
+    """Also where the session lives on: its watch is gone."""
+    own = Membership(10.0)
+    assert own.connect(SessionConnected(1, 10.0))
+    own.enrolled_with(own.card)
+    own.disconnect()
+    assert not own.enrolled
+    assert not own.connect(SessionConnected(1, 10.0))
+    assert not own.enrolled
+    assert own.connect(SessionConnected(2, 10.0))
+
+
+def test_a_doubt_about_the_own_node() -> None:
+    """It is looked after again, on the same connection."""
+    own = Membership(10.0)
+    own.connect(SessionConnected(1, 10.0))
+    own.enrolled_with(own.card)
+    own.doubt()
+    assert own.connected
+    assert show(own, phase="running") == []

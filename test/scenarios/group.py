@@ -1,0 +1,313 @@
+"""The group of the stories: its record, its queue and its members, as one that always answers.
+
+A request is answered at once, and by the rules of the real one: a commit is refused where the
+record, a mirrored znode or the place is not as it was read; a watch fires once, and only if it was
+set.  The other members do what the story says, by the record's own rules: a story in which they
+break one is a mistake.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from string import ascii_lowercase
+
+from zkexec.core import actions
+from zkexec.core.actions import Action
+from zkexec.core.events import Event
+from zkexec.core.group_events import (
+    CommitRefused,
+    Conflict,
+    Enrolled,
+    EnrolmentOccupied,
+    GroupPart,
+    GroupRequestFailed,
+    GroupTouched,
+    QueueJoined,
+    QueueLeft,
+    QueueListed,
+    QueueNodeSeen,
+    RecordCommitted,
+    RecordRead,
+)
+from zkexec.core.rollout import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Verdict
+from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.target import Target, target_of
+from zkexec.core.width import Width
+
+MEMBER = "m1"
+"""The member that a story is about."""
+
+EPOCH = 1000.0
+"""The time of the group's own clock when a story begins."""
+
+REQUESTS: Mapping[str, type[Action]] = {
+    "enrol": actions.Enrol,
+    "join": actions.JoinQueue,
+    "list": actions.ListQueue,
+    "look": actions.LookAtQueueNode,
+    "leave": actions.LeaveQueue,
+    "read": actions.ReadRecord,
+    "commit": actions.CommitRecord,
+}
+
+
+def read_width(word: str) -> Width:
+    """Make a width from `2` or `50%`."""
+    return Width(int(word.removesuffix("%")), word.endswith("%"))
+
+
+class ScriptedGroup:
+    """What all members of a group share."""
+
+    def __init__(self, mirrors: tuple[Mirror, ...]) -> None:
+        """Begin before anybody was there."""
+        self.now = 0.0
+        self.names: dict[str, str] = {}
+        """The content of which each digest is, so that a story can be told in contents."""
+        self.versions: dict[str, int] = {}
+        """Those of the mirrored znodes."""
+        self._mirrors = mirrors
+        self.name(Snapshot({}))
+        self._record = Rollout()
+        self._version = -1
+        self._queue: dict[str, str] = {}
+        self._sequence = 0
+        self._alive: set[str] = set()
+        self._holder = ""
+        self._watched: set[GroupPart | str] = set()
+        self._mishaps: dict[type[Action], str] = {}
+        self._words = iter(ascii_lowercase)
+
+    @property
+    def _clock(self) -> float:
+        return EPOCH + self.now
+
+    def new_token(self) -> str:
+        """Give a word that is no other word's beginning."""
+        return f"{MEMBER}-{next(self._words)}"
+
+    def target(self, word: str) -> Target:
+        """Make a target from content@mzxid, all mirrored znodes with that content."""
+        content, _, mzxid = word.partition("@")
+        files = {mirror.local_path: content.encode() for mirror in self._mirrors}
+        snapshot = Snapshot(files, int(mzxid))
+        self.name(snapshot)
+        return target_of(snapshot, self._mirrors)
+
+    def read(self, znodes: Mapping[str, Znode]) -> None:
+        """Take over what the member is told of the mirrored znodes."""
+        self.versions.update({path: znode.version for path, znode in znodes.items()})
+        contents = {m.local_path: znodes[m.zk_path].content for m in self._mirrors}
+        self.name(Snapshot(contents))
+
+    def name(self, snapshot: Snapshot) -> None:
+        """Have a snapshot told by the contents of its files."""
+        words = (content.decode() for content in snapshot.files.values())
+        self.names[target_of(snapshot, self._mirrors).digest] = (
+            "+".join(dict.fromkeys(words)) or "nothing"
+        )
+
+    def prepare_mishap(self, request: str, kind: str) -> None:
+        """Let the next request of this kind be `lost`, `undone` or `unanswered`."""
+        self._mishaps[REQUESTS[request]] = kind
+
+    def end_session(self) -> list[Event]:
+        """The session of the story's member is over, and what lived as long as it is gone."""
+        self._watched.clear()
+        return self._vanish(MEMBER)
+
+    def disconnect(self) -> None:
+        """A connection takes its watches with it."""
+        self._watched.clear()
+
+    # What the story's member asks for.
+
+    def answer(self, request: Action) -> list[Event]:
+        """Carry out a request, unless the story has prepared a mishap for it."""
+        number: int = getattr(request, "number", 0)
+        mishap = self._mishaps.pop(type(request), "")
+        failed = GroupRequestFailed(number, "no answer in time")
+        if mishap == "undone":
+            return [failed]
+        done = self._carry_out(request, number)
+        if mishap:
+            touched: list[Event] = [event for event in done if isinstance(event, GroupTouched)]
+            return touched + ([failed] if mishap == "lost" else [])
+        return done
+
+    def _carry_out(self, request: Action, number: int) -> list[Event]:
+        match request:
+            case actions.Enrol():
+                return [self._enrol(number)]
+            case actions.JoinQueue(ticket=ticket):
+                return [QueueJoined(number, self._join(ticket, MEMBER))]
+            case actions.ListQueue():
+                return [QueueListed(number, tuple(self._queue))]
+            case actions.LookAtQueueNode(name=name):
+                self._watched.add(name)
+                return [QueueNodeSeen(number, self._queue.get(name))]
+            case actions.LeaveQueue(name=name):
+                self._queue.pop(name, None)
+                return [QueueLeft(number)]
+            case actions.ReadRecord(watch=watch):
+                return [self._read(number, watch)]
+            case actions.CommitRecord():
+                return self._commit(request)
+        return []
+
+    def _enrol(self, number: int) -> Event:
+        if self._holder:
+            return EnrolmentOccupied(number, self._holder)
+        self._alive.add(MEMBER)
+        self._version = max(self._version, 0)
+        return Enrolled(number)
+
+    def _join(self, ticket: str, member: str) -> str:
+        name = f"{ticket}-{self._sequence:010d}"
+        self._sequence += 1
+        self._queue[name] = member
+        return name
+
+    def _read(self, number: int, watch: bool) -> Event:
+        record = self._record
+        if watch:
+            self._watched |= {GroupPart.RECORD, GroupPart.IN_FLIGHT}
+        named = {*record.inflight, *([record.width.by] if record.width else [])}
+        alive = frozenset(self._alive & named)
+        return RecordRead(number, record, self._version, alive, len(self._alive))
+
+    def _commit(self, request: actions.CommitRecord) -> list[Event]:
+        number = request.number
+        if request.place and request.place not in self._queue:
+            return [CommitRefused(number, Conflict.PLACE)]
+        if any(self.versions[path] != version for path, version in request.checks.items()):
+            return [CommitRefused(number, Conflict.CONFIGURATION)]
+        if request.version != self._version or request.version < 0:
+            return [CommitRefused(number, Conflict.RECORD)]
+        self._queue.pop(request.place, None)
+        return [*self._write(request.record), RecordCommitted(number)]
+
+    # What the others do.
+
+    def befall(self, words: list[str]) -> list[Event]:
+        """Let something happen to the group; return what its member is told of it."""
+        match words:
+            case ["has", *members]:
+                return [event for member in members for event in self._appear(member)]
+            case ["znode", word]:
+                path, _, version = word.partition("@")
+                self.versions[path] = int(version)
+                return []
+            case ["operator", "pauses", *reason]:
+                return self._write(
+                    replace(self._record, paused=Pause("operator", " ".join(reason)))
+                )
+            case ["operator", "resumes"]:
+                return self._write(replace(self._record, paused=None))
+            case ["old", "session", "ends"]:
+                own = [name for name, owner in self._queue.items() if owner == MEMBER]
+                return self._take_away(own[:-1])
+            case ["node", "taken", "by", *holder]:
+                self._holder = " ".join(holder)
+                return self._fire([GroupPart.OWN_NODE])
+            case ["node", "free"]:
+                self._holder = ""
+                return []
+            case [member, verb, *rest]:
+                return self._act(member, verb, rest)
+        raise ValueError(f"nothing of a group: {' '.join(words)}")
+
+    def _act(self, member: str, verb: str, words: list[str]) -> list[Event]:  # noqa: C901 -- one arm for each verb
+        record, token = self._record, f"{member}-turn"
+        match verb, words:
+            case "joins", []:
+                return self._appear(member)
+            case "dies", []:
+                return self._vanish(member)
+            case "queues", []:
+                self._join(member, member)
+                return []
+            case "leaves", []:
+                return self._leave(member)
+            case "admitted", [word]:
+                return self._admit(member, self.target(word))
+            case "goes-on", [word]:
+                target = self.target(word)
+                entry = Entry(token, target.digest, target.revision)
+                return self._write(record.readmit(member, entry, target.scope))
+            case "proven", [word]:
+                return self._write(record.release(member, self.target(word)))
+            case "releases", []:
+                return self._write(record.release(member, None))
+            case "failed", [word, *reason]:
+                return self._write(record.fail(member, token, self.target(word), " ".join(reason)))
+            case "reaps", [other]:
+                return self._write(record.reap(other, record.inflight[other].token))
+            case "wants", [word]:
+                lives = record.width is not None and record.width.by in self._alive
+                agreed = record.agree(member, read_width(word), len(self._alive), lives)
+                return self._write(agreed)
+        raise ValueError(f"no member does this: {member} {verb} {' '.join(words)}")
+
+    def _appear(self, member: str) -> list[Event]:
+        self._alive.add(member)
+        self._version = max(self._version, 0)
+        return self._fire([GroupPart.IN_FLIGHT]) if member in self._record.inflight else []
+
+    def _vanish(self, member: str) -> list[Event]:
+        touched = self._leave(member)
+        was_alive = member in self._alive
+        self._alive.discard(member)
+        in_flight = was_alive and member in self._record.inflight and member != MEMBER
+        return touched + (self._fire([GroupPart.IN_FLIGHT]) if in_flight else [])
+
+    def _leave(self, member: str) -> list[Event]:
+        return self._take_away([name for name, owner in self._queue.items() if owner == member])
+
+    def _take_away(self, names: list[str]) -> list[Event]:
+        for name in names:
+            del self._queue[name]
+        return self._fire(names)
+
+    def _admit(self, member: str, target: Target) -> list[Event]:
+        entry = Entry(f"{member}-turn", target.digest, target.revision)
+        names = [name for name, owner in self._queue.items() if owner == member]
+        seq = int(names[0][-10:]) if names else self._record.served
+        population = len(self._alive)
+        admitted = self._record.admit(member, entry, target.scope, population, seq)
+        return self._write(admitted) + self._leave(member)
+
+    def _write(self, record: Rollout | Refusal) -> list[Event]:
+        if isinstance(record, Refusal):
+            raise ValueError(f"by the rules of the record this is not possible: {record.value}")
+        self._version = max(self._version, 0) + 1
+        self._record = _stamped(record, self._clock)
+        return self._fire([GroupPart.RECORD])
+
+    def _fire(self, watches: Iterable[GroupPart | str]) -> list[Event]:
+        fired: list[Event] = []
+        for watch in watches:
+            if watch in self._watched or watch is GroupPart.OWN_NODE:
+                self._watched.discard(watch)
+                part = watch if isinstance(watch, GroupPart) else GroupPart.PREDECESSOR
+                fired.append(GroupTouched(part))
+        return fired
+
+
+def _stamped(record: Rollout, now: float) -> Rollout:
+    """The record as it is read back: with the times of the commit in it, in the order of names."""
+
+    def entry(found: Entry) -> Entry:
+        return replace(found, since=now) if found.since == AS_COMMITTED else found
+
+    def verdict(found: Verdict) -> Verdict:
+        return replace(found, at=now) if found.at == AS_COMMITTED else found
+
+    pause = record.paused
+    if pause is not None and pause.at == AS_COMMITTED:
+        pause = replace(pause, at=now)
+    return replace(
+        record,
+        inflight={name: entry(found) for name, found in sorted(record.inflight.items())},
+        verdicts={name: verdict(found) for name, found in sorted(record.verdicts.items())},
+        paused=pause,
+    )

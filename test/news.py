@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from kazoo.client import KazooClient
 
+from zkexec.core.actions import Card, CommitRecord, Enrol, ReadRecord, ShowCard
 from zkexec.core.events import (
     Event,
     ReadFailed,
@@ -15,12 +17,18 @@ from zkexec.core.events import (
     SessionSuspended,
     ZnodesRead,
 )
+from zkexec.core.group_events import Enrolled, GroupRequestFailed, RecordCommitted, RecordRead
+from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Znode
 from zkexec.shell.ensemble import Ensemble
+from zkexec.shell.group import GroupPlace, QueueRequest
 
 DEADLINE_S = 30.0
 Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]
 """Opens an Ensemble: `opened(*paths, chroot=...)`; it is connected and ready to read."""
+Request = Enrol | QueueRequest | ReadRecord | CommitRecord
+"""What a group is asked for and answers."""
+RUNNING = Card("running", "d1", "d1", "healthy")
 _E = TypeVar("_E", bound=Event)
 
 
@@ -31,7 +39,7 @@ class News:
         self.events: list[Event] = []
         self._mark = 0
         self._came = threading.Condition()
-        self._reads = 0
+        self._numbers = 0
 
     def post(self, event: Event) -> None:
         """Take an event, from any thread."""
@@ -59,21 +67,29 @@ class News:
         with self._came:
             return [event for event in self.events[self._mark :] if isinstance(event, kind)]
 
+    def fresh_number(self) -> int:
+        """A number that no request had yet."""
+        self._numbers += 1
+        return self._numbers
+
     def answer(self, ensemble: Ensemble) -> ZnodesRead | ReadFailed:
         """Ask for a read with a fresh number, and return its answer."""
-        self._reads += 1
-        number = self._reads
-        with self._came:
-            asked = len(self.events)
+        number = self.fresh_number()
         ensemble.read(number)
+        answer = self.answer_to(number)
+        assert isinstance(answer, ZnodesRead | ReadFailed)
+        return answer
+
+    def answer_to(self, number: int) -> Event:
+        """The answer to a request with a fresh number, once it is there; the mark stays."""
         end = time.monotonic() + DEADLINE_S
         with self._came:
             while True:
-                for event in self.events[asked:]:
-                    if isinstance(event, ZnodesRead | ReadFailed) and event.number == number:
+                for event in self.events:
+                    if getattr(event, "number", None) == number:
                         return event
                 if not self._came.wait(end - time.monotonic()):
-                    raise TimeoutError(f"read {number} was not answered: {self.events[-50:]}")
+                    raise TimeoutError(f"request {number} has no answer: {self.events[-50:]}")
 
     def read(self, ensemble: Ensemble) -> dict[str, Znode]:
         """The znodes, where the read has to succeed."""
@@ -85,6 +101,47 @@ class News:
     def contents(self, ensemble: Ensemble) -> dict[str, bytes]:
         """The contents by path, where the read has to succeed."""
         return {path: znode.content for path, znode in self.read(ensemble).items()}
+
+
+class Asking:
+    """A member that asks its group for something, each time with a fresh number."""
+
+    def __init__(self, ensemble: Ensemble, news: News) -> None:
+        self.ensemble = ensemble
+        self.news = news
+
+    def ask(self, request: Request) -> Event:
+        """Ask, whatever number the request has, and return the answer."""
+        number = self.news.fresh_number()
+        self.ensemble.request(replace(request, number=number))
+        return self.news.answer_to(number)
+
+    def get(self, kind: type[_E], request: Request) -> _E:
+        """Ask, where the answer has to be of this kind."""
+        answer = self.ask(request)
+        if not isinstance(answer, kind):
+            raise AssertionError(f"{request} was answered by {answer}")
+        return answer
+
+    def failure(self, request: Request) -> str:
+        """The reason for which a request fails."""
+        return self.get(GroupRequestFailed, request).reason
+
+    def enrol(self, card: Card = RUNNING) -> None:
+        """Make the own node."""
+        self.get(Enrolled, Enrol(0, card))
+
+    def show(self, card: Card) -> None:
+        """Write a card."""
+        self.ensemble.request(ShowCard(card))
+
+    def read(self, *, watch: bool = False) -> RecordRead:
+        """The record, where it can be read."""
+        return self.get(RecordRead, ReadRecord(0, watch))
+
+    def commit(self, record: Rollout) -> None:
+        """Write the record over whatever is there now."""
+        self.get(RecordCommitted, CommitRecord(0, record, self.read().version))
 
 
 def address(hosts: str) -> tuple[str, int]:
@@ -107,7 +164,11 @@ def operator(hosts: str) -> Iterator[KazooClient]:
 
 @contextmanager
 def ensemble_of(
-    *hosts: str, paths: tuple[str, ...] = (), chroot: str = "", session_timeout_s: float = 10.0
+    *hosts: str,
+    paths: tuple[str, ...] = (),
+    chroot: str = "",
+    session_timeout_s: float = 10.0,
+    group: GroupPlace | None = None,
 ) -> Iterator[tuple[Ensemble, News]]:
     """An Ensemble on these servers, opened, and its news; closed in the end."""
     news = News()
@@ -118,11 +179,33 @@ def ensemble_of(
         paths=paths,
         post=news.post,
     )
+    ensemble.group = group
     ensemble.open()
     try:
         yield ensemble, news
     finally:
         ensemble.close(5.0)
+
+
+def place(base: str, member: str = "m1", acl: list[object] | None = None) -> GroupPlace:
+    """The place of a member in the group at this path; it has a place on its host of its own."""
+    return GroupPlace(base, member, f"place of {member}", "1", acl)
+
+
+@contextmanager
+def member_of(
+    *hosts: str,
+    group: GroupPlace,
+    paths: tuple[str, ...] = (),
+    chroot: str = "",
+    session_timeout_s: float = 10.0,
+) -> Iterator[Asking]:
+    """A member that is connected, and neither enrolled nor queued yet."""
+    with ensemble_of(
+        *hosts, paths=paths, chroot=chroot, session_timeout_s=session_timeout_s, group=group
+    ) as (ensemble, news):
+        news.next(SessionConnected)
+        yield Asking(ensemble, news)
 
 
 def opener(hosts: str, *, old: bool) -> Opener:

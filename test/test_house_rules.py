@@ -28,7 +28,17 @@ LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 CORE_MAY_IMPORT = {"dataclasses", "enum", "typing", "collections.abc", "hashlib", "math"}
 KAZOO_IMPORTERS = {
-    f"src/zkexec/shell/{name}.py" for name in ("connecting", "ensemble", "multiread", "reading")
+    f"src/zkexec/shell/{name}.py"
+    for name in (
+        "connecting",
+        "credentials",
+        "enrolment",
+        "group",
+        "link",
+        "multiread",
+        "reading",
+        "session",
+    )
 }
 # Who stands above whom: an import goes to the same storey or to a lower one.  What stands in
 # the package itself and is not named here (settings, options, command) is on the middle storey.

@@ -45,8 +45,7 @@ def sockets() -> int:
 def test_connects(zookeeper: Server) -> None:
     """A server that answers is told as a session, with no failed attempt before it."""
     with ensemble_of(zookeeper.hosts) as (_, news):
-        news.next(SessionConnected)
-        assert news.events == [SessionConnected()]
+        assert news.events == [news.next(SessionConnected)]
 
 
 def test_nothing_to_mirror(zookeeper: Server) -> None:
@@ -184,12 +183,12 @@ def test_wiped_ensemble(own_zookeeper: Server) -> None:
 def test_close_frees_the_session(own_zookeeper: Server) -> None:
     """Closing ends the session at the server, and nothing is posted about it."""
     with ensemble_of(own_zookeeper.hosts, session_timeout_s=60.0) as (ensemble, news):
-        news.next(SessionConnected)
-        assert len(own_zookeeper.sessions()) == 1
+        connected = news.next(SessionConnected)
+        assert own_zookeeper.sessions() == {hex(connected.session)}
         ensemble.close(10.0)
         wait_until(lambda: not own_zookeeper.sessions(), "the session is gone")
         wait_until(lambda: not kazoo_threads(), "all threads have ended")
-        assert news.events == [SessionConnected()]
+        assert news.events == [connected]
         ensemble.close(10.0)
 
 

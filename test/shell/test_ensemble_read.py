@@ -14,15 +14,15 @@ from zkexec.core.snapshot import Problem, Znode
 
 
 def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
-    """Each znode comes with its bytes and the transaction that wrote them."""
+    """Each znode comes with its bytes, the transaction that wrote them and its version."""
     client.create(f"{root}/a", b"\0binary\xff")
     client.create(f"{root}/empty", b"")
     stat = client.set(f"{root}/a", b"\0again\xff")
     with opened(f"{root}/a", f"{root}/empty") as (ensemble, news):
         found = news.read(ensemble)
-        assert found[f"{root}/a"] == Znode(f"{root}/a", b"\0again\xff", stat.mzxid)
+        assert found[f"{root}/a"] == Znode(f"{root}/a", b"\0again\xff", stat.mzxid, version=1)
         assert found[f"{root}/empty"].content == b""
-        assert found[f"{root}/empty"].problem is None
+        assert (found[f"{root}/empty"].problem, found[f"{root}/empty"].version) == (None, 0)
 
 
 def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str) -> None:
@@ -38,6 +38,7 @@ def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str) -
             Problem.MISSING,
         ]
         assert found[f"{root}/open"].content == b"y"
+        assert [found[path].version for path in paths] == [-1, 0, -1]
 
 
 def test_chroot(opened: Opener, client: KazooClient, root: str) -> None:
@@ -69,7 +70,9 @@ def test_each_change_is_told(opened: Opener, client: KazooClient, root: str) -> 
         for number in range(20):
             stat = client.set(root, str(number).encode())
             news.next(ZnodeTouched, path=root)
-            assert news.read(ensemble) == {root: Znode(root, str(number).encode(), stat.mzxid)}
+            content = str(number).encode()
+            znode = Znode(root, content, stat.mzxid, version=stat.version)
+            assert news.read(ensemble) == {root: znode}
 
 
 def test_created_deleted_and_created(opened: Opener, client: KazooClient, root: str) -> None:

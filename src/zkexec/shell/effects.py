@@ -22,6 +22,7 @@ from zkexec.shell.process import Processes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.shell.ensemble import Ensemble
+    from zkexec.shell.group import GroupPlace
 
 CLOSE_TIMEOUT_S = 1.0
 """A clean end of the session is good manners towards the servers, and not worth waiting for."""
@@ -36,11 +37,13 @@ class Effects:
         processes: Processes,
         narrator: Narrator,
         post: Callable[[Event], None],
+        group: "GroupPlace | None" = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._narrator = narrator
         self._post = post
+        self._group = group
         self._files = Files(self._warn_of_writing_in_place)
         self._ensemble: Ensemble | None = None
 
@@ -56,6 +59,30 @@ class Effects:
             case actions.ReadZnodes(number):
                 if self._ensemble is not None:
                     self._ensemble.read(number)
+            case (
+                actions.Enrol()
+                | actions.ShowCard()
+                | actions.JoinQueue()
+                | actions.ListQueue()
+                | actions.LookAtQueueNode()
+                | actions.LeaveQueue()
+                | actions.ReadRecord()
+                | actions.CommitRecord()
+            ):
+                if self._ensemble is not None:
+                    self._ensemble.request(action)
+            case _:
+                return self._perform_on_files(action)
+        return []
+
+    def close(self) -> None:
+        """Leave nothing behind: no staged file, no check, no session."""
+        self._files.discard()
+        self._processes.close()
+        self._close_session()
+
+    def _perform_on_files(self, action: Action) -> list[Event]:
+        match action:
             case actions.LoadCachedFiles():
                 return [self._load_cached()]
             case actions.StageFiles(snapshot):
@@ -67,12 +94,6 @@ class Effects:
             case _:
                 return self._perform_on_processes(action)
         return []
-
-    def close(self) -> None:
-        """Leave nothing behind: no staged file, no check, no session."""
-        self._files.discard()
-        self._processes.close()
-        self._close_session()
 
     def _perform_on_processes(self, action: Action) -> list[Event]:
         match action:
@@ -89,7 +110,7 @@ class Effects:
             case actions.KillCheck():
                 self._processes.kill_check()
             case RunAlert():
-                self._post_all(self._processes.run_alert(_alert_environment(action)))
+                self._post_all(self._processes.run_alert(self._alert_environment(action)))
             case actions.KillAlert():
                 self._processes.kill_alert()
             case _:
@@ -104,6 +125,7 @@ class Effects:
     def _open_session(self) -> None:
         if self._ensemble is None:
             # kazoo is heavy: not before it is needed.
+            from zkexec.shell.credentials import client_options  # noqa: PLC0415
             from zkexec.shell.ensemble import Ensemble  # noqa: PLC0415
 
             terms = self._settings.terms
@@ -114,6 +136,8 @@ class Effects:
                 paths=tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors)),
                 post=self._post,
             )
+            self._ensemble.client_options = client_options(self._settings.access)
+            self._ensemble.group = self._group
             if self._narrator.verbose:
                 self._ensemble.verbose = self._tell_client_line
         self._ensemble.open()
@@ -149,12 +173,11 @@ class Effects:
     def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
         self._narrator.tell(Note("written-in-place", {"path": path, "reason": reason}))
 
-
-def _alert_environment(alert: RunAlert) -> dict[str, str]:
-    return {
-        "ZKEXEC_EVENT": alert.event.value,
-        "ZKEXEC_REASON": alert.reason,
-        "ZKEXEC_LOCK": "",
-        "ZKEXEC_MEMBER": os.uname().nodename,
-        "ZKEXEC_EXIT_STATUS": "" if alert.exit_status is None else str(alert.exit_status),
-    }
+    def _alert_environment(self, alert: RunAlert) -> dict[str, str]:
+        return {
+            "ZKEXEC_EVENT": alert.event.value,
+            "ZKEXEC_REASON": alert.reason,
+            "ZKEXEC_LOCK": self._settings.lock,
+            "ZKEXEC_MEMBER": self._group.member_id if self._group else os.uname().nodename,
+            "ZKEXEC_EXIT_STATUS": "" if alert.exit_status is None else str(alert.exit_status),
+        }

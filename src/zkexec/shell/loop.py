@@ -4,12 +4,14 @@ A programmer's error ends zkexec loudly, but in order: the child is asked to sto
 kill timeout first, as in any other end.
 """
 
+import os
 from contextlib import suppress
 from typing import NoReturn
 
 from zkexec.core.actions import EndProcess, Note
 from zkexec.core.child import KILL_AGAIN_S, SIGCONT, SIGKILL
 from zkexec.core.events import Ending, Started
+from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import CANNOT_WORK, Member
 from zkexec.core.turn import FreeTurn
 from zkexec.settings import Settings
@@ -18,6 +20,10 @@ from zkexec.shell.effects import Effects
 from zkexec.shell.inbox import Inbox, now
 from zkexec.shell.narrator import Narrator
 from zkexec.shell.process import Processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zkexec.shell.group import GroupPlace
 
 
 def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
@@ -31,9 +37,10 @@ def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
         subreaper=settings.subreaper,
     )
     inbox = Inbox(inheritance, processes.reap, processes.sender_is_terminal)
-    effects = Effects(settings, processes, narrator, inbox.post)
+    member, group = _join(settings, narrator)
+    effects = Effects(settings, processes, narrator, inbox.post, group)
     try:
-        ending = _follow(Member(settings.terms, FreeTurn()), inbox, effects)
+        ending = _follow(member, inbox, effects)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the child must not be orphaned
         with suppress(Exception):  # The mistake may be the narrator's, and the child matters more.
             _tell_crash(narrator, error)
@@ -41,6 +48,31 @@ def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
         ending = Ending(code=CANNOT_WORK)
     effects.close()
     die_like(ending)
+
+
+def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace | None]":
+    """Make the member, and its place in the group where there is one."""
+    if not settings.lock:
+        return Member(settings.terms, FreeTurn()), None
+    # What only a group needs is imported for a group only.
+    from zkexec.shell.credentials import acl_of  # noqa: PLC0415
+    from zkexec.shell.group import GroupPlace, base_of  # noqa: PLC0415
+    from zkexec.shell.identity import IdentityError, hold_identity  # noqa: PLC0415
+
+    try:
+        identity = hold_identity(settings)
+    except IdentityError as problem:
+        narrator.tell(Note("no-identity", {"reason": str(problem)}))
+        die_like(Ending(code=CANNOT_WORK))
+    turn = LockedTurn(settings.terms, identity.member_id, lambda: os.urandom(8).hex())
+    group = GroupPlace(
+        base=base_of(settings.lock),
+        member_id=identity.member_id,
+        place=identity.place,
+        width_text=str(settings.terms.max_unavailable),
+        acl=acl_of(settings.access),
+    )
+    return Member(settings.terms, turn), group
 
 
 def _follow(member: Member, inbox: Inbox, effects: Effects) -> Ending:

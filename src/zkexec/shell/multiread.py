@@ -17,10 +17,11 @@ ERROR_TYPE = -1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the server says of one znode: its bytes and mzxid, or an error code below zero."""
+    """What the server says of one znode: bytes, mzxid and version, or an error code below zero."""
 
     content: bytes = b""
     mzxid: int = 0
+    version: int = -1
     error: int = 0
 
 
@@ -53,7 +54,7 @@ class MultiRead:
             if header.type == GetData.type:
                 content, stat = GetData.deserialize(frame, offset)
                 offset += int_struct.size + len(content or b"") + _STAT_SIZE
-                results.append(Found(content or b"", stat.mzxid))
+                results.append(Found(content or b"", stat.mzxid, stat.version))
             elif header.type == ERROR_TYPE:
                 results.append(Found(error=int_struct.unpack_from(frame, offset)[0]))
                 offset += int_struct.size

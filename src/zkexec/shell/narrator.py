@@ -8,90 +8,11 @@ fields.  `--silent` leaves nothing but fatal lines, `--verbose` adds what was de
 import signal
 import time
 from collections.abc import Mapping
-from enum import IntEnum
 
 from zkexec.core.actions import Note
 from zkexec.settings import LogFormat, Settings, Verbosity
 from zkexec.shell.stderr import Stderr
-
-
-class Level(IntEnum):
-    """How much a line matters."""
-
-    DEBUG = 10
-    INFO = 20
-    WARNING = 30
-    FATAL = 50
-
-
-TEXTS: dict[str, tuple[Level, str]] = {
-    "connecting": (Level.INFO, "connecting to {hosts}"),
-    "connected": (Level.INFO, "connected"),
-    "registering": (Level.INFO, "registering callback on {path}"),
-    "connect-failed": (Level.WARNING, "cannot connect to {reason}"),
-    "disconnected": (
-        Level.WARNING,
-        "connection to the cluster lost ({reason}); the command is left alone",
-    ),
-    "session-expired": (Level.WARNING, "session expired; opening a new one"),
-    "session-renewed": (Level.WARNING, "still no connection; beginning again with a new session"),
-    "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting anew"),
-    "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
-    "unneeded-cluster-silent": (
-        Level.WARNING,
-        "no cluster at {hosts} ({reason}); nothing is mirrored, so the command starts without it",
-    ),
-    "cluster-silent": (
-        Level.WARNING,
-        "no configuration from {hosts} within {connect_timeout_s:g} s ({reason})",
-    ),
-    "cluster-unreachable": (
-        Level.FATAL,
-        "--cluster: no configuration from {hosts} within {connect_timeout_s:g} s: {reason}",
-    ),
-    "cached-files-used": (Level.WARNING, "starting on the files that are there (--start cached)"),
-    "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
-    "znodes-unusable": (Level.FATAL, "--mirror: {problems} at {hosts}"),
-    "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
-    "znode-unusable": (
-        Level.WARNING,
-        "{path} {problem}; its file and the command stay as they are",
-    ),
-    "znode-usable": (Level.INFO, "{path} has content again"),
-    "touched": (Level.DEBUG, "{path} was touched; reading"),
-    "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
-    "change-undone": (Level.INFO, "back to what is installed; nothing to change"),
-    "restarting": (Level.INFO, "restarting for the new configuration"),
-    "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
-    "written-in-place": (
-        Level.WARNING,
-        "{path} is written in place, a reader may see it half written: {reason}",
-    ),
-    "files-unwritable": (Level.FATAL, "--mirror: cannot write {reason}"),
-    "files-failed": (
-        Level.WARNING,
-        "cannot write {reason}; the old configuration stays, next try in {retry_s:g} s",
-    ),
-    "forking": (Level.INFO, "forking {command}"),
-    "forked": (Level.INFO, "forked {pid}"),
-    "start-failed": (Level.FATAL, "--exec: {reason}"),
-    "stopping": (Level.INFO, "stopping the command ({signal}, killed after {kill_timeout_s:g} s)"),
-    "killing": (Level.WARNING, "the command did not stop in time; killing it"),
-    "ended": (Level.DEBUG, "the command ended: {ending}"),
-    "command-failed": (Level.INFO, "command failed"),
-    "signal": (Level.DEBUG, "received {signal}"),
-    "checking": (Level.INFO, "health checking via: {health}"),
-    "check-passed": (Level.INFO, "successful health check"),
-    "check-failed": (Level.WARNING, "failed health check: {reason}"),
-    "alerting": (Level.INFO, "alerting via: {alert_command} ({alert}: {reason})"),
-    "alert-failed": (Level.WARNING, "the alert command failed: {reason}"),
-    "alert-killed": (Level.WARNING, "the alert command took too long; killed"),
-    "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
-    "phase": (Level.DEBUG, "{left} -> {phase}"),
-    "client": (Level.DEBUG, "client: {line}"),
-    "crashed": (Level.FATAL, "zkexec itself failed, the command is stopped: {reason}"),
-    "traceback": (Level.DEBUG, "{traceback}"),
-}
+from zkexec.shell.texts import TEXTS, Level
 
 
 class Narrator:
@@ -148,6 +69,8 @@ class Narrator:
 
 
 def _readable(name: str, value: object) -> object:
+    if name == "since" and isinstance(value, float):
+        return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(value)) if value else "just now"
     if name == "signal" and isinstance(value, int):
         try:
             return signal.Signals(value).name

@@ -7,56 +7,25 @@ The rules of this file:
 - The first read on a connection sends a `sync` ahead of everything, so that a follower that
   lags behind does not show what is old.  A sync that fails fails the read: without it nothing
   says that the contents are not older than those seen before.
-- The contents are read by one multi-read.  A server before 3.6 refuses it and hangs up, and it
-  does so out of turn, which kazoo does not survive with other requests on their way.  So each
-  connection is first asked with a multi-read that travels alone.
-- On a server that refuses, the znodes are read twice in a row, contents first and then what
+- The contents are read by one multi-read.
+- On a server that refuses it, the znodes are read twice in a row, contents first and then what
   `exists` tells.  Where nothing differs between the two, all contents stood side by side
   between them.  That a missing znode was there for a moment shows in its watch, which has
   fired then.
-- Requests are sent from the client's own completion thread, because kazoo's wake-up pipe can
-  make the sender wait.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoAuthError, NoNodeError, UnimplementedError
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import AsyncResult
 from kazoo.protocol.serialization import Exists, GetData, Sync
-from kazoo.protocol.states import EventType, WatchedEvent
 
 from zkexec.core.snapshot import Problem, Znode
+from zkexec.shell.link import Link, RefusedError, in_words
 from zkexec.shell.multiread import Found, MultiRead
 
 COLLECTS = 50
 """How often an old server is read before a read gives up on znodes that keep changing."""
-
-
-class Manner:
-    """How the znodes of this ensemble are read; outlives connections and sessions."""
-
-    def __init__(self) -> None:
-        """Expect the multi-read to be known."""
-        self.twice = False
-
-
-class Link:
-    """What is known of one connection; a new one knows nothing."""
-
-    def __init__(self, manner: Manner, touched: Callable[[str], None]) -> None:
-        """Start with every watch gone; `touched` gets the path of each watch that fires."""
-        self.manner = manner
-        self.armed: set[str] = set()
-        self.synced = False
-        self.reads_at_once = False
-        self._touched = touched
-
-    def fired(self, event: WatchedEvent) -> None:
-        """Take the event of a watch.  One without a path only tells that the watch is gone."""
-        if event.type != EventType.NONE:
-            self.armed.discard(event.path)
-            self._touched(event.path)
 
 
 class Reading:
@@ -64,37 +33,31 @@ class Reading:
 
     def __init__(
         self,
-        client: KazooClient,
         link: Link,
         names: Mapping[str, str],
         answer: Callable[[Mapping[str, Znode] | str], None],
     ) -> None:
         """Read the keys of `names`, which are whole paths; name them by its values."""
-        self._client = client
         self._link = link
         self._names = names
         self._paths = tuple(names)
         self._answer = answer
 
     def begin(self) -> None:
-        """Send the first requests, from the client's completion thread."""
+        """Send the first requests."""
         try:
             if not self._paths:
                 self._answer({})
             elif self._link.manner.twice:
                 self._collect(COLLECTS)
-            elif self._link.reads_at_once:
-                self._read_at_once()
             else:
-                self._then(self._send(MultiRead(self._paths[:1])), self._probed)
+                self._read_at_once()
         except Exception as error:  # noqa: BLE001 - Or the read would have no answer.
             self._answer(in_words(error))
 
-    def _send(self, request: object) -> AsyncResult:
-        result = self._client.handler.async_result()
-        # There is no public way to send a request that kazoo has no method for.
-        self._client._call(request, result)  # noqa: SLF001
-        return result
+    def fail(self, reason: str) -> None:
+        """Answer with this reason, before anything was sent."""
+        self._answer(reason)
 
     def _then(self, result: AsyncResult, go_on: Callable[[AsyncResult], None]) -> None:
         def guarded(result: AsyncResult) -> None:
@@ -105,15 +68,6 @@ class Reading:
 
         result.rawlink(guarded)
 
-    def _probed(self, result: AsyncResult) -> None:
-        try:
-            result.get_nowait()
-        except UnimplementedError:
-            self._link.manner.twice = True
-            raise
-        self._link.reads_at_once = True
-        self._read_at_once()
-
     def _read_at_once(self) -> None:
         first = self._prepare()
 
@@ -123,14 +77,14 @@ class Reading:
             pairs = zip(self._paths, found, strict=True)
             self._answer({self._names[path]: self._znode(path, what) for path, what in pairs})
 
-        self._then(self._send(MultiRead(self._paths)), received)
+        self._then(self._link.send(MultiRead(self._paths)), received)
 
     def _prepare(self) -> list[tuple[str, AsyncResult]]:
-        first = [] if self._link.synced else [("", self._send(Sync("/")))]
+        first = [] if self._link.synced else [("", self._link.send(Sync("/")))]
         for path in self._paths:
             if path not in self._link.armed:
                 self._link.armed.add(path)
-                first.append((path, self._send(Exists(path, self._link.fired))))
+                first.append((path, self._link.send(Exists(path, self._link.fired))))
         return first
 
     def _check(self, first: Sequence[tuple[str, AsyncResult]]) -> None:
@@ -146,8 +100,8 @@ class Reading:
 
     def _collect(self, tries: int) -> None:
         first = self._prepare()
-        contents = [self._send(GetData(path, None)) for path in self._paths]
-        stats = [self._send(Exists(path, None)) for path in self._paths]
+        contents = [self._link.send(GetData(path, None)) for path in self._paths]
+        stats = [self._link.send(Exists(path, None)) for path in self._paths]
 
         def received(_: AsyncResult) -> None:
             self._check(first)
@@ -182,7 +136,7 @@ class Reading:
             return Znode(name, problem=_PROBLEMS[found.error])
         if found.error:
             raise RefusedError(f"the server answered error {found.error} for {path}")
-        return Znode(name, found.content, found.mzxid)
+        return Znode(name, found.content, found.mzxid, version=found.version)
 
 
 def _found(result: AsyncResult) -> Found:
@@ -190,30 +144,9 @@ def _found(result: AsyncResult) -> Found:
         content, stat = result.get_nowait()
     except (NoNodeError, NoAuthError) as error:
         return Found(error=error.code)
-    return Found(content or b"", stat.mzxid)
-
-
-class RefusedError(Exception):
-    """The server has no content for one of the znodes, and none of the usual reasons."""
-
-
-def in_words(error: Exception) -> str:
-    """The reason for a failed read, for a person."""
-    if isinstance(error, RefusedError):
-        return str(error)
-    name = type(error).__name__
-    if name in _IN_WORDS:
-        return _IN_WORDS[name]
-    return f"{name}: {error}" if str(error) else name
+    return Found(content or b"", stat.mzxid, stat.version)
 
 
 _NO_NODE: int = NoNodeError.code
 _NO_AUTH: int = NoAuthError.code
 _PROBLEMS = {_NO_NODE: Problem.MISSING, _NO_AUTH: Problem.FORBIDDEN}
-
-_IN_WORDS = {
-    "ConnectionLoss": "the connection was lost",
-    "ConnectionClosedError": "the client is closed",
-    "SessionExpiredError": "the session has expired",
-    "UnimplementedError": "this server, older than 3.6, cannot read znodes at once",
-}

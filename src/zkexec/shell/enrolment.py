@@ -1,0 +1,200 @@
+"""A member's own node: making it, showing a card in it, and hearing of what others do to it.
+
+The rules of this file:
+
+- The node belongs to one living process.  One that an own earlier session left behind, or an
+  earlier process at the same place, is replaced; any other is never touched.
+- A card is written only over the version that was written last, so that a write of another is
+  noticed; at most one is on its way, and of those that wait only the newest is written.
+- The own writes make the own watch fire.  So what it tells while a write is on its way is not
+  believed, and after each write the node is looked at again.
+- All of this runs on the client's completion thread, so nothing here needs a lock.
+"""
+
+import os
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+from kazoo.protocol.serialization import Create, Delete, Exists, GetData, SetData, Transaction
+from kazoo.protocol.states import EventType, WatchedEvent
+
+from zkexec import __version__
+from zkexec.core.actions import Card, Enrol
+from zkexec.core.group_events import Enrolled, EnrolmentOccupied, GroupPart
+from zkexec.core.rollout import Rollout
+from zkexec.shell import record
+from zkexec.shell.group import EPHEMERAL, Group, first_error
+from zkexec.shell.link import RefusedError, Steps
+
+_TRIES = 5
+_ALL_BITS = 2**64 - 1
+_HAS_CHANGED = (NodeExistsError, NoNodeError, BadVersionError)
+"""What a request gets where the node is not as it was a moment ago."""
+
+
+class Enrolment:
+    """The own node on one connection; nothing is known of it before it was made anew or seen."""
+
+    def __init__(
+        self, group: Group, session: int, later: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """`session` is kazoo's number of it; `later` runs something on the completion thread."""
+        self._group = group
+        self._session = session
+        self._later = later
+        self._path = group.paths.member(group.place.member_id)
+        self._version: int | None = None
+        self._newest: Card | None = None
+        self._is_writing = False
+
+    def enrol(self, request: Enrol) -> Steps:
+        """Make what the group needs, and the own node."""
+        # What a write still on its way has to say is no longer of interest.
+        self._version = self._newest = None
+        paths, demand = self._group.paths, self._group.demand
+        yield from self._group.sync()
+        for _ in range(_TRIES):
+            state, queue, made = yield [
+                Exists(paths.state, None),
+                Exists(paths.queue, None),
+                self._create(request.card),
+            ]
+            if isinstance(made, NoNodeError) or None in (
+                demand(paths.state, state),
+                demand(paths.queue, queue),
+            ):
+                yield from self._make_parents()
+            if isinstance(made, NodeExistsError):
+                made = yield from self._take_over(request.card)
+            if isinstance(made, _Holder):
+                return EnrolmentOccupied(request.number, made.name)
+            if not isinstance(made, _HAS_CHANGED):
+                self._version = 0 if isinstance(made, str) else demand(self._path, made).version
+                yield from self._watch()
+                yield from self._write_waiting()
+                return Enrolled(request.number)
+        raise RefusedError(f"{paths.shown(self._path)}: others change it all the time")
+
+    def show(self, card: Card) -> Steps:
+        """Write the card as soon as nothing else is being written."""
+        self._newest = card
+        yield from self._write_waiting()
+        return None
+
+    def _write_waiting(self) -> Steps:
+        if self._is_writing:
+            return None
+        self._is_writing = True
+        try:
+            while self._newest is not None and (version := self._version) is not None:
+                content, self._newest = self._content(self._newest), None
+                (written,) = yield [SetData(self._path, content, version)]
+                if self._version is None:
+                    return None
+                if isinstance(written, Exception):
+                    self._has_lost_it()
+                    return None
+                self._version = written.version
+                yield from self._watch()
+        finally:
+            self._is_writing = False
+        return None
+
+    def _make_parents(self) -> Steps:
+        paths = self._group.paths
+        yield from self._make(paths.members, b"")
+        yield from self._make(paths.queue, b"")
+        yield from self._make(paths.state, record.encode(Rollout(), self._group.clock()))
+        return None
+
+    def _make(self, path: str, content: bytes) -> Steps:
+        """Make a lasting znode, and those above it only where they are missing.
+
+        One may lack the permission to make what is there already.
+        """
+        acl = self._group.acl if path.startswith(self._group.paths.base) else self._group.acl_above
+        create = Create(path, content, acl, 0)
+        (made,) = yield [create]
+        if isinstance(made, NoNodeError):
+            yield from self._make(path.rpartition("/")[0], b"")
+            (made,) = yield [create]
+        if not isinstance(made, NodeExistsError):
+            self._group.demand(path, made)
+        return None
+
+    def _take_over(self, card: Card) -> Generator[Any, Any, Any]:
+        (found,) = yield [GetData(self._path, None)]
+        if isinstance(found, Exception):
+            return found
+        content, stat = found
+        if stat.ephemeralOwner == self._session:
+            (written,) = yield [SetData(self._path, self._content(card), stat.version)]
+            return written
+        holder = _holder(content or b"", stat.ephemeralOwner)
+        if holder.place != self._group.place.place:
+            return holder
+        replace = [Delete(self._path, stat.version), self._create(card)]
+        (results,) = yield [Transaction(replace)]
+        if isinstance(results, Exception):
+            return results
+        refused = first_error(results)
+        return refused[1] if refused else self._path
+
+    def _watch(self) -> Steps:
+        (stat,) = yield [Exists(self._path, self._fired)]
+        if self._version is None:
+            return None
+        is_ours = (
+            stat is not None
+            and not isinstance(stat, Exception)
+            and (stat.version, stat.ephemeralOwner) == (self._version, self._session)
+        )
+        if not is_ours:
+            self._has_lost_it()
+        return None
+
+    def _fired(self, event: WatchedEvent) -> None:
+        self._later(partial(self._touched, event.type))
+
+    def _touched(self, kind: str) -> None:
+        if self._version is not None and (
+            kind == EventType.DELETED or (kind != EventType.NONE and not self._is_writing)
+        ):
+            self._has_lost_it()
+
+    def _has_lost_it(self) -> None:
+        self._version = self._newest = None
+        self._group.link.group_touched(GroupPart.OWN_NODE)
+
+    def _create(self, card: Card) -> Create:
+        return Create(self._path, self._content(card), self._group.acl, EPHEMERAL)
+
+    def _content(self, card: Card) -> bytes:
+        facts = record.Facts(
+            host=os.uname().nodename,
+            pid=os.getpid(),
+            version=__version__,
+            place=self._group.place.place,
+            width=self._group.place.width_text,
+            since=self._group.clock(),
+        )
+        return record.encode_card(card, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who has the node: in words, and the place of the process, None where it tells none."""
+
+    name: str
+    place: str | None
+
+
+def _holder(content: bytes, session: int) -> _Holder:
+    try:
+        _, facts = record.decode_card(content)
+    except ValueError:
+        return _Holder(f"session {session & _ALL_BITS:#x}, without a readable card", None)
+    return _Holder(f"{facts.host}, pid {facts.pid}", facts.place or None)

@@ -1,0 +1,281 @@
+"""One session with the ensemble: one client of kazoo, and the requests that are owed an answer.
+
+The rules of this file:
+
+- A dropped session posts nothing any more: its lock makes sure of that, also for what was about
+  to be posted while it was dropped.
+- What was asked for on one connection is never sent on the next one.
+- Each request is answered once.  When the connection is lost, the answers that are owed come
+  before the word of the loss.
+- kazoo's recipes are not used, and neither is its chroot, which its own requests do not know.
+- `stop()` of kazoo can block for long, so only threads of its own ever call it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import ConnectionLoss
+from kazoo.handlers.threading import AsyncResult
+from kazoo.protocol.states import KazooState, KeeperState
+
+from zkexec.core.actions import CommitRecord, Enrol, ReadRecord, ShowCard
+from zkexec.core.events import (
+    ConnectFailed,
+    Event,
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionLost,
+    SessionSuspended,
+    ZnodesRead,
+    ZnodeTouched,
+)
+from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched
+from zkexec.core.snapshot import Znode
+from zkexec.shell.connecting import Log, Sockets
+from zkexec.shell.enrolment import Enrolment
+from zkexec.shell.group import Group, Paths, QueueRequest
+from zkexec.shell.link import Dialogue, Link, Steps
+from zkexec.shell.reading import Reading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zkexec.shell.ensemble import Ensemble
+
+GroupRequest = Enrol | ShowCard | QueueRequest | ReadRecord | CommitRecord
+_Failure = type[ReadFailed] | type[GroupRequestFailed]
+
+_RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.4}
+_LONGEST_HANDSHAKE_S = 3.0
+
+
+class Session:
+    """One client of kazoo, from its start to its end, and the requests that it owes an answer."""
+
+    def __init__(self, ensemble: "Ensemble") -> None:
+        """Make the client; nothing runs before `start()`."""
+        self._ensemble = ensemble
+        self._lock = threading.Lock()
+        self._dropped = False
+        self._closed = False
+        self._link: Link | None = None
+        self._group: tuple[Group, Enrolment] | None = None
+        self._granted_s = 0.0
+        self._owed: dict[tuple[_Failure, int], None] = {}
+        limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
+        self._sockets = Sockets(limit_s, self)
+        self._log = Log(ensemble.servers, self._sockets, ensemble.verbose)
+        self._client = KazooClient(
+            hosts=",".join(_host_port(host, port) for host, port in ensemble.servers),
+            timeout=ensemble.session_timeout_s,
+            handler=self._sockets,
+            connection_retry=dict(_RETRY),
+            command_retry={"max_tries": 0},
+            logger=self._log.logger(self),
+            **ensemble.client_options,
+        )
+        self._client.add_listener(self._state_changed)
+        self._remember_what_is_granted()
+
+    def start(self) -> None:
+        """Begin to connect, in kazoo's threads."""
+        self._client.start_async()
+
+    def end(self, timeout_s: float, *, waiting: bool) -> None:
+        """Post nothing any more and end the session at the server, if there is a connection.
+
+        After `timeout_s` (without a connection: at once) whatever kazoo waits for is broken off;
+        `waiting` waits for the end of a connected session, but no longer than that.
+        """
+        with self._lock:
+            self._dropped = True
+            connected = self._link is not None
+            self._link = None
+            self._owed.clear()
+        stopping = self._stop_aside(timeout_s if connected else 0.0)
+        if connected and waiting:
+            stopping.join(timeout_s)
+
+    def _stop_aside(self, grace_s: float) -> threading.Thread:
+        hang_up = threading.Timer(grace_s, self._sockets.hang_up)
+        hang_up.daemon = True
+
+        def stop() -> None:
+            try:
+                self._client.stop()
+            except Exception as error:  # noqa: BLE001
+                # kazoo gives up waiting after a while; its threads are waited for below.
+                self._log.last_reason = str(error)
+            self._sockets.join()
+            self._client.close()
+            hang_up.cancel()
+
+        thread = threading.Thread(target=stop, name="zkexec-kazoo-stop", daemon=True)
+        thread.start()
+        hang_up.start()
+        return thread
+
+    def _remember_what_is_granted(self) -> None:
+        """Take the session timeout from the handshake: kazoo keeps it nowhere."""
+        connection = self._client._connection  # noqa: SLF001 - See above.
+        invoke = connection._invoke  # noqa: SLF001 - See above.
+
+        def remembering(*arguments: object, **options: object) -> object:
+            answer = invoke(*arguments, **options)
+            # What adds an identity is answered by no more than a number.
+            if isinstance(answer, tuple):
+                self._granted_s = answer[0].time_out / 1000
+            return answer
+
+        connection._invoke = remembering  # noqa: SLF001 - See above.
+
+    def read(self, number: int) -> None:
+        """Ask for a read, or refuse it where there is no connection."""
+        link = self._owe(ReadFailed, number)
+        if link is not None:
+            answer = partial(self._answer_read, number)
+            self._later(partial(link.start, Reading(link, self._ensemble.names, answer)))
+
+    def request(self, action: GroupRequest) -> None:
+        """Ask for something of the group, or refuse it where there is no connection."""
+        number = 0 if isinstance(action, ShowCard) else action.number
+        link = self._link if isinstance(action, ShowCard) else self._owe(GroupRequestFailed, number)
+        if link is not None:
+            self._later(partial(self._begin, link, action, number))
+
+    def _begin(self, link: Link, action: GroupRequest, number: int) -> None:
+        with self._lock:
+            group = self._group if self._link is link else None
+        if group is not None:
+            answer = partial(self._answer_request, number)
+            link.start(Dialogue(link, _steps(*group, action), answer))
+
+    def _owe(self, failure: _Failure, number: int) -> Link | None:
+        """Owe an answer on the present connection; where there is none, refuse and return None."""
+        with self._lock:
+            if self._link is not None:
+                self._owed[failure, number] = None
+            elif not self._dropped:
+                self._ensemble.post(failure(number, "there is no connection"))
+            return self._link
+
+    def _answer_read(self, number: int, result: Mapping[str, Znode] | str) -> None:
+        if isinstance(result, str):
+            self._answer(ReadFailed, number, ReadFailed(number, result))
+        else:
+            self._answer(ReadFailed, number, ZnodesRead(number, result))
+
+    def _answer_request(self, number: int, result: Event | str | None) -> None:
+        event = GroupRequestFailed(number, result) if isinstance(result, str) else result
+        self._answer(GroupRequestFailed, number, event)
+
+    def _answer(self, failure: _Failure, number: int, event: Event | None) -> None:
+        with self._lock:
+            if (failure, number) in self._owed and event is not None:
+                del self._owed[failure, number]
+                self._ensemble.post(event)
+
+    def send(self, link: Link, request: object) -> AsyncResult:
+        """Send a request, but only as long as this connection lasts.
+
+        kazoo's own way of sending would keep it for the next connection, and it may wait while
+        it wakes the thread that sends, which must not be done under our lock.
+        """
+        result = self._client.handler.async_result()
+        with self._lock:
+            lasts = self._link is link
+            if lasts:
+                self._client._queue.append((request, result))  # noqa: SLF001 - See above.
+        if lasts:
+            # The pipe is gone only where the client is.
+            with suppress(OSError, AttributeError):
+                self._client._connection._write_sock.send(b"\0")  # noqa: SLF001 - See above.
+        else:
+            result.set_exception(ConnectionLoss())
+        return result
+
+    def _later(self, do: Callable[[], None]) -> None:
+        self._sockets.completion_queue.put(do)
+
+    def znode_touched(self, path: str) -> None:
+        """Tell that the watch of a mirrored znode has fired."""
+        self._post(ZnodeTouched(self._ensemble.names[path]))
+
+    def group_touched(self, link: Link, part: GroupPart) -> None:
+        """Tell that a watch of the group has fired, as long as this connection lasts."""
+        with self._lock:
+            if self._link is link:
+                self._ensemble.post(GroupTouched(part))
+
+    def _post(self, event: Event) -> None:
+        with self._lock:
+            if not self._dropped:
+                self._ensemble.post(event)
+
+    def _state_changed(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            self._sockets.when_established(self._connected)
+        elif self._client.client_state == KeeperState.EXPIRED_SESSION:
+            self._sockets.attempt_is_over()
+            self._unlink(SessionLost("the session has expired"))
+        elif state == KazooState.SUSPENDED:
+            self._unlink(SessionSuspended(self._log.last_reason or "the connection was lost"))
+            # What was sent since kazoo let go of what was on its way would be sent late.
+            self._client._notify_pending(self._client.client_state)  # noqa: SLF001 - No other way.
+
+    def _connected(self) -> None:
+        number = self._client.client_id[0]
+        link = Link(self._ensemble.manner, next(iter(self._ensemble.names), ""), self)
+        place = self._ensemble.group
+        with self._lock:
+            if self._dropped:
+                return
+            self._link = link
+            if place is not None:
+                paths = Paths(self._ensemble.chroot, place.base)
+                group = Group(place, paths, link, time.time)
+                self._group = group, Enrolment(group, number, self._later)
+            self._ensemble.post(SessionConnected(number, self._granted_s))
+
+    def _unlink(self, event: Event) -> None:
+        with self._lock:
+            self._link = None
+            owed, self._owed = self._owed, {}
+            if not self._dropped:
+                for failure, number in owed:
+                    self._ensemble.post(failure(number, "the connection was lost"))
+                self._ensemble.post(event)
+
+    def connect_failed(self, reason: str) -> None:
+        """Tell of one attempt that failed."""
+        self._post(ConnectFailed(reason))
+
+    def thread_ended(self, reason: str) -> None:
+        """Tell that the client has given up, which it has when a thread of it is gone."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+        if first:
+            reason = reason or self._log.last_reason or "the client has stopped"
+            self._unlink(SessionClosed(reason))
+
+
+def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
+    match action:
+        case Enrol():
+            return enrolment.enrol(action)
+        case ShowCard(card):
+            return enrolment.show(card)
+        case ReadRecord():
+            return group.read(action)
+        case CommitRecord():
+            return group.commit(action)
+        case _:
+            return group.queue(action)
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,152 @@
+"""The words for each topic: what a person reads, and how much it matters."""
+
+from enum import IntEnum
+
+
+class Level(IntEnum):
+    """How much a line matters."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    FATAL = 50
+
+
+TEXTS: dict[str, tuple[Level, str]] = {
+    "connecting": (Level.INFO, "connecting to {hosts}"),
+    "connected": (Level.INFO, "connected"),
+    "registering": (Level.INFO, "registering callback on {path}"),
+    "connect-failed": (Level.WARNING, "cannot connect to {reason}"),
+    "disconnected": (
+        Level.WARNING,
+        "connection to the cluster lost ({reason}); the command is left alone",
+    ),
+    "session-expired": (Level.WARNING, "session expired; opening a new one"),
+    "session-renewed": (Level.WARNING, "still no connection; beginning again with a new session"),
+    "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting anew"),
+    "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
+    "unneeded-cluster-silent": (
+        Level.WARNING,
+        "no cluster at {hosts} ({reason}); nothing is mirrored, so the command starts without it",
+    ),
+    "cluster-silent": (
+        Level.WARNING,
+        "no configuration from {hosts} within {connect_timeout_s:g} s ({reason})",
+    ),
+    "cluster-unreachable": (
+        Level.FATAL,
+        "--cluster: no configuration from {hosts} within {connect_timeout_s:g} s: {reason}",
+    ),
+    "cached-files-used": (Level.WARNING, "starting on the files that are there (--start cached)"),
+    "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
+    "znodes-unusable": (Level.FATAL, "--mirror: {problems} at {hosts}"),
+    "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
+    "znode-unusable": (
+        Level.WARNING,
+        "{path} {problem}; its file and the command stay as they are",
+    ),
+    "znode-usable": (Level.INFO, "{path} has content again"),
+    "touched": (Level.DEBUG, "{path} was touched; reading"),
+    "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
+    "change-undone": (Level.INFO, "back to what is installed; nothing to change"),
+    "restarting": (Level.INFO, "restarting for the new configuration"),
+    "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
+    "written-in-place": (
+        Level.WARNING,
+        "{path} is written in place, a reader may see it half written: {reason}",
+    ),
+    "files-unwritable": (Level.FATAL, "--mirror: cannot write {reason}"),
+    "files-failed": (
+        Level.WARNING,
+        "cannot write {reason}; the old configuration stays, next try in {retry_s:g} s",
+    ),
+    "forking": (Level.INFO, "forking {command}"),
+    "forked": (Level.INFO, "forked {pid}"),
+    "start-failed": (Level.FATAL, "--exec: {reason}"),
+    "stopping": (Level.INFO, "stopping the command ({signal}, killed after {kill_timeout_s:g} s)"),
+    "killing": (Level.WARNING, "the command did not stop in time; killing it"),
+    "ended": (Level.DEBUG, "the command ended: {ending}"),
+    "command-failed": (Level.INFO, "command failed"),
+    "signal": (Level.DEBUG, "received {signal}"),
+    "checking": (Level.INFO, "health checking via: {health}"),
+    "check-passed": (Level.INFO, "successful health check"),
+    "check-failed": (Level.WARNING, "failed health check: {reason}"),
+    "start-blocked": (
+        Level.WARNING,
+        (
+            "not started: the wanted configuration has failed in the group, and the files on disk "
+            "are not known to be good; waiting for new configuration"
+        ),
+    ),
+    "proven-files-used": (
+        Level.WARNING,
+        "starting on the files that are there: they are proven, the wanted configuration is not",
+    ),
+    "turn-awaited": (Level.INFO, "waiting for the turn: {ahead} ahead, behind {behind}"),
+    "turn-next": (Level.INFO, "next in turn; waiting for {members}"),
+    "turn-blocked": (
+        Level.WARNING,
+        (
+            "the rollout is paused since {since}: configuration {digest} failed on {failed_by} "
+            "({reason}); new configuration ends this, or the recovery of {failed_by}"
+        ),
+    ),
+    "turn-paused": (
+        Level.WARNING,
+        "the rollout is paused by {by} since {since} ({reason}); it goes on when it is resumed",
+    ),
+    "turn-taken": (Level.INFO, "turn taken for configuration {digest}"),
+    "turn-confirmed": (Level.DEBUG, "turn confirmed"),
+    "turn-released": (Level.INFO, "turn released"),
+    "turn-lost": (
+        Level.WARNING,
+        "the turn was taken back: this member was out of sight for too long",
+    ),
+    "proving": (Level.INFO, "waiting for the command to become healthy"),
+    "proven": (Level.INFO, "healthy on the new configuration"),
+    "restart-failed": (
+        Level.WARNING,
+        (
+            "restart failed: {reason}; the rollout is paused until there is new configuration, "
+            "or until the command becomes healthy"
+        ),
+    ),
+    "reverted": (
+        Level.WARNING,
+        "back on the last good configuration; the rollout stays paused until there is a new one",
+    ),
+    "pushed-again": (
+        Level.INFO,
+        "the configuration that failed was pushed again; trying it once more",
+    ),
+    "adopted": (Level.WARNING, "an earlier run was lost in its turn; taking the turn over"),
+    "member-missing": (
+        Level.WARNING,
+        (
+            "{member} is gone in the middle of its restart; unless it returns, its turn is taken "
+            "back in {grace_s:g} s"
+        ),
+    ),
+    "member-reaped": (Level.WARNING, "{member} did not return; its turn is taken back"),
+    "member-id-taken": (
+        Level.WARNING,
+        "--member-id: {member} is taken in the group by {holder}; waiting until that is gone",
+    ),
+    "group-width": (
+        Level.WARNING,
+        (
+            "the group restarts {width} at a time, as {by} asks; --max-unavailable {own} of this "
+            "member does not count"
+        ),
+    ),
+    "group-trouble": (Level.WARNING, "cannot take part in the group: {reason}"),
+    "no-identity": (Level.FATAL, "{reason}"),
+    "alerting": (Level.INFO, "alerting via: {alert_command} ({alert}: {reason})"),
+    "alert-failed": (Level.WARNING, "the alert command failed: {reason}"),
+    "alert-killed": (Level.WARNING, "the alert command took too long; killed"),
+    "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
+    "phase": (Level.DEBUG, "{left} -> {phase}"),
+    "client": (Level.DEBUG, "client: {line}"),
+    "crashed": (Level.FATAL, "zkexec itself failed, the command is stopped: {reason}"),
+    "traceback": (Level.DEBUG, "{traceback}"),
+}

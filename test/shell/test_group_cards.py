@@ -1,0 +1,154 @@
+"""What a member shows in its own node while it lives, and what that wakes."""
+
+import threading
+
+from kazoo.client import KazooClient
+
+from news import Asking, member_of, place
+from proxy import EXISTS, SET, Fate, Proxy, Request, Way
+from zkexec.core.actions import Card
+from zkexec.core.events import SessionConnected, SessionSuspended
+from zkexec.core.group_events import GroupPart, GroupTouched
+from zkexec.shell.record import decode_card
+from zookeeper import Server, wait_until
+
+
+def shown(client: KazooClient, path: str) -> Card:
+    """The card that stands in a member's node."""
+    return decode_card(client.get(path)[0])[0]
+
+
+def wait_for_card(client: KazooClient, path: str, card: Card) -> None:
+    """Wait until this card stands in a member's node."""
+    wait_until(lambda: shown(client, path) == card, "the card is shown")
+
+
+def touched(asking: Asking) -> list[GroupPart]:
+    """The parts of the group whose watches have fired so far."""
+    return [event.part for event in asking.news.events if isinstance(event, GroupTouched)]
+
+
+def test_cards_are_shown(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """Each card that is shown stands in the node in the end, and wakes nobody."""
+    node = f"{root}/members/m1"
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        for number in range(20):
+            card = Card("proving", str(number))
+            asking.show(card)
+            wait_for_card(client, node, card)
+        asking.read()
+        assert touched(asking) == []
+        # The watch is still there after all of these.
+        client.delete(node)
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+
+
+def test_only_the_newest_waits(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """Of the cards that come while one is on its way, only the last is written."""
+    node = f"{root}/members/m1"
+    let_go = threading.Event()
+
+    def hold_writes(request: Request) -> Fate:
+        if request.opcode == SET:
+            let_go.wait(30.0)
+        return Fate.PASS_ON
+
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        proxy.on_request = hold_writes
+        for number in range(50):
+            asking.show(Card("proving", str(number)))
+        wait_until(lambda: SET in proxy.opcodes, "the first card is on its way")
+        let_go.set()
+        wait_until(lambda: shown(client, node).running == "49", "the last card is shown")
+        assert client.exists(node).version <= 3
+        assert touched(asking) == []
+
+
+def test_a_card_before_enrolment(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """A card that is shown before there is a node is dropped: enrolling brings its own."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.show(Card("too early"))
+        asking.enrol(Card("waiting"))
+        asking.read()
+        assert shown(client, f"{root}/members/m1") == Card("waiting")
+        assert client.exists(f"{root}/members/m1").version == 0
+
+
+def test_a_card_during_enrolment(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A card that is shown while the node is being made is newer, and is shown after it."""
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        let_go = threading.Event()
+
+        def hold_everything(_: Request) -> Fate:
+            let_go.wait(30.0)
+            return Fate.PASS_ON
+
+        proxy.on_request = hold_everything
+        enrolling = threading.Thread(target=asking.enrol, args=(Card("older"),))
+        enrolling.start()
+        wait_until(lambda: proxy.opcodes[-1] == EXISTS, "enrolling has begun")
+        asking.show(Card("newer"))
+        let_go.set()
+        enrolling.join()
+        asking.read()
+        assert shown(client, f"{root}/members/m1") == Card("newer")
+        assert touched(asking) == []
+
+
+def test_a_card_over_somebody_elses_write(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A write of another that comes just before the own one is not overwritten, and is told."""
+    node = f"{root}/members/m1"
+
+    def interfere(request: Request) -> Fate:
+        if request.opcode == SET:
+            client.set(node, b"by hand")
+        return Fate.PASS_ON
+
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        proxy.on_request = interfere
+        asking.show(Card("paused"))
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        assert client.get(node)[0] == b"by hand"
+
+
+def test_a_write_just_after_the_own_one(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A write of another that hides behind the own one's watch is told as well."""
+    node = f"{root}/members/m1"
+    done: list[int] = []
+
+    def interfere(request: Request) -> Fate:
+        # The node is looked at again after the card was written.
+        if request.opcode == EXISTS and proxy.opcodes.count(SET) and not done:
+            done.append(1)
+            client.set(node, b"by hand")
+        return Fate.PASS_ON
+
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        proxy.opcodes.clear()
+        proxy.on_request = interfere
+        asking.show(Card("paused"))
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        assert done
+
+
+def test_a_card_is_never_sent_late(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A card that waits when the connection is lost is dropped: the next enrolment has a newer."""
+    node = f"{root}/members/m1"
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=2.0) as asking:
+        asking.enrol()
+        proxy.black_hole(Way.TO_SERVER)
+        asking.show(Card("old"))
+        asking.show(Card("older than the next"))
+        asking.news.next(SessionSuspended)
+        asking.show(Card("without a connection"))
+        proxy.heal()
+        asking.news.next(SessionConnected)
+        asking.read()
+        asking.enrol(Card("next"))
+        asking.read()
+        assert shown(client, node) == Card("next")

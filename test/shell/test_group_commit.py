@@ -1,0 +1,170 @@
+"""Transactions on the record: all of one is done, or nothing of it and the conflict is told."""
+
+from collections.abc import Mapping
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import ACL, Id
+
+from news import Asking, member_of, place
+from proxy import TRANSACTION, Proxy
+from zkexec.core.actions import CommitRecord, JoinQueue
+from zkexec.core.group_events import (
+    CommitRefused,
+    Conflict,
+    GroupRequestFailed,
+    QueueJoined,
+    RecordCommitted,
+)
+from zkexec.core.rollout import Entry, Rollout
+from zkexec.shell.record import decode
+from zookeeper import Server
+
+NEW = Rollout(inflight={"m1": Entry("token", "digest", 5, since=3.0)}, served=4)
+READ_ONLY = [ACL(1, Id("world", "anyone"))]
+
+
+def test_all_is_done_together(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """The record is written and the queue node goes, where all that is checked holds."""
+    for name in ("a", "b"):
+        client.create(f"{root}/{name}", b"", acl=READ_ONLY)
+    with member_of(zookeeper.hosts, group=place(f"{root}/g")) as asking:
+        asking.enrol()
+        queued = asking.get(QueueJoined, JoinQueue(0, "t")).name
+        checks = {f"{root}/a": 0, f"{root}/b": 0}
+        asking.get(RecordCommitted, CommitRecord(0, NEW, 0, checks, queued))
+        content, stat = client.get(f"{root}/g/state")
+        assert (decode(content), stat.version) == (NEW, 1)
+        assert client.get_children(f"{root}/g/queue") == []
+        # The two are one transaction, and not two at nearly the same time.
+        assert client.exists(f"{root}/g/queue").pzxid == stat.mzxid
+
+
+def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """What is checked is named without the chroot, the root of the chroot too."""
+    client.create(f"{root}/a")
+    with member_of(zookeeper.hosts, group=place("/g"), chroot=root) as asking:
+        asking.enrol()
+        asking.get(RecordCommitted, CommitRecord(0, NEW, 0, {"/a": 0, "/": 0}))
+        client.set(root, b"new")
+        refused = asking.get(CommitRefused, CommitRecord(0, NEW, 1, {"/a": 0, "/": 0}))
+        assert refused.conflict is Conflict.CONFIGURATION
+
+
+def truth(client: KazooClient, base: str) -> tuple[bytes, int, list[str]]:
+    """All that a commit could have changed."""
+    content, stat = client.get(f"{base}/state")
+    return content, stat.version, client.get_children(f"{base}/queue")
+
+
+@pytest.mark.parametrize("case", ["stale record", "changed", "deleted", "made anew", "place gone"])
+def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -> None:
+    """Whatever is not as it was read is told as that conflict, and nothing at all is written."""
+    base = f"{root}/g"
+    client.create(f"{root}/a")
+    client.create(f"{root}/b")
+    client.set(f"{root}/b", b"1")
+    version, expected = 0, Conflict.CONFIGURATION
+    with member_of(zookeeper.hosts, group=place(base)) as asking:
+        asking.enrol()
+        queued = asking.get(QueueJoined, JoinQueue(0, "t")).name
+        match case:
+            case "stale record":
+                asking.commit(Rollout(served=1))
+                expected = Conflict.RECORD
+            case "changed":
+                client.set(f"{root}/b", b"2")
+            case "deleted":
+                client.delete(f"{root}/a")
+            case "made anew":
+                client.delete(f"{root}/b")
+                client.create(f"{root}/b", b"1")
+            case _:
+                # Whose place is gone has to queue again, whatever else has changed.
+                asking.commit(Rollout(served=1))
+                client.set(f"{root}/b", b"2")
+                queued = "t-0000000009"
+                expected = Conflict.PLACE
+        before = truth(client, base)
+        commit = CommitRecord(0, NEW, version, {f"{root}/a": 0, f"{root}/b": 1}, queued)
+        assert asking.get(CommitRefused, commit).conflict is expected
+        assert truth(client, base) == before
+
+
+def test_of_two_only_one_wins(zookeeper: Server, root: str) -> None:
+    """Of two members that write over the same version, one is refused."""
+    with (
+        member_of(zookeeper.hosts, group=place(root, "m1")) as first,
+        member_of(zookeeper.hosts, group=place(root, "m2")) as second,
+    ):
+        first.enrol()
+        for round_number in range(10):
+            version = first.read().version
+            record = Rollout(served=round_number)
+            answers = [one.ask(CommitRecord(0, record, version)) for one in (first, second)]
+            assert [type(answer) for answer in answers] == [RecordCommitted, CommitRefused]
+
+
+def test_a_member_that_may_only_read_the_record(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """Missing permissions are no conflict: the reason names what was not permitted."""
+    client.create(f"{root}/secret", acl=[ACL(2, Id("world", "anyone"))])
+    with member_of(zookeeper.hosts, group=place(f"{root}/g")) as asking:
+        asking.enrol()
+        reason = asking.failure(CommitRecord(0, NEW, 0, {f"{root}/secret": 0}))
+        assert reason == f"{root}/secret: the cluster gives no permission for this"
+        client.set_acls(f"{root}/g/state", READ_ONLY)
+        reason = asking.failure(CommitRecord(0, NEW, 0))
+        assert reason == f"{root}/g/state: the cluster gives no permission for this"
+        client.delete(f"{root}/g/state")
+        reason = asking.failure(CommitRecord(0, NEW, 0))
+        assert reason == f"{root}/g/state: does not exist"
+
+
+@pytest.mark.parametrize("what", ["record", "checks"])
+def test_a_commit_too_large(proxy: Proxy, root: str, what: str) -> None:
+    """What no server would take is refused in words, before it costs the connection."""
+    record = Rollout(inflight={f"member-{n}": Entry("t" * 80, "d" * 64, n) for n in range(5000)})
+    checks: Mapping[str, int] = {f"/{'x' * 1000}/{number}": 0 for number in range(1000)}
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        commit = CommitRecord(0, record, 0) if what == "record" else CommitRecord(0, NEW, 0, checks)
+        reason = asking.failure(commit)
+        assert "more than the 1000000 that a server takes for sure" in reason
+        assert TRANSACTION not in proxy.opcodes
+        asking.commit(NEW)
+
+
+def test_a_large_commit(zookeeper: Server, root: str) -> None:
+    """A record of thousands of members, with a thousand znodes checked, is written."""
+    record = Rollout(
+        inflight={f"member-{n:04}": Entry(f"t{n}", f"d{n}", n, since=1.0) for n in range(3000)}
+    )
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        checks = {f"{root}/none/{number}": 0 for number in range(1000)}
+        refused = asking.get(CommitRefused, CommitRecord(0, record, 0, checks))
+        assert refused.conflict is Conflict.CONFIGURATION
+        asking.commit(record)
+        found = asking.read(watch=True)
+        assert (found.record, found.alive) == (record, frozenset())
+
+
+def test_without_a_record(zookeeper: Server, root: str) -> None:
+    """Over a record that is not there yet nothing is written."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        failed = asking.get(GroupRequestFailed, CommitRecord(0, NEW, -1))
+        assert failed.reason == "there is no record yet: the member has to enrol first"
+
+
+def test_times_of_the_commit(zookeeper: Server, root: str) -> None:
+    """Times that stand for that of the commit are filled in when it is sent."""
+
+    def since(asking: Asking) -> float:
+        asking.commit(Rollout(inflight={"m1": Entry("t", "d", 1)}))
+        return asking.read().record.inflight["m1"].since
+
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        assert 1_600_000_000 < since(asking) <= since(asking)

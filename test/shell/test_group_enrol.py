@@ -1,0 +1,316 @@
+"""A member's own node: who may make it, what stands in it, and who is told when it goes."""
+
+import json
+import time
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
+
+from news import RUNNING, Asking, member_of, place
+from proxy import CLOSE, Fate, Proxy, pass_all
+from zkexec.core.actions import Card, CommitRecord, Enrol, JoinQueue, ReadRecord
+from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
+from zkexec.core.group_events import (
+    Enrolled,
+    EnrolmentOccupied,
+    GroupPart,
+    GroupTouched,
+    QueueJoined,
+    RecordRead,
+)
+from zkexec.core.rollout import Rollout
+from zkexec.shell.group import GroupPlace, base_of
+from zkexec.shell.record import decode, decode_card
+from zookeeper import Server, wait_until
+
+
+def client_hosts(client: KazooClient) -> tuple[str, ...]:
+    """The servers of a plain client."""
+    return tuple(f"{host}:{port}" for host, port in client.hosts)
+
+
+def card_in(client: KazooClient, path: str) -> Card:
+    """The card that stands in a member's node."""
+    content, _ = client.get(path)
+    return decode_card(content)[0]
+
+
+def touched(asking: Asking) -> list[GroupPart]:
+    """The parts of the group whose watches have fired and were not looked at yet."""
+    return [event.part for event in asking.news.since_mark(GroupTouched)]
+
+
+def settle(asking: Asking) -> None:
+    """Let all that was sent before be answered: the server keeps the order."""
+    asking.read()
+    asking.read()
+
+
+def test_where_a_group_lives() -> None:
+    """A name stands below /zkexec, and a path is used as it is."""
+    assert base_of("web") == "/zkexec/web"
+    assert base_of("/our/own/path") == "/our/own/path"
+
+
+def test_the_first_member_makes_everything(client: KazooClient, root: str) -> None:
+    """Enrolling makes all that is missing, the record empty, and the own node for this session."""
+    base = f"{root}/not/there/yet"
+    with member_of(*client_hosts(client), group=place(base)) as asking:
+        before = time.time()
+        asking.enrol(Card("proving", "d1", "d2", "unknown", "reasons"))
+        assert decode(client.get(f"{base}/state")[0]) == Rollout()
+        assert client.get_children(base + "/queue") == []
+        content, stat = client.get(f"{base}/members/m1")
+        card, facts = decode_card(content)
+        assert card == Card("proving", "d1", "d2", "unknown", "reasons")
+        assert (facts.place, facts.width) == ("place of m1", "1")
+        assert before - 1 <= facts.since <= time.time() + 1
+        assert facts.pid
+        assert stat.ephemeralOwner != 0
+        assert client.get(f"{base}/state")[1].ephemeralOwner == 0
+    wait_until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
+
+
+def test_below_a_chroot(client: KazooClient, root: str) -> None:
+    """The group's znodes stand below the chroot, and errors name them without it."""
+    with member_of(*client_hosts(client), group=place("/zkexec/web"), chroot=root) as asking:
+        asking.enrol()
+        assert sorted(client.get_children(f"{root}/zkexec/web")) == ["members", "queue", "state"]
+        client.set(f"{root}/zkexec/web/state", b"no record")
+        assert asking.failure(ReadRecord(0, watch=False)) == (
+            "/zkexec/web/state: the record is no valid JSON"
+        )
+
+
+def test_the_second_member(client: KazooClient, root: str) -> None:
+    """Another member makes its own node and leaves all else as it is."""
+    hosts = client_hosts(client)
+    with member_of(*hosts, group=place(root, "m1")) as first:
+        first.enrol()
+        first.commit(Rollout(served=7))
+        with member_of(*hosts, group=place(root, "m2")) as second:
+            second.enrol()
+            assert sorted(client.get_children(f"{root}/members")) == ["m1", "m2"]
+            assert second.read().record.served == 7
+            assert second.read().population == 2
+
+
+def test_enrolled_twice(client: KazooClient, root: str) -> None:
+    """Enrolling again in the same session shows the new card in the same node."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        made = client.get(f"{root}/members/m1")[1].czxid
+        asking.enrol(Card("paused"))
+        asking.enrol(Card("waiting"))
+        content, stat = client.get(f"{root}/members/m1")
+        assert decode_card(content)[0] == Card("waiting")
+        assert stat.czxid == made
+        settle(asking)
+        assert touched(asking) == []
+
+
+def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
+    """The node of an earlier process at the same place is replaced, however long it would live."""
+    hosts = client_hosts(client)
+    with (
+        member_of(*hosts, group=place(root), session_timeout_s=60.0) as dead,
+        member_of(*hosts, group=place(root)) as restarted,
+    ):
+        dead.enrol()
+        old = client.get(f"{root}/members/m1")[1]
+        restarted.enrol(Card("waiting"))
+        content, new = client.get(f"{root}/members/m1")
+        assert decode_card(content)[0] == Card("waiting")
+        assert new.ephemeralOwner != old.ephemeralOwner
+        # What is left of the dead one hears of it, and nobody else.
+        dead.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        settle(restarted)
+        assert touched(restarted) == []
+
+
+def test_occupied_by_another(client: KazooClient, root: str) -> None:
+    """A node of a process at another place is left alone, and its holder is told."""
+    hosts = client_hosts(client)
+    elsewhere = GroupPlace(root, "m1", "another place", "1")
+    with (
+        member_of(*hosts, group=place(root)) as first,
+        member_of(*hosts, group=elsewhere) as second,
+    ):
+        first.enrol()
+        content, stat = client.get(f"{root}/members/m1")
+        facts = decode_card(content)[1]
+        occupied = second.get(EnrolmentOccupied, Enrol(0, RUNNING))
+        assert occupied.holder == f"{facts.host}, pid {facts.pid}"
+        assert client.get(f"{root}/members/m1") == (content, stat)
+        settle(first)
+        assert touched(first) == []
+
+
+def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
+    """A node that holds no card is left alone as well."""
+    client.create(f"{root}/members/m1", b"by hand", makepath=True)
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
+        assert occupied.holder == "session 0x0, without a readable card"
+        assert client.get(f"{root}/members/m1")[0] == b"by hand"
+        # What the group needs is there all the same.
+        assert asking.read().version == 0
+
+
+def test_own_node_deleted(client: KazooClient, root: str) -> None:
+    """A member whose node an operator deletes is told, once, and can make it again."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        for _ in range(3):
+            client.delete(f"{root}/members/m1")
+            asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+            asking.enrol()
+            settle(asking)
+            assert touched(asking) == []
+
+
+def test_own_node_changed(client: KazooClient, root: str) -> None:
+    """A member whose node somebody else writes to is told, and puts its card back."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        client.set(f"{root}/members/m1", b"mine")
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        asking.show(Card("not shown"))
+        settle(asking)
+        assert client.get(f"{root}/members/m1")[0] == b"mine"
+        asking.enrol(Card("waiting"))
+        assert card_in(client, f"{root}/members/m1") == Card("waiting")
+
+
+def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
+    """After an operator has deleted everything, requests fail in words until one enrols again."""
+    base = f"{root}/g"
+    with member_of(*client_hosts(client), group=place(base)) as asking:
+        asking.enrol()
+        client.delete(base, recursive=True)
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        assert asking.read() == RecordRead(
+            asking.read().number - 1, Rollout(), -1, frozenset(), population=0
+        )
+        assert asking.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
+        assert "enrol" in asking.failure(CommitRecord(0, Rollout(), -1))
+        asking.enrol()
+        assert asking.read().version == 0
+        asking.get(QueueJoined, JoinQueue(0, "t"))
+
+
+@pytest.mark.parametrize("gone", ["state", "queue"])
+def test_a_part_deleted(client: KazooClient, root: str, gone: str) -> None:
+    """Enrolling again mends also a group in which only one part is missing."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        client.delete(f"{root}/{gone}")
+        asking.enrol()
+        assert client.exists(f"{root}/{gone}")
+        assert asking.read().version == 0
+
+
+def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> None:
+    """Where all that lasts is there, no permission to make such znodes is needed."""
+    base = f"{root}/g"
+    client.ensure_path(f"{base}/members")
+    client.create(f"{base}/queue")
+    client.create(f"{base}/state")
+    client.set_acls(base, [ACL(1, Id("world", "anyone"))])
+    with member_of(*client_hosts(client), group=place(base)) as asking:
+        asking.enrol()
+        assert asking.read().record == Rollout()
+
+
+def test_no_permission(client: KazooClient, root: str) -> None:
+    """A znode that may not be made is named in the reason."""
+    client.set_acls(root, [ACL(1, Id("world", "anyone"))])
+    with member_of(*client_hosts(client), group=place(f"{root}/g")) as asking:
+        reason = asking.failure(Enrol(0, RUNNING))
+        assert reason == f"{root}/g: the cluster gives no permission for this"
+
+
+def test_acl_of_what_is_made(client: KazooClient, root: str) -> None:
+    """Every znode that is made, the ephemeral ones too, gets the ACL that was asked for."""
+    acl = [make_digest_acl("some", "one", all=True), ACL(1, Id("world", "anyone"))]
+    base = f"{root}/g"
+    client.add_auth("digest", "some:one")
+    with member_of(*client_hosts(client), group=place(base, acl=acl)) as asking:
+        asking.ensemble.client_options = {"auth_data": [("digest", "some:one")]}
+        asking.ensemble.open()
+        asking.news.next(SessionConnected)
+        asking.enrol()
+        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
+        for path in ("", "/members", "/queue", "/state", "/members/m1", f"/queue/{name}"):
+            found, _ = client.get_acls(base + path)
+            assert found == acl, path
+        assert found[0].id.id == make_digest_acl_credential("some", "one")
+        asking.commit(Rollout(served=3))
+
+
+def test_expired_session(own_zookeeper: Server) -> None:
+    """After an expiry the new session makes a node of its own."""
+    proxy = Proxy(own_zookeeper.port)
+    with member_of(proxy.hosts, group=place("/g"), session_timeout_s=1.2) as asking:
+        asking.enrol()
+        proxy.refuse()
+        wait_until(lambda: not own_zookeeper.sessions(), "the session has expired")
+        proxy.heal()
+        asking.news.next(SessionLost)
+        session = asking.news.next(SessionConnected).session
+        assert asking.read().population == 0
+        asking.enrol()
+        assert asking.read().population == 1
+        assert hex(session) in own_zookeeper.sessions()
+    proxy.close()
+
+
+def test_new_session_over_the_old_one(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A client opened anew takes the node over from its own old session, which still lives."""
+    proxy.on_request = lambda request: (
+        # The server never hears that the old session is to end.
+        Fate.CONFUSE if request.opcode == CLOSE else Fate.PASS_ON
+    )
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        asking.enrol()
+        old = client.get(f"{root}/members/m1")[1].ephemeralOwner
+        asking.ensemble.open()
+        session = asking.news.next(SessionConnected).session
+        wait_until(lambda: CLOSE in proxy.opcodes, "the old client has ended")
+        assert client.exists(f"{root}/members/m1").ephemeralOwner == old
+        asking.enrol()
+        assert client.exists(f"{root}/members/m1").ephemeralOwner == session
+        proxy.on_request = pass_all
+
+
+def test_reconnected_in_the_same_session(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """After a cut the same session goes on, and enrolling shows the card in the same node."""
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        asking.enrol()
+        made = client.exists(f"{root}/members/m1").czxid
+        proxy.cut()
+        asking.news.next(SessionSuspended)
+        asking.news.next(SessionConnected)
+        asking.enrol(Card("waiting"))
+        assert card_in(client, f"{root}/members/m1") == Card("waiting")
+        assert client.exists(f"{root}/members/m1").czxid == made
+        client.delete(f"{root}/members/m1")
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        asking.get(Enrolled, Enrol(0, RUNNING))
+
+
+def test_granted_timeout(zookeeper: Server, root: str) -> None:
+    """The session timeout that is told is what the server grants, not what was asked for."""
+    with member_of(zookeeper.hosts, group=place(root), session_timeout_s=600.0) as asking:
+        (connected,) = [e for e in asking.news.events if isinstance(e, SessionConnected)]
+        assert connected.session_timeout_s == 60.0
+        assert connected.session
+
+
+def test_content_is_json(client: KazooClient, root: str) -> None:
+    """A person who looks at a node with a plain client can read it."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        assert json.loads(client.get(f"{root}/members/m1")[0])["phase"] == "running"
+        assert json.loads(client.get(f"{root}/state")[0])["format"] == 1

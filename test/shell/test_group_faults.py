@@ -1,0 +1,367 @@
+"""Lost requests, lost replies and lost connections: each request has one answer, and no echo."""
+
+import os
+import random
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.protocol.serialization import Create
+from kazoo.security import OPEN_ACL_UNSAFE
+
+from news import DEADLINE_S, RUNNING, Asking, Request, member_of, operator, place
+from proxy import (
+    CHILDREN,
+    CREATE,
+    DELETE,
+    GET,
+    MULTI_READ,
+    TRANSACTION,
+    Fate,
+    Proxy,
+    Way,
+    like_an_old_server,
+    pass_all,
+)
+from proxy import Request as Frame
+from zkexec.core.actions import (
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    LookAtQueueNode,
+    ReadRecord,
+)
+from zkexec.core.events import (
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionSuspended,
+    ZnodesRead,
+)
+from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched, QueueJoined
+from zkexec.core.rollout import Rollout
+from zookeeper import Ensemble as Servers
+from zookeeper import Server, wait_until
+
+Truth = Callable[[KazooClient, str], object]
+
+
+def _member(client: KazooClient, base: str) -> object:
+    return client.exists(f"{base}/members/m1") is not None
+
+
+def _queue(client: KazooClient, base: str) -> object:
+    return [name.partition("-")[0] for name in sorted(client.get_children(f"{base}/queue"))]
+
+
+def _version(client: KazooClient, base: str) -> object:
+    return client.exists(f"{base}/state").version
+
+
+READS: list[tuple[Request, int]] = [
+    (ListQueue(0), CHILDREN),
+    (LookAtQueueNode(0, "first-0000000000"), GET),
+    (ReadRecord(0, watch=True), GET),
+]
+WRITES: list[tuple[Request, int, Truth, object, object]] = [
+    (Enrol(0, RUNNING), CREATE, _member, False, True),
+    (JoinQueue(0, "second"), CREATE, _queue, ["first"], ["first", "second"]),
+    (LeaveQueue(0, "first-0000000000"), DELETE, _queue, ["first"], []),
+    (CommitRecord(0, Rollout(), 0, {}, "first-0000000000"), TRANSACTION, _version, 0, 1),
+]
+
+
+def names(requests: Sequence[tuple[object, ...]]) -> list[str]:
+    """What the requests are called in the names of tests."""
+    return [type(request[0]).__name__ for request in requests]
+
+
+def prepared(client: KazooClient, asking: Asking, base: str, request: Request) -> None:
+    """A group with one node in its queue, and the member in it, unless it is to enrol."""
+    asking.enrol()
+    client.create(f"{base}/queue/first-", b"m0", sequence=True)
+    if isinstance(request, Enrol):
+        client.delete(f"{base}/members/m1")
+        asking.news.next(GroupTouched)
+
+
+def ask(asking: Asking, request: Request) -> int:
+    """Ask, and return the number under which the answer will come."""
+    number = asking.news.fresh_number()
+    asking.ensemble.request(replace(request, number=number))
+    return number
+
+
+def answers(asking: Asking, number: int) -> list[object]:
+    """All answers to a request."""
+    return [e for e in asking.news.events if getattr(e, "number", None) == number]
+
+
+def lose_reply(asking: Asking, proxy: Proxy, opcode: int, request: Request) -> int:
+    """Ask, let the request be done, and let no reply to it or to what follows come back."""
+
+    def swallow(frame: Frame) -> Fate:
+        if frame.opcode == opcode:
+            proxy.black_hole(Way.TO_CLIENT)
+        return Fate.PASS_ON
+
+    proxy.opcodes.clear()
+    proxy.on_request = swallow
+    number = ask(asking, request)
+    wait_until(lambda: opcode in proxy.opcodes, "the request is on its way")
+    return number
+
+
+@pytest.mark.parametrize("write", WRITES, ids=names(WRITES))
+def test_reply_lost(
+    proxy: Proxy, client: KazooClient, root: str, write: tuple[Request, int, Truth, object, object]
+) -> None:
+    """A write whose reply is lost fails once, and what is read back is that it was done."""
+    request, opcode, truth, before, after = write
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        prepared(client, asking, root, request)
+        assert truth(client, root) == before
+        number = lose_reply(asking, proxy, opcode, request)
+        wait_until(lambda: truth(client, root) == after, "the write was done")
+        proxy.on_request = pass_all
+        proxy.heal()
+        assert asking.news.answer_to(number) == GroupRequestFailed(
+            number, "the connection was lost"
+        )
+        asking.news.next(SessionConnected)
+        asking.read()
+        assert truth(client, root) == after
+        assert len(answers(asking, number)) == 1
+
+
+@pytest.mark.parametrize("write", WRITES, ids=names(WRITES))
+def test_request_lost(
+    proxy: Proxy, client: KazooClient, root: str, write: tuple[Request, int, Truth, object, object]
+) -> None:
+    """A write that never arrives fails once, and is not sent again when the connection is back."""
+    request, opcode, truth, before, _ = write
+
+    def cut(frame: Frame) -> Fate:
+        if frame.opcode == opcode:
+            proxy.cut()
+        return Fate.PASS_ON
+
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        prepared(client, asking, root, request)
+        proxy.on_request = cut
+        number = ask(asking, request)
+        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        proxy.on_request = pass_all
+        proxy.opcodes.clear()
+        asking.news.next(SessionConnected)
+        asking.read()
+        assert opcode not in proxy.opcodes
+        assert truth(client, root) == before
+        assert len(answers(asking, number)) == 1
+
+
+@pytest.mark.parametrize("read", READS, ids=names(READS))
+def test_reply_of_a_read_lost(
+    proxy: Proxy, client: KazooClient, root: str, read: tuple[Request, int]
+) -> None:
+    """A read whose reply is lost fails once, and can be asked for again."""
+    request, opcode = read
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        prepared(client, asking, root, request)
+        number = lose_reply(asking, proxy, opcode, request)
+        proxy.on_request = pass_all
+        proxy.heal()
+        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        asking.news.next(SessionConnected)
+        assert not isinstance(asking.ask(request), GroupRequestFailed)
+        assert len(answers(asking, number)) == 1
+
+
+def test_the_answers_come_before_the_loss(proxy: Proxy, root: str) -> None:
+    """What was asked for is answered before the word that the connection is lost."""
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=2.0) as asking:
+        asking.enrol()
+        proxy.black_hole(Way.TO_SERVER)
+        number = ask(asking, ListQueue(0))
+        failed = asking.news.next(GroupRequestFailed)
+        assert failed == GroupRequestFailed(number, "the connection was lost")
+        asking.news.next(SessionSuspended)
+        assert asking.failure(ListQueue(0)) == "there is no connection"
+
+
+def test_nothing_is_kept_for_the_next_connection(
+    proxy: Proxy, client: KazooClient, root: str
+) -> None:
+    """Not even what is sent while kazoo lets go of all that was on its way is sent late."""
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        asking.enrol()
+        session = asking.ensemble._session  # noqa: SLF001 - No one else sees this moment.
+        assert session is not None
+        link = session._link  # noqa: SLF001 - The same.
+        assert link is not None
+        let_go = session._client._notify_pending  # noqa: SLF001 - The same.
+        late: list[Any] = []
+
+        def let_go_too_early(state: str) -> None:
+            let_go(state)
+            if not late:
+                late.append(link.send(Create(f"{root}/late", b"", OPEN_ACL_UNSAFE, 0)))
+
+        session._client._notify_pending = let_go_too_early  # noqa: SLF001 - The same.
+        proxy.cut()
+        asking.news.next(SessionSuspended)
+        asking.news.next(SessionConnected)
+        asking.read()
+        assert late[0].wait(DEADLINE_S)
+        assert not late[0].successful()
+        assert not client.exists(f"{root}/late")
+        # Nor on a connection that was made meanwhile.
+        assert not link.send(Create(f"{root}/late", b"", OPEN_ACL_UNSAFE, 0)).successful()
+        asking.read()
+        assert not client.exists(f"{root}/late")
+
+
+def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """On a server before 3.6 reads and the group go on together, after one refusal."""
+    client.create(f"{root}/a", b"1")
+    proxy.on_request = like_an_old_server
+    with member_of(proxy.hosts, group=place(f"{root}/g"), paths=(f"{root}/a",)) as asking:
+        numbers = [asking.news.fresh_number() for _ in range(6)]
+        # All at once: the question how to read must travel alone, whoever comes first.
+        for number in numbers[:5]:
+            asking.ensemble.request(Enrol(number, RUNNING))
+        asking.ensemble.read(numbers[5])
+        for number in numbers:
+            answer = asking.news.answer_to(number)
+            assert isinstance(answer, GroupRequestFailed | ReadFailed)
+        asking.news.next(SessionSuspended)
+        asking.news.next(SessionConnected)
+        number = ask(asking, Enrol(0, RUNNING))
+        read = asking.news.fresh_number()
+        asking.ensemble.read(read)
+        assert isinstance(asking.news.answer_to(read), ZnodesRead)
+        assert not isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
+        asking.ask(CommitRecord(0, Rollout(served=0), 0, {f"{root}/a": 0}, name))
+        assert asking.read(watch=True).record.served == 0
+        assert not [e for e in asking.news.events if isinstance(e, SessionClosed)]
+    assert proxy.opcodes.count(MULTI_READ) == 1
+
+
+def sockets() -> int:
+    """How many sockets this process has open."""
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    return found
+
+
+def test_a_hundred_flaps(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """However often the connection breaks, watches tell once, and nothing piles up."""
+    client.create(f"{root}/a")
+    group = place(f"{root}/g")
+    with member_of(proxy.hosts, group=group, paths=(f"{root}/a",)) as asking:
+
+        def take_part() -> None:
+            asking.enrol()
+            asking.news.read(asking.ensemble)
+            asking.read(watch=True)
+
+        take_part()
+        threads, open_sockets = threading.active_count(), sockets()
+        for _ in range(100):
+            proxy.cut()
+            asking.news.next(SessionSuspended)
+            asking.news.next(SessionConnected)
+            take_part()
+        wait_until(lambda: threading.active_count() <= threads, "no more threads than before")
+        wait_until(lambda: sockets() <= open_sockets, "no more sockets than before")
+        assert not [e for e in asking.news.events if isinstance(e, GroupTouched)]
+        asking.commit(Rollout(served=1))
+        client.delete(f"{root}/g/members/m1")
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        asking.read()
+        touched = [e.part for e in asking.news.events if isinstance(e, GroupTouched)]
+        assert touched == [GroupPart.RECORD, GroupPart.OWN_NODE]
+
+
+def test_cuts_at_any_moment(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """Wherever a cut falls, each request has one answer, and what is said to be done is done."""
+    rng = random.Random(3)
+    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
+        asking.enrol()
+        joined, asked = [], []
+        for round_number in range(60):
+            cutter = threading.Timer(rng.random() * 0.01, proxy.cut)
+            cutter.start()
+            for ticket in range(10):
+                number = ask(asking, JoinQueue(0, f"{round_number}x{ticket}"))
+                asked.append(number)
+                answer = asking.news.answer_to(number)
+                if isinstance(answer, QueueJoined):
+                    joined.append(answer.name)
+            cutter.join()
+            wait_until(lambda: not isinstance(asking.ask(ListQueue(0)), GroupRequestFailed), "back")
+            # Whatever was not done by now is never done.
+            there = set(client.get_children(f"{root}/queue"))
+            assert set(joined) <= there
+            asking.ask(ListQueue(0))
+            assert set(client.get_children(f"{root}/queue")) == there
+        assert [len(answers(asking, number)) for number in asked] == [1] * len(asked)
+        assert joined
+
+
+def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
+    """What one member commits at one server, another reads at any other, at once."""
+    with operator(own_ensemble.hosts) as client:
+        client.ensure_path("/g")
+        for number in range(9):
+            here, there = (own_ensemble.servers[(number + step) % 3] for step in (0, 1))
+            with (
+                member_of(here.hosts, group=place("/g", "m1")) as writer,
+                member_of(there.hosts, group=place("/g", "m2")) as reader,
+            ):
+                writer.enrol()
+                writer.commit(Rollout(served=number))
+                assert reader.read().record.served == number
+
+
+def test_the_leader_dies(own_ensemble: Servers) -> None:
+    """After the leader's death the same session goes on elsewhere, its nodes still standing."""
+    hosts = own_ensemble.hosts.split(",")
+    with member_of(*hosts, group=place("/g"), session_timeout_s=30.0) as asking:
+        asking.enrol()
+        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
+        own_ensemble.leader().stop(suddenly=True)
+
+        def goes_on() -> bool:
+            return not isinstance(asking.ask(Enrol(0, RUNNING)), GroupRequestFailed)
+
+        wait_until(goes_on, "the member is enrolled again")
+        version = asking.read().version
+        asking.ask(CommitRecord(0, Rollout(served=0), version, {}, name))
+        found = asking.read()
+        assert (found.record.served, found.population) == (0, 1)
+
+
+def test_a_frozen_server(own_zookeeper: Server) -> None:
+    """A request to a frozen server fails once, and what became of it is read back."""
+    with member_of(own_zookeeper.hosts, group=place("/g"), session_timeout_s=4.0) as asking:
+        asking.enrol()
+        own_zookeeper.pause()
+        # The signal to freeze takes a moment to reach every thread.
+        wait_until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
+        number = ask(asking, CommitRecord(0, Rollout(served=5), 0))
+        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        own_zookeeper.resume()
+        asking.news.next(SessionConnected)
+        found = asking.read()
+        assert (found.record.served, found.version) in {(5, 1), (-1, 0)}
+        assert len(answers(asking, number)) == 1

@@ -1,0 +1,252 @@
+"""The queue and the record as they are read, and whom a change of them wakes."""
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import ACL, Id
+
+from news import Asking, member_of, place
+from proxy import CHILDREN, EXISTS, GET, SYNC, Proxy
+from zkexec.core.actions import (
+    Card,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    LookAtQueueNode,
+    ReadRecord,
+)
+from zkexec.core.events import SessionConnected, SessionSuspended
+from zkexec.core.group_events import (
+    GroupPart,
+    GroupTouched,
+    QueueJoined,
+    QueueLeft,
+    QueueListed,
+    QueueNodeSeen,
+)
+from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.width import GroupWidth, Width
+from zkexec.shell.record import encode
+from zookeeper import Server
+
+
+def touched(asking: Asking) -> list[GroupPart]:
+    """The parts of the group whose watches have fired and were not looked at yet."""
+    return [event.part for event in asking.news.since_mark(GroupTouched)]
+
+
+def join(asking: Asking, ticket: str) -> str:
+    """The name of a new queue node."""
+    return asking.get(QueueJoined, JoinQueue(0, ticket)).name
+
+
+def names(asking: Asking) -> list[str]:
+    """The names of all queue nodes, sorted."""
+    return sorted(asking.get(QueueListed, ListQueue(0)).names)
+
+
+def seen(asking: Asking, name: str) -> str | None:
+    """Whose queue node that is."""
+    return asking.get(QueueNodeSeen, LookAtQueueNode(0, name)).member
+
+
+def test_a_place_in_the_queue(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """A queue node bears the ticket and a growing number, belongs to its session, and goes."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        assert names(asking) == []
+        first, second = join(asking, "b-ticket"), join(asking, "a-ticket")
+        assert (first, second) == ("b-ticket-0000000000", "a-ticket-0000000001")
+        assert names(asking) == [second, first]
+        content, stat = client.get(f"{root}/queue/{first}")
+        assert content == b"m1"
+        assert stat.ephemeralOwner == client.exists(f"{root}/members/m1").ephemeralOwner
+        asking.get(QueueLeft, LeaveQueue(0, first))
+        assert names(asking) == [second]
+        # It is gone, and that is all that was wanted.
+        asking.get(QueueLeft, LeaveQueue(0, first))
+
+
+def test_a_name_of_many_letters(zookeeper: Server, root: str) -> None:
+    """A member may have a name in any letters."""
+    with member_of(zookeeper.hosts, group=place(root, "hôte-界-1")) as asking:
+        asking.enrol()
+        assert seen(asking, join(asking, "t")) == "hôte-界-1"
+
+
+def test_the_predecessor_goes(zookeeper: Server, root: str) -> None:
+    """Who looks at a queue node is woken when it goes, once, and nobody else is."""
+    with (
+        member_of(zookeeper.hosts, group=place(root, "m1")) as first,
+        member_of(zookeeper.hosts, group=place(root, "m2")) as second,
+        member_of(zookeeper.hosts, group=place(root, "m3")) as third,
+    ):
+        first.enrol()
+        ahead, behind = join(first, "t1"), join(second, "t2")
+        assert seen(second, ahead) == "m1"
+        assert seen(second, ahead) == "m1"
+        assert seen(third, behind) == "m2"
+        first.get(QueueLeft, LeaveQueue(0, ahead))
+        second.news.next(GroupTouched, part=GroupPart.PREDECESSOR)
+        assert seen(second, ahead) is None
+        assert (touched(second), touched(third), touched(first)) == ([], [], [])
+
+
+def test_the_predecessor_dies(zookeeper: Server, root: str) -> None:
+    """A queue node goes with its session, and who looks at it hears of that."""
+    with member_of(zookeeper.hosts, group=place(root, "m2")) as second:
+        with member_of(zookeeper.hosts, group=place(root, "m1")) as first:
+            first.enrol()
+            assert seen(second, join(first, "t1")) == "m1"
+        second.news.next(GroupTouched, part=GroupPart.PREDECESSOR)
+        assert names(second) == []
+
+
+def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """Before anyone has enrolled, the record is an empty one without a version."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        found = asking.read(watch=True)
+        assert (found.record, found.version) == (Rollout(), -1)
+        assert (found.alive, found.population) == (frozenset(), 0)
+        assert asking.failure(ListQueue(0)) == f"{root}/queue: does not exist"
+        client.create(f"{root}/state", b"")
+        asking.news.next(GroupTouched, part=GroupPart.RECORD)
+        assert asking.read().version == 0
+
+
+def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """Of those whom the record names, the living are told, and how many members there are."""
+    record = Rollout(
+        inflight={"m1": Entry("t", "d", 1), "gone": Entry("t", "d", 1)},
+        width=GroupWidth(Width(2), "m2"),
+    )
+    with member_of(zookeeper.hosts, group=place(root, "m1")) as asking:
+        asking.enrol()
+        for name in ("m2", "m3"):
+            client.create(f"{root}/members/{name}", ephemeral=True)
+        client.set(f"{root}/state", encode(record, 7.0))
+        found = asking.read()
+        assert found.alive == {"m1", "m2"}
+        assert (found.population, found.version) == (3, 1)
+        assert found.record.inflight["m1"] == Entry("t", "d", 1, since=7.0)
+        client.delete(f"{root}/members/m2")
+        assert asking.read().alive == {"m1"}
+        assert asking.read().population == 2
+
+
+def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
+    """Who has read with a watch is told of the next change, once; who did without is not."""
+    with (
+        member_of(zookeeper.hosts, group=place(root, "m1")) as writer,
+        member_of(zookeeper.hosts, group=place(root, "m2")) as watcher,
+        member_of(zookeeper.hosts, group=place(root, "m3")) as reader,
+    ):
+        writer.enrol()
+        for _ in range(3):
+            watcher.read(watch=True)
+        reader.read()
+        writer.commit(Rollout(served=1))
+        writer.commit(Rollout(served=2))
+        watcher.news.next(GroupTouched, part=GroupPart.RECORD)
+        assert watcher.read().record.served == 2
+        assert reader.read().record.served == 2
+        assert (touched(watcher), touched(reader), touched(writer)) == ([], [], [])
+
+
+def test_the_own_commit(zookeeper: Server, root: str) -> None:
+    """The watch of the writer fires as well: a hint that costs one read."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        asking.read(watch=True)
+        asking.commit(Rollout(served=1))
+        asking.news.next(GroupTouched, part=GroupPart.RECORD)
+        asking.read()
+        assert touched(asking) == []
+
+
+def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """The end of a member in flight is told, once; neither its cards nor others' ends are."""
+    record = Rollout(
+        inflight={"m1": Entry("t", "d", 1)}, width=GroupWidth(Width(2), "not in flight")
+    )
+    with (
+        member_of(zookeeper.hosts, group=place(root, "m1")) as member,
+        member_of(zookeeper.hosts, group=place(root, "m2")) as head,
+    ):
+        member.enrol()
+        member.commit(record)
+        client.create(f"{root}/members/not in flight")
+        assert head.read(watch=True).alive == {"m1", "not in flight"}
+        client.delete(f"{root}/members/not in flight")
+        for number in range(5):
+            member.show(Card("proving", str(number)))
+            member.read()
+        head.read(watch=True)
+        assert touched(head) == []
+        member.ensemble.close(10.0)
+        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        assert head.read().alive == frozenset()
+        assert touched(head) == []
+
+
+def test_a_member_in_flight_comes_back(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """Who was missing when the record was read with a watch is told when it comes, once."""
+    node = f"{root}/members/m1"
+    with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
+        head.enrol()
+        head.commit(Rollout(inflight={"m1": Entry("t", "d", 1), "m3": Entry("t", "d", 1)}))
+        for _ in range(3):
+            assert head.read(watch=True).alive == frozenset()
+        client.create(node, ephemeral=True)
+        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        assert head.read(watch=True).alive == {"m1"}
+        assert touched(head) == []
+        client.delete(node)
+        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        assert head.read().alive == frozenset()
+        assert touched(head) == []
+
+
+def test_a_record_that_is_none(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """What is no record makes the read fail, with the path and the reason."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        client.create(f"{root}/state", b'{"format":2}')
+        assert asking.failure(ReadRecord(0, watch=False)) == (
+            f"{root}/state: the record was written by a newer zkexec (format 2)"
+        )
+
+
+def test_a_record_that_may_not_be_read(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """Without the permission to read it, the record is named in the reason."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        client.create(f"{root}/state", b"", acl=[ACL(2, Id("world", "anyone"))])
+        assert asking.failure(ReadRecord(0, watch=True)) == (
+            f"{root}/state: the cluster gives no permission for this"
+        )
+
+
+def test_what_travels(proxy: Proxy, root: str) -> None:
+    """The first read on a connection syncs; a missing member costs one more request if watched."""
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        asking.commit(Rollout(inflight={"m1": Entry("t", "d", 1), "m2": Entry("t", "d", 1)}))
+        proxy.cut()
+        asking.news.next(SessionSuspended)
+        asking.news.next(SessionConnected)
+        proxy.opcodes.clear()
+        asking.read(watch=True)
+        assert proxy.opcodes == [SYNC, EXISTS, GET, EXISTS, CHILDREN, CHILDREN, EXISTS]
+        proxy.opcodes.clear()
+        asking.read()
+        assert names(asking) == []
+        assert proxy.opcodes == [GET, EXISTS, CHILDREN, CHILDREN, CHILDREN]
+
+
+def test_without_a_connection(zookeeper: Server, root: str) -> None:
+    """A request without a session is refused at once, and a card is just not shown."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.ensemble.close(10.0)
+        assert asking.failure(ListQueue(0)) == "there is no session"
+        asking.show(Card("running"))
+        asking.ensemble.group = None
+        with pytest.raises(ValueError, match="without a group"):
+            asking.ensemble.request(ListQueue(1))

@@ -1,0 +1,216 @@
+"""The record and the cards as bytes and back, and what is told of bytes that are neither."""
+
+import json
+import random
+import re
+from dataclasses import replace
+
+import pytest
+
+from zkexec.core.actions import Card
+from zkexec.core.rollout import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.width import GroupWidth, Width
+from zkexec.shell.record import Facts, decode, decode_card, encode, encode_card
+
+NOW = 1_700_000_000.125
+
+FULL = Rollout(
+    inflight={
+        "web-1": Entry("t1", "d2", 70, EntryPhase.RESTARTING, 1_600_000_000.5),
+        "web-2": Entry("t2", "d1", 60, EntryPhase.FAILED, 1_600_000_001.0),
+    },
+    verdicts={
+        "d1": Verdict(60, "s", failed_by=("web-2",), lost=1, reason="exit status 1", at=5.5),
+        "d2": Verdict(70, "s", proven=True, at=6.0),
+    },
+    width=GroupWidth(Width(50, percent=True), "web-1"),
+    paused=Pause("someone", "no restarts today", 7.0),
+    served=12,
+)
+
+FACTS = Facts("host", 42, "1.2", "boot-1-2", "50%", 8.25)
+
+
+def test_a_record_comes_back() -> None:
+    """A record with everything in it comes back as it was."""
+    assert decode(encode(FULL, NOW)) == FULL
+
+
+def test_the_empty_record_comes_back() -> None:
+    """The empty record comes back, and no bytes at all are one."""
+    assert decode(encode(Rollout(), NOW)) == Rollout()
+    assert decode(b"") == Rollout()
+
+
+def _some_text(rng: random.Random) -> str:
+    return "".join(rng.choice("ab-._ 0é界\U0001f40d\"'\\\n") for _ in range(rng.randint(1, 12)))
+
+
+def _some_record(rng: random.Random) -> Rollout:
+    names = [f"{_some_text(rng)}-{number}" for number in range(rng.randint(0, 6))]
+    digests = [f"{rng.getrandbits(64):x}" for _ in range(rng.randint(0, 5))]
+    return Rollout(
+        inflight={
+            name: Entry(
+                _some_text(rng),
+                _some_text(rng),
+                rng.getrandbits(rng.randint(1, 62)),
+                rng.choice(list(EntryPhase)),
+                rng.randint(1, 2**31),
+            )
+            for name in names
+        },
+        verdicts={
+            digest: Verdict(
+                revision=rng.getrandbits(60),
+                scope=rng.choice(["", "scope"]),
+                proven=rng.random() < 0.5,
+                failed_by=tuple(rng.sample(names, rng.randint(0, len(names)))),
+                lost=rng.randint(0, 3),
+                reason=rng.choice(["", _some_text(rng)]),
+                at=rng.randint(1, 2**31) + 0.25,
+            )
+            for digest in digests
+        },
+        width=GroupWidth(Width(rng.randint(1, 100), rng.random() < 0.5), "m"),
+        served=rng.randint(-1, 2**31 - 1),
+    )
+
+
+def test_random_records_come_back() -> None:
+    """Whatever a record holds comes back, in whatever order and letters."""
+    for seed in range(300):
+        record = _some_record(random.Random(seed))
+        assert decode(encode(record, NOW)) == record, f"seed {seed}"
+
+
+def test_what_is_new_gets_the_time_of_the_commit() -> None:
+    """Times that stand for the commit become its time, and all others stay."""
+    new = Rollout(
+        inflight={"m": Entry("t", "d", 1), "old": Entry("t", "d", 1, since=3.0)},
+        verdicts={"d": Verdict(1, "s")},
+        paused=Pause("by", "why"),
+    )
+    assert {new.inflight["m"].since, new.verdicts["d"].at} == {AS_COMMITTED}
+    decoded = decode(encode(new, NOW))
+    assert decoded.inflight["m"].since == decoded.verdicts["d"].at == NOW
+    assert decoded.paused == Pause("by", "why", NOW)
+    assert decoded.inflight["old"].since == 3.0
+
+
+def test_a_record_is_small_and_stable() -> None:
+    """The same record gives the same bytes, without a space, whoever built it in what order."""
+    turned = replace(FULL, inflight=dict(reversed(list(FULL.inflight.items()))))
+    assert encode(turned, NOW) == encode(FULL, NOW)
+    assert encode(Rollout(width=GroupWidth(Width(50, percent=True), "m1")), NOW) == (
+        b'{"format":1,"inflight":{},"paused":null,"served":-1,"verdicts":{},'
+        b'"width":{"by":"m1","width":"50%"}}'
+    )
+
+
+def test_half_a_character_is_written_in_letters() -> None:
+    """A reason with bytes that were no text is kept readable for every terminal."""
+    failed = Rollout(verdicts={"d": Verdict(1, "s", reason="bad \udcff", at=1.0)})
+    assert decode(encode(failed, NOW)).verdicts["d"].reason == "bad \\udcff"
+    card, _ = decode_card(encode_card(Card("paused", reason="bad \udcff"), FACTS))
+    assert card.reason == "bad \\udcff"
+
+
+def test_unknown_keys_are_ignored() -> None:
+    """What a later zkexec adds to the same format does no harm."""
+    fields = json.loads(encode(FULL, NOW))
+    fields["more"] = [1]
+    fields["inflight"]["web-1"]["more"] = {}
+    fields["verdicts"]["d1"]["more"] = None
+    assert decode(json.dumps(fields).encode()) == FULL
+
+
+def _broken(*way: str, value: object) -> bytes:
+    fields = json.loads(encode(FULL, NOW))
+    inner = fields
+    for key in way[:-1]:
+        inner = inner[key]
+    inner[way[-1]] = value
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"hello", "no valid JSON"),
+        (b"\xff\xfe", "no valid JSON"),
+        (b"[" * 100_000, "no valid JSON"),
+        (b'{"format":NaN}', "no valid JSON"),
+        (b"[]", "expected a JSON object as the record"),
+        (b"null", "expected a JSON object as the record"),
+        (b"{}", "expected a JSON number as 'format' of the record"),
+        (b'{"format":2}', "written by a newer zkexec (format 2)"),
+        (b'{"format":0}', "unknown format (0)"),
+        (b'{"format":true}', "expected a JSON number as 'format'"),
+        (_broken("served", value="1"), "expected a JSON number as 'served'"),
+        (_broken("served", value=-2), "expected at least -1 as 'served'"),
+        (_broken("inflight", value=[]), "expected a JSON object as 'inflight'"),
+        (_broken("inflight", "web-1", value=1), "expected a JSON object as 'inflight'"),
+        (_broken("inflight", "web-1", "token", value=""), "expected a token"),
+        (_broken("inflight", "web-1", "token", value=None), "expected a JSON string as 'token'"),
+        (_broken("inflight", "web-1", "phase", value="x"), "expected a known phase"),
+        (_broken("inflight", "web-1", "phase", value=[]), "expected a known phase"),
+        (_broken("inflight", "web-1", "since", value=-1), "expected seconds of the epoch"),
+        (_broken("inflight", "web-1", "since", value=10**400), "expected seconds of the epoch"),
+        (_broken("inflight", "web-1", "revision", value=True), "expected a JSON number"),
+        (_broken("inflight", "a/b", value={}), "expected a name that a member may have"),
+        (_broken("inflight", "..", value={}), "expected a name that a member may have"),
+        (_broken("inflight", "\ud800", value={}), "expected a name that a member may have"),
+        (_broken("verdicts", "d1", "proven", value=1), "expected a JSON boolean as 'proven'"),
+        (_broken("verdicts", "d1", "failed_by", value=[1]), "expected JSON strings"),
+        (_broken("verdicts", "d1", "failed_by", value="m"), "expected a JSON array"),
+        (_broken("verdicts", "d1", "at", value="now"), "expected a JSON number as 'at'"),
+        (_broken("width", "width", value="0"), "a number or a percentage"),
+        (_broken("width", "width", value="101%"), "a number or a percentage"),
+        (_broken("width", "by", value=""), "expected a name that a member may have"),
+        (_broken("width", value=3), "expected a JSON object as 'width'"),
+        (_broken("paused", value=True), "expected a JSON object as 'paused'"),
+        (_broken("paused", "by", value=3), "expected a JSON string as 'by'"),
+    ],
+)
+def test_what_is_no_record(content: bytes, reason: str) -> None:
+    """Bytes that are no record are refused, in one line that says what is wrong with them."""
+    with pytest.raises(ValueError, match=re.escape(reason)) as refused:
+        decode(content)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_record_that_was_cut_or_changed() -> None:
+    """Whatever becomes of some bytes of a record, the outcome is a record or a ValueError."""
+    whole = encode(FULL, NOW)
+    rng = random.Random(1)
+    refused = 0
+    for _ in range(3000):
+        content = bytearray(whole)
+        content[rng.randrange(len(content))] = rng.randrange(256)
+        try:
+            assert isinstance(decode(bytes(content[: rng.choice([len(content), 50])])), Rollout)
+        except ValueError:
+            refused += 1
+    assert refused > 1000
+
+
+def test_a_card_comes_back() -> None:
+    """A card comes back with the words of the member and the facts about it."""
+    card = Card("proving", "d1", "d2", "unknown", "waits for its turn")
+    assert decode_card(encode_card(card, FACTS)) == (card, FACTS)
+
+
+@pytest.mark.parametrize("key", ["host", "pid", "version", "place", "width", "since", "phase"])
+def test_what_is_no_card(key: str) -> None:
+    """A card without one of its fields is refused, and the field is named."""
+    fields = json.loads(encode_card(Card("running"), FACTS))
+    del fields[key]
+    with pytest.raises(ValueError, match=f"as '{key}' of the card"):
+        decode_card(json.dumps(fields).encode())
+
+
+def test_no_bytes_are_no_card() -> None:
+    """An empty node is no card."""
+    with pytest.raises(ValueError, match="the card is no valid JSON"):
+        decode_card(b"")

@@ -101,6 +101,8 @@ def test_command_lines_are_found() -> None:
     assert any("-- ./test" in line for line in shown)
     assert any("--health-delay" in line for line in shown)
     assert any("mail -s" in line for line in shown)
+    assert any("--lock foo" in line for line in shown)
+    assert any("--acl creator+read" in line for line in shown)
     assert any("--start cached" in line for line in shown)
     assert any(line.endswith(" --") for line in shown)
 
@@ -110,8 +112,8 @@ def test_named_options_and_variables_exist() -> None:
     told_to_commands = {"EVENT", "REASON", "MEMBER", "LOCK", "EXIT_STATUS"}
     variables = {option.variable for option in OPTIONS}
     variables |= {f"ZKEXEC_{name}" for name in told_to_commands}
-    # Options of other programs that are shown, and the one that the README says is yet to come.
-    elsewhere = {"config", "lock"}
+    # An option of another program that is shown.
+    elsewhere = {"config"}
     names = {option.name for option in OPTIONS} | elsewhere
 
     assert set(re.findall(r"ZKEXEC_[A-Z_]+", README)) <= variables

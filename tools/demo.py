@@ -14,6 +14,7 @@ import signal
 import sys
 
 from demo_belongings import Belongings, Interrupted
+from demo_rollout import group_takes_turns
 from demo_screen import NobodyWatchesError, Screen
 from demo_stage import DemoError, Stage
 from e2e.wrapped import Stream, Wrapped
@@ -33,6 +34,7 @@ def play(screen: Screen, belongings: Belongings) -> None:
     zkexec = health_is_checked(stage)
     failure_raises_an_alert(stage, zkexec)
     zkexec_is_stopped(stage, zkexec)
+    group_takes_turns(stage)
 
 
 def configuration_comes_from_zookeeper(stage: Stage) -> Wrapped:
@@ -43,7 +45,7 @@ def configuration_comes_from_zookeeper(stage: Stage) -> Wrapped:
         The znode {stage.znode} holds `hello`; zkexec mirrors it to the file `prefix`.  The
         command, prefixed-cat, is like cat, but puts the content of that file before each line.
         """)
-    stage.create_znode("hello")
+    stage.create_znode(stage.znode, "hello")
     screen.shell(f"export ZKEXEC_CLUSTER={stage.cluster}")
     zkexec = stage.start(f'zkexec --mirror prefix={stage.znode} --exec "prefixed-cat prefix"')
     stage.show_until(zkexec, Stream.LOG, "forked")
@@ -56,7 +58,7 @@ def change_restarts_the_command(stage: Stage, zkexec: Wrapped) -> None:
     screen = stage.screen
     screen.heading("2. A change restarts the command")
     screen.prose(f"Now somebody sets {stage.znode} to `goodbye`.")
-    stage.set_znode("goodbye")
+    stage.set_znode(stage.znode, "goodbye")
     # The old command must not get the line that is typed next.
     stage.show_until(zkexec, Stream.LOG, "forked")
     type_world(stage, zkexec, answer="goodbye world")
@@ -101,7 +103,7 @@ def failure_raises_an_alert(stage: Stage, zkexec: Wrapped) -> None:
 def zkexec_is_stopped(stage: Stage, zkexec: Wrapped) -> None:
     """TERM goes to the command; zkexec dies of it as the command does."""
     screen = stage.screen
-    screen.heading("5. The end")
+    screen.heading("5. The end of a command")
     screen.prose("TERM is passed on.  The command dies of it, and so does zkexec: 128 + 15.")
     screen.shell(f"kill {zkexec.pid}")
     zkexec.send(signal.SIGTERM)

@@ -3,8 +3,8 @@
 The rules of this file:
 
 - Everything that is made is noted at once with how it is given back, see Belongings.
-- The znode is ephemeral: ZooKeeper itself removes it when the demo's session ends, even after a
-  sudden death of the demo.
+- The znodes with configuration are ephemeral: ZooKeeper itself removes them when the demo's
+  session ends, even after a sudden death of the demo.
 - zkexec is started with exactly the words that are shown.
 """
 
@@ -40,44 +40,44 @@ class DemoError(Exception):
 
 
 class Stage:
-    """A ZooKeeper with one znode, a folder, and a port that can be open or closed.
+    """A ZooKeeper, a folder, and a port that can be open or closed.
 
     `cluster` is the user's own, with its chroot; where it is empty, a throwaway server is used.
     """
 
     def __init__(self, screen: Screen, belongings: Belongings, cluster: str) -> None:
         self.screen = screen
-        self._belongings = belongings
+        self.belongings = belongings
         self.is_throwaway = not cluster
         self.cluster = cluster or self._start_server()
-        # In a cluster of the user's own, the znode must not meet one that is there.
+        # In a cluster of the user's own, no znode must meet one that is there.
         self.znode = f"/zkexec-demo-{uuid.uuid4().hex[:8]}" if cluster else "/prefix"
         self._folder = self._make_folder()
-        self._client = self._connect()
+        self.client = self._connect()
         with belongings.undisturbed():
             self._port = Port()
             belongings.give_back(self._port.release)
         self.service_port = self._port.number
         self._service: socket.socket | None = None
 
-    def create_znode(self, content: str) -> None:
-        """Create the znode."""
+    def create_znode(self, path: str, content: str) -> None:
+        """Create a znode with configuration."""
         try:
-            self._client.create(self.znode, content.encode(), ephemeral=True)
+            self.client.create(path, content.encode(), ephemeral=True)
         except NoNodeError:
             raise DemoError(
                 f"the chroot of ZKEXEC_CLUSTER does not exist: {self.cluster}"
             ) from None
 
-    def set_znode(self, content: str) -> None:
-        """Give the znode another content."""
-        self._client.set(self.znode, content.encode())
+    def set_znode(self, path: str, content: str) -> None:
+        """Give a znode another content."""
+        self.client.set(path, content.encode())
 
     def open_service(self) -> None:
         """Open the port that the health check looks at."""
-        with self._belongings.undisturbed():
+        with self.belongings.undisturbed():
             self._service = socket.create_server(("127.0.0.1", self.service_port))
-            self._belongings.give_back(self._service.close)
+            self.belongings.give_back(self._service.close)
 
     def close_service(self) -> None:
         """Close it again."""
@@ -87,10 +87,14 @@ class Stage:
     def start(self, shown: str) -> Wrapped:
         """Show a command line of zkexec, and start zkexec with it."""
         self.screen.shell(shown)
-        words = shlex.split(shown.replace("\\\n", ""))[1:]
+        return self.start_unseen(shown)
+
+    def start_unseen(self, command: str) -> Wrapped:
+        """Start zkexec with a command line that is like one that was shown."""
+        words = shlex.split(command.replace("\\\n", ""))[1:]
         folders = [str(Path(sys.executable).parent), str(ROOT / "test" / "libexec")]
         script = Path(sys.executable).with_name("zkexec")
-        with self._belongings.undisturbed():
+        with self.belongings.undisturbed():
             zkexec = Wrapped(
                 *words,
                 environment={
@@ -100,7 +104,7 @@ class Stage:
                 cwd=self._folder,
                 program=(str(script),) if script.exists() else ZKEXEC,
             )
-            self._belongings.give_back(zkexec.close)
+            self.belongings.give_back(zkexec.close)
         return zkexec
 
     def show_until(self, zkexec: Wrapped, stream: Stream, text: str) -> None:
@@ -121,17 +125,17 @@ class Stage:
 
     def _start_server(self) -> str:
         _demand_packages()
-        with self._belongings.undisturbed():
+        with self.belongings.undisturbed():
             server = Server()
-            self._belongings.give_back(server.close)
+            self.belongings.give_back(server.close)
             server.launch()
         server.wait_until_serving()
         return server.hosts
 
     def _make_folder(self) -> Path:
-        with self._belongings.undisturbed():
+        with self.belongings.undisturbed():
             folder = Path(tempfile.mkdtemp(prefix="zkexec-demo-"))
-            self._belongings.give_back(lambda: shutil.rmtree(folder))
+            self.belongings.give_back(lambda: shutil.rmtree(folder))
         return folder
 
     def _connect(self) -> KazooClient:
@@ -142,8 +146,8 @@ class Stage:
         except ValueError as mistake:
             raise DemoError(f"ZKEXEC_CLUSTER: {mistake}, got {self.cluster!r}") from None
         client = KazooClient(hosts=self.cluster)
-        self._belongings.give_back(client.close)
-        self._belongings.give_back(client.stop)
+        self.belongings.give_back(client.close)
+        self.belongings.give_back(client.stop)
         try:
             with warnings.catch_warnings(action="ignore"):
                 client.start(timeout=_CONNECT_TIMEOUT_S)

@@ -50,8 +50,20 @@ STORY = (
     "5. The end",
     "$ kill ",
     "$ echo $?\n  143\n",
+    "6. Rolling restarts",
+    "$ zkexec --lock ",
+    " running   on 1h\n",
+    "7. A bad configuration",
+    " next in the queue\n",
+    " has failed, and keeps the turn\n",
+    "] restart failed: the command ended (exit status 1)",
+    "8. A good one",
+    " on 1h     next in the queue\n",
+    " running   on 2h\n",
+    "TERM to all of them",
     "README.md",
 )
+MEMBERS = {f"member-{number}" for number in range(1, 6)}
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -106,6 +118,16 @@ def assert_story(shown: str, znode: str, remains: Path) -> None:
         assert found >= 0, f"no {wanted!r} in:\n{shown[at:]}"
         at = found + len(wanted)
     assert shown.count("ALERT: health-failed") == 1
+    assert_rollout(shown)
+
+
+def assert_rollout(shown: str) -> None:
+    """Find one member alone on what is bad, and all of them on what is good in the end."""
+    failed = set(re.findall(r"(member-\d) .*has failed", shown))
+    proven = re.findall(r"(member-\d)  running   on 2h\n", shown)
+    assert len(failed) == 1
+    assert proven[0] in failed
+    assert set(proven) == MEMBERS
 
 
 def assert_nothing_left(stage: Stage, remains: Path) -> None:
@@ -158,6 +180,8 @@ def test_demo_with_a_cluster_of_the_user(
         ("goodbye world", signal.SIGHUP),
         ("] health", signal.SIGINT),
         ("kill ", signal.SIGTERM),
+        ("member-1 ", signal.SIGINT),
+        ("has failed", signal.SIGTERM),
     ],
 )
 def test_demo_is_interrupted(
@@ -184,6 +208,36 @@ def test_interrupted_demo_leaves_no_znode(start: Start, client: KazooClient) -> 
 
     assert len(during) == 1
     assert during[0] not in znodes(client)
+
+
+def test_interrupted_rollout_leaves_no_znode(
+    start: Start, stage: Stage, client: KazooClient, root: str
+) -> None:
+    """Ctrl-C in the rollout takes the members' group with it, though its record is lasting."""
+    demo = start(ZKEXEC_CLUSTER=stage.environment()["ZKEXEC_CLUSTER"] + root)
+    read_until(demo, "has failed")
+    during = client.get_children(root)
+    demo.send_signal(signal.SIGINT)
+    end(demo)
+
+    assert len(during) == 3
+    assert client.get_children(root) == []
+
+
+def test_picture_on_a_terminal(stage: Stage, remains: Path) -> None:
+    """On a terminal the members' lines are redrawn in place, and each shows its last state."""
+    environment = stage.environment(TMPDIR=str(remains))
+    words = ("env", "TERM=xterm", *DEMO)
+    terminal = Terminal(*words, environment=environment, folder=stage.folder)
+    terminal.expect(r"8\. A good one")
+    terminal.expect(r"TERM to all of them")
+    pictures = terminal.text.partition("8. A good one")[2].split("\033[5A")
+    last = re.findall(r"(member-\d)  running   on 2h\033\[K\r\n", pictures[-1])
+
+    assert terminal.process.wait(PATIENCE_S) == 0
+    assert len(pictures) > len(MEMBERS)
+    assert set(last) == MEMBERS
+    terminal.close()
 
 
 def test_ctrl_c_at_the_terminal(stage: Stage, remains: Path) -> None:

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from kazoo.client import KazooClient
@@ -22,8 +23,17 @@ from zookeeper import Port, Server
 CAT = "./test/libexec/prefixed-cat /tmp/prefix"
 STAMP = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d -0700\] "
 CTRL_C, CTRL_D = "\x03", "\x04"
+ROLLING = """\
+zkexec \\
+     --exec "./test/libexec/prefixed-cat /tmp/prefix" \\
+     --lock foo \\
+     --health "test/libexec/slowcheck 2181 10" \\
+     --mirror /tmp/prefix=/prefix \\
+     --health-delay 20 \\
+     --health-interval 1
+"""
 
-# The options that the first description of zkexec lists; --lock is yet to be built.
+# The options that the first description of zkexec lists.
 FIRST_OPTIONS = """\
 -e, --exec COMMAND
 -c, --cluster HOST:PORT,...
@@ -31,6 +41,7 @@ FIRST_OPTIONS = """\
 -i, --health-interval INTERVAL
 -d, --health-delay INTERVAL
 -m, --mirror LOCAL_PATH=ZK_PATH
+-l, --lock NAME
 -a, --alert COMMAND
 -v, --verbose
 -s, --silent
@@ -58,6 +69,8 @@ class Reader:
         """The tutorial's text, for this reader's folder and ZooKeeper."""
         for name in ("prefix", "succeeded_at"):
             text = text.replace(f"/tmp/{name}", f"{self.stage.folder}/{name}")
+        # Of the rolling restart only the slowness of the check is less than in the tutorial.
+        text = text.replace("slowcheck 2181 10", "slowcheck 2181 1")
         return text.replace("slowcheck 2181", f"slowcheck {self.port}")
 
     def run(self, text: str) -> Wrapped:
@@ -275,6 +288,66 @@ def test_check_of_an_earlier_command(reader: Reader, client: KazooClient, znode:
 
     assert "restarting for the new configuration" in "\n".join(between)
     assert "failed health check" not in "\n".join(between)
+
+
+def test_rolling_restart(reader: Reader, client: KazooClient, znode: str) -> None:
+    """Members in three terminals take turns: the times of their logs do not overlap."""
+    consoles = [shell(ROOT, reader.environment) for _ in range(3)]
+    try:
+        for console in consoles:
+            for line in reader.typed(ROLLING).splitlines():
+                console.enter(line)
+        for console in consoles:
+            console.expect(r"\] forked \d+\r\n")
+        client.set(znode, b"woot")
+        turns = sorted(turn_in_the_log(console) for console in consoles)
+        for console in consoles:
+            console.enter("world")
+            console.expect("woot world\r\n")
+            console.type(CTRL_C)
+            console.prompt()
+    finally:
+        for console in consoles:
+            console.close()
+
+    assert all(ended <= taken for (_, ended), (taken, _) in pairwise(turns))
+
+
+def test_config_failure_in_a_rolling_restart(
+    reader: Reader, client: KazooClient, znode: str
+) -> None:
+    """A config failure pauses the restart; with new config it picks up where it left off."""
+    command = """\
+zkexec --exec 'grep -qv bad /tmp/prefix && exec sleep 1000' --min-healthy 0.2 \\
+    --lock foo --mirror /tmp/prefix=/prefix
+"""
+    with reader.run(command) as one, reader.run(command) as other:
+        for member in (one, other):
+            member.wait_for_line("forked")
+        client.set(znode, b"bad")
+        until(lambda: said("restart failed", one, other), "a failure")
+        until(lambda: said("the rollout is paused since", one, other), "a pause")
+        client.set(znode, b"woot")
+        for member in (one, other):
+            member.wait_for_line("turn released")
+
+    assert len(said("restart failed", one, other)) == 1
+    assert (
+        "restart failed: the command ended (exit status 1)" in said("restart failed", one, other)[0]
+    )
+
+
+def said(text: str, *members: Wrapped) -> list[str]:
+    """What the logs of all members say with these words, up to now."""
+    return [line for member in members for line in member.log if text in line]
+
+
+def turn_in_the_log(console: Terminal) -> tuple[str, str]:
+    """Wait for a whole turn on a terminal; when it was taken and when it was released."""
+    taken = console.expect(rf"({STAMP})turn taken for configuration \w+\r\n")[1]
+    console.expect(r"\] forked \d+\r\n")
+    console.expect(r"\] successful health check\r\n")
+    return taken, console.expect(rf"({STAMP})turn released\r\n")[1]
 
 
 def lines_until_forked(zkexec: Wrapped) -> list[str]:

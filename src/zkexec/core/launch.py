@@ -107,6 +107,8 @@ class Launch:
         raise CannotStartError(Note("cluster-unreachable", fields))
 
     def _silence(self) -> str:
+        if self._source.connected and self._turn.trouble:
+            return self._turn.trouble
         if self._source.connected:
             return "connected, but not all was read that a start needs"
         return self._source.last_trouble or "no answer"

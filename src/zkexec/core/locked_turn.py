@@ -32,7 +32,7 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
-from zkexec.core.group_events import Conflict, GroupPart
+from zkexec.core.group_events import Conflict
 from zkexec.core.outcome import Outcome, Result
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.standing import Standing
@@ -53,7 +53,7 @@ class LockedTurn:
         self._at = Standing(terms, member, new_token)
         self._closing = self._keeps_entry = False
         self._close_by: float | None = None
-        self._trouble = ""
+        self.trouble = ""
 
     @property
     def granted(self) -> Snapshot | None:
@@ -168,7 +168,7 @@ class LockedTurn:
         self._at.requests.forget()
         self._at.ledger.disconnected()
         self._at.forget_said()
-        self._trouble = ""
+        self.trouble = ""
 
     def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Let others see where this member stands."""
@@ -185,7 +185,7 @@ class LockedTurn:
             case SessionSuspended() | SessionLost() | SessionClosed():
                 self.disconnect()
             case group_events.GroupTouched(part):
-                self._touched(part)
+                self._at.touched(part)
             case _:
                 request = self._at.requests.answered(event)
                 return [] if request is None else self._take(request, event, now)
@@ -199,17 +199,12 @@ class LockedTurn:
         shown = at.membership.show()
         return [*shown, *next_step(at, now)] if at.requests.is_free(now) else shown
 
-    def _touched(self, part: GroupPart) -> None:
-        if part is GroupPart.PREDECESSOR:
-            self._at.line.touched()
-        elif part is GroupPart.OWN_NODE:
-            self._at.membership.doubt()
-        else:
-            self._at.ledger.touched(of_record=part is GroupPart.RECORD)
-
-    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901 -- one arm for each answer
+    # One arm for each answer.
+    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901
         at = self._at
         match event:
+            case group_events.GroupRequestFailed(reason=reason):
+                return self._on_failed(request, reason, now)
             case group_events.Enrolled() if isinstance(request, Enrol):
                 at.membership.enrolled_with(request.card)
                 if at.ledger.version < 0:
@@ -225,16 +220,14 @@ class LockedTurn:
                 at.line.seen(member)
                 if member is not None:
                     return [*at.say("turn-awaited", ahead=at.line.ahead, behind=member)]
-            case group_events.QueueLeft():
-                at.line.gone()
             case group_events.RecordRead() if isinstance(request, ReadRecord):
                 return self._on_read(event, request.watch, now)
             case group_events.RecordCommitted() if isinstance(request, CommitRecord):
                 return self._on_committed(request)
             case group_events.CommitRefused(conflict=conflict):
                 self._on_conflict(conflict, now)
-            case group_events.GroupRequestFailed(reason=reason):
-                return self._on_failed(request, reason, now)
+            case _:
+                at.line.gone()  # QueueLeft
         return []
 
     def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
@@ -266,7 +259,7 @@ class LockedTurn:
         proposal = at.tenure.committed()
         at.ledger.committed(proposal.record)
         at.forget_said()
-        self._trouble = ""
+        self.trouble = ""
         if request.place:
             at.line.gone()
         if proposal.target is not None:
@@ -296,5 +289,5 @@ class LockedTurn:
             at.line.lost()
         if isinstance(request, CommitRecord) and request.place:
             at.line.lost()
-        repeated, self._trouble = reason == self._trouble, reason
+        repeated, self.trouble = reason == self.trouble, reason
         return [*at.say("group-trouble", reason=reason)] if repeated else []

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zkexec.core.actions import Action, Card, Note
+from zkexec.core.group_events import GroupPart
 from zkexec.core.ledger import Ledger
 from zkexec.core.line import Line
 from zkexec.core.membership import Membership
@@ -74,6 +75,15 @@ class Standing:
         target = target_of(snapshot, self.terms.mirrors)
         self._named = [(snapshot, target), *self._named[:2]]
         return target
+
+    def touched(self, part: GroupPart) -> None:
+        """A watch fired: what it was set on has to be looked at again."""
+        if part is GroupPart.PREDECESSOR:
+            self.line.touched()
+        elif part is GroupPart.OWN_NODE:
+            self.membership.doubt()
+        else:
+            self.ledger.touched(of_record=part is GroupPart.RECORD)
 
     def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Fill in the card anew where the phase or the health is another one."""

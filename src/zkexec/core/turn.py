@@ -38,6 +38,10 @@ class Turn(Protocol):
         """Whether it is known what the group has to say about a first start."""
 
     @property
+    def trouble(self) -> str:
+        """Why the last request to the group failed, "" where none has since the connection."""
+
+    @property
     def deadline(self) -> float | None:
         """When something is due that `advance` takes care of."""
 
@@ -102,6 +106,7 @@ class FreeTurn:
     in_group = False
     has_entry = inherited = False
     known = True
+    trouble = ""
     deadline = None
 
     def __init__(self) -> None:

@@ -21,6 +21,7 @@ from e2e.stage import (
     until_line,
     zombies,
 )
+from e2e.terminal import Terminal
 
 AS_ROOT = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 AS_USER = ("unshare", "--user", "--map-root-user", *AS_ROOT[1:])
@@ -57,6 +58,20 @@ def test_it_is_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
 
     assert (status, parent) == (0, "1")
     assert sorted(names[1:]) == ["ps", "sh"]
+
+
+def test_on_a_terminal_of_the_outside(stage: Stage, container: tuple[str, ...]) -> None:
+    """A stop reaches the command although its process group is none that PID 1 could name."""
+    script = "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    words = (*container, *WRAPPED, "sh", "-c", script)
+    terminal = Terminal(*words, environment=stage.environment(), folder=stage.folder)
+    try:
+        terminal.expect("ready")
+        os.kill(first_process(terminal.process), signal.SIGTERM)
+        terminal.expect("asked")
+        assert end(terminal.process) == 3
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ class Processes:
         if led or not members:
             self._signal_directly(number)
         for process in members:
-            if process.group != led:
+            # A group of another pid namespace reads as 0, as does the one that nobody leads.
+            if not led or process.group != led:
                 send(process, number)
 
     def inspect_tree(self, generation: int) -> TreeInspected:

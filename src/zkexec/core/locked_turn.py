@@ -167,7 +167,6 @@ class LockedTurn:
         self._at.membership.disconnect()
         self._at.requests.forget()
         self._at.ledger.disconnected()
-        self._at.forget_said()
         self.trouble = ""
 
     def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:

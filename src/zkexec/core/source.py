@@ -54,6 +54,7 @@ class Source:
         self._registered = False
         self._given_up = False
         self.last_trouble = ""
+        self._told: set[str] = set()
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
         self._answer_due: float | None = None
@@ -123,6 +124,7 @@ class Source:
         self.connected = True
         self._renew_at = None
         self.last_trouble = ""
+        self._told.clear()
         actions: list[Action] = [Note("connected")]
         if not self._registered:
             self._registered = True
@@ -146,9 +148,10 @@ class Source:
         return actions
 
     def _on_trouble(self, reason: str) -> list[Action]:
-        if reason == self.last_trouble:
-            return []
         self.last_trouble = reason
+        if reason in self._told:
+            return []
+        self._told.add(reason)
         return [Note("connect-failed", {"reason": reason})]
 
     def _on_touched(self, path: str, now: float) -> list[Action]:

@@ -117,3 +117,18 @@ def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
     running.expire(0)
     running.relax(1)
     assert due(running) is None
+
+
+def test_a_child_that_is_waited_for_after_all_is_checked_at_once() -> None:
+    """The next check is due now and often, unless one is under way or there are none."""
+    opened = gate()
+    opened.press(3)
+    assert due(opened) == 3
+    opened.expire(3)
+    opened.press(4)
+    opened.finished(CheckFinished(1, True, ""), now=5)
+    assert due(opened) == 6
+    idle = HealthGate(Terms())
+    idle.open(1, now=0)
+    idle.press(3)
+    assert due(idle) is None

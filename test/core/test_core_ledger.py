@@ -24,6 +24,11 @@ def read(
     return of.read(RecordRead(1, record, 4, alive, 7), True, at)
 
 
+def is_known(of: Ledger) -> bool:
+    """Whether it was ever read, at this moment."""
+    return of.known
+
+
 def is_fresh(of: Ledger) -> bool:
     """Whether the next decision needs no read before it."""
     return not of.needs_reading(watch=True)
@@ -37,10 +42,10 @@ def due(of: Ledger) -> float | None:
 def test_nothing_is_known_before_the_first_read() -> None:
     """A ledger begins without a record, and has to read."""
     own = ledger()
-    assert not own.known
+    assert not is_known(own)
     assert own.needs_reading(watch=False)
     read(own)
-    assert own.known
+    assert is_known(own)
     assert (own.record, own.version, own.population) == (FLYING, 4, 7)
     assert own.lives("m2")
     assert not own.lives("m9")

@@ -21,7 +21,7 @@ from zkexec.core.actions import (
 from zkexec.core.basis import Basis
 from zkexec.core.group_events import EnrolmentOccupied, GroupPart, GroupTouched, QueueNodeSeen
 from zkexec.core.rollout import Pause, Rollout, Verdict
-from zkexec.core.width import Width
+from zkexec.core.width import GroupWidth, Width
 
 
 def flying(word: str, member: str = "m2", under: str = "x") -> Rollout:
@@ -29,14 +29,19 @@ def flying(word: str, member: str = "m2", under: str = "x") -> Rollout:
     return replace(AGREED, inflight={member: entry_of(word, under)})
 
 
+def is_known(talk: Talk) -> bool:
+    """Whether the record was read, at this moment."""
+    return talk.turn.known
+
+
 def test_the_record_is_read_before_anything_is_asked() -> None:
     """First what the group has to say, then the own node; nothing without a session."""
     talk = Talk()
     assert talk.advance() is None
-    assert not talk.turn.known
+    assert not is_known(talk)
     assert talk.connect() == ReadRecord(1, watch=False)
     assert talk.read() == Enrol(2, Card(""))
-    assert talk.turn.known
+    assert is_known(talk)
     assert talk.enrolled() is None
     assert talk.turn.deadline is None
 
@@ -60,7 +65,7 @@ def test_a_group_without_a_record_is_read_again() -> None:
         (width(1, "m1"), False, False),
     ],
 )
-def test_a_width_is_asked_for_once(known: object, alive: bool, is_written: bool) -> None:
+def test_a_width_is_asked_for_once(known: GroupWidth, alive: bool, is_written: bool) -> None:
     """A member writes its width where it counts: it is smaller, or the one who asked is gone."""
     talk = Talk()
     talk.connect()

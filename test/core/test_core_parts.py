@@ -25,6 +25,7 @@ from zkexec.core.basis import Basis
 from zkexec.core.child import Child
 from zkexec.core.events import Ending, SignalReceived
 from zkexec.core.launch import CannotStartError, Launch
+from zkexec.core.member import Member
 from zkexec.core.settling import Settling
 from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
 from zkexec.core.source import Source
@@ -321,3 +322,11 @@ def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
     assert turn.handle(events.Tick(), 0) == []
     assert turn.advance(0) == []
     assert (turn.deadline, turn.has_entry, turn.in_group) == (None, False, False)
+
+
+def test_files_that_nobody_has_staged_are_a_mistake() -> None:
+    """The core does not go on after an answer without a request."""
+    member = Member(ONE_FILE, FreeTurn())
+    member.handle(events.Started(), 0)
+    with pytest.raises(RuntimeError, match="nobody has staged"):
+        member.handle(events.FilesInstalled(()), 1)

@@ -113,6 +113,14 @@ def test_a_failure_counts_without_an_entry(flying: dict[str, Entry]) -> None:
     assert record.verdicts["b"].failed_by == ("m1",)
 
 
+def test_a_turn_that_has_gone_over_to_something_newer_has_not_failed() -> None:
+    """The verdict is on what failed; the entry is for something else by now, and stays open."""
+    record = Rollout(inflight={"m1": entry("c@3")}).fail("m1", "t", B, "exit status 1")
+    assert record.inflight == {"m1": entry("c@3")}
+    assert record.blocking(B)
+    assert record.fail("m1", "t", B, "exit status 1") is record
+
+
 def test_an_entry_whose_failure_was_told_by_others_becomes_failed() -> None:
     """A verdict that names the member already does not make its entry a failed one by itself."""
     record = Rollout(inflight={"m1": entry("b@2")}, verdicts={"b": unproven(2, "m1")})

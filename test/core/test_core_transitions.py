@@ -10,6 +10,7 @@ from scenarios.script import play
 from simulation.fate import Fate
 from zkexec.core import events, group_events
 from zkexec.core.events import Event
+from zkexec.core.rollout import Rollout
 from zkexec.core.transitions import (
     LETTERS,
     TABLE,
@@ -65,9 +66,52 @@ def test_a_step_that_is_not_in_the_table_is_a_mistake() -> None:
         check_transition(Phase.RUNNING, events.Tick(), Phase.WAITING)
 
 
+ENDING = """
+terms /f=/z in_group
+child obeys 0.5
+at 6 under way /z=a@1
+at 10 pushed /z=b@2
+at 10.5 quiet
+next commit unanswered
+at 11 signal 15
+at 12 quiet
+frozen until 20
+"""
+"""A member that waits for its turn to be given back, and is frozen until after it has to end."""
+
+LATE: list[Event] = [
+    events.SessionSuspended("gone"),
+    events.SessionLost("expired"),
+    events.SessionClosed("gone"),
+    group_events.Enrolled(0),
+    group_events.EnrolmentOccupied(0, "somebody"),
+    group_events.QueueJoined(0, "a-0000000000"),
+    group_events.QueueListed(0, ()),
+    group_events.QueueNodeSeen(0, None),
+    group_events.QueueLeft(0),
+    group_events.RecordRead(0, Rollout(), 0, frozenset(), 0),
+    group_events.RecordCommitted(0),
+    group_events.CommitRefused(0, group_events.Conflict.RECORD),
+    group_events.GroupRequestFailed(0, "no answer"),
+]
+
+
+def end_with(event: Event) -> set[Step]:
+    """Let this be the first that a frozen member hears after its end was due."""
+    host = play(ENDING)[1]
+    host.happen(event, lambda _event, _actions: None)
+    return host.steps
+
+
+@pytest.mark.parametrize("event", LATE, ids=lambda event: type(event).__name__)
+def test_an_overdue_end_comes_with_whatever_is_heard_first(event: Event) -> None:
+    """The end waits two seconds for its turn to be given back, and for no answer longer."""
+    assert (Phase.EXITING, type(event), Phase.DONE) in end_with(event)
+
+
 def test_each_cell_is_reached() -> None:
     """The table allows nothing that does not happen in a story or in the simulation."""
-    reached: set[Step] = set()
+    reached = {step for event in LATE for step in end_with(event)}
     for story in (TEST / "scenarios").glob("*.txt"):
         reached |= play(story.read_text(encoding="utf-8"))[1].steps
     for seed in range(ENOUGH_SEEDS):

@@ -24,6 +24,11 @@ def due(of: Trial) -> float | None:
     return of.deadline
 
 
+def reverted(attempt: Attempt) -> bool:
+    """Whether a good content stands in the place of one that failed, at this moment."""
+    return attempt.reverted
+
+
 def test_one_success_is_a_proof() -> None:
     """Without --min-healthy the first success proves the child."""
     own = trial()
@@ -130,13 +135,13 @@ def test_what_is_in_place_after_a_revert() -> None:
     attempt.good = A
     attempt.install(B)
     attempt.failed = "exit status 1"
-    assert not attempt.reverted
+    assert not reverted(attempt)
     attempt.reverting = True
     attempt.install(A)
-    assert attempt.reverted
+    assert reverted(attempt)
     assert (attempt.tried, attempt.reason) == (B, "exit status 1")
     attempt.install(C)
-    assert not attempt.reverted
+    assert not reverted(attempt)
     assert (attempt.tried, attempt.reason, attempt.reverting) == (C, "", False)
 
 

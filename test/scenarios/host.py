@@ -72,6 +72,8 @@ class ScriptedHost:
                 pairs = [word.partition("=") for word in files]
                 self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
                 self.group.name(self._cached)
+            case ["frozen", "until", time]:
+                self.now = float(time)
             case ["child", "obeys", delay]:
                 self._obeys_after_s = float(delay)
             case _:

@@ -11,6 +11,7 @@
     next inspections find 2 1 0           how many processes are left, look by look
     cached files /f=a                     what stands at the targets
     child obeys 0.05                      from now on the child ends so long after a signal
+    frozen until 14                       nothing is done before, whatever is due
 
 Of a story with `in_group` among its terms the member is m1:
 
@@ -180,8 +181,8 @@ class Command:
         def in_silence(_: Event, __: list[Action]) -> None:
             return
 
-        for event in (events.Started(), host.connected()):
-            host.happen(event, in_silence)
+        host.happen(events.Started(), in_silence)
+        host.happen(host.connected(), in_silence)
         host.happen(self._event("read", znodes), in_silence)
         if terms.checks_health:
             host.run_until(host.now + terms.health_delay_s, in_silence)

@@ -129,8 +129,10 @@ class LockedTurn:
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
         """Keep the turn, and have the group know that this snapshot failed."""
-        self._at.wanted = None
-        self._at.outcomes = [Outcome(Result.FAILED, self._at.target(snapshot), reason)]
+        failed = self._at.target(snapshot)
+        if self._at.wanted is not None and self._at.target(self._at.wanted) == failed:
+            self._at.wanted = None
+        self._at.outcomes = [Outcome(Result.FAILED, failed, reason)]
 
     def stand_down(self, *, asked: bool) -> None:
         """Take no further turn: the end of zkexec has begun, its child may still run.

@@ -71,6 +71,8 @@ class Refusal(Enum):
     """An operator has paused the group."""
     FULL = "full"
     """As many are in flight as may be."""
+    OUTDATED = "outdated"
+    """The group has gone on, and what it wants is only what it saw last."""
     GONE = "gone"
     """Its entry is not there any more."""
 
@@ -96,6 +98,13 @@ class Rollout:
         """Whether a member has been healthy on this content, whenever it was."""
         verdict = self.verdicts.get(target.digest)
         return verdict is not None and verdict.proven and not self._is_retry(target)
+
+    def knows_newer(self, target: Target) -> bool:
+        """Whether the group has gone on to a later state of the same znodes."""
+        return any(
+            verdict.scope == target.scope and verdict.revision > target.revision
+            for verdict in self.verdicts.values()
+        )
 
     def admit(
         self, member: str, entry: Entry, scope: str, population: int, seq: int
@@ -170,7 +179,8 @@ class Rollout:
         """Record that the target failed on the member, whose entry stays if it is still there."""
         known = self.verdicts.get(target.digest, Verdict(target.revision, target.scope))
         entry = self.inflight.get(member)
-        owns = entry is not None and entry.token == token
+        # The turn may have gone over to something newer, which has not failed.
+        owns = entry is not None and (entry.token, entry.digest) == (token, target.digest)
         is_told = member in known.failed_by and known.revision >= target.revision
         if is_told and (not owns or (entry and entry.phase is EntryPhase.FAILED)):
             return self

@@ -67,6 +67,14 @@ class Standing:
             return False
         return held is wanted or self.target(held) == self.target(wanted)
 
+    def is_outdated(self, wanted: Snapshot) -> bool:
+        """Whether this is surely not what the ensemble holds, although no check would show it.
+
+        A znode that is not there, or may not be read, cannot be checked at its admission.
+        """
+        is_checked = all(mirror.zk_path in wanted.versions for mirror in self.terms.mirrors)
+        return not is_checked and self.ledger.record.knows_newer(self.target(wanted))
+
     def target(self, snapshot: Snapshot) -> Target:
         """The snapshot as the group knows it; the last few are remembered, they may be large."""
         for named, target in self._named:

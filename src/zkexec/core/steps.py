@@ -82,6 +82,8 @@ def _readmit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     target = at.target(wanted)
     entry = at.tenure.entry_for(target)
     found = at.ledger.record.readmit(at.member, entry, target.scope)
+    if at.is_outdated(wanted):
+        found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, target, now)
     return _commit(at, Proposal(found, now, wanted, target), now)
@@ -106,6 +108,8 @@ def _admit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     entry = at.tenure.entry_for(target)
     place = at.line.sequence
     found = record.admit(at.member, entry, target.scope, at.ledger.population, place)
+    if at.is_outdated(wanted):
+        found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, target, now)
     return _commit(at, Proposal(found, now, wanted, target), now, at.line.name)
@@ -125,6 +129,8 @@ def _wait(at: Standing, refusal: Refusal, target: Target, now: float) -> Sequenc
 def _say_why(at: Standing, refusal: Refusal, target: Target) -> Sequence[Action]:
     record = at.ledger.record
     verdict = record.blocking(target)
+    if refusal is Refusal.OUTDATED:
+        return at.say("turn-outdated", digest=target.digest[:12])
     if refusal is Refusal.PAUSED and record.paused is not None:
         paused = record.paused
         return at.say("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)

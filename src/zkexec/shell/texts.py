@@ -91,6 +91,13 @@ TEXTS: dict[str, tuple[Level, str]] = {
             "({reason}); new configuration ends this, or the recovery of {failed_by}"
         ),
     ),
+    "turn-outdated": (
+        Level.WARNING,
+        (
+            "configuration {digest} is not tried: a mirrored znode is missing or may not be read, "
+            "and the group has gone on to newer configuration"
+        ),
+    ),
     "turn-paused": (
         Level.WARNING,
         "the rollout is paused by {by} since {since} ({reason}); it goes on when it is resumed",

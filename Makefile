@@ -6,6 +6,9 @@ PYTHON ?=
 PYTHONS ?= python3.11 python3.12 python3.13
 PYTEST_ARGS ?= -n 2 --dist loadfile
 UV_VERSION := 0.13.9
+# How many groups `make simulate` runs, and the seed of the first.
+SEEDS ?= 10000
+FIRST ?= 0
 
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
@@ -72,8 +75,17 @@ test-all-pythons: ## Run all tests on each of PYTHONS that is installed
 .PHONY: coverage
 coverage: $(READY) ## Check that the tests of the core alone reach each of its branches
 	$(BIN)/coverage erase
-	ZKEXEC_SEEDS=300 $(BIN)/coverage run -m pytest $(FLOORS_WITHOUT_SERVERS)
+	ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 $(BIN)/coverage run -m pytest \
+	    --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS)
 	$(BIN)/coverage report
+
+.PHONY: simulate
+simulate: $(READY) ## Simulate SEEDS whole groups, from seed FIRST on, on all cores
+	@PYTHONPATH=test $(BIN)/python -m simulation.group.simulate $(SEEDS) $(FIRST)
+
+.PHONY: scaling
+scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table of docs/scaling.md
+	@PYTHONPATH=test $(BIN)/python -m simulation.group.measure
 
 .PHONY: demo
 demo: setup ## Watch zkexec at work with a ZooKeeper server of its own

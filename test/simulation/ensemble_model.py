@@ -26,6 +26,9 @@ from zkexec.core.snapshot import Problem, Znode
 
 State = dict[str, Znode]
 
+SESSION_TIMEOUT_S = 10.0
+"""What these servers grant, whatever was asked for."""
+
 
 class EnsembleModel:
     """Servers that hold a few znodes, and at most one client that is listened to."""
@@ -48,6 +51,7 @@ class EnsembleModel:
         self._client = 0
         self._refused_client = 0
         self._connections = 0
+        self._session = 1
         self._connection: int | None = None
         self._watched: set[str] = set()
 
@@ -64,7 +68,8 @@ class EnsembleModel:
             if isinstance(content, Problem):
                 state[path] = Znode(path, problem=content)
             else:
-                state[path] = Znode(path, content, mzxid)
+                # Deleted and made again begins at version 0, also where the content is the same.
+                state[path] = Znode(path, content, mzxid, version=state[path].version + 1)
         self.history.append(state)
         for path in changes:
             if path in self._watched:
@@ -74,6 +79,7 @@ class EnsembleModel:
     def open_session(self) -> None:
         """Connect with a new client; nothing of the old one is heard any more."""
         self._client += 1
+        self._session += 1
         self._disconnect()
         client = self._client
         self._later(lambda: self._try_to_connect(client))
@@ -118,6 +124,7 @@ class EnsembleModel:
 
     def _expire(self, client: int) -> None:
         if client == self._client:
+            self._session += 1
             self._deliver(SessionLost("the session has expired"))
 
     def _disconnect(self) -> None:
@@ -130,7 +137,7 @@ class EnsembleModel:
         if self.reachable and client != self._refused_client:
             self._connections += 1
             self._connection = self._connections
-            self._deliver(SessionConnected())
+            self._deliver(SessionConnected(self._session, SESSION_TIMEOUT_S))
         else:
             self._deliver(ConnectFailed("refused"))
             self._clock.after(1.0, lambda: self._try_to_connect(client))

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import member
+from zkexec.core import restart
 from zkexec.core.actions import Action, SignalTree
 from zkexec.core.alarm import Alarm
 from zkexec.core.child import Child
 from zkexec.core.events import CheckFinished, Event, SignalReceived
 from zkexec.core.health import HealthGate, Verdict
 from zkexec.core.member import Member
+from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Plan, Snapshot
 from zkexec.core.source import Source
 from zkexec.core.transitions import Phase
@@ -44,8 +45,8 @@ def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict
 
 def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
     """Look at nothing newer once a restart has been decided on, and take it for seen."""
-    if self.phase is Phase.WAITING:
-        self.source.wanted = self._seen
+    if self._course.is_in(Phase.WAITING):
+        self._source.wanted = self._attempt.seen
         return []
     return original_consider(self, now)
 
@@ -87,11 +88,11 @@ def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # 
     return [alert]
 
 
-def keep_trouble(self: Anything, now: float) -> list[Action]:
+def keep_trouble(self: Anything) -> list[Action]:
     """Pause although the change is undone."""
-    trouble = self._trouble
-    found = original_inspected(self, now)
-    self._trouble = trouble
+    trouble = self._attempt.trouble
+    found = original_tree_gone(self)
+    self._attempt.trouble = trouble
     return found
 
 
@@ -140,9 +141,9 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
     return function
 
 
-original_consider = private(Member, "_consider")
+original_consider = private(Restart, "consider")
 original_signal = private(Member, "_on_signal")
-original_inspected = private(Member, "_on_tree_inspected")
+original_tree_gone = private(Restart, "tree_gone")
 original_failed = private(Member, "_on_files_failed")
 original_touched = private(Source, "_on_touched")
 original_connected = private(Source, "_on_connected")
@@ -168,13 +169,13 @@ MUTANTS = (
     Mutant("a session is opened again", Source, "give_up", do_nothing, "StaysWithoutSession"),
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
-    Mutant("a change while settling is dropped", Member, "_consider", drop_change_while_settling,
+    Mutant("a change while settling is dropped", Restart, "consider", drop_change_while_settling,
            PROGRESS),
-    Mutant("trouble outlives its cause", Member, "_on_tree_inspected", keep_trouble,
+    Mutant("trouble outlives its cause", Restart, "tree_gone", keep_trouble,
            "StopsOnlyForChange"),
     Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
-    Mutant("equal content is a change", member, "plan", whole_plan, "StopsOnlyForChange"),
+    Mutant("equal content is a change", restart, "plan", whole_plan, "StopsOnlyForChange"),
     Mutant("a start beside the old tree", Child, "inspected", believe_gone, "OneAtATime"),
     Mutant("a stubborn child is waited for", Child, "expect_end", expect_without_limit, "EndsOnce"),
     Mutant("an end that was asked for is a failure", Child, "was_asked_to_end", lambda *_: False,

@@ -1,0 +1,56 @@
+"""What a configuration does to the command that reads it: told by the contents themselves.
+
+A content is a number and a word, such as b"17 hangs".  Of several files the worst word counts.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from random import Random
+
+
+class Mood(Enum):
+    """What becomes of a child on this configuration; the worst comes first."""
+
+    UNSTARTABLE = "unstartable"
+    """It is never born."""
+    KILLER = "killer"
+    """It takes its zkexec down with it."""
+    EXITS = "exits"
+    """It ends by itself at once."""
+    HANGS = "hangs"
+    """It lives and is never healthy."""
+    EXITS_LATE = "exits-late"
+    """It ends by itself some time later, perhaps after it was found healthy."""
+    LOCAL = "local"
+    """It is bad on every third host, and good elsewhere."""
+    FLAPS = "flaps"
+    """It is healthy now and then."""
+    LATE = "late"
+    """It becomes healthy about when the time for that is over."""
+    GOOD = "good"
+
+
+SEVERITY = {mood: rank for rank, mood in enumerate(Mood)}
+BAD = (Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.EXITS_LATE, Mood.LOCAL)
+DOUBTFUL = (Mood.FLAPS, Mood.LATE)
+
+
+def mood_of(contents: Iterable[bytes], host: int) -> Mood:
+    """Tell what becomes of a child on this host with these files."""
+    moods = [Mood(content.split()[1].decode()) for content in contents if content]
+    worst = min(moods, key=SEVERITY.__getitem__, default=Mood.GOOD)
+    if worst is Mood.LOCAL:
+        return Mood.HANGS if host % 3 == 1 else Mood.GOOD
+    return worst
+
+
+def draw_mood(random: Random) -> Mood:
+    """Draw what the next content does; about half are good."""
+    if random.random() < 0.5:
+        return Mood.GOOD
+    return random.choice(DOUBTFUL if random.random() < 0.25 else BAD)
+
+
+def make_content(number: int, mood: Mood) -> bytes:
+    """Write a content that does this, unlike any other."""
+    return b"%d %s" % (number, mood.value.encode())

@@ -1,0 +1,314 @@
+"""The promises about the group's record: widths, first tries, verdicts, entries."""
+
+from typing import TYPE_CHECKING
+
+from simulation.group.child import Child
+from simulation.group.process import Process
+from simulation.group.tree import MEMBERS, QUEUE, Transaction
+from simulation.group.witness import Checker, RecordChange, Violation, is_proven
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.target import target_of
+
+if TYPE_CHECKING:
+    from simulation.group.world import World
+
+
+class KeepsTheWidth(Checker):
+    """I1: between kill and healthy are never more than the width; one, where nothing is proven."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin with everybody up."""
+        super().__init__(world)
+        self._down: dict[str, None] = {}
+
+    def kill(self, process: Process, child: Child) -> None:
+        """Count those who are down."""
+        del child
+        if process.host.name not in self.world.truth.inflight:
+            return
+        self._down[process.host.name] = None
+        if len(self._down) > self.world.most_down:
+            raise Violation(f"{list(self._down)} are down, at most {self.world.most_down} may be")
+
+    def healthy(self, process: Process) -> None:
+        """Take it off the list."""
+        self._down.pop(process.host.name, None)
+
+    def record(self, change: RecordChange) -> None:
+        """Forget who was reaped or has ended, and look at who is admitted."""
+        for name, _ in change.left:
+            if name != change.author or change.process.termed:
+                self._down.pop(name, None)
+        for name, entry in change.admitted:
+            if name in change.before.inflight:
+                self._judge_other_tries(change, name)
+                continue
+            if len(change.after.inflight) > self.world.most_down:
+                raise Violation(f"{name} was admitted beyond the width")
+            if change.before.inflight and not is_proven(change.before, entry):
+                raise Violation(f"{name} was admitted for something unproven beside others")
+
+    @staticmethod
+    def _judge_other_tries(change: RecordChange, name: str) -> None:
+        entry = change.after.inflight[name]
+        if is_proven(change.before, entry):
+            return
+        for other, theirs in change.before.inflight.items():
+            if other != name and theirs.digest == entry.digest:
+                raise Violation(f"{name} goes on to what {other} is the first to try")
+
+
+class TriesAlone(Checker):
+    """I3: before a snapshot is proven, one member is restarted for it, and one for each loss."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin without any trial."""
+        super().__init__(world)
+        self._tried: dict[str, dict[str, None]] = {}
+        self._losses: dict[str, int] = {}
+
+    def record(self, change: RecordChange) -> None:
+        """Count the entries that were lost, and begin anew with what is tried anew."""
+        for name, entry in change.admitted:
+            verdict = change.before.verdicts.get(entry.digest)
+            if verdict is None or (verdict.failed_by and entry.revision > verdict.revision):
+                self._forget(entry.digest)
+            known = change.before.inflight.get(name)
+            if known is not None:
+                self._losses[known.digest] = self._losses.get(known.digest, 0) + 1
+        for _, entry in change.left:
+            self._losses[entry.digest] = self._losses.get(entry.digest, 0) + 1
+
+    def _forget(self, digest: str) -> None:
+        self._tried.pop(digest, None)
+        self._losses.pop(digest, None)
+
+    def kill(self, process: Process, child: Child) -> None:
+        """Count who was restarted for it."""
+        del child
+        entry = self.world.truth.inflight.get(process.host.name)
+        if entry is None or is_proven(self.world.truth, entry):
+            return
+        tried = self._tried.setdefault(entry.digest, {})
+        tried[process.host.name] = None
+        allowed = 1 + self._losses.get(entry.digest, 0)
+        if len(tried) > allowed:
+            raise Violation(f"{list(tried)} were restarted for {entry.digest[:8]}, unproven")
+
+
+class HeedsVerdicts(Checker):
+    """I4: nobody is admitted for what has failed, until it is pushed anew or cleared."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin without verdicts."""
+        super().__init__(world)
+        self._failed: dict[str, dict[str, int]] = {}
+
+    def record(self, change: RecordChange) -> None:
+        """Look at who is admitted, then learn what has failed or was cleared."""
+        for name, entry in change.admitted:
+            for other, revision in self._failed.get(entry.digest, {}).items():
+                if revision >= entry.revision:
+                    raise Violation(f"{name} was admitted for what failed on {other}")
+        for digest, verdict in change.before.verdicts.items():
+            after = change.after.verdicts.get(digest)
+            if after is None or after.revision > verdict.revision:
+                continue
+            for name in verdict.failed_by:
+                if name not in after.failed_by:
+                    self._clear(change, digest, name)
+        for digest, verdict in change.after.verdicts.items():
+            for name in verdict.failed_by:
+                failed = self._failed.setdefault(digest, {})
+                failed[name] = max(failed.get(name, 0), verdict.revision)
+
+    def _clear(self, change: RecordChange, digest: str, name: str) -> None:
+        if name != change.author or not change.after.verdicts[digest].proven:
+            raise Violation(f"the failure of {name} was forgotten by {change.author}")
+        self._failed[digest].pop(name, None)
+
+
+class ProvesTheHealthy(Checker):
+    """A snapshot counts as proven, and a turn is over, only by a child that was healthy."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nobody restarted."""
+        super().__init__(world)
+        self._restarted: dict[str, str] = {}
+        self._proven: dict[Process, dict[str, None]] = {}
+
+    def kill(self, process: Process, child: Child) -> None:
+        """Take note of the turn in which it was."""
+        del child
+        entry = self.world.truth.inflight.get(process.host.name)
+        if entry is not None:
+            self._restarted[process.host.name] = entry.token
+
+    def proven(self, process: Process, child: Child) -> None:
+        """Take note of what was healthy, and of whose turn may end."""
+        digest = target_of(child.files, process.terms.mirrors).digest
+        self._proven.setdefault(process, {})[digest] = None
+        self._restarted.pop(process.host.name, None)
+
+    def record(self, change: RecordChange) -> None:
+        """Look at what is newly proven, and at who ends its own turn."""
+        for digest, verdict in change.after.verdicts.items():
+            before = change.before.verdicts.get(digest)
+            is_news = verdict.proven and (before is None or not before.proven)
+            if is_news and digest not in self._proven.get(change.process, {}):
+                raise Violation(f"{change.author} proved what was not healthy there")
+        self._follow_adoption(change)
+        for name, entry in change.left:
+            if name != change.author or change.process.termed:
+                continue
+            if self._restarted.get(name) == entry.token:
+                raise Violation(f"{name} ended its turn without a healthy child")
+
+    def _follow_adoption(self, change: RecordChange) -> None:
+        for name, entry in change.after.inflight.items():
+            before = change.before.inflight.get(name)
+            if before is not None and self._restarted.get(name) == before.token:
+                self._restarted[name] = entry.token
+
+
+class KeepsEntries(Checker):
+    """I8: an entry goes by its owner, or by the head once its member was gone long enough.
+
+    A holder of an entry may act as the head; and who shows itself for a moment is not seen by all.
+    """
+
+    SEEN_S = 5.0
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nobody there."""
+        super().__init__(world)
+        self._absent_from: dict[str, float] = {}
+        self._absent_to: dict[str, float] = {}
+
+    def transaction(self, transaction: Transaction) -> None:
+        """Learn who comes and goes."""
+        now = self.world.clock.now
+        for path, _ in transaction.changes:
+            if path.startswith(MEMBERS):
+                name = path[len(MEMBERS) :]
+                if path in self.world.ensemble.tree.nodes:
+                    self._absent_to.setdefault(name, now)
+                elif now > self._absent_to.pop(name, now) + self.SEEN_S:
+                    self._absent_from[name] = now
+
+    def record(self, change: RecordChange) -> None:
+        """Look at each entry that is gone or has another token."""
+        for name, entry in change.before.inflight.items():
+            after = change.after.inflight.get(name)
+            if after is not None and after.token != entry.token and name != change.author:
+                raise Violation(f"{change.author} took over the entry of {name}")
+            if after is None and name != change.author:
+                self._judge_reaping(change, name)
+
+    def _judge_reaping(self, change: RecordChange, name: str) -> None:
+        terms = change.process.terms
+        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
+        since = self._absent_from.get(name, 0.0)
+        until = self._absent_to.get(name, change.decided_at)
+        if change.decided_at - since < grace_s - 1e-3:
+            raise Violation(
+                f"{name} was reaped {change.decided_at - since:.1f} s after it was gone"
+            )
+        if until < change.decided_at - terms.session_timeout_s - 5:
+            raise Violation(f"{name} was reaped although it is back")
+        queue = self.world.ensemble.tree
+        first = min(queue.children[QUEUE].items(), key=lambda item: item[1][-10:], default=None)
+        place = self.world.place_taken
+        if place and (first is None or place[-10:] <= first[1][-10:]):
+            return
+        is_head = first is not None and queue.nodes[first[0]].content == change.author
+        if not is_head and change.author not in change.before.inflight:
+            raise Violation(f"{change.author} reaped {name}, neither head nor in flight")
+
+
+class AdmitsTheCurrent(Checker):
+    """Who is admitted wants what the mirrored znodes hold at the moment of the commit."""
+
+    def record(self, change: RecordChange) -> None:
+        """Compare the new entry of the author with the truth.
+
+        The version of a znode that was deleted and made again says nothing, so that such histories
+        are left out.
+        """
+        nodes = self.world.ensemble.tree.nodes
+        mirrors = change.process.terms.mirrors
+        if self.world.has_deleted or any(mirror.zk_path not in nodes for mirror in mirrors):
+            return
+        files = {mirror.local_path: nodes[mirror.zk_path].content for mirror in mirrors}
+        revision = max(nodes[mirror.zk_path].mzxid for mirror in mirrors)
+        for name, entry in change.admitted:
+            wanted = target_of(Snapshot(files, revision), mirrors)
+            if (entry.digest, entry.revision) != (wanted.digest, wanted.revision):
+                raise Violation(f"{name} was admitted for what is out of date")
+
+
+class KeepsTheQueue(Checker):
+    """Who comes into flight was the first in the queue."""
+
+    def record(self, change: RecordChange) -> None:
+        """Look at who is left in the queue."""
+        if not any(name not in change.before.inflight for name, _ in change.admitted):
+            return
+        place = self.world.place_taken[-10:]
+        names = self.world.ensemble.tree.children[QUEUE].values()
+        ahead = [name for name in names if name[-10:] < place]
+        if not place or ahead:
+            raise Violation(f"{change.author} was admitted, but {ahead} were before it")
+
+
+class WakesFew(Checker):
+    """I10: a release wakes a constant number of processes.
+
+    Who has found its predecessor gone without a turn may be woken, too, once for each such loss;
+    and so may members in flight, which may be waiting to go on to something newer.
+    """
+
+    MOST = 4
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nobody woken."""
+        super().__init__(world)
+        self._woken: dict[int, dict[str, None]] = {}
+        self._most: dict[int, int] = {}
+        self._lost: list[int] = [0, 0, 0]
+        """The queue nodes that vanished since the last change of the record, and before it."""
+
+    def transaction(self, transaction: Transaction) -> None:
+        """Count the queue nodes that vanish."""
+        for path, node in transaction.changes:
+            if path.startswith(QUEUE) and node is None:
+                self._lost[0] += 1
+
+    def record(self, change: RecordChange) -> None:
+        """Take note of each release."""
+        if any(name == change.author for name, _ in change.left):
+            self._woken[change.zxid] = {}
+            self._most[change.zxid] = self.MOST + sum(self._lost) + len(change.after.inflight)
+        self._lost = [0, *self._lost[:2]]
+
+    def woken(self, process: Process, transaction: Transaction) -> None:
+        """Count who hears of it."""
+        woken = self._woken.get(transaction.zxid)
+        if woken is not None:
+            woken[process.host.name] = None
+            if len(woken) > self._most[transaction.zxid]:
+                raise Violation(f"one release woke {list(woken)}")
+
+
+class QueuesOnce(Checker):
+    """I11: at rest no session has two queue nodes, and none that nobody waits in."""
+
+    def at_rest(self) -> None:
+        """Look at the queue."""
+        owners: dict[int, str] = {}
+        tree = self.world.ensemble.tree
+        for path, name in tree.children[QUEUE].items():
+            owner = tree.nodes[path].owner
+            if owner in owners:
+                raise Violation(f"{owners[owner]} and {name} are of one session")
+            owners[owner] = name

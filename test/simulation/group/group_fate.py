@@ -1,0 +1,183 @@
+"""What befalls a group: terms, faults and pushes, all drawn from one seed.
+
+First comes a time of faults.  Then they stop, everybody who is not gone for good is there,
+something good is pushed, and within a bound every member has to run it.
+"""
+
+from dataclasses import replace
+from random import Random
+
+from simulation.group.contents import Mood
+from simulation.group.host import Host
+from simulation.group.tree import QUEUE
+from simulation.group.witness import Violation
+from simulation.group.world import Plot, World
+from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.target import target_of
+from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.core.width import Width
+
+QUIET_S = 5.0
+LARGE = 1_000_000_000
+"""From this seed on all groups are large."""
+
+
+def draw_size(random: Random) -> int:
+    """Most groups are small; some are not."""
+    return random.randint(2, 5) if random.random() < 0.9 else random.randint(6, 12)
+
+
+def draw_terms(random: Random) -> Terms:
+    """Terms that all members of a group share."""
+    count = random.choice((1, 1, 1, 2, 2, 3))
+    terms = Terms(
+        mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
+        start=random.choice((StartPolicy.FRESH, *StartPolicy)),
+        connect_timeout_s=random.choice((10.0, 30.0)),
+        session_timeout_s=random.choice((4.0, 10.0, 30.0)),
+        settle_s=random.choice((0.0, 0.1, 1.0)),
+        kill_timeout_s=random.choice((1.0, 5.0, 20.0)),
+        checks_health=random.random() < 0.8,
+        health_delay_s=random.choice((3.0, 8.0, 30.0)),
+        health_interval_s=random.choice((2.0, 10.0, 30.0)),
+        health_timeout_s=random.choice((None, None, 1.0)),
+        raises_alerts=random.random() < 0.3,
+        min_healthy_s=random.choice((None, None, 0.0, 1.0, 5.0)),
+        on_failure=random.choice((OnFailure.PAUSE, OnFailure.PAUSE, OnFailure.REVERT)),
+        max_unavailable=random.choice((Width(), Width(), Width(2), Width(3), Width(50, True))),
+        in_group=True,
+    )
+    if not terms.checks_health and terms.min_healthy_s == 0.0:
+        # What has lived for no time at all is proven, and a program that ends at each start on such
+        # files never lives until its turn comes.
+        return replace(terms, min_healthy_s=None)
+    return terms
+
+
+def draw_plot(random: Random, size: int) -> Plot:
+    """The members with their terms, and the ensemble."""
+    shared = draw_terms(random)
+    terms = [shared] * size
+    if random.random() < 0.2:
+        widths = (Width(), Width(2), Width(34, True), Width(100, True))
+        terms = [replace(shared, max_unavailable=random.choice(widths)) for _ in terms]
+    tick_s = shared.session_timeout_s * random.choice((0.05, 0.2, 0.5))
+    return Plot(terms, random.choice((1, 3, 3, 5)), tick_s)
+
+
+class GroupFate:
+    """One run: the world of this seed and what befalls it."""
+
+    def __init__(self, seed: int, lines: list[str] | None = None) -> None:
+        """Draw everything."""
+        self._random = Random(seed)
+        large = seed >= LARGE
+        self._size = self._random.randint(20, 50) if large else draw_size(self._random)
+        self.plot = draw_plot(self._random, self._size)
+        self.world = World(self.plot, self._random, lines)
+
+    def run(self) -> None:
+        """Let it all happen; raise Violation where a promise is broken."""
+        random, world = self._random, self.world
+        self._prepare()
+        faults_s = random.choice((40.0, 80.0, 160.0))
+        for _ in range(random.randint(1, 8)):
+            world.clock.after(random.uniform(0, faults_s), self._push)
+        for _ in range(random.randint(0, 10)):
+            world.clock.after(random.uniform(0, faults_s), self._strike)
+        world.run_until(world.clock.now + faults_s)
+        self._calm()
+        self._demand_progress()
+        world.rest()
+
+    def _prepare(self) -> None:
+        random, world = self._random, self.world
+        if random.random() < 0.95:
+            world.push_new(world.paths, Mood.GOOD if random.random() < 0.9 else Mood.HANGS)
+        together = random.random() < 0.5
+        for host in world.hosts:
+            if random.random() < 0.2:
+                files = {m.local_path: world.history[-1][m.zk_path] for m in host.terms.mirrors}
+                host.files = Snapshot(files if all(files.values()) else {})
+            world.clock.after(0.0 if together else random.uniform(0, 20), host.start)
+
+    def _push(self) -> None:
+        if not self.world.chaos.calm:
+            self.world.push_something()
+
+    def _strike(self) -> None:
+        living = [host.process for host in self.world.hosts if host.living is not None]
+        if living:
+            process = self._random.choice(living)
+            assert process is not None
+            self.world.chaos.strike(process)
+
+    def _calm(self) -> None:
+        """End all faults, and push something good, which may find anybody anywhere."""
+        world = self.world
+        world.tell("it becomes calm")
+        world.chaos.calm = True
+        for heal in world.heals:
+            heal()
+        for host in world.hosts:
+            world.clock.after(self._random.uniform(0, 1), host.start)
+        if self._random.random() < 0.5:
+            self._look_at_rest()
+        world.push_new(world.paths, Mood.GOOD)
+
+    def _look_at_rest(self) -> None:
+        """Without anything new, turns are over all the same where the child is as it should be."""
+        world, terms = self.world, self.plot.terms[0]
+        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
+        world.run_until(world.clock.now + 60 + 2 * terms.session_timeout_s + grace_s)
+        world.rest()
+        for name, entry in world.truth.inflight.items():
+            process = world.hosts[int(name[1:])].living
+            child = None if process is None else process.children.present
+            if process is None or child is None or not child.was_proven or not child.alive:
+                continue
+            proven = target_of(child.files, process.terms.mirrors).digest
+            if proven == entry.digest and world.clock.now > child.started_at + 30 + grace_s:
+                raise Violation(f"no progress: {name} keeps its turn")
+
+    def _demand_progress(self) -> None:
+        """Run on until all is as it should be, and stays so."""
+        world = self.world
+        terms = self.plot.terms[0]
+        turn_s = terms.kill_timeout_s + (terms.min_healthy_s or 0.0) + 15.0
+        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
+        patience_s = 200 + 8 * terms.session_timeout_s + 4 * grace_s + self._size * turn_s
+        bound = world.clock.now + patience_s
+        settled = 0
+        while settled < 3:
+            if world.clock.now > bound:
+                raise Violation(f"no progress: {self._shortfall()}")
+            world.run_until(world.clock.now + QUIET_S)
+            settled = settled + 1 if not self._shortfall() else 0
+
+    def _shortfall(self) -> str:
+        world = self.world
+        for host in world.hosts:
+            if not host.gone and (told := self._shortfall_of(host)):
+                return f"{host.name} {told}"
+        # Who is gone for good is reaped by the next who queues, which may be nobody.
+        hosts = {host.name: host for host in world.hosts}
+        inflight = [name for name in world.truth.inflight if not hosts[name].gone]
+        if inflight:
+            return f"{inflight} are in flight"
+        queue = world.ensemble.tree.children[QUEUE]
+        return f"{list(queue.values())} are in the queue" if queue else ""
+
+    def _shortfall_of(self, host: Host) -> str:
+        process, wanted = host.living, self.world.history[-1]
+        if process is None:
+            return "has no process"
+        child = process.children.present
+        if child is None or not child.alive:
+            return "has no child"
+        if not child.is_healthy(self.world.clock.now, host.terms):
+            return "is not healthy"
+        for mirror in host.terms.mirrors:
+            if child.files.files[mirror.local_path] != wanted[mirror.zk_path]:
+                return f"does not run on what {mirror.zk_path} holds"
+        return ""

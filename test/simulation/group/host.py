@@ -1,0 +1,82 @@
+"""One host: its files, which outlive every process, and an init system that starts zkexec anew."""
+
+from typing import TYPE_CHECKING
+
+from simulation.group.process import Process
+from zkexec.core.events import (
+    CachedFilesFound,
+    CachedFilesMissing,
+    Event,
+    FilesFailed,
+    FilesInstalled,
+    FilesStaged,
+)
+from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.terms import Terms
+
+if TYPE_CHECKING:
+    from simulation.group.world import World
+
+
+class Host:
+    """A machine with one member of the group."""
+
+    def __init__(self, world: "World", number: int, terms: Terms) -> None:
+        """Begin without files and without a process."""
+        self.world = world
+        self.number = number
+        self.name = f"m{number}"
+        self.terms = terms
+        self.clock_offset_s = float(world.random.randrange(1 << 16))
+        self.files = Snapshot({})
+        self.staged: Snapshot | None = None
+        self.process: Process | None = None
+        self.incarnations = 0
+        self.reachable = True
+        self.gone = False
+        """Whether nobody ever starts zkexec here again."""
+        self._start_due = False
+
+    @property
+    def living(self) -> Process | None:
+        """The process, if there is one."""
+        process = self.process
+        return None if process is None or process.dead else process
+
+    def start(self) -> None:
+        """Start zkexec, unless it runs."""
+        self._start_due = False
+        if self.living is None and not self.gone:
+            self.incarnations += 1
+            self.staged = None
+            self.process = Process(self.world, self)
+
+    def ended(self) -> None:
+        """The process is over: the init system starts another, a little later."""
+        if not self._start_due and not self.gone:
+            self._start_due = True
+            self.world.clock.after(self.world.chaos.restart_delay_s(), self.start)
+
+    def stage(self, snapshot: Snapshot) -> Event:
+        """Keep the wanted files aside."""
+        if self.world.chaos.disk_is_full():
+            self.staged = None
+            return FilesFailed("disk full")
+        self.staged = snapshot
+        return FilesStaged()
+
+    def install(self) -> Event:
+        """Put the staged files in their places."""
+        staged, self.staged = self.staged, None
+        if staged is None or self.world.chaos.disk_is_full():
+            return FilesFailed("disk full")
+        written = plan(self.files, staged).changed
+        self.files = staged
+        self.world.installed(self)
+        return FilesInstalled(written)
+
+    def load_cached(self) -> Event:
+        """Show the files of an earlier run."""
+        if self.files.files:
+            return CachedFilesFound(Snapshot(dict(self.files.files)))
+        return CachedFilesMissing("no such file")

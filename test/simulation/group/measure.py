@@ -1,0 +1,160 @@
+"""Measures rollouts of whole groups without faults: the table of docs/scaling.md.
+
+`make scaling` runs it, and WIDTHS says what is measured.  Everything but the time that it takes is
+virtual, so the numbers depend on no machine.  The assumptions: a child takes up to a second to stop
+and up to three to become healthy, and three servers answer within some 20 ms.
+"""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+
+from simulation.group.contents import Mood
+from simulation.group.process import Process
+from simulation.group.tree import QUEUE, Transaction
+from simulation.group.world import Plot, World, judges_of
+from zkexec.core.rollout import Rollout
+from zkexec.core.snapshot import Mirror
+from zkexec.core.terms import Terms
+from zkexec.core.width import Width
+from zkexec.shell.record import encode
+
+SIZES = (10, 100, 1_000, 10_000)
+MOST_AT_ONCE = 100
+"""Beyond that a group spends its time on conflicts, and the measurement takes hours."""
+WIDTHS = (Width(1), Width(10), Width(5, percent=True))
+NAME_BYTES = 4 + 32 + 1 + 10
+"""A queue node's name in a listing: its length, the ticket, a dash, the sequence number."""
+STARTS_OVER_S = 60.0
+TERMS = Terms(
+    mirrors=(Mirror("/f0", "/z0"),),
+    checks_health=True,
+    health_delay_s=30.0,
+    health_interval_s=1e9,
+    kill_timeout_s=10.0,
+    in_group=True,
+)
+
+
+class MeasuredWorld(World):
+    """A group in which nothing goes wrong, and whose traffic is counted."""
+
+    def __init__(self, size: int, width: Width) -> None:
+        """Make the group; three servers, nobody judges."""
+        terms = replace(TERMS, max_unavailable=width)
+        super().__init__(Plot([terms] * size, servers=3, tick_s=2.0), Random(size))
+        self.chaos.calm = True
+        self.judges = judges_of([])
+        self.start_s, self.stop_s, self.stubbornness, self.lies = 3.0, 1.0, 0.0, 0.0
+        self.counts: Counter[str] = Counter()
+        self.largest_record = 0
+        self.handed_over: list[tuple[float, int]] = []
+        """When members were released, and how many bytes had been read by then."""
+        self._sizes: dict[int, int] = {}
+        self._last = Rollout()
+
+    def count(self, what: str, process: Process, number: int = 1) -> None:
+        """Add to a sum."""
+        del process
+        self.counts[what] += number
+        if what == "listed names":
+            self.counts["bytes"] += number * NAME_BYTES
+            self.counts["listings"] += 1
+
+    def count_record(self, record: Rollout, process: Process) -> None:
+        """Add the bytes of a record that is read."""
+        del process
+        if record is not self._last:
+            self._last, self._size = record, len(encode(record, 1.0))
+            self.largest_record = max(self.largest_record, self._size)
+        self.counts["bytes"] += self._size
+
+    def committed(self, transaction: Transaction) -> None:
+        """See who is released."""
+        before = self.truth.inflight
+        super().committed(transaction)
+        after = self.truth.inflight
+        if len(after) < len(before):
+            self.handed_over.append((self.clock.now, self.counts["bytes"]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    size: int
+    width: Width
+    rollout_s: float
+    requests: float
+    bytes_to_queue: float
+    bytes_per_hand_over: float
+    largest_record: int
+    took_s: float
+
+    def __str__(self) -> str:
+        cells = (
+            f"{self.size:,}", str(self.width), told(self.rollout_s), f"{self.requests:.1f}",
+            f"{self.bytes_to_queue:,.0f}", f"{self.bytes_per_hand_over:,.0f}",
+            f"{self.largest_record:,}",
+        )  # fmt: skip
+        return "| " + " | ".join(cells) + " |"
+
+
+def told(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def measure(size: int, width: Width) -> Row:
+    """Roll one good change out."""
+    began = time.monotonic()
+    world = MeasuredWorld(size, width)
+    world.push_new(world.paths, Mood.GOOD)
+    world.hosts[0].start()
+    world.run_until(world.clock.now + STARTS_OVER_S)
+    for host in world.hosts[1:]:
+        world.clock.after(STARTS_OVER_S * world.random.random(), host.start)
+    world.run_until(world.clock.now + 3 * STARTS_OVER_S)
+    world.counts.clear()
+    world.handed_over.clear()
+    pushed_at = world.clock.now
+    world.push_new(world.paths, Mood.GOOD)
+    while len(world.handed_over) < size:
+        world.run_until(world.clock.now + 60.0)
+        if world.clock.now > pushed_at + 100.0 * size + 600:
+            sys.exit(f"{size} members, width {width}: only {len(world.handed_over)} were released")
+    assert not world.ensemble.tree.children[QUEUE]
+    return row_of(world, width, pushed_at, time.monotonic() - began)
+
+
+def row_of(world: MeasuredWorld, width: Width, pushed_at: float, took_s: float) -> Row:
+    """Sum up what was counted."""
+    size, times = len(world.hosts), world.handed_over
+    first_bytes = times[0][1]
+    middle = times[len(times) // 4 : 3 * len(times) // 4 + 1]
+    per_hand_over = (middle[-1][1] - middle[0][1]) / (len(middle) - 1)
+    return Row(
+        size, width, times[-1][0] - pushed_at, world.counts["requests"] / size,
+        first_bytes / size, per_hand_over, world.largest_record, took_s,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    sizes = [int(word) for word in sys.argv[1:]] or SIZES
+    print("| members | width | rollout | requests of a member | bytes read by a member to queue up "
+          "| bytes read per hand-over | largest record |")  # fmt: skip
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for size in sizes:
+        for width in (width for width in WIDTHS if width.of(size) <= MOST_AT_ONCE):
+            row = measure(size, width)
+            print(row, flush=True)
+            print(f"{size} members, width {width}: {row.took_s:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The promises about single members of a group: kills, files, first starts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simulation.group.child import SIGCONT, SIGKILL, Child
+from simulation.group.host import Host
+from simulation.group.process import Process
+from simulation.group.witness import Checker, RecordChange, Violation, is_proven
+from zkexec.core import actions, events
+from zkexec.core.actions import Action
+from zkexec.core.events import Event
+from zkexec.core.group_events import GroupRequestFailed
+from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.target import Target, target_of
+
+if TYPE_CHECKING:
+    from simulation.group.world import World
+
+
+def is_restart(process: Process, action: Action) -> bool:
+    """Whether this tells the child to end so that another can follow."""
+    if process.termed or not isinstance(action, actions.SignalTree):
+        return False
+    return action.signal not in (SIGKILL, SIGCONT)
+
+
+class KillsWithinTheLease(Checker):
+    """I2: each kill of a healthy child has a commit with its token, decided on just before."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin without commits."""
+        super().__init__(world)
+        self._confirmed: dict[str, tuple[str, float]] = {}
+
+    def record(self, change: RecordChange) -> None:
+        """Remember when an entry was last written by its owner, and forget it with the entry."""
+        entry = change.after.inflight.get(change.author)
+        if entry is not None:
+            self._confirmed[change.author] = (entry.token, change.decided_at)
+        for name, _ in change.left:
+            self._confirmed.pop(name, None)
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Look at each kill when it is decided on."""
+        del event
+        child = process.children.present
+        if child is None or not child.alive or not child.was_proven:
+            return
+        if not any(is_restart(process, action) for action in todo):
+            return
+        token, decided_at = self._confirmed.get(process.host.name, ("", 0.0))
+        if not token.startswith(process.name + "-"):
+            raise Violation(f"{process.name} kills without an entry of its own")
+        age_s = self.world.clock.now - decided_at
+        if age_s >= process.terms.session_timeout_s / 6:
+            raise Violation(f"{process.name} kills {age_s:.2f} s after its last commit")
+
+
+class InstallsHistory(Checker):
+    """I5: what is installed is what all mirrored znodes held at one point of their history.
+
+    A znode that had no content at that point keeps content that it had before.
+    """
+
+    def installed(self, host: Host) -> None:
+        """Look for the state that the files come from."""
+        if not any(self._fits(host, number) for number in range(len(self.world.history))):
+            raise Violation(f"{host.name} installed {dict(host.files.files)}, never one state")
+
+    def _fits(self, host: Host, number: int) -> bool:
+        history = self.world.history
+        for mirror in host.terms.mirrors:
+            content, held = host.files.files[mirror.local_path], history[number][mirror.zk_path]
+            if held:
+                if content != held:
+                    return False
+            elif all(content != state[mirror.zk_path] for state in history[:number]):
+                return False
+        return True
+
+
+class KillsForChange(Checker):
+    """I6: no child that is healthy is killed for what it runs already."""
+
+    def kill(self, process: Process, child: Child) -> None:
+        """Compare what it runs with what is staged."""
+        staged = process.host.staged
+        if child.was_proven and (staged is None or not plan(child.files, staged)):
+            raise Violation(f"{process.name} restarts for nothing")
+
+
+class StandsStill(Checker):
+    """I7: losing the ensemble, or a read of it, never leads to a kill, a start or a file."""
+
+    LOSSES = (
+        events.SessionSuspended, events.SessionLost, events.SessionClosed, events.ReadFailed,
+        events.ConnectFailed, GroupRequestFailed,
+    )  # fmt: skip
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Look at what is done about a loss, where nothing was due at that moment."""
+        if not isinstance(event, self.LOSSES) or process.was_overdue:
+            return
+        for action in todo:
+            is_write = isinstance(action, actions.StageFiles | actions.InstallFiles)
+            if is_write or is_restart(process, action):
+                raise Violation(f"{type(action).__name__} on {type(event).__name__}")
+
+
+class StartsOnTheProven(Checker):
+    """A first start takes no turn, and no risk where the files on disk are proven.
+
+    What has changed in the record since it was born may not have been seen by the member; and files
+    with which an earlier incarnation was lost in flight are no safe ground.
+    """
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nothing proven."""
+        super().__init__(world)
+        self._proven_since: dict[str, float] = {}
+
+    def record(self, change: RecordChange) -> None:
+        """Remember since when each snapshot has been proven without failing anywhere."""
+        after = change.after.verdicts
+        good = {digest for digest, v in after.items() if v.proven and not v.failed_by}
+        for digest in [digest for digest in self._proven_since if digest not in good]:
+            del self._proven_since[digest]
+        for digest, verdict in after.items():
+            if verdict.proven and not verdict.failed_by:
+                self._proven_since.setdefault(digest, self.world.clock.now)
+
+    def started(self, process: Process, child: Child) -> None:
+        """Look at the first child of each process."""
+        if child.generation != 1 or not process.files_at_first.files:
+            return
+        found, runs = (
+            self._target(process, process.files_at_first),
+            self._target(process, child.files),
+        )
+        if found.digest == runs.digest or is_proven(self.world.truth, runs):
+            return
+        entry = self.world.truth.inflight.get(process.host.name)
+        if entry is not None and entry.digest == found.digest:
+            return
+        since = self._proven_since.get(found.digest, self.world.clock.now)
+        if since < process.born_at:
+            raise Violation(f"{process.name} starts on what nobody has proven")
+
+    @staticmethod
+    def _target(process: Process, files: Snapshot) -> Target:
+        return target_of(files, process.terms.mirrors)

@@ -1,0 +1,219 @@
+"""Mistakes that taking turns could have: each breaks one rule of the protocol, on purpose.
+
+A mutant is a name of the core that is replaced while it lives, and the word by which a checker
+tells that it has noticed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zkexec.core import locked_turn, steps
+from zkexec.core.actions import Action, CommitRecord, SignalTree
+from zkexec.core.basis import Basis
+from zkexec.core.events import CheckFinished, Event, SessionConnected
+from zkexec.core.health import HealthGate, Verdict
+from zkexec.core.ledger import Ledger
+from zkexec.core.line import Line
+from zkexec.core.locked_turn import LockedTurn
+from zkexec.core.outcome import Outcome, Result
+from zkexec.core.rollout import Rollout
+from zkexec.core.source import Source
+from zkexec.core.tenure import Tenure
+
+# What the replacements reach into is the private state of the core, which has no types here.
+Anything = Any
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: who is changed, what is put in its place, and who has to notice."""
+
+    mistake: str
+    owner: object
+    name: str
+    replacement: object
+    noticed_as: str
+
+
+def private(owner: object, name: str) -> Callable[..., Any]:
+    """The core's own way, for a mutant that differs from it in some cases only."""
+    function: Callable[..., Any] = getattr(owner, name)
+    return function
+
+
+original_admit = private(Rollout, "admit")
+original_adopt = private(Rollout, "adopt")
+original_fail = private(Rollout, "fail")
+original_handle = private(LockedTurn, "handle")
+original_advance = private(LockedTurn, "advance")
+original_disconnected = private(Source, "_on_disconnected")
+original_explain = private(Line, "explain")
+original_commit = private(steps, "_commit")
+
+
+def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
+    """Take an admission without an answer for made, once the ensemble is back."""
+    at, proposal = self._at, self._at.tenure.proposal
+    found: list[Action] = original_handle(self, event, now)
+    if isinstance(event, SessionConnected) and proposal is not None and proposal.admits is not None:
+        vars(at.tenure).update(held=proposal.admits, _lease_from=proposal.sent_at)
+        at.ledger.record = proposal.record
+    return found
+
+
+def forget_failure(self: Anything, member: str, token: str, *_: object) -> Rollout:
+    """Give the turn back, and say nothing of what went wrong."""
+    entry = self.inflight.get(member)
+    if entry is None or entry.token != token:
+        return self  # type: ignore[no-any-return]
+    released: Rollout = self.release(member, None)
+    return released
+
+
+def drop_entry(self: Anything, member: str, token: str) -> Rollout:
+    """Throw away what the incarnation before was doing."""
+    entry = self.inflight.get(member)
+    if entry is None or entry.token == token or not token:
+        return self  # type: ignore[no-any-return]
+    released: Rollout = self.release(member, None)
+    return released
+
+
+def release_once(self: Anything, now: float) -> list[Action]:
+    """Send a proof once, and take it for told, whatever became of it."""
+    at, token = self._at, self._at.tenure.token
+    proofs = [outcome for outcome in at.outcomes if outcome.result is Result.PROVEN]
+    if token == getattr(self, "told", ""):
+        at.outcomes[:] = [outcome for outcome in at.outcomes if outcome not in proofs]
+        proofs = []
+    found: list[Action] = original_advance(self, now)
+    if proofs and any(isinstance(action, CommitRecord) for action in found):
+        self.told = token
+    return found
+
+
+def admit_as_proven(
+    self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
+) -> object:  # fmt: skip
+    """Let as many try what nobody has proven as may be down."""
+    with_proof = {
+        digest: replace(verdict, proven=True) for digest, verdict in self.verdicts.items()
+    }
+    record = replace(self, verdicts=with_proof)
+    found = original_admit(record, member, entry, scope, population, seq)
+    if not isinstance(found, Rollout):
+        return found
+    known = {d: replace(v, proven=self.verdicts[d].proven) if d in self.verdicts else v
+             for d, v in found.verdicts.items()}  # fmt: skip
+    return replace(found, verdicts=known)
+
+
+def admit_many(
+    self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
+) -> object:  # fmt: skip
+    """Take no account of who is in flight already."""
+    found = original_admit(replace(self, inflight={}), member, entry, scope, population, seq)
+    if not isinstance(found, Rollout):
+        return found
+    return replace(found, inflight={**self.inflight, **found.inflight})
+
+
+def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict | None:
+    """Count a result for whatever child there is."""
+    if event.generation != self._running:
+        return None
+    self._running = self._timeout_at = None
+    if self._generation is None:
+        self._generation = event.generation
+    self._due = now + 1.0
+    return Verdict(event.passed, event.reason)
+
+
+def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
+    """Stop the child for want of news."""
+    return [*original_disconnected(self, topic, reason, now), SignalTree(15)]
+
+
+def reap_at_once(self: Anything) -> tuple[str, str] | None:
+    """Give nobody time to come back."""
+    found: tuple[str, str] | None = next(iter(self._missing_since), None)
+    return found
+
+
+def commit_unchecked(
+    at: Anything, proposal: Any, now: float, place: str = ""
+) -> Sequence[Action]:  # fmt: skip
+    """Trust in what was read of the configuration."""
+    found: Sequence[Action] = original_commit(at, proposal, now, place)
+    return [replace(a, checks={}) if isinstance(a, CommitRecord) else a for a in found]
+
+
+def lose_nothing(*_: object) -> None:
+    """Forget that a queue node may be there."""
+
+
+def start_on_wanted(*_: object) -> Basis:
+    """Start on whatever is wanted."""
+    return Basis.WANTED
+
+
+def forget_verdicts(self: Anything, member: str, entry: Any, *rest: Any) -> object:
+    """Keep no verdict but that of what is admitted."""
+    found = original_admit(self, member, entry, *rest)
+    if not isinstance(found, Rollout):
+        return found
+    kept = {d: replace(v, failed_by=()) for d, v in found.verdicts.items()}
+    return replace(found, verdicts=kept)
+
+
+def never_blocking(*_: object) -> None:
+    """Know of no verdict against anything."""
+
+
+def take_over_lead(self: Anything, served: int) -> None:
+    """Take the place of a predecessor that is gone, whoever is before it."""
+    if self.unexplained:
+        self.unexplained = False
+        self._predecessor = ""
+    original_explain(self, served)
+
+
+def give_back_failed(
+    self: Anything, record: Rollout, member: str, token: str
+) -> Rollout:  # fmt: skip
+    """Take any outcome for a success."""
+    del token
+    return record.release(member, self.target if self.result is not Result.GIVEN_BACK else None)
+
+
+PROGRESS = "no progress"
+
+MUTANTS = (
+    Mutant("the lease is not looked at", Tenure, "may_stop", lambda self, *_: bool(self.held),
+           "KillsWithinTheLease"),
+    Mutant("a lost reply is taken for an admission", LockedTurn, "handle", assume_admission,
+           "KillsWithinTheLease"),
+    Mutant("a failure is forgotten", Rollout, "fail", forget_failure, "ProvesTheHealthy"),
+    Mutant("a failed snapshot counts as proven", Outcome, "entered", give_back_failed,
+           "ProvesTheHealthy"),
+    Mutant("a restarted member drops its entry", Rollout, "adopt", drop_entry,
+           "ProvesTheHealthy"),
+    Mutant("a release is not repeated", LockedTurn, "advance", release_once, PROGRESS),
+    Mutant("several try what nobody has proven", Rollout, "admit", admit_as_proven,
+           "KeepsTheWidth"),
+    Mutant("the width is not looked at", Rollout, "admit", admit_many, "KeepsTheWidth"),
+    Mutant("a check of an earlier child counts", HealthGate, "finished", count_any_check,
+           "ProvesTheHealthy"),
+    Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
+           "StandsStill"),
+    Mutant("a member is reaped at once", Ledger, "overdue", reap_at_once, "KeepsEntries"),
+    Mutant("the configuration is not checked", steps, "_commit", commit_unchecked,
+           "AdmitsTheCurrent"),
+    Mutant("a queue node is left behind", Line, "lost", lose_nothing, PROGRESS),
+    Mutant("a verdict is not heeded", Rollout, "blocking", never_blocking, "HeedsVerdicts"),
+    Mutant("an admission wipes the verdicts", Rollout, "admit", forget_verdicts, "HeedsVerdicts"),
+    Mutant("who is behind a gap goes first", Line, "explain", take_over_lead, "KeepsTheQueue"),
+    Mutant("a first start takes any risk", locked_turn, "basis_of", start_on_wanted,
+           "StartsOnTheProven"),
+)  # fmt: skip

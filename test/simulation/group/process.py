@@ -1,0 +1,279 @@
+"""One zkexec: the production core in a loop like that of the shell, on a host of the model world.
+
+Answers to its own actions come first, then ends of children and signals, then what the client's
+thread has posted, then the deadline.  It may be frozen at any point, also between two actions of
+one list; then nothing of it moves, the client's thread included, while its child goes on.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from simulation.group.child import SIGCONT, SIGKILL, SIGTERM, Children
+from simulation.group.client import Client
+from simulation.group.group_requests import GroupRequests
+from zkexec.core import actions, events
+from zkexec.core.actions import Action, Note
+from zkexec.core.events import Event, SignalReceived, Started, Tick
+from zkexec.core.locked_turn import LockedTurn
+from zkexec.core.member import Member
+from zkexec.core.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from simulation.group.host import Host
+    from simulation.group.world import World
+
+
+class Process:
+    """One incarnation of zkexec."""
+
+    def __init__(self, world: "World", host: "Host") -> None:
+        """Start it."""
+        self.world = world
+        self.host = host
+        self.terms = host.terms
+        self.chaos = world.chaos
+        self.name = f"{host.name}.{host.incarnations}"
+        self.paths = tuple(dict.fromkeys(mirror.zk_path for mirror in self.terms.mirrors))
+        self.dead = False
+        self.frozen = False
+        self.termed = False
+        self.files_at_first = host.files
+        self.born_at = world.clock.now
+        self.was_overdue = False
+        self.handled_at = world.clock.now
+        """When, on the world's clock, it decided on what it is doing."""
+        self.client: Client | None = None
+        self.children = Children(self)
+        self.member = Member(self.terms, LockedTurn(self.terms, host.name, self._new_token))
+        self._requests = GroupRequests(self)
+        self._tokens = 0
+        self._todo: deque[Action] = deque()
+        self._answers: deque[Event] = deque([Started()])
+        self._reaped: deque[Event] = deque()
+        self._posted: deque[Event] = deque()
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._outbox: deque[Callable[[], None]] = deque()
+        self._busy = False
+        self._running = False
+        self._wake_at: float | None = None
+        self._deadline: float | None = None
+        """The member's, which only its events change."""
+        self.run()
+
+    @property
+    def now(self) -> float:
+        """The time on this host's clock, which no other host shares."""
+        return self.world.clock.now + self.host.clock_offset_s
+
+    def _new_token(self) -> str:
+        self._tokens += 1
+        return f"{self.name}-{self._tokens}"
+
+    def post(self, event: Event) -> None:
+        """Queue what the client's thread has to tell."""
+        if not self.dead:
+            self._posted.append(event)
+            self.run()
+
+    def post_reaped(self, event: Event) -> None:
+        """Queue the end of a child, or a signal."""
+        if not self.dead:
+            self._reaped.append(event)
+            self.run()
+
+    def when_awake(self, do: Callable[[], None]) -> None:
+        """Do something that the process itself does, once it moves again."""
+        if self.frozen:
+            self._deferred.append(do)
+        elif not self.dead:
+            do()
+
+    def hand_over(self, send: Callable[[], None]) -> None:
+        """Give a request to the client's thread, which now and then takes its time."""
+        if not self._outbox and not self.chaos.dawdles():
+            send()
+            return
+        self._outbox.append(send)
+        if len(self._outbox) == 1:
+            self.world.clock.after(0.05, lambda: self.when_awake(self._flush))
+
+    def _flush(self) -> None:
+        while self._outbox:
+            self._outbox.popleft()()
+
+    def signal(self, signal: int) -> None:
+        """Send a signal to zkexec, as an operator or the init system does."""
+        self.termed = self.termed or signal == SIGTERM
+        self.post_reaped(SignalReceived(signal, from_terminal=False))
+
+    def freeze(self) -> None:
+        """Let nothing of it move."""
+        if not self.dead:
+            self.frozen = True
+            self._consider_contact()
+
+    def thaw(self) -> None:
+        """Let it move again; everything that has happened meanwhile is there at once."""
+        if self.dead or not self.frozen:
+            return
+        self.frozen = False
+        self._consider_contact()
+        if self.world.random.random() < 0.5:
+            self.run()
+        while self._deferred and not self.dead:
+            self._deferred.popleft()()
+        self.run()
+
+    def kill(self, why: str) -> None:
+        """End it at once, by SIGKILL; its child dies with it, its session lives on."""
+        self._end(why)
+        if self.client is not None:
+            self.client.close(clean=False)
+
+    def lose_power(self) -> None:
+        """End the whole host at once: nobody is left to close a connection."""
+        self._end("its host lost power")
+        if self.client is not None:
+            self.client.vanish()
+
+    def _end(self, why: str) -> None:
+        if self.dead:
+            return
+        self.world.tell(f"{self.name} ends: {why}")
+        self.dead, self.frozen = True, False
+        self.children.die()
+        self.world.process_ended(self)
+        self.host.ended()
+
+    def _consider_contact(self) -> None:
+        if self.client is not None and self.client.connection is not None:
+            self.client.connection.consider_contact()
+
+    def run(self) -> None:
+        """Handle all there is, and make an appointment for the next deadline."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._may_move and self._step():
+                pass
+        finally:
+            self._running = False
+        if self._may_move:
+            self._appoint()
+
+    @property
+    def _may_move(self) -> bool:
+        return not (self.dead or self.frozen or self._busy)
+
+    def _step(self) -> bool:
+        if self._todo:
+            self._perform(self._todo.popleft())
+        elif self._answers:
+            self._handle(self._answers.popleft())
+        elif self._reaped:
+            self._handle(self._reaped.popleft())
+        elif self._posted:
+            self._handle(self._posted.popleft())
+        else:
+            deadline = self._deadline
+            if deadline is None or deadline > self.now:
+                return False
+            self._handle(Tick())
+        return True
+
+    def _appoint(self) -> None:
+        deadline = self._deadline
+        if deadline is None:
+            return
+        at = deadline - self.host.clock_offset_s
+        if self._wake_at is not None and self.world.clock.now < self._wake_at <= at:
+            return
+        self._wake_at = at
+        # A hair later, so that the sum of clock and offset has reached the deadline for sure.
+        self.world.clock.after(max(0.0, at - self.world.clock.now) + 1e-6, self.run)
+
+    def _handle(self, event: Event) -> None:
+        self.handled_at = self.world.clock.now
+        self.was_overdue = self._deadline is not None and self._deadline <= self.now
+        todo = self.member.handle(event, self.now)
+        self._deadline = self.member.deadline
+        self.world.decided(self, event, todo)
+        self._todo.extend(todo)
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, Note):
+            return
+        self._answers.extend(self._answers_to(action))
+        self.world.performed(self, action)
+
+    def _answers_to(self, action: Action) -> list[Event]:
+        match action:
+            case actions.OpenSession():
+                self._open_session()
+            case actions.CloseSession():
+                self._close_session()
+            case actions.StageFiles(snapshot):
+                return self._stage(snapshot)
+            case actions.InstallFiles():
+                return [self.host.install()]
+            case actions.DiscardFiles():
+                self.host.staged = None
+            case actions.LoadCachedFiles():
+                return [self.host.load_cached()]
+            case actions.EndProcess():
+                self._end("its work is done")
+                self._close_session()
+            case _:
+                return self._answers_of_child(action)
+        return []
+
+    def _answers_of_child(self, action: Action) -> list[Event]:
+        match action:
+            case actions.StartChild(generation):
+                return [self.children.start(generation)]
+            case actions.SignalTree(signal) | actions.SignalGroup(signal):
+                if isinstance(action, actions.SignalTree):
+                    self._tell_kill(signal)
+                self.children.signal(signal)
+            case actions.InspectTree(generation):
+                return [self.children.inspect(generation)]
+            case actions.RunCheck(generation):
+                self._posted.extend(self.children.run_check(generation))
+            case actions.KillCheck():
+                self.children.kill_check()
+            case actions.RunAlert():
+                self._posted.append(events.AlertFinished(""))
+            case _:
+                self._requests.perform(action)
+        return []
+
+    def _tell_kill(self, signal: int) -> None:
+        if signal not in (SIGKILL, SIGCONT) and not self.termed:
+            self.world.killed(self)
+
+    def _stage(self, snapshot: Snapshot) -> list[Event]:
+        """Write the files; a slow disk keeps the main thread, and nobody else, busy."""
+        answer = self.host.stage(snapshot)
+        if not self.chaos.disk_is_slow():
+            return [answer]
+        self._busy = True
+
+        def written() -> None:
+            self._busy = False
+            self._answers.append(answer)
+            self.run()
+
+        delay_s = self.terms.session_timeout_s * self.world.random.random()
+        self.world.clock.after(delay_s, written)
+        return []
+
+    def _open_session(self) -> None:
+        if self.client is not None:
+            self.client.close(clean=self.world.random.random() < 0.5)
+        self.client = Client(self, self.world.ensemble)
+
+    def _close_session(self) -> None:
+        if self.client is not None:
+            self.client.close(clean=True)

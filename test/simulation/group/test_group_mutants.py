@@ -1,0 +1,28 @@
+"""The checkers of groups see: a core with a mistake in it does not get through."""
+
+import pytest
+
+from simulation.group.group_fate import GroupFate
+from simulation.group.mutants import MUTANTS, Mutant
+from simulation.group.witness import Violation
+
+ENOUGH_SEEDS = 3000
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.mistake.replace(" ", "-"))
+def test_a_mistake_in_taking_turns_is_noticed(
+    mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checker whose promise a mutant breaks is among those that notice it."""
+    monkeypatch.setattr(mutant.owner, mutant.name, mutant.replacement)
+    noticed = set()
+    for seed in range(ENOUGH_SEEDS):
+        try:
+            GroupFate(seed).run()
+        except Violation as violation:
+            noticed.add(str(violation).split(":")[0])
+            if mutant.noticed_as in noticed:
+                return
+        except Exception as crash:  # noqa: BLE001 -- a mutant may crash as it likes
+            noticed.add(type(crash).__name__)
+    pytest.fail(f"{mutant.mistake}: not noticed by {mutant.noticed_as}, but by {noticed or None}")

@@ -1,0 +1,31 @@
+"""A seeded simulation of whole groups: hundreds of them in virtual time, each judged.
+
+`ZKEXEC_GROUP_SEEDS=5000` runs more of them than usual, `ZKEXEC_GROUP_SEED=17` runs just this one;
+`make simulate` runs as many as one likes.
+"""
+
+import os
+
+import pytest
+
+from simulation.group.group_fate import LARGE
+from simulation.group.telling import fail_with_transcript
+
+SEEDS = int(os.environ.get("ZKEXEC_GROUP_SEEDS", "600"))
+ONLY_SEED = os.environ.get("ZKEXEC_GROUP_SEED")
+CHUNK = 50
+
+
+def chunks() -> list[range]:
+    """The seeds of this run, in parts that each make one test."""
+    if ONLY_SEED is not None:
+        return [range(int(ONLY_SEED), int(ONLY_SEED) + 1)]
+    large = range(LARGE, LARGE + max(1, SEEDS // 50))
+    small = [range(start, min(start + CHUNK, SEEDS)) for start in range(0, SEEDS, CHUNK)]
+    return [*small, large]
+
+
+@pytest.mark.parametrize("seeds", chunks(), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_a_group_keeps_its_promises(seeds: range) -> None:
+    """No order of pushes and faults breaks a promise, and after them all run what is wanted."""
+    fail_with_transcript(seeds)

@@ -1,0 +1,252 @@
+"""A whole group in the model world: hosts, ensemble, configuration, and those who watch it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from simulation.clock import Clock
+from simulation.group.chaos import Chaos
+from simulation.group.child import Child
+from simulation.group.contents import Mood, draw_mood, make_content
+from simulation.group.group_checkers import (
+    AdmitsTheCurrent,
+    HeedsVerdicts,
+    KeepsEntries,
+    KeepsTheQueue,
+    KeepsTheWidth,
+    ProvesTheHealthy,
+    QueuesOnce,
+    TriesAlone,
+    WakesFew,
+)
+from simulation.group.group_requests import Commit
+from simulation.group.host import Host
+from simulation.group.member_checkers import (
+    InstallsHistory,
+    KillsForChange,
+    KillsWithinTheLease,
+    StandsStill,
+    StartsOnTheProven,
+)
+from simulation.group.process import Process
+from simulation.group.servers import Ensemble
+from simulation.group.tree import STATE, Change, Transaction
+from simulation.group.witness import Checker, RecordChange, Violation
+from simulation.transcript import describe, seconds
+from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
+from zkexec.core.events import Event
+from zkexec.core.group_events import RecordRead
+from zkexec.core.rollout import Rollout
+from zkexec.core.terms import Terms
+
+CHECKERS: tuple[type[Checker], ...] = (
+    KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,
+    KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
+    AdmitsTheCurrent, KeepsTheQueue,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What a run is made of."""
+
+    terms: Sequence[Terms]
+    servers: int
+    tick_s: float
+
+
+class World:
+    """Everything there is in one run, and all that is told of it."""
+
+    def __init__(self, plot: Plot, random: Random, lines: list[str] | None = None) -> None:
+        """Make it all; nothing happens before `run_until`."""
+        self.random = random
+        self.clock = Clock()
+        self.lines = lines
+        self.start_s = random.choice((0.5, 3.0))
+        self.stop_s = random.choice((0.1, 2.0))
+        self.stubbornness = random.choice((0.0, 0.0, 0.2))
+        self.lies = random.choice((0.0, 0.0, 0.05))
+        self.heals: list[Callable[[], None]] = []
+        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.terms for m in t.mirrors))
+        self.history: list[dict[str, bytes]] = [dict.fromkeys(self.paths, b"")]
+        self.pushes = 0
+        self.has_deleted = False
+        """Whether a mirrored znode was ever taken away."""
+        self.commit: Commit | None = None
+        self.place_taken = ""
+        self.truth = Rollout()
+        self.ensemble = Ensemble(self.clock, random, plot.servers, plot.tick_s)
+        self.ensemble.observer = self
+        self.chaos = Chaos(self, random)
+        self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
+        total = len(self.hosts)
+        self.most_down = max(terms.max_unavailable.of(total) for terms in plot.terms)
+        """No record can allow more, whoever is alive and whoever is asked."""
+        self.judges = judges_of([checker(self) for checker in CHECKERS])
+
+    def tell(self, line: str) -> None:
+        """Write a line into the transcript, if there is one."""
+        if self.lines is not None:
+            self.lines.append(f"{seconds(self.clock.now - 1000)} {line}")
+
+    def run_until(self, time: float) -> None:
+        """Let everything happen that happens before this time."""
+        clock = self.clock
+        while (entry := clock.next_entry) is not None and entry <= time:
+            clock.run_entry()
+        clock.advance(time)
+
+    def push(self, contents: dict[str, bytes]) -> None:
+        """Write mirrored znodes in one transaction; nothing stands for deletion."""
+        state = dict(self.history[-1])
+        changes: list[Change] = []
+        for path, content in contents.items():
+            if content:
+                changes.append(self.ensemble.written(path, content))
+            elif path in self.ensemble.tree.nodes:
+                changes.append((path, None))
+                self.has_deleted = True
+            state[path] = content
+        self.history.append(state)
+        self.pushes += 1
+        self.tell(f"pushed: {contents}")
+        if changes:
+            self.ensemble.commit(0, changes)
+
+    def push_something(self) -> None:
+        """Push new contents, the same again, old ones, or take some away."""
+        random = self.random
+        chosen = random.sample(self.paths, random.randint(1, len(self.paths)))
+        match random.choices(range(4), (10, 2, 3, 1))[0]:
+            case 0:
+                self.push_new(chosen, draw_mood(random))
+            case 1:
+                self.push({path: self.history[-1][path] for path in chosen})
+            case 2:
+                self.push(dict(random.choice(self.history[-4:])))
+            case 3:
+                self.push({chosen[0]: b""})
+
+    def push_new(self, paths: Sequence[str], mood: Mood) -> None:
+        """Push contents that were never there before; the first of them does this."""
+        moods = [mood, *[Mood.GOOD] * (len(paths) - 1)]
+        number = self.pushes
+        self.push({p: make_content(number, m) for p, m in zip(paths, moods, strict=True)})
+
+    # What happens, passed on to those who judge it.
+
+    def committed(self, transaction: Transaction) -> None:
+        """See any commit."""
+        self._judge("transaction", transaction)
+        commit, self.commit = self.commit, None
+        if commit is None:
+            return
+        self.truth = self.ensemble.tree.nodes[STATE].content
+        self.place_taken = commit.request.place
+        change = RecordChange(
+            commit.process, commit.before, self.truth, commit.decided_at, transaction.zxid
+        )
+        if self.lines is not None:
+            self.tell(f"commit by {commit.process.name}: {describe_record(self.truth)}")
+        self._judge("record", change)
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """See what a process makes of an event."""
+        if self.lines is not None:
+            self.tell(f"{process.name} {describe_step(event)}")
+            self.lines.extend(f"        {describe_step(action)}" for action in todo)
+            self.lines.append(f"        = {process.member.phase.value}")
+        self._judge("decided", process, event, todo)
+
+    def performed(self, process: Process, action: Action) -> None:
+        """See an action done; this may be a bad moment for the process."""
+        del action
+        self.chaos.at_action(process)
+
+    def killed(self, process: Process) -> None:
+        """See a child being told to end, so that another can follow."""
+        child = process.children.present
+        if child is not None and child.alive:
+            self._judge("kill", process, child)
+
+    def child_started(self, process: Process, child: Child) -> None:
+        """See a child being born."""
+        self._judge("started", process, child)
+
+    def child_healthy(self, process: Process) -> None:
+        """See a check pass."""
+        self._judge("healthy", process)
+
+    def child_proven(self, process: Process, child: Child) -> None:
+        """See a child that has been healthy for as long as it has to be."""
+        self._judge("proven", process, child)
+
+    def installed(self, host: Host) -> None:
+        """See new files."""
+        self._judge("installed", host)
+
+    def wake(self, transaction: Transaction, process: Process) -> None:
+        """See a watch of the group reach a process."""
+        self._judge("woken", process, transaction)
+
+    def rest(self) -> None:
+        """Look at everything once more, after all is done."""
+        self._judge("at_rest")
+
+    def count(self, what: str, process: Process, number: int = 1) -> None:
+        """Count requests; only a world that measures does."""
+
+    def count_record(self, record: Rollout, process: Process) -> None:
+        """Count the bytes of a record that is read; only a world that measures does."""
+
+    def process_ended(self, process: Process) -> None:
+        """See a process go."""
+
+    def _judge(self, sight: str, *what: object) -> None:
+        for checker, see in self.judges[sight]:
+            try:
+                see(*what)
+            except Violation as violation:
+                raise Violation(f"{checker}: {violation}") from None
+
+
+def judges_of(checkers: Sequence[Checker]) -> dict[str, list[tuple[str, Callable[..., None]]]]:
+    """For each kind of sight the name and the method of those checkers that care about it."""
+    return {
+        sight: [
+            (type(checker).__name__, getattr(checker, sight))
+            for checker in checkers
+            if getattr(type(checker), sight) is not usual
+        ]
+        for sight, usual in vars(Checker).items()
+        if not sight.startswith("_")
+    }
+
+
+def describe_step(step: Event | Action) -> str:
+    """One line; a record in it is told in short."""
+    if isinstance(step, RecordRead):
+        read = f"version {step.version} alive {sorted(step.alive)} of {step.population}"
+        return f"RecordRead number={step.number} {describe_record(step.record)} {read}"
+    if isinstance(step, CommitRecord):
+        terms = f"version {step.version} checks {dict(step.checks)} place {step.place}"
+        return f"CommitRecord number={step.number} {describe_record(step.record)} {terms}"
+    if isinstance(step, ShowCard | Enrol):
+        return f"{type(step).__name__} {step.card.phase}"
+    return describe(step)
+
+
+def describe_record(record: Rollout) -> str:
+    """Write the record as one line."""
+    inflight = [
+        f"{name} {entry.phase.value} {entry.digest[:6]}@{entry.revision} {entry.token}"
+        for name, entry in record.inflight.items()
+    ]
+    verdicts = [
+        f"{digest[:6]}@{v.revision}{' proven' if v.proven else ''}"
+        f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost}"
+        for digest, v in record.verdicts.items()
+    ]
+    width = record.width.width if record.width else None
+    return f"inflight {inflight} verdicts {verdicts} served {record.served} width {width}"

@@ -11,6 +11,7 @@ from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.group_events import GroupRequestFailed
+from zkexec.core.rollout import EntryPhase
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.target import Target, target_of
 
@@ -81,12 +82,31 @@ class InstallsHistory(Checker):
 
 
 class KillsForChange(Checker):
-    """I6: no child that is healthy is killed for what it runs already."""
+    """I6: no child that is healthy is killed for what it runs already.
+
+    What has failed on a member may be tried again there, if the same bytes are pushed again.
+    """
+
+    def __init__(self, world: "World") -> None:
+        """Begin without failures."""
+        super().__init__(world)
+        self._failed: dict[str, str] = {}
+
+    def record(self, change: RecordChange) -> None:
+        """Remember what failed where, until the turn is over."""
+        for name, entry in change.after.inflight.items():
+            if entry.phase is EntryPhase.FAILED:
+                self._failed[name] = entry.digest
+        for name, _ in change.left:
+            self._failed.pop(name, None)
 
     def kill(self, process: Process, child: Child) -> None:
         """Compare what it runs with what is staged."""
         staged = process.host.staged
-        if child.was_proven and (staged is None or not plan(child.files, staged)):
+        if not child.was_proven or (staged is not None and plan(child.files, staged)):
+            return
+        failed = self._failed.get(process.host.name)
+        if failed != target_of(child.files, process.terms.mirrors).digest:
             raise Violation(f"{process.name} restarts for nothing")
 
 

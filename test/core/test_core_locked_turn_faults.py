@@ -100,18 +100,17 @@ def test_content_that_had_changed_is_not_waited_for() -> None:
 
 
 def test_what_is_outdated_for_sure_is_not_tried() -> None:
-    """A znode that is gone cannot be checked; where the group knows something newer, one waits."""
+    """Where the group knows something newer of the same znodes, one waits for it."""
     newer = Verdict(9, named("c@3").scope, proven=True)
     record = replace(OURS, verdicts={"newer": newer})
-    unchecked = replace(snapshot("c@3"), versions={})
     talk = in_turn()
     talk.tell(GroupTouched(GroupPart.RECORD))
     talk.read(record)
-    talk.turn.ask(unchecked)
+    talk.turn.ask(snapshot("c@3"))
     assert isinstance(talk.advance(), ReadRecord)
     assert talk.read(record) is None
     assert talk.notes == ["turn-outdated"]
-    talk.turn.ask(snapshot("c@3"))
+    talk.turn.ask(snapshot("c@10"))
     assert isinstance(talk.advance(), CommitRecord)
 
 
@@ -122,11 +121,26 @@ def test_a_later_reading_of_the_same_bytes_is_taken_over() -> None:
     talk.be_head()
     talk.read(THEIRS)
     talk.turn.refresh(snapshot("b@7"))
-    talk.turn.refresh(snapshot("c@8"))
     talk.tell(GroupTouched(GroupPart.RECORD))
     request = talk.read()
     assert isinstance(request, CommitRecord)
     assert (request.checks, request.place) == ({"/z": 7}, PLACE)
+
+
+def test_nothing_is_admitted_while_newer_content_settles() -> None:
+    """The place is kept; what was asked for is out of date, and the newer is not asked for yet."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    talk.read(THEIRS)
+    talk.turn.refresh(snapshot("c@8"))
+    talk.tell(GroupTouched(GroupPart.RECORD))
+    assert talk.advance() is None
+    request = talk.ask("c@8")
+    assert isinstance(request, ReadRecord)
+    request = talk.read()
+    assert isinstance(request, CommitRecord)
+    assert (request.checks, request.place) == ({"/z": 8}, PLACE)
 
 
 def test_what_is_held_needs_no_later_reading() -> None:

@@ -100,7 +100,8 @@ class LockedTurn:
             self._at.requests.hurry()
 
     def refresh(self, wanted: Snapshot) -> None:
-        """Take over a later reading of what was asked for: the same bytes, other versions."""
+        """Learn what is wanted now; the same bytes as were asked for may have other versions."""
+        self._at.current = wanted
         if wanted == self._at.wanted and not self._at.holds_wanted:
             self.ask(wanted)
 

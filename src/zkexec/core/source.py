@@ -217,7 +217,10 @@ class Source:
             if not self.problems:
                 self.wanted = self._merged({}, znodes, 0)
             return []
-        self.wanted = self._merged(self.wanted.files, znodes, self.wanted.revision)
+        # What is kept of a znode that is gone may be newer than all that is there.  A whole reading
+        # needs no memory, which would be wrong after an ensemble was wiped.
+        known = self.wanted.revision if self.problems else 0
+        self.wanted = self._merged(self.wanted.files, znodes, known)
         unusable: list[Action] = [
             Note("znode-unusable", {"path": path, "problem": problem.value})
             for path, problem in self.problems.items()

@@ -33,6 +33,7 @@ class Standing:
         self.ledger = Ledger(member, terms.grace_s)
         self.tenure = Tenure(member, new_token)
         self.wanted: Snapshot | None = None
+        self.current: Snapshot | None = None
         self.outcomes: list[Outcome] = []
         self.vouched: Target | None = None
         self.agreed = False
@@ -60,6 +61,11 @@ class Standing:
         return not self.holds_wanted if self.in_flight else self.line.is_head
 
     @property
+    def is_settling(self) -> bool:
+        """Whether something else is wanted by now than what the turn was asked for."""
+        return self.current is not None and self.current != self.wanted
+
+    @property
     def holds_wanted(self) -> bool:
         """Whether the turn is held for what is wanted."""
         held, wanted = self.tenure.held, self.wanted
@@ -68,12 +74,12 @@ class Standing:
         return held is wanted or self.target(held) == self.target(wanted)
 
     def is_outdated(self, wanted: Snapshot) -> bool:
-        """Whether this is surely not what the ensemble holds, although no check would show it.
+        """Whether the group has gone on from this, although no check of versions may show it.
 
-        A znode that is not there, or may not be read, cannot be checked at its admission.
+        A znode that is not there cannot be checked, and one that was made again begins to count
+        its versions anew.  The revision of all znodes together never becomes less.
         """
-        is_checked = all(mirror.zk_path in wanted.versions for mirror in self.terms.mirrors)
-        return not is_checked and self.ledger.record.knows_newer(self.target(wanted))
+        return self.ledger.record.knows_newer(self.target(wanted))
 
     def target(self, snapshot: Snapshot) -> Target:
         """The snapshot as the group knows it; the last few are remembered, they may be large."""

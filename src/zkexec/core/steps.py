@@ -55,7 +55,7 @@ def _go_on(at: Standing, now: float) -> Sequence[Action]:
     if not at.in_flight:
         at.tenure.let_go()
         return next_step(at, now)
-    if at.wanted is not None and not at.holds_wanted:
+    if at.wanted is not None and not at.holds_wanted and not at.is_settling:
         return _readmit(at, at.wanted, now)
     if at.confirming:
         return _commit(at, Proposal(at.ledger.record, now), now)
@@ -82,7 +82,7 @@ def _readmit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     target = at.target(wanted)
     entry = at.tenure.entry_for(target)
     found = at.ledger.record.readmit(at.member, entry, target.scope)
-    if at.is_outdated(wanted):
+    if isinstance(found, Rollout) and at.is_outdated(wanted):
         found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, target, now)
@@ -95,7 +95,7 @@ def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     request = at.line.next_request()
     if request is not None:
         return at.requests.send(request, now)
-    if not at.line.is_head:
+    if not at.line.is_head or at.is_settling:
         return []
     if at.ledger.needs_reading(watch=True):
         return _read(at, True, now)
@@ -108,7 +108,7 @@ def _admit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     entry = at.tenure.entry_for(target)
     place = at.line.sequence
     found = record.admit(at.member, entry, target.scope, at.ledger.population, place)
-    if at.is_outdated(wanted):
+    if isinstance(found, Rollout) and at.is_outdated(wanted):
         found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, target, now)

@@ -52,7 +52,7 @@ class Turn(Protocol):
         """Queue for a restart to this snapshot; asked again, the newest counts."""
 
     def refresh(self, wanted: Snapshot) -> None:
-        """Take over a later reading of what was asked for: the same bytes, other versions."""
+        """Learn what is wanted now, also before it has settled and is asked for."""
 
     def withdraw(self) -> None:
         """Leave the queue, or give the turn back: nothing is to be restarted any more."""

@@ -94,8 +94,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "turn-outdated": (
         Level.WARNING,
         (
-            "configuration {digest} is not tried: a mirrored znode is missing or may not be read, "
-            "and the group has gone on to newer configuration"
+            "configuration {digest} is not tried: the group has gone on to newer configuration, "
+            "which this member has not seen, or of which a znode is missing or may not be read"
         ),
     ),
     "turn-paused": (

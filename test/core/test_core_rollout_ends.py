@@ -52,7 +52,7 @@ def test_vouching_ends_no_turn() -> None:
         (unproven(2, "m2"), proven(2, "m2")),
         (proven(2, "m1"), proven(2)),
         (proven(2, "m2"), proven(2, "m2")),
-        (unproven(2, lost=1), proven(2)),
+        (unproven(2, lost=1), proven(2, lost=1)),
         (unproven(5), proven(5)),
         (unproven(1), proven(2)),
     ],

@@ -247,7 +247,8 @@ class Rollout:
         if target.digest in self.verdicts and known.proven and failed_by == known.failed_by:
             return self.verdicts
         revision = max(target.revision, known.revision)
-        proof = replace(fresh, revision=revision)
+        # Others that live do not make up for a loss: what kills every second must not walk on.
+        proof = replace(fresh, revision=revision, lost=known.lost)
         if failed_by:
             proof = replace(known, proven=True, failed_by=failed_by, revision=revision)
         in_flight = {entry.digest for entry in self.inflight.values()}

@@ -199,7 +199,11 @@ class LockedTurn:
         if not at.membership.connected:
             return []
         shown = at.membership.show()
-        return [*shown, *next_step(at, now)] if at.requests.is_free(now) else shown
+        if not at.requests.is_free(now):
+            return shown
+        # A pause is over, also where there is nothing to ask now.
+        at.requests.hurry()
+        return [*shown, *next_step(at, now)]
 
     # One arm for each answer.
     def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901

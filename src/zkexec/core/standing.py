@@ -56,7 +56,7 @@ class Standing:
     @property
     def decides(self) -> bool:
         """Whether this member is the next to go on, and so has to see who is missing."""
-        if self.wanted is None:
+        if self.wanted is None or self.is_settling:
             return False
         return not self.holds_wanted if self.in_flight else self.line.is_head
 

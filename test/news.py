@@ -9,7 +9,14 @@ from typing import TypeVar
 
 from kazoo.client import KazooClient
 
-from zkexec.core.actions import Card, CommitRecord, Enrol, ReadRecord, ShowCard
+from zkexec.core.actions import (
+    Card,
+    CommitRecord,
+    Enrol,
+    QueueRequest,
+    ReadRecord,
+    ShowCard,
+)
 from zkexec.core.events import (
     Event,
     ReadFailed,
@@ -21,7 +28,7 @@ from zkexec.core.group_events import Enrolled, GroupRequestFailed, RecordCommitt
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Znode
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.group import GroupPlace, QueueRequest
+from zkexec.shell.group import GroupPlace
 
 DEADLINE_S = 30.0
 Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]

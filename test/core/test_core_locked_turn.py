@@ -19,7 +19,14 @@ from zkexec.core.actions import (
     ShowCard,
 )
 from zkexec.core.basis import Basis
-from zkexec.core.group_events import EnrolmentOccupied, GroupPart, GroupTouched, QueueNodeSeen
+from zkexec.core.group_events import (
+    Conflict,
+    EnrolmentOccupied,
+    GroupPart,
+    GroupTouched,
+    QueueNodeSeen,
+)
+from zkexec.core.requests import RETRY_S
 from zkexec.core.rollout import Pause, Rollout, Verdict
 from zkexec.core.width import GroupWidth, Width
 
@@ -175,6 +182,20 @@ def test_the_head_says_once_what_it_waits_for(record: Rollout, topic: str) -> No
     talk.tell(GroupTouched(GroupPart.RECORD))
     assert talk.read(record) is None
     assert talk.notes == []
+
+
+def test_a_pause_ends_also_where_there_is_nothing_to_ask() -> None:
+    """While newer content settles the head asks for nothing; it must not stay overdue either."""
+    talk = Talk()
+    talk.begin()
+    talk.be_head()
+    talk.read()
+    talk.refused(Conflict.CONFIGURATION)
+    assert talk.turn.deadline == talk.now + RETRY_S
+    talk.turn.refresh(snapshot("c@3"))
+    talk.now += RETRY_S
+    assert talk.tell(events.Tick()) is None
+    assert talk.turn.deadline is None
 
 
 def test_the_head_takes_back_the_turn_of_one_that_is_gone() -> None:

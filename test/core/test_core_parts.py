@@ -330,3 +330,13 @@ def test_files_that_nobody_has_staged_are_a_mistake() -> None:
     member.handle(events.Started(), 0)
     with pytest.raises(RuntimeError, match="nobody has staged"):
         member.handle(events.FilesInstalled(()), 1)
+
+
+def test_a_deadline_that_does_not_move_on_is_a_mistake() -> None:
+    """The core ends loudly and does not spin, where what is due stays due."""
+
+    class Stuck(FreeTurn):
+        deadline: float | None = 0.0
+
+    with pytest.raises(RuntimeError, match="does not move on"):
+        Member(ONE_FILE, Stuck()).handle(events.Started(), 1)

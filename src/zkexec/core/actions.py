@@ -227,6 +227,10 @@ class EndProcess(Action):
     ending: Ending
 
 
+QueueRequest = JoinQueue | ListQueue | LookAtQueueNode | LeaveQueue
+GroupRequest = Enrol | ShowCard | QueueRequest | ReadRecord | CommitRecord
+
+
 def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:
     """Name each file with its size in bytes and a short digest, and never with its content."""
     contents = {path: snapshot.files[path] for path in paths}

@@ -22,6 +22,8 @@ from zkexec.core.transitions import Phase, check_transition
 from zkexec.core.turn import Turn
 
 CANNOT_WORK = 125
+MOST_TICKS = 100
+"""Far more than can be due at a time.  A mistake is to end loudly, and not to spin for ever."""
 
 
 class Member:
@@ -65,9 +67,11 @@ class Member:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Say what to do about this event, and about everything that is due by `now`."""
         actions = self._step(event, now)
-        while self.deadline is not None and self.deadline <= now and self.phase is not Phase.DONE:
+        for _ in range(MOST_TICKS):
+            if self.deadline is None or self.deadline > now or self.phase is Phase.DONE:
+                return actions
             actions += self._step(events.Tick(), now)
-        return actions
+        raise RuntimeError(f"a deadline of phase {self.phase.value} does not move on")
 
     def _step(self, event: Event, now: float) -> list[Action]:
         before = self.phase

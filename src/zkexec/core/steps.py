@@ -80,13 +80,8 @@ def _agree(at: Standing, record: Rollout) -> Rollout:
 
 def _readmit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     target = at.target(wanted)
-    entry = at.tenure.entry_for(target)
-    found = at.ledger.record.readmit(at.member, entry, target.scope)
-    if isinstance(found, Rollout) and at.is_outdated(wanted):
-        found = Refusal.OUTDATED
-    if isinstance(found, Refusal):
-        return _wait(at, found, target, now)
-    return _commit(at, Proposal(found, now, wanted, target), now)
+    found = at.ledger.record.readmit(at.member, at.tenure.entry_for(target), target.scope)
+    return _go_in(at, found, wanted, now)
 
 
 def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
@@ -103,16 +98,23 @@ def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
 
 
 def _admit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
-    target = at.target(wanted)
-    record = _agree(at, at.ledger.record)
+    target, record = at.target(wanted), _agree(at, at.ledger.record)
+    population, place = at.ledger.population, at.line.sequence
     entry = at.tenure.entry_for(target)
-    place = at.line.sequence
-    found = record.admit(at.member, entry, target.scope, at.ledger.population, place)
+    found = record.admit(at.member, entry, target.scope, population, place)
+    return _go_in(at, found, wanted, now, at.line.name)
+
+
+def _go_in(
+    at: Standing, found: Rollout | Refusal, wanted: Snapshot, now: float, place: str = ""
+) -> Sequence[Action]:
+    """Commit the record with the own entry in it, unless something speaks against it."""
+    target = at.target(wanted)
     if isinstance(found, Rollout) and at.is_outdated(wanted):
         found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, target, now)
-    return _commit(at, Proposal(found, now, wanted, target), now, at.line.name)
+    return _commit(at, Proposal(found, now, wanted, target), now, place)
 
 
 def _wait(at: Standing, refusal: Refusal, target: Target, now: float) -> Sequence[Action]:

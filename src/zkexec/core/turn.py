@@ -107,7 +107,7 @@ class FreeTurn:
     has_entry = inherited = False
     known = True
     trouble = ""
-    deadline = None
+    deadline: float | None = None
 
     def __init__(self) -> None:
         self.granted: Snapshot | None = None

@@ -59,16 +59,7 @@ class Effects:
             case actions.ReadZnodes(number):
                 if self._ensemble is not None:
                     self._ensemble.read(number)
-            case (
-                actions.Enrol()
-                | actions.ShowCard()
-                | actions.JoinQueue()
-                | actions.ListQueue()
-                | actions.LookAtQueueNode()
-                | actions.LeaveQueue()
-                | actions.ReadRecord()
-                | actions.CommitRecord()
-            ):
+            case _ if isinstance(action, actions.GroupRequest):
                 if self._ensemble is not None:
                     self._ensemble.request(action)
             case _:

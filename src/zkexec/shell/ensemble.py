@@ -12,12 +12,15 @@ The rules of this file:
 
 from collections.abc import Callable, Mapping, Sequence
 
-from zkexec.core.actions import ShowCard
+from zkexec.core.actions import GroupRequest, ShowCard
 from zkexec.core.events import Event, ReadFailed
 from zkexec.core.group_events import GroupRequestFailed
-from zkexec.shell.group import GroupPlace
 from zkexec.shell.link import Manner
-from zkexec.shell.session import GroupRequest, Session
+from zkexec.shell.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zkexec.shell.group import GroupPlace
 
 _FAREWELL_S = 1.0
 
@@ -43,7 +46,7 @@ class Ensemble:
         """Takes kazoo's log lines, from its threads; set it before `open()`."""
         self.client_options: Mapping[str, object] = {}
         """What kazoo's client is told beside the rest, who we are above all; the same holds."""
-        self.group: GroupPlace | None = None
+        self.group: "GroupPlace | None" = None  # noqa: UP037 -- it is not imported
         """The group whose requests are taken, and our place in it; the same holds."""
         self.session_timeout_s = session_timeout_s
         self.servers = tuple(servers)

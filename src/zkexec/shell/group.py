@@ -43,6 +43,7 @@ from zkexec.core.actions import (
     LeaveQueue,
     ListQueue,
     LookAtQueueNode,
+    QueueRequest,
     ReadRecord,
 )
 from zkexec.core.group_events import (
@@ -68,8 +69,6 @@ LARGEST_COMMIT = 1_000_000
 EPHEMERAL, EPHEMERAL_SEQUENTIAL = 1, 3
 # Above the group's own znodes, so that groups of other identities find room there.
 ROOM_FOR_OTHERS = [make_acl("world", "anyone", read=True, create=True)]
-
-QueueRequest = JoinQueue | ListQueue | LookAtQueueNode | LeaveQueue
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import NoReturn
 from zkexec.core.actions import EndProcess, Note
 from zkexec.core.child import KILL_AGAIN_S, SIGCONT, SIGKILL
 from zkexec.core.events import Ending, Started
-from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import CANNOT_WORK, Member
 from zkexec.core.turn import FreeTurn
 from zkexec.settings import Settings
@@ -55,6 +54,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
     if not settings.lock:
         return Member(settings.terms, FreeTurn()), None
     # What only a group needs is imported for a group only.
+    from zkexec.core.locked_turn import LockedTurn  # noqa: PLC0415
     from zkexec.shell.credentials import acl_of  # noqa: PLC0415
     from zkexec.shell.group import GroupPlace, base_of  # noqa: PLC0415
     from zkexec.shell.identity import IdentityError, hold_identity  # noqa: PLC0415

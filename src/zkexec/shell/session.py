@@ -22,7 +22,7 @@ from kazoo.exceptions import ConnectionLoss
 from kazoo.handlers.threading import AsyncResult
 from kazoo.protocol.states import KazooState, KeeperState
 
-from zkexec.core.actions import CommitRecord, Enrol, ReadRecord, ShowCard
+from zkexec.core.actions import CommitRecord, Enrol, GroupRequest, ReadRecord, ShowCard
 from zkexec.core.events import (
     ConnectFailed,
     Event,
@@ -37,16 +37,15 @@ from zkexec.core.events import (
 from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched
 from zkexec.core.snapshot import Znode
 from zkexec.shell.connecting import Log, Sockets
-from zkexec.shell.enrolment import Enrolment
-from zkexec.shell.group import Group, Paths, QueueRequest
 from zkexec.shell.link import Dialogue, Link, Steps
 from zkexec.shell.reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from zkexec.shell.enrolment import Enrolment
     from zkexec.shell.ensemble import Ensemble
+    from zkexec.shell.group import Group, GroupPlace
 
-GroupRequest = Enrol | ShowCard | QueueRequest | ReadRecord | CommitRecord
 _Failure = type[ReadFailed] | type[GroupRequestFailed]
 
 _RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.4}
@@ -63,7 +62,7 @@ class Session:
         self._dropped = False
         self._closed = False
         self._link: Link | None = None
-        self._group: tuple[Group, Enrolment] | None = None
+        self._group: "tuple[Group, Enrolment] | None" = None  # noqa: UP037 -- not imported here
         self._granted_s = 0.0
         self._owed: dict[tuple[_Failure, int], None] = {}
         limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
@@ -231,15 +230,21 @@ class Session:
         number = self._client.client_id[0]
         link = Link(self._ensemble.manner, next(iter(self._ensemble.names), ""), self)
         place = self._ensemble.group
+        group = None if place is None else self._meet(place, link, number)
         with self._lock:
             if self._dropped:
                 return
-            self._link = link
-            if place is not None:
-                paths = Paths(self._ensemble.chroot, place.base)
-                group = Group(place, paths, link, time.time)
-                self._group = group, Enrolment(group, number, self._later)
+            self._link, self._group = link, group
             self._ensemble.post(SessionConnected(number, self._granted_s))
+
+    def _meet(self, place: "GroupPlace", link: Link, number: int) -> "tuple[Group, Enrolment]":
+        # Nothing of a group is imported where there is none.
+        from zkexec.shell.enrolment import Enrolment  # noqa: PLC0415
+        from zkexec.shell.group import Group, Paths  # noqa: PLC0415
+
+        paths = Paths(self._ensemble.chroot, place.base)
+        group = Group(place, paths, link, time.time)
+        return group, Enrolment(group, number, self._later)
 
     def _unlink(self, event: Event) -> None:
         with self._lock:
@@ -263,7 +268,7 @@ class Session:
             self._unlink(SessionClosed(reason))
 
 
-def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
+def _steps(group: "Group", enrolment: "Enrolment", action: GroupRequest) -> Steps:
     match action:
         case Enrol():
             return enrolment.enrol(action)

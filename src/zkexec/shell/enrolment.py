@@ -54,7 +54,7 @@ class Enrolment:
         """Make what the group needs, and the own node."""
         # What a write still on its way has to say is no longer of interest.
         self._version = self._newest = None
-        paths, demand = self._group.paths, self._group.demand
+        paths, demand = self._group.paths, self._group.paths.demand
         yield from self._group.sync()
         for _ in range(_TRIES):
             state, queue, made = yield [
@@ -122,7 +122,7 @@ class Enrolment:
             yield from self._make(path.rpartition("/")[0], b"")
             (made,) = yield [create]
         if not isinstance(made, NodeExistsError):
-            self._group.demand(path, made)
+            self._group.paths.demand(path, made)
         return None
 
     def _take_over(self, card: Card) -> Generator[Any, Any, Any]:

@@ -11,11 +11,12 @@ The rules of this file:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from zkexec.core.actions import GroupRequest, ShowCard
 from zkexec.core.events import Event, ReadFailed
 from zkexec.core.group_events import GroupRequestFailed
-from zkexec.shell.link import Manner
+from zkexec.shell.link import Link, Manner, Steps
 from zkexec.shell.session import Session
 
 TYPE_CHECKING = False
@@ -86,6 +87,16 @@ class Ensemble:
             self._session.request(action)
         elif not isinstance(action, ShowCard):
             self.post(GroupRequestFailed(action.number, "there is no session"))
+
+    def converse(self, steps: Callable[[Link], Steps], answer: Callable[[Any], None]) -> None:
+        """Have any dialogue with the servers, on the present connection and on no other.
+
+        `answer` is called on a thread of kazoo's and at most once: with what the generator returns,
+        or with words (a str) where it did not come to its end.  It is not called where the loss
+        of the connection is posted, or where there is none.
+        """
+        if self._session is not None:
+            self._session.converse(steps, answer)
 
     def close(self, timeout_s: float) -> None:
         """End the session, waiting for that at most `timeout_s`, and not at all if unconnected.

@@ -119,6 +119,12 @@ class Paths:
         """What to raise when the server says no to a request on this path."""
         return RefusedError(f"{self.shown(path)}: {_REFUSALS.get(type(error), in_words(error))}")
 
+    def demand(self, path: str, outcome: _T | Exception) -> _T:
+        """The outcome of a request on this path, where it is no error."""
+        if isinstance(outcome, Exception):
+            raise self.refusal(path, outcome)
+        return outcome
+
 
 class Group:
     """The queue and the record as one connection sees them."""
@@ -138,7 +144,7 @@ class Group:
         """Let nothing older be read than what was there when the connection was made."""
         if not self.link.synced:
             (outcome,) = yield [Sync("/")]
-            self.demand(self.paths.base, outcome)
+            self.paths.demand(self.paths.base, outcome)
             self.link.synced = True
         return None
 
@@ -157,25 +163,25 @@ class Group:
     def _join(self, number: int, path: str) -> Steps:
         content = self.place.member_id.encode()
         (made,) = yield [Create(path, content, self.acl, EPHEMERAL_SEQUENTIAL)]
-        name = self.demand(self.paths.queue, made).rpartition("/")[2]
+        name = self.paths.demand(self.paths.queue, made).rpartition("/")[2]
         return QueueJoined(number, name)
 
     def _list(self, number: int) -> Steps:
         yield from self.sync()
         (names,) = yield [GetChildren(self.paths.queue, None)]
-        return QueueListed(number, tuple(self.demand(self.paths.queue, names)))
+        return QueueListed(number, tuple(self.paths.demand(self.paths.queue, names)))
 
     def _look(self, number: int, path: str) -> Steps:
         (found,) = yield [GetData(path, self._predecessor_touched)]
         if isinstance(found, NoNodeError):
             return QueueNodeSeen(number, None)
-        content, _ = self.demand(path, found)
+        content, _ = self.paths.demand(path, found)
         return QueueNodeSeen(number, (content or b"").decode(errors="backslashreplace"))
 
     def _leave(self, number: int, path: str) -> Steps:
         (gone,) = yield [Delete(path, -1)]
         if not isinstance(gone, NoNodeError):
-            self.demand(path, gone)
+            self.paths.demand(path, gone)
         return QueueLeft(number)
 
     def read(self, request: ReadRecord) -> Steps:
@@ -185,9 +191,9 @@ class Group:
         reads = [GetData(self.paths.state, None), Exists(self.paths.members, None)]
         *armed, found, members = yield [*watches, *reads]
         for outcome in armed:
-            self.demand(self.paths.state, outcome)
+            self.paths.demand(self.paths.state, outcome)
         rollout, version = self._record_in(found)
-        stat = self.demand(self.paths.members, members)
+        stat = self.paths.demand(self.paths.members, members)
         alive = yield from self._alive(rollout, watch=request.watch)
         population = stat.numChildren if stat else 0
         return RecordRead(request.number, rollout, version, frozenset(alive), population)
@@ -195,7 +201,7 @@ class Group:
     def _record_in(self, found: tuple[bytes | None, Any] | Exception) -> tuple[Rollout, int]:
         if isinstance(found, NoNodeError):
             return Rollout(), -1
-        content, stat = self.demand(self.paths.state, found)
+        content, stat = self.paths.demand(self.paths.state, found)
         try:
             return record.decode(content or b""), stat.version
         except ValueError as error:
@@ -230,7 +236,7 @@ class Group:
                 f"more than the {LARGEST_COMMIT} that a server takes for sure"
             )
         (results,) = yield [transaction]
-        refused = first_error(self.demand(self.paths.state, results))
+        refused = first_error(self.paths.demand(self.paths.state, results))
         if refused is None:
             return RecordCommitted(request.number)
         index, error = refused
@@ -249,12 +255,6 @@ class Group:
         yield SetData(self.paths.state, content, request.version), Conflict.RECORD
         if request.place:
             yield Delete(own, -1), Conflict.PLACE
-
-    def demand(self, path: str, outcome: _T | Exception) -> _T:
-        """The outcome of a request on this path, where it is no error."""
-        if isinstance(outcome, Exception):
-            raise self.paths.refusal(path, outcome)
-        return outcome
 
     def _record_touched(self, event: WatchedEvent) -> None:
         self._touched(event, GroupPart.RECORD)

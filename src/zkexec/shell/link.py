@@ -27,12 +27,11 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import AsyncResult
 from kazoo.protocol.states import EventType, WatchedEvent
 
-from zkexec.core.events import Event
 from zkexec.core.group_events import GroupPart
 from zkexec.shell.multiread import MultiRead
 
-Steps = Generator[Sequence[object], Sequence[Any], Event | None]
-"""Batches of requests out, their outcomes in, and in the end the event that answers."""
+Steps = Generator[Sequence[object], Sequence[Any], Any]
+"""Batches of requests out, their outcomes in, and in the end what answers: an event, mostly."""
 
 
 class RefusedError(Exception):
@@ -123,11 +122,12 @@ class Link:
 
 
 class Dialogue:
-    """One generator of requests on its way.  It calls `answer` once, with an event or a reason."""
+    """One generator of requests on its way.
 
-    def __init__(
-        self, link: Link, steps: Steps, answer: Callable[[Event | str | None], None]
-    ) -> None:
+    It calls `answer` once: with what the generator returns, or with a reason in words.
+    """
+
+    def __init__(self, link: Link, steps: Steps, answer: Callable[[Any], None]) -> None:
         self._link = link
         self._steps = steps
         self._answer = answer

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
@@ -152,6 +153,15 @@ class Session:
         if group is not None:
             answer = partial(self._answer_request, number)
             link.start(Dialogue(link, _steps(*group, action), answer))
+
+    def converse(self, steps: Callable[[Link], Steps], answer: Callable[[Any], None]) -> None:
+        """Have a dialogue of somebody else's, which is answered at most once.
+
+        Where the connection is lost before its end it is not answered: the loss itself is told.
+        """
+        link = self._link
+        if link is not None:
+            self._later(lambda: link.start(Dialogue(link, steps(link), answer)))
 
     def _owe(self, failure: _Failure, number: int) -> Link | None:
         """Owe an answer on the present connection; where there is none, refuse and return None."""

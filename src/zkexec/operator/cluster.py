@@ -1,0 +1,232 @@
+"""The cluster as a person's command sees it: questions with answers, and watches.
+
+The rules of this file:
+
+- A question is a generator of requests, see `shell.link`.  It runs on a thread of kazoo's and is
+  asked anew on the next connection where one is lost on the way.  So a question that writes has
+  to find out first whether it has been here before: it leaves a token in what it writes.
+- An OperatorError that it raises is raised here; a server's refusal becomes one.
+- A connection that is lost takes all watches with it, and `touched` tells so.
+- What fails is told once while it lasts, and that it is over.
+"""
+
+import math
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kazoo.protocol.serialization import Sync
+from kazoo.protocol.states import EventType, WatchedEvent
+
+from zkexec.core.events import (
+    ConnectFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionLost,
+    SessionSuspended,
+)
+from zkexec.operator.call import Connection
+from zkexec.operator.outcome import CANNOT_WORK, OperatorError
+from zkexec.shell.credentials import client_options
+from zkexec.shell.ensemble import Ensemble
+from zkexec.shell.link import Link, RefusedError, Steps
+
+LOST = object()
+"""Stands among what was touched where the connection was lost, and with it all watches."""
+
+SESSION_TIMEOUT_S = 10.0
+_RENEW_S = 1.0
+_FAREWELL_S = 1.0
+
+Question = Callable[[Link], Steps]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a question came to: a value or an error, or neither where it has to be asked anew."""
+
+    number: int
+    value: Any = None
+    error: Exception | None = None
+    is_final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    key: object
+
+
+class Cluster:
+    """One session with the ensemble, for as long as the `with` block lasts."""
+
+    def __init__(self, connection: Connection, tell: Callable[[str], None]) -> None:
+        """`tell` takes a line on a connection that fails, or is there again."""
+        self.chroot = connection.chroot
+        self._connection = connection
+        self._tell = tell
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._ensemble = Ensemble(
+            servers=connection.servers,
+            chroot=connection.chroot,
+            session_timeout_s=SESSION_TIMEOUT_S,
+            paths=(),
+            post=self._inbox.put,
+        )
+        self._ensemble.client_options = client_options(connection.access)
+        self._connected = False
+        self._renew_at = math.inf
+        self._trouble = ""
+        self._is_told = False
+        self._touched: set[object] = set()
+        self._number = 0
+        self._answer: _Answer | None = None
+
+    def __enter__(self) -> Self:
+        self._ensemble.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ensemble.close(_FAREWELL_S)
+
+    def ask(self, question: Question, patience_s: float | None = None) -> Any:  # noqa: ANN401
+        """Ask until there is an answer, and return it.
+
+        OperatorError where the server refuses, and where there is no answer within `patience_s`
+        (where it is None: the time for connecting that the operator has given).
+        """
+        patience_s = self._connection.connect_timeout_s if patience_s is None else patience_s
+        give_up_at = time.monotonic() + patience_s
+        while True:
+            self._await(lambda: self._connected, give_up_at)
+            self._send(question)
+            self._await(lambda: self._answer is not None or not self._connected, give_up_at)
+            answer = self._answer
+            if answer is not None and answer.is_final:
+                self._trouble = ""
+                return _opened(answer)
+
+    def watcher(self, key: object) -> Callable[[WatchedEvent], None]:
+        """A watch for a request of a question: when it fires, `touched` has the key."""
+
+        def fired(event: WatchedEvent) -> None:
+            # One without a path only tells that the watch is gone.
+            if event.type != EventType.NONE:
+                self.touch(key)
+
+        return fired
+
+    def touch(self, key: object) -> None:
+        """Let `touched` have this key; may be called from any thread and from a signal."""
+        self._inbox.put(_Touched(key))
+
+    def touched(self, timeout_s: float = math.inf) -> set[object]:
+        """Wait until something is touched, and return what was since the last time.
+
+        The set is empty where nothing was within the time.
+        """
+        until = time.monotonic() + timeout_s
+        while not self._touched and self._take(until):
+            pass
+        while self._take(-math.inf):
+            pass
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def _send(self, question: Question) -> None:
+        self._answer = None
+        self._number += 1
+        number = self._number
+
+        def answered(found: object) -> None:
+            # Words are told only of connections that came to an end.
+            is_final = isinstance(found, _Answer)
+            self._inbox.put(found if is_final else _Answer(number, is_final=False))
+
+        self._ensemble.converse(lambda link: _kept(number, question(link)), answered)
+
+    def _await(self, condition: Callable[[], bool], give_up_at: float) -> None:
+        while not condition():
+            if not self._take(give_up_at):
+                raise OperatorError(self._why_not(), CANNOT_WORK)
+
+    def _why_not(self) -> str:
+        hosts = self._connection.hosts_text
+        if self._connected:
+            return f"--cluster: no answer from {hosts} in time"
+        return f"--cluster: cannot connect to {hosts}" + (self._trouble and f": {self._trouble}")
+
+    def _take(self, until: float) -> bool:
+        """Take one piece of news in, waiting for it; return whether there was one in time."""
+        while True:
+            wait_s = min(until, self._renew_at) - time.monotonic()
+            try:
+                # A queue takes no endless number for a time, but None for an endless one.
+                news = self._inbox.get(wait_s > 0, None if wait_s == math.inf else max(wait_s, 0))
+            except queue.Empty:
+                if time.monotonic() < self._renew_at:
+                    return False
+                self._renew_at = math.inf
+                self._ensemble.open()
+            else:
+                self._note(news)
+                return True
+
+    def _note(self, news: object) -> None:
+        match news:
+            case _Answer(number):
+                if number == self._number:
+                    self._answer = news
+            case _Touched(key):
+                self._touched.add(key)
+            case SessionConnected():
+                self._connected = True
+                if self._is_told:
+                    self._is_told = False
+                    self._tell("connected again")
+            case ConnectFailed(reason):
+                self._fails(reason)
+            case SessionSuspended(reason) | SessionLost(reason) | SessionClosed(reason):
+                self._disconnected(reason)
+                if isinstance(news, SessionClosed):
+                    self._renew_at = time.monotonic() + _RENEW_S
+
+    def _disconnected(self, reason: str) -> None:
+        if self._connected:
+            self._connected = False
+            self._touched.add(LOST)
+            self._answer = None
+        self._trouble = reason
+
+    def _fails(self, reason: str) -> None:
+        self._trouble = reason
+        if not self._is_told:
+            self._is_told = True
+            self._tell(f"cannot connect to {self._connection.hosts_text}: {reason}; trying on")
+
+
+def sync(link: Link) -> Steps:
+    """Let nothing older be read than what was there when the connection was made."""
+    if not link.synced:
+        (outcome,) = yield [Sync("/")]
+        if isinstance(outcome, Exception):
+            raise outcome
+        link.synced = True
+    return None
+
+
+def _kept(number: int, steps: Steps) -> Steps:
+    """Run a question to its end and keep what it came to, its error too."""
+    try:
+        return _Answer(number, (yield from steps))
+    except Exception as error:  # noqa: BLE001 -- it is raised again, on the thread that asked
+        return _Answer(number, error=error)
+
+
+def _opened(answer: _Answer) -> Any:  # noqa: ANN401 -- it is whatever the question returned
+    if isinstance(answer.error, RefusedError):
+        raise OperatorError(str(answer.error), CANNOT_WORK) from None
+    if answer.error is not None:
+        raise answer.error
+    return answer.value

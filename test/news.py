@@ -28,7 +28,7 @@ from zkexec.core.group_events import Enrolled, GroupRequestFailed, RecordCommitt
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Znode
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.group import GroupPlace
+from zkexec.shell.place import GroupPlace
 
 DEADLINE_S = 30.0
 Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]

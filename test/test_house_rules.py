@@ -28,21 +28,25 @@ LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 CORE_MAY_IMPORT = {"dataclasses", "enum", "typing", "collections.abc", "hashlib", "math"}
 KAZOO_IMPORTERS = {
-    f"src/zkexec/shell/{name}.py"
+    f"src/zkexec/{name}.py"
     for name in (
-        "connecting",
-        "credentials",
-        "enrolment",
-        "group",
-        "link",
-        "multiread",
-        "reading",
-        "session",
+        "operator/cluster",
+        "operator/contents",
+        "operator/looking",
+        "operator/steer",
+        "shell/connecting",
+        "shell/credentials",
+        "shell/enrolment",
+        "shell/group",
+        "shell/link",
+        "shell/multiread",
+        "shell/reading",
+        "shell/session",
     )
 }
 # Who stands above whom: an import goes to the same storey or to a lower one.  What stands in
 # the package itself and is not named here (settings, options, command) is on the middle storey.
-STOREYS = {"core": 0, "shell": 2, "cli": 3, "__main__": 4}
+STOREYS = {"core": 0, "shell": 2, "cli": 3, "operator": 3, "__main__": 4}
 MIDDLE_STOREY = 1
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

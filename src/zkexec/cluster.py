@@ -4,6 +4,8 @@ Every function takes what an operator wrote and raises a ValueError that says wh
 """
 
 DEFAULT_PORT = 2181
+RESTART = "restart"
+"""The znode of a group, below its own path, by which an operator asks for a rolling restart."""
 
 # The ranges that ZooKeeper refuses in a path: control characters, surrogates (which is also
 # what bytes that are no UTF-8 become), private use and specials.
@@ -29,6 +31,11 @@ def check_zk_path(path: str) -> str:
             "expected a znode path without empty, . or .. parts and without / at its end"
         )
     return path
+
+
+def base_of(lock: str) -> str:
+    """The path of a group's znodes, given what `--lock` names."""
+    return lock if lock.startswith("/") else f"/zkexec/{lock}"
 
 
 def _parse_server(entry: str) -> tuple[str, int]:

@@ -390,7 +390,7 @@ def test_a_card_names_contents_as_the_group_knows_them() -> None:
     talk = Talk()
     talk.begin()
     talk.turn.show(Card("waiting"), snapshot("a@1"), snapshot("b@2"))
-    digests = [named(word).digest for word in ("a@1", "b@2")]
-    assert talk.turn.advance(0) == [ShowCard(Card("waiting", *digests))]
+    running, wanted = (named(word).digest for word in ("a@1", "b@2"))
+    assert talk.turn.advance(0) == [ShowCard(Card("waiting", running, wanted, revision=2))]
     talk.turn.show(Card("loading"), None, None)
     assert talk.turn.advance(0) == [ShowCard(Card("loading"))]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from string import ascii_lowercase
+from typing import Any
 
 import pytest
 
@@ -230,7 +231,7 @@ def test_a_pause_after_a_failure() -> None:
     assert due(own) is None
 
 
-def show(of: Membership, **changes: str) -> list[Action]:
+def show(of: Membership, **changes: Any) -> list[Action]:
     """Change the card, and see whether it is written."""
     of.card = replace(of.card, **changes)
     return of.show()

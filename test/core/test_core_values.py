@@ -4,7 +4,9 @@ import pytest
 
 from zkexec.core.actions import Note, notes_on_files
 from zkexec.core.events import Ending
-from zkexec.core.snapshot import Plan, Snapshot, plan, short_digest
+from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
+from zkexec.core.source import restart_name
+from zkexec.core.target import contents_of, short, target_of
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,32 @@ def test_notes_on_files_tell_no_content() -> None:
     digest = short_digest(b"secret")
     assert note == Note("installed", {"path": "/a", "size": 6, "sha256": digest})
     assert len(digest) == 12
+
+
+def test_a_restart_makes_another_target_of_the_same_contents() -> None:
+    """A command that was started before the restart was asked for runs something else."""
+    files = {"/f": b"a"}
+    before, after = Snapshot(files, 1), Snapshot(files, 2, restart="a1b2c3d4")
+    assert before != after
+    assert plan(before, after) == Plan((), restarts=True)
+    assert plan(before, after)
+    old, new = target_of(before, [Mirror("/f", "/z")]), target_of(after, [Mirror("/f", "/z")])
+    assert new.digest == f"{old.digest}.a1b2c3d4"
+    assert contents_of(new.digest) == old.digest
+    assert (short(old.digest), short(new.digest)) == (old.digest[:12], f"{old.digest[:12]}.a1b2")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", ""),
+        (b"-", ""),
+        (b" - 77\n", ""),
+        (b"a1b2 77", "a1b2"),
+        (b"a\xff", "8dd06b5ab6b59425"),
+        (b"x" * 17, "d04fd59f3d9a1fd4"),
+    ],
+)
+def test_the_name_of_a_restart(content: bytes, name: str) -> None:
+    """The first word names it; one that could not be shown is taken by its hash."""
+    assert restart_name(content) == name

@@ -30,6 +30,7 @@ from zkexec.core.group_events import (
 )
 from zkexec.core.rollout import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Verdict
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.source import restart_name
 from zkexec.core.target import Target, target_of
 from zkexec.core.width import Width
 
@@ -58,8 +59,9 @@ def read_width(word: str) -> Width:
 class ScriptedGroup:
     """What all members of a group share."""
 
-    def __init__(self, mirrors: tuple[Mirror, ...]) -> None:
+    def __init__(self, mirrors: tuple[Mirror, ...], restart_path: str = "") -> None:
         """Begin before anybody was there."""
+        self._restart_path = restart_path
         self.now = 0.0
         self.names: dict[str, str] = {}
         """The content of which each digest is, so that a story can be told in contents."""
@@ -86,10 +88,11 @@ class ScriptedGroup:
         return f"{MEMBER}-{next(self._words)}"
 
     def target(self, word: str) -> Target:
-        """Make a target from content@mzxid, all mirrored znodes with that content."""
-        content, _, mzxid = word.partition("@")
+        """Make a target from content.restart@mzxid, all mirrored znodes with that content."""
+        text, _, mzxid = word.partition("@")
+        content, _, restart = text.partition(".")
         files = {mirror.local_path: content.encode() for mirror in self._mirrors}
-        snapshot = Snapshot(files, int(mzxid))
+        snapshot = Snapshot(files, int(mzxid), restart=restart)
         self.name(snapshot)
         return target_of(snapshot, self._mirrors)
 
@@ -98,13 +101,16 @@ class ScriptedGroup:
         self.versions.update({path: znode.version for path, znode in znodes.items()})
         contents = {m.local_path: znodes[m.zk_path].content for m in self._mirrors}
         self.name(Snapshot(contents))
+        asked = znodes.get(self._restart_path)
+        if asked is not None and asked.content:
+            self.name(Snapshot(contents, restart=restart_name(asked.content)))
 
     def name(self, snapshot: Snapshot) -> None:
-        """Have a snapshot told by the contents of its files."""
+        """Have a snapshot told by the contents of its files, and by the restart asked for."""
         words = (content.decode() for content in snapshot.files.values())
-        self.names[target_of(snapshot, self._mirrors).digest] = (
-            "+".join(dict.fromkeys(words)) or "nothing"
-        )
+        told = "+".join(dict.fromkeys(words)) or "nothing"
+        told += f".{snapshot.restart}" if snapshot.restart else ""
+        self.names[target_of(snapshot, self._mirrors).digest] = told
 
     def prepare_mishap(self, request: str, kind: str) -> None:
         """Let the next request of this kind be `lost`, `undone` or `unanswered`."""

@@ -26,7 +26,7 @@ class ScriptedHost:
 
     def __init__(self, terms: Terms) -> None:
         """Begin at time 0, before the first event."""
-        self.group = ScriptedGroup(terms.mirrors)
+        self.group = ScriptedGroup(terms.mirrors, terms.restart_path)
         turn = LockedTurn(terms, MEMBER, self.group.new_token) if terms.in_group else FreeTurn()
         self._member = Member(terms, turn)
         self.terms = terms

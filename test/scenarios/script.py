@@ -18,6 +18,7 @@ Of a story with `in_group` among its terms the member is m1:
     group has m2 m3                       others are there; or while it runs: at 5 group has m4
     at 6 under way /z=a@1                 started, connected, read and healthy: not told again
     at 5 pushed /z=b@2                    touched and read; a znode's version is its mzxid here
+    at 5 pushed /z=b@2 /r=x@3             likewise, with restart_path=/r among the terms
     at 5 group m2 queues                  likewise: joins, dies, leaves, releases; admitted b@2,
                                           goes-on b@2, proven b@2, failed b@2 REASON,
                                           reaps m1, wants 2
@@ -83,6 +84,8 @@ def read_terms(words: list[str]) -> Terms:
             given["on_failure"] = OnFailure(value)
         elif name == "max_unavailable":
             given["max_unavailable"] = read_width(value)
+        elif name == "restart_path":
+            given["restart_path"] = value
         elif name == "kill_signal":
             given["kill_signal"] = int(value)
         else:

@@ -10,6 +10,7 @@ from zkexec.core.actions import Action, Card, CommitRecord, Enrol, ShowCard
 from zkexec.core.events import Event
 from zkexec.core.group_events import QueueListed, RecordRead
 from zkexec.core.rollout import Entry, Rollout, Verdict
+from zkexec.core.target import contents_of
 
 SHORT = 12
 
@@ -17,8 +18,11 @@ SHORT = 12
 def tell(step: Event | Action, names: Mapping[str, str]) -> str:
     """One line; `names` are the contents of the digests."""
     line = _line(step)
+    # A longer digest begins as a shorter one does.
+    for digest, name in sorted(names.items(), key=lambda pair: -len(pair[0])):
+        line = line.replace(digest, name)
     for digest, name in names.items():
-        line = line.replace(digest, name).replace(digest[:SHORT], name)
+        line = line.replace(digest[:SHORT], contents_of(name))
     return line
 
 

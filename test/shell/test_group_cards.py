@@ -9,7 +9,7 @@ from proxy import EXISTS, SET, Fate, Proxy, Request, Way
 from zkexec.core.actions import Card
 from zkexec.core.events import SessionConnected, SessionSuspended
 from zkexec.core.group_events import GroupPart, GroupTouched
-from zkexec.shell.record import decode_card
+from zkexec.shell.card import decode_card
 from zookeeper import Server, wait_until
 
 

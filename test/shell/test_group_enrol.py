@@ -9,6 +9,7 @@ from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
 from news import RUNNING, Asking, member_of, place
 from proxy import CLOSE, Fate, Proxy, pass_all
+from zkexec.cluster import base_of
 from zkexec.core.actions import Card, CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
 from zkexec.core.group_events import (
@@ -20,8 +21,9 @@ from zkexec.core.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout import Rollout
-from zkexec.shell.group import GroupPlace, base_of
-from zkexec.shell.record import decode, decode_card
+from zkexec.shell.card import decode_card
+from zkexec.shell.place import GroupPlace
+from zkexec.shell.record import decode
 from zookeeper import Server, wait_until
 
 
@@ -76,7 +78,12 @@ def test_below_a_chroot(client: KazooClient, root: str) -> None:
     """The group's znodes stand below the chroot, and errors name them without it."""
     with member_of(*client_hosts(client), group=place("/zkexec/web"), chroot=root) as asking:
         asking.enrol()
-        assert sorted(client.get_children(f"{root}/zkexec/web")) == ["members", "queue", "state"]
+        assert sorted(client.get_children(f"{root}/zkexec/web")) == [
+            "members",
+            "queue",
+            "restart",
+            "state",
+        ]
         client.set(f"{root}/zkexec/web/state", b"no record")
         assert asking.failure(ReadRecord(0, watch=False)) == (
             "/zkexec/web/state: the record is no valid JSON"

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from zkexec.core.actions import Card
+from zkexec.core.deeds import Deed
 from zkexec.core.rollout import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
 from zkexec.core.width import GroupWidth, Width
-from zkexec.shell.record import Facts, decode, decode_card, encode, encode_card
+from zkexec.shell.card import Facts, decode_card, encode_card
+from zkexec.shell.record import decode, encode
 
 NOW = 1_700_000_000.125
 
@@ -26,9 +28,10 @@ FULL = Rollout(
     width=GroupWidth(Width(50, percent=True), "web-1"),
     paused=Pause("someone", "no restarts today", 7.0),
     served=12,
+    deeds=(Deed("forget", "someone", "burnt down", "t9", "web-9", 8.0),),
 )
 
-FACTS = Facts("host", 42, "1.2", "boot-1-2", "50%", 8.25)
+FACTS = Facts("host", 42, "1.2", "boot-1-2", "50%", 8.25, ("/a", "/b"))
 
 
 def test_a_record_comes_back() -> None:
@@ -103,7 +106,7 @@ def test_a_record_is_small_and_stable() -> None:
     turned = replace(FULL, inflight=dict(reversed(list(FULL.inflight.items()))))
     assert encode(turned, NOW) == encode(FULL, NOW)
     assert encode(Rollout(width=GroupWidth(Width(50, percent=True), "m1")), NOW) == (
-        b'{"format":1,"inflight":{},"paused":null,"served":-1,"verdicts":{},'
+        b'{"deeds":[],"format":1,"inflight":{},"paused":null,"served":-1,"verdicts":{},'
         b'"width":{"by":"m1","width":"50%"}}'
     )
 
@@ -197,7 +200,7 @@ def test_a_record_that_was_cut_or_changed() -> None:
 
 def test_a_card_comes_back() -> None:
     """A card comes back with the words of the member and the facts about it."""
-    card = Card("proving", "d1", "d2", "unknown", "waits for its turn")
+    card = Card("proving", "d1", "d2", "unknown", "waits for its turn", 7, 1.5, 2.5)
     assert decode_card(encode_card(card, FACTS)) == (card, FACTS)
 
 

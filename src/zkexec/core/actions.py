@@ -59,7 +59,9 @@ class ReadZnodes(Action):
 class Card:
     """What a member's node tells a status view, beside host, pid, version and time.
 
-    `running` and `wanted` are digests as the group's record knows them, or "" for none.
+    `running` and `wanted` are digests as the group's record knows them, or "" for none; with them
+    stand the times at which their newest znode was written, in seconds of the epoch as the
+    ensemble tells it, 0 where it is not known.  `revision` is that of what is wanted.
     """
 
     phase: str
@@ -67,6 +69,9 @@ class Card:
     wanted: str = ""
     health: str = "unknown"
     reason: str = ""
+    revision: int = 0
+    running_at: float = 0.0
+    wanted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

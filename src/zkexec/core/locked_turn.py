@@ -37,6 +37,7 @@ from zkexec.core.outcome import Outcome, Result
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.standing import Standing
 from zkexec.core.steps import next_step
+from zkexec.core.target import short
 from zkexec.core.terms import Terms
 
 CLOSE_S = 2.0
@@ -269,7 +270,7 @@ class LockedTurn:
         if request.place:
             at.line.gone()
         if proposal.target is not None:
-            actions.append(Note("turn-taken", {"digest": proposal.target.digest[:12]}))
+            actions.append(Note("turn-taken", {"digest": short(proposal.target.digest)}))
         if was_in_flight and not at.in_flight:
             at.adopted = False
             actions.append(Note("turn-released"))

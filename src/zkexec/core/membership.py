@@ -47,7 +47,7 @@ class Membership:
         self._shown = card
 
     def show(self) -> list[Action]:
-        """Write the card anew where the phase or the health is another one than it shows."""
+        """Write the card anew where it is another one than is shown."""
         if not self.enrolled or self.card == self._shown:
             return []
         self._shown = self.card

@@ -78,7 +78,9 @@ class Restart:
         if not changes and not self._attempt.is_retry(wanted):
             return self._undo(wanted, now)
         self._settling.changed(now)
-        notes = notes_on_files("changed", changes.changed, wanted) or [Note("pushed-again")]
+        notes = notes_on_files("changed", changes.changed, wanted)
+        if not notes:
+            notes = [Note("restart-asked" if changes.restarts else "pushed-again")]
         return notes if self._keeps_turn else notes + self._course.enter(Phase.WAITING)
 
     @property

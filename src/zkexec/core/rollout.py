@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from zkexec.core.deeds import Deed
 from zkexec.core.target import Target
 from zkexec.core.width import GroupWidth, Width, agreed
 
@@ -79,13 +80,17 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The record; `served` is the sequence number of the queue node admitted last."""
+    """The record; `served` is the sequence number of the queue node admitted last.
+
+    The `deeds` of operators are told to those who look, and decide nothing.
+    """
 
     inflight: Mapping[str, Entry] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     width: GroupWidth | None = None
     paused: Pause | None = None
     served: int = -1
+    deeds: tuple[Deed, ...] = ()
 
     def blocking(self, target: Target) -> Verdict | None:
         """The verdict that stands against this target, if there is one."""

@@ -23,7 +23,8 @@ class Problem(Enum):
 class Znode:
     """One znode as it was read: its bytes, the transaction that wrote them (mzxid), its version.
 
-    The version counts the writes since the znode was made; -1 stands for no such count.
+    The version counts the writes since the znode was made; -1 stands for no such count.  `mtime`
+    is when they were written, in seconds of the epoch by the ensemble's clock.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Znode:
     mzxid: int = 0
     problem: Problem | None = None
     version: int = -1
+    mtime: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,15 @@ class Snapshot:
     """The bytes of all mirrored files, by local path, and the newest mzxid among them.
 
     `versions` are those of the znodes that were there when it was read, by their paths.
+    `restart` names the rolling restart that was asked for last, "" for none: a command that runs
+    since before it runs something else.  `changed_at` is the newest mtime, 0 where it is unknown.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
     revision: int = 0
     versions: Mapping[str, int] = field(default_factory=dict)
+    restart: str = ""
+    changed_at: float = 0.0
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +65,7 @@ class Snapshot:
             for part in (path.encode("utf-8", "surrogateescape"), content):
                 digest.update(len(part).to_bytes(8, "big"))
                 digest.update(part)
+        digest.update(self.restart.encode())
         object.__setattr__(self, "digest", digest.hexdigest())
 
     def __eq__(self, other: object) -> bool:
@@ -70,18 +77,23 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What stands between the applied and the wanted configuration."""
+    """What stands between the applied and the wanted configuration.
+
+    `restarts` is true where a rolling restart was asked for since.
+    """
 
     changed: tuple[str, ...]
+    restarts: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.changed)
+        return bool(self.changed) or self.restarts
 
 
 def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
     """Name the local paths whose content differs, in the order of their names."""
     paths = sorted({*applied.files, *wanted.files})
-    return Plan(tuple(p for p in paths if applied.files.get(p) != wanted.files.get(p)))
+    changed = tuple(p for p in paths if applied.files.get(p) != wanted.files.get(p))
+    return Plan(changed, applied.restart != wanted.restart)
 
 
 def short_digest(content: bytes) -> str:

@@ -7,6 +7,7 @@ its last content in `wanted`, with one warning.  Nothing that happens here ever 
 child: losing the cluster only stops the news.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes
@@ -35,6 +36,12 @@ replaced by a new one: an ensemble that was wiped or restored refuses the old on
 FORBIDDEN_S = 10.0
 """A znode that may not be read is tried again after that time: no watch tells of a new ACL."""
 
+NO_RESTART = b"-"
+"""Stands in the znode of restarts where there was only a retry: it is written, and no more."""
+
+LONGEST_RESTART_NAME = 16
+"""Longer names, and those of other characters than letters and digits, are taken by their hash."""
+
 ANSWER_SESSIONS = 2
 """A connection on which a read goes unanswered for two session timeouts is given up."""
 
@@ -44,7 +51,9 @@ class Source:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self.paths = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
+        self.mirrored = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
+        extra = [terms.restart_path] if terms.restart_path else []
+        self.paths = tuple(dict.fromkeys([*self.mirrored, *extra]))
         self.connected = False
         self.wanted: Snapshot | None = None
         self.problems: dict[str, Problem] = {}
@@ -128,7 +137,7 @@ class Source:
         actions: list[Action] = [Note("connected")]
         if not self._registered:
             self._registered = True
-            actions += [Note("registering", {"path": path}) for path in self.paths]
+            actions += [Note("registering", {"path": path}) for path in self.mirrored]
         return actions + self._read(now)
 
     def _on_disconnected(self, topic: str, reason: str, now: float) -> list[Action]:
@@ -166,7 +175,7 @@ class Source:
             return []
         stale = self._stale
         self._forget_read()
-        if Problem.FORBIDDEN in (znode.problem for znode in znodes.values()):
+        if Problem.FORBIDDEN in (znodes[path].problem for path in self.mirrored):
             self._read_again_at = now + FORBIDDEN_S
         actions = self._take(znodes)
         return actions + self._read(now) if stale else actions
@@ -210,17 +219,14 @@ class Source:
         before = self.problems
         self.problems = {
             path: problem
-            for path in self.paths
+            for path in self.mirrored
             if (problem := self._problem_of(znodes[path])) is not None
         }
         if self.wanted is None:
             if not self.problems:
-                self.wanted = self._merged({}, znodes, 0)
+                self.wanted = self._merged(Snapshot({}), znodes)
             return []
-        # What is kept of a znode that is gone may be newer than all that is there.  A whole reading
-        # needs no memory, which would be wrong after an ensemble was wiped.
-        known = self.wanted.revision if self.problems else 0
-        self.wanted = self._merged(self.wanted.files, znodes, known)
+        self.wanted = self._merged(self.wanted, znodes)
         unusable: list[Action] = [
             Note("znode-unusable", {"path": path, "problem": problem.value})
             for path, problem in self.problems.items()
@@ -229,18 +235,39 @@ class Source:
         usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
         return unusable + usable
 
-    def _merged(
-        self, files: Mapping[str, bytes], znodes: Mapping[str, Znode], revision: int
-    ) -> Snapshot:
-        merged = dict(files)
+    def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
+        files = dict(known.files)
+        usable = [path for path in self.mirrored if path not in self.problems]
         for mirror in self._terms.mirrors:
             if mirror.zk_path not in self.problems:
-                merged[mirror.local_path] = znodes[mirror.zk_path].content
-                revision = max(revision, znodes[mirror.zk_path].mzxid)
-        versions = {path: z.version for path, z in znodes.items() if z.version >= 0}
-        return Snapshot(merged, revision, versions)
+                files[mirror.local_path] = znodes[mirror.zk_path].content
+        asked = znodes.get(self._terms.restart_path)
+        restart = known.restart
+        if asked is not None and asked.content:
+            usable.append(asked.path)
+            restart = restart_name(asked.content) or restart
+        read = [znodes[path] for path in usable]
+        # What is kept of a znode that is gone may be newer than all that is there.  A whole reading
+        # needs no memory, which would be wrong after an ensemble was wiped.
+        kept = known if self.problems else Snapshot({})
+        return Snapshot(
+            files,
+            revision=max([kept.revision, *(znode.mzxid for znode in read)]),
+            versions={path: z.version for path, z in znodes.items() if z.version >= 0},
+            restart=restart,
+            changed_at=max([kept.changed_at, *(znode.mtime for znode in read)]),
+        )
 
     def _problem_of(self, znode: Znode) -> Problem | None:
         if znode.problem is None and not znode.content and not self._terms.allow_empty:
             return Problem.EMPTY
         return znode.problem
+
+
+def restart_name(content: bytes) -> str:
+    """What the restart is called that was asked for last: the first word, "" where it is "-"."""
+    name = next(iter(content.split()), NO_RESTART)
+    if name == NO_RESTART:
+        return ""
+    is_plain = name.isalnum() and len(name) <= LONGEST_RESTART_NAME
+    return name.decode() if is_plain else hashlib.sha256(name).hexdigest()[:16]

@@ -18,6 +18,7 @@ from zkexec.core.snapshot import Snapshot
 from zkexec.core.target import Target, target_of
 from zkexec.core.tenure import Tenure
 from zkexec.core.terms import Terms
+from zkexec.core.transitions import Phase
 from zkexec.core.width import GroupWidth
 
 
@@ -100,14 +101,17 @@ class Standing:
             self.ledger.touched(of_record=part is GroupPart.RECORD)
 
     def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
-        """Fill in the card anew where the phase or the health is another one."""
-        shown = self.membership.card
-        if (card.phase, card.health) != (shown.phase, shown.health):
-            self.membership.card = replace(
-                card,
-                running=self.target(running).digest if running else "",
-                wanted=self.target(wanted).digest if wanted else "",
+        """Fill in the card anew where the phase, the health, or what is wanted is another."""
+        if running is not None:
+            digest = self.target(running).digest
+            card = replace(card, running=digest, running_at=running.changed_at)
+        if wanted is not None:
+            target = self.target(wanted)
+            card = replace(
+                card, wanted=target.digest, revision=target.revision, wanted_at=wanted.changed_at
             )
+        if _news_in(card) != _news_in(self.membership.card):
+            self.membership.card = card
 
     def say(self, topic: str, **fields: object) -> list[Note]:
         """Tell the operator what is being waited for, once and not at each look."""
@@ -130,3 +134,8 @@ class Standing:
     def forget_said(self) -> None:
         """Something has happened since: the same words would be news."""
         self._said = None
+
+
+def _news_in(card: Card) -> tuple[str, str, int]:
+    """What makes a card worth a write; what runs changes with the phase, and loading is short."""
+    return card.phase, card.health, 0 if card.phase == Phase.LOADING.value else card.revision

@@ -10,7 +10,7 @@ from zkexec.core.actions import Action, CommitRecord, Enrol, Note, ReadRecord
 from zkexec.core.rollout import Refusal, Rollout
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.standing import Standing
-from zkexec.core.target import Target
+from zkexec.core.target import Target, short
 from zkexec.core.tenure import Proposal
 
 
@@ -132,14 +132,14 @@ def _say_why(at: Standing, refusal: Refusal, target: Target) -> Sequence[Action]
     record = at.ledger.record
     verdict = record.blocking(target)
     if refusal is Refusal.OUTDATED:
-        return at.say("turn-outdated", digest=target.digest[:12])
+        return at.say("turn-outdated", digest=short(target.digest))
     if refusal is Refusal.PAUSED and record.paused is not None:
         paused = record.paused
         return at.say("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)
     if verdict is not None:
         return at.say(
             "turn-blocked",
-            digest=target.digest[:12],
+            digest=short(target.digest),
             failed_by=", ".join(verdict.failed_by),
             reason=verdict.reason,
             since=verdict.at,

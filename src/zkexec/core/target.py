@@ -13,7 +13,11 @@ from zkexec.core.snapshot import Mirror, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a member wants to run; `scope` names the set of its znodes, `revision` is an mzxid."""
+    """What a member wants to run; `scope` names the set of its znodes, `revision` is an mzxid.
+
+    The digest is that of the contents; where a rolling restart was asked for, its name follows
+    after a dot.
+    """
 
     digest: str
     revision: int
@@ -25,7 +29,19 @@ def target_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> Target:
     mirrors = tuple(mirrors)
     pairs = {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
     paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
-    return Target(_digest(pairs), snapshot.revision, _digest(paths)[:12])
+    restart = f".{snapshot.restart}" if snapshot.restart else ""
+    return Target(_digest(pairs) + restart, snapshot.revision, _digest(paths)[:12])
+
+
+def contents_of(digest: str) -> str:
+    """The digest of the contents alone, whatever restart was asked for."""
+    return digest.partition(".")[0]
+
+
+def short(digest: str) -> str:
+    """Enough of a target's digest to tell it from others by eye."""
+    contents, dot, restart = digest.partition(".")
+    return contents[:12] + dot + restart[:4]
 
 
 def _digest(parts: Iterable[tuple[bytes, ...]]) -> str:

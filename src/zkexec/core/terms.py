@@ -29,7 +29,8 @@ class OnFailure(Enum):
 class Terms:
     """What the operator agreed to.  Times in seconds; None is "none".
 
-    `in_group` says whether there is a `--lock`.  `min_healthy_s` is None where it was not given.
+    `in_group` says whether there is a `--lock`; `restart_path` is that of the znode by which an
+    operator asks for a rolling restart of the group.  `min_healthy_s` is None where not given.
     """
 
     mirrors: tuple[Mirror, ...] = ()
@@ -48,6 +49,7 @@ class Terms:
     alert_interval_s: float = 0.0
     alert_recovery: bool = False
     in_group: bool = False
+    restart_path: str = ""
     max_unavailable: Width = field(default_factory=Width)
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE

@@ -22,7 +22,7 @@ from zkexec.shell.process import Processes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.shell.ensemble import Ensemble
-    from zkexec.shell.group import GroupPlace
+    from zkexec.shell.place import GroupPlace
 
 CLOSE_TIMEOUT_S = 1.0
 """A clean end of the session is good manners towards the servers, and not worth waiting for."""
@@ -120,11 +120,13 @@ class Effects:
             from zkexec.shell.ensemble import Ensemble  # noqa: PLC0415
 
             terms = self._settings.terms
+            mirrored = [mirror.zk_path for mirror in terms.mirrors]
+            extra = [terms.restart_path] if terms.restart_path else []
             self._ensemble = Ensemble(
                 servers=self._settings.servers,
                 chroot=self._settings.chroot,
                 session_timeout_s=terms.session_timeout_s,
-                paths=tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors)),
+                paths=tuple(dict.fromkeys([*mirrored, *extra])),
                 post=self._post,
             )
             self._ensemble.client_options = client_options(self._settings.access)

@@ -26,6 +26,7 @@ from zkexec.core.actions import Card, Enrol
 from zkexec.core.group_events import Enrolled, EnrolmentOccupied, GroupPart
 from zkexec.core.rollout import Rollout
 from zkexec.shell import record
+from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.group import EPHEMERAL, Group, first_error
 from zkexec.shell.link import RefusedError, Steps
 
@@ -107,6 +108,7 @@ class Enrolment:
         paths = self._group.paths
         yield from self._make(paths.members, b"")
         yield from self._make(paths.queue, b"")
+        yield from self._make(paths.restart, b"")
         yield from self._make(paths.state, record.encode(Rollout(), self._group.clock()))
         return None
 
@@ -173,15 +175,17 @@ class Enrolment:
         return Create(self._path, self._content(card), self._group.acl, EPHEMERAL)
 
     def _content(self, card: Card) -> bytes:
-        facts = record.Facts(
+        place = self._group.place
+        facts = Facts(
             host=os.uname().nodename,
             pid=os.getpid(),
             version=__version__,
-            place=self._group.place.place,
-            width=self._group.place.width_text,
-            since=self._group.clock(),
+            place=place.place,
+            width=place.width_text,
+            since=place.since.entered(card.phase, self._group.clock()),
+            paths=place.paths,
         )
-        return record.encode_card(card, facts)
+        return encode_card(card, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ class _Holder:
 
 def _holder(content: bytes, session: int) -> _Holder:
     try:
-        _, facts = record.decode_card(content)
+        _, facts = decode_card(content)
     except ValueError:
         return _Holder(f"session {session & _ALL_BITS:#x}, without a readable card", None)
     return _Holder(f"{facts.host}, pid {facts.pid}", facts.place or None)

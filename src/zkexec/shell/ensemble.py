@@ -21,7 +21,7 @@ from zkexec.shell.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from zkexec.shell.group import GroupPlace
+    from zkexec.shell.place import GroupPlace
 
 _FAREWELL_S = 1.0
 

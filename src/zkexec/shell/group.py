@@ -11,7 +11,6 @@ The rules of this file:
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kazoo.exceptions import (
@@ -37,6 +36,7 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
+from zkexec.cluster import RESTART
 from zkexec.core.actions import (
     CommitRecord,
     JoinQueue,
@@ -60,6 +60,7 @@ from zkexec.core.group_events import (
 from zkexec.core.rollout import Rollout
 from zkexec.shell import record
 from zkexec.shell.link import Link, RefusedError, Steps, in_words
+from zkexec.shell.place import GroupPlace
 
 _T = TypeVar("_T")
 
@@ -71,26 +72,6 @@ EPHEMERAL, EPHEMERAL_SEQUENTIAL = 1, 3
 ROOM_FOR_OTHERS = [make_acl("world", "anyone", read=True, create=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPlace:
-    """Which group, and who in it.
-
-    `base` is the path of its znodes, below the chroot.  No two living processes share a `place`.
-    `acl` is that of the znodes that are made, None for an open one.
-    """
-
-    base: str
-    member_id: str
-    place: str
-    width_text: str
-    acl: Sequence[object] | None = None
-
-
-def base_of(lock: str) -> str:
-    """The path of a group's znodes, given what `--lock` names."""
-    return lock if lock.startswith("/") else f"/zkexec/{lock}"
-
-
 class Paths:
     """The whole paths of the group's znodes."""
 
@@ -99,6 +80,7 @@ class Paths:
         self.chroot = chroot
         self.base = chroot + base
         self.state = f"{self.base}/state"
+        self.restart = f"{self.base}/{RESTART}"
         self.members = f"{self.base}/members"
         self.queue = f"{self.base}/queue"
         self.base.encode()

@@ -22,7 +22,7 @@ from zkexec.shell.process import Processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from zkexec.shell.group import GroupPlace
+    from zkexec.shell.place import GroupPlace
 
 
 def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
@@ -54,10 +54,11 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
     if not settings.lock:
         return Member(settings.terms, FreeTurn()), None
     # What only a group needs is imported for a group only.
+    from zkexec.cluster import base_of  # noqa: PLC0415
     from zkexec.core.locked_turn import LockedTurn  # noqa: PLC0415
     from zkexec.shell.credentials import acl_of  # noqa: PLC0415
-    from zkexec.shell.group import GroupPlace, base_of  # noqa: PLC0415
     from zkexec.shell.identity import IdentityError, hold_identity  # noqa: PLC0415
+    from zkexec.shell.place import GroupPlace  # noqa: PLC0415
 
     try:
         identity = hold_identity(settings)
@@ -70,6 +71,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
         member_id=identity.member_id,
         place=identity.place,
         width_text=str(settings.terms.max_unavailable),
+        paths=tuple(dict.fromkeys(mirror.zk_path for mirror in settings.terms.mirrors)),
         acl=acl_of(settings.access),
     )
     return Member(settings.terms, turn), group

@@ -17,11 +17,12 @@ ERROR_TYPE = -1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the server says of one znode: bytes, mzxid and version, or an error code below zero."""
+    """What the server says of one znode, or an error code below zero; `mtime` in milliseconds."""
 
     content: bytes = b""
     mzxid: int = 0
     version: int = -1
+    mtime: int = 0
     error: int = 0
 
 
@@ -54,7 +55,7 @@ class MultiRead:
             if header.type == GetData.type:
                 content, stat = GetData.deserialize(frame, offset)
                 offset += int_struct.size + len(content or b"") + _STAT_SIZE
-                results.append(Found(content or b"", stat.mzxid, stat.version))
+                results.append(Found(content or b"", stat.mzxid, stat.version, stat.mtime))
             elif header.type == ERROR_TYPE:
                 results.append(Found(error=int_struct.unpack_from(frame, offset)[0]))
                 offset += int_struct.size

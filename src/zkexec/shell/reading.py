@@ -136,7 +136,9 @@ class Reading:
             return Znode(name, problem=_PROBLEMS[found.error])
         if found.error:
             raise RefusedError(f"the server answered error {found.error} for {path}")
-        return Znode(name, found.content, found.mzxid, version=found.version)
+        return Znode(
+            name, found.content, found.mzxid, version=found.version, mtime=found.mtime / 1000
+        )
 
 
 def _found(result: AsyncResult) -> Found:
@@ -144,7 +146,7 @@ def _found(result: AsyncResult) -> Found:
         content, stat = result.get_nowait()
     except (NoNodeError, NoAuthError) as error:
         return Found(error=error.code)
-    return Found(content or b"", stat.mzxid, stat.version)
+    return Found(content or b"", stat.mzxid, stat.version, stat.mtime)
 
 
 _NO_NODE: int = NoNodeError.code

@@ -45,7 +45,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.shell.enrolment import Enrolment
     from zkexec.shell.ensemble import Ensemble
-    from zkexec.shell.group import Group, GroupPlace
+    from zkexec.shell.group import Group
+    from zkexec.shell.place import GroupPlace
 
 _Failure = type[ReadFailed] | type[GroupRequestFailed]
 

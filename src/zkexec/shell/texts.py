@@ -122,6 +122,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "back on the last good configuration; the rollout stays paused until there is a new one",
     ),
+    "restart-asked": (Level.INFO, "an operator has asked for a rolling restart"),
     "pushed-again": (
         Level.INFO,
         "the configuration that failed was pushed again; trying it once more",

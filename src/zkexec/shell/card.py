@@ -1,0 +1,76 @@
+"""The members' cards as the bytes of their znodes, and back.
+
+What is no valid card raises a ValueError whose one line says what is wrong, see `fields`.
+"""
+
+from dataclasses import dataclass
+
+from zkexec.core.actions import Card
+from zkexec.shell.fields import FORMAT, Fields, clean, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a card tells beside the member's own words: who wrote it, where and when.
+
+    `place` is a text that two living processes never share; `width` is that of
+    `--max-unavailable` as a text; `since` is the time at which the phase was entered, in seconds
+    of the epoch.  `paths` are those of the mirrored znodes, below the chroot.
+    """
+
+    host: str
+    pid: int
+    version: str
+    place: str
+    width: str
+    since: float
+    paths: tuple[str, ...] = ()
+
+
+def encode_card(card: Card, facts: Facts) -> bytes:
+    """The bytes of a member's node."""
+    return to_json(
+        {
+            "format": FORMAT,
+            "host": clean(facts.host),
+            "pid": facts.pid,
+            "version": facts.version,
+            "place": facts.place,
+            "width": facts.width,
+            "since": round(facts.since, 3),
+            "phase": card.phase,
+            "running": card.running,
+            "wanted": card.wanted,
+            "health": card.health,
+            "reason": clean(card.reason),
+            "revision": card.revision,
+            "running_at": round(card.running_at, 3),
+            "wanted_at": round(card.wanted_at, 3),
+            "paths": list(facts.paths),
+        }
+    )
+
+
+def decode_card(content: bytes) -> tuple[Card, Facts]:
+    """What a member's node tells."""
+    fields = Fields.of_bytes(content, "the card")
+    card = Card(
+        phase=fields.text("phase"),
+        running=fields.text("running"),
+        wanted=fields.text("wanted"),
+        health=fields.text("health"),
+        reason=fields.text("reason"),
+        revision=fields.integer("revision"),
+        running_at=fields.time("running_at"),
+        wanted_at=fields.time("wanted_at"),
+    )
+    facts = Facts(
+        host=fields.text("host"),
+        pid=fields.integer("pid", least=0),
+        version=fields.text("version"),
+        place=fields.text("place"),
+        width=fields.text("width"),
+        since=fields.time("since"),
+        paths=tuple(fields.texts("paths")),
+    )
+    return card, facts

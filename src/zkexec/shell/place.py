@@ -1,0 +1,36 @@
+"""A member's place in its group: what stands in its node beside what the core has to say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class PhaseTime:
+    """When the phase was entered that a member's node shows, over all connections."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._entered = 0.0
+
+    def entered(self, phase: str, now: float) -> float:
+        """Since when it is this phase; `now` in seconds of the epoch."""
+        if phase != self._phase:
+            self._phase, self._entered = phase, now
+        return self._entered
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlace:
+    """Which group, and who in it.
+
+    `base` is the path of its znodes, below the chroot.  No two living processes share a `place`.
+    `paths` are those of the mirrored znodes.  `acl` is that of the znodes that are made, None for
+    an open one.
+    """
+
+    base: str
+    member_id: str
+    place: str
+    width_text: str
+    acl: Sequence[object] | None = None
+    paths: tuple[str, ...] = ()
+    since: PhaseTime = field(default_factory=PhaseTime)

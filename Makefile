@@ -91,6 +91,16 @@ scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table
 demo: setup ## Watch zkexec at work with a ZooKeeper server of its own
 	@$(BIN)/python tools/demo.py
 
+.PHONY: papers
+papers: $(READY) ## Write the man pages, the completions and the drawn parts of the papers anew
+	$(BIN)/python tools/draw_papers.py
+	$(BIN)/python tools/draw_options.py
+	$(BIN)/python tools/draw_phases.py
+
+.PHONY: pictures
+pictures: setup ## Take the terminal pictures of the README anew, in a real rollout
+	$(BIN)/python tools/take_pictures.py docs/pictures
+
 .PHONY: lock
 lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in pyproject.toml
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)

@@ -31,8 +31,9 @@ KAZOO_IMPORTERS = {
     f"src/zkexec/{name}.py"
     for name in (
         "operator/cluster",
-        "operator/contents",
-        "operator/looking",
+        "operator/commit",
+        "operator/glance",
+        "operator/keeping",
         "operator/steer",
         "shell/connecting",
         "shell/credentials",

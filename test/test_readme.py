@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from zkexec import arguments
+from zkexec.operator import usage as operator_usage
+from zkexec.operator.verbs import VOCABULARY
 from zkexec.options import OPTIONS, Option
 from zkexec.usage import help_text
 
@@ -64,8 +66,8 @@ def rows_of_help() -> dict[str, str]:
     return rows
 
 
-def test_the_table_of_options_is_drawn() -> None:
-    """The table in the README is the one that is drawn from the options."""
+def test_the_tables_are_drawn() -> None:
+    """The tables in the README are those that are drawn from the options and verbs."""
     drawn = runpy.run_path(str(ROOT / "tools" / "draw_options.py"))["drawn"]
 
     assert drawn(README) == README, f"README.md is out of date: run {DRAWN_BY}"
@@ -108,13 +110,14 @@ def test_command_lines_are_found() -> None:
 
 
 def test_named_options_and_variables_exist() -> None:
-    """Every option and every variable that the prose of the README names is one of zkexec's."""
+    """Every option and every variable that the prose of the README names is one of ours."""
     told_to_commands = {"EVENT", "REASON", "MEMBER", "LOCK", "EXIT_STATUS"}
-    variables = {option.variable for option in OPTIONS}
+    variables = {option.variable for option in (*OPTIONS, *VOCABULARY.by_name.values())}
+    variables |= {name for name, _ in operator_usage.ENVIRONMENT}
     variables |= {f"ZKEXEC_{name}" for name in told_to_commands}
     # An option of another program that is shown.
     elsewhere = {"config"}
-    names = {option.name for option in OPTIONS} | elsewhere
+    names = {option.name for option in OPTIONS} | VOCABULARY.by_name.keys() | elsewhere
 
     assert set(re.findall(r"ZKEXEC_[A-Z_]+", README)) <= variables
     assert set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", README)) <= names

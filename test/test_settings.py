@@ -78,6 +78,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         alert_interval_s=4,
         alert_recovery=True,
         in_group=True,
+        restart_path="/zkexec/group/a/restart",
         max_unavailable=Width(25, percent=True),
         min_healthy_s=8,
         on_failure=OnFailure.REVERT,
@@ -165,6 +166,10 @@ REFUSED = [
     *(
         ("lock", text, "expected a NAME without empty, . or .. parts and without / at its end")
         for text in ("a//b", "//a", "a/", "/a/", ".", "..", "a/../b", "/./a")
+    ),
+    *(
+        ("lock", text, "expected a NAME outside of /zkexec/.history")
+        for text in (".history", ".history/a", "/zkexec/.history", "/zkexec/.history/a")
     ),
     *(
         ("lock", text, "expected a NAME of printable UTF-8 characters")
@@ -318,7 +323,7 @@ def test_options_of_absent_commands_are_harmless() -> None:
     assert (given.terms.checks_health, given.terms.raises_alerts) == (False, False)
 
 
-@pytest.mark.parametrize("name", ["a", "a/b", "/a", "/a/b", "grüße", "a b", "..."])
+@pytest.mark.parametrize("name", ["a", "a/b", "/a", "/.history", "grüße", "a b", "..."])
 def test_names_of_groups(name: str) -> None:
     """A NAME is kept as it is written, with or without a slash at its beginning."""
     assert settings("-l", name).lock == name

@@ -7,10 +7,30 @@ with `=`, so that a forgotten value does not swallow the option behind it.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from zkexec.options import BY_NAME, BY_SHORT, Option
+from zkexec.options import OPTIONS, Option
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The options that a command line may hold, by their names and by their letters."""
+
+    by_name: dict[str, Option]
+    by_short: dict[str, Option]
+
+    @classmethod
+    def of(cls, options: Iterable[Option]) -> "Vocabulary":
+        """Make it from a table; of two options with one name the first counts."""
+        by_name: dict[str, Option] = {}
+        for option in options:
+            by_name.setdefault(option.name, option)
+        return cls(by_name, {option.short: option for option in by_name.values() if option.short})
+
+
+VOCABULARY = Vocabulary.of(OPTIONS)
+"""What zkexec understands."""
 
 
 @dataclass(slots=True)
@@ -28,61 +48,87 @@ class Written:
     unknown_options: list[str] = field(default_factory=list)
     stray_words: list[str] = field(default_factory=list)
 
+    def add(self, option: Option, value: str) -> None:
+        """Note one more text of an option."""
+        self.values.setdefault(option.name, []).append(value)
 
-def read(words: Sequence[str]) -> Written:
+    def misspellings(self, asking_for_help: str) -> list[str]:
+        """Say what is wrong with the options as such; of stray words the caller knows more."""
+        from zkexec.values import shown  # noqa: PLC0415 - `--help` does without it
+
+        return [
+            *(
+                f"expected an option that {asking_for_help} lists, got {shown(name)}"
+                for name in self.unknown_options
+            ),
+            *(
+                f"--{option.name}: expected a value ({option.metavar}), got none"
+                for option in self.missing_values
+            ),
+            *(
+                f"--{option.name}: expected no value, got {shown(text)}"
+                for option, text in self.unwanted_values
+            ),
+        ]
+
+
+def read(words: Sequence[str], vocabulary: Vocabulary = VOCABULARY) -> Written:
     """Read the words of a command line (without the program's own name)."""
-    written = Written()
-    rest = deque(words)
-    while rest:
-        word = rest.popleft()
-        if word == "--":
-            written.command = tuple(rest)
-            break
-        if word.startswith("--"):
-            _read_long(word, rest, written)
-        elif word.startswith("-") and word != "-":
-            _read_short(word, rest, written)
-        else:
-            written.stray_words.append(word)
-    return written
+    return _Reader(words, vocabulary).read()
 
 
-def _read_long(word: str, rest: deque[str], written: Written) -> None:
-    name, equals, value = word[2:].partition("=")
-    option = BY_NAME.get(name)
-    if option is None:
-        written.unknown_options.append("--" + name)
-    elif option.is_flag and equals:
-        written.unwanted_values.append((option, value))
-    elif option.is_flag:
-        _add(written, option, "yes")
-    elif equals:
-        _add(written, option, value)
-    else:
-        _take_value(option, rest, written)
+class _Reader:
+    """Takes the words one after the other."""
 
+    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
+        self._rest = deque(words)
+        self._vocabulary = vocabulary
+        self._written = Written()
 
-def _read_short(word: str, rest: deque[str], written: Written) -> None:
-    for at, letter in enumerate(word[1:], start=2):
-        option = BY_SHORT.get(letter)
+    def read(self) -> Written:
+        while self._rest:
+            word = self._rest.popleft()
+            if word == "--":
+                self._written.command = tuple(self._rest)
+                break
+            if word.startswith("--"):
+                self._read_long(word)
+            elif word.startswith("-") and word != "-":
+                self._read_short(word)
+            else:
+                self._written.stray_words.append(word)
+        return self._written
+
+    def _read_long(self, word: str) -> None:
+        name, equals, value = word[2:].partition("=")
+        option = self._vocabulary.by_name.get(name)
         if option is None:
-            written.unknown_options.append("-" + letter)
-            return
-        if option.is_flag:
-            _add(written, option, "yes")
-        elif word[at:]:
-            _add(written, option, word[at:])
-            return
+            self._written.unknown_options.append("--" + name)
+        elif option.is_flag and equals:
+            self._written.unwanted_values.append((option, value))
+        elif option.is_flag:
+            self._written.add(option, "yes")
+        elif equals:
+            self._written.add(option, value)
         else:
-            _take_value(option, rest, written)
+            self._take_value(option)
 
+    def _read_short(self, word: str) -> None:
+        for at, letter in enumerate(word[1:], start=2):
+            option = self._vocabulary.by_short.get(letter)
+            if option is None:
+                self._written.unknown_options.append("-" + letter)
+                return
+            if option.is_flag:
+                self._written.add(option, "yes")
+            elif word[at:]:
+                self._written.add(option, word[at:])
+                return
+            else:
+                self._take_value(option)
 
-def _take_value(option: Option, rest: deque[str], written: Written) -> None:
-    if rest and not rest[0].startswith("--"):
-        _add(written, option, rest.popleft())
-    else:
-        written.missing_values.append(option)
-
-
-def _add(written: Written, option: Option, value: str) -> None:
-    written.values.setdefault(option.name, []).append(value)
+    def _take_value(self, option: Option) -> None:
+        if self._rest and not self._rest[0].startswith("--"):
+            self._written.add(option, self._rest.popleft())
+        else:
+            self._written.missing_values.append(option)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from zkexec import command, values
 from zkexec.arguments import Written
 from zkexec.command import Command
-from zkexec.options import BY_NAME, OPTIONS
+from zkexec.options import BY_NAME, Option
 
 Value = TypeVar("Value")
 
@@ -24,10 +24,12 @@ class Given:
     texts: tuple[str, ...]
 
 
-def merge(written: Written, environment: Mapping[str, str]) -> dict[str, Given]:
+def merge(
+    written: Written, environment: Mapping[str, str], options: Mapping[str, Option] = BY_NAME
+) -> dict[str, Given]:
     """Give each option the texts of its best source; the defaults have none here."""
     merged = {}
-    for option in OPTIONS:
+    for option in options.values():
         from_environment = environment.get(option.variable, "") if option.variable else ""
         if option.name in written.values:
             texts = written.values[option.name]
@@ -51,8 +53,14 @@ def _is_overruled(name: str, written: Written) -> bool:
 class Reading:
     """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
 
-    def __init__(self, merged: dict[str, Given], mistakes: list[str]) -> None:
+    def __init__(
+        self,
+        merged: dict[str, Given],
+        mistakes: list[str],
+        options: Mapping[str, Option] = BY_NAME,
+    ) -> None:
         self._merged = merged
+        self._options = options
         self.mistakes = mistakes
 
     def label(self, name: str) -> str:
@@ -89,7 +97,7 @@ class Reading:
     ) -> Value:
         """Return the value of an option that has a default."""
         value = self.optional(name, parse, shown)
-        return parse(BY_NAME[name].default) if value is None else value
+        return parse(self._options[name].default) if value is None else value
 
     def optional(
         self,

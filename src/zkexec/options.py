@@ -1,8 +1,9 @@
 """The one table of options.
 
-Parsing, the environment, the defaults and the help text all read this table, and so do the
-tests of the papers; an option that is not here does not exist.  Defaults are written as an
-operator would type them and pass through the same checks as typed values.
+Parsing, the environment, the defaults, the help text, the man page and the completions all read
+this table, and so do the tests of the papers; an option that is not here does not exist.
+Defaults are written as an operator would type them and pass through the same checks as typed
+values.  The options of zkexecctl stand in `operator.words`, in the same form.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ class Option:
     """One option: how it is spelled, what it means, and what holds where it is not given.
 
     Without a `metavar` it is a flag.  An empty `default` means that nothing is the default.
+    `choices` are values, or beginnings of values, that a shell can offer.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Option:
     default: str = ""
     repeatable: bool = False
     has_variable: bool = True
+    choices: tuple[str, ...] = ()
 
     @property
     def is_flag(self) -> bool:
@@ -55,6 +58,7 @@ OPTIONS: tuple[Option, ...] = (
         group=COMMAND,
         name="kill-signal",
         metavar="SIGNAL",
+        choices=("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "KILL"),
         default="TERM",
         meaning="Stop the command for a restart with this signal (a name or a number)",
     ),
@@ -83,6 +87,7 @@ OPTIONS: tuple[Option, ...] = (
         group=CONFIGURATION,
         name="start",
         metavar="POLICY",
+        choices=("fresh", "wait", "cached"),
         default="fresh",
         meaning="At the first start: demand every znode (fresh), wait for missing ones (wait), "
         "or use the last good files while the cluster is unreachable (cached)",
@@ -175,6 +180,7 @@ OPTIONS: tuple[Option, ...] = (
         group=ROLLING,
         name="on-failure",
         metavar="ACTION",
+        choices=("pause", "revert"),
         default="pause",
         meaning="After a restart that failed, wait for new config (pause), or run the last good "
         "files meanwhile (revert)",
@@ -213,6 +219,7 @@ OPTIONS: tuple[Option, ...] = (
         group=SECURITY,
         name="auth",
         metavar="SCHEME:@FILE",
+        choices=("digest:@", "sasl:@"),
         repeatable=True,
         meaning="Prove an identity to the cluster: digest or sasl (DIGEST-MD5), with "
         "USER:PASSWORD in the file (in the variable: several, separated by blanks, also as "
@@ -222,6 +229,7 @@ OPTIONS: tuple[Option, ...] = (
         group=SECURITY,
         name="acl",
         metavar="ACL",
+        choices=("open", "creator", "creator+read"),
         default="open",
         meaning="Who may use the znodes that zkexec creates: everybody (open), the identities "
         "of --auth and --tls-cert (creator), others reading (creator+read), or "
@@ -231,6 +239,7 @@ OPTIONS: tuple[Option, ...] = (
         group=SECURITY,
         name="tls-ca",
         metavar="FILE",
+        choices=("system",),
         meaning="Speak TLS, and only with servers that have a certificate for their host's name "
         "from one of these CAs; system: from those that the system trusts",
     ),
@@ -250,6 +259,7 @@ OPTIONS: tuple[Option, ...] = (
         group=MESSAGES,
         name="log-format",
         metavar="FORMAT",
+        choices=("text", "json"),
         default="text",
         meaning="Log as text, or as json: one object a line",
     ),

@@ -1,22 +1,24 @@
 """What the operator wants, as one frozen value, or one line with all mistakes.
 
 Three steps: as written (`arguments.read`), merged (`merged`), validated.  What one text may be
-is told by `values`, `cluster`, `command` and `access`; what options mean together is told here.
+is told by `values`, `cluster`, `command` and `access`; what options mean together is told here
+and in `identifying`.
 Nothing is created or started; targets are only looked at, and only files of secrets and
 certificates are read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from zkexec import access, command, values
-from zkexec.access import Access, Credential, Tls
+from zkexec import command, values
+from zkexec.access import Access
 from zkexec.arguments import Written
-from zkexec.cluster import parse_cluster
+from zkexec.cluster import RESTART, base_of, parse_cluster
 from zkexec.command import Command
 from zkexec.core.snapshot import Mirror
 from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.identifying import read_access
 from zkexec.merged import Reading, merge
 from zkexec.options import BY_NAME
 
@@ -78,8 +80,10 @@ def settle(written: Written, environment: Mapping[str, str]) -> Settings:
     lock = reading.optional("lock", values.lock_name) or ""
     member_id = reading.optional("member-id", values.member_id) or ""
     terms = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
+    if lock:
+        terms = replace(terms, restart_path=f"{base_of(lock)}/{RESTART}")
     _check_group(written, reading, terms)
-    shown_to_cluster = _read_access(reading)
+    shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
     log_format = reading.value("log-format", values.choice(LogFormat))
     verbosity = _read_verbosity(reading)
@@ -105,18 +109,7 @@ def settle(written: Written, environment: Mapping[str, str]) -> Settings:
 
 def _misspellings(written: Written) -> list[str]:
     return [
-        *(
-            f"expected an option that zkexec --help lists, got {values.shown(name)}"
-            for name in written.unknown_options
-        ),
-        *(
-            f"--{option.name}: expected a value ({option.metavar}), got none"
-            for option in written.missing_values
-        ),
-        *(
-            f"--{option.name}: expected no value, got {values.shown(text)}"
-            for option, text in written.unwanted_values
-        ),
+        *written.misspellings("zkexec --help"),
         *(
             f"expected the command behind -- or in --exec, got the word {values.shown(word)}"
             for word in written.stray_words
@@ -214,46 +207,3 @@ def _check_group(written: Written, reading: Reading, terms: Terms) -> None:
             f"{reading.label('health-delay')}: expected more than 0 with --lock, "
             "as the time in which a restarted child has to become healthy, got 0"
         )
-
-
-def _read_access(reading: Reading) -> Access:
-    credentials, tls = _read_credentials(reading), _read_tls(reading)
-    entries = reading.value("acl", access.acl, access.concealed_acl)
-    needs_identity = any(entry.scheme == "auth" for entry in entries)
-    if needs_identity and not reading.label("auth") and not reading.label("tls-cert"):
-        reading.mistakes.append(
-            f"{reading.label('acl')}: expected --auth or --tls-cert with it, got no identity"
-        )
-    return Access(credentials=credentials, acl=entries, tls=tls)
-
-
-def _read_credentials(reading: Reading) -> tuple[Credential, ...]:
-    texts, is_typed = reading.texts("auth"), reading.is_typed("auth")
-    if not is_typed:
-        # Without a meaning for quotes, which are as good in a password as other characters.
-        texts = tuple(word for text in texts for word in text.split())
-    parse = access.credential(in_clear=not is_typed)
-    found = [reading.attempt("auth", parse, text, access.concealed) for text in texts]
-    credentials = tuple(credential for credential in found if credential is not None)
-    if [credential.scheme for credential in credentials].count("sasl") > 1:
-        reading.mistakes.append(f"{reading.label('auth')}: expected sasl only once, got it again")
-    return credentials
-
-
-def _read_tls(reading: Reading) -> Tls | None:
-    ca = reading.optional("tls-ca", access.authorities)
-    cert = reading.optional("tls-cert", access.readable_file)
-    key = reading.optional("tls-key", access.private_file)
-    for name, others in (("tls-cert", ("tls-ca", "tls-key")), ("tls-key", ("tls-ca", "tls-cert"))):
-        missing = " and ".join(f"--{other}" for other in others if not reading.label(other))
-        if missing and reading.label(name):
-            reading.mistakes.append(f"{reading.label(name)}: expected {missing} with it, got none")
-    if ca is None:
-        return None
-    tls = Tls(ca, cert or "", key or "") if cert and key else Tls(ca)
-    if not tls.is_coherent():
-        reading.mistakes.append(
-            f"{reading.label('tls-cert')}: expected a certificate and its key (PEM), without a "
-            f"passphrase, got {values.shown(tls.cert)} and {values.shown(tls.key)}"
-        )
-    return tls

@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TypeVar
 
-from zkexec.cluster import check_zk_path
+from zkexec.cluster import base_of, check_zk_path
 from zkexec.core.snapshot import Mirror
 from zkexec.core.width import Width
 
 # Some thirty years: more than anyone waits, and less than what overflows a timer of the kernel.
 LONGEST_S = 1_000_000_000
 _LONGEST_ID = 200
+
+HISTORY = "/zkexec/.history"
+"""The znode below which zkexecctl keeps what it has pushed; no group lives there."""
 
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no")
@@ -124,6 +127,8 @@ def lock_name(text: str) -> str:
         check_zk_path(text if text.startswith("/") else "/" + text)
     except ValueError as mistake:
         raise ValueError(str(mistake).replace("a znode path", "a NAME")) from None
+    if (base_of(text) + "/").startswith(HISTORY + "/"):
+        raise ValueError(f"expected a NAME outside of {HISTORY}, where pushed contents are kept")
     return text
 
 

@@ -8,6 +8,8 @@ The rules of this file:
 - An OperatorError that it raises is raised here; a server's refusal becomes one.
 - A connection that is lost takes all watches with it, and `touched` tells so.
 - What fails is told once while it lasts, and that it is over.
+- A session that stays without a connection until it has expired is replaced by a new one: an
+  ensemble that was wiped or restored refuses the old one for ever.
 """
 
 import math
@@ -28,17 +30,20 @@ from zkexec.core.events import (
     SessionSuspended,
 )
 from zkexec.operator.call import Connection
+from zkexec.operator.console import Console, clean
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 from zkexec.shell.credentials import client_options
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.link import Link, RefusedError, Steps
+from zkexec.shell.link import Link, RefusedError, Steps, in_words
 
 LOST = object()
 """Stands among what was touched where the connection was lost, and with it all watches."""
 
 SESSION_TIMEOUT_S = 10.0
 _RENEW_S = 1.0
+_RENEW_LOST_S = SESSION_TIMEOUT_S
 _FAREWELL_S = 1.0
+_HASTY_FAREWELL_S = 0.1
 
 Question = Callable[[Link], Steps]
 
@@ -76,6 +81,7 @@ class Cluster:
         )
         self._ensemble.client_options = client_options(connection.access)
         self._connected = False
+        self._was_connected = False
         self._renew_at = math.inf
         self._trouble = ""
         self._is_told = False
@@ -87,8 +93,10 @@ class Cluster:
         self._ensemble.open()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._ensemble.close(_FAREWELL_S)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Whoever presses Ctrl-C does not want to wait for a server that may be frozen.
+        hasty = kind is not None and not issubclass(kind, Exception)
+        self._ensemble.close(_HASTY_FAREWELL_S if hasty else _FAREWELL_S)
 
     def ask(self, question: Question, patience_s: float | None = None) -> Any:  # noqa: ANN401
         """Ask until there is an answer, and return it.
@@ -99,13 +107,16 @@ class Cluster:
         patience_s = self._connection.connect_timeout_s if patience_s is None else patience_s
         give_up_at = time.monotonic() + patience_s
         while True:
-            self._await(lambda: self._connected, give_up_at)
+            if not self._await(lambda: self._connected, give_up_at):
+                break
             self._send(question)
-            self._await(lambda: self._answer is not None or not self._connected, give_up_at)
+            if not self._await(self._is_over, give_up_at):
+                break
             answer = self._answer
             if answer is not None and answer.is_final:
                 self._trouble = ""
                 return _opened(answer)
+        raise OperatorError(f"--cluster: {self._why_not(patience_s)}", CANNOT_WORK)
 
     def watcher(self, key: object) -> Callable[[WatchedEvent], None]:
         """A watch for a request of a question: when it fires, `touched` has the key."""
@@ -146,16 +157,21 @@ class Cluster:
 
         self._ensemble.converse(lambda link: _kept(number, question(link)), answered)
 
-    def _await(self, condition: Callable[[], bool], give_up_at: float) -> None:
+    def _is_over(self) -> bool:
+        return self._answer is not None or not self._connected
+
+    def _await(self, condition: Callable[[], bool], give_up_at: float) -> bool:
+        """Take news in until the condition holds; return whether it did in time."""
         while not condition():
             if not self._take(give_up_at):
-                raise OperatorError(self._why_not(), CANNOT_WORK)
+                return False
+        return True
 
-    def _why_not(self) -> str:
-        hosts = self._connection.hosts_text
+    def _why_not(self, patience_s: float) -> str:
+        within = f"{self._connection.hosts_text} within {patience_s:g} s"
         if self._connected:
-            return f"--cluster: no answer from {hosts} in time"
-        return f"--cluster: cannot connect to {hosts}" + (self._trouble and f": {self._trouble}")
+            return f"no answer from {within}"
+        return f"cannot connect to {within}: {self._trouble or 'no answer so far'}"
 
     def _take(self, until: float) -> bool:
         """Take one piece of news in, waiting for it; return whether there was one in time."""
@@ -167,7 +183,7 @@ class Cluster:
             except queue.Empty:
                 if time.monotonic() < self._renew_at:
                     return False
-                self._renew_at = math.inf
+                self._renew_at = time.monotonic() + _RENEW_LOST_S
                 self._ensemble.open()
             else:
                 self._note(news)
@@ -181,29 +197,40 @@ class Cluster:
             case _Touched(key):
                 self._touched.add(key)
             case SessionConnected():
-                self._connected = True
-                if self._is_told:
-                    self._is_told = False
-                    self._tell("connected again")
+                self._on_connected()
             case ConnectFailed(reason):
                 self._fails(reason)
-            case SessionSuspended(reason) | SessionLost(reason) | SessionClosed(reason):
-                self._disconnected(reason)
-                if isinstance(news, SessionClosed):
-                    self._renew_at = time.monotonic() + _RENEW_S
+            case SessionSuspended(reason) | SessionLost(reason):
+                self._on_disconnected(reason, _RENEW_LOST_S)
+            case SessionClosed(reason):
+                self._on_disconnected(reason, _RENEW_S)
 
-    def _disconnected(self, reason: str) -> None:
+    def _on_connected(self) -> None:
+        self._connected = True
+        self._renew_at = math.inf
+        if self._is_told:
+            self._is_told = False
+            self._tell("connected again" if self._was_connected else "connected")
+        self._was_connected = True
+
+    def _on_disconnected(self, reason: str, patience_s: float) -> None:
         if self._connected:
             self._connected = False
             self._touched.add(LOST)
             self._answer = None
         self._trouble = reason
+        self._renew_at = min(self._renew_at, time.monotonic() + patience_s)
 
     def _fails(self, reason: str) -> None:
         self._trouble = reason
         if not self._is_told:
             self._is_told = True
-            self._tell(f"cannot connect to {self._connection.hosts_text}: {reason}; trying on")
+            self._tell(f"cannot connect to {reason}; trying on")
+
+
+def opened(connection: Connection, console: Console) -> Cluster:
+    """The cluster, whose troubles are told on the console."""
+    return Cluster(connection, lambda line: console.err(f"zkexecctl: {clean(line)}"))
 
 
 def sync(link: Link) -> Steps:
@@ -211,7 +238,7 @@ def sync(link: Link) -> Steps:
     if not link.synced:
         (outcome,) = yield [Sync("/")]
         if isinstance(outcome, Exception):
-            raise outcome
+            raise RefusedError(f"cannot be sure to read what is there now: {in_words(outcome)}")
         link.synced = True
     return None
 

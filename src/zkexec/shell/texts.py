@@ -125,7 +125,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "restart-asked": (Level.INFO, "an operator has asked for a rolling restart"),
     "pushed-again": (
         Level.INFO,
-        "the configuration that failed was pushed again; trying it once more",
+        "what failed is wanted once more; trying it again",
     ),
     "adopted": (Level.WARNING, "an earlier run was lost in its turn; taking the turn over"),
     "member-missing": (

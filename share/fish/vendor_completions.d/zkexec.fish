@@ -1,0 +1,63 @@
+# Completion of zkexec for fish; drawn by tools/draw_papers.py.
+
+function __zkexec_auth
+    set -l token (string replace -r '^--auth=' '' -- (commandline -ct))
+    set -l parts (string split -m 1 @ -- $token)
+    if test (count $parts) -eq 2
+        for file in $parts[2]*
+            echo -- $parts[1]@$file
+        end
+    else
+        printf '%s\n' digest:@ sasl:@
+    end
+end
+
+function __zkexec_has_command
+    set -l words (commandline -opc)
+    contains -- -- $words
+end
+
+# What stands behind -- is completed as it is without zkexec.
+function __zkexec_command
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    set -l at (contains -i -- -- $words)
+    set -e words[1..$at]
+    complete -C (string join -- ' ' (string escape -- $words) "$current")
+end
+
+complete -c zkexec -f
+complete -c zkexec -n __zkexec_has_command -a '(__zkexec_command)'
+complete -c zkexec -n 'not __zkexec_has_command' -s e -l exec -r -F -a '(__fish_complete_command)' -d 'Run this command; through /bin/sh only where it holds shell syntax'
+complete -c zkexec -n 'not __zkexec_has_command' -l kill-signal -x -a 'TERM INT QUIT HUP USR1 USR2 KILL' -d 'Stop the command for a restart with this signal (a name or a number)'
+complete -c zkexec -n 'not __zkexec_has_command' -l kill-timeout -x -d 'Kill what is left of a stopped command after that time'
+complete -c zkexec -n 'not __zkexec_has_command' -l subreaper -d 'Adopt and reap the orphans of the command, as PID 1 does'
+complete -c zkexec -n 'not __zkexec_has_command' -s m -l mirror -r -F -d 'Mirror a config file from zookeeper to localhost; give it once for each file (in the variable: several pairs, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l start -x -a 'fresh wait cached' -d 'At the first start: demand every znode (fresh), wait for missing ones (wait), or use the last good files while the cluster is unreachable (cached)'
+complete -c zkexec -n 'not __zkexec_has_command' -l allow-empty -d 'Take an empty znode as content instead of keeping the file'
+complete -c zkexec -n 'not __zkexec_has_command' -l settle -x -d 'Take changes within that time of each other as one change'
+complete -c zkexec -n 'not __zkexec_has_command' -s H -l health -r -F -a '(__fish_complete_command)' -d 'Run this command to health-check'
+complete -c zkexec -n 'not __zkexec_has_command' -s i -l health-interval -x -d 'Health-check every INTERVAL seconds'
+complete -c zkexec -n 'not __zkexec_has_command' -s d -l health-delay -x -d 'Wait INTERVAL seconds before starting health checks'
+complete -c zkexec -n 'not __zkexec_has_command' -l health-timeout -x -d 'Kill a health check that takes longer, and take it as failed; at least 0.1'
+complete -c zkexec -n 'not __zkexec_has_command' -s a -l alert -r -F -a '(__fish_complete_command)' -d 'Run this command if the primary command returns falsey or health checks fail'
+complete -c zkexec -n 'not __zkexec_has_command' -l alert-interval -x -d 'While a failure lasts, alert no more often than that; 0: at each failed check'
+complete -c zkexec -n 'not __zkexec_has_command' -l alert-recovery -d 'Alert also when a failure is over'
+complete -c zkexec -n 'not __zkexec_has_command' -s l -l lock -x -d 'Name of a zk lockfile, used to enforce rolling restarts; lies below /zkexec where it does not begin with /'
+complete -c zkexec -n 'not __zkexec_has_command' -l max-unavailable -x -d 'Restart that many members at a time (2), or that many of a hundred (25%); a config that is proven nowhere yet is tried by one alone'
+complete -c zkexec -n 'not __zkexec_has_command' -l min-healthy -x -d 'Give the turn on when the new child has been healthy that long; where it is not given: 0, without --health 1'
+complete -c zkexec -n 'not __zkexec_has_command' -l on-failure -x -a 'pause revert' -d 'After a restart that failed, wait for new config (pause), or run the last good files meanwhile (revert)'
+complete -c zkexec -n 'not __zkexec_has_command' -l member-id -x -d 'Be known to the group by that name, which has to be unique and to outlive restarts; where it is not given, made from the host and the command line'
+complete -c zkexec -n 'not __zkexec_has_command' -s c -l cluster -x -d 'Comma-delimited list of zookeeper hosts; the port may be left out (2181), IPv6 stands in brackets, a chroot may follow: HOST:PORT,.../PATH'
+complete -c zkexec -n 'not __zkexec_has_command' -l connect-timeout -x -d 'Give up a first connection after that time; at least 0.1'
+complete -c zkexec -n 'not __zkexec_has_command' -l session-timeout -x -d 'Ask the cluster for a session of that length; from 1 to 3600'
+complete -c zkexec -n 'not __zkexec_has_command' -l auth -x -a '(__zkexec_auth)' -d 'Prove an identity to the cluster: digest or sasl (DIGEST-MD5), with USER:PASSWORD in the file (in the variable: several, separated by blanks, also as SCHEME:USER:PASSWORD)'
+complete -c zkexec -n 'not __zkexec_has_command' -l acl -x -a 'open creator creator+read' -d 'Who may use the znodes that zkexec creates: everybody (open), the identities of --auth and --tls-cert (creator), others reading (creator+read), or SCHEME:ID:PERMS,... as zkCli takes it'
+complete -c zkexec -n 'not __zkexec_has_command' -l tls-ca -r -F -a 'system' -d 'Speak TLS, and only with servers that have a certificate for their host\'s name from one of these CAs; system: from those that the system trusts'
+complete -c zkexec -n 'not __zkexec_has_command' -l tls-cert -r -F -d 'Show this certificate to the servers'
+complete -c zkexec -n 'not __zkexec_has_command' -l tls-key -r -F -d 'The key of that certificate, without a passphrase'
+complete -c zkexec -n 'not __zkexec_has_command' -l log-format -x -a 'text json' -d 'Log as text, or as json: one object a line'
+complete -c zkexec -n 'not __zkexec_has_command' -s v -l verbose -d 'Say also what was decided and why'
+complete -c zkexec -n 'not __zkexec_has_command' -s s -l silent -d 'Say nothing but one line for a fatal error'
+complete -c zkexec -n 'not __zkexec_has_command' -s h -l help -d 'Show this message'
+complete -c zkexec -n 'not __zkexec_has_command' -l version -d 'Show the version'

@@ -1,0 +1,120 @@
+"""Man pages, the README's tables and the words that shells offer say what the tables say."""
+
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import draw_papers
+from paper_programs import PROGRAMS, Program
+from zkexec import arguments
+from zkexec.operator.settle import settle as settle_call
+from zkexec.operator.verbs import BY_VERB, VERBS, VOCABULARY
+from zkexec.options import OPTIONS
+from zkexec.settings import settle
+
+ROOT = Path(__file__).resolve().parent.parent
+DRAWN_BY = "python tools/draw_papers.py"
+EXAMPLES = [
+    *(command for program in PROGRAMS for command, _ in program.examples),
+    *(command for verb in VERBS for command, _ in verb.examples),
+]
+
+
+def rendered(program: Program) -> str:
+    """The man page as `man` shows it on 80 columns; what man complains about is a failure."""
+    page = draw_papers.SHARE / "man" / "man1" / f"{program.name}.1"
+    run = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", str(page)],
+        env={"PATH": os.environ["PATH"], "MANWIDTH": "80", "LANG": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stderr == ""
+    return run.stdout
+
+
+def test_the_papers_are_drawn() -> None:
+    """What lies in share is what is drawn from the tables, and nothing else lies there."""
+    drawn = draw_papers.papers()
+    present = {path for path in draw_papers.SHARE.rglob("*") if path.is_file()}
+
+    assert present == drawn.keys(), f"run {DRAWN_BY}"
+    for path, text in drawn.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path} is out of date: run {DRAWN_BY}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_man_page_is_well_formed(program: Program) -> None:
+    """A page has the sections that man pages have, and man finds nothing wrong with it."""
+    text = rendered(program)
+
+    found = [line for line in text.splitlines() if re.match(r"[A-Z]", line)][1:]
+    verbs = ["VERBS"] if program.verbs else []
+    assert found == [
+        *("NAME", "SYNOPSIS", "DESCRIPTION"),
+        *verbs,
+        *("OPTIONS", "ENVIRONMENT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"),
+    ]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_man_page_tells_all(program: Program) -> None:
+    """A page has every option with its variable, every verb, example and exit status."""
+    text = " ".join(rendered(program).split())
+
+    for option in (*program.options, *program.valued):
+        assert f"--{option.name} {option.metavar}".rstrip() in text
+        assert option.variable in text
+        assert option.meaning in text
+    for verb in program.verbs:
+        assert f" {verb.usage} {verb.summary}." in text
+    for command, meaning in program.examples:
+        assert f"{command} {meaning}" in text
+    for status, meaning in program.statuses:
+        assert f" {status} {meaning}." in text
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_examples_are_understood(line: str) -> None:
+    """Whoever copies an example of a paper or of the help is understood."""
+    words = shlex.split(line.partition(" <")[0].partition(" >")[0])
+
+    if words[0] == "zkexec":
+        assert settle(arguments.read(words[1:]), {}).terms.mirrors
+    else:
+        written = arguments.read(words[1:], VOCABULARY)
+        verb = BY_VERB[written.stray_words[0]]
+        assert settle_call(verb, written, {}).verb == verb.name
+
+
+CHOICES = [(option.name, choice) for option in OPTIONS for choice in option.choices]
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_choices_are_accepted(name: str, choice: str, tmp_path: Path) -> None:
+    """What the completions offer as a value of zkexec is one."""
+    secret = tmp_path / "secret"
+    secret.write_text("me:secret")
+    secret.chmod(0o600)
+    value = f"{choice}{secret}" if choice.endswith("@") else choice
+    identity = ["--auth", f"digest:@{secret}"] if name == "acl" else []
+    words = ["--lock", "x", *identity, f"--{name}", value, "--", "true"]
+
+    assert settle(arguments.read(words), {}).lock == "x"
+
+
+def test_the_wheel_brings_the_papers() -> None:
+    """The wheel installs share where man and the shells look below a prefix."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+
+    assert wheel["shared-data"] == {"share": "share"}
+    assert project["project"]["scripts"].keys() == {program.name for program in PROGRAMS}

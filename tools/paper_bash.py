@@ -1,0 +1,182 @@
+"""Completions for bash: one file for each command, which needs nothing but bash itself.
+
+The rules of this file: bash cuts words at `=`, `:` and `@`, so they are put together again
+before anything is decided, and what bash has already passed is cut from the answers.
+"""
+
+from collections.abc import Iterable
+
+from paper_programs import Program, spellings
+from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.options import Option
+
+_FRAME = """\
+# Completion of @NAME@ for bash; drawn by tools/draw_papers.py.
+
+# Sets `words`, up to the cursor, and `cur`, the last of them.
+_@NAME@_words() {
+    local rest=$COMP_LINE index word trimmed
+    words=()
+    for ((index = 0; index <= COMP_CWORD; index++)); do
+        word=${COMP_WORDS[index]}
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if [[ $index -gt 0 && $trimmed == "$rest" ]]; then
+            words[${#words[@]}-1]+=$word
+        else
+            words+=("$word")
+        fi
+        rest=${trimmed#"$word"}
+    done
+    cur=${words[${#words[@]}-1]}
+}
+
+# Offers those of the words that begin as $cur does.
+_@NAME@_offer() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *@ ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+# Offers files, behind what stands before the last of these letters.
+_@NAME@_files() {
+    local name=${cur##*[$1]}
+    mapfile -t COMPREPLY < <(compgen -f -P "${cur%"$name"}" -- "$name")
+    compopt -o filenames -o default 2>/dev/null
+}
+
+_@NAME@_commands() {
+    mapfile -t COMPREPLY < <(compgen -c -- "$cur"; compgen -f -- "$cur")
+    compopt -o filenames -o default 2>/dev/null
+}
+
+# Offers values of the option $1; false where it is none that takes a value.
+_@NAME@_value() {
+    case $1 in
+@VALUES@
+        *) return 1 ;;
+    esac
+    return 0
+}
+
+@BODY@
+_@NAME@() {
+    local words cur cut ahead= previous index
+    COMPREPLY=()
+    _@NAME@_words
+    cut=${cur%"${cur##*["$COMP_WORDBREAKS"]}"}
+    # Bash cuts in front of an @, where a host's name might begin.
+    cut=${cut%@}
+    previous=${words[${#words[@]}-2]}
+    if _@NAME@_behind_dashes; then
+        :
+    elif [[ $cur == --*=* ]]; then
+        previous=${cur%%=*} ahead=${cur%%=*}= cur=${cur#*=}
+        _@NAME@_value "$previous"
+    else
+        _@NAME@_value "$previous" || _@NAME@_word
+    fi
+    for index in "${!COMPREPLY[@]}"; do
+        COMPREPLY[index]=$ahead${COMPREPLY[index]}
+        COMPREPLY[index]=${COMPREPLY[index]#"$cut"}
+    done
+}
+
+complete -F _@NAME@ @NAME@
+"""
+
+_COMMAND_LINE = """\
+# What stands behind -- is a command, whose options are none of ours.
+_@NAME@_behind_dashes() {
+    local index
+    for ((index = 1; index < ${#words[@]} - 1; index++)); do
+        if [[ ${words[index]} == -- ]]; then
+            if ((index == ${#words[@]} - 2)); then
+                _@NAME@_commands
+            else
+                _@NAME@_files =
+            fi
+            return 0
+        fi
+    done
+    return 1
+}
+
+_@NAME@_word() {
+    _@NAME@_offer "@OPTIONS@ --"
+}
+"""
+
+_VERBS = """\
+_@NAME@_behind_dashes() {
+    return 1
+}
+
+_@NAME@_word() {
+    local index verb=
+    for ((index = 1; index < ${#words[@]} - 1; index++)); do
+        case ${words[index]} in
+            @VALUED@) ((index++)) ;;
+            -*) ;;
+            *)
+                verb=${words[index]}
+                break
+                ;;
+        esac
+    done
+    case $verb:$cur in
+        :-*) _@NAME@_offer "@OPTIONS@" ;;
+        :*) _@NAME@_offer "@NAMES@ help" ;;
+        help:*) _@NAME@_offer "@NAMES@" ;;
+@CASES@
+    esac
+}
+"""
+
+
+def script(program: Program) -> str:
+    """The whole file."""
+    body = _VERBS if program.verbs else _COMMAND_LINE
+    replaced = {
+        "BODY": body,
+        "VALUES": "\n".join(_value_case(program.name, option) for option in program.valued),
+        "VALUED": "|".join(name for option in program.valued for name in spellings(option)),
+        "OPTIONS": _names(program.options),
+        "NAMES": " ".join(verb.name for verb in program.verbs),
+        "CASES": "\n".join(line for verb in program.verbs for line in _verb_cases(verb)),
+        "NAME": program.name,
+    }
+    text = _FRAME
+    for mark, value in replaced.items():
+        text = text.replace(f"@{mark}@", value)
+    return text
+
+
+def _names(options: Iterable[Option]) -> str:
+    return " ".join(f"--{option.name}" for option in options)
+
+
+def _value_case(name: str, option: Option) -> str:
+    return f"        {'|'.join(spellings(option))}) {_value_action(name, option)} ;;"
+
+
+def _value_action(name: str, option: Option) -> str:
+    choices = " ".join(option.choices)
+    if option.metavar == "SCHEME:@FILE":
+        return f'[[ $cur == *@* ]] && _{name}_files @ || _{name}_offer "{choices}"'
+    if option.metavar == "FILE":
+        return f"_{name}_files ="
+    if option.metavar == "LOCAL_PATH=ZK_PATH":
+        return f"[[ $cur == *=* ]] || _{name}_files ="
+    if option.metavar == "COMMAND":
+        return f"_{name}_commands"
+    return f'_{name}_offer "{choices}"' if choices else ":"
+
+
+def _verb_cases(verb: Verb) -> list[str]:
+    common = CONNECTION if verb.needs_cluster else ()
+    options = _names((*verb.options, *common, *QUESTIONS))
+    lines = [f'        {verb.name}:-*) _@NAME@_offer "{options}" ;;']
+    if any(argument.metavar == "ZK_PATH=FILE" for argument in verb.arguments):
+        lines.append(f"        {verb.name}:*=*) _@NAME@_files = ;;")
+    return lines

@@ -1,0 +1,129 @@
+"""What the papers tell of each command: the tables of options and verbs, and a few words more.
+
+The rules of this file: whatever `--help` says is taken from where `--help` takes it.  Only what
+has no room there, examples and the ways of calling, is written down here.
+"""
+
+from dataclasses import dataclass
+
+from zkexec import usage
+from zkexec.operator import usage as operator_usage
+from zkexec.operator.verbs import VERBS
+from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.options import OPTIONS, Option
+
+Rows = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One command; `options` are those that hold without a verb.
+
+    `calls` are the lines of the synopsis behind the name, `variables` those of no option.
+    """
+
+    name: str
+    summary: str
+    calls: tuple[str, ...]
+    description: tuple[str, ...]
+    options: tuple[Option, ...]
+    verbs: tuple[Verb, ...] = ()
+    variables: Rows
+    variables_intro: str
+    statuses: tuple[tuple[int, str], ...]
+    statuses_intro: str = ""
+    examples: Rows
+    see_also: str
+
+    @property
+    def valued(self) -> tuple[Option, ...]:
+        """All options that take a value, whatever their verb, each once."""
+        own = (option for verb in self.verbs for option in verb.options)
+        by_name = {option.name: option for option in (*self.options, *own)}
+        return tuple(option for option in by_name.values() if not option.is_flag)
+
+
+def spellings(option: Option) -> tuple[str, ...]:
+    """How an option can be written."""
+    return (f"-{option.short}", f"--{option.name}") if option.short else (f"--{option.name}",)
+
+
+def _paragraphs(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+_GROUPS = (
+    "With --lock, all zkexec with the same cluster and NAME are members of one group: they "
+    "restart in turn, and what has failed on one of them is not tried by the next. zkexecctl(1) "
+    "shows and steers that."
+)
+_NO_DAEMON = (
+    "All that it shows comes from ZooKeeper, and all that it does is written there: it needs no "
+    "daemon, and no access to the hosts of the members."
+)
+
+ZKEXEC = Program(
+    name="zkexec",
+    summary="wrap a command whose configuration lives in ZooKeeper",
+    calls=("[options]", "[options] -- COMMAND [ARGUMENT...]"),
+    description=(
+        *_paragraphs(usage.SUMMARY),
+        _GROUPS,
+        "Losing the cluster, for however long, never touches a running command.",
+    ),
+    options=OPTIONS,
+    variables_intro="Each option of the command line has the variable that is named with it, "
+    "and the command line wins. A variable that is empty counts as not set. The command of "
+    "--alert finds in its environment:",
+    variables=(
+        ("ZKEXEC_EVENT", "command-failed, health-failed, restart-failed or recovered"),
+        ("ZKEXEC_REASON", "Why, in a few words"),
+        ("ZKEXEC_EXIT_STATUS", "With command-failed: 128 + n for a signal"),
+        ("ZKEXEC_LOCK", "The name of the group, empty without --lock"),
+        ("ZKEXEC_MEMBER", "The name of the member, without --lock that of the host"),
+    ),
+    statuses_intro=" ".join(usage.EXIT_STATUS.removeprefix("Exit status: ").split()),
+    statuses=usage.STATUSES,
+    examples=(
+        (
+            "zkexec --mirror /etc/app.conf=/app.conf -- app --config /etc/app.conf",
+            "Bring a file, run a command with it, and restart that when the file changes.",
+        ),
+        (
+            "zkexec -m /etc/app.conf=/app.conf --lock web --health 'curl -fs localhost' -- app",
+            "The same in a group, whose members restart in turn and have to become healthy.",
+        ),
+    ),
+    see_also="zkexecctl(1)",
+)
+
+ZKEXECCTL = Program(
+    name="zkexecctl",
+    summary="see a rollout of zkexec, steer it, and push configuration to it",
+    calls=("[connection options] VERB [options] [arguments]", "help [VERB]"),
+    description=(
+        *_paragraphs(operator_usage.SUMMARY),
+        _NO_DAEMON,
+    ),
+    options=(*CONNECTION, *QUESTIONS),
+    verbs=VERBS,
+    variables_intro="Options of the connection are read from the variable that is named with "
+    "them, as by zkexec(1), where the command line is silent. Other variables:",
+    variables=operator_usage.ENVIRONMENT,
+    statuses=operator_usage.STATUSES,
+    examples=(
+        ("zkexecctl status", "List the groups of the cluster on this host."),
+        (
+            "zkexecctl -c zk1,zk2,zk3/app status web --watch",
+            "Watch a group of another cluster.",
+        ),
+        (
+            "zkexecctl push /web.conf=web.conf --lock web --wait --yes",
+            "Push a file from a pipeline, which fails where the rollout fails.",
+        ),
+        ("zkexecctl undo /web.conf --lock web --wait", "Take that back."),
+    ),
+    see_also="zkexec(1)",
+)
+
+PROGRAMS = (ZKEXEC, ZKEXECCTL)

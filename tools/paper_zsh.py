@@ -1,0 +1,161 @@
+"""Completions for zsh: one function for each command, built on zsh's own `_arguments`."""
+
+from collections.abc import Iterable
+
+from paper_programs import Program
+from zkexec.operator.words import CONNECTION, QUESTIONS, Argument, Verb
+from zkexec.options import Option
+
+_COMMAND_LINE = """\
+#compdef @NAME@
+# Completion of @NAME@ for zsh; drawn by tools/draw_papers.py.
+
+@VALUES@
+_@NAME@() {
+    # The command stands behind --, and completes as it does without @NAME@.
+    local at=${words[(i)--]}
+    if (( at < CURRENT )); then
+        shift $at words
+        (( CURRENT -= at ))
+        _normal
+        return
+    fi
+    _arguments -s \\
+@OPTIONS@
+}
+
+_@NAME@ "$@"
+"""
+
+_VERBS = """\
+#compdef @NAME@
+# Completion of @NAME@ for zsh; drawn by tools/draw_papers.py.
+
+@VALUES@
+_@NAME@_verbs() {
+    local -a verbs=(
+@NAMES@
+        'help:Show what a verb is for'
+    )
+    _describe -t verbs verb verbs
+}
+
+_@NAME@() {
+    local context state state_descr line curcontext=$curcontext
+    local -A opt_args
+    local -a connection=(
+@CONNECTION@
+    )
+    local -a questions=(
+@QUESTIONS@
+    )
+    _arguments -s -S -C $connection $questions \\
+        '(-)1: :_@NAME@_verbs' '(-)*:: :->arguments' && return
+    [[ $state == arguments ]] || return 1
+    case $words[1] in
+        help)
+            _arguments '1: :_@NAME@_verbs'
+            ;;
+@CASES@
+    esac
+}
+
+_@NAME@ "$@"
+"""
+
+_VALUES = """\
+_@NAME@_auth() {
+    if compset -P '*@'; then
+        _files
+    else
+        compadd -S '' -- digest:@ sasl:@
+    fi
+}
+
+_@NAME@_pair() {
+    if compset -P '*='; then
+        @BEHIND@
+    else
+        @BEFORE@
+    fi
+}
+"""
+
+
+def script(program: Program) -> str:
+    """The whole file."""
+    if program.verbs:
+        behind, before = "_files", "_message ZK_PATH=FILE"
+    else:
+        behind, before = "_message ZK_PATH", "_files -S ="
+    text = _VERBS if program.verbs else _COMMAND_LINE
+    replaced = {
+        "VALUES": _VALUES.replace("@BEHIND@", behind).replace("@BEFORE@", before),
+        "OPTIONS": " \\\n".join(_specs(program.options)),
+        "NAMES": "\n".join(
+            f"        {_quoted(f'{verb.name}:{verb.summary}')}" for verb in program.verbs
+        ),
+        "CONNECTION": "\n".join(_specs(CONNECTION)),
+        "QUESTIONS": "\n".join(_specs(QUESTIONS)),
+        "CASES": "\n".join(_case(verb) for verb in program.verbs),
+        "NAME": program.name,
+    }
+    for mark, value in replaced.items():
+        text = text.replace(f"@{mark}@", value)
+    return text
+
+
+def _specs(options: Iterable[Option]) -> list[str]:
+    return ["        " + _spec(option) for option in options]
+
+
+def _spec(option: Option) -> str:
+    explained = option.meaning.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+    message = option.metavar.replace(":", "\\:")
+    value = f":{message}:{_action(option)}" if option.metavar else ""
+    rest = f"[{explained}]{value}"
+    long, short = f"--{option.name}", f"-{option.short}"
+    if option.metavar:
+        # The value may be attached, or stand behind as a word of its own.
+        long, short = long + "=", short + "+"
+    repeated = "*" if option.repeatable else ""
+    if not option.short:
+        return _quoted(f"{repeated}{long}{rest}")
+    others = "" if option.repeatable else f"(-{option.short} --{option.name})"
+    return f"'{others}{repeated}'{{{short},{long}}}{_quoted(rest)}"
+
+
+def _action(option: Option) -> str:
+    if option.metavar == "SCHEME:@FILE":
+        return "_@NAME@_auth"
+    if option.metavar == "LOCAL_PATH=ZK_PATH":
+        return "_@NAME@_pair"
+    if option.metavar == "COMMAND":
+        return "_cmdstring"
+    if option.metavar == "FILE":
+        return "_files"
+    return f"({' '.join(option.choices)})" if option.choices else ""
+
+
+def _case(verb: Verb) -> str:
+    connection = "$connection " if verb.needs_cluster else ""
+    specs = [*_specs(verb.options), *(f"        {_positional(each)}" for each in verb.arguments)]
+    lines = [
+        f"        {verb.name})",
+        " \\\n        ".join([f"            _arguments -s -S {connection}$questions", *specs]),
+        "            ;;",
+    ]
+    return "\n".join(lines)
+
+
+def _positional(argument: Argument) -> str:
+    message = argument.metavar.replace(":", "\\:")
+    # Without anything to offer: a mere message would keep an option from being filled in.
+    action = "_@NAME@_pair" if argument.metavar == "ZK_PATH=FILE" else "()"
+    number = "*" if argument.is_repeatable else ""
+    optional = "" if argument.is_needed else ":"
+    return _quoted(f"{number}{optional}:{message}:{action}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

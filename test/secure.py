@@ -17,7 +17,7 @@ from news import DEADLINE_S, News, address
 from zkexec.access import Access
 from zkexec.shell.credentials import acl_of, client_options
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.group import GroupPlace
+from zkexec.shell.place import GroupPlace
 from zookeeper import Port, Server
 
 LOCALHOST = "DNS:localhost,IP:127.0.0.1"

@@ -2,15 +2,12 @@
 
 The rules of this file:
 
-- A server is a Java process of its own on a loopback port of its own, with its files in a
-  temporary folder.  Nothing is shared with a ZooKeeper that may be installed on the machine
-  except its jars: Debian's in /usr/share/java, or those below ZOOKEEPER_HOME where that is set.
+- The servers are those of `zkexecctl dev`, and what holds for them is told in operator/servers.py.
+  Here they get what only a test wants: ports that no other test takes, and small sessions, as the
+  server grants session timeouts from 0.4 s on.
 - Ports lie below the range from which the kernel takes the ports of clients, and each is
   reserved by an abstract Unix socket for as long as the Server lives, so that tests which run
   in parallel never pick the same one and a stopped server finds its port again.
-- A server dies with the thread that started it (parent-death signal), so that a killed test
-  run leaves nothing behind.  Start servers from threads that live on.
-- Small sessions work: the server grants session timeouts from 0.4 s on.
 """
 
 import os
@@ -18,27 +15,23 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
+
+from zkexec.operator import servers
+from zkexec.operator.outcome import OperatorError
+from zkexec.operator.servers import LOOPBACK, Membership, member_lines
 
 START_DEADLINE_S = 60.0
 _PORTS = range(20000, 30000)
-_LOOPBACK = "127.0.0.1"
-_JAVA_OPTIONS = (
-    "-Xmx128m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
-    "-Djava.net.preferIPv4Stack=true",
-    "-Dzookeeper.forceSync=no",
-    "-Dzookeeper.preAllocSize=512",
-    "-Dzookeeper.nio.numSelectorThreads=1",
-)
-_MORE_JARS = ("slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
+_SMALL = ("-Xmx128m",)
+_QUICK = {
+    "tickTime": "200",
+    "initLimit": "100",
+    "syncLimit": "50",
+    "minSessionTimeout": "400",
+    "maxSessionTimeout": "60000",
+}
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 30.0) -> None:
@@ -53,9 +46,9 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 3
 class Port:
     """A free loopback port, reserved among all tests on this machine until `release()`."""
 
-    def __init__(self) -> None:
-        """Try ports at random until one is neither reserved nor in use; OSError if none is."""
-        for number in random.sample(_PORTS, len(_PORTS)):
+    def __init__(self, *wanted: int) -> None:
+        """Take the first that is neither reserved nor in use, of all at random if none is named."""
+        for number in wanted or random.sample(_PORTS, len(_PORTS)):
             if self._reserve(number):
                 self.number = number
                 return
@@ -66,7 +59,7 @@ class Port:
         try:
             reservation.bind(f"\0zkexec-test-port-{number}")
             with socket.socket() as probe:
-                probe.bind((_LOOPBACK, number))
+                probe.bind((LOOPBACK, number))
         except OSError:
             reservation.close()
             return False
@@ -78,7 +71,7 @@ class Port:
         self._reservation.close()
 
 
-class Server:
+class Server(servers.Server):
     """One ZooKeeper server; `start()` returns when it answers.  All folders go with `close()`.
 
     `members` are the server.N lines of an ensemble, `number` is this one's N; without them the
@@ -94,100 +87,29 @@ class Server:
         options: tuple[str, ...] = (),
     ) -> None:
         self._port = Port()
-        self.port = self._port.number
-        self.hosts = f"{_LOOPBACK}:{self.port}"
-        self.folder = Path(tempfile.mkdtemp(prefix="zkexec-test-zookeeper-"))
-        self.log = self.folder / "server.log"
-        self._members = members
-        self._number = number
-        self._settings = dict(settings or {})
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process id; RuntimeError where the server is stopped."""
-        if self._process is None:
-            raise RuntimeError(f"ZooKeeper server {self.hosts} is not running")
-        return self._process.pid
+        super().__init__(
+            self._port.number,
+            membership=Membership(members, number),
+            settings={**_QUICK, **(settings or {})},
+            options=(*_SMALL, *options),
+        )
 
     def start(self) -> None:
         """Start on the same port with whatever is in its folder, and wait until it serves."""
         self.launch()
         self.wait_until_serving()
 
-    def launch(self) -> None:
-        """Start the process without waiting: an ensemble serves only once a quorum is there."""
-        (self.folder / "data").mkdir(exist_ok=True)
-        (self.folder / "data" / "myid").write_text(f"{self._number}\n")
-        config = self.folder / "zoo.cfg"
-        config.write_text(self._config())
-        main = "quorum.QuorumPeerMain" if self._members else "ZooKeeperServerMain"
-        command = ["setpriv", "--pdeathsig", "KILL", "java", *_JAVA_OPTIONS, *self._options]
-        command += ["-cp", class_path(), f"org.apache.zookeeper.server.{main}", str(config)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def _config(self) -> str:
-        lines = {
-            "tickTime": "200",
-            "initLimit": "100",
-            "syncLimit": "50",
-            "minSessionTimeout": "400",
-            "maxSessionTimeout": "60000",
-            "maxClientCnxns": "0",
-            "dataDir": str(self.folder / "data"),
-            "clientPort": str(self.port),
-            "clientPortAddress": _LOOPBACK,
-            "admin.enableServer": "false",
-            "4lw.commands.whitelist": "*",
-            **self._settings,
-        }
-        return "\n".join([*(f"{k}={v}" for k, v in lines.items()), *self._members, ""])
-
     def wait_until_serving(self) -> None:
         """Wait until this very server answers and serves requests; RuntimeError where it died."""
-
-        def serves() -> bool:
-            if self._process is None or self._process.poll() is not None:
-                raise RuntimeError(f"ZooKeeper {self.hosts} did not start:\n{self.tail_of_log()}")
-            # Whoever else may listen on this port does not know the name of our folder.
-            # A question that comes while a server starts may stay without an answer for ever.
-            ours = str(self.folder) in self.ask("conf", timeout_s=1.0)
-            return ours and "Mode:" in self.ask("srvr", timeout_s=1.0)
-
-        wait_until(serves, f"ZooKeeper {self.hosts} serves", START_DEADLINE_S)
-
-    def ask(self, word: str, timeout_s: float = 5.0) -> str:
-        """Send a four-letter word; the answer, or an empty string where there is none."""
-        answer = b""
         try:
-            with socket.create_connection((_LOOPBACK, self.port), timeout=timeout_s) as connection:
-                connection.sendall(word.encode())
-                while piece := connection.recv(65536):
-                    answer += piece
-        except OSError:
-            return ""
-        return answer.decode()
-
-    def fact(self, name: str) -> str:
-        """One value of the answer to `srvr`: "Mode", "Zxid", "Connections", ...; else empty."""
-        for line in self.ask("srvr").splitlines():
-            key, _, value = line.partition(": ")
-            if key == name:
-                return value
-        return ""
+            wait_until(self.is_serving, f"ZooKeeper {self.hosts} serves", START_DEADLINE_S)
+        except OperatorError as error:
+            raise RuntimeError(f"{error}\n{self.tail_of_log()}") from None
 
     def sessions(self) -> frozenset[str]:
         """The ids of all sessions that the server (the leader, in an ensemble) keeps alive."""
         tracked, _, _ = self.ask("dump").partition("ephemeral nodes dump")
         return frozenset(word for word in tracked.split() if word.startswith("0x"))
-
-    def tail_of_log(self) -> str:
-        """The last lines of what the server has written."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
     def pause(self) -> None:
         """Freeze the process: its connections stay, nothing answers."""
@@ -197,20 +119,6 @@ class Server:
         """Let a paused process go on."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def stop(self, *, suddenly: bool = False) -> None:
-        """End the process, by TERM and then by KILL, or at once by KILL; nothing if stopped."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if not suddenly:
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGCONT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=5.0)
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
     def wipe(self) -> None:
         """Forget every znode and transaction; RuntimeError while the server is running."""
         if self._process is not None:
@@ -219,8 +127,7 @@ class Server:
 
     def close(self) -> None:
         """Stop, remove the folder and release the port."""
-        self.stop(suddenly=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().close()
         self._port.release()
 
 
@@ -229,10 +136,7 @@ class Ensemble:
 
     def __init__(self, size: int = 3) -> None:
         self._ports = [(Port(), Port()) for _ in range(size)]
-        members = tuple(
-            f"server.{number}={_LOOPBACK}:{peer.number}:{election.number}"
-            for number, (peer, election) in enumerate(self._ports, start=1)
-        )
+        members = member_lines([(peer.number, vote.number) for peer, vote in self._ports])
         self.servers = [Server(members, number) for number in range(1, size + 1)]
         self.hosts = ",".join(server.hosts for server in self.servers)
 
@@ -257,15 +161,3 @@ class Ensemble:
         for pair in self._ports:
             for port in pair:
                 port.release()
-
-
-def class_path() -> str:
-    """The jars of ZOOKEEPER_HOME where that is set, else Debian's; FileNotFoundError if none."""
-    home = os.environ.get("ZOOKEEPER_HOME")
-    if home:
-        return f"{home}/lib/*:{home}/*"
-    jar = Path("/usr/share/java/zookeeper.jar")
-    if not jar.exists():
-        raise FileNotFoundError(f"{jar}: install Debian's package zookeeper or set ZOOKEEPER_HOME")
-    # Debian's jar does not name all that a server with TLS needs.
-    return ":".join(str(jar.with_name(name)) for name in (jar.name, *_MORE_JARS))

@@ -30,7 +30,8 @@ from demo_belongings import Belongings  # noqa: E402 -- the paths come first
 from demo_screen import Screen  # noqa: E402
 from e2e.wrapped import ZKEXEC, Stream, Wrapped  # noqa: E402
 from zkexec.cluster import parse_cluster  # noqa: E402
-from zookeeper import Port, Server, class_path  # noqa: E402
+from zkexec.operator.outcome import OperatorError  # noqa: E402
+from zookeeper import Port, Server  # noqa: E402
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -124,11 +125,13 @@ class Stage:
         show(text)
 
     def _start_server(self) -> str:
-        _demand_packages()
         with self.belongings.undisturbed():
             server = Server()
             self.belongings.give_back(server.close)
-            server.launch()
+            try:
+                server.launch()
+            except OperatorError as error:
+                raise DemoError(str(error)) from None
         server.wait_until_serving()
         return server.hosts
 
@@ -154,15 +157,3 @@ class Stage:
         except KazooTimeoutError:
             raise DemoError(f"no ZooKeeper answers at {self.cluster}") from None
         return client
-
-
-def _demand_packages() -> None:
-    missing = [] if shutil.which("java") else ["default-jre-headless"]
-    try:
-        class_path()
-    except FileNotFoundError:
-        missing.append("libzookeeper-java")
-    if missing:
-        raise DemoError(
-            "something is missing; please run: sudo apt-get install -y " + " ".join(missing)
-        )

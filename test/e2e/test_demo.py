@@ -276,7 +276,7 @@ def test_nobody_watches(start: Start, stage: Stage, remains: Path) -> None:
         ({"ZKEXEC_CLUSTER": "{hosts}/nowhere"}, "the chroot of ZKEXEC_CLUSTER does not exist"),
         (
             {"ZKEXEC_CLUSTER": "", "PATH": "/nowhere"},
-            "something is missing; please run: sudo apt-get install -y default-jre-headless",
+            "Java not found; on Debian and Ubuntu: sudo apt-get install -y default-jre-headless",
         ),
     ],
     ids=["wrong cluster", "wrong chroot", "no java"],

@@ -147,10 +147,8 @@ def _read_connection(reading: Reading) -> Connection:
 def _contradictions(call: Call, reading: Reading, arguments: _Arguments) -> list[str]:
     """Say what makes no sense together, although each by itself does."""
     told: list[str] = []
-    if call.watch and not arguments.has("NAME"):
-        told.append("--watch: expected a NAME with it, got none")
-    if call.until_done and not call.watch:
-        told.append("--until-done: expected --watch with it, got none")
+    if call.until_done and not arguments.has("NAME"):
+        told.append("--until-done: expected a NAME with it, got none")
     if call.verb in ("push", "undo"):
         if call.wait and not reading.texts("lock"):
             told.append("--wait: expected --lock NAME with it, got none")

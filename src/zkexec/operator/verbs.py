@@ -49,13 +49,13 @@ _STATUS = Verb(
             short="w",
             group=HOW,
             has_variable=False,
-            meaning="Go on showing the group NAME as it changes, until Ctrl-C",
+            meaning="Go on showing it as it changes, until Ctrl-C",
         ),
         Option(
             name="until-done",
             group=HOW,
             has_variable=False,
-            meaning="With --watch: end with the rollout, as the verb wait does",
+            meaning="Watch until the rollout of NAME is over, and end as the verb wait does",
         ),
         JSON,
     ),
@@ -159,8 +159,9 @@ _DEV = Verb(
     module="zkexec.operator.dev",
     summary="Run a throwaway ZooKeeper in the foreground",
     text="A real ZooKeeper from this machine's installation (Debian, Homebrew, ZOOKEEPER_HOME), "
-    "with its files in a temporary folder that goes with it. Ctrl-C ends it. Not for "
-    "anything that should last.",
+    "with its files in a temporary folder that goes with it. Ctrl-C ends it. It listens on "
+    "127.0.0.1 only, takes sessions as a default install does (4 to 40 seconds), and writes without "
+    "fsync: not for anything that should last. ZOOKEEPER_HOME, JAVA_HOME and TMPDIR are heeded.",
     options=(
         Option(
             name="port",
@@ -180,9 +181,9 @@ _DEV = Verb(
         ),
     ),
     statuses=(
-        (0, "ended as it was asked to"),
         WRONG_USAGE,
-        (125, "it could not be started (no ZooKeeper, no Java, port in use)"),
+        (125, "it could not be started (no ZooKeeper, no Java, port in use), or a server ended"),
+        (130, "Ctrl-C ended it: it dies of the signal, as of others (TERM: 143)"),
     ),
     examples=(("zkexecctl dev --port 2182 --ensemble 3", "Have an ensemble to play with."),),
     needs_cluster=False,

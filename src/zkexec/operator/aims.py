@@ -1,0 +1,140 @@
+"""The members of a group as an operator sees them, and what those want that mirror the same znodes.
+
+A member is *through* when it knows the newest write of the znodes that it mirrors, runs what it
+wants, and has no turn any more.  What is asked for by `restart` counts as such a write.
+"""
+
+from dataclasses import dataclass, field
+
+from zkexec.core.actions import Card
+from zkexec.core.rollout import EntryPhase, Verdict
+from zkexec.core.transitions import Phase
+from zkexec.shell.card import Facts
+
+MISSING = "missing"
+"""Instead of a phase: the member is in flight, and its node is gone."""
+UNREADABLE = "unreadable"
+"""Instead of a phase: the node is there and tells nothing."""
+TURN = 0
+"""Instead of a place in the queue: the member is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The newest write of a znode that is there: its mzxid, seconds of the epoch, and bytes."""
+
+    revision: int
+    at: float = 0.0
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A member's node: the card, or the trouble with it; `born` is when the node was made."""
+
+    card: Card | None = None
+    facts: Facts | None = None
+    born: float = 0.0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One member, alive or missed; `untaken` are the znodes whose newest write it does not know.
+
+    `place` is its place in the queue from 1 on, `TURN`, or None.  Times are seconds of the epoch.
+    """
+
+    name: str
+    phase: str
+    place: int | None = None
+    seen: Seen = field(default_factory=Seen)
+    entry: EntryPhase | None = None
+    since: float = 0.0
+    wanted: str = ""
+    reason: str = ""
+    untaken: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> Card:
+        """What the member says of itself; an empty one where nothing of that is known."""
+        return self.seen.card or Card("")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the node of the member is there."""
+        return self.phase != MISSING
+
+    @property
+    def is_through(self) -> bool:
+        """Whether nothing has to happen to this member any more."""
+        card = self.seen.card
+        return (
+            card is not None
+            and not self.untaken
+            and self.place is None
+            and card.phase == Phase.RUNNING.value
+            and card.running == card.wanted
+        )
+
+    @property
+    def is_held_by_pause(self) -> bool:
+        """Whether it will not go on before an operator lets it."""
+        return not self.is_through and self.entry is not EntryPhase.RESTARTING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What those want that mirror the same znodes, as far as one of them has seen the newest.
+
+    `digest` is "" where nobody has.  `revision` and `at` are those of the newest write, `at_once`
+    is how many may be in flight with it, `failure` is what stands against it.
+    """
+
+    paths: tuple[str, ...]
+    rows: tuple[Row, ...]
+    revision: int = 0
+    at: float = 0.0
+    digest: str = ""
+    is_proven: bool = False
+    at_once: int = 1
+    failure: Verdict | None = None
+
+    @property
+    def done(self) -> int:
+        """How many are through."""
+        return sum(row.is_through for row in self.rows)
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether all are through."""
+        return self.done == self.total
+
+    def took_s(self, now: float) -> float | None:
+        """How long it has taken since the newest write; None where that cannot be told."""
+        if not self.at:
+            return None
+        if not self.is_through:
+            return max(0.0, now - self.at)
+        end = self._last_through()
+        return None if end is None else end - self.at
+
+    def left_s(self, now: float) -> float | None:
+        """How long it will take at this pace; None where there is none, or it is overdue."""
+        if not self.at or not self.done or self.is_through or self.failure:
+            return None
+        last = self._last_through()
+        end = now if last is None else last
+        pace_s = max(0.0, end - self.at) / self.done
+        left_s = pace_s * (self.total - self.done) - max(0.0, now - end)
+        return left_s if left_s > 0 else None
+
+    def _last_through(self) -> float | None:
+        # Who came later, or started anew, has had no turn in this rollout.
+        times = [row.since for row in self.rows if row.is_through and row.seen.born <= self.at]
+        return max((time for time in times if time >= self.at), default=None)

@@ -1,0 +1,283 @@
+"""One look at groups: what of their znodes has to be read, and what it is when it was read.
+
+The rules of this file:
+
+- Each thing that is looked at has a key.  What is known under its key already is not read.
+- All that can be asked for at once is asked for at once: a group is read in three rounds, and
+  many groups in as many.
+- What cannot be read or understood is part of the sight.  Nothing that stands in a znode is an
+  error here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from kazoo.exceptions import NoAuthError, NoNodeError
+from kazoo.protocol.serialization import Exists, GetChildren, GetData
+from kazoo.protocol.states import WatchedEvent, ZnodeStat
+
+from zkexec.cluster import RESTART, base_of, check_zk_path
+from zkexec.core.line import DIGITS, sequence_of
+from zkexec.core.rollout import Rollout
+from zkexec.operator.aims import Seen, Written
+from zkexec.operator.sight import Sight
+from zkexec.shell import record
+from zkexec.shell.card import decode_card
+from zkexec.shell.group import Paths
+from zkexec.shell.link import Steps
+from zkexec.values import HISTORY
+
+ROOT = "/zkexec"
+"""Below it are the groups whose names do not begin with a slash."""
+
+_OF_A_GROUP = frozenset({"state", "members", "queue", RESTART})
+_BATCH = 500
+
+Watch = Callable[[WatchedEvent], None]
+
+
+class Kind(Enum):
+    """What is read of a znode."""
+
+    RECORD = "record"
+    NAMES = "names of its children"
+    CARD = "card"
+    PLACE = "who waits"
+    WRITE = "newest write"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One thing to look at; the path is the whole one."""
+
+    kind: Kind
+    path: str
+
+
+class _Forbidden(Enum):
+    NAMES = "nobody tells the names"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    rollout: Rollout
+    trouble: str = ""
+    forbidden: bool = False
+
+
+class Glance:
+    """One look at some groups, on one connection; `found` is all that it went by."""
+
+    def __init__(
+        self, chroot: str, known: Mapping[Key, Any], watch: Callable[[Key], Watch] | None
+    ) -> None:
+        """`known` need not be read again; `watch` makes the watch for a key."""
+        self.found: dict[Key, Any] = {}
+        self._chroot = chroot
+        self._known = known
+        self._watch = watch
+
+    def groups(self, lock: str) -> Steps:
+        """The names of the groups by the paths below which they are."""
+        if lock:
+            return {self._chroot + base_of(lock): lock}
+        root = self._chroot + ROOT
+        groups = {}
+        level = [root]
+        while level:
+            yield from self._fetch(Key(Kind.NAMES, path) for path in level)
+            deeper = []
+            for path in level:
+                names = set(self._names(path))
+                if path != root and {"state", "members"} <= names:
+                    groups[path] = path.removeprefix(f"{root}/")
+                    names -= _OF_A_GROUP
+                deeper += [f"{path}/{name}" for name in names]
+            level = [path for path in deeper if path != self._chroot + HISTORY]
+        return groups
+
+    def members(self, bases: Iterable[str]) -> Steps:
+        """Read all that there is of these groups."""
+        groups = [Paths("", base) for base in bases]
+        yield from self._fetch(
+            key
+            for paths in groups
+            for key in (
+                Key(Kind.RECORD, paths.state),
+                Key(Kind.NAMES, paths.members),
+                Key(Kind.NAMES, paths.queue),
+                Key(Kind.WRITE, paths.restart),
+            )
+        )
+        yield from self._fetch(key for paths in groups for key in self._nodes(paths))
+        mirrored = {p for paths in groups for seen in self._cards(paths) for p in _paths(seen)}
+        yield from self._fetch(Key(Kind.WRITE, self._whole(path)) for path in sorted(mirrored))
+        return None
+
+    def sight(self, base: str, name: str) -> Sight:
+        """What was found of a group."""
+        paths = Paths("", base)
+        known = self.found.get(Key(Kind.RECORD, paths.state))
+        members = self.found.get(Key(Kind.NAMES, paths.members))
+        found = known or _Record(Rollout())
+        if members is _Forbidden.NAMES:
+            found = self._forbidden(paths.members)
+        cards = {path: self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members)}
+        return Sight(
+            name=name,
+            base=base.removeprefix(self._chroot),
+            record=found.rollout,
+            members={path.rpartition("/")[2]: seen for path, seen in cards.items() if seen},
+            queue=tuple(self._queue(paths)),
+            znodes=dict(self._writes(cards.values())),
+            restart=self.found.get(Key(Kind.WRITE, paths.restart)),
+            trouble=found.trouble,
+            forbidden=found.forbidden,
+            exists=known is not None or members is not None,
+        )
+
+    def _fetch(self, keys: Iterable[Key]) -> Steps:
+        asked = [key for key in dict.fromkeys(keys) if not self._recall(key)]
+        while asked:
+            absent: list[Key] = []
+            for first in range(0, len(asked), _BATCH):
+                batch = asked[first : first + _BATCH]
+                outcomes = yield [self._request(key) for key in batch]
+                pairs = zip(batch, outcomes, strict=True)
+                absent += [key for key, outcome in pairs if not self._take(key, outcome)]
+            asked = yield from self._await(absent)
+        return None
+
+    def _recall(self, key: Key) -> bool:
+        if key in self._known:
+            self.found[key] = self._known[key]
+        return key in self.found
+
+    def _request(self, key: Key) -> object:
+        watch = self._watch(key) if self._watch else None
+        match key.kind:
+            case Kind.NAMES:
+                return GetChildren(key.path, watch)
+            case Kind.WRITE:
+                return Exists(key.path, watch)
+            case Kind.PLACE:
+                # Nobody changes it.
+                return GetData(key.path, None)
+            case Kind.RECORD | Kind.CARD:
+                return GetData(key.path, watch)
+
+    def _await(self, absent: Sequence[Key]) -> Steps:
+        """Be told when these come; return those that have come already.
+
+        A read of what is not there arms no watch.
+        """
+        self.found.update(dict.fromkeys(absent))
+        if not absent or self._watch is None:
+            return []
+        outcomes = yield [Exists(key.path, self._watch(key)) for key in absent]
+        come = [key for key, stat in zip(absent, outcomes, strict=True) if _is_there(stat)]
+        return come
+
+    def _take(self, key: Key, outcome: Any) -> bool:  # noqa: ANN401 -- as each request has it
+        """Keep what was found; False where there is nothing, and nobody would tell of its coming.
+
+        Members and places are missed without that: the names of all of them are watched.
+        """
+        if isinstance(outcome, NoNodeError):
+            return key.kind in (Kind.CARD, Kind.PLACE)
+        if isinstance(outcome, NoAuthError):
+            self.found[key] = self._unreadable(key)
+        elif isinstance(outcome, Exception):
+            raise Paths(self._chroot, "").refusal(key.path, outcome)
+        else:
+            self.found[key] = self._understood(key, outcome)
+        return True
+
+    def _understood(self, key: Key, outcome: Any) -> object:  # noqa: ANN401 -- the same
+        match key.kind:
+            case Kind.RECORD:
+                return self._record(key.path, outcome[0] or b"")
+            case Kind.NAMES:
+                return tuple(outcome)
+            case Kind.CARD:
+                return _seen(*outcome)
+            case Kind.PLACE:
+                return (outcome[0] or b"").decode(errors="backslashreplace")
+            case Kind.WRITE:
+                if outcome is None:
+                    return None
+                return Written(outcome.mzxid, outcome.mtime / 1000, outcome.dataLength)
+
+    def _unreadable(self, key: Key) -> object:
+        match key.kind:
+            case Kind.RECORD:
+                return self._forbidden(key.path)
+            case Kind.NAMES:
+                return _Forbidden.NAMES
+            case Kind.CARD:
+                return Seen(trouble=self._forbidden(key.path).trouble)
+            case Kind.PLACE:
+                return ""
+            case Kind.WRITE:
+                return None
+
+    def _forbidden(self, path: str) -> _Record:
+        refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
+        return _Record(Rollout(), str(refusal), forbidden=True)
+
+    def _record(self, path: str, content: bytes) -> _Record:
+        try:
+            return _Record(record.decode(content))
+        except ValueError as error:
+            return _Record(Rollout(), f"{Paths(self._chroot, '').shown(path)}: {error}")
+
+    def _names(self, path: str) -> tuple[str, ...]:
+        found = self.found.get(Key(Kind.NAMES, path))
+        return found if isinstance(found, tuple) else ()
+
+    def _below(self, path: str) -> list[str]:
+        return [f"{path}/{name}" for name in self._names(path)]
+
+    def _nodes(self, paths: Paths) -> Iterable[Key]:
+        yield from (Key(Kind.CARD, path) for path in self._below(paths.members))
+        yield from (Key(Kind.PLACE, path) for path in self._below(paths.queue))
+
+    def _cards(self, paths: Paths) -> Iterable[Seen]:
+        found = (self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members))
+        return (seen for seen in found if seen)
+
+    def _queue(self, paths: Paths) -> Iterable[str]:
+        """Who waits, in the order of the numbers that the ensemble has given."""
+        numbered = [name for name in self._names(paths.queue) if name[-DIGITS:].isdecimal()]
+        for name in sorted(numbered, key=sequence_of):
+            if who := self.found.get(Key(Kind.PLACE, f"{paths.queue}/{name}")):
+                yield who
+
+    def _writes(self, cards: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
+        for path in dict.fromkeys(path for seen in cards if seen for path in _paths(seen)):
+            if written := self.found.get(Key(Kind.WRITE, self._whole(path))):
+                yield path, written
+
+    def _whole(self, path: str) -> str:
+        return Paths(self._chroot, "").mirrored(path)
+
+
+def _paths(seen: Seen) -> Sequence[str]:
+    return seen.facts.paths if seen.facts else ()
+
+
+def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
+    born = stat.ctime / 1000
+    try:
+        card, facts = decode_card(content or b"")
+        for path in facts.paths:
+            check_zk_path(path)
+    except ValueError as error:
+        return Seen(born=born, trouble=str(error))
+    return Seen(card, facts, born)
+
+
+def _is_there(outcome: object) -> bool:
+    return isinstance(outcome, ZnodeStat)

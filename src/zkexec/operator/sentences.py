@@ -1,0 +1,164 @@
+"""What is to be said of a group, in plain words: for the picture, the progress and the end."""
+
+import shlex
+import time
+from collections.abc import Sequence
+
+from zkexec.core.rollout import EntryPhase
+from zkexec.core.target import short
+from zkexec.operator.aims import Aim, Row
+from zkexec.operator.sight import Sight, State
+
+_MOST_NAMES = 3
+_BAR = 10
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def span(time_s: float) -> str:
+    """A stretch of time in its two largest units: `3 s`, `2 min 5 s`, `4 h`."""
+    rest = max(0, int(time_s))
+    large = next((place for place, (_, size) in enumerate(_UNITS) if rest >= size), -1)
+    if large < 0:
+        return "0 s"
+    parts = []
+    for unit, size in _UNITS[large : large + 2]:
+        if count := rest // size:
+            parts.append(f"{count} {unit}")
+        rest %= size
+    return " ".join(parts)
+
+
+def age(at: float, now: float) -> str:
+    """How long something lasts, for a column: `3s`, `2m`, `4h`; "" where it is not known."""
+    if not at:
+        return ""
+    number, unit = span(now - at).split(" ")[:2]
+    return number + unit[0]
+
+
+def moment(at: float, now: float) -> str:
+    """A time of this day without the date; "" where it is not known."""
+    if not at:
+        return ""
+    then = time.localtime(at)
+    is_today = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", then)
+
+
+def names(rows: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(rows) - _MOST_NAMES
+    return ", ".join(rows) if more <= 1 else f"{', '.join(rows[:_MOST_NAMES])} and {more} more"
+
+
+def goal(aim: Aim, now: float) -> str:
+    """What all are to run: its digest, or when it was written where no member tells the digest."""
+    if aim.digest:
+        return short(aim.digest)
+    return f"what was written at {moment(aim.at, now)}" if aim.at else "nothing that is known"
+
+
+def standing(sight: Sight, now: float) -> str:
+    """How far the group is."""
+    if sight.state is State.GONE:
+        return f"{sight.name}: no such group (expected at {sight.base})"
+    if sight.state is State.UNREADABLE:
+        return f"{sight.name}: {sight.trouble}"
+    if sight.state is State.EMPTY:
+        return f"{sight.name}: no member is alive"
+    there = f"{sight.name}: {sight.done} of {len(sight.rows)}"
+    if len(sight.aims) == 1:
+        return f"{there} on {goal(sight.aims[0], now)}"
+    return f"{there} on what they want" if sight.aims else there
+
+
+def bar(done: int, total: int) -> str:
+    """How far that is, to be seen at a glance."""
+    filled = _BAR * done // total if total else 0
+    return f"[{'#' * filled}{'.' * (_BAR - filled)}]"
+
+
+def pace(aim: Aim, now: float) -> str:
+    """The time that it has taken and will take; "" where nothing is known of that."""
+    took_s, left_s = aim.took_s(now), aim.left_s(now)
+    if took_s is None:
+        return ""
+    if aim.is_through:
+        return f"took {span(took_s)}"
+    to_go = "" if left_s is None else f", about {span(left_s + 0.5)} to go"
+    return f"{span(took_s)} so far{to_go}"
+
+
+def failure(sight: Sight, now: float) -> str:
+    """What has failed, on whom and why; "" where nothing stands against what is wanted."""
+    aim = sight.failure
+    if aim is None or aim.failure is None:
+        return ""
+    verdict = aim.failure
+    since = f" since {moment(verdict.at, now)}" if verdict.at else ""
+    reason = verdict.reason or "no reason is known"
+    return f"{short(aim.digest)} failed on {names(verdict.failed_by)}{since}: {reason}"
+
+
+def pause(sight: Sight, now: float) -> str:
+    """Who holds the group and why; "" where nobody does."""
+    paused = sight.record.paused
+    if paused is None:
+        return ""
+    since = f" since {moment(paused.at, now)}" if paused.at else ""
+    return f"paused by {paused.by or 'an operator'}{since}: {paused.reason or 'no reason given'}"
+
+
+def way_back(sight: Sight) -> str:
+    """What an operator can do about a failure."""
+    return (
+        f"push what works, take the push back with undo, or try it once more: "
+        f"{_command('retry', sight.name)}"
+    )
+
+
+def way_on(sight: Sight) -> str:
+    """What an operator can do about a pause."""
+    return f"let it go on: {_command('resume', sight.name)}"
+
+
+def missing(sight: Sight, row: Row, now: float) -> str:
+    """That a member is away in its turn, and what to do."""
+    since = f", its turn began at {moment(row.since, now)}" if row.since else ""
+    if row.entry is EntryPhase.FAILED:
+        since = f", its restart failed at {moment(row.since, now)}" if row.since else ""
+    return (
+        f"{row.name} has the turn and is away{since}; if it does not come back: "
+        f"{_command('forget', sight.name, row.name)}"
+    )
+
+
+def awaited(sight: Sight) -> str:
+    """Whom the rollout waits for now: who is in flight, else who has not seen it, or waits."""
+    there = [row for row in sight.rows if not row.is_through]
+    restarting = [r.name for r in there if r.entry is EntryPhase.RESTARTING and r.is_alive]
+    failed = [r.name for r in there if r.entry is EntryPhase.FAILED and r.is_alive]
+    away = [r.name for r in there if not r.is_alive]
+    said = [(restarting, "restarting"), (failed, "failed"), (away, "away in its turn")]
+    found = [f"{names(who)} {what}" for who, what in said if who]
+    if found:
+        return ", ".join(found)
+    late = [row for row in there if row.untaken]
+    if late:
+        return _untaken(sight, late)
+    if sight.waiting:
+        return f"{len(sight.waiting)} waiting, {sight.waiting[0].name} is next"
+    others = [f"{row.name} {row.phase}" for row in there]
+    return names(others)
+
+
+def _untaken(sight: Sight, late: Sequence[Row]) -> str:
+    path = late[0].untaken[0]
+    written = sight.znodes.get(path)
+    is_empty = written is not None and not written.size
+    told = f"{names([row.name for row in late])} without the newest {path}"
+    return f"{told}, which is empty" if is_empty else told
+
+
+def _command(verb: str, *arguments: str) -> str:
+    return shlex.join(["zkexecctl", verb, *arguments])

@@ -1,0 +1,211 @@
+"""What is known of a group from its znodes, and what follows from that.
+
+The rules of this file:
+
+- Everything is a value: no znode is read here, and no clock; where `now` is needed it is passed in.
+- What stands against a configuration, and how many may be in flight, is asked of the record
+  itself: this is no second copy of its rules.
+- Members that mirror different znodes have different aims; most groups have one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from zkexec.cluster import RESTART
+from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.target import Target
+from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Written
+from zkexec.operator.natural import natural
+
+
+class State(Enum):
+    """How it stands with a group."""
+
+    DONE = "done"
+    """Everybody alive runs the newest, and nobody is in flight."""
+    ROLLING = "rolling"
+    FAILED = "failed"
+    """What is wanted now has failed on a member, and the others do not get it."""
+    PAUSED = "paused"
+    """An operator holds the group; there may be nothing that waits for its end."""
+    EMPTY = "empty"
+    """No member is alive."""
+    UNREADABLE = "unreadable"
+    """What stands in the znodes cannot be read."""
+    GONE = "gone"
+    """There is no such group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """The znodes of one group at one moment.
+
+    `znodes` are the mirrored ones that are there, `restart` is the one of that name, `queue` the
+    members that wait, first come first.  `trouble` says why the record cannot be read, and
+    `forbidden` that it is a matter of permissions.
+    """
+
+    name: str
+    base: str
+    record: Rollout = field(default_factory=Rollout)
+    members: Mapping[str, Seen] = field(default_factory=dict)
+    queue: tuple[str, ...] = ()
+    znodes: Mapping[str, Written] = field(default_factory=dict)
+    restart: Written | None = None
+    trouble: str = ""
+    forbidden: bool = False
+    exists: bool = True
+
+    @property
+    def in_flight(self) -> tuple[Row, ...]:
+        """Those that have a turn, or had one when they were lost."""
+        return tuple(row for row in self.rows if row.place == TURN)
+
+    @property
+    def waiting(self) -> tuple[Row, ...]:
+        """Those in the queue, first come first."""
+        waiting = [row for row in self.rows if row.place]
+        return tuple(sorted(waiting, key=lambda row: row.place or 0))
+
+    @property
+    def missing(self) -> tuple[Row, ...]:
+        """Those in flight whose nodes are gone."""
+        return tuple(row for row in self.rows if not row.is_alive)
+
+    @property
+    def done(self) -> int:
+        """How many are through."""
+        return sum(row.is_through for row in self.rows)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether the rollout of what is wanted now has arrived everywhere."""
+        is_known = self.exists and not self.trouble and bool(self.members)
+        return is_known and self.done == len(self.rows)
+
+    @property
+    def failure(self) -> Aim | None:
+        """The aim that has failed, if one has."""
+        return next((aim for aim in self.aims if aim.failure is not None), None)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing goes on before an operator does something."""
+        if self.failure is not None:
+            return True
+        return self.record.paused is not None and any(row.is_held_by_pause for row in self.rows)
+
+    @property
+    def state(self) -> State:
+        """All of it in one word."""
+        if not self.exists:
+            return State.GONE
+        if self.trouble:
+            return State.UNREADABLE
+        if not self.members:
+            return State.EMPTY
+        if self.failure is not None:
+            return State.FAILED
+        if self.record.paused is not None:
+            return State.PAUSED
+        return State.DONE if self.is_through else State.ROLLING
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The members as a person counts them, those that are missed among them."""
+        names = {*self.members, *self.record.inflight}
+        return tuple(self._row(name) for name in sorted(names, key=natural))
+
+    @cached_property
+    def aims(self) -> tuple[Aim, ...]:
+        """What is wanted, the newest first."""
+        scopes: dict[tuple[str, ...], list[Row]] = {}
+        others = []
+        for row in self.rows:
+            if row.seen.facts is None:
+                others.append(row)
+            else:
+                scopes.setdefault(tuple(sorted(set(row.seen.facts.paths))), []).append(row)
+        if len(scopes) == 1:
+            # Of whom nothing is known, nothing else is to be expected.
+            for rows in scopes.values():
+                rows.extend(others)
+        aims = [self._aim(paths, tuple(rows)) for paths, rows in scopes.items()]
+        return tuple(sorted(aims, key=lambda aim: (-aim.revision, aim.paths)))
+
+    def _row(self, name: str) -> Row:
+        entry = self.record.inflight.get(name)
+        seen = self.members.get(name)
+        if entry is None and seen is not None:
+            place = self._places.get(name)
+            return Row(name=name, place=place, seen=seen, **self._told_by(seen))
+        if entry is not None and seen is not None:
+            told = self._told_by(seen)
+            return Row(name=name, place=TURN, seen=seen, entry=entry.phase, **told)
+        if entry is None:
+            raise LookupError(name)
+        how = "after its restart had failed" if _failed(entry.phase) else "in the middle of it"
+        return Row(
+            name=name,
+            phase=MISSING,
+            place=TURN,
+            entry=entry.phase,
+            since=entry.since,
+            wanted=entry.digest,
+            reason=f"has the turn, and went away {how}",
+        )
+
+    def _told_by(self, seen: Seen) -> dict[str, Any]:
+        if seen.card is None or seen.facts is None:
+            return {"phase": UNREADABLE, "reason": seen.trouble}
+        return {
+            "phase": seen.card.phase,
+            "since": seen.facts.since,
+            "wanted": seen.card.wanted,
+            "reason": seen.card.reason,
+            "untaken": tuple(
+                path
+                for path, written in self._sources(seen.facts.paths)
+                if written.revision > seen.card.revision
+            ),
+        }
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in reversed(tuple(enumerate(self.queue, 1)))}
+
+    def _sources(self, paths: Iterable[str]) -> list[tuple[str, Written]]:
+        """The znodes whose writes make up the revision, those that are there."""
+        found = [(path, self.znodes[path]) for path in paths if path in self.znodes]
+        if self.restart is not None and self.restart.size:
+            found.append((f"{self.base}/{RESTART}", self.restart))
+        return found
+
+    def _aim(self, paths: tuple[str, ...], rows: tuple[Row, ...]) -> Aim:
+        writes = [written for _, written in self._sources(paths)]
+        newest = max(writes, key=lambda written: written.revision, default=Written(0))
+        informed = [row.card for row in rows if row.seen.card is not None and not row.untaken]
+        revision = max((card.revision for card in informed), default=0)
+        digests = Counter(card.wanted for card in informed if card.revision == revision)
+        digest = digests.most_common(1)[0][0] if digests else ""
+        target = Target(digest, revision, "")
+        is_proven = bool(digest) and self.record.is_proven(target)
+        is_through = all(row.is_through for row in rows)
+        return Aim(
+            paths=paths,
+            rows=rows,
+            revision=newest.revision,
+            at=newest.at,
+            digest=digest,
+            is_proven=is_proven,
+            at_once=self.record.allowed(len(self.members)) if is_proven else 1,
+            failure=self.record.blocking(target) if digest and not is_through else None,
+        )
+
+
+def _failed(phase: EntryPhase) -> bool:
+    return phase is EntryPhase.FAILED

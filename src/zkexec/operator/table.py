@@ -1,0 +1,122 @@
+"""Columns of text: as wide as they have to be, or as narrow as the terminal wants them.
+
+The rules of this file:
+
+- Where there is no width to keep, nothing is left out and nothing is cut.
+- On a terminal that is too narrow the columns that say nothing go first, then those of the
+  highest rank, and then the last column is cut.
+- What comes in may hold anything; what comes out is harmless and has the paint of its style.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from zkexec.operator.console import cells, clean
+
+Paint = Callable[[str, str], str]
+
+_GAP = "  "
+_NOTHING = "-"
+_LAST_AT_LEAST = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in one place, and the style in which it does."""
+
+    text: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A title and what stands below it; the higher the rank, the sooner it is left out."""
+
+    title: str
+    cells: tuple[Cell, ...]
+    rank: int = 0
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing at all stands in it."""
+        return not any(cell.text for cell in self.cells)
+
+    @property
+    def width(self) -> int:
+        """How wide it has to be."""
+        return max(cells(self.title), *(cells(clean(cell.text)) for cell in self.cells), 1)
+
+
+def table(columns: Sequence[Column], width: int | None, paint: Paint) -> list[str]:
+    """The titles and the rows, not wider than that where there is a width."""
+    kept = list(columns) if width is None else _narrowed(list(columns), width)
+    widths = [column.width for column in kept]
+    if width is not None and kept:
+        before = sum(widths[:-1]) + len(_GAP) * (len(kept) - 1)
+        widths[-1] = max(1, min(widths[-1], width - before))
+    titles = [Cell(column.title, "faint") for column in kept]
+    rows = [titles, *(list(row) for row in zip(*(c.cells for c in kept), strict=True))]
+    return [_line(row, widths, width, paint) for row in rows]
+
+
+def fit(text: str, width: int) -> str:
+    """As much of a text without paint as the columns of a terminal take."""
+    if cells(text) <= width:
+        return text
+    dots = "..."[: max(0, width)]
+    while text and cells(text) > width - len(dots):
+        text = text[:-1]
+    return text + dots
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A text in lines, broken at blanks where there are some."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cells(joined) <= width:
+            lines[-1] = joined
+            continue
+        if not lines[-1]:
+            lines.pop()
+        while cells(word) > width > 2:
+            piece = fit(word, width + 3)[:-3] or word[:1]
+            lines.append(piece)
+            word = word[len(piece) :]  # noqa: PLW2901 -- what is left of it
+        lines.append(word)
+    return lines
+
+
+def _narrowed(columns: list[Column], width: int) -> list[Column]:
+    if _natural(columns) > width:
+        columns = [column for column in columns if not column.says_nothing]
+    while _needed(columns) > width and any(column.rank for column in columns):
+        columns.remove(max(columns, key=lambda column: column.rank))
+    return columns
+
+
+def _natural(columns: Sequence[Column]) -> int:
+    return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _needed(columns: Sequence[Column]) -> int:
+    """The width below which too little of the last column would be seen."""
+    if not columns:
+        return 0
+    last = columns[-1].width
+    return _natural(columns) - last + min(last, _LAST_AT_LEAST)
+
+
+def _line(row: Sequence[Cell], widths: Sequence[int], width: int | None, paint: Paint) -> str:
+    parts = []
+    room = width
+    for position, (cell, column) in enumerate(zip(row, widths, strict=True)):
+        is_last = position == len(row) - 1
+        text = clean(cell.text) or ("" if is_last else _NOTHING)
+        text = text if width is None else fit(text, column)
+        if room is not None:
+            text = fit(text, max(0, room))
+            room -= column + len(_GAP)
+        blanks = "" if is_last else " " * (column - cells(text)) + _GAP
+        parts.append((paint(cell.style, text) if cell.style and text else text) + blanks)
+    return "".join(parts).rstrip()

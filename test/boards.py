@@ -1,0 +1,135 @@
+"""Groups that nobody has to run: sights as values, and znodes written by hand.
+
+A revision here is also the time of the write, in seconds after `START`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kazoo.client import KazooClient
+
+from zkexec.cluster import base_of
+from zkexec.core.actions import Card
+from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.operator.aims import Seen, Written
+from zkexec.operator.call import Call, Connection
+from zkexec.operator.sight import Sight
+from zkexec.shell.card import Facts, encode_card
+from zkexec.shell.record import encode
+
+START = 1_800_000_000.0
+OLD, NEW = "a" * 64, "b" * 64
+PATH = "/app/first"
+
+
+def facts(name: str = "m", since: float = 0.0, paths: Iterable[str] = (PATH,)) -> Facts:
+    """What stands beside a card."""
+    return Facts(f"host-of-{name}", 4711, "1.0", "place", "1", START + since, tuple(paths))
+
+
+def on(digest: str, revision: int, since: float = 0.0, **changes: Any) -> Seen:
+    """A member that runs what it wants; `changes` are fields of its card."""
+    at = START + revision
+    card = Card("running", digest, digest, "healthy", "", revision, at, at)
+    return Seen(replace(card, **changes), facts(since=since), START)
+
+
+def waiting(revision: int = 20) -> Seen:
+    """A member that runs the old content and has seen the new one."""
+    at = START + revision
+    return on(OLD, revision, phase="waiting", wanted=NEW, running_at=START + 10, wanted_at=at)
+
+
+def entry(phase: EntryPhase = EntryPhase.RESTARTING, since: float = 21.0) -> Entry:
+    """A turn for the new content."""
+    return Entry("token", NEW, 20, phase, START + since)
+
+
+def failed_on(*members: str, revision: int = 20) -> dict[str, Verdict]:
+    """That the new content has failed."""
+    reason = "the command ended (exit status 3)"
+    return {NEW: Verdict(revision, "", failed_by=members, reason=reason, at=START + 22)}
+
+
+def sight(members: Mapping[str, Seen], revision: int = 20, **changes: Any) -> Sight:
+    """A group whose znode was written last with this revision."""
+    record = {key: changes.pop(key) for key in list(changes) if key in Rollout.__slots__}
+    known: dict[str, Any] = {
+        "name": "web",
+        "base": "/zkexec/web",
+        "record": Rollout(**record),
+        "members": dict(members),
+        "znodes": {PATH: Written(revision, START + revision)},
+        **changes,
+    }
+    return Sight(**known)
+
+
+def paused(at: float = 30.0) -> Pause:
+    """An operator's pause."""
+    return Pause("anna", "the night is for sleeping", START + at)
+
+
+def call(hosts: str, **changes: Any) -> Call:
+    """A command line on this cluster."""
+    host, _, port = hosts.partition("/")[0].partition(":")
+    connection = Connection(hosts_text=hosts, servers=((host, int(port)),), connect_timeout_s=20.0)
+    return Call(**{"verb": "status", "connection": connection, **changes})
+
+
+class Board:
+    """A group on a real server whose znodes are written by the test."""
+
+    def __init__(self, client: KazooClient, lock: str, path: str) -> None:
+        """Mirror the znode at `path`, which is made with some content."""
+        self.client = client
+        self.lock = lock
+        self.path = path
+        self.base = base_of(lock)
+        self.revision = 0
+        for name in ("members", "queue", "restart"):
+            client.ensure_path(f"{self.base}/{name}")
+        client.create(f"{self.base}/state", encode(Rollout(), START))
+        client.create(path, b"first")
+        self.push(b"again")
+
+    def push(self, content: bytes) -> None:
+        """Write the mirrored znode."""
+        self.revision = self.client.set(self.path, content).mzxid
+
+    def decide(self, record: Rollout) -> None:
+        """Write the record."""
+        self.client.set(f"{self.base}/state", encode(record, START))
+
+    def show(self, name: str, digest: str = OLD, **changes: Any) -> None:
+        """Write a member's card; by default it is through."""
+        paths = changes.pop("paths", (self.path,))
+        card = Card("running", digest, digest, "healthy", "", self.revision, START, START)
+        content = encode_card(replace(card, **changes), facts(name, paths=paths))
+        self.write(name, content)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write any bytes into a member's node."""
+        path = f"{self.base}/members/{name}"
+        if self.client.exists(path):
+            self.client.set(path, content)
+        else:
+            self.client.create(path, content, ephemeral=True)
+
+    def queue(self, name: str) -> str:
+        """Let a member stand in the queue."""
+        path = f"{self.base}/queue/ticket{name}-"
+        made: str = self.client.create(path, name.encode(), ephemeral=True, sequence=True)
+        return made
+
+    def remove(self) -> None:
+        """Take the whole group away."""
+        self.client.delete(self.base, recursive=True)
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A line of JSON."""
+    found: dict[str, Any] = json.loads(line)
+    return found

@@ -1,0 +1,264 @@
+"""`zkexecctl status --watch`: in place on a terminal, block by block elsewhere."""
+
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+
+from boards import NEW, Board, entry, failed_on, parsed, paused
+from e2e.fleet import Fleet, fleet_on
+from e2e.stage import Stage, end, lines, until
+from glass import Watched
+from proxy import Proxy
+from zkexec.core.rollout import EntryPhase, Rollout
+from zookeeper import Server
+
+STATUS = (sys.executable, "-m", "zkexec.operator", "status")
+Watch = Callable[..., Watched]
+
+
+@pytest.fixture
+def watch(stage: Stage) -> Iterator[Watch]:
+    """Starts `zkexecctl status --watch` on a terminal."""
+    started: list[Watched] = []
+
+    def start(*words: str, **environment: str) -> Watched:
+        all_words = (*STATUS, "--watch", *words)
+        started.append(Watched(all_words, stage.environment(**environment), stage.folder))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def piped(stage: Stage, *words: str) -> tuple[Path, Callable[[int], int]]:
+    """The same with its output in a file, and how to end it by a signal."""
+    out = stage.folder / "piped"
+    with out.open("wb") as file:
+        process = stage.start(*STATUS, "--watch", *words, stdout=file, stderr=file)
+
+    def stop(number: int) -> int:
+        process.send_signal(number)
+        return end(process)
+
+    return out, stop
+
+
+def test_a_rollout_is_seen_from_push_to_done(fleet: Fleet, watch: Watch) -> None:
+    """The picture changes in its place while members are restarted, and ends with the rollout."""
+    fleet.launch(3)
+    watched = watch(fleet.lock)
+    before = watched.shows(r"3 of 3 on ([0-9a-f]{12})")[-12:]
+
+    fleet.push("slow 1")
+    watched.shows(r"m\d .* turn")
+    watched.shows(r"[12] of 3 on (?!" + before + r")[0-9a-f]{12}  \[#+\.+\]  \d+ s so far")
+    watched.shows(r"3 of 3 on (?!" + before + ")")
+
+    shown = watched.lines
+    assert sum(" of 3 on " in line for line in shown) == 1
+    assert [line.split()[0] for line in shown if re.match(r"m\d ", line)] == ["m0", "m1", "m2"]
+
+
+def test_it_ends_with_the_rollout_when_asked_to(fleet: Fleet, watch: Watch) -> None:
+    """With --until-done the exit status is that of the rollout: 0, and 1 for a failure."""
+    fleet.launch(2)
+
+    fleet.push("good 1")
+    good = watch(fleet.lock, "--until-done")
+    assert good.ends() == 0
+    assert good.shows("2 of 2 on")
+
+    fleet.push("exit 2")
+    bad = watch(fleet.lock, "--until-done")
+    assert bad.ends() == 1
+    assert bad.shows(r"failed on m\d since")
+
+
+def test_ctrl_c_leaves_the_picture(board: Board, watch: Watch) -> None:
+    """Ctrl-C ends it at once: the last picture stands, the cursor is seen, nothing is said."""
+    board.show("m1")
+    watched = watch(board.lock)
+    watched.shows("1 of 1")
+
+    assert watched.interrupt() == -signal.SIGINT
+    assert watched.glass.cursor_is_seen
+    assert watched.shows("m1 .*running")
+    assert "Traceback" not in watched.written
+
+
+def test_who_matters_is_shown_where_there_is_no_room(board: Board, watch: Watch) -> None:
+    """Of two hundred members those in flight, failed and waiting are seen, and the rest counted."""
+    for number in range(200):
+        board.show(f"m{number}")
+    board.show("m150", phase="waiting", wanted=NEW)
+    board.queue("m150")
+    board.show("m170", phase="proving", wanted=NEW)
+    board.decide(Rollout(inflight={"m170": entry()}))
+    watched = watch(board.lock)
+
+    watched.shows(r"\.\.\. and 1\d\d more")
+    members = [line.split()[0] for line in watched.lines if re.match(r"m\d", line)]
+
+    assert members[:2] == ["m170", "m150"]
+    assert len(watched.lines) <= 23
+    assert watched.shows(r"198 of 200")
+
+
+def test_another_size_is_another_picture(board: Board, watch: Watch) -> None:
+    """When the window changes the picture is drawn anew, for as much as there is room."""
+    for number in range(30):
+        board.show(f"m{number}")
+    watched = watch(board.lock)
+    watched.shows(r"\.\.\. and \d+ more")
+
+    watched.resize(50, 70)
+    watched.shows(r"^m29 ")
+    assert max(map(len, watched.lines)) < 70
+    assert sum("30 of 30" in line for line in watched.lines) == 1
+
+    watched.resize(10, 40)
+    watched.shows(r"\.\.\. and 2\d more")
+    assert len(watched.lines) <= 9
+    assert max(map(len, watched.lines)) < 40
+
+
+def test_what_comes_from_znodes_moves_nobodys_cursor(board: Board, watch: Watch) -> None:
+    """Control characters in cards and reasons are shown as what they are."""
+    board.show("m1", phase="paused", reason="\x1b[2J\x07 gone\r\n")
+    board.decide(Rollout(paused=paused()))
+    watched = watch(board.lock)
+
+    watched.shows(r"\\x1b\[2J\\x07 gone")
+    assert "\x1b[2J" not in watched.written
+    assert "\x07" not in watched.written
+
+
+def test_without_colours_there_is_no_paint(board: Board, watch: Watch) -> None:
+    """NO_COLOR is heeded; without it the failed are red."""
+    board.show("m1", phase="paused", wanted=NEW)
+    verdicts = failed_on("m1", revision=board.revision)
+    board.decide(Rollout(inflight={"m1": entry(EntryPhase.FAILED)}, verdicts=verdicts))
+
+    plain, painted = watch(board.lock, NO_COLOR="1"), watch(board.lock)
+    plain.shows("failed on m1")
+    painted.shows("failed on m1")
+
+    assert not re.search(r"\x1b\[[0-9;]*m", plain.written)
+    assert "\x1b[1;31m" in painted.written
+
+
+def test_nothing_is_asked_where_nothing_changes(
+    board: Board, stage: Stage, proxy: Proxy, watch: Watch
+) -> None:
+    """The picture ticks on, and no request but pings goes to the server."""
+    board.show("m1", phase="waiting", wanted=NEW)
+    watched = watch(board.lock, f"--cluster={proxy.hosts}")
+    watched.shows("1 s so far")
+    before = len([code for code in proxy.opcodes if code != 11])
+
+    watched.shows("3 s so far")
+    assert len([code for code in proxy.opcodes if code != 11]) == before
+
+    board.show("m1", NEW)
+    watched.shows("1 of 1")
+    assert len([code for code in proxy.opcodes if code != 11]) == before + 1
+    assert stage.folder.exists()
+
+
+def test_a_group_may_go_and_come(board: Board, watch: Watch) -> None:
+    """A group that is removed is told as such, and shown again when it is back."""
+    board.show("m1")
+    watched = watch(board.lock)
+    watched.shows("1 of 1")
+
+    board.remove()
+    watched.shows("no such group")
+    board.client.ensure_path(f"{board.base}/members")
+    board.client.create(f"{board.base}/state", b"")
+    board.show("m2")
+    watched.shows("^m2 .*running")
+
+
+def test_all_groups_are_watched(own_zookeeper: Server, watch: Watch) -> None:
+    """Without a name the list is live: groups that come, change and go."""
+    client = KazooClient(hosts=own_zookeeper.hosts, timeout=30.0)
+    client.start(timeout=30.0)
+    watched = watch(f"--cluster={own_zookeeper.hosts}")
+    try:
+        watched.shows("There is no group below /zkexec")
+        board = Board(client, "web", "/mirrored")
+        watched.shows("^web +empty")
+        board.show("m1")
+        watched.shows("^web +done +1 +1/1")
+        inner = Board(client, "web/inner", "/other")
+        inner.show("m1", phase="waiting", wanted=NEW)
+        watched.shows("^web/inner +rolling +1 +0/1")
+        inner.remove()
+        watched.until(lambda: "" if "inner" in "".join(watched.lines) else "gone", "it is gone")
+    finally:
+        client.stop()
+        client.close()
+
+
+@pytest.fixture
+def own_fleet(own_zookeeper: Server, stage: Stage) -> Iterator[Fleet]:
+    """A fleet on a server of this test alone."""
+    client = KazooClient(hosts=own_zookeeper.hosts, timeout=30.0)
+    client.start(timeout=30.0)
+    with fleet_on(stage, client, own_zookeeper.port) as one:
+        yield one
+    client.stop()
+    client.close()
+
+
+def test_an_outage_is_seen_and_survived(
+    own_fleet: Fleet, own_zookeeper: Server, watch: Watch
+) -> None:
+    """While the server is away the last picture stays and says so; then it goes on."""
+    own_fleet.launch(2)
+    watched = watch(own_fleet.lock, f"--cluster={own_zookeeper.hosts}")
+    watched.shows("2 of 2 on")
+
+    own_zookeeper.stop()
+    watched.shows(r"The cluster is away since \d\d:\d\d:\d\d")
+    watched.shows("2 of 2 on")
+    own_zookeeper.start()
+    watched.until(lambda: "" if "away" in "".join(watched.lines) else "back", "it is back")
+    own_fleet.push("good 1")
+    own_fleet.at_rest("good 1")
+    watched.shows("2 of 2 on")
+
+
+def test_each_change_is_a_block_where_nothing_can_be_drawn(board: Board, stage: Stage) -> None:
+    """Piped, each change is a block with its time, whole and without paint."""
+    board.show("m1")
+    out, stop = piped(stage, board.lock)
+    until(lambda: any("1 of 1" in line for line in lines(out)), "the first block")
+
+    board.show("m1", phase="waiting", wanted=NEW)
+    until(lambda: any("0 of 1" in line for line in lines(out)), "the second block")
+
+    assert stop(signal.SIGINT) == -signal.SIGINT
+    said = lines(out)
+    assert sum(bool(re.fullmatch(r"--- \d\d:\d\d:\d\d", line)) for line in said) == 2
+    assert "\x1b" not in "".join(said)
+
+
+def test_each_change_is_an_object_for_programs(board: Board, stage: Stage) -> None:
+    """With --json each change is one object on one line."""
+    board.show("m1")
+    out, stop = piped(stage, board.lock, "--json")
+    until(lambda: len(lines(out)) == 1, "the first object")
+
+    board.show("m1", phase="waiting", wanted=NEW)
+    until(lambda: len(lines(out)) == 2, "the second object")
+
+    stop(signal.SIGTERM)
+    groups = [parsed(line)["groups"][0] for line in lines(out)]
+    assert [group["state"] for group in groups] == ["done", "rolling"]

@@ -1,0 +1,219 @@
+"""Reading groups from a real server: what is asked for, how often, and what becomes of junk."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import make_acl, make_digest_acl
+
+from boards import NEW, OLD, Board, call, entry
+from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
+from zkexec.core.rollout import Rollout
+from zkexec.operator.aims import UNREADABLE
+from zkexec.operator.cluster import LOST, Cluster
+from zkexec.operator.looking import Lookout, UnreachableError
+from zkexec.operator.sight import Sight, State
+from zookeeper import Server, wait_until
+
+OPEN_SESSION = 0
+
+
+@pytest.fixture
+def cluster(proxy: Proxy) -> Iterator[Cluster]:
+    """A connection through a proxy that counts."""
+    with Cluster(call(proxy.hosts).connection, lambda _: None) as one:
+        yield one
+
+
+def seen(lookout: Lookout) -> Sight:
+    """The one group."""
+    (sight,) = lookout.look()
+    return sight
+
+
+def asked(proxy: Proxy) -> Counter[int]:
+    """The requests since the last time, without those that only keep the session."""
+    opcodes, proxy.opcodes = proxy.opcodes, []
+    return Counter(code for code in opcodes if code not in (PING, OPEN_SESSION))
+
+
+def test_a_member_costs_one_request(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+    """Two hundred members are read with one request each, and a few for the whole group."""
+    for number in range(200):
+        board.show(f"m{number}")
+    for number in range(50):
+        board.queue(f"m{number}")
+
+    sight = seen(Lookout(cluster, board.lock, live=False))
+
+    assert len(sight.members) == 200
+    assert asked(proxy) == {SYNC: 1, GET: 1 + 200 + 50, CHILDREN: 2, EXISTS: 2}
+    assert [row.name for row in sight.waiting] == [f"m{number}" for number in range(50)]
+
+
+def test_a_change_costs_what_has_changed(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+    """After the first look only what was touched is read again."""
+    for number in range(20):
+        board.show(f"m{number}")
+    lookout = Lookout(cluster, board.lock, live=True)
+    seen(lookout)
+    asked(proxy)
+
+    assert seen(lookout).done == 20
+    assert asked(proxy) == {}
+
+    board.show("m7", phase="waiting", wanted=NEW)
+    lookout.touch(cluster.touched(30))
+    assert seen(lookout).done == 19
+    assert asked(proxy) == {GET: 1}
+
+    board.push(b"newer")
+    lookout.touch(cluster.touched(30))
+    assert seen(lookout).done == 0
+    assert asked(proxy) == {EXISTS: 1}
+
+    board.queue("m7")
+    lookout.touch(cluster.touched(30))
+    assert [row.name for row in seen(lookout).waiting] == ["m7"]
+    assert asked(proxy) == {CHILDREN: 1, GET: 1}
+
+
+def test_members_come_and_go(board: Board, cluster: Cluster) -> None:
+    """Who comes is read, who goes is gone, and an entry without a node is missing."""
+    board.show("m1")
+    lookout = Lookout(cluster, board.lock, live=True)
+    assert [row.name for row in seen(lookout).rows] == ["m1"]
+
+    board.show("m2")
+    lookout.touch(cluster.touched(30))
+    assert [row.name for row in seen(lookout).rows] == ["m1", "m2"]
+
+    board.client.delete(f"{board.base}/members/m1")
+    board.decide(Rollout(inflight={"m3": entry()}))
+
+    def follows() -> bool:
+        lookout.touch(cluster.touched(0.1))
+        return [(r.name, r.is_alive) for r in seen(lookout).rows] == [("m2", True), ("m3", False)]
+
+    wait_until(follows, "m1 is gone and m3 is missing")
+
+
+def test_a_lost_connection_reads_all_anew(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+    """Watches are gone with the connection, so nothing is believed that was read on it."""
+    board.show("m1")
+    lookout = Lookout(cluster, board.lock, live=True)
+    seen(lookout)
+
+    proxy.refuse()
+    assert LOST in cluster.touched(30)
+    board.show("m1", phase="waiting", wanted=NEW)
+    with pytest.raises(UnreachableError):
+        lookout.look(0.5)
+    proxy.heal()
+    lookout.touch({LOST})
+
+    assert seen(lookout).rows[0].phase == "waiting"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"", b"junk", b'{"format": 2}', b'{"format": 1}', b"\xff\xfe", b"[" * 100_000],
+)
+def test_a_card_that_is_no_card_is_shown(board: Board, cluster: Cluster, junk: bytes) -> None:
+    """Junk, an older card, and one of a newer format are rows with what is wrong with them."""
+    board.show("m1")
+    board.write("m2", junk)
+
+    sight = seen(Lookout(cluster, board.lock, live=False))
+
+    assert [(row.name, row.phase) for row in sight.rows] == [("m1", "running"), ("m2", UNREADABLE)]
+    assert "card" in sight.rows[1].reason
+    assert sight.state is State.ROLLING
+
+
+@pytest.mark.parametrize("path", ["", "no/slash", "/a/../b", "/a\ud800"])
+def test_a_path_that_is_none_is_never_asked_for(board: Board, cluster: Cluster, path: str) -> None:
+    """What a card names as mirrored is checked before a server is asked for it."""
+    board.show("m1", paths=(path,))
+
+    assert seen(Lookout(cluster, board.lock, live=False)).rows[0].phase == UNREADABLE
+
+
+@pytest.mark.parametrize("junk", [b"junk", b'{"format": 2}', b"null"])
+def test_a_record_that_is_no_record_is_told(board: Board, cluster: Cluster, junk: bytes) -> None:
+    """Where the record cannot be read the members are shown, and the path of the trouble."""
+    board.show("m1")
+    board.client.set(f"{board.base}/state", junk)
+
+    sight = seen(Lookout(cluster, board.lock, live=False))
+
+    assert sight.state is State.UNREADABLE
+    assert sight.trouble.startswith(f"{board.base}/state: ")
+    assert [row.name for row in sight.rows] == ["m1"]
+
+
+def test_queue_nodes_of_others_do_no_harm(board: Board, cluster: Cluster) -> None:
+    """What stands in the queue and is no queue node is passed over."""
+    board.show("m1", wanted=NEW, phase="waiting")
+    board.client.create(f"{board.base}/queue/by-hand", b"m1")
+    board.queue("m1")
+
+    assert [row.place for row in seen(Lookout(cluster, board.lock, live=False)).rows] == [1]
+
+
+def test_what_may_not_be_read_is_told(board: Board, cluster: Cluster) -> None:
+    """Without the permission to read the record, the sight says which znode it is about."""
+    board.client.set_acls(f"{board.base}/state", [make_digest_acl("anna", "secret", all=True)])
+
+    sight = seen(Lookout(cluster, board.lock, live=False))
+
+    assert sight.forbidden
+    assert sight.trouble == f"{board.base}/state: the cluster gives no permission for this"
+
+
+def test_reading_is_all_that_is_needed(board: Board, cluster: Cluster) -> None:
+    """Who may only read the group, and not even read what is mirrored, sees everything."""
+    board.show("m1")
+    anna = make_digest_acl("anna", "secret", all=True)
+    readers = [anna, make_acl("world", "anyone", read=True)]
+    for name in ("", "/state", "/members", "/members/m1", "/queue", "/restart"):
+        board.client.set_acls(f"{board.base}{name}", readers)
+    board.client.set_acls(board.path, [anna])
+
+    assert seen(Lookout(cluster, board.lock, live=True)).state is State.DONE
+
+
+def test_all_groups_are_found(own_zookeeper: Server) -> None:
+    """Groups are found however deep they are; their own znodes and the history are none."""
+    client = KazooClient(hosts=own_zookeeper.hosts, timeout=30.0)
+    client.start(timeout=30.0)
+    for number, lock in enumerate(["web10", "web2", "team/a", "team/a/canary", ".history/x"]):
+        Board(client, lock, f"/mirrored{number}").show("m1", OLD)
+    client.ensure_path("/zkexec/nothing/here")
+
+    with Cluster(call(own_zookeeper.hosts).connection, lambda _: None) as cluster:
+        sights = Lookout(cluster, live=False).look()
+    client.stop()
+    client.close()
+
+    assert [sight.name for sight in sights] == ["team/a", "team/a/canary", "web2", "web10"]
+    assert all(sight.state is State.DONE for sight in sights)
+
+
+def test_a_chroot_is_not_part_of_what_is_shown(board: Board, zookeeper: Server) -> None:
+    """Below a chroot, paths are shown and asked for as the operator and the members know them."""
+    root, _, name = board.path.rpartition("/")
+    inner = Board(board.client, f"{root}/below/zkexec/web", f"{root}/below/{name}")
+    client = board.client
+    assert client.exists(inner.base)
+    inner.show("m1", paths=(f"/{name}",))
+
+    words = call(zookeeper.hosts)
+    connection = type(words.connection)(
+        hosts_text=zookeeper.hosts, servers=words.connection.servers, chroot=f"{root}/below"
+    )
+    with Cluster(connection, lambda _: None) as cluster:
+        (sight,) = Lookout(cluster, live=False).look()
+
+    assert (sight.name, sight.base, sight.state) == ("web", "/zkexec/web", State.DONE)

@@ -1,0 +1,311 @@
+"""`zkexecctl status`, once: the list, one group, and JSON; as text and on a real server."""
+
+import json
+import re
+import sys
+from typing import Any
+
+import pytest
+from kazoo.security import make_digest_acl
+
+from boards import (
+    NEW,
+    OLD,
+    PATH,
+    START,
+    Board,
+    entry,
+    failed_on,
+    on,
+    parsed,
+    paused,
+    sight,
+    waiting,
+)
+from e2e.stage import TEST, Stage
+from glass import Watched
+from json_schema import offences
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.width import GroupWidth, Width
+from zkexec.operator import sentences
+from zkexec.operator.aims import Seen, Written
+from zkexec.operator.console import cells
+from zkexec.operator.drawing import Frame, overview, picture
+from zkexec.operator.report import report
+from zkexec.operator.sight import Sight
+
+STATUS = (sys.executable, "-m", "zkexec.operator", "status")
+SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
+NOW = START + 40
+
+
+def plain(_style: str, text: str) -> str:
+    """No paint."""
+    return text
+
+
+def drawn(group: Sight, width: int | None = None, height: int | None = None) -> list[str]:
+    """The picture, without paint."""
+    return picture(group, NOW, Frame(plain, width, height))
+
+
+def a_rollout(count: int = 5) -> Sight:
+    """One member through, one in flight, the others waiting."""
+    members = {f"m{number}": waiting() for number in range(count)}
+    members |= {"m0": on(NEW, 20), "m1": on(NEW, 20, phase="proving", running="")}
+    queue = tuple(f"m{number}" for number in range(2, count))
+    return sight(members, inflight={"m1": entry()}, queue=queue)
+
+
+def everything() -> list[Sight]:
+    """Groups in all states, with all that there can be."""
+    deeds = (Deed("forget", "anna", "its host burnt", "token", "m9", START),)
+    width = GroupWidth(Width(50, percent=True), "m0")
+    failed = {"m1": entry(EntryPhase.FAILED), "m9": entry()}
+    return [
+        a_rollout(),
+        sight({"m1": on(NEW, 20)}, width=width, deeds=deeds),
+        sight({"m1": waiting()}, verdicts=failed_on("m1"), inflight=failed),
+        sight({"m1": waiting()}, paused=paused()),
+        sight({}),
+        sight({"m1": Seen(trouble="junk")}, trouble="newer"),
+        sight({}, exists=False),
+    ]
+
+
+def test_the_first_line_tells_how_far_it_is() -> None:
+    """Group, members, digest, a bar, the time that has passed, and whom it waits for."""
+    first, *_ = lines = drawn(a_rollout())
+
+    assert first == "web: 1 of 5 on bbbbbbbbbbbb  [##........]  20 s so far, about 1 min 20 s to go"
+    assert "waits for: m1 restarting" in lines
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text", "short_text"),
+    [
+        (-5, "0 s", "0s"),
+        (0.9, "0 s", "0s"),
+        (59, "59 s", "59s"),
+        (60, "1 min", "1m"),
+        (125, "2 min 5 s", "2m"),
+        (3600, "1 h", "1h"),
+        (3605, "1 h", "1h"),
+        (90_000, "1 d 1 h", "1d"),
+    ],
+)
+def test_stretches_of_time_are_short(time_s: float, text: str, short_text: str) -> None:
+    """Two units at most in a sentence, one in a column, and never less than nothing."""
+    assert sentences.span(time_s) == text
+    assert sentences.age(START, START + time_s) == short_text
+
+
+def test_each_member_has_a_row() -> None:
+    """Where nothing is cut, each column is there and each place has something in it."""
+    lines = drawn(a_rollout())
+    rows = {line.split()[0]: line.split() for line in lines[lines.index("") + 1 :]}
+
+    assert rows["MEMBER"][:6] == ["MEMBER", "HOST", "PID", "PHASE", "RUNS", "WRITTEN"]
+    assert rows["m0"][:5] == ["m0", "host-of-m", "4711", "running", NEW[:12]]
+    assert rows["m1"][-1] == "turn"
+    assert [rows[f"m{number}"][-1] for number in (2, 3, 4)] == ["1st", "2nd", "3rd"]
+    assert OLD[:12] in rows["m2"]
+    assert NEW[:12] in rows["m2"]
+
+
+def test_who_has_not_seen_the_newest_cannot_tell_what_it_wants() -> None:
+    """Such a member is told from one that waits; a znode that was emptied is named."""
+    behind = drawn(sight({"m1": on(OLD, 10), "m2": waiting()}))
+    emptied = drawn(sight({"m1": on(OLD, 10)}, znodes={PATH: Written(20, START, 0)}))
+
+    assert any(line.startswith("m1 ") and "not seen yet" in line for line in behind)
+    assert any(line.startswith("m1 ") and f"{PATH} is empty" in line for line in emptied)
+
+
+def test_what_is_in_the_way_is_told_with_the_way_out() -> None:
+    """Failure, pause and lost members: who, why, since when, and what to do about it."""
+    failed = drawn(sight({"m1": waiting()}, verdicts=failed_on("m1")))
+    held = drawn(sight({"m1": waiting()}, paused=paused()))
+    lost = drawn(sight({"m2": on(NEW, 20)}, inflight={"m1": entry()}))
+
+    assert re.match(r"b{12} failed on m1 since .*: the command ended \(exit status 3\)", failed[1])
+    assert failed[2].endswith("zkexecctl retry web")
+    assert re.match(r"paused by anna since .*: the night is for sleeping", held[1])
+    assert held[2].endswith("zkexecctl resume web")
+    assert lost[1].endswith("zkexecctl forget web m1")
+    assert any(re.match(r"m1 .* missing ", line) for line in lost)
+
+
+def test_what_operators_did_is_told() -> None:
+    """The last deeds stand in the picture: when, who, what, about whom, and why."""
+    lines = drawn(everything()[1])
+
+    assert any(line.endswith(" anna: forget m9: its host burnt") for line in lines)
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 79, 99, 119, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """Columns go and texts are cut until it fits, also with letters of double width."""
+    reason = "健康な状態になりませんでした " * 5
+    members = {"名前" * 4: on(NEW, 20, phase="paused", reason=reason), "m2": waiting()}
+    group = sight(members, inflight={"名前" * 4: entry()}, paused=paused())
+
+    lines = drawn(group, width)
+
+    assert max(map(cells, lines)) <= width
+    assert any(line.startswith("MEMBER") for line in lines)
+
+
+def test_a_narrow_terminal_shows_what_says_something() -> None:
+    """Columns in which nothing stands go first, and the reason stays as long as it can."""
+    group = sight({"m1": on(NEW, 20, phase="paused", reason="no space left on the disk")})
+    (titles,) = (line for line in drawn(group, 79) if line.startswith("MEMBER"))
+
+    assert "TURN" not in titles
+    assert "WANTS" not in titles
+    assert "no space left on the disk" in "\n".join(drawn(group, 79))
+
+
+@pytest.mark.parametrize("height", [4, 8, 12, 23])
+def test_a_low_terminal_shows_who_holds_it_up(height: int) -> None:
+    """Those in flight and waiting come first, and it is said how many are not shown."""
+    lines = drawn(a_rollout(200), 100, height)
+    members = [line.split()[0] for line in lines if re.match(r"m\d", line)]
+
+    assert len(lines) <= height
+    if height > 8:
+        assert members[:2] == ["m1", "m2"]
+        assert lines[-1] == f"... and {200 - len(members)} more"
+
+
+def test_the_list_has_a_line_for_each_group() -> None:
+    """State, members alive and through, snapshot, who is in flight, how many wait, and why not."""
+    lines = overview(everything(), NOW, Frame(plain))
+
+    assert len(lines) == 1 + len(everything())
+    assert re.match(r"web +rolling +5 +1/5 +b{12} .* m1 +3$", lines[1])
+    assert re.match(r"web +failed .* failed on m1 since .*exit status 3", lines[3])
+    assert re.match(r"web +paused .* paused by anna since .*: the night", lines[4])
+    assert overview([], NOW, Frame(plain)) == ["There is no group below /zkexec."]
+
+
+@pytest.mark.parametrize("shown", [everything(), [], everything()[:1]])
+def test_the_json_is_as_documented(shown: list[Sight]) -> None:
+    """What is written keeps to the schema, in all states, and is one line of ASCII."""
+    line = report(shown, NOW, None)
+
+    assert offences(parsed(line), SCHEMA) == []
+    assert line.isascii()
+    assert "\n" not in line
+    assert [group["state"] for group in parsed(line)["groups"]] == [s.state.value for s in shown]
+
+
+def test_the_schema_sees_what_is_wrong() -> None:
+    """A field too many, one too few and one of another type are offences."""
+    good = parsed(report(everything(), NOW, NOW))
+    bad: dict[str, Any] = {**good, "more": 1, "at": "now"}
+    del bad["groups"]
+
+    assert offences(good, SCHEMA) == []
+    assert len(offences(bad, SCHEMA)) == 3
+
+
+def test_every_field_is_documented() -> None:
+    """docs/status.md names each field of the schema."""
+    text = (TEST.parent / "docs" / "status.md").read_text(encoding="utf-8")
+    objects = [SCHEMA, *SCHEMA["$defs"].values()]
+    fields = {name for one in objects for name in one.get("properties", {})}
+
+    assert {name for name in fields if f"`{name}`" not in text} == set()
+
+
+def status(stage: Stage, *words: str) -> tuple[int, str, str]:
+    """A `zkexecctl status` to its end: status, output, and what it said on stderr."""
+    code, out, err = stage.run(*STATUS, *words)
+    return code, out.decode(), err.decode()
+
+
+def test_a_large_group_is_shown(board: Board, stage: Stage) -> None:
+    """Two hundred members, as text and as JSON."""
+    for number in range(200):
+        board.show(f"m{number}")
+
+    code, out, err = status(stage, board.lock)
+    _, as_json, _ = status(stage, board.lock, "--json")
+
+    assert (code, err) == (0, "")
+    assert re.match(rf"{board.lock}: 200 of 200 on a{{12}}  \[##########\]", out)
+    assert sum(line.startswith("m") for line in out.splitlines()) == 200
+    (group,) = parsed(as_json)["groups"]
+    assert (group["done"], len(group["members"])) == (200, 200)
+
+
+def test_all_groups_are_listed(board: Board, stage: Stage) -> None:
+    """Without a name there is a line for the group, among others."""
+    board.show("m1", phase="waiting", wanted=NEW)
+
+    code, out, _ = status(stage)
+    _, as_json, _ = status(stage, "--json")
+
+    assert code == 0
+    assert re.search(rf"^{board.lock} +rolling +1 +0/1 ", out, re.MULTILINE)
+    assert board.lock in [group["name"] for group in parsed(as_json)["groups"]]
+
+
+def test_there_has_to_be_a_group(stage: Stage) -> None:
+    """1 where there is none of that name, with where it was looked for."""
+    code, out, err = status(stage, "no-such-group")
+
+    assert (code, out) == (1, "")
+    assert err == "zkexecctl: no-such-group: no such group (expected at /zkexec/no-such-group)\n"
+
+
+def test_there_has_to_be_permission(board: Board, stage: Stage) -> None:
+    """125, with the znode, where the record may not be read; the list shows the others."""
+    board.client.set_acls(f"{board.base}/state", [make_digest_acl("anna", "secret", all=True)])
+
+    code, _, err = status(stage, board.lock)
+    listed, out, _ = status(stage)
+
+    trouble = f"{board.base}/state: the cluster gives no permission for this"
+    assert (code, err) == (125, f"zkexecctl: {trouble}\n")
+    assert listed == 0
+    assert re.search(rf"^{board.lock} +unreadable .*{trouble}", out, re.MULTILINE)
+
+
+def test_what_cannot_be_understood_is_shown(board: Board, stage: Stage) -> None:
+    """Junk in the record or in a card is part of the picture."""
+    board.show("m1")
+    board.write("m2", b"\x00junk")
+    board.client.set(f"{board.base}/state", b'{"format": 99}')
+
+    code, out, err = status(stage, board.lock)
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{board.lock}: {board.base}/state: the record was written by a newer")
+    assert re.search(r"^m2 .*unreadable .* the card is no valid JSON$", out, re.MULTILINE)
+
+
+def test_a_terminal_gets_colours_and_is_not_overfilled(board: Board, stage: Stage) -> None:
+    """On a terminal there is paint, and the table keeps to the width."""
+    board.show("m1", phase="paused", reason="because " * 40)
+    watched = Watched([*STATUS, board.lock], stage.environment(), stage.folder)
+
+    assert watched.ends() == 0
+    assert "\x1b[1;31mpaused\x1b[0m" in watched.written
+    assert any(line.startswith("m1 ") and line.endswith("...") for line in watched.lines)
+    watched.close()
+
+
+def test_nothing_hidden_reaches_a_terminal(board: Board, stage: Stage) -> None:
+    """Whatever members and operators write is shown with its control characters escaped."""
+    evil = "\x1b[2J\x07\u202eevil"
+    board.show("m1", phase=f"running{evil}", reason=evil, health=evil)
+    board.decide(
+        Rollout(paused=paused(), deeds=(Deed(f"pause{evil}", evil, evil, "token", "", START),))
+    )
+
+    for words in ([board.lock], [], [board.lock, "--json"]):
+        _, out, _ = status(stage, *words)
+        assert not {"\x1b", "\x07", "\u202e"} & set(out)

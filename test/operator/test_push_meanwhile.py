@@ -1,0 +1,217 @@
+"""Pushes while somebody else writes: nothing is overwritten that was not shown."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+
+from proxy import TRANSACTION, Fate, Proxy, Request
+from pushing import Answer, Hand, entries, index_of, is_whole, kept
+from zookeeper import Server, wait_until
+
+PATIENCE_S = 60.0
+Deed = Callable[[KazooClient, str], object]
+
+
+@pytest.fixture
+def hand(zookeeper: Server, tmp_path: Path) -> Hand:
+    """An operator at the shared server."""
+    return Hand(zookeeper.hosts, tmp_path)
+
+
+def meanwhile(hand: Hand, words: Sequence[str], deed: Callable[[], object]) -> Answer:
+    """Run a push, and do something after its difference was shown and before it writes."""
+    started, go = hand.folder / "started", hand.folder / "go"
+    check = f"touch {started}; until [ -e {go} ]; do sleep 0.01; done"
+    with ThreadPoolExecutor(1) as pool:
+        push = pool.submit(hand, *words, "--yes", "--check", check)
+        try:
+            wait_until(lambda: started.exists() or push.done(), "the check runs")
+            deed()
+        finally:
+            go.touch()
+        return push.result(PATIENCE_S)
+
+
+def anew(client: KazooClient, path: str) -> None:
+    """Delete the znode and create it with other content: its version is the same."""
+    client.delete(path)
+    client.create(path, b"anew")
+
+
+CHANGES: list[tuple[Deed, str]] = [
+    (
+        lambda client, path: client.set(path, b"theirs"),
+        "was changed since the diff was shown (version 0, now 1)",
+    ),
+    (
+        lambda client, path: client.set(path, b"old"),
+        "was changed since the diff was shown (version 0, now 1)",
+    ),
+    (lambda client, path: client.delete(path), "was deleted since the diff was shown"),
+    (anew, "was deleted and created anew since the diff was shown"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["set", "touched", "deleted", "anew"])
+@pytest.mark.parametrize("is_unchanged", [False, True], ids=["written", "unchanged"])
+def test_changed_by_another_tool(
+    hand: Hand, client: KazooClient, root: str, change: tuple[Deed, str], is_unchanged: bool
+) -> None:
+    """What another tool has done since the difference was shown stands, and is told."""
+    deed, told = change
+    conf, other = f"{root}/conf", f"{root}/other"
+    client.create(conf, b"old")
+    content = b"old" if is_unchanged else b"new"
+    words = ["push", f"{other}={hand.file(b'x', 'x')}", f"{conf}={hand.file(content)}"]
+
+    answer = meanwhile(hand, words, lambda: deed(client, conf))
+
+    assert answer.status == 1
+    assert answer.err == f"zkexecctl: {conf} {told}; nothing was pushed\n"
+    assert client.exists(other) is None
+    assert client.exists(conf) is None or client.get(conf)[0] != b"new"
+
+
+def test_created_by_another_tool(hand: Hand, client: KazooClient, root: str) -> None:
+    """A znode that somebody else has created meanwhile is not overwritten."""
+    conf = f"{root}/conf"
+    words = ["push", f"{conf}={hand.file(b'new')}"]
+
+    answer = meanwhile(hand, words, lambda: client.create(conf, b"theirs"))
+
+    assert answer.err == (
+        f"zkexecctl: {conf} was created since the diff was shown; nothing was pushed\n"
+    )
+    assert client.get(conf)[0] == b"theirs"
+
+
+def test_parents_made_by_others(hand: Hand, client: KazooClient, root: str) -> None:
+    """A parent that somebody else has made meanwhile is no obstacle."""
+    conf = f"{root}/a/b/conf"
+    words = ["push", f"{conf}={hand.file(b'new')}"]
+
+    answer = meanwhile(hand, words, lambda: client.create(f"{root}/a", b"theirs"))
+
+    assert answer.status == 0
+    assert [client.get(path)[0] for path in (conf, f"{root}/a")] == [b"new", b"theirs"]
+
+
+def test_a_history_that_a_dead_push_has_begun(hand: Hand, client: KazooClient, root: str) -> None:
+    """A history without entries, which a push that died has left, is no obstacle."""
+    conf = f"{root}/conf"
+    words = ["push", f"{conf}={hand.file(b'new')}"]
+
+    answer = meanwhile(
+        hand,
+        words,
+        lambda: client.create(index_of(conf), b'{"format":1,"entries":[]}', makepath=True),
+    )
+
+    assert answer.status == 0
+    assert is_whole(client, conf)
+
+
+def test_a_history_that_was_deleted(hand: Hand, client: KazooClient, root: str) -> None:
+    """Where somebody has deleted the history meanwhile, the push does not go on without it."""
+    conf = f"{root}/conf"
+    hand.push(conf, b"old")
+    words = ["push", f"{conf}={hand.file(b'new')}"]
+
+    answer = meanwhile(hand, words, lambda: client.delete(index_of(conf), recursive=True))
+
+    assert answer.err == (
+        f"zkexecctl: {conf}: its history was changed since the diff was shown; nothing was pushed\n"
+    )
+    hand.push(conf, b"new")
+    assert is_whole(client, conf)
+
+
+LAST_CHANGES: list[Callable[[KazooClient, str], object]] = [
+    lambda client, root: client.set(f"{root}/conf", b"theirs"),
+    lambda client, root: client.delete(f"{root}/conf"),
+    lambda client, root: client.set(f"{root}/same", b"theirs"),
+    lambda client, root: client.create(f"{root}/other", b"theirs"),
+    lambda client, root: client.set(index_of(f"{root}/conf"), b'{"format":1,"entries":[]}'),
+]
+
+
+@pytest.mark.parametrize("deed", LAST_CHANGES, ids=["set", "delete", "check", "create", "index"])
+def test_at_the_last_moment(
+    hand: Hand, proxy: Proxy, client: KazooClient, root: str, deed: Deed
+) -> None:
+    """What others do while the transaction is on its way stops all of it."""
+    behind = Hand(proxy.hosts, hand.folder)
+    hand.push(f"{root}/conf", b"old")
+    hand.push(f"{root}/same", b"same")
+    done: list[object] = []
+
+    def look(request: Request) -> Fate:
+        if request.opcode == TRANSACTION and not done:
+            done.append(deed(client, root))
+        return Fate.PASS_ON
+
+    proxy.on_request = look
+    new, same = hand.file(b"new"), hand.file(b"same", "same")
+    pairs = [f"{root}/conf={new}", f"{root}/other={new}", f"{root}/same={same}"]
+
+    answer = behind("push", *pairs, "--yes")
+
+    assert done
+    assert answer.status == 1
+    assert answer.err.endswith("since the diff was shown; nothing was pushed\n") or (
+        "(version 0, now 1); nothing was pushed\n" in answer.err
+    )
+    for name in ("conf", "other", "same"):
+        assert client.exists(f"{root}/{name}") is None or client.get(f"{root}/{name}")[0] != b"new"
+
+
+def test_two_at_once(hand: Hand, client: KazooClient, root: str) -> None:
+    """Of two who were shown the same, always one wins, and the other is told by whom."""
+    paths = [f"{root}/a", f"{root}/b"]
+    for number in range(25):
+        here = [hand.folder / f"{who}{number}" for who in ("ada", "bob")]
+
+        def push(mine: Path, other: Path) -> Answer:
+            check = f"touch {mine}; until [ -e {other} ]; do sleep 0.01; done"
+            file = hand.file(mine.name.encode(), f"{mine.name}.new")
+            pairs = [f"{path}={file}" for path in paths]
+            return hand("push", *pairs, "--yes", "--by", mine.name[:3], "--check", check)
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(push, here, reversed(here)))
+        assert sorted(answer.status for answer in answers) == [0, 1], answers
+        winner = here[0 if answers[0].status == 0 else 1].name
+        loser = next(answer for answer in answers if answer.status)
+        assert "since the diff was shown" in loser.err
+        assert f"by {winner[:3]}" in loser.err
+        assert [client.get(path)[0] for path in paths] == [winner.encode()] * 2
+    for path in paths:
+        assert [entry["number"] for entry in entries(client, path)] == list(range(16, 26))
+        assert is_whole(client, path)
+
+
+def test_many_one_after_the_other(hand: Hand, client: KazooClient, root: str) -> None:
+    """However many push at the same time, what is done is in the history, in the order of doing."""
+    conf = f"{root}/conf"
+
+    def push(who: int) -> int:
+        done = 0
+        for number in range(15):
+            name = hand.file(b"%d %d" % (who, number), f"{who}")
+            answer = hand("push", f"{conf}={name}", "--yes")
+            assert answer.status == 0 or "since the diff was shown" in answer.err, answer
+            done += answer.status == 0
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        done = sum(pool.map(push, range(4)))
+
+    found = entries(client, conf)
+    assert found[-1]["number"] == done
+    assert len(found) == 10
+    assert is_whole(client, conf)
+    hand.push(conf, b"last")
+    assert kept(client, conf) == {entry["digest"] for entry in entries(client, conf)}

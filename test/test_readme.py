@@ -17,7 +17,8 @@ import pytest
 
 from zkexec import arguments
 from zkexec.operator import usage as operator_usage
-from zkexec.operator.verbs import VOCABULARY
+from zkexec.operator.settle import settle
+from zkexec.operator.verbs import VOCABULARY, find
 from zkexec.options import OPTIONS, Option
 from zkexec.usage import help_text
 
@@ -44,6 +45,12 @@ def command_lines() -> list[str]:
         elif line.startswith("ENTRYPOINT"):
             found.append(shlex.join(json.loads(line.removeprefix("ENTRYPOINT"))[1:]))
     return [" ".join(line.split()) for line in found]
+
+
+def operator_lines() -> list[str]:
+    """The arguments of every zkexecctl that is shown in a code block."""
+    starts = (re.search(r"^:\$ zkexecctl (.*)", line) for line in code_lines())
+    return [start[1] for start in starts if start]
 
 
 def section(title: str) -> str:
@@ -94,6 +101,14 @@ def test_commands_use_options_that_exist(line: str) -> None:
     assert written.missing_values == []
     assert written.unwanted_values == []
     assert written.stray_words == []
+
+
+@pytest.mark.parametrize("line", operator_lines(), ids=lambda line: line.replace(" ", "_")[:40])
+def test_commands_of_operators_are_understood(line: str) -> None:
+    """Whoever copies a command line of zkexecctl from the README is understood."""
+    written = arguments.read(shlex.split(line, comments=True), VOCABULARY)
+
+    settle(find(written.stray_words[0]), written, {})
 
 
 def test_command_lines_are_found() -> None:

@@ -111,7 +111,7 @@ PUSHING: tuple[Option, ...] = (
         metavar="COMMAND",
         has_variable=False,
         meaning="Run this command first, with copies of the new contents, named like the znodes, "
-        "as its last arguments; push only where it succeeds",
+        "as its last arguments (in shell syntax: $1, $2, ...); push only where it succeeds",
     ),
     Option(
         name="dry-run",

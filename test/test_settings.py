@@ -54,9 +54,9 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     """Each option, in its short or long form, changes the value that it is about."""
     words = f"""
         -c one:1,two:2/root -m {tmp_path}/a=/a --mirror={tmp_path}/b=/b -H check -d 1 -i2
-        --health-timeout 3 -a alarm --alert-interval 4 --alert-recovery --start=cached
+        --health-timeout 3 --subreaper -a alarm --alert-interval 4 --alert-recovery --start=cached
         --allow-empty --connect-timeout 5 --session-timeout 6 --settle .5 --kill-signal USR1
-        --kill-timeout 7.5 --subreaper --log-format json -v
+        --kill-timeout 7.5 -v --log-format json
         -l group/a --max-unavailable 25% --min-healthy 8 --on-failure revert --member-id me
     """.split()
     given = settings(*words)
@@ -87,8 +87,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     assert (given.hosts_text, given.chroot) == ("one:1,two:2/root", "/root")
     assert given.servers == (("one", 1), ("two", 2))
     assert given.command.argv == (b"run", b"me")
-    assert given.health == parse("check")
-    assert given.alert == parse("alarm")
+    assert (given.health, given.alert) == (parse("check"), parse("alarm"))
     assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)
     assert given.subreaper
 

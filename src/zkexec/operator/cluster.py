@@ -42,6 +42,8 @@ LOST = object()
 SESSION_TIMEOUT_S = 10.0
 _RENEW_S = 1.0
 _RENEW_LOST_S = SESSION_TIMEOUT_S
+# A signal that comes right before a wait begins is heard only after it.
+_UNHEARD_S = 1.0
 _FAREWELL_S = 1.0
 _HASTY_FAREWELL_S = 0.1
 
@@ -178,13 +180,14 @@ class Cluster:
         while True:
             wait_s = min(until, self._renew_at) - time.monotonic()
             try:
-                # A queue takes no endless number for a time, but None for an endless one.
-                news = self._inbox.get(wait_s > 0, None if wait_s == math.inf else max(wait_s, 0))
+                news = self._inbox.get(wait_s > 0, min(max(wait_s, 0), _UNHEARD_S))
             except queue.Empty:
-                if time.monotonic() < self._renew_at:
+                now = time.monotonic()
+                if now >= self._renew_at:
+                    self._renew_at = now + _RENEW_LOST_S
+                    self._ensemble.open()
+                elif now >= until:
                     return False
-                self._renew_at = time.monotonic() + _RENEW_LOST_S
-                self._ensemble.open()
             else:
                 self._note(news)
                 return True

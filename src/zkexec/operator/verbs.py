@@ -160,8 +160,9 @@ _DEV = Verb(
     summary="Run a throwaway ZooKeeper in the foreground",
     text="A real ZooKeeper from this machine's installation (Debian, Homebrew, ZOOKEEPER_HOME), "
     "with its files in a temporary folder that goes with it. Ctrl-C ends it. It listens on "
-    "127.0.0.1 only, takes sessions as a default install does (4 to 40 seconds), and writes without "
-    "fsync: not for anything that should last. ZOOKEEPER_HOME, JAVA_HOME and TMPDIR are heeded.",
+    "127.0.0.1 only, takes sessions as a default install does (4 to 40 seconds), and writes "
+    "without fsync: not for anything that should last. ZOOKEEPER_HOME, JAVA_HOME and TMPDIR are "
+    "heeded.",
     options=(
         Option(
             name="port",

@@ -88,7 +88,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         (
             "the rollout is paused since {since}: configuration {digest} failed on {failed_by} "
-            "({reason}); new configuration ends this, or the recovery of {failed_by}"
+            "({reason}); new configuration ends this, zkexecctl retry, or the recovery of "
+            "{failed_by}"
         ),
     ),
     "turn-outdated": (
@@ -114,8 +115,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "restart-failed": (
         Level.WARNING,
         (
-            "restart failed: {reason}; the rollout is paused until there is new configuration, "
-            "or until the command becomes healthy"
+            "restart failed: {reason}; the rollout is paused until there is new configuration, a "
+            "retry (zkexecctl), or until the command becomes healthy"
         ),
     ),
     "reverted": (

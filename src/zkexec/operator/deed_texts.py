@@ -1,0 +1,97 @@
+"""What an operator is told of a deed: that it was done and to whom, or why not and by whom."""
+
+from collections.abc import Iterable
+
+from zkexec.core import steering
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Pause, Rollout
+from zkexec.core.steering import Objection
+from zkexec.core.target import short
+from zkexec.operator.times import when
+
+ASKS = ("retry", "restart")
+"""The verbs that the members have to hear of."""
+
+
+def told(deed: Deed, before: Rollout, after: Rollout, alive: int) -> str:
+    """What was done; `alive` is the number of members that are."""
+    match deed.verb:
+        case "pause":
+            flying = ", ".join(sorted(before.inflight))
+            goes_on = f"; in the middle of a restart, and going on: {flying}" if flying else ""
+            return f"paused, nobody begins to restart{goes_on}"
+        case "resume":
+            was = f"; it was paused {_pause(before.paused)}" if before.paused else ""
+            failed = _failed(before)
+            return f"resumed{was}" + (f"; but {failed}" if failed else "")
+        case "retry":
+            who = "by one member" if alive else "by who starts first, as no member is alive"
+            return f"{_failed(before)}; it is tried once more, {who}"
+        case "restart":
+            if not alive:
+                return "no member is alive; who starts from now on has restarted"
+            return f"rolling restart {deed.token[:4]} asked for; members alive: {alive}"
+    return _forgotten(deed.subject, before, after)
+
+
+def objected(objection: Objection, record: Rollout, deed: Deed) -> str:
+    """Why it was not done."""
+    paused = record.paused
+    match objection:
+        case Objection.PAUSED if paused is not None:
+            if deed.verb == "pause":
+                return f"is paused already, {_pause(paused)}"
+            return f"is paused {_pause(paused)}; resume it first"
+        case Objection.NOT_PAUSED:
+            failed = _failed(record)
+            hint = f"; {failed}: push other content, or retry" if failed else ""
+            resumed = _newest(record, ["resume"])
+            since = f" since {_who(resumed)} has resumed it" if resumed else ""
+            return f"no operator has paused it{since}{hint}"
+        case Objection.NOTHING_FAILED:
+            return "nothing has failed that could be tried once more"
+        case Objection.ALIVE:
+            return f"{deed.subject} is alive and will end its turn itself; --force forgets it still"
+    forgotten = _newest(record, ["forget"], deed.subject)
+    flying = ", ".join(sorted(record.inflight)) or "nobody"
+    besides = f"{_who(forgotten)} has forgotten it" if forgotten else f"{flying} is"
+    return f"{deed.subject} is not in the middle of a restart; {besides}"
+
+
+def overtaken(record: Rollout) -> str:
+    """Who has asked the members for something at the same time."""
+    asked = _newest(record, ASKS)
+    if asked is None:
+        return "somebody else has asked for a restart at the same time"
+    return f"{_who(asked)} has asked for a {asked.verb} at the same time"
+
+
+def _newest(record: Rollout, verbs: Iterable[str], subject: str = "") -> Deed | None:
+    found = [one for one in record.deeds if one.verb in verbs and one.subject == subject]
+    return found[-1] if found else None
+
+
+def _who(deed: Deed) -> str:
+    return f"{deed.by} ({when(deed.at)})"
+
+
+def _forgotten(member: str, before: Rollout, after: Rollout) -> str:
+    entry = before.inflight.get(member)
+    if entry is None:
+        return f"{member} is forgotten"
+    verdict = after.verdicts.get(entry.digest)
+    condemned = "; that configuration counts as failed" if verdict and verdict.failed_by else ""
+    was = f"{entry.phase.value} for {short(entry.digest)} since {when(entry.since)}"
+    return f"{member} is forgotten ({was}){condemned}"
+
+
+def _pause(paused: Pause) -> str:
+    return f"by {paused.by} since {when(paused.at)}: {paused.reason}"
+
+
+def _failed(record: Rollout) -> str:
+    """What has failed, in words; "" for nothing."""
+    return ", ".join(
+        f"configuration {short(digest)} failed on {', '.join(verdict.failed_by)} ({verdict.reason})"
+        for digest, verdict in steering.failures(record).items()
+    )

@@ -1,0 +1,224 @@
+"""Verbs that change a group's record: pause, resume, retry, restart and forget.
+
+The rules of this file:
+
+- The record is changed by compare-and-set only, and by what `core.steering` makes of it.
+- Each deed has a random token.  It is looked for before anything is written, so that a deed whose
+  reply was lost is not done twice, and is told as done.
+- Members write the record all the time, which is no reason to give up.  Another operator's deed
+  is: what it leaves behind is looked at anew, and speaks for itself.
+- What a deed does not need is not asked for: a pause works where nobody may read the restarts.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+from kazoo.protocol.serialization import Create, Exists, GetACL, GetData, SetData, Transaction
+
+from zkexec.cluster import base_of
+from zkexec.core import steering
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Rollout
+from zkexec.core.source import NO_RESTART
+from zkexec.core.steering import Objection
+from zkexec.operator.call import Call
+from zkexec.operator.cluster import opened, sync
+from zkexec.operator.console import Console, clean
+from zkexec.operator.deed_texts import ASKS, objected, overtaken, told
+from zkexec.operator.outcome import DONE, OperatorError
+from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error
+from zkexec.shell.link import Link, RefusedError, Steps
+from zkexec.shell.record import decode, encode
+
+_TRIES = 100
+_HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
+# What a server shows instead of the key of a digest to who may not administer the znode.
+_HIDDEN = ":x"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the deed is decided on.
+
+    `asked` and `asked_version` are content and version of the znode of restarts, the version -1
+    where there is none, or where the deed does not need it.
+    """
+
+    record: Rollout
+    version: int
+    asked: bytes = b""
+    asked_version: int = -1
+    alive: int = 0
+    subject_lives: bool = False
+
+
+Steer = Callable[[_Sight, Deed], Rollout | Objection]
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A deed on its way: on which group, by which of the rules, and how far it has come.
+
+    `first` is what was seen first, `tried` what the last write was decided on, as long as nobody
+    knows what became of that write.
+    """
+
+    lock: str
+    paths: Paths
+    deed: Deed
+    steer: Steer
+    first: _Sight | None = None
+    tried: _Sight | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was there before the deed, and what the record is since."""
+
+    before: _Sight
+    after: Rollout
+
+
+def run(call: Call, console: Console) -> int:
+    """Do the deed, and say what was done to whom."""
+    deed = Deed(call.verb, call.by, call.reason, os.urandom(8).hex(), call.member)
+    steer = _STEER[call.verb]
+    if call.verb == "forget":
+        steer = partial(_forget, is_forced=call.force)
+    with opened(call.connection, console) as cluster:
+        paths = Paths(cluster.chroot, base_of(call.lock))
+        attempt = _Attempt(call.lock, paths, deed, steer)
+        try:
+            done: _Done = cluster.ask(lambda link: _do(link, attempt))
+        except OperatorError as error:
+            if attempt.tried is None:
+                raise
+            doubt = f"whether it was done is not known: zkexecctl status {call.lock} tells"
+            raise OperatorError(f"{error}; {doubt}", error.status) from None
+    said = told(deed, done.before.record, done.after, done.before.alive)
+    console.out(clean(f"{call.lock}: {said}"))
+    return DONE
+
+
+def _do(link: Link, what: _Attempt) -> Steps:
+    yield from sync(link)
+    for _ in range(_TRIES):
+        sight: _Sight = yield from _look(what)
+        if steering.is_done(sight.record, what.deed):
+            return _Done(what.tried or sight, sight.record)
+        what.first, what.tried = what.first or sight, None
+        if _is_overtaken(what.first, sight):
+            raise OperatorError(f"{what.lock}: {overtaken(sight.record)}; nothing was done")
+        after = what.steer(sight, what.deed)
+        if isinstance(after, Objection):
+            raise OperatorError(f"{what.lock}: {objected(after, sight.record, what.deed)}")
+        refused = yield from _write(what, sight, after)
+        if refused is None:
+            return _Done(sight, after)
+        path, error = refused
+        if not isinstance(error, _HAS_CHANGED):
+            raise what.paths.refusal(path, error)
+    raise RefusedError(f"{what.paths.shown(what.paths.state)}: others change it all the time")
+
+
+def _is_overtaken(first: _Sight, sight: _Sight) -> bool:
+    """Tell whether the members were asked for something since the first sight."""
+    return sight.asked_version not in (first.asked_version, -1)
+
+
+def _look(what: _Attempt) -> Steps:
+    paths = what.paths
+    member = paths.member(what.deed.subject) if what.deed.subject else paths.members
+    found, members, subject, *asked = yield [
+        GetData(paths.state, None),
+        Exists(paths.members, None),
+        Exists(member, None),
+        *([GetData(paths.restart, None)] if what.deed.verb in ASKS else []),
+    ]
+    if isinstance(found, NoNodeError):
+        raise OperatorError(f"there is no group {what.lock}: {paths.shown(paths.state)} is missing")
+    content, stat = paths.demand(paths.state, found)
+    try:
+        record = decode(content or b"")
+    except ValueError as error:
+        raise RefusedError(f"{paths.shown(paths.state)}: {error}") from None
+    alive = paths.demand(paths.members, members)
+    sight = _Sight(
+        record=record,
+        version=stat.version,
+        alive=alive.numChildren if alive else 0,
+        subject_lives=paths.demand(member, subject) is not None,
+    )
+    for outcome in asked:
+        if not isinstance(outcome, NoNodeError):
+            content, stat = paths.demand(paths.restart, outcome)
+            sight = replace(sight, asked=content or b"", asked_version=stat.version)
+    return sight
+
+
+def _write(what: _Attempt, sight: _Sight, after: Rollout) -> Steps:
+    """Write the record, and where it is a deed for them, what the members follow.
+
+    Nothing is returned where that was done, or else which path was refused, and why.
+    """
+    paths = what.paths
+    operations: list[Any] = [SetData(paths.state, encode(after, time.time()), sight.version)]
+    if what.deed.verb in ASKS:
+        operations.append((yield from _asking(what, sight)))
+    transaction = Transaction(operations)
+    if (size := len(transaction.serialize())) > LARGEST_COMMIT:
+        raise RefusedError(
+            f"{paths.shown(paths.state)}: would take {size} bytes, "
+            f"more than the {LARGEST_COMMIT} that a server takes for sure"
+        )
+    what.tried = sight
+    (outcome,) = yield [transaction]
+    refused = first_error(paths.demand(paths.state, outcome))
+    if refused is None:
+        return None
+    what.tried = None
+    index, error = refused
+    return operations[index].path, error
+
+
+def _asking(what: _Attempt, sight: _Sight) -> Steps:
+    """What writes the znode of restarts: with a name of its own, or for a retry with the old."""
+    paths, token = what.paths, what.deed.token.encode()
+    name = token[:8] if what.deed.verb == "restart" else _name_in(sight.asked)
+    content = b"%s %s" % (name, token)
+    if sight.asked_version >= 0:
+        return SetData(paths.restart, content, sight.asked_version)
+    # As all of a group's znodes it belongs to whom the record belongs.
+    (found,) = yield [GetACL(paths.state)]
+    entries, _ = paths.demand(paths.state, found)
+    for one in entries:
+        if one.id.scheme == "digest" and one.id.id.endswith(_HIDDEN):
+            raise RefusedError(
+                f"{paths.shown(paths.restart)}: is missing, and would belong to whom "
+                f"{paths.shown(paths.state)} belongs; expected the permission (a) to see to whom"
+            )
+    return Create(paths.restart, content, entries, 0)
+
+
+def _name_in(asked: bytes) -> bytes:
+    """The name of the restart that was asked for last: a retry leaves it as it is."""
+    return next(iter(asked.split()), NO_RESTART)
+
+
+def _forget(sight: _Sight, deed: Deed, *, is_forced: bool) -> Rollout | Objection:
+    lives = sight.subject_lives
+    return steering.forget(sight.record, deed, is_alive=lives, is_forced=is_forced)
+
+
+_STEER: dict[str, Steer] = {
+    "pause": lambda sight, deed: steering.pause(sight.record, deed),
+    "resume": lambda sight, deed: steering.resume(sight.record, deed),
+    "retry": lambda sight, deed: steering.retry(sight.record, deed),
+    "restart": lambda sight, deed: steering.restart(sight.record, deed),
+    "forget": partial(_forget, is_forced=False),
+}

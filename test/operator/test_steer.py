@@ -1,0 +1,370 @@
+"""The verbs that steer a group, on records written by hand: what they say, do, refuse and leave."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl, make_digest_acl
+
+from pushing import ZKEXECCTL, Hand
+from secure import known
+from steered import (
+    CRASH,
+    FAILED,
+    FLIGHT,
+    FLYING,
+    PAUSED,
+    THEN,
+    VERBS,
+    WHY,
+    Group,
+    command,
+    one_line,
+)
+from zkexec.access import Access, Credential
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zookeeper import Server
+
+SECRET = "open-sesame"  # noqa: S105 - It is none.
+US = Access(credentials=(Credential("digest", "us", SECRET),))
+OURS = make_digest_acl("us", SECRET, all=True)
+
+
+@pytest.fixture
+def group(client: KazooClient, root: str) -> Group:
+    """A group of this test, whose NAME is its path."""
+    return Group(client, root)
+
+
+@pytest.fixture
+def hand(zookeeper: Server, tmp_path: Path) -> Hand:
+    """Types commands for the shared server."""
+    return Hand(zookeeper.hosts, tmp_path)
+
+
+def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
+    """Types commands as the one to whom things belong, or with a wrong password."""
+    file = folder / secret
+    file.write_text(f"us:{secret}\n")
+    file.chmod(0o600)
+    return Hand(zookeeper.hosts, folder, f"--auth=digest:@{file}")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (["pause"], Rollout(), Rollout(), "paused, nobody begins to restart"),
+        (["pause"], FLYING, FLYING, ".*; in the middle of a restart, and going on: m1"),
+        (["resume"], PAUSED, Rollout(), "resumed; .* by ann@hill since 2020-09-1. .*: lunch"),
+        (
+            ["resume"],
+            replace(FAILED, paused=PAUSED.paused),
+            FAILED,
+            r"resumed; .*: lunch; but configuration d1 failed on m1 \(exit status 3\)",
+        ),
+        (["retry"], FAILED, FAILED, r".* d1 failed on m1 \(.*; it is tried once more, by one.*"),
+        (["restart"], FLYING, FLYING, "rolling restart .... asked for; members alive: 2"),
+        (
+            ["forget", "m1"],
+            FLYING,
+            Rollout(served=7, verdicts={"d1": Verdict(5, "", lost=1, at=THEN)}),
+            r"m1 is forgotten \(restarting for d1 since 2020-09-1. .*\)",
+        ),
+        (
+            ["forget", "m1"],
+            FAILED,
+            replace(FAILED, inflight={}),
+            r"m1 is forgotten \(failed for d1 .*\); that configuration counts as failed",
+        ),
+        (
+            ["forget", "--force", "m3"],
+            Rollout({"m3": FLIGHT["m1"]}, {"d1": Verdict(5, "", lost=1, at=THEN)}),
+            None,
+            "m3 is forgotten .*; that configuration counts as failed",
+        ),
+    ],
+    ids=lambda case: "-".join(case[0]),
+)
+def test_what_a_deed_does(
+    group: Group, hand: Hand, case: tuple[list[str], Rollout, Rollout | None, str]
+) -> None:
+    """Each verb says what it did, does just that, and leaves who, when and why in the record."""
+    words, before, after, said = case
+    earlier = Deed("pause", "eve", "tea", "t0", at=900.0)
+    group.write(replace(before, deeds=(earlier,)))
+    group.live(["m2", "m3"])
+    verb, *rest = words
+    answer = hand(verb, group.base, *rest, "--by=bob", WHY)
+
+    assert (answer.status, answer.err) == (0, "")
+    assert re.fullmatch(f"{group.base}: {said}", one_line(answer.out))
+    deed = group.deed(verb)
+    member = rest[-1] if rest else ""
+    assert (deed.by, deed.reason, deed.subject) == ("bob", "the database moves", member)
+    found = group.record()
+    assert found.deeds == (earlier, deed)
+    if verb == "pause":
+        assert found.paused == Pause("bob", "the database moves", deed.at)
+    if after is not None:
+        assert timeless(replace(found, deeds=(), paused=None)) == timeless(after)
+
+
+def timeless(record: Rollout) -> Rollout:
+    """A record without the times of its verdicts."""
+    verdicts = {digest: replace(one, at=THEN) for digest, one in record.verdicts.items()}
+    return replace(record, verdicts=verdicts)
+
+
+def test_the_members_hear_of_restarts_and_retries(group: Group, hand: Hand) -> None:
+    """A restart has a name of its own; a retry writes the last one's name again."""
+    group.write(FAILED)
+    hand.does(*command("retry", group.base))
+    name, token = group.asked()
+    assert (name, token) == ("-", group.deed("retry").token)
+
+    hand.does(*command("restart", group.base))
+    name, token = group.asked()
+    assert (name, token) == (token[:8], group.deed("restart").token)
+
+    hand.does(*command("retry", group.base))
+    assert group.asked() == [name, group.deed("retry").token]
+
+    group.client.delete(group.restart)
+    hand.does(*command("restart", group.base))
+    assert group.asked()[1] == group.deed("restart").token
+
+
+def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, hand: Hand) -> None:
+    """A restart or a retry of a group without members promises nothing of members."""
+    group.write(FAILED)
+    assert "no member is alive" in hand.does(*command("restart", group.base)).out
+    assert "no member is alive" in hand.does(*command("retry", group.base)).out
+
+
+def test_only_the_last_ten_deeds_are_kept(group: Group, hand: Hand) -> None:
+    """A record does not grow with the deeds of operators."""
+    for number in range(11):
+        hand.does("restart", group.base, f"--reason={number}")
+
+    assert [deed.reason for deed in group.record().deeds] == [str(n) for n in range(1, 11)]
+
+
+BY_ANN = r"by ann@hill since 2020-09-1. \S+ \S+: lunch"
+EARLIER = (
+    Deed("resume", "ann@hill", "back", "t1", at=THEN),
+    Deed("forget", "eve", "burnt", "t2", "m1", at=THEN),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "before", "said"),
+    [
+        (["pause"], PAUSED, f"is paused already, {BY_ANN}"),
+        (["retry"], replace(FAILED, paused=PAUSED.paused), f"is paused {BY_ANN}; resume it first"),
+        (["restart"], PAUSED, f"is paused {BY_ANN}; resume it first"),
+        (["resume"], Rollout(), "no operator has paused it"),
+        (
+            ["resume"],
+            replace(FAILED, deeds=EARLIER),
+            (
+                r"no operator has paused it since ann@hill \(2020-.*\) has resumed it; "
+                r"configuration d1 failed on m1 \(exit status 3\): push other content, or retry"
+            ),
+        ),
+        (["retry"], FLYING, "nothing has failed that could be tried once more"),
+        (
+            ["retry"],
+            Rollout(verdicts={**CRASH, "d2": Verdict(6, "s", proven=True, at=THEN)}),
+            "nothing has failed that could be tried once more",
+        ),
+        (["forget", "m2"], FLYING, "m2 is not in the middle of a restart; m1 is"),
+        (["forget", "m2"], Rollout(), "m2 is not in the middle of a restart; nobody is"),
+        (["forget", "m1"], replace(PAUSED, deeds=EARLIER), r".*; eve \(2020-.*\) has forgotten it"),
+        (["forget", "m1"], FLYING, "m1 is alive and will end its turn itself; --force .*"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_what_makes_no_sense_is_refused(
+    group: Group, hand: Hand, words: list[str], before: Rollout, said: str
+) -> None:
+    """What is not as the verb needs it is told in one line with exit status 1, and stays so."""
+    group.write(before)
+    group.live(["m1"])
+    znodes = group.znodes()
+    verb, *rest = words
+    answer = hand(verb, group.base, *rest, WHY)
+
+    assert (answer.status, answer.out) == (1, "")
+    assert re.fullmatch(f"zkexecctl: {group.base}: {said}", one_line(answer.err))
+    assert group.znodes() == znodes
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("junk", "why"),
+    [
+        (b"{", "the record is no valid JSON"),
+        (b"\xff\x1b[2J", "the record is no valid JSON"),
+        (b"[]", "expected a JSON object as the record"),
+        (b'{"format":2}', r"the record was written by a newer zkexec \(format 2\)"),
+        (b'{"format":1,"inflight":{}}', "expected a JSON object as 'verdicts' of the record"),
+    ],
+)
+def test_junk_in_the_record(group: Group, hand: Hand, verb: str, junk: bytes, why: str) -> None:
+    """What is no record is never written over: one line names the znode and what is wrong."""
+    group.client.set(group.state, junk)
+    znodes = group.znodes()
+    answer = hand(*command(verb, group.base))
+
+    assert (answer.status, answer.out) == (125, "")
+    assert re.fullmatch(f"zkexecctl: {group.state}: {why}", one_line(answer.err))
+    assert group.znodes() == znodes
+
+
+def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
+    """A deed for which the record has no room is refused before it is sent."""
+    group.write(Rollout(verdicts={"d": Verdict(1, "s", reason="x" * 999_700, at=THEN)}))
+    znodes = group.znodes()
+    answer = hand("pause", group.base, WHY)
+
+    assert (answer.status, answer.out) == (125, "")
+    said = one_line(answer.err)
+    assert re.fullmatch(f"zkexecctl: {group.state}: would take 1000... bytes, more than .*", said)
+    assert group.znodes() == znodes
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_such_group(hand: Hand, client: KazooClient, root: str, verb: str) -> None:
+    """A NAME that no group has is told with the znode that is missing, and nothing is created."""
+    answer = hand(*command(verb, f"{root}/gone"))
+
+    assert (answer.status, answer.out) == (1, "")
+    said = f"zkexecctl: there is no group {root}/gone: {root}/gone/state is missing"
+    assert one_line(answer.err) == said
+    assert not client.get_children(root)
+
+
+HOSTILE = "\x1b[2J\x9b31m\r\n\u202eevil\x07\ud800"
+EVIL = Rollout(
+    inflight={"m\x1b[1A": Entry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
+    verdicts={"d\x1b[0m": Verdict(5, "s", failed_by=("m\x1b[1A",), reason=HOSTILE, at=THEN)},
+    paused=Pause(HOSTILE, HOSTILE, THEN),
+    deeds=(
+        Deed("resume", HOSTILE, HOSTILE, "t", at=THEN),
+        Deed("forget", HOSTILE, HOSTILE, "t", "m1", at=THEN),
+    ),
+)
+
+
+def test_what_others_wrote_does_not_reach_the_terminal_raw(group: Group, hand: Hand) -> None:
+    """Whatever stands in a record is shown with its control characters made visible."""
+    group.write(EVIL)
+    said = [hand("pause", group.base, WHY).err]
+    said.append(hand("restart", group.base).err)
+    said.append(hand("resume", group.base).out)
+    said.append(hand("resume", group.base).err)
+    said.append(hand("retry", group.base).out)
+    said.append(hand("forget", group.base, "m1").err)
+    said.append(hand("pause", group.base, WHY).out)
+
+    assert [text for text in said if "\\x1b[" not in one_line(text)] == []
+    assert len(said) == 7
+
+
+ODD = "/ärger $(id) 'x' %s {}"
+
+
+@pytest.mark.parametrize("chroot", ["", "/a ch-root/of ours"])
+@pytest.mark.parametrize("is_path", [True, False])
+def test_odd_names_and_chroots(
+    zookeeper: Server, client: KazooClient, root: str, chroot: str, is_path: bool
+) -> None:
+    """NAME may be a path and have odd characters, members too; a chroot is told to nobody."""
+    lock = f"{root}{ODD}" if is_path else f"{root[1:]}{ODD[1:]}"
+    below = chroot and root + chroot
+    group = Group.named(client, lock, below)
+    member = "web 3'\\$(id)ü"
+    group.write(Rollout(inflight={member: FLIGHT["m1"]}))
+    words = [f"--cluster={zookeeper.hosts}{below}", "--by=bob", lock]
+    done = subprocess.run(
+        [*ZKEXECCTL, "forget", *words, member], capture_output=True, check=False, timeout=60.0
+    )
+    again = subprocess.run(
+        [*ZKEXECCTL, "forget", *words, "m1"], capture_output=True, check=False, timeout=60.0
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert one_line(done.stdout.decode()).startswith(f"{lock}: {member} is forgotten (")
+    assert (again.returncode, again.stdout) == (1, b"")
+    assert again.stderr.decode() == (
+        f"zkexecctl: {lock}: m1 is not in the middle of a restart; nobody is\n"
+    )
+    assert group.deed("forget").subject == member
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_identity_that_may_only_read(
+    zookeeper: Server, root: str, tmp_path: Path, verb: str
+) -> None:
+    """Without the permission to write, one line names the znode, and nothing is changed."""
+    with known(zookeeper.hosts, US) as owner:
+        group = Group(owner, f"{root}/g", [OURS, *READ_ACL_UNSAFE])
+        group.write(VERBS[verb][0])
+        znodes = group.znodes()
+        everybody, stranger = Hand(zookeeper.hosts, tmp_path), us(zookeeper, tmp_path, "wrong")
+        for who in (everybody, stranger):
+            answer = who(*command(verb, group.base))
+            assert (answer.status, answer.out) == (125, "")
+            why = "the cluster gives no permission for this"
+            assert one_line(answer.err) == f"zkexecctl: {group.state}: {why}"
+            assert SECRET not in answer.err
+        assert group.znodes() == znodes
+
+        us(zookeeper, tmp_path).does(*command(verb, group.base))
+        owner.set_acls(group.state, [OURS])
+        znodes = group.znodes()
+        answer = everybody(*command(verb, group.base))
+        assert (answer.status, one_line(answer.err)) == (125, f"zkexecctl: {group.state}: {why}")
+        assert group.znodes() == znodes
+
+
+def test_a_forbidden_znode_of_restarts(
+    zookeeper: Server, client: KazooClient, root: str, hand: Hand
+) -> None:
+    """Only the verbs that need the znode of restarts are refused, where it may not be read."""
+    group = Group(client, root)
+    group.write(FAILED)
+    client.set_acls(group.restart, [OURS])
+    for verb in ("restart", "retry"):
+        answer = hand(*command(verb, group.base))
+        assert answer.status == 125
+        assert one_line(answer.err).startswith(f"zkexecctl: {group.restart}: the cluster gives no")
+    assert group.record() == FAILED
+
+    hand.does(*command("pause", group.base))
+    hand.does(*command("resume", group.base))
+    hand.does(*command("forget", group.base))
+    with known(zookeeper.hosts, US) as owner:
+        owner.set_acls(group.restart, OPEN_ACL_UNSAFE)
+
+
+def test_a_missing_znode_of_restarts(
+    zookeeper: Server, root: str, hand: Hand, tmp_path: Path
+) -> None:
+    """It is made anew with the ACL of the record, or not at all where that cannot be seen."""
+    theirs = make_acl("world", "anyone", read=True, write=True, create=True, delete=True)
+    with known(zookeeper.hosts, US) as owner:
+        group = Group(owner, f"{root}/g", [OURS, theirs])
+        owner.delete(group.restart)
+        znodes = group.znodes()
+        answer = hand(*command("restart", group.base))
+        assert (answer.status, answer.out) == (125, "")
+        assert one_line(answer.err).startswith(f"zkexecctl: {group.restart}: is missing, and would")
+        assert group.znodes() == znodes
+
+        us(zookeeper, tmp_path).does(*command("restart", group.base))
+        assert owner.get_acls(group.restart)[0] == owner.get_acls(group.state)[0] == [OURS, theirs]

@@ -1,0 +1,348 @@
+"""The verbs that steer a group while replies are lost, and while others steer and commit as well.
+
+The rules of this file: each operator has a way to the server of its own; two that should meet are
+held back there until both have made up their minds.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import BadVersionError
+
+from proxy import TRANSACTION, Fate, Proxy, Request, pass_all
+from pushing import Answer, Hand
+from steered import PAUSED, VERBS, Group, command, one_line
+from zkexec.shell.record import decode, encode
+from zookeeper import Server, wait_until
+
+ROUNDS = 40
+_MEETS_WITHIN_S = 30.0
+
+
+@pytest.fixture
+def group(client: KazooClient, root: str) -> Group:
+    """A group of this test, whose NAME is its path."""
+    return Group(client, root, asked=b"abc def")
+
+
+class Operator:
+    """Somebody with a way to the cluster of their own, `proxy`."""
+
+    def __init__(self, name: str, zookeeper: Server, folder: Path, *options: str) -> None:
+        self.name = name
+        self.proxy = Proxy(zookeeper.port)
+        self._hand = Hand(self.proxy.hosts, folder, *options)
+
+    def does(self, verb: str, group: Group) -> Answer:
+        """Run a verb to its end."""
+        return self._hand(*command(verb, group.base, self.name))
+
+
+@pytest.fixture
+def ann(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
+    """An operator."""
+    one = Operator("ann", zookeeper, tmp_path)
+    yield one
+    one.proxy.close()
+
+
+@pytest.fixture
+def bob(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
+    """Another one, without much patience."""
+    one = Operator("bob", zookeeper, tmp_path, "--connect-timeout=1.5")
+    yield one
+    one.proxy.close()
+
+
+@contextmanager
+def at_the_write(operator: Operator, fate: Fate, then: str) -> Iterator[None]:
+    """Let the operator's first write have this fate; `then` is what happens to the connection.
+
+    It is cut, or refused for good, at once where the write is not to arrive, or when it has.
+    """
+    happened = threading.Event()
+    proxy = operator.proxy
+
+    def see(request: Request) -> Fate:
+        if request.opcode != TRANSACTION or happened.is_set():
+            return Fate.PASS_ON
+        happened.set()
+        if fate is Fate.LOSE_REPLY:
+            # A reply that is kept back has been sent long before that.
+            threading.Timer(0.25, getattr(proxy, then)).start()
+        else:
+            getattr(proxy, then)()
+        return fate
+
+    proxy.on_request = see
+    yield
+    proxy.on_request = pass_all
+    assert happened.is_set()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("fate", [Fate.LOSE_REPLY, Fate.PASS_ON])
+def test_a_lost_reply_and_a_lost_request(
+    group: Group, ann: Operator, verb: str, fate: Fate
+) -> None:
+    """Whatever is lost on the way, a deed is done once, and told as if nothing had happened."""
+    group.write(VERBS[verb][0])
+    group.live(["m2"])
+    undisturbed = ann.does(verb, group)
+    group.write(VERBS[verb][0])
+    version = group.client.exists(group.state).version
+    asked = group.client.exists(group.restart).version
+    with at_the_write(ann, fate, "cut"):
+        answer = ann.does(verb, group)
+
+    assert answer.status == 0, answer
+    assert ann.proxy.accepted == 3
+    assert timeless(answer.out) == timeless(undisturbed.out)
+    assert [deed.verb for deed in group.record().deeds] == [verb]
+    assert group.client.exists(group.state).version == version + 1
+    steps = 1 if verb in ("restart", "retry") else 0
+    assert group.client.exists(group.restart).version == asked + steps
+
+
+def timeless(text: str) -> str:
+    """What was said, without the name that each restart has of its own."""
+    before, asked, after = one_line(text).partition(" asked for; ")
+    return before.rpartition(" ")[0] + asked + after if asked else before
+
+
+def test_a_deed_that_was_undone_before_its_reply_came(group: Group, ann: Operator) -> None:
+    """Where others have gone on since, a deed whose reply was lost still counts as done."""
+
+    def see(request: Request) -> Fate:
+        if request.opcode != TRANSACTION:
+            return Fate.PASS_ON
+        threading.Timer(0.25, resume).start()
+        return Fate.LOSE_REPLY
+
+    def resume() -> None:
+        group.write(replace(group.record(), paused=None))
+        ann.proxy.cut()
+
+    ann.proxy.on_request = see
+    answer = ann.does("pause", group)
+
+    assert (answer.status, answer.err) == (0, "")
+    assert "paused, nobody begins" in answer.out
+    assert len(group.record().deeds) == 1
+    assert group.record().paused is None
+
+
+def test_nobody_is_told_what_nobody_knows(group: Group, bob: Operator) -> None:
+    """Where the connection stays away after a write, it is said that it may have been done."""
+    with at_the_write(bob, Fate.LOSE_REPLY, "refuse"):
+        answer = bob.does("pause", group)
+
+    assert (answer.status, answer.out) == (125, "")
+    said = answer.err.splitlines()[-1]
+    assert said.startswith(
+        f"zkexecctl: --cluster: cannot connect to {bob.proxy.hosts} within 1.5 s"
+    )
+    assert said.endswith(f"; whether it was done is not known: zkexecctl status {group.base} tells")
+    assert len(group.record().deeds) == 1
+
+    bob.proxy.heal()
+    bob.proxy.refuse()
+    answer = bob.does("resume", group)
+    assert answer.status == 125
+    assert "whether it was done" not in answer.err
+
+
+@contextmanager
+def just_before_the_write(operator: Operator, act: Callable[[], object]) -> Iterator[None]:
+    """Let something happen in the moment in which the operator writes for the first time."""
+    done = threading.Event()
+
+    def see(request: Request) -> Fate:
+        if request.opcode == TRANSACTION and not done.is_set():
+            done.set()
+            act()
+        return Fate.PASS_ON
+
+    operator.proxy.on_request = see
+    yield
+    operator.proxy.on_request = pass_all
+    assert done.is_set()
+
+
+def test_a_lost_request_that_has_become_pointless(group: Group, ann: Operator) -> None:
+    """What is known not to be done is told without doubt, also where a write was lost before."""
+
+    def pause_and_cut() -> None:
+        group.write(PAUSED)
+        ann.proxy.cut()
+
+    with just_before_the_write(ann, pause_and_cut):
+        answer = ann.does("pause", group)
+
+    assert (answer.status, answer.out) == (1, "")
+    assert f"{group.base}: is paused already, by ann@hill since" in answer.err
+    assert one_line(answer.err).endswith(": lunch")
+    assert group.record() == PAUSED
+
+
+def test_restarts_that_are_asked_for_by_hand(group: Group, ann: Operator) -> None:
+    """Whoever writes the znode of restarts with another tool is not written over."""
+    with just_before_the_write(ann, lambda: group.client.set(group.restart, b"by-hand")):
+        answer = ann.does("restart", group)
+
+    assert answer.status == 1
+    said = "somebody else has asked for a restart at the same time; nothing was done"
+    assert one_line(answer.err) == f"zkexecctl: {group.base}: {said}"
+    assert (group.asked(), group.record().deeds) == (["by-hand"], ())
+
+    with just_before_the_write(ann, lambda: group.client.delete(group.restart)):
+        answer = ann.does("restart", group)
+    assert answer.status == 0
+    assert group.asked()[1] == group.deed("restart").token
+
+
+class Meeting:
+    """Lets the first writes of two operators go on only when both are there."""
+
+    def __init__(self, *operators: Operator) -> None:
+        self._barrier = threading.Barrier(len(operators))
+        for operator in operators:
+            operator.proxy.on_request = self._held_back()
+
+    def _held_back(self) -> "Meeting._See":
+        return Meeting._See(self._barrier)
+
+    class _See:
+        def __init__(self, barrier: threading.Barrier) -> None:
+            self._barrier = barrier
+            self._has_met = False
+
+        def __call__(self, request: Request) -> Fate:
+            if request.opcode == TRANSACTION and not self._has_met:
+                self._has_met = True
+                self._barrier.wait(_MEETS_WITHIN_S)
+            return Fate.PASS_ON
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_two_operators_at_once(group: Group, ann: Operator, bob: Operator, verb: str) -> None:
+    """Of two who want the same at the same time one does it, and the other is told by whom."""
+    for _ in range(ROUNDS):
+        group.write(VERBS[verb][0])
+        version = group.client.exists(group.state).version
+        Meeting(ann, bob)
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda one: one.does(verb, group), (ann, bob)))
+
+        assert sorted(answer.status for answer in answers) == [0, 1], answers
+        won = [answer.status for answer in answers].index(0)
+        winner, loser = (ann, bob)[won], answers[1 - won]
+        deed = group.deed(verb)
+        assert [one.by for one in group.record().deeds] == [deed.by] == [winner.name]
+        assert (loser.out, answers[won].err) == ("", "")
+        assert winner.name in one_line(loser.err)
+        assert group.client.exists(group.state).version == version + 1
+        if verb in ("restart", "retry"):
+            assert group.asked()[1] == deed.token
+
+
+def test_a_restart_and_a_retry_at_once(group: Group, ann: Operator, bob: Operator) -> None:
+    """Who asks for something else at the same time is told who asked for what."""
+    group.write(VERBS["retry"][0])
+    Meeting(ann, bob)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(
+            pool.map(
+                lambda do: do(),
+                [lambda: ann.does("restart", group), lambda: bob.does("retry", group)],
+            )
+        )
+
+    loser = next(answer for answer in answers if answer.status == 1)
+    (deed,) = group.record().deeds
+    assert f"{deed.by} (" in loser.err
+    assert f"has asked for a {deed.verb} at the same time; nothing was done" in loser.err
+
+
+def test_a_pause_and_a_restart_at_once(group: Group, ann: Operator, bob: Operator) -> None:
+    """A restart that comes after a pause is refused; one that came before it is in the record."""
+    for _ in range(ROUNDS):
+        group.write(replace(PAUSED, paused=None))
+        asked = group.asked()
+        Meeting(ann, bob)
+        with ThreadPoolExecutor(2) as pool:
+            paused = pool.submit(ann.does, "pause", group)
+            restarted = pool.submit(bob.does, "restart", group).result()
+
+        assert paused.result().status == 0
+        assert group.record().paused is not None
+        done = [deed.verb for deed in group.record().deeds]
+        if restarted.status:
+            assert "is paused by ann since" in restarted.err
+            assert (done, group.asked()) == (["pause"], asked)
+        else:
+            assert done == ["restart", "pause"]
+            assert group.asked()[1] == group.record().deeds[0].token
+
+
+class Committing:
+    """A member that commits again and again, each time against the version that it has read."""
+
+    def __init__(self, group: Group) -> None:
+        self.done = 0
+        self._group = group
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._commit, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self.done, "the member commits")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _commit(self) -> None:
+        client, state = self._group.client, self._group.state
+        while not self._over.is_set():
+            content, stat = client.get(state)
+            record = decode(content)
+            try:
+                client.set(
+                    state, encode(replace(record, served=record.served + 1), 1.0), stat.version
+                )
+            except BadVersionError:
+                continue
+            self.done += 1
+            # Nobody commits faster than it can read what it has to.
+            self._over.wait(0.002)
+
+
+def test_members_that_commit_all_the_time(group: Group, ann: Operator) -> None:
+    """No verb fails because members write the record, and nothing that they write is lost."""
+    group.write(replace(VERBS["retry"][0], served=0))
+    with Committing(group) as member:
+        for verb in ("pause", "resume", "restart", "retry") * 5:
+            answer = ann.does(verb, group)
+            assert answer.status == 0, answer
+        answer = ann.does("forget", group)
+        assert answer.status == 0, answer
+
+    record = group.record()
+    assert record.served == member.done
+    assert [deed.verb for deed in record.deeds[-5:]] == [
+        "pause",
+        "resume",
+        "restart",
+        "retry",
+        "forget",
+    ]
+    assert group.asked()[1] == record.deeds[-2].token

@@ -1,0 +1,103 @@
+"""A group whose znodes a test writes by hand, for the verbs that steer it.
+
+The rules of this file: what a verb has left behind is read as it stands in the cluster, and never
+as zkexecctl tells it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kazoo.client import KazooClient
+
+from zkexec.cluster import base_of
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.shell.record import decode, encode
+
+THEN = 1_600_000_000.0
+"""A time at which all of this happened, in 2020."""
+WHY = "--reason=the database moves"
+FLIGHT = {"m1": Entry("t1", "d1", 5, EntryPhase.RESTARTING, THEN)}
+CRASH = {"d1": Verdict(5, "s", failed_by=("m1",), reason="exit status 3", at=THEN)}
+PAUSED = Rollout(paused=Pause("ann@hill", "lunch", THEN))
+FLYING = Rollout(inflight=FLIGHT, served=7)
+FAILED = Rollout(
+    inflight={"m1": Entry("t1", "d1", 5, EntryPhase.FAILED, THEN)}, verdicts=CRASH, served=7
+)
+VERBS: Mapping[str, tuple[Rollout, tuple[str, ...]]] = {
+    "pause": (FLYING, ()),
+    "resume": (PAUSED, ()),
+    "retry": (FAILED, ()),
+    "restart": (Rollout(), ()),
+    "forget": (FLYING, ("m1",)),
+}
+"""Each verb with a record on which it can be done, and the words behind NAME."""
+
+
+def command(verb: str, lock: str, by: str = "bob@dale") -> list[str]:
+    """The words of a verb that can be done on its record."""
+    return [verb, lock, *VERBS[verb][1], WHY, f"--by={by}"]
+
+
+class Group:
+    """The znodes of one group; `base` is their path, with the chroot."""
+
+    def __init__(
+        self, client: KazooClient, base: str, acl: Sequence[Any] | None = None, asked: bytes = b""
+    ) -> None:
+        self.client = client
+        self.base = base
+        self.state = f"{base}/state"
+        self.restart = f"{base}/restart"
+        self._acl = acl
+        for name, content in (("members", b""), ("queue", b""), ("restart", asked)):
+            client.create(f"{base}/{name}", content, acl, makepath=True)
+        client.create(self.state, encode(Rollout(), THEN), acl)
+
+    @classmethod
+    def named(cls, client: KazooClient, lock: str, chroot: str = "") -> "Group":
+        """The group that `--lock` names, below a chroot."""
+        return cls(client, chroot + base_of(lock))
+
+    def write(self, record: Rollout) -> None:
+        """Let this be the record."""
+        self.client.set(self.state, encode(record, THEN))
+
+    def record(self) -> Rollout:
+        """The record as it stands there."""
+        return decode(self.client.get(self.state)[0])
+
+    def deed(self, verb: str) -> Deed:
+        """The newest deed, which has to be of this verb and of these minutes."""
+        deed = self.record().deeds[-1]
+        assert deed.verb == verb
+        assert abs(deed.at - time.time()) < 600
+        return deed
+
+    def asked(self) -> list[str]:
+        """The words in the znode of restarts."""
+        return str(self.client.get(self.restart)[0].decode()).split()
+
+    def live(self, names: Iterable[str]) -> None:
+        """Let these members be alive."""
+        for name in names:
+            self.client.create(f"{self.base}/members/{name}", b"", self._acl, ephemeral=True)
+
+    def znodes(self) -> dict[str, tuple[bytes, int]]:
+        """All that is there: content and time of the last change by path."""
+        found: dict[str, tuple[bytes, int]] = {}
+        paths = [self.base]
+        for path in paths:
+            content, stat = self.client.get(path)
+            found[path] = (content, stat.mzxid)
+            paths += [f"{path}/{child}" for child in self.client.get_children(path)]
+        return found
+
+
+def one_line(text: str) -> str:
+    """The only line of a text, which no terminal could take for anything else."""
+    assert text.endswith("\n"), repr(text)
+    line = text[:-1]
+    assert line.isprintable(), repr(line)
+    return line

@@ -105,9 +105,10 @@ def test_a_member_that_ends_gives_its_turn_to_the_next(fleet: Fleet) -> None:
     (holder,) = fleet.in_flight()
     fleet.until(lambda: len(fleet.queued()) == 3, "the others wait")
     waiting = next(member for member in fleet.members if member.name != holder)
-    # A server that has not come to hear its signals yet dies of them, and zkexec ends as it did.
+    # A server that has not come to hear its signals yet dies of them, and zkexec ends as it did;
+    # whoever waited may have been given the turn by now.
     assert fleet.named(holder).end() in (0, -signal.SIGTERM)
-    assert waiting.end() == 0
+    assert waiting.end() in (0, -signal.SIGTERM)
     fleet.at_rest("slow 1")
 
     fleet.keeps_width()

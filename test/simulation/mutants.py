@@ -107,9 +107,9 @@ def expect_without_limit(self: Anything, _: float) -> None:
     self.stopping = True
 
 
-def merge_one_path(self: Anything, files: Anything, znodes: Anything, revision: int) -> Snapshot:
+def merge_one_path(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
     """Take over one file of several."""
-    merged = original_merged(self, files, znodes, revision)
+    merged, files = original_merged(self, known, znodes), known.files
     changed = [path for path in merged.files if files.get(path) != merged.files[path]]
     return merged if not files else Snapshot({**files, **{p: merged.files[p] for p in changed[:1]}})
 

@@ -25,7 +25,7 @@ from zkexec.operator.outcome import OperatorError
 _GRACE_S = 2.0
 _LONGEST_NAME = 255
 _SECRET = "ZKEXEC_AUTH"  # noqa: S105 - the name of a variable
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _SHELL = (b"/bin/sh", b"-c")
 
 
@@ -40,11 +40,11 @@ class _AskedToEndError(BaseException):
 def check(command: Command, contents: Mapping[str, bytes], environment: Mapping[str, str]) -> None:
     """Run the command on the contents of these znodes; OperatorError where it does not succeed."""
     try:
-        with _signals_raised():
+        with _signals_raised() as signals:
             # mkdtemp makes it so that nobody else can enter it.
             folder = Path(tempfile.mkdtemp(prefix="zkexecctl-check-"))
             try:
-                status = _run(_words(command, _copies(folder, contents)), environment)
+                status = _run(_words(command, _copies(folder, contents)), environment, signals)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     except _AskedToEndError as asked:
@@ -88,13 +88,40 @@ def _words(command: Command, copies: Sequence[Path]) -> list[bytes]:
     return [*command.argv, *([b"zkexecctl"] if is_script else []), *files]
 
 
-def _run(words: Sequence[bytes], environment: Mapping[str, str]) -> int:
+class _Signals:
+    """Signals that would end this process: each raises, but not in the middle of a start."""
+
+    def __init__(self) -> None:
+        self._held = False
+        self._noted = 0
+
+    def received(self, number: int, _: FrameType | None) -> None:
+        """Take a signal."""
+        if self._held:
+            self._noted = number
+        else:
+            _raise(number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let what comes meanwhile raise at the end."""
+        self._held = True
+        yield
+        self._held = False
+        if self._noted:
+            _raise(self._noted)
+
+
+def _run(words: Sequence[bytes], environment: Mapping[str, str], signals: _Signals) -> int:
     secretless = {name: value for name, value in environment.items() if name != _SECRET}
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=secretless)
+    process = None
     try:
+        # Raised within, a signal would leave a process that nobody knows.
+        with signals.held():
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=secretless)
         return process.wait()
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             # Ctrl-C on a terminal it has got itself, and may want a moment to clean up.
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -104,23 +131,29 @@ def _run(words: Sequence[bytes], environment: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Let signals that end this process raise, as Ctrl-C does; what is ignored stays ignored."""
+def _signals_raised() -> Iterator[_Signals]:
+    """Let signals that end this process raise; what is ignored stays ignored."""
+    signals = _Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signals
         return
-    wanted = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    wanted = {
+        number: handler
+        for number, handler in before.items()
+        if handler in (signal.SIG_DFL, signal.default_int_handler)
+    }
     try:
         for number in wanted:
-            signal.signal(number, _raise)
-        yield
+            signal.signal(number, signals.received)
+        yield signals
     finally:
-        for number in wanted:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in wanted.items():
+            signal.signal(number, handler)
 
 
-def _raise(number: int, _: FrameType | None) -> None:
-    raise _AskedToEndError(number)
+def _raise(number: int) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else _AskedToEndError(number)
 
 
 def _name(number: int) -> str:

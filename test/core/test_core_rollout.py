@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.records import FAILED, SCOPE, admitted, entry, proven, unproven, width
+from core.records import FAILED, SCOPE, admitted, entry, proven, target, unproven, width
 from zkexec.core.rollout import Pause, Refusal, Rollout, Verdict
 from zkexec.core.width import GroupWidth, Width
 
@@ -157,6 +157,16 @@ FLYING = {"m1": entry("b@2", phase=FAILED)}
 
 
 @pytest.mark.parametrize(
+    ("wanted", "is_newer"),
+    [("a@4", True), ("b@4", False), ("b.x@4", False), ("b.y@4", False), ("a@5", False)],
+)
+def test_a_restart_of_the_same_contents_is_nothing_newer(wanted: str, is_newer: bool) -> None:
+    """Who lost sight of the znode of restarts still follows what it saw there."""
+    record = Rollout(verdicts={"b.x": proven(5)})
+    assert record.knows_newer(target(wanted)) is is_newer
+
+
+@pytest.mark.parametrize(
     ("record", "refusal"),
     [
         (Rollout(), Refusal.GONE),
@@ -178,10 +188,14 @@ def test_going_on_is_refused_with_its_reason(record: Rollout, refusal: Refusal) 
         Rollout(inflight={**FLYING, "m2": entry("b@2", "t2")}),
         Rollout(inflight={**FLYING, "m2": entry("c@3", "t2")}, verdicts={"c": proven(3)}),
         Rollout(inflight=FLYING, verdicts={"c": unproven(2, "m1")}),
+        Rollout(
+            inflight={**FLYING, "m2": entry("c@2", "t2", FAILED)},
+            verdicts={"c": proven(2, "m1", "m2")},
+        ),
     ],
 )
 def test_a_member_goes_on_in_its_turn(record: Rollout) -> None:
-    """Others in flight do not matter, unless they try the same unproven content."""
+    """Others in flight do not matter, unless they are just trying the same unproven content."""
     found = readmit(record, "c@3")
     assert isinstance(found, Rollout)
     assert found.inflight["m1"] == entry("c@3")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from zkexec.core.deeds import Deed
-from zkexec.core.target import Target
+from zkexec.core.target import Target, contents_of
 from zkexec.core.width import GroupWidth, Width, agreed
 
 AS_COMMITTED = 0.0
@@ -105,10 +105,12 @@ class Rollout:
         return verdict is not None and verdict.proven and not self._is_retry(target)
 
     def knows_newer(self, target: Target) -> bool:
-        """Whether the group has gone on to a later state of the same znodes."""
+        """Whether the group has gone on to later contents of the same znodes."""
+        # A later restart of the same contents is none: its revision is lost with its znode.
         return any(
             verdict.scope == target.scope and verdict.revision > target.revision
-            for verdict in self.verdicts.values()
+            for digest, verdict in self.verdicts.items()
+            if contents_of(digest) != contents_of(target.digest)
         )
 
     def admit(
@@ -143,10 +145,10 @@ class Rollout:
             return Refusal.PAUSED
         if self.blocking(target) is not None:
             return Refusal.FAILED
-        tried_by_others = any(
-            other.digest == entry.digest for name, other in self.inflight.items() if name != member
-        )
-        if tried_by_others and not self.is_proven(target):
+        others = [other for name, other in self.inflight.items() if name != member]
+        # Who has failed with it tries nothing now: of those one is the first to try it once more.
+        trying = [other for other in others if other.phase is EntryPhase.RESTARTING]
+        if any(other.digest == entry.digest for other in trying) and not self.is_proven(target):
             return Refusal.FULL
         return self._with_entry(member, entry, target)
 

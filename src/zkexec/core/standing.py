@@ -102,6 +102,9 @@ class Standing:
 
     def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Fill in the card anew where the phase, the health, or what is wanted is another."""
+        revision, shown = 0 if wanted is None else wanted.revision, self.membership.card
+        if _news_in(card, revision) == _news_in(shown, shown.revision):
+            return
         if running is not None:
             digest = self.target(running).digest
             card = replace(card, running=digest, running_at=running.changed_at)
@@ -110,8 +113,7 @@ class Standing:
             card = replace(
                 card, wanted=target.digest, revision=target.revision, wanted_at=wanted.changed_at
             )
-        if _news_in(card) != _news_in(self.membership.card):
-            self.membership.card = card
+        self.membership.card = card
 
     def say(self, topic: str, **fields: object) -> list[Note]:
         """Tell the operator what is being waited for, once and not at each look."""
@@ -136,6 +138,6 @@ class Standing:
         self._said = None
 
 
-def _news_in(card: Card) -> tuple[str, str, int]:
+def _news_in(card: Card, revision: int) -> tuple[str, str, int]:
     """What makes a card worth a write; what runs changes with the phase, and loading is short."""
-    return card.phase, card.health, 0 if card.phase == Phase.LOADING.value else card.revision
+    return card.phase, card.health, 0 if card.phase == Phase.LOADING.value else revision

@@ -77,12 +77,16 @@ class Chaos:
         return [
             Chaos.push, Chaos.freeze, Chaos.kill, Chaos.lose_power, Chaos.terminate,
             Chaos.hang_up, Chaos.black_hole, Chaos.isolate, Chaos.cut_server_off,
-            Chaos.slow_server, Chaos.elect, Chaos.lose_quorum, Chaos.retire,
+            Chaos.slow_server, Chaos.elect, Chaos.lose_quorum, Chaos.retire, Chaos.steer,
         ]  # fmt: skip
 
     def push(self, _: "Process") -> None:
         """Push something new right now."""
         self._world.push_something()
+
+    def steer(self, _: "Process") -> None:
+        """Have an operator do something right now."""
+        self._world.operator.act()
 
     def freeze(self, process: "Process") -> None:
         """Freeze the process, sometimes for longer than anybody waits for it."""

@@ -107,7 +107,8 @@ class Children:
         self._check_number += 1
         number = self._check_number
         passed = self._world.clock.now >= child.healthy_from
-        if child.mood is Mood.HANGS:
+        is_outage = self._world.clock.now >= self._world.outage_from and not self._world.chaos.calm
+        if child.mood is Mood.HANGS or (child.mood is Mood.UNTIMELY and is_outage):
             # A check may lie, too.
             passed = self._random.random() < self._world.lies
         elif child.mood is Mood.FLAPS:

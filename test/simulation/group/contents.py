@@ -19,6 +19,8 @@ class Mood(Enum):
     """It ends by itself at once."""
     HANGS = "hangs"
     """It lives and is never healthy."""
+    UNTIMELY = "untimely"
+    """It hangs during the outage of something that it needs, which ends with the faults."""
     EXITS_LATE = "exits-late"
     """It ends by itself some time later, perhaps after it was found healthy."""
     LOCAL = "local"
@@ -31,7 +33,10 @@ class Mood(Enum):
 
 
 SEVERITY = {mood: rank for rank, mood in enumerate(Mood)}
-BAD = (Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.EXITS_LATE, Mood.LOCAL)
+BAD = (
+    Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.UNTIMELY, Mood.EXITS_LATE,
+    Mood.LOCAL,
+)  # fmt: skip
 DOUBTFUL = (Mood.FLAPS, Mood.LATE)
 
 
@@ -42,6 +47,20 @@ def mood_of(contents: Iterable[bytes], host: int) -> Mood:
     if worst is Mood.LOCAL:
         return Mood.HANGS if host % 3 == 1 else Mood.GOOD
     return worst
+
+
+def is_good_in_calm(contents: Iterable[bytes]) -> bool:
+    """Whether these files are all there, and good for everybody once there are no faults."""
+    return all(
+        content and Mood(content.split()[1].decode()) in (Mood.GOOD, Mood.UNTIMELY)
+        for content in contents
+    )
+
+
+def restart_in(content: bytes) -> str:
+    """Read the name of the restart that was asked for last, "" where none can be read."""
+    name = content.split()[0].decode() if content else "-"
+    return "" if name == "-" else name
 
 
 def draw_mood(random: Random) -> Mood:

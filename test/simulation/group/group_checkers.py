@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from simulation.group.child import Child
+from simulation.group.contents import restart_in
 from simulation.group.process import Process
-from simulation.group.tree import MEMBERS, QUEUE, Transaction
+from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
 from simulation.group.witness import Checker, RecordChange, Violation, is_proven
+from zkexec.core.rollout import EntryPhase, Verdict
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.target import target_of
 
@@ -54,6 +56,8 @@ class KeepsTheWidth(Checker):
         if is_proven(change.before, entry):
             return
         for other, theirs in change.before.inflight.items():
+            if theirs.phase is EntryPhase.FAILED:
+                continue
             if other != name and theirs.digest == entry.digest:
                 raise Violation(f"{name} goes on to what {other} is the first to try")
 
@@ -118,9 +122,17 @@ class HeedsVerdicts(Checker):
                 if name not in after.failed_by:
                     self._clear(change, digest, name)
         for digest, verdict in change.after.verdicts.items():
+            self._follow_retry(digest, verdict)
             for name in verdict.failed_by:
                 failed = self._failed.setdefault(digest, {})
                 failed[name] = max(failed.get(name, 0), verdict.revision)
+
+    def _follow_retry(self, digest: str, verdict: Verdict) -> None:
+        """Forget what failed before a later try was a success, and has not failed since."""
+        failed = self._failed.get(digest, {})
+        if verdict.proven and not verdict.failed_by:
+            for name in [name for name, at in failed.items() if at < verdict.revision]:
+                del failed[name]
 
     def _clear(self, change: RecordChange, digest: str, name: str) -> None:
         if name != change.author or not change.after.verdicts[digest].proven:
@@ -175,6 +187,7 @@ class KeepsEntries(Checker):
     """I8: an entry goes by its owner, or by the head once its member was gone long enough.
 
     A holder of an entry may act as the head; and who shows itself for a moment is not seen by all.
+    An operator may forget a member, that one and no other.
     """
 
     SEEN_S = 5.0
@@ -202,7 +215,10 @@ class KeepsEntries(Checker):
             after = change.after.inflight.get(name)
             if after is not None and after.token != entry.token and name != change.author:
                 raise Violation(f"{change.author} took over the entry of {name}")
-            if after is None and name != change.author:
+            if after is None and change.deed is not None:
+                if (change.deed.verb, change.deed.subject) != ("forget", name):
+                    raise Violation(f"to {change.deed.verb} took the entry of {name} away")
+            elif after is None and name != change.author:
                 self._judge_reaping(change, name)
 
     def _judge_reaping(self, change: RecordChange, name: str) -> None:
@@ -233,16 +249,21 @@ class AdmitsTheCurrent(Checker):
         """Compare the new entry of the author with the truth.
 
         The version of a znode that was deleted and made again says nothing, so that such histories
-        are left out.
+        are left out; and what the restart was called is not seen in a znode that is empty.
         """
         nodes = self.world.ensemble.tree.nodes
+        if not change.admitted or self.world.has_deleted:
+            return
         mirrors = change.process.terms.mirrors
-        if self.world.has_deleted or any(mirror.zk_path not in nodes for mirror in mirrors):
+        if any(mirror.zk_path not in nodes for mirror in mirrors):
             return
         files = {mirror.local_path: nodes[mirror.zk_path].content for mirror in mirrors}
-        revision = max(nodes[mirror.zk_path].mzxid for mirror in mirrors)
+        asked = [nodes[RESTART]] if nodes[RESTART].content else []
+        read = [*asked, *(nodes[mirror.zk_path] for mirror in mirrors)]
+        revision = max((node.mzxid for node in read), default=0)
+        restart = restart_in(nodes[RESTART].content)
         for name, entry in change.admitted:
-            wanted = target_of(Snapshot(files, revision), mirrors)
+            wanted = target_of(Snapshot(files, revision, restart=restart), mirrors)
             if (entry.digest, entry.revision) != (wanted.digest, wanted.revision):
                 raise Violation(f"{name} was admitted for what is out of date")
 
@@ -286,6 +307,8 @@ class WakesFew(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Take note of each release."""
+        if change.deed is not None:
+            return
         if any(name == change.author for name, _ in change.left):
             self._woken[change.zxid] = {}
             self._most[change.zxid] = self.MOST + sum(self._lost) + len(change.after.inflight)

@@ -1,23 +1,28 @@
 """What befalls a group: terms, faults and pushes, all drawn from one seed.
 
-First comes a time of faults.  Then they stop, everybody who is not gone for good is there,
-something good is pushed, and within a bound every member has to run it.
+First comes a time of faults.  Then they stop, everybody who is not gone for good is there, no pause
+is left, something good is pushed, or asked for once more, and within a bound every member has to
+run it.
 """
 
 from dataclasses import replace
 from random import Random
 
-from simulation.group.contents import Mood
+from simulation.group.contents import Mood, is_good_in_calm, restart_in
 from simulation.group.host import Host
-from simulation.group.tree import QUEUE
+from simulation.group.tree import QUEUE, RESTART
 from simulation.group.witness import Violation
 from simulation.group.world import Plot, World
 from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.steering import failures
 from zkexec.core.target import target_of
 from zkexec.core.terms import OnFailure, StartPolicy, Terms
 from zkexec.core.width import Width
 
 QUIET_S = 5.0
+RETRY_S = 60.0
+MANY_STARTS = 5
+"""So many in calm, of each member on average, show that they all crash."""
 LARGE = 1_000_000_000
 """From this seed on all groups are large."""
 
@@ -29,7 +34,8 @@ def draw_size(random: Random) -> int:
 
 def draw_terms(random: Random) -> Terms:
     """Terms that all members of a group share."""
-    count = random.choice((1, 1, 1, 2, 2, 3))
+    # Now and then there is nothing to mirror: then all that can change is what is asked for.
+    count = 0 if random.random() < 0.04 else random.choice((1, 1, 1, 2, 2, 3))
     terms = Terms(
         mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
         start=random.choice((StartPolicy.FRESH, *StartPolicy)),
@@ -46,6 +52,7 @@ def draw_terms(random: Random) -> Terms:
         on_failure=random.choice((OnFailure.PAUSE, OnFailure.PAUSE, OnFailure.REVERT)),
         max_unavailable=random.choice((Width(), Width(), Width(2), Width(3), Width(50, True))),
         in_group=True,
+        restart_path=RESTART,
     )
     if not terms.checks_health and terms.min_healthy_s == 0.0:
         # What has lived for no time at all is proven, and a program that ends at each start on such
@@ -85,6 +92,10 @@ class GroupFate:
             world.clock.after(random.uniform(0, faults_s), self._push)
         for _ in range(random.randint(0, 10)):
             world.clock.after(random.uniform(0, faults_s), self._strike)
+        for _ in range(random.choice((0, 0, 1, 3, 6))):
+            world.clock.after(random.uniform(0, faults_s), world.operator.act)
+        if random.random() < 0.2:
+            world.clock.after(faults_s * random.uniform(0.7, 0.95), self._push_untimely)
         world.run_until(world.clock.now + faults_s)
         self._calm()
         self._demand_progress()
@@ -105,6 +116,12 @@ class GroupFate:
         if not self.world.chaos.calm:
             self.world.push_something()
 
+    def _push_untimely(self) -> None:
+        """Push what fails now, or in the middle of its rollout, and is worth a retry in calm."""
+        world, latest_s = self.world, self._random.choice((0.0, 0.0, 20.0))
+        world.outage_from = world.clock.now + latest_s * self._random.random()
+        world.push_new(world.paths, Mood.UNTIMELY)
+
     def _strike(self) -> None:
         living = [host.process for host in self.world.hosts if host.living is not None]
         if living:
@@ -123,7 +140,40 @@ class GroupFate:
             world.clock.after(self._random.uniform(0, 1), host.start)
         if self._random.random() < 0.5:
             self._look_at_rest()
-        world.push_new(world.paths, Mood.GOOD)
+        self._end_pause()
+        self._want_something_good()
+
+    def _end_pause(self) -> None:
+        """Let the group go on, which may have been paused by somebody in a hurry."""
+        world = self.world
+        if world.truth.paused is not None:
+            world.operator.resume()
+            world.run_until(world.clock.now + 20)
+
+    def _want_something_good(self) -> None:
+        """Push it, or leave it at what is there; have it restarted, or what failed tried again."""
+        world, random = self.world, self._random
+        contents = [world.history[-1][path] for path in world.paths]
+        world.clock.after(random.uniform(0, 10), self._retry_what_failed)
+        is_good = is_good_in_calm(contents)
+        if is_good and failures(world.truth) and random.random() < 0.7:
+            return
+        pushes = not is_good or random.random() < 0.3
+        if pushes:
+            world.push_new(world.paths, Mood.GOOD)
+        if random.random() < (0.2 if pushes else 0.6):
+            world.clock.after(random.choice((0.0, 1.0, 20.0)) * random.random(), self._restart)
+        if random.random() < 0.1 * world.clumsiness:
+            world.clock.after(random.uniform(0, 30), world.operator.blunder)
+
+    def _restart(self) -> None:
+        self.world.operator.restart()
+
+    def _retry_what_failed(self) -> None:
+        """Do as operators do who see that what they want has failed once."""
+        if failures(self.world.truth):
+            self.world.operator.retry()
+        self.world.clock.after(RETRY_S, self._retry_what_failed)
 
     def _look_at_rest(self) -> None:
         """Without anything new, turns are over all the same where the child is as it should be."""
@@ -131,14 +181,26 @@ class GroupFate:
         grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
         world.run_until(world.clock.now + 60 + 2 * terms.session_timeout_s + grace_s)
         world.rest()
+        if world.truth.paused is not None:
+            return
         for name, entry in world.truth.inflight.items():
             process = world.hosts[int(name[1:])].living
             child = None if process is None else process.children.present
             if process is None or child is None or not child.was_proven or not child.alive:
                 continue
+            if self._has_failed_what_is_wanted(process.host):
+                # Who came back on what is proven waits in its turn for something newer.
+                continue
             proven = target_of(child.files, process.terms.mirrors).digest
             if proven == entry.digest and world.clock.now > child.started_at + 30 + grace_s:
                 raise Violation(f"no progress: {name} keeps its turn")
+
+    def _has_failed_what_is_wanted(self, host: Host) -> bool:
+        state, mirrors = self.world.history[-1], host.terms.mirrors
+        files = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
+        wanted = target_of(Snapshot(files, restart=restart_in(state[RESTART])), mirrors)
+        verdict = self.world.truth.verdicts.get(wanted.digest)
+        return verdict is not None and bool(verdict.failed_by)
 
     def _demand_progress(self) -> None:
         """Run on until all is as it should be, and stays so."""
@@ -146,14 +208,25 @@ class GroupFate:
         terms = self.plot.terms[0]
         turn_s = terms.kill_timeout_s + (terms.min_healthy_s or 0.0) + 15.0
         grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
-        patience_s = 200 + 8 * terms.session_timeout_s + 4 * grace_s + self._size * turn_s
+        patience_s = 200 + 8 * terms.session_timeout_s + 4 * grace_s + 2 * self._size * turn_s
         bound = world.clock.now + patience_s
+        born = sum(host.incarnations for host in world.hosts)
+        world.clock.after(patience_s / 2, lambda: self._help_who_crash(born))
         settled = 0
         while settled < 3:
             if world.clock.now > bound:
                 raise Violation(f"no progress: {self._shortfall()}")
             world.run_until(world.clock.now + QUIET_S)
             settled = settled + 1 if not self._shortfall() else 0
+
+    def _help_who_crash(self, born: int) -> None:
+        """Forget who is gone for good, where nobody lives long enough to take their turns back.
+
+        That is a known limit: what was proven, and ends soon after each start all the same.
+        """
+        world = self.world
+        if sum(host.incarnations for host in world.hosts) - born > MANY_STARTS * len(world.hosts):
+            world.operator.forget_the_gone()
 
     def _shortfall(self) -> str:
         world = self.world
@@ -180,4 +253,5 @@ class GroupFate:
         for mirror in host.terms.mirrors:
             if child.files.files[mirror.local_path] != wanted[mirror.zk_path]:
                 return f"does not run on what {mirror.zk_path} holds"
-        return ""
+        asked = restart_in(wanted[RESTART])
+        return f"has not restarted for {asked}" if asked not in ("", child.files.restart) else ""

@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simulation.group.connection import Connection, Kind
-from simulation.group.tree import MEMBERS, QUEUE, STATE, Transaction
+from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Transaction
 from zkexec.core import actions, group_events
 from zkexec.core.actions import Action, Card
+from zkexec.core.deeds import Deed
 from zkexec.core.events import Event, ReadFailed, ZnodesRead, ZnodeTouched
 from zkexec.core.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
 from zkexec.core.rollout import Rollout
@@ -26,20 +27,33 @@ CONFIGURATION = "configuration"
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What the bystanders may know of a commit: by whom, and when it was decided on."""
+    """What the bystanders may know of a commit: by whom, and when it was decided on.
 
-    process: "Process"
-    request: actions.CommitRecord
+    There is no process where an operator did this deed; `place` is that in the queue.
+    """
+
+    process: "Process | None"
     decided_at: float
     before: Rollout = field(default_factory=Rollout)
+    place: str = ""
+    deed: Deed | None = None
 
 
 def read_znode(connection: Connection, path: str) -> Znode:
-    """Read a mirrored znode from the server of this connection."""
+    """Read a mirrored znode, or that of restarts, from the server of this connection."""
     node = connection.server.tree.nodes.get(path)
     if node is None:
         return Znode(path, problem=Problem.MISSING)
     return Znode(path, node.content, node.mzxid, version=node.version)
+
+
+def make_parents(connection: Connection) -> None:
+    """Make what belongs to a group and is not there, unless there is a group already."""
+    ensemble, number = connection.server.ensemble, connection.session.number
+    if STATE not in ensemble.tree.nodes:
+        if RESTART not in ensemble.tree.nodes:
+            ensemble.commit(number, [ensemble.written(RESTART, b"")])
+        ensemble.commit(number, [ensemble.written(STATE, Rollout())])
 
 
 class GroupRequests:
@@ -75,8 +89,8 @@ class GroupRequests:
                 self._read_record(number, watch)
             case actions.CommitRecord(number):
                 process = self._process
-                commit = Commit(process, action, process.handled_at)
-                run = partial(self._commit, commit)
+                commit = Commit(process, process.handled_at, place=action.place)
+                run = partial(self._commit, action, commit)
                 self._ask_group(number, Kind.WRITE, run, self._post)
 
     def _post(self, event: Event) -> None:
@@ -143,8 +157,7 @@ class GroupRequests:
     def _enrol(self, number: int, card: Card) -> None:
         def create(connection: Connection) -> bool:
             ensemble, session = connection.server.ensemble, connection.session
-            if STATE not in ensemble.tree.nodes:
-                ensemble.commit(session.number, [ensemble.written(STATE, Rollout())])
+            make_parents(connection)
             node = ensemble.tree.nodes.get(self._me)
             if node is not None and node.owner != session.number:
                 return False
@@ -282,8 +295,9 @@ class GroupRequests:
 
         self._ask_group(number, Kind.READ, run, found)
 
-    def _commit(self, commit: Commit, connection: Connection) -> Event:
-        request = commit.request
+    def _commit(
+        self, request: actions.CommitRecord, commit: Commit, connection: Connection
+    ) -> Event:
         ensemble, session = connection.server.ensemble, connection.session
         nodes = ensemble.tree.nodes
         if STATE not in nodes:

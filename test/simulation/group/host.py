@@ -49,6 +49,8 @@ class Host:
         if self.living is None and not self.gone:
             self.incarnations += 1
             self.staged = None
+            # The disk does not know which restart its files were written for.
+            self.files = Snapshot(self.files.files)
             self.process = Process(self.world, self)
 
     def ended(self) -> None:
@@ -77,6 +79,6 @@ class Host:
 
     def load_cached(self) -> Event:
         """Show the files of an earlier run."""
-        if self.files.files:
+        if self.files.files or not self.terms.mirrors:
             return CachedFilesFound(Snapshot(dict(self.files.files)))
         return CachedFilesMissing("no such file")

@@ -13,7 +13,7 @@ from random import Random
 
 from simulation.group.contents import Mood
 from simulation.group.process import Process
-from simulation.group.tree import QUEUE, Transaction
+from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Mirror
@@ -35,6 +35,7 @@ TERMS = Terms(
     health_interval_s=1e9,
     kill_timeout_s=10.0,
     in_group=True,
+    restart_path=RESTART,
 )
 
 

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.child import SIGCONT, SIGKILL, Child
+from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
+from simulation.group.tree import MEMBERS, RESTART
 from simulation.group.witness import Checker, RecordChange, Violation, is_proven
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.group_events import GroupRequestFailed
 from zkexec.core.rollout import EntryPhase
-from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.target import Target, target_of
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.target import Target, contents_of, target_of
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -27,7 +29,10 @@ def is_restart(process: Process, action: Action) -> bool:
 
 
 class KillsWithinTheLease(Checker):
-    """I2: each kill of a healthy child has a commit with its token, decided on just before."""
+    """I2: each kill of a healthy child has a commit with its token, decided on just before.
+
+    What an operator does by force to the entry of a member that lives, he has to answer for.
+    """
 
     def __init__(self, world: "World") -> None:
         """Begin without commits."""
@@ -40,7 +45,8 @@ class KillsWithinTheLease(Checker):
         if entry is not None:
             self._confirmed[change.author] = (entry.token, change.decided_at)
         for name, _ in change.left:
-            self._confirmed.pop(name, None)
+            if change.deed is None or MEMBERS + name not in self.world.ensemble.tree.nodes:
+                self._confirmed.pop(name, None)
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Look at each kill when it is decided on."""
@@ -61,7 +67,8 @@ class KillsWithinTheLease(Checker):
 class InstallsHistory(Checker):
     """I5: what is installed is what all mirrored znodes held at one point of their history.
 
-    A znode that had no content at that point keeps content that it had before.
+    A znode that had no content at that point keeps content that it had before.  The same holds for
+    the name of the restart; files that were on disk at first know none, and may be reverted to.
     """
 
     def installed(self, host: Host) -> None:
@@ -71,6 +78,11 @@ class InstallsHistory(Checker):
 
     def _fits(self, host: Host, number: int) -> bool:
         history = self.world.history
+        name, asked = host.files.restart, restart_in(history[number][RESTART])
+        if name not in ("", asked):
+            known = (restart_in(state[RESTART]) for state in history[:number])
+            if asked or name not in known:
+                return False
         for mirror in host.terms.mirrors:
             content, held = host.files.files[mirror.local_path], history[number][mirror.zk_path]
             if held:
@@ -90,23 +102,34 @@ class KillsForChange(Checker):
     def __init__(self, world: "World") -> None:
         """Begin without failures."""
         super().__init__(world)
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, dict[str, None]] = {}
 
     def record(self, change: RecordChange) -> None:
-        """Remember what failed where, until the turn is over."""
-        for name, entry in change.after.inflight.items():
-            if entry.phase is EntryPhase.FAILED:
-                self._failed[name] = entry.digest
+        """Remember what failed where, until the turn is over.
+
+        The turn may be over before the failure, where an operator or the head took it away.
+        """
         for name, _ in change.left:
             self._failed.pop(name, None)
+        for name, entry in change.after.inflight.items():
+            if entry.phase is EntryPhase.FAILED:
+                self._failed.setdefault(name, {})[entry.digest] = None
+        for digest, verdict in change.after.verdicts.items():
+            for name in verdict.failed_by:
+                if name not in change.after.inflight:
+                    self._failed.setdefault(name, {})[digest] = None
 
     def kill(self, process: Process, child: Child) -> None:
-        """Compare what it runs with what is staged."""
+        """Compare what it runs with what is staged, which may be for a restart asked for."""
         staged = process.host.staged
-        if not child.was_proven or (staged is not None and plan(child.files, staged)):
+        if not child.was_proven:
             return
-        failed = self._failed.get(process.host.name)
-        if failed != target_of(child.files, process.terms.mirrors).digest:
+        if staged is not None and staged.files != child.files.files:
+            return
+        if staged is not None and staged.restart not in ("", child.files.restart):
+            return
+        failed = self._failed.get(process.host.name, {})
+        if target_of(child.files, process.terms.mirrors).digest not in failed:
             raise Violation(f"{process.name} restarts for nothing")
 
 
@@ -131,8 +154,9 @@ class StandsStill(Checker):
 class StartsOnTheProven(Checker):
     """A first start takes no turn, and no risk where the files on disk are proven.
 
-    What has changed in the record since it was born may not have been seen by the member; and files
-    with which an earlier incarnation was lost in flight are no safe ground.
+    Since which restart they are proven does not matter.  What has changed in the record since it
+    was born may not have been seen by the member; and files with which an earlier incarnation was
+    lost in flight are no safe ground.
     """
 
     def __init__(self, world: "World") -> None:
@@ -143,27 +167,25 @@ class StartsOnTheProven(Checker):
     def record(self, change: RecordChange) -> None:
         """Remember since when each snapshot has been proven without failing anywhere."""
         after = change.after.verdicts
-        good = {digest for digest, v in after.items() if v.proven and not v.failed_by}
-        for digest in [digest for digest in self._proven_since if digest not in good]:
-            del self._proven_since[digest]
-        for digest, verdict in after.items():
-            if verdict.proven and not verdict.failed_by:
-                self._proven_since.setdefault(digest, self.world.clock.now)
+        bad = {contents_of(digest) for digest, v in after.items() if v.failed_by}
+        good = {contents_of(digest) for digest, v in after.items() if v.proven} - bad
+        for contents in [contents for contents in self._proven_since if contents not in good]:
+            del self._proven_since[contents]
+        for contents in good:
+            self._proven_since.setdefault(contents, self.world.clock.now)
 
     def started(self, process: Process, child: Child) -> None:
         """Look at the first child of each process."""
         if child.generation != 1 or not process.files_at_first.files:
             return
-        found, runs = (
-            self._target(process, process.files_at_first),
-            self._target(process, child.files),
-        )
-        if found.digest == runs.digest or is_proven(self.world.truth, runs):
+        runs = self._target(process, child.files)
+        found = contents_of(self._target(process, process.files_at_first).digest)
+        if found == contents_of(runs.digest) or is_proven(self.world.truth, runs):
             return
         entry = self.world.truth.inflight.get(process.host.name)
-        if entry is not None and entry.digest == found.digest:
+        if entry is not None and contents_of(entry.digest) == found:
             return
-        since = self._proven_since.get(found.digest, self.world.clock.now)
+        since = self._proven_since.get(found, self.world.clock.now)
         if since < process.born_at:
             raise Violation(f"{process.name} starts on what nobody has proven")
 

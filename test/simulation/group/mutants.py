@@ -4,11 +4,11 @@ A mutant is a name of the core that is replaced while it lives, and the word by 
 tells that it has noticed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zkexec.core import locked_turn, steps
+from zkexec.core import locked_turn, standing, steps
 from zkexec.core.actions import Action, CommitRecord, SignalTree
 from zkexec.core.basis import Basis
 from zkexec.core.events import CheckFinished, Event, SessionConnected
@@ -18,7 +18,9 @@ from zkexec.core.line import Line
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.outcome import Outcome, Result
 from zkexec.core.rollout import Rollout
+from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.core.source import Source
+from zkexec.core.target import Target, contents_of, target_of
 from zkexec.core.tenure import Tenure
 
 # What the replacements reach into is the private state of the core, which has no types here.
@@ -50,6 +52,10 @@ original_advance = private(LockedTurn, "advance")
 original_disconnected = private(Source, "_on_disconnected")
 original_explain = private(Line, "explain")
 original_commit = private(steps, "_commit")
+original_merged = private(Source, "_merged")
+original_readmit = private(Rollout, "readmit")
+original_is_proven = private(Rollout, "is_proven")
+original_release = private(Rollout, "release")
 
 
 def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
@@ -187,6 +193,76 @@ def give_back_failed(
     return record.release(member, self.target if self.result is not Result.GIVEN_BACK else None)
 
 
+def block_for_ever(self: Anything, target: Target) -> object:
+    """Hold a failure against what is tried once more as well."""
+    verdict = self.verdicts.get(target.digest)
+    return verdict if verdict is not None and verdict.failed_by else None
+
+
+def ignore_revision_of_restart(
+    self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
+) -> Snapshot:  # fmt: skip
+    """Take the znode of restarts for as old as it can be."""
+    path = self._terms.restart_path
+    old = replace(znodes[path], mzxid=0)
+    found: Snapshot = original_merged(self, known, {**znodes, path: old})
+    return found
+
+
+def take_missing_for_news(
+    self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
+) -> Snapshot:  # fmt: skip
+    """Take a znode of restarts that went missing, or was emptied, for another restart."""
+    found: Snapshot = original_merged(self, replace(known, restart=""), znodes)
+    return found
+
+
+def miss_restarts(self: Anything, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
+    """Leave the name of the restart out of what is compared."""
+    found: Snapshot = original_merged(self, known, znodes)
+    return replace(found, restart="")
+
+
+def nameless(snapshot: Snapshot, mirrors: Sequence[Mirror]) -> Target:
+    """Leave the name of the restart out of what the group knows."""
+    return target_of(replace(snapshot, restart=""), mirrors)
+
+
+def prove_by_contents(self: Anything, target: Target) -> bool:
+    """Take a restart for proven, because its contents are."""
+    known = [
+        digest for digest in self.verdicts if contents_of(digest) == contents_of(target.digest)
+    ]
+    return any(original_is_proven(self, replace(target, digest=digest)) for digest in known)
+
+
+def know_newer_restarts(self: Anything, target: Target) -> bool:
+    """Take a restart of the same contents for newer ones."""
+    known = [v for v in self.verdicts.values() if v.scope == target.scope]
+    return any(verdict.revision > target.revision for verdict in known)
+
+
+def readmit_while_paused(self: Anything, member: str, entry: Any, scope: str) -> object:
+    """Heed a pause at the queue only."""
+    found = original_readmit(replace(self, paused=None), member, entry, scope)
+    return replace(found, paused=self.paused) if isinstance(found, Rollout) else found
+
+
+def admit_while_paused(
+    self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
+) -> object:  # fmt: skip
+    """Heed a pause in the turn only."""
+    record = replace(self, paused=None)
+    found = original_admit(record, member, entry, scope, population, seq)
+    return replace(found, paused=self.paused) if isinstance(found, Rollout) else found
+
+
+def release_anew(self: Anything, member: str, proven: Target | None) -> Rollout:
+    """End a pause with the turn during which it was begun."""
+    found: Rollout = original_release(self, member, proven)
+    return found if found is self else replace(found, paused=None)
+
+
 PROGRESS = "no progress"
 
 MUTANTS = (
@@ -216,4 +292,20 @@ MUTANTS = (
     Mutant("who is behind a gap goes first", Line, "explain", take_over_lead, "KeepsTheQueue"),
     Mutant("a first start takes any risk", locked_turn, "basis_of", start_on_wanted,
            "StartsOnTheProven"),
+    Mutant("a retry is not heeded", Rollout, "blocking", block_for_ever, PROGRESS),
+    Mutant("a retry is nothing new", Source, "_merged", ignore_revision_of_restart,
+           "AdmitsTheCurrent"),
+    Mutant("a restart is nothing new", Source, "_merged", miss_restarts, PROGRESS),
+    Mutant("a znode of restarts that is gone counts", Source, "_merged", take_missing_for_news,
+           "KillsForChange"),
+    Mutant("the group does not know of restarts", standing, "target_of", nameless,
+           "TriesRestartsAlone"),
+    Mutant("a restart is as proven as its contents", Rollout, "is_proven", prove_by_contents,
+           "KeepsTheWidth"),
+    Mutant("a restart that is gone is waited for", Rollout, "knows_newer", know_newer_restarts,
+           PROGRESS),
+    Mutant("a pause lets the failed go on", Rollout, "readmit", readmit_while_paused,
+           "HeedsThePause"),
+    Mutant("a pause lets the next in", Rollout, "admit", admit_while_paused, "HeedsThePause"),
+    Mutant("a release ends a pause", Rollout, "release", release_anew, "FollowsOperators"),
 )  # fmt: skip

@@ -34,7 +34,8 @@ class Process:
         self.terms = host.terms
         self.chaos = world.chaos
         self.name = f"{host.name}.{host.incarnations}"
-        self.paths = tuple(dict.fromkeys(mirror.zk_path for mirror in self.terms.mirrors))
+        mirrored = [mirror.zk_path for mirror in self.terms.mirrors]
+        self.paths = tuple(dict.fromkeys([*mirrored, self.terms.restart_path]))
         self.dead = False
         self.frozen = False
         self.termed = False

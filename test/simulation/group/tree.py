@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STATE = "/g/state"
+RESTART = "/g/restart"
 MEMBERS = "/g/members/"
 QUEUE = "/g/queue/"
 PARENTS = (MEMBERS, QUEUE)

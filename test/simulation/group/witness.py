@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from simulation.group.child import Child
 from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
+from zkexec.core.deeds import Deed
 from zkexec.core.events import Event
 from zkexec.core.rollout import Entry, Rollout
 from zkexec.core.target import Target
@@ -23,18 +24,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordChange:
-    """One commit of the record; times on the world's clock."""
+    """One commit of the record; times on the world's clock.
 
-    process: "Process"
+    An operator's has no `author`; it is his `deed`.
+    """
+
+    by: "Process | None"
     before: Rollout
     after: Rollout
     decided_at: float
     zxid: int
+    deed: Deed | None = None
+
+    @property
+    def process(self) -> "Process":
+        """The process that wrote it, which an operator is not."""
+        assert self.by is not None
+        return self.by
 
     @property
     def author(self) -> str:
-        """The member that wrote it."""
-        return self.process.host.name
+        """The member that wrote it, "" for an operator."""
+        return "" if self.by is None else self.by.host.name
 
     @cached_property
     def admitted(self) -> Sequence[tuple[str, Entry]]:

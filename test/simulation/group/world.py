@@ -28,9 +28,15 @@ from simulation.group.member_checkers import (
     StandsStill,
     StartsOnTheProven,
 )
+from simulation.group.operators import Operator
 from simulation.group.process import Process
 from simulation.group.servers import Ensemble
-from simulation.group.tree import STATE, Change, Transaction
+from simulation.group.steering_checkers import (
+    FollowsOperators,
+    HeedsThePause,
+    TriesRestartsAlone,
+)
+from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
 from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
@@ -42,7 +48,7 @@ from zkexec.core.terms import Terms
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,
     KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
-    AdmitsTheCurrent, KeepsTheQueue,
+    AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
 )  # fmt: skip
 
 
@@ -69,16 +75,22 @@ class World:
         self.lies = random.choice((0.0, 0.0, 0.05))
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.terms for m in t.mirrors))
-        self.history: list[dict[str, bytes]] = [dict.fromkeys(self.paths, b"")]
+        self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
+        """What the mirrored znodes held, and that of restarts; nothing stands for none."""
         self.pushes = 0
+        self.outage_from = 0.0
+        """From then on nothing is healthy that needs what is down, until it becomes calm."""
+        self.clumsiness = random.choice((0, 0, 2))
+        """How often an operator destroys the znode of restarts."""
         self.has_deleted = False
-        """Whether a mirrored znode was ever taken away."""
+        """Whether a mirrored znode, or that of restarts, was ever taken away."""
         self.commit: Commit | None = None
         self.place_taken = ""
         self.truth = Rollout()
         self.ensemble = Ensemble(self.clock, random, plot.servers, plot.tick_s)
         self.ensemble.observer = self
         self.chaos = Chaos(self, random)
+        self.operator = Operator(self, random)
         self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
         total = len(self.hosts)
         self.most_down = max(terms.max_unavailable.of(total) for terms in plot.terms)
@@ -99,7 +111,6 @@ class World:
 
     def push(self, contents: dict[str, bytes]) -> None:
         """Write mirrored znodes in one transaction; nothing stands for deletion."""
-        state = dict(self.history[-1])
         changes: list[Change] = []
         for path, content in contents.items():
             if content:
@@ -107,16 +118,32 @@ class World:
             elif path in self.ensemble.tree.nodes:
                 changes.append((path, None))
                 self.has_deleted = True
-            state[path] = content
-        self.history.append(state)
+        self.remember(contents)
         self.pushes += 1
         self.tell(f"pushed: {contents}")
         if changes:
             self.ensemble.commit(0, changes)
 
+    def remember(self, contents: dict[str, bytes]) -> None:
+        """Take note of what is about to be written."""
+        self.history.append(self.history[-1] | contents)
+
+    def spoil_restart(self, content: bytes | None) -> None:
+        """Write the znode of restarts without an operator's command, or delete it."""
+        if RESTART in self.ensemble.tree.nodes and self.ensemble.has_quorum:
+            self.has_deleted = True
+            self.remember({RESTART: content or b""})
+            self.tell(f"the znode of restarts is spoilt: {content!r}")
+            change: Change = (RESTART, None)
+            if content is not None:
+                change = self.ensemble.written(RESTART, content)
+            self.ensemble.commit(0, [change])
+
     def push_something(self) -> None:
         """Push new contents, the same again, old ones, or take some away."""
         random = self.random
+        if not self.paths:
+            return
         chosen = random.sample(self.paths, random.randint(1, len(self.paths)))
         match random.choices(range(4), (10, 2, 3, 1))[0]:
             case 0:
@@ -124,15 +151,19 @@ class World:
             case 1:
                 self.push({path: self.history[-1][path] for path in chosen})
             case 2:
-                self.push(dict(random.choice(self.history[-4:])))
+                earlier = random.choice(self.history[-4:])
+                self.push({path: earlier[path] for path in self.paths})
             case 3:
                 self.push({chosen[0]: b""})
 
     def push_new(self, paths: Sequence[str], mood: Mood) -> None:
         """Push contents that were never there before; the first of them does this."""
-        moods = [mood, *[Mood.GOOD] * (len(paths) - 1)]
-        number = self.pushes
-        self.push({p: make_content(number, m) for p, m in zip(paths, moods, strict=True)})
+        number, moods = (
+            self.pushes,
+            dict.fromkeys(paths, Mood.GOOD) | dict.fromkeys(paths[:1], mood),
+        )
+        if paths:
+            self.push({path: make_content(number, moods[path]) for path in paths})
 
     # What happens, passed on to those who judge it.
 
@@ -143,12 +174,15 @@ class World:
         if commit is None:
             return
         self.truth = self.ensemble.tree.nodes[STATE].content
-        self.place_taken = commit.request.place
+        self.place_taken = commit.place
         change = RecordChange(
-            commit.process, commit.before, self.truth, commit.decided_at, transaction.zxid
-        )
+            commit.process, commit.before, self.truth, commit.decided_at, transaction.zxid,
+            commit.deed,
+        )  # fmt: skip
         if self.lines is not None:
-            self.tell(f"commit by {commit.process.name}: {describe_record(self.truth)}")
+            what = f"{commit.deed.verb} {commit.deed.token}" if commit.deed else ""
+            author = commit.process.name if commit.process else f"the operator, to {what}"
+            self.tell(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
@@ -237,16 +271,23 @@ def describe_step(step: Event | Action) -> str:
     return describe(step)
 
 
+def brief(digest: str) -> str:
+    """Six digits of the contents, and the name of the restart."""
+    contents, dot, restart = digest.partition(".")
+    return contents[:6] + dot + restart
+
+
 def describe_record(record: Rollout) -> str:
     """Write the record as one line."""
     inflight = [
-        f"{name} {entry.phase.value} {entry.digest[:6]}@{entry.revision} {entry.token}"
+        f"{name} {entry.phase.value} {brief(entry.digest)}@{entry.revision} {entry.token}"
         for name, entry in record.inflight.items()
     ]
     verdicts = [
-        f"{digest[:6]}@{v.revision}{' proven' if v.proven else ''}"
+        f"{brief(digest)}@{v.revision}{' proven' if v.proven else ''}"
         f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost}"
         for digest, v in record.verdicts.items()
     ]
     width = record.width.width if record.width else None
-    return f"inflight {inflight} verdicts {verdicts} served {record.served} width {width}"
+    paused = " paused" if record.paused else ""
+    return f"inflight {inflight} verdicts {verdicts} served {record.served} width {width}{paused}"

@@ -1,0 +1,174 @@
+"""The operators of a group: restarts, retries, pauses, and members forgotten; accidents, too.
+
+They write as zkexecctl does: what they look at is checked in the transaction that does the deed,
+and a deed whose reply was lost is looked for before it is done again.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from simulation.group.group_requests import Commit
+from simulation.group.tree import MEMBERS, RESTART, STATE
+from zkexec.core import steering
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Rollout
+from zkexec.core.steering import Objection
+
+if TYPE_CHECKING:
+    from simulation.group.world import World
+
+ASKS = ("restart", "retry")
+"""The verbs that the members have to hear of."""
+PATIENCE_S = 1.0
+
+
+@dataclass(slots=True)
+class Errand:
+    """A deed on its way; `asked` is the version of the znode of restarts at its first look."""
+
+    deed: Deed
+    is_forced: bool = False
+    asked: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a deed is decided on; -1 is the version of what is not there."""
+
+    record: Rollout
+    version: int
+    asked: bytes
+    asked_version: int
+    seen_at: float
+
+
+class Operator:
+    """All operators together: each errand is one of them."""
+
+    def __init__(self, world: "World", random: Random) -> None:
+        """Begin with nothing done."""
+        self._world = world
+        self._ensemble = world.ensemble
+        self._random = random
+        self._errands = 0
+
+    def act(self) -> None:
+        """Do something that comes to an operator's mind."""
+        if self._world.chaos.calm:
+            return
+        kinds = (self.restart, self.retry, self.pause, self.resume, self.forget, self.blunder)
+        self._random.choices(kinds, (4, 3, 2, 3, 2, self._world.clumsiness))[0]()
+
+    def restart(self) -> None:
+        """Ask for a rolling restart."""
+        self._begin("restart")
+
+    def retry(self) -> None:
+        """Have what failed tried once more."""
+        self._begin("retry")
+
+    def pause(self) -> None:
+        """Pause the group."""
+        self._begin("pause")
+
+    def resume(self) -> None:
+        """Let the group go on."""
+        self._begin("resume")
+
+    def forget(self) -> None:
+        """Forget somebody who is in flight; by force now and then, which may hit the living."""
+        names = list(self._world.truth.inflight)
+        if names:
+            is_forced = self._random.random() < 0.2
+            self._begin("forget", self._random.choice(names), is_forced=is_forced)
+
+    def forget_the_gone(self) -> None:
+        """Forget all those who will never come back."""
+        for name in self._world.truth.inflight:
+            if self._world.hosts[int(name[1:])].gone:
+                self._begin("forget", name)
+
+    def blunder(self) -> None:
+        """Delete the znode of restarts, empty it, or put back what it held before."""
+        match self._random.randrange(3):
+            case 0:
+                self._world.spoil_restart(None)
+            case 1:
+                self._world.spoil_restart(b"")
+            case _:
+                state = self._random.choice(self._world.history[-4:])
+                self._world.spoil_restart(state[RESTART])
+
+    def _begin(self, verb: str, subject: str = "", *, is_forced: bool = False) -> None:
+        self._errands += 1
+        deed = Deed(verb, "operator", "", f"r{self._errands}", subject)
+        self._world.tell(f"operator {deed.token} begins to {verb} {subject}")
+        self._look(Errand(deed, is_forced))
+
+    def _look(self, errand: Errand) -> None:
+        deed, nodes = errand.deed, self._ensemble.tree.nodes
+        if not self._ensemble.has_quorum:
+            self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
+            return
+        if STATE not in nodes or steering.is_done(nodes[STATE].content, deed):
+            return
+        if deed.verb == "pause" and self._world.chaos.calm:
+            return
+        asked = nodes.get(RESTART)
+        sight = Sight(
+            nodes[STATE].content, nodes[STATE].version, asked.content if asked else b"",
+            asked.version if asked else -1, self._world.clock.now,
+        )  # fmt: skip
+        if errand.asked is None:
+            errand.asked = sight.asked_version
+        if errand.asked != sight.asked_version and deed.verb in ASKS:
+            return
+        after = self._steer(errand, sight.record)
+        if isinstance(after, Objection):
+            self._world.tell(f"operator {deed.token} hears: {after.value}")
+            return
+        thinks_s = self._random.choice((0.02, 0.02, 1.0, 10.0)) * self._random.random()
+        self._world.clock.after(thinks_s, lambda: self._write(errand, sight, after))
+
+    def _steer(self, errand: Errand, record: Rollout) -> Rollout | Objection:
+        deed = errand.deed
+        match deed.verb:
+            case "restart":
+                return steering.restart(record, deed)
+            case "retry":
+                return steering.retry(record, deed)
+            case "pause":
+                return steering.pause(record, deed)
+            case "resume":
+                return steering.resume(record, deed)
+        is_alive = MEMBERS + deed.subject in self._ensemble.tree.nodes
+        return steering.forget(record, deed, is_alive=is_alive, is_forced=errand.is_forced)
+
+    def _write(self, errand: Errand, sight: Sight, after: Rollout) -> None:
+        deed, ensemble = errand.deed, self._ensemble
+        is_too_late = deed.verb == "pause" and self._world.chaos.calm
+        is_lost = not self._world.chaos.calm and self._random.random() < 0.1
+        if is_too_late or is_lost or not ensemble.has_quorum or self._has_changed(deed, sight):
+            self._world.clock.after(0.1, lambda: self._look(errand))
+            return
+        changes = [ensemble.written(STATE, after)]
+        if deed.verb in ASKS:
+            name = deed.token.encode()
+            if deed.verb == "retry":
+                name = next(iter(sight.asked.split()), b"-")
+            content = b"%s %s" % (name, deed.token.encode())
+            changes.append(ensemble.written(RESTART, content))
+            self._world.remember({RESTART: content})
+        self._world.commit = Commit(None, sight.seen_at, sight.record, deed=deed)
+        ensemble.commit(0, changes)
+        if self._random.random() < 0.1:
+            # The reply was lost: whether it is done has to be found out.
+            self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
+
+    def _has_changed(self, deed: Deed, sight: Sight) -> bool:
+        nodes = self._ensemble.tree.nodes
+        asked = nodes[RESTART].version if RESTART in nodes else -1
+        if deed.verb in ASKS and asked != sight.asked_version:
+            return True
+        return nodes[STATE].version != sight.version

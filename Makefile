@@ -9,6 +9,9 @@ UV_VERSION := 0.13.9
 # How many groups `make simulate` runs, and the seed of the first.
 SEEDS ?= 10000
 FIRST ?= 0
+# What `make benchmark` measures, all figures if nothing is named, and whether it takes its time.
+FIGURES ?=
+QUICK ?=
 
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
@@ -86,6 +89,15 @@ simulate: $(READY) ## Simulate SEEDS whole groups, from seed FIRST on, on all co
 .PHONY: scaling
 scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table of docs/scaling.md
 	@PYTHONPATH=test $(BIN)/python -m simulation.group.measure
+
+.PHONY: benchmark
+benchmark: setup ## Measure zkexec beside its references; QUICK=1: a first impression, in minutes
+	@tools/setup benchmark
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+
+.PHONY: charts
+charts: $(READY) ## Draw the charts and tables of docs/performance.md from the published results
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.charts docs/performance.md docs/pictures
 
 .PHONY: demo
 demo: setup ## Watch zkexec at work with a ZooKeeper server of its own

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-CODE_FOLDERS = ("src", "test", "tools")
+CODE_FOLDERS = ("src", "test", "tools", "benchmarks")
 
 SRC_FILE_LINES = 300
 TEST_FILE_LINES = 400

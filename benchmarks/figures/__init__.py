@@ -1,0 +1,1 @@
+"""The figures: each module measures one subject and returns its tables."""

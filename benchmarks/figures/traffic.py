@@ -1,0 +1,31 @@
+"""Requests of a member and bytes on a hand-over, in simulated groups of growing size."""
+
+from benchmarks.results import Claim, Table
+from benchmarks.stage import Stage
+
+SIZES, SIZES_IF_QUICK = (10, 50, 200, 1_000), (10, 50)
+
+
+def measure(stage: Stage) -> list[Table]:
+    """Roll out through groups in virtual time; they are those of docs/scaling.md."""
+    # The simulation is large, and a run without this figure need not know it.
+    from simulation.group.measure import measure as rolled_out  # noqa: PLC0415
+    from zkexec.core.width import Width  # noqa: PLC0415
+
+    requests = Table("requests", "requests of a member and rollout, simulated", "requests")
+    handed_over = Table("bytes", "bytes read on a hand-over, simulated", "bytes")
+    sizes = SIZES_IF_QUICK if stage.is_quick else SIZES
+    for size in sizes:
+        row = rolled_out(size, Width(1))
+        requests.add(_name(size), row.requests)
+        handed_over.add(_name(size), row.bytes_per_hand_over)
+    smallest, largest = _name(sizes[0]), _name(sizes[-1])
+    requests.claims = [Claim(f"requests, {_name(size)}", _name(size), "", 14, 10) for size in sizes]
+    handed_over.references = (smallest,)
+    growth = f"bytes on a hand-over, {largest}"
+    handed_over.claims = (Claim(growth, largest, smallest, 1.1, 1.05),)
+    return [requests, handed_over]
+
+
+def _name(size: int) -> str:
+    return f"{size:,} members"

@@ -1,0 +1,93 @@
+"""A candidate that runs: how it is started and ended, and what the kernel tells about it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+_END_S = 30.0
+_NULL = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+_OURS = ("ZKEXEC_", "PYTHON", "COVERAGE", "PYTEST", "MAKE", "MFLAGS", "KAZOO")
+ENVIRONMENT = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
+
+
+class Memory(NamedTuple):
+    """What a process takes, in MB: shared pages divided, and those of its own."""
+
+    pss_mb: float
+    uss_mb: float
+
+
+class Activity(NamedTuple):
+    """How often the threads of a process have slept so far, and for how long they have run."""
+
+    wakeups: int
+    of_main_thread: int
+    cpu_ms: float
+
+
+class Running:
+    """A process in a session of its own, whose messages go to a file."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._log = log
+        messages = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        actions = [
+            (os.POSIX_SPAWN_DUP2, _NULL, 0),
+            (os.POSIX_SPAWN_DUP2, messages, 1),
+            (os.POSIX_SPAWN_DUP2, messages, 2),
+        ]
+        try:
+            self.began_ns = time.monotonic_ns()
+            self.pid = os.posix_spawn(
+                command[0], command, ENVIRONMENT, file_actions=actions, setsid=True
+            )
+        finally:
+            os.close(messages)
+        self._ended = False
+
+    def wait(self) -> int:
+        """Wait for its end; return when that was seen, in nanoseconds."""
+        os.waitpid(self.pid, 0)
+        self._ended = True
+        return time.monotonic_ns()
+
+    def end(self) -> None:
+        """Ask it to stop, and kill it where it does not."""
+        if self._ended:
+            return
+        os.kill(self.pid, signal.SIGTERM)
+        give_up_at = time.monotonic() + _END_S
+        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > give_up_at:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                break
+            time.sleep(0.001)
+        self._ended = True
+
+    def tail(self) -> str:
+        """The last of what it has said."""
+        return self._log.read_text(errors="replace")[-2000:]
+
+    def memory(self) -> Memory:
+        """What it takes now."""
+        sums = dict.fromkeys(("Pss", "Private_Clean", "Private_Dirty", "Private_Hugetlb"), 0)
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name in sums:
+                sums[name] += int(rest.split()[0])
+        pss = sums.pop("Pss")
+        return Memory(pss / 1024, sum(sums.values()) / 1024)
+
+    def activity(self) -> Activity:
+        """What its threads have done up to now."""
+        slept: dict[int, int] = {}
+        ran_ns = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            for line in (task / "status").read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches:"):
+                    slept[int(task.name)] = int(line.split()[1])
+            ran_ns += int((task / "schedstat").read_text().split()[0])
+        return Activity(sum(slept.values()), slept[self.pid], ran_ns / 1e6)

@@ -252,12 +252,12 @@ def test_generations_are_counted() -> None:
 
 
 def test_a_stop_has_its_order() -> None:
-    """The signal, then CONT, once; then KILL at the timeout and each second after it."""
+    """The signal, once; then KILL at the timeout and each second after it."""
     child = Child(Terms(kill_timeout_s=3))
     child.start()
     child.started(events.ChildStarted(1, 100))
     assert child.expire(1e9) == []
-    assert told(child.stop(10, 0)) == [SignalTree(10), SignalTree(18)]
+    assert told(child.stop(10, 0)) == [SignalTree(10)]
     assert due(child) == 3
     assert child.expire(2.9) == []
     assert told(child.expire(3)) == [SignalTree(9)]

@@ -141,7 +141,7 @@ class ScriptedHost:
                 return [events.TreeInspected(generation, remaining)]
             case actions.RunCheck(generation):
                 self.last_check = generation
-            case actions.SignalTree(signal) if signal != 18 and self._obeys_after_s is not None:
+            case actions.SignalTree() if self._obeys_after_s is not None:
                 self._exit_at = self.now + self._obeys_after_s
         return self.group.answer(action)
 

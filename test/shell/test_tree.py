@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +150,7 @@ def test_a_pid_given_away_again_is_not_signalled(start: Started) -> None:
     process = start("sleep", "1000")
     now = seen(process.pid)
 
-    send(replace(now, started=now.started - 1), signal.SIGKILL)
+    send(now._replace(started=now.started - 1), signal.SIGKILL)
     assert is_alive(process.pid)
     send(now, signal.SIGTERM)
     assert process.wait(timeout=30) == -signal.SIGTERM

@@ -6,7 +6,7 @@ out.  It knows the bystander's view (`Witness`) and the model world, and never t
 
 from typing import Protocol
 
-from simulation.witness import SIGCONT, SIGKILL, SIGTERM, Moment, Violation, Witness
+from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending
@@ -37,7 +37,7 @@ class StopsOnlyForChange:
         """Look at each signal to the tree."""
         since = witness.stopping_since
         for action in moment.actions:
-            if not isinstance(action, actions.SignalTree) or action.signal == SIGCONT:
+            if not isinstance(action, actions.SignalTree):
                 continue
             if action.signal == SIGKILL:
                 if since is None or moment.now < since + witness.terms.kill_timeout_s:

@@ -14,7 +14,7 @@ from zkexec.core.events import Ending, Event
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 
-SIGKILL, SIGTERM, SIGCONT = 9, 15, 18
+SIGKILL, SIGTERM = 9, 15
 ASKING_SIGNALS = (2, 3, 15)
 
 
@@ -106,7 +106,7 @@ class Witness:
         """Take in what was done, after the checkers have judged it."""
         for action in moment.actions:
             match action:
-                case actions.SignalTree(signal) if signal not in (SIGKILL, SIGCONT):
+                case actions.SignalTree(signal) if signal != SIGKILL:
                     if self.stopping_since is None:
                         self.stopping_since = moment.now
                 case actions.RunCheck(generation):

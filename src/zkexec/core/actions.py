@@ -187,7 +187,10 @@ class SignalGroup(Action):
 
 @dataclass(frozen=True, slots=True)
 class SignalTree(Action):
-    """Signal every process that descends from the child or lives in its session."""
+    """Signal every process that descends from the child or lives in its session.
+
+    What is stopped is woken, as it could not answer otherwise.
+    """
 
     signal: int
 

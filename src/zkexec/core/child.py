@@ -16,7 +16,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.terms import Terms
 
-SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCONT = 1, 2, 3, 9, 15, 18
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
 """What ends a program that does nothing about it, and zkexec while there is no program."""
 ASKING_SIGNALS = frozenset({SIGINT, SIGQUIT, SIGTERM})
@@ -85,7 +85,7 @@ class Child:
             self._asked_until = now + max(self._terms.kill_timeout_s, ASKED_AT_LEAST_S)
         note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
         if event.signal == SIGTERM:
-            return [note, SignalTree(SIGTERM), SignalTree(SIGCONT)]
+            return [note, SignalTree(SIGTERM)]
         if event.from_terminal and event.signal != SIGHUP:
             return [note]
         return [note, SignalGroup(event.signal)]
@@ -96,12 +96,11 @@ class Child:
         return in_time or ending.signal in self._passed_on
 
     def stop(self, signal: int, now: float) -> list[Action]:
-        """Ask the whole tree to end, once; a stopped one can only do so after CONT."""
+        """Ask the whole tree to end, once."""
         self.expect_end(now)
         return [
             Note("stopping", {"signal": signal, "kill_timeout_s": self._terms.kill_timeout_s}),
             SignalTree(signal),
-            SignalTree(SIGCONT),
         ]
 
     def expect_end(self, now: float) -> None:

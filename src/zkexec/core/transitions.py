@@ -42,14 +42,14 @@ PHASES = dict(zip(LETTERS, Phase, strict=True))
 TABLE: dict[type[Event], tuple[str, ...]] = {
     # In the phases:                   L      R     W      S    P      H      X    D
     events.Started: (                 "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.Tick: (                    "D",   "-",  "-",   "-", "RWH", "RW",  "D", "-"),
+    events.Tick: (                    "XD",  "-",  "-",   "-", "RWH", "RW",  "D", "-"),
     events.SessionConnected: (        "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.SessionSuspended: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.SessionLost: (             "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.SessionClosed: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.ConnectFailed: (           "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.ZnodeTouched: (            "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.ZnodesRead: (              "D",   "W",  "RP",  "-", "-",   "RWP", "-", "-"),
+    events.ZnodesRead: (              "XD",  "W",  "RP",  "-", "-",   "RWP", "-", "-"),
     events.ReadFailed: (              "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.GroupTouched: (      "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.Enrolled: (          "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
@@ -63,17 +63,17 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     group_events.CommitRefused: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.GroupRequestFailed: ("-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.CachedFilesFound: (        "W",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.CachedFilesMissing: (      "WD",  "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.CachedFilesMissing: (      "WXD", "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.FilesStaged: (             "-",   "-",  "S",   "-", "S",   "S",   "-", "-"),
     events.FilesInstalled: (          "-",   "-",  "P",   "P", "-",   "P",   "-", "-"),
-    events.FilesFailed: (             "D",   "-",  "H",   "P", "-",   "-",   "-", "-"),
+    events.FilesFailed: (             "XD",  "-",  "H",   "P", "-",   "-",   "-", "-"),
     events.ChildStarted: (            "RWP", "-",  "-",   "-", "RH",  "-",   "-", "-"),
     events.StartFailed: (             "XD",  "-",  "-",   "-", "HXD", "-",   "-", "-"),
     events.ChildExited: (             "-",   "XD", "XD",  "-", "HXD", "XD",  "-", "-"),
     events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),
     events.CheckFinished: (           "-",   "-",  "-",   "-", "RWH", "RW",  "-", "-"),
     events.AlertFinished: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
-    events.SignalReceived: (          "D",   "X",  "XD",  "X", "X",   "XD",  "-", "-"),
+    events.SignalReceived: (          "XD",  "X",  "XD",  "X", "X",   "XD",  "-", "-"),
 }  # fmt: skip
 
 

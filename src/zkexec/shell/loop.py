@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from zkexec.core.actions import EndProcess, Note
-from zkexec.core.child import KILL_AGAIN_S, SIGCONT, SIGKILL
+from zkexec.core.child import KILL_AGAIN_S, SIGKILL
 from zkexec.core.events import Ending, Started
 from zkexec.core.member import CANNOT_WORK, Member
 from zkexec.core.turn import FreeTurn
@@ -99,7 +99,6 @@ def _tell_crash(narrator: Narrator, error: Exception) -> None:
 def _stop_child(processes: Processes, inbox: Inbox, settings: Settings) -> None:
     """End the child's tree as a restart would, without the core's help."""
     processes.signal_tree(settings.terms.kill_signal)
-    processes.signal_tree(SIGCONT)
     kill_at = now() + settings.terms.kill_timeout_s
     while processes.inspect_tree(0).remaining:
         inbox.next(until=min(kill_at, now() + KILL_AGAIN_S))

@@ -110,33 +110,33 @@ class Processes:
             self._signal_directly(number)
 
     def signal_tree(self, number: int) -> None:
-        """Send a signal to every process of the tree, parents first.
+        """Send a signal to every process of the tree, parents first, and wake the stopped.
 
-        A group that the child leads gets it at once.  Of the others only a SIGKILL hits those
-        that are forked meanwhile: what a shell starts in answer to a TERM is to do its work.
+        A stopped process can only answer a signal after CONT.  A group that the child leads gets
+        it at once.  Of the others only a SIGKILL hits those that are forked meanwhile: what a
+        shell starts in answer to a TERM is to do its work.
         """
         self._adopt(True)
+        numbers = (number,) if number == signal.SIGKILL else (number, signal.SIGCONT)
         members = self._tree.members()
         if number == signal.SIGKILL:
             kill_all(self._tree.members)
             members = []
         led = self._child.pid if self._child and not self._inheritance.has_terminal else 0
         if led or not members:
-            self._signal_directly(number)
+            for each in numbers:
+                self._signal_directly(each)
         for process in members:
             # A group of another pid namespace reads as 0, as does the one that nobody leads.
             if not led or process.group != led:
-                send(process, number)
+                send(process, *numbers)
 
     def inspect_tree(self, generation: int) -> TreeInspected:
         """Count what is left of the tree, the child included until it is reaped.
 
         The generation only marks the answer.
         """
-        # A listing is not of one moment: a process that forked and ended meanwhile may hide
-        # its child from the first look, but not from the second.
-        remaining = len(self._tree.members()) or len(self._tree.members())
-        return TreeInspected(generation, remaining or int(self._child is not None))
+        return TreeInspected(generation, self._tree.count() or int(self._child is not None))
 
     def run_check(self, generation: int) -> list[Event]:
         """Start the health check; the answer is empty unless it could not be started."""

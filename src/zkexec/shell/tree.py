@@ -15,15 +15,14 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 _KILL_ROUNDS = 20
 """How often a kill looks for what was forked meanwhile, before that is left to the next kill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One process as /proc showed it; `started` is in clock ticks since the machine booted."""
 
     pid: int
@@ -42,11 +41,18 @@ class Process:
 
 def look(pid: int) -> Process | None:
     """Look at one process; None if there is none, or none that may be seen."""
+    # All processes of a machine are looked at between the end of one command and the start of
+    # the next, so this is done without a file object.
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            line = file.read(4096)
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        line = os.read(file, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
     # The name stands in brackets, and may itself hold brackets and spaces.
     fields = line[line.rfind(b")") + 2 :].split()
     if len(fields) < 20:
@@ -100,8 +106,8 @@ def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) 
     return sorted(living, key=lambda process: (depth(process), process.started, process.pid))
 
 
-def send(process: Process, number: int) -> None:
-    """Signal exactly this process, if it is still there and may be signalled."""
+def send(process: Process, *numbers: int) -> None:
+    """Send signals to exactly this process, if it is still there and may be signalled."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -113,10 +119,11 @@ def send(process: Process, number: int) -> None:
         seen = look(process.pid)
         if seen is None or seen.identity != process.identity:
             return
-        if descriptor >= 0:
-            signal.pidfd_send_signal(descriptor, number)
-        else:
-            os.kill(process.pid, number)
+        for number in numbers:
+            if descriptor >= 0:
+                signal.pidfd_send_signal(descriptor, number)
+            else:
+                os.kill(process.pid, number)
     except (ProcessLookupError, PermissionError):
         pass
     finally:
@@ -166,6 +173,7 @@ class ChildTree:
         self._own_session = own_session
         self._child = 0
         self._session = 0
+        self._seems_gone = False
         self._apart: set[int] = set()
         self._strangers = _present_descendants()
 
@@ -177,6 +185,7 @@ class ChildTree:
     def plant(self, child: int) -> None:
         """Begin the tree of a new child; nothing of an earlier one is left."""
         self._child = child
+        self._seems_gone = False
         self._session = child if self._own_session else 0
 
     def set_apart(self, session: int) -> None:
@@ -190,13 +199,28 @@ class ChildTree:
         become the number of a stranger's session, so it must be forgotten here and now.
         """
         everyone = look_around()
+        self._seems_gone = not self._members_of(everyone)
         self._child = 0
         if not any(one.alive and one.session == self._session for one in everyone.values()):
             self._session = 0
 
+    def count(self) -> int:
+        """How many of the tree are left, once the child has ended.
+
+        A listing is not of one moment: a process that forked and ended meanwhile may hide its
+        child from one look, but not from the next.  The first was at the child's end.
+        """
+        found = len(self.members())
+        if not found and not self._seems_gone:
+            found = len(self.members())
+        self._seems_gone = not found
+        return found
+
     def members(self) -> list[Process]:
         """All living processes of the tree, parents before children."""
-        everyone = look_around()
+        return self._members_of(look_around())
+
+    def _members_of(self, everyone: Mapping[int, Process]) -> list[Process]:
         if not self._child and self._session in everyone:
             # A process with the reaped child's pid: the number is somebody else's now.
             self._session = 0

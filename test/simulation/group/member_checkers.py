@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simulation.group.child import SIGCONT, SIGKILL, Child
+from simulation.group.child import SIGKILL, Child
 from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
@@ -25,7 +25,7 @@ def is_restart(process: Process, action: Action) -> bool:
     """Whether this tells the child to end so that another can follow."""
     if process.termed or not isinstance(action, actions.SignalTree):
         return False
-    return action.signal not in (SIGKILL, SIGCONT)
+    return action.signal != SIGKILL
 
 
 class KillsWithinTheLease(Checker):

@@ -6,6 +6,8 @@ is the only place that changes it.  Whatever is due by `now` is done after every
 whichever it was, so that a busy inbox cannot starve a deadline.
 """
 
+from dataclasses import replace
+
 from zkexec.core import events
 from zkexec.core.actions import Action, Card, EndProcess, Note
 from zkexec.core.basis import Basis
@@ -160,6 +162,9 @@ class Member:
         wanted, on_disk = self.source.wanted, self._launch.on_disk
         if wanted is None:
             return self.child.start()
+        if on_disk is not None:
+            # Whatever is started now has restarted since the last restart was asked for.
+            on_disk = replace(on_disk, restart=wanted.restart)
         basis = self._turn.basis(wanted, on_disk)
         if basis is Basis.NOTHING:
             return self._restart.begin_waiting(wanted)

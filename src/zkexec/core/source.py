@@ -51,9 +51,7 @@ class Source:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self.mirrored = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
-        extra = [terms.restart_path] if terms.restart_path else []
-        self.paths = tuple(dict.fromkeys([*self.mirrored, *extra]))
+        self.mirrored, self.paths = terms.mirrored, terms.followed
         self.connected = False
         self.wanted: Snapshot | None = None
         self.problems: dict[str, Problem] = {}

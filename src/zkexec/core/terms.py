@@ -55,6 +55,17 @@ class Terms:
     on_failure: OnFailure = OnFailure.PAUSE
 
     @property
+    def mirrored(self) -> tuple[str, ...]:
+        """The paths of the mirrored znodes, each once."""
+        return tuple(dict.fromkeys(mirror.zk_path for mirror in self.mirrors))
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The paths of all znodes that are read together, that of restarts among them."""
+        extra = [self.restart_path] if self.restart_path else []
+        return tuple(dict.fromkeys([*self.mirrored, *extra]))
+
+    @property
     def proof_s(self) -> float:
         """How long a new child has to be healthy, or without health checks alive, to count."""
         if self.min_healthy_s is not None:

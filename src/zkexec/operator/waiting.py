@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zkexec.operator import sentences
 from zkexec.operator.call import Call
-from zkexec.operator.cluster import LOST, Cluster
+from zkexec.operator.cluster import LOST, Cluster, opened
 from zkexec.operator.console import Console, clean
 from zkexec.operator.ending import End, Ending
 from zkexec.operator.looking import Lookout, UnreachableError
@@ -20,11 +20,7 @@ TICK_S = 1.0
 
 def run(call: Call, console: Console) -> int:
     """Wait for the end of the rollout of what is wanted now."""
-
-    def tell(line: str) -> None:
-        console.err(f"zkexecctl: {clean(line)}")
-
-    with Cluster(call.connection, tell) as cluster:
+    with opened(call.connection, console) as cluster:
         return follow(cluster, call.lock, call.timeout_s, console)
 
 

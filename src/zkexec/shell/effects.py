@@ -120,13 +120,11 @@ class Effects:
             from zkexec.shell.ensemble import Ensemble  # noqa: PLC0415
 
             terms = self._settings.terms
-            mirrored = [mirror.zk_path for mirror in terms.mirrors]
-            extra = [terms.restart_path] if terms.restart_path else []
             self._ensemble = Ensemble(
                 servers=self._settings.servers,
                 chroot=self._settings.chroot,
                 session_timeout_s=terms.session_timeout_s,
-                paths=tuple(dict.fromkeys([*mirrored, *extra])),
+                paths=terms.followed,
                 post=self._post,
             )
             self._ensemble.client_options = client_options(self._settings.access)

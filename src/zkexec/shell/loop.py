@@ -71,7 +71,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
         member_id=identity.member_id,
         place=identity.place,
         width_text=str(settings.terms.max_unavailable),
-        paths=tuple(dict.fromkeys(mirror.zk_path for mirror in settings.terms.mirrors)),
+        paths=settings.terms.mirrored,
         acl=acl_of(settings.access),
     )
     return Member(settings.terms, turn), group

@@ -14,10 +14,11 @@ from simulation.group.client import Client
 from simulation.group.group_requests import GroupRequests
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
-from zkexec.core.events import Event, SignalReceived, Started, Tick
+from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.source import restart_name
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -40,6 +41,7 @@ class Process:
         self.frozen = False
         self.termed = False
         self.files_at_first = host.files
+        self._restart = ""
         self.born_at = world.clock.now
         self.was_overdue = False
         self.handled_at = world.clock.now
@@ -198,10 +200,18 @@ class Process:
     def _handle(self, event: Event) -> None:
         self.handled_at = self.world.clock.now
         self.was_overdue = self._deadline is not None and self._deadline <= self.now
+        if isinstance(event, ZnodesRead):
+            self._note_restart(event)
         todo = self.member.handle(event, self.now)
         self._deadline = self.member.deadline
         self.world.decided(self, event, todo)
         self._todo.extend(todo)
+
+    def _note_restart(self, read: ZnodesRead) -> None:
+        """Learn from a complete reading which restart was asked for last."""
+        if any(read.znodes[mirror.zk_path].problem for mirror in self.terms.mirrors):
+            return
+        self._restart = restart_name(read.znodes[self.terms.restart_path].content) or self._restart
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Note):
@@ -233,6 +243,10 @@ class Process:
     def _answers_of_child(self, action: Action) -> list[Event]:
         match action:
             case actions.StartChild(generation):
+                if generation == 1:
+                    # Whatever is started first has restarted since the restart it has read of.
+                    files, restart = self.host.files.files, self._restart
+                    self.host.files = Snapshot(files, restart=restart)
                 return [self.children.start(generation)]
             case actions.SignalTree(signal) | actions.SignalGroup(signal):
                 if isinstance(action, actions.SignalTree):

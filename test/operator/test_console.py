@@ -3,6 +3,7 @@
 import fcntl
 import io
 import os
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import pytest
 from zkexec.operator.console import Console, NobodyReadsError, cells, clean
 from zkexec.operator.outcome import OperatorError
 
+PATIENCE_S = 60.0
+
 
 @dataclass
 class Screen:
@@ -22,9 +25,12 @@ class Screen:
     person: int
     stream: TextIO
 
-    def seen(self) -> str:
-        """What has come out by now."""
-        return os.read(self.person, 65536).decode()
+    def shows(self, text: str) -> bool:
+        """Wait for this to come out; what was typed is echoed before it."""
+        seen = ""
+        while text not in seen and select.select([self.person], [], [], PATIENCE_S)[0]:
+            seen += os.read(self.person, 65536).decode()
+        return text in seen
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the window."""
@@ -141,7 +147,7 @@ def test_questions(answer: str, yes: bool, screen: Screen) -> None:
 
     assert asking.can_ask
     assert asking.ask("Push?") is yes
-    assert "Push? [y/N] " in screen.seen()
+    assert screen.shows("Push? [y/N] ")
 
 
 def test_an_end_of_the_input_is_a_no(screen: Screen) -> None:

@@ -5,7 +5,6 @@ A revision here is also the time of the write, in seconds after `START`.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -13,6 +12,7 @@ from kazoo.client import KazooClient
 from zkexec.cluster import base_of
 from zkexec.core.actions import Card
 from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.value import replace
 from zkexec.operator.aims import Seen, Written
 from zkexec.operator.call import Call, Connection
 from zkexec.operator.sight import Sight
@@ -55,7 +55,7 @@ def failed_on(*members: str, revision: int = 20) -> dict[str, Verdict]:
 
 def sight(members: Mapping[str, Seen], revision: int = 20, **changes: Any) -> Sight:
     """A group whose znode was written last with this revision."""
-    record = {key: changes.pop(key) for key in list(changes) if key in Rollout.__slots__}
+    record = {key: changes.pop(key) for key in list(changes) if key in Rollout.__annotations__}
     known: dict[str, Any] = {
         "name": "web",
         "base": "/zkexec/web",

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import TypeVar
 
 from kazoo.client import KazooClient
@@ -27,8 +26,9 @@ from zkexec.core.events import (
 from zkexec.core.group_events import Enrolled, GroupRequestFailed, RecordCommitted, RecordRead
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Znode
+from zkexec.core.value import replace
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.place import GroupPlace
+from zkexec.shell.place import GroupPlace, PhaseTime
 
 DEADLINE_S = 30.0
 Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]
@@ -196,7 +196,7 @@ def ensemble_of(
 
 def place(base: str, member: str = "m1", acl: list[object] | None = None) -> GroupPlace:
     """The place of a member in the group at this path; it has a place on its host of its own."""
-    return GroupPlace(base, member, f"place of {member}", "1", acl)
+    return GroupPlace(base, member, f"place of {member}", "1", PhaseTime(), acl)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from news import DEADLINE_S, News, address
 from zkexec.access import Access
 from zkexec.shell.credentials import acl_of, client_options
 from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.place import GroupPlace
+from zkexec.shell.place import GroupPlace, PhaseTime
 from zookeeper import Port, Server
 
 LOCALHOST = "DNS:localhost,IP:127.0.0.1"
@@ -118,7 +118,7 @@ def identified(
         post=news.post,
     )
     ensemble.client_options = client_options(access)
-    ensemble.group = GroupPlace(base, "me", "my place", "1", acl_of(access))
+    ensemble.group = GroupPlace(base, "me", "my place", "1", PhaseTime(), acl_of(access))
     ensemble.open()
     try:
         yield ensemble, news

@@ -18,7 +18,10 @@ ZKEXEC = (sys.executable, "-m", "zkexec")
 DEADLINE_S = 60.0
 
 # What takes long to import, and is of no use to someone who asks for help.
-HEAVY = "kazoo argparse asyncio logging random shutil socket ssl subprocess tempfile urllib.parse"
+HEAVY = (
+    "kazoo _hashlib argparse asyncio dataclasses inspect logging random shutil socket ssl "
+    "subprocess tempfile typing urllib.parse"
+)
 
 NO_COMMAND = """\
 zkexec: --exec: expected a command, here or behind --, got none

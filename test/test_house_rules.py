@@ -26,7 +26,10 @@ EMPTY_WORDS = ("manager", "util", "helper", "handler", "data")
 # Spelled in two halves, so that this file does not find itself.
 LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
-CORE_MAY_IMPORT = {"dataclasses", "enum", "typing", "collections.abc", "hashlib", "math"}
+CORE_MAY_IMPORT = {
+    *("enum", "functools", "typing", "collections.abc", "math"),
+    *("hashlib", "_sha256", "_sha2"),
+}
 KAZOO_IMPORTERS = {
     f"src/zkexec/{name}.py"
     for name in (

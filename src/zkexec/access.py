@@ -9,8 +9,8 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from zkexec.core.value import value
 from zkexec.values import shown
 
 TYPE_CHECKING = False  # as in cli.py: `ssl` is slow to import, and few clusters speak TLS
@@ -24,16 +24,16 @@ _PERMISSIONS = "cdrwa"
 _MOST_BYTES = 65536
 
 
-@dataclass(frozen=True, slots=True)
+@value(hidden=("password",))
 class Credential:
     """An identity and its proof; `scheme` is digest or sasl."""
 
     scheme: str
     user: str
-    password: str = field(repr=False)
+    password: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class AclEntry:
     """What one identity may do, in letters of cdrwa; the scheme auth stands for our own ones."""
 
@@ -42,7 +42,7 @@ class AclEntry:
     permissions: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Tls:
     """Absolute paths of PEM files; `ca` may be SYSTEM, the others are "" without a certificate."""
 
@@ -83,7 +83,7 @@ _ACLS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Access:
     """What zkexec shows to the cluster, and the ACL of its znodes; no `tls` is plain text."""
 

@@ -8,12 +8,12 @@ with `=`, so that a forgotten value does not swallow the option behind it.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
+from zkexec.core.value import value
 from zkexec.options import OPTIONS, Option
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Vocabulary:
     """The options that a command line may hold, by their names and by their letters."""
 
@@ -33,7 +33,6 @@ VOCABULARY = Vocabulary.of(OPTIONS)
 """What zkexec understands."""
 
 
-@dataclass(slots=True)
 class Written:
     """What the words of a command line say, before anything is believed.
 
@@ -41,12 +40,13 @@ class Written:
     `command` is what stands behind `--`; None where there is no `--`.
     """
 
-    values: dict[str, list[str]] = field(default_factory=dict)
-    command: tuple[str, ...] | None = None
-    missing_values: list[Option] = field(default_factory=list)
-    unwanted_values: list[tuple[Option, str]] = field(default_factory=list)
-    unknown_options: list[str] = field(default_factory=list)
-    stray_words: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, list[str]] = {}
+        self.command: tuple[str, ...] | None = None
+        self.missing_values: list[Option] = []
+        self.unwanted_values: list[tuple[Option, str]] = []
+        self.unknown_options: list[str] = []
+        self.stray_words: list[str] = []
 
     def add(self, option: Option, value: str) -> None:
         """Note one more text of an option."""

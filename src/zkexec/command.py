@@ -7,7 +7,8 @@ shell would split it.  In doubt the shell is asked: that is slower to stop, but 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from zkexec.core.value import value
 
 _BLANKS = " \t"
 
@@ -29,7 +30,7 @@ _SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
 _NESTING = ("#", "`", "$(", "${", "$'", "<<")
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Command:
     """What is executed: the text as a person knows it, and the arguments byte for byte."""
 

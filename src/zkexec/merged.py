@@ -5,18 +5,21 @@ used.  What a text may be is told by the parsers that it is handed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
 
 from zkexec import command, values
 from zkexec.arguments import Written
 from zkexec.command import Command
+from zkexec.core.value import value
 from zkexec.options import BY_NAME, Option
 
-Value = TypeVar("Value")
+TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Given:
     """The texts that an option got, and the name under which a mistake in them is told."""
 
@@ -78,10 +81,10 @@ class Reading:
     def attempt(
         self,
         name: str,
-        parse: Callable[[str], Value],
+        parse: "Callable[[str], Value]",
         text: str,
         shown: Callable[[str], str] = values.shown,
-    ) -> Value | None:
+    ) -> "Value | None":
         """Parse one text; on a mistake note it under the option's name and return None."""
         try:
             return parse(text)
@@ -92,9 +95,9 @@ class Reading:
     def value(
         self,
         name: str,
-        parse: Callable[[str], Value],
+        parse: "Callable[[str], Value]",
         shown: Callable[[str], str] = values.shown,
-    ) -> Value:
+    ) -> "Value":
         """Return the value of an option that has a default."""
         value = self.optional(name, parse, shown)
         return parse(self._options[name].default) if value is None else value
@@ -102,9 +105,9 @@ class Reading:
     def optional(
         self,
         name: str,
-        parse: Callable[[str], Value],
+        parse: "Callable[[str], Value]",
         shown: Callable[[str], str] = values.shown,
-    ) -> Value | None:
+    ) -> "Value | None":
         """Return the value of an option without a default, None where there is none."""
         for text in self.texts(name):
             return self.attempt(name, parse, text, shown)

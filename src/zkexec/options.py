@@ -6,10 +6,10 @@ Defaults are written as an operator would type them and pass through the same ch
 values.  The options of zkexecctl stand in `operator.words`, in the same form.
 """
 
-from dataclasses import dataclass
+from zkexec.core.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Option:
     """One option: how it is spelled, what it means, and what holds where it is not given.
 

@@ -8,7 +8,6 @@ certificates are read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from zkexec import command, values
@@ -18,6 +17,7 @@ from zkexec.cluster import RESTART, base_of, parse_cluster
 from zkexec.command import Command
 from zkexec.core.snapshot import Mirror
 from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.core.value import replace, value
 from zkexec.identifying import read_access
 from zkexec.merged import Reading, merge
 from zkexec.options import BY_NAME
@@ -38,7 +38,7 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Settings:
     """All that zkexec is told at its start; times in seconds, inside `terms`.
 
@@ -58,7 +58,7 @@ class Settings:
     subreaper: bool
     lock: str = ""
     member_id: str = ""
-    access: Access = field(default_factory=Access)
+    access: Access = Access()
 
 
 class UsageError(Exception):

@@ -9,7 +9,6 @@ import signal
 import stat
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TypeVar
 
 from zkexec.cluster import base_of, check_zk_path
 from zkexec.core.snapshot import Mirror
@@ -25,7 +24,11 @@ HISTORY = "/zkexec/.history"
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no")
 
-Choice = TypeVar("Choice", bound=Enum)
+TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Choice = TypeVar("Choice", bound=Enum)
 
 
 def seconds(least: float = 0, most: float = LONGEST_S) -> Callable[[str], float]:
@@ -60,10 +63,10 @@ def flag(text: str) -> bool:
     raise ValueError("expected 1, true, yes, 0, false or no")
 
 
-def choice(kind: type[Choice]) -> Callable[[str], Choice]:
+def choice(kind: "type[Choice]") -> "Callable[[str], Choice]":
     """Return a parser for the values of an enum."""
 
-    def parse(text: str) -> Choice:
+    def parse(text: str) -> "Choice":
         for member in kind:
             if member.value == text:
                 return member

@@ -1,7 +1,5 @@
 """A member's turn: what it asks of the group, request by request, where all goes well."""
 
-from dataclasses import replace
-
 import pytest
 
 from core.records import FAILED, width
@@ -28,6 +26,7 @@ from zkexec.core.group_events import (
 )
 from zkexec.core.requests import RETRY_S
 from zkexec.core.rollout import Pause, Rollout, Verdict
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 
 

@@ -1,7 +1,5 @@
 """A member's turn: lost replies, conflicts, lost sessions, and the end of zkexec."""
 
-from dataclasses import replace
-
 import pytest
 
 from core.records import FAILED
@@ -19,6 +17,7 @@ from zkexec.core.actions import (
 )
 from zkexec.core.group_events import Conflict, GroupPart, GroupTouched, QueueLeft, RecordCommitted
 from zkexec.core.rollout import Rollout, Verdict
+from zkexec.core.value import replace
 
 OURS = replace(AGREED, inflight={"m1": entry_of("b@2", "b")})
 THEIRS = replace(AGREED, inflight={"m2": entry_of("b@2", "x")})

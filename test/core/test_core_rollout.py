@@ -1,11 +1,10 @@
 """The group's record: who is admitted, who is not and why, and what is forgotten on the way."""
 
-from dataclasses import replace
-
 import pytest
 
 from core.records import FAILED, SCOPE, admitted, entry, proven, target, unproven, width
 from zkexec.core.rollout import Pause, Refusal, Rollout, Verdict
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 
 PAUSE = Pause("operator", "maintenance")

@@ -1,6 +1,5 @@
 """What the record never does, whatever is done to it: random sequences of all its operations."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from core.records import SCOPE, target
 from zkexec.core.rollout import Entry, EntryPhase, Pause, Refusal, Rollout
 from zkexec.core.target import Target
+from zkexec.core.value import replace
 from zkexec.core.width import Width
 
 MEMBERS = ("m1", "m2", "m3", "m4")

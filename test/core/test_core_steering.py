@@ -1,7 +1,6 @@
 """What operators do to the record, as values."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -10,6 +9,7 @@ from zkexec.core import steering
 from zkexec.core.deeds import MOST_DEEDS, Deed
 from zkexec.core.rollout import Pause, Refusal, Rollout
 from zkexec.core.steering import Objection
+from zkexec.core.value import replace
 
 DEED = Deed("verb", "alice@host", "because", "t1")
 LATER = Deed("verb", "alice@host", "because", "t2")

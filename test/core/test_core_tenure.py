@@ -1,7 +1,6 @@
 """What a member holds: its entry, the lease on it, the request on its way, and its own node."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from string import ascii_lowercase
 from typing import Any
 
@@ -17,6 +16,7 @@ from zkexec.core.requests import Requests
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.tenure import Proposal, Tenure
+from zkexec.core.value import replace
 
 B = Snapshot({"/f": b"b"}, 2)
 TIMEOUT_S = 12.0

@@ -147,7 +147,8 @@ def test_what_is_in_place_after_a_revert() -> None:
 
 def test_what_stands_in_the_way_is_told() -> None:
     """A failure is named before files that could not be written."""
-    attempt = Attempt(trouble="disk full")
+    attempt = Attempt()
+    attempt.trouble = "disk full"
     assert attempt.reason == "disk full"
     attempt.failed = "exit status 1"
     assert attempt.reason == "exit status 1"

@@ -19,7 +19,10 @@ ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
 DEADLINE_S = 60.0
 
 # What takes long to import, and is of no use to someone who asks for help.
-HEAVY = "kazoo argparse asyncio logging random shutil socket ssl subprocess tempfile urllib.parse"
+HEAVY = (
+    "kazoo _hashlib argparse asyncio dataclasses inspect logging random shutil socket ssl "
+    "subprocess tempfile urllib.parse"
+)
 
 # Begins as the command does, with a verb that does what the first line of the script says.
 IN_PLACE = """\

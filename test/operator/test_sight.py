@@ -1,12 +1,11 @@
 """What follows from a group's znodes, without a cluster: members, aims, times and states."""
 
-from dataclasses import replace
-
 import pytest
 
 from boards import NEW, OLD, PATH, START, entry, facts, failed_on, on, paused, sight, waiting
 from zkexec.core.actions import Card
 from zkexec.core.rollout import EntryPhase, Verdict
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Seen, Written
 from zkexec.operator.sight import Sight, State

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from steered import (
 from zkexec.access import Access, Credential
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.value import replace
 from zookeeper import Server
 
 SECRET = "open-sesame"  # noqa: S105 - It is none.

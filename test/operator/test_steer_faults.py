@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +18,7 @@ from kazoo.exceptions import BadVersionError
 from proxy import TRANSACTION, Fate, Proxy, Request, pass_all
 from pushing import Answer, Hand
 from steered import PAUSED, VERBS, Group, command, one_line
+from zkexec.core.value import replace
 from zkexec.shell.record import decode, encode
 from zookeeper import Server, wait_until
 

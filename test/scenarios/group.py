@@ -7,7 +7,6 @@ break one is a mistake.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from string import ascii_lowercase
 
 from zkexec.core import actions
@@ -32,6 +31,7 @@ from zkexec.core.rollout import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Ve
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.core.source import restart_name
 from zkexec.core.target import Target, target_of
+from zkexec.core.value import replace
 from zkexec.core.width import Width
 
 MEMBER = "m1"

@@ -10,8 +10,7 @@ from zkexec.shell.birth import WAKE_SIGNAL, die_like, inherit
 
 INHERITANCE = inherit()
 
-import dataclasses  # noqa: E402 -- inherit comes first, as in zkexec
-import json  # noqa: E402
+import json  # noqa: E402 -- inherit comes first, as in zkexec
 import os  # noqa: E402
 import queue  # noqa: E402
 import signal  # noqa: E402
@@ -20,6 +19,7 @@ import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
 from zkexec.core.events import Ending, Event  # noqa: E402
+from zkexec.core.value import fields  # noqa: E402
 from zkexec.shell.process import Processes  # noqa: E402
 
 
@@ -27,8 +27,11 @@ def as_json(answer: Any) -> Any:
     """Spell an event, or a list of events."""
     if isinstance(answer, list):
         return [as_json(one) for one in answer]
+    if isinstance(answer, Ending):
+        return fields(answer)
     if isinstance(answer, Event):
-        return {"name": type(answer).__name__, **dataclasses.asdict(answer)}  # type: ignore[call-overload]
+        parts = {name: as_json(part) for name, part in fields(answer).items()}
+        return {"name": type(answer).__name__, **parts}
     return answer
 
 

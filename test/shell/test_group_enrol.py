@@ -22,7 +22,7 @@ from zkexec.core.group_events import (
 )
 from zkexec.core.rollout import Rollout
 from zkexec.shell.card import decode_card
-from zkexec.shell.place import GroupPlace
+from zkexec.shell.place import GroupPlace, PhaseTime
 from zkexec.shell.record import decode
 from zookeeper import Server, wait_until
 
@@ -139,7 +139,7 @@ def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
 def test_occupied_by_another(client: KazooClient, root: str) -> None:
     """A node of a process at another place is left alone, and its holder is told."""
     hosts = client_hosts(client)
-    elsewhere = GroupPlace(root, "m1", "another place", "1")
+    elsewhere = GroupPlace(root, "m1", "another place", "1", PhaseTime())
     with (
         member_of(*hosts, group=place(root)) as first,
         member_of(*hosts, group=elsewhere) as second,

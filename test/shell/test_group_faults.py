@@ -5,7 +5,6 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +45,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched, QueueJoined
 from zkexec.core.rollout import Rollout
+from zkexec.core.value import replace
 from zookeeper import Ensemble as Servers
 from zookeeper import Server, wait_until
 

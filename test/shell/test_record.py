@@ -3,13 +3,13 @@
 import json
 import random
 import re
-from dataclasses import replace
 
 import pytest
 
 from zkexec.core.actions import Card
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.record import decode, encode

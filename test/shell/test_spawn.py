@@ -240,7 +240,10 @@ def test_what_cannot_be_executed(marked: Marked, tmp_path: Path) -> None:
 
 def test_what_is_too_long(marked: Marked) -> None:
     """Arguments beyond what the kernel takes are refused with 126."""
-    too_long = "launch = __import__('dataclasses').replace(launch, argv=[b'true', b'x' * 2**22])"
+    too_long = (
+        "from zkexec.core.value import replace\n"
+        "launch = replace(launch, argv=[b'true', b'x' * 2**22])"
+    )
     status, reason = refusal(launch(marked, "true", code_before=too_long))
 
     assert (status, reason) == (126, "cannot execute true: Argument list too long")

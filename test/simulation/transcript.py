@@ -1,19 +1,19 @@
 """Events and actions as text, for transcripts that people read."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import Enum
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
 from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.value import fields
 
 
 def describe(step: Event | Action) -> str:
     """One line: the name, and each field with its value."""
     if isinstance(step, Note):
         return " ".join(["Note", step.topic, *_pairs(step.fields)])
-    names = [field.name for field in fields(step)]  # type: ignore[arg-type]
+    names = list(fields(step))
     return " ".join([type(step).__name__, *_pairs({n: getattr(step, n) for n in names})])
 
 

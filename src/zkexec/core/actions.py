@@ -7,12 +7,12 @@ The answers to an action are handled before anything else that has happened mean
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
 from zkexec.core.events import Ending
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Snapshot, short_digest
+from zkexec.core.value import value
 
 
 class Action:
@@ -30,32 +30,32 @@ class AlertEvent(Enum):
     RECOVERED = "recovered"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Note(Action):
     """Say something to the operator; the narrator has the words for each topic."""
 
     topic: str
-    fields: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class OpenSession(Action):
     """Connect with a new client; an earlier one is dropped and never heard of again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CloseSession(Action):
     """Stop trying to connect, and stay without a session."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ReadZnodes(Action):
     """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Card:
     """What a member's node tells a status view, beside host, pid, version and time.
 
@@ -74,7 +74,7 @@ class Card:
     wanted_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Enrol(Action):
     """Make what the group needs, and this member's node → Enrolled or EnrolmentOccupied.
 
@@ -85,14 +85,14 @@ class Enrol(Action):
     card: Card
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ShowCard(Action):
     """Write the card into this member's node; nobody waits for it, and the newest counts."""
 
     card: Card
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class JoinQueue(Action):
     """Make a queue node whose name begins with this ticket → QueueJoined."""
 
@@ -100,14 +100,14 @@ class JoinQueue(Action):
     ticket: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ListQueue(Action):
     """Read the names of the queue nodes → QueueListed."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class LookAtQueueNode(Action):
     """Read a queue node and watch it → QueueNodeSeen, later GroupTouched."""
 
@@ -115,7 +115,7 @@ class LookAtQueueNode(Action):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class LeaveQueue(Action):
     """Delete the own queue node → QueueLeft."""
 
@@ -123,7 +123,7 @@ class LeaveQueue(Action):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ReadRecord(Action):
     """Read the record and who is alive → RecordRead.
 
@@ -134,7 +134,7 @@ class ReadRecord(Action):
     watch: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CommitRecord(Action):
     """Write the record in one transaction → RecordCommitted or CommitRefused.
 
@@ -145,47 +145,47 @@ class CommitRecord(Action):
     number: int
     record: Rollout
     version: int
-    checks: Mapping[str, int] = field(default_factory=dict)
+    checks: Mapping[str, int] = {}
     place: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class LoadCachedFiles(Action):
     """Read the files at the targets → CachedFilesFound or CachedFilesMissing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StageFiles(Action):
     """Write and sync what differs, out of everyone's sight → FilesStaged or FilesFailed."""
 
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class InstallFiles(Action):
     """Put what is staged in its places → FilesInstalled or FilesFailed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class DiscardFiles(Action):
     """Forget what is staged; nothing of it stays on disk."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StartChild(Action):
     """Start the command → ChildStarted or StartFailed, and later ChildExited."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SignalGroup(Action):
     """Pass a signal on, once, to the processes that share the child's process group."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SignalTree(Action):
     """Signal every process that descends from the child or lives in its session.
 
@@ -195,26 +195,26 @@ class SignalTree(Action):
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class InspectTree(Action):
     """Count what is left of the child's tree → TreeInspected."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class RunCheck(Action):
     """Start the health check → CheckFinished, always, also where it cannot be started."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class KillCheck(Action):
     """End the running health check with everything it started → CheckFinished."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class RunAlert(Action):
     """Start the alert command → AlertFinished, always."""
 
@@ -223,12 +223,12 @@ class RunAlert(Action):
     exit_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class KillAlert(Action):
     """End the running alert with everything it started → AlertFinished."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class EndProcess(Action):
     """End zkexec: with this exit status, or by this signal.  Always the last action."""
 

@@ -1,11 +1,8 @@
 """What is in place on this host, what was tried, and how that went."""
 
-from dataclasses import dataclass, field
-
 from zkexec.core.snapshot import Snapshot
 
 
-@dataclass(slots=True)
 class Attempt:
     """The present configuration and the last attempt at another.
 
@@ -15,14 +12,16 @@ class Attempt:
     `trouble` why files could not be written; "" stands for neither.
     """
 
-    applied: Snapshot = field(default_factory=lambda: Snapshot({}))
-    seen: Snapshot | None = None
-    tried: Snapshot | None = None
-    good: Snapshot | None = None
-    stopped: bool = False
-    reverting: bool = False
-    failed: str = ""
-    trouble: str = ""
+    def __init__(self) -> None:
+        """Nothing is in place, and nothing was tried."""
+        self.applied = Snapshot({})
+        self.seen: Snapshot | None = None
+        self.tried: Snapshot | None = None
+        self.good: Snapshot | None = None
+        self.stopped = False
+        self.reverting = False
+        self.failed = ""
+        self.trouble = ""
 
     @property
     def reverted(self) -> bool:

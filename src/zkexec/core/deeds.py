@@ -1,12 +1,12 @@
 """What operators did to a group: kept in its record, so that everybody can see who and why."""
 
-from dataclasses import dataclass
+from zkexec.core.value import value
 
 MOST_DEEDS = 10
 """So many are kept, the newest last."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Deed:
     """One verb of an operator; `subject` is the member that it was about, or "".
 

@@ -7,12 +7,12 @@ from fresh news.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Ending:
     """How a process ended: with an exit code, or by a signal (then `signal` is not 0)."""
 
@@ -43,17 +43,17 @@ class Event:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Started(Event):
     """The process is set up and the loop begins; always the first event, never seen again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Tick(Event):
     """Time has passed; the deadline that was asked for may be due.  One too many does nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SessionConnected(Event):
     """The ensemble answers; every watch is gone, everything has to be read again.
 
@@ -65,42 +65,42 @@ class SessionConnected(Event):
     session_timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SessionSuspended(Event):
     """The connection is lost; the session may or may not live on."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SessionLost(Event):
     """The session has expired; the client goes on to open a new one by itself."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SessionClosed(Event):
     """The client has given up for good; only a new one will ever connect again."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ConnectFailed(Event):
     """One attempt to connect to one server failed; the client goes on trying."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ZnodeTouched(Event):
     """A watch fired: this znode may hold something else now.  A hint, never a fact."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ZnodesRead(Event):
     """All mirrored znodes as they were at one point of the ensemble's history, watches set."""
 
@@ -108,7 +108,7 @@ class ZnodesRead(Event):
     znodes: Mapping[str, Znode]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ReadFailed(Event):
     """A read of the mirrored znodes got no answer."""
 
@@ -116,40 +116,40 @@ class ReadFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CachedFilesFound(Event):
     """The files that stand at the targets now, all there and readable."""
 
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CachedFilesMissing(Event):
     """Not every target holds a file that could be used."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FilesStaged(Event):
     """The wanted files are on disk, complete and synced, but not yet in their places."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FilesInstalled(Event):
     """The staged files are in their places; `written` are those whose content changed."""
 
     written: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FilesFailed(Event):
     """Staging or installing failed; the files in their places are what they were before."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ChildStarted(Event):
     """The exec of this generation is known to have happened."""
 
@@ -157,7 +157,7 @@ class ChildStarted(Event):
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StartFailed(Event):
     """The generation was never born; `status` is what zkexec ends with (125, 126, 127)."""
 
@@ -166,7 +166,7 @@ class StartFailed(Event):
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ChildExited(Event):
     """The child itself was reaped; others of its tree may live on."""
 
@@ -174,7 +174,7 @@ class ChildExited(Event):
     ending: Ending
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class TreeInspected(Event):
     """How many processes of this generation's tree are still there, the child included."""
 
@@ -182,7 +182,7 @@ class TreeInspected(Event):
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CheckFinished(Event):
     """A health check ended; `reason` says how, in words."""
 
@@ -191,14 +191,14 @@ class CheckFinished(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class AlertFinished(Event):
     """The alert command ended or could not be started; `reason` is empty where all went well."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SignalReceived(Event):
     """A signal reached zkexec; one from the terminal's keys has reached the child as well."""
 

@@ -3,11 +3,11 @@
 Each answer carries the number of its request.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 from zkexec.core.events import Event
 from zkexec.core.rollout import Rollout
+from zkexec.core.value import value
 
 
 class GroupPart(Enum):
@@ -34,21 +34,21 @@ class Conflict(Enum):
     """The own queue node is gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class GroupTouched(Event):
     """A watch of the group fired, and is gone.  A hint, never a fact."""
 
     part: GroupPart
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Enrolled(Event):
     """The ephemeral node of this member stands, made by this session."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class EnrolmentOccupied(Event):
     """Another process has a node under this member's name; `holder` says who, in words."""
 
@@ -56,7 +56,7 @@ class EnrolmentOccupied(Event):
     holder: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class QueueJoined(Event):
     """The queue node was made; its name ends with ten digits, its sequence number."""
 
@@ -64,7 +64,7 @@ class QueueJoined(Event):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class QueueListed(Event):
     """The names of all queue nodes, in no order."""
 
@@ -72,7 +72,7 @@ class QueueListed(Event):
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class QueueNodeSeen(Event):
     """Whose queue node that is, a watch set on its end; None where it is gone."""
 
@@ -80,14 +80,14 @@ class QueueNodeSeen(Event):
     member: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class QueueLeft(Event):
     """The queue node is gone, whoever took it away."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class RecordRead(Event):
     """The group's record, and who of those whom it names is alive.
 
@@ -103,14 +103,14 @@ class RecordRead(Event):
     population: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class RecordCommitted(Event):
     """The record was written, everything that was checked with it held."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CommitRefused(Event):
     """The record was certainly not written, because of this conflict."""
 
@@ -118,7 +118,7 @@ class CommitRefused(Event):
     conflict: Conflict
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class GroupRequestFailed(Event):
     """A request to the group got no answer, or an error; what it asked for may have been done."""
 

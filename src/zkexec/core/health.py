@@ -6,17 +6,16 @@ a new generation's first check the old one has to have ended.  A child that a gr
 checked at once and often; any other after the health delay, and once each interval.
 """
 
-from dataclasses import dataclass
-
 from zkexec.core.actions import Action, KillCheck, Note, RunCheck
 from zkexec.core.events import CheckFinished
 from zkexec.core.terms import Terms
+from zkexec.core.value import value
 
 EAGER_S = 1.0
 """Pause at most between two checks of a child that a group waits for."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Verdict:
     """What a finished check said about the present child."""
 

@@ -6,8 +6,6 @@ is the only place that changes it.  Whatever is due by `now` is done after every
 whichever it was, so that a busy inbox cannot starve a deadline.
 """
 
-from dataclasses import replace
-
 from zkexec.core import events
 from zkexec.core.actions import Action, Card, EndProcess, Note
 from zkexec.core.basis import Basis
@@ -22,6 +20,7 @@ from zkexec.core.source import Source
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase, check_transition
 from zkexec.core.turn import Turn
+from zkexec.core.value import replace
 
 CANNOT_WORK = 125
 MOST_TICKS = 100

@@ -1,10 +1,10 @@
 """How a turn ends, or stays: what the group has to be told, until its record says so."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from zkexec.core.rollout import Rollout
 from zkexec.core.target import Target
+from zkexec.core.value import value
 
 
 class Result(Enum):
@@ -15,7 +15,7 @@ class Result(Enum):
     GIVEN_BACK = "given back"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Outcome:
     """A result that the record has to show; the target is what the result is about."""
 

@@ -9,11 +9,11 @@ again have a greater one and are a deliberate retry.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from zkexec.core.deeds import Deed
 from zkexec.core.target import Target, contents_of
+from zkexec.core.value import replace, value
 from zkexec.core.width import GroupWidth, Width, agreed
 
 AS_COMMITTED = 0.0
@@ -30,7 +30,7 @@ class EntryPhase(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Entry:
     """A member in flight; `token` is random for each admission, `since` in seconds of the epoch."""
 
@@ -41,7 +41,7 @@ class Entry:
     since: float = AS_COMMITTED
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Verdict:
     """What is known of one snapshot up to a revision; `at` in seconds of the epoch."""
 
@@ -54,7 +54,7 @@ class Verdict:
     at: float = AS_COMMITTED
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Pause:
     """An operator's word that nobody is to be admitted."""
 
@@ -78,15 +78,15 @@ class Refusal(Enum):
     """Its entry is not there any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Rollout:
     """The record; `served` is the sequence number of the queue node admitted last.
 
     The `deeds` of operators are told to those who look, and decide nothing.
     """
 
-    inflight: Mapping[str, Entry] = field(default_factory=dict)
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    inflight: Mapping[str, Entry] = {}
+    verdicts: Mapping[str, Verdict] = {}
     width: GroupWidth | None = None
     paused: Pause | None = None
     served: int = -1

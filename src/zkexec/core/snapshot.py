@@ -5,10 +5,12 @@ Equality is always of content.  Versions and transaction ids tell which of two c
 newer; they never make two equal contents different.
 """
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
+
+from zkexec.core.sha256 import sha256
+from zkexec.core.value import value
 
 
 class Problem(Enum):
@@ -19,7 +21,7 @@ class Problem(Enum):
     EMPTY = "is empty"
 
 
-@dataclass(frozen=True, slots=True)
+@value(hidden=("content",), uncompared=("mtime",))
 class Znode:
     """One znode as it was read: its bytes, the transaction that wrote them (mzxid), its version.
 
@@ -28,14 +30,14 @@ class Znode:
     """
 
     path: str
-    content: bytes = field(default=b"", repr=False)
+    content: bytes = b""
     mzxid: int = 0
     problem: Problem | None = None
     version: int = -1
-    mtime: float = field(default=0.0, compare=False)
+    mtime: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Mirror:
     """One pair of `--mirror`: the local file (absolute) and the znode that it follows."""
 
@@ -43,7 +45,7 @@ class Mirror:
     zk_path: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(hidden=("files",))
 class Snapshot:
     """The bytes of all mirrored files, by local path, and the newest mzxid among them.
 
@@ -52,21 +54,22 @@ class Snapshot:
     since before it runs something else.  `changed_at` is the newest mtime, 0 where it is unknown.
     """
 
-    files: Mapping[str, bytes] = field(repr=False)
+    files: Mapping[str, bytes]
     revision: int = 0
-    versions: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, int] = {}
     restart: str = ""
     changed_at: float = 0.0
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        digest = hashlib.sha256()
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the paths and bytes, and of the restart that was asked for."""
+        digest = sha256()
         for path, content in sorted(self.files.items()):
             for part in (path.encode("utf-8", "surrogateescape"), content):
                 digest.update(len(part).to_bytes(8, "big"))
                 digest.update(part)
         digest.update(self.restart.encode())
-        object.__setattr__(self, "digest", digest.hexdigest())
+        return digest.hexdigest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Snapshot) and self.digest == other.digest
@@ -75,7 +78,7 @@ class Snapshot:
         return hash(self.digest)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Plan:
     """What stands between the applied and the wanted configuration.
 
@@ -98,4 +101,4 @@ def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
 
 def short_digest(content: bytes) -> str:
     """Twelve hexadecimal digits of SHA-256: enough to compare by eye, nothing to read from."""
-    return hashlib.sha256(content).hexdigest()[:12]
+    return sha256(content).hexdigest()[:12]

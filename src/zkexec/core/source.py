@@ -7,7 +7,6 @@ its last content in `wanted`, with one warning.  Nothing that happens here ever 
 child: losing the cluster only stops the news.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes
@@ -22,6 +21,7 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
+from zkexec.core.sha256 import sha256
 from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.core.terms import Terms
 
@@ -268,4 +268,4 @@ def restart_name(content: bytes) -> str:
     if name == NO_RESTART:
         return ""
     is_plain = name.isalnum() and len(name) <= LONGEST_RESTART_NAME
-    return name.decode() if is_plain else hashlib.sha256(name).hexdigest()[:16]
+    return name.decode() if is_plain else sha256(name).hexdigest()[:16]

@@ -5,7 +5,6 @@ from it.  Neither holds anything of its own.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from zkexec.core.actions import Action, Card, Note
 from zkexec.core.group_events import GroupPart
@@ -19,6 +18,7 @@ from zkexec.core.target import Target, target_of
 from zkexec.core.tenure import Tenure
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth
 
 

@@ -4,11 +4,11 @@ A retry and a restart change nothing here but the list of deeds: what makes the 
 group's znode of restarts, which is written in the same transaction.
 """
 
-from dataclasses import replace
 from enum import Enum
 
 from zkexec.core.deeds import MOST_DEEDS, Deed
 from zkexec.core.rollout import Pause, Rollout, Verdict
+from zkexec.core.value import replace
 
 
 class Objection(Enum):

@@ -4,14 +4,14 @@ The local paths do not count: two members of one host that write the same conten
 folders want the same, and what fails for one is not tried by the other.
 """
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from zkexec.core.sha256 import sha256
 from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Target:
     """What a member wants to run; `scope` names the set of its znodes, `revision` is an mzxid.
 
@@ -45,7 +45,7 @@ def short(digest: str) -> str:
 
 
 def _digest(parts: Iterable[tuple[bytes, ...]]) -> str:
-    digest = hashlib.sha256()
+    digest = sha256()
     for part in sorted(parts):
         for piece in part:
             digest.update(len(piece).to_bytes(8, "big"))

@@ -6,11 +6,11 @@ commit with the entry in it was *decided on*, which is before it was sent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from zkexec.core.rollout import Entry, EntryPhase, Rollout
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.target import Target
+from zkexec.core.value import value
 
 LEASE_SHARE = 1 / 6
 """The part of the session timeout for which a committed write vouches for this session.
@@ -19,7 +19,7 @@ The ensemble may have begun to count at the ping before it, a third of the timeo
 counts in ticks, of which a session timeout has at least two: 1 - 1/3 - 1/2."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Proposal:
     """A commit on its way: what it writes, when it was decided on, and what it admits."""
 

@@ -1,9 +1,9 @@
 """The terms under which a member decides: the part of the settings that the core needs."""
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 from zkexec.core.snapshot import Mirror
+from zkexec.core.value import value
 from zkexec.core.width import Width
 
 ALIVE_S = 1.0
@@ -25,7 +25,7 @@ class OnFailure(Enum):
     REVERT = "revert"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Terms:
     """What the operator agreed to.  Times in seconds; None is "none".
 
@@ -50,7 +50,7 @@ class Terms:
     alert_recovery: bool = False
     in_group: bool = False
     restart_path: str = ""
-    max_unavailable: Width = field(default_factory=Width)
+    max_unavailable: Width = Width()
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
 

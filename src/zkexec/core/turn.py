@@ -6,12 +6,16 @@ turn is granted at once, and a child that has come to life has proven all that i
 prove.  With it, `LockedTurn` goes through the queue of the group.
 """
 
-from typing import Protocol
-
 from zkexec.core.actions import Action, Card
 from zkexec.core.basis import Basis
 from zkexec.core.events import Event
 from zkexec.core.snapshot import Snapshot
+
+TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Turn(Protocol):

@@ -3,10 +3,10 @@
 The width is a decision of the group: of what its living members ask for, the smallest counts.
 """
 
-from dataclasses import dataclass
+from zkexec.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Width:
     """A number of members, or a percentage of those alive."""
 
@@ -21,7 +21,7 @@ class Width:
         return f"{self.amount}%" if self.percent else str(self.amount)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class GroupWidth:
     """The width in force, and the member that asked for it."""
 

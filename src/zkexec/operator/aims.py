@@ -4,11 +4,10 @@ A member is *through* when it knows the newest write of the znodes that it mirro
 wants, and has no turn any more.  What is asked for by `restart` counts as such a write.
 """
 
-from dataclasses import dataclass, field
-
 from zkexec.core.actions import Card
 from zkexec.core.rollout import EntryPhase, Verdict
 from zkexec.core.transitions import Phase
+from zkexec.core.value import value
 from zkexec.shell.card import Facts
 
 MISSING = "missing"
@@ -19,7 +18,7 @@ TURN = 0
 """Instead of a place in the queue: the member is in flight."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Written:
     """The newest write of a znode that is there: its mzxid, seconds of the epoch, and bytes."""
 
@@ -28,7 +27,7 @@ class Written:
     size: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Seen:
     """A member's node: the card, or the trouble with it; `born` is when the node was made."""
 
@@ -38,7 +37,7 @@ class Seen:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Row:
     """One member, alive or missed; `untaken` are the znodes whose newest write it does not know.
 
@@ -48,7 +47,7 @@ class Row:
     name: str
     phase: str
     place: int | None = None
-    seen: Seen = field(default_factory=Seen)
+    seen: Seen = Seen()
     entry: EntryPhase | None = None
     since: float = 0.0
     wanted: str = ""
@@ -83,7 +82,7 @@ class Row:
         return not self.is_through and self.entry is not EntryPhase.RESTARTING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Aim:
     """What those want that mirror the same znodes, as far as one of them has seen the newest.
 

@@ -1,12 +1,11 @@
 """What one command line of zkexecctl says, validated: the operator's counterpart of Settings."""
 
-from dataclasses import dataclass, field
-
 from zkexec.access import Access
 from zkexec.command import Command
+from zkexec.core.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Connection:
     """How the cluster is reached; `hosts_text` is the cluster as it was written."""
 
@@ -14,10 +13,10 @@ class Connection:
     servers: tuple[tuple[str, int], ...]
     chroot: str = ""
     connect_timeout_s: float = 30.0
-    access: Access = field(default_factory=Access)
+    access: Access = Access()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Call:
     """One verb and all that was said with it; what a verb has no option for is at its default.
 

@@ -16,7 +16,6 @@ import math
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 from kazoo.protocol.serialization import Sync
@@ -29,6 +28,7 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
+from zkexec.core.value import value
 from zkexec.operator.call import Connection
 from zkexec.operator.console import Console, clean
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
@@ -50,7 +50,7 @@ _HASTY_FAREWELL_S = 0.1
 Question = Callable[[Link], Steps]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Answer:
     """What a question came to: a value or an error, or neither where it has to be asked anew."""
 
@@ -60,7 +60,7 @@ class _Answer:
     is_final: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Touched:
     key: object
 

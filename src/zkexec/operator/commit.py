@@ -12,7 +12,6 @@ The rules of this file:
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
@@ -27,6 +26,7 @@ from kazoo.protocol.serialization import (
 )
 from kazoo.protocol.states import ZnodeStat
 
+from zkexec.core.value import replace, value
 from zkexec.operator.contents import Entry, Stamp, Znode, digest_of, encode, entries_after
 from zkexec.operator.keeping import Places, looked
 from zkexec.operator.outcome import OperatorError
@@ -39,7 +39,7 @@ _MOST_LEFTOVERS = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True, hidden=("content",))
 class Change:
     """New content for a znode, which is as it was shown; `source` is where it comes from.
 
@@ -47,12 +47,12 @@ class Change:
     """
 
     znode: Znode
-    content: bytes = field(repr=False)
+    content: bytes
     source: str
     restores: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Pushed:
     """The number of the transaction, and the entry of each path."""
 

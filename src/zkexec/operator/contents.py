@@ -13,10 +13,10 @@ The rules of this file:
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
+from zkexec.core.sha256 import sha256
+from zkexec.core.value import value
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
 
 KEPT = 10
@@ -26,7 +26,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHORT = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Entry:
     """One content that a znode had: who brought it, when, why.
 
@@ -51,7 +51,7 @@ class Entry:
         return self.restores or self.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True, hidden=("content",))
 class Znode:
     """One path and its history, as they were at one moment.
 
@@ -60,7 +60,7 @@ class Znode:
     """
 
     path: str
-    content: bytes | None = field(repr=False)
+    content: bytes | None
     version: int = -1
     mzxid: int = 0
     modified_at: float = 0.0
@@ -116,7 +116,7 @@ class Znode:
         return next((entry for entry in self.entries if entry.token == token), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Stamp:
     """Who pushes, when, and why; `token` is what this push is known by."""
 

@@ -8,11 +8,11 @@ The rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from zkexec.core.rollout import EntryPhase
 from zkexec.core.target import short
 from zkexec.core.transitions import Phase
+from zkexec.core.value import value
 from zkexec.operator import sentences
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row
 from zkexec.operator.console import clean
@@ -33,7 +33,7 @@ _DEEDS = 3
 _LEAST_ROWS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Frame:
     """What a picture has to keep to; None stands for as much as it takes."""
 

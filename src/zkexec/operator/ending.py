@@ -7,8 +7,7 @@ The rules of this file:
 - A failure, or a pause that holds somebody up, is an end at once.
 """
 
-from dataclasses import dataclass
-
+from zkexec.core.value import value
 from zkexec.operator import sentences
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight, State
@@ -17,7 +16,7 @@ RETURN_S = 10.0
 """So long is waited for a member that goes away."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class End:
     """How it ended: the exit status of the command, and why in words."""
 

@@ -10,7 +10,6 @@ The rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -21,6 +20,7 @@ from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from zkexec.cluster import RESTART, base_of, check_zk_path
 from zkexec.core.line import DIGITS, sequence_of
 from zkexec.core.rollout import Rollout
+from zkexec.core.value import value
 from zkexec.operator.aims import Seen, Written
 from zkexec.operator.sight import Sight
 from zkexec.shell import record
@@ -48,7 +48,7 @@ class Kind(Enum):
     WRITE = "newest write"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Key:
     """One thing to look at; the path is the whole one."""
 
@@ -60,7 +60,7 @@ class _Forbidden(Enum):
     NAMES = "nobody tells the names"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Record:
     rollout: Rollout
     trouble: str = ""

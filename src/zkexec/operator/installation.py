@@ -13,9 +13,9 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from zkexec.core.value import value
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 
 _DEBIAN = "usr/share/java"
@@ -25,7 +25,7 @@ _JAR = re.compile(r"zookeeper-(\d[\w.+-]*)\.jar")
 _MORE_OF_DEBIAN = ("slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Installation:
     """What a server is started from: the command java, and jars below a folder.
 

@@ -11,7 +11,6 @@ The rules of this file:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +27,7 @@ from kazoo.protocol.serialization import (
 )
 from kazoo.protocol.states import ZnodeStat
 
+from zkexec.core.value import value
 from zkexec.operator.cluster import Question, sync
 from zkexec.operator.contents import Entry, Znode, decode, digest_of
 from zkexec.operator.outcome import OperatorError
@@ -39,7 +39,7 @@ _TRIES = 20
 _NO_VERSION = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Places:
     """The whole paths of a znode, its history and its contents, for one chroot."""
 

@@ -10,7 +10,6 @@ The rules of this file:
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from zkexec.cluster import RESTART
 from zkexec.core.rollout import EntryPhase, Rollout
 from zkexec.core.target import Target
+from zkexec.core.value import value
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Written
 from zkexec.operator.natural import natural
 
@@ -40,7 +40,7 @@ class State(Enum):
     """There is no such group."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@value(kw_only=True)
 class Sight:
     """The znodes of one group at one moment.
 
@@ -51,10 +51,10 @@ class Sight:
 
     name: str
     base: str
-    record: Rollout = field(default_factory=Rollout)
-    members: Mapping[str, Seen] = field(default_factory=dict)
+    record: Rollout = Rollout()
+    members: Mapping[str, Seen] = {}
     queue: tuple[str, ...] = ()
-    znodes: Mapping[str, Written] = field(default_factory=dict)
+    znodes: Mapping[str, Written] = {}
     restart: Written | None = None
     trouble: str = ""
     forbidden: bool = False

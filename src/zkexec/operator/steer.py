@@ -13,7 +13,6 @@ The rules of this file:
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Rollout
 from zkexec.core.source import NO_RESTART
 from zkexec.core.steering import Objection
+from zkexec.core.value import replace, value
 from zkexec.operator.call import Call
 from zkexec.operator.cluster import opened, sync
 from zkexec.operator.console import Console, clean
@@ -41,7 +41,7 @@ _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 _HIDDEN = ":x"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Sight:
     """What the deed is decided on.
 
@@ -60,7 +60,6 @@ class _Sight:
 Steer = Callable[[_Sight, Deed], Rollout | Objection]
 
 
-@dataclass(slots=True)
 class _Attempt:
     """A deed on its way: on which group, by which of the rules, and how far it has come.
 
@@ -68,15 +67,16 @@ class _Attempt:
     knows what became of that write.
     """
 
-    lock: str
-    paths: Paths
-    deed: Deed
-    steer: Steer
-    first: _Sight | None = None
-    tried: _Sight | None = None
+    def __init__(self, lock: str, paths: Paths, deed: Deed, steer: Steer) -> None:
+        self.lock = lock
+        self.paths = paths
+        self.deed = deed
+        self.steer = steer
+        self.first: _Sight | None = None
+        self.tried: _Sight | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Done:
     """What was there before the deed, and what the record is since."""
 

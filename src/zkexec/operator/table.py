@@ -9,8 +9,8 @@ The rules of this file:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from zkexec.core.value import value
 from zkexec.operator.console import cells, clean
 
 Paint = Callable[[str, str], str]
@@ -20,7 +20,7 @@ _NOTHING = "-"
 _LAST_AT_LEAST = 24
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Cell:
     """What stands in one place, and the style in which it does."""
 
@@ -28,7 +28,7 @@ class Cell:
     style: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Column:
     """A title and what stands below it; the higher the rank, the sooner it is left out."""
 

@@ -5,12 +5,11 @@ Options of single verbs have no variable, since an environment speaks for a host
 deed; only who somebody is, and the ACL of a fleet, hold for all of them.
 """
 
-from dataclasses import dataclass, replace
-
+from zkexec.core.value import replace, value
 from zkexec.options import BY_NAME, Option
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Argument:
     """One argument of a verb; `metavar` is also the name under which a mistake in it is told."""
 
@@ -26,7 +25,7 @@ class Argument:
         return shown if self.is_needed else f"[{shown}]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Verb:
     """One verb: what it is for, what may be said with it, and the module that does it.
 

@@ -3,13 +3,12 @@
 What is no valid card raises a ValueError whose one line says what is wrong, see `fields`.
 """
 
-from dataclasses import dataclass
-
 from zkexec.core.actions import Card
+from zkexec.core.value import value
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Facts:
     """What a card tells beside the member's own words: who wrote it, where and when.
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
-from hashlib import sha256
 from resource import RLIMIT_NOFILE, getrlimit
 
+from zkexec.core.sha256 import sha256
 from zkexec.shell.target import write_all
 
 _ACL = "system.posix_acl_access"

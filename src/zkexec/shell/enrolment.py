@@ -13,7 +13,6 @@ The rules of this file:
 
 import os
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,7 @@ from zkexec import __version__
 from zkexec.core.actions import Card, Enrol
 from zkexec.core.group_events import Enrolled, EnrolmentOccupied, GroupPart
 from zkexec.core.rollout import Rollout
+from zkexec.core.value import value
 from zkexec.shell import record
 from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.group import EPHEMERAL, Group, first_error
@@ -188,7 +188,7 @@ class Enrolment:
         return encode_card(card, facts)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Holder:
     """Who has the node: in words, and the place of the process, None where it tells none."""
 

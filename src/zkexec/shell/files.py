@@ -12,7 +12,6 @@ changed file needs one descriptor from staging to installing.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
 
 from zkexec.core.snapshot import Snapshot
@@ -38,7 +37,6 @@ class FilesError(Exception):
     """A file could not be read, staged or installed; the text is a part of a sentence."""
 
 
-@dataclass(slots=True)
 class _Change:
     """One file of the snapshot that differs from what stands at its target.
 
@@ -46,12 +44,13 @@ class _Change:
     for the reason given.
     """
 
-    local_path: str
-    target: str
-    new: bytes = field(repr=False)
-    old: bytes | None = field(repr=False)
-    draft: Draft | None = None
-    reason: str = ""
+    def __init__(self, local_path: str, target: str, new: bytes, old: bytes | None) -> None:
+        self.local_path = local_path
+        self.target = target
+        self.new = new
+        self.old = old
+        self.draft: Draft | None = None
+        self.reason = ""
 
 
 class Files:

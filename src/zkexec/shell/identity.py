@@ -15,11 +15,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from errno import EPERM
-from hashlib import sha256
 from itertools import count
 
+from zkexec.core.sha256 import sha256
+from zkexec.core.value import value
 from zkexec.settings import Settings
 
 RUN = "/run"
@@ -37,7 +37,7 @@ class IdentityError(Exception):
     """There is no name for this member; the text is for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Identity:
     """The member's name, and the place of its lock: a text that no two living processes share."""
 

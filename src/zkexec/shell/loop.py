@@ -58,7 +58,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
     from zkexec.core.locked_turn import LockedTurn  # noqa: PLC0415
     from zkexec.shell.credentials import acl_of  # noqa: PLC0415
     from zkexec.shell.identity import IdentityError, hold_identity  # noqa: PLC0415
-    from zkexec.shell.place import GroupPlace  # noqa: PLC0415
+    from zkexec.shell.place import GroupPlace, PhaseTime  # noqa: PLC0415
 
     try:
         identity = hold_identity(settings)
@@ -71,6 +71,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Member, GroupPlace |
         member_id=identity.member_id,
         place=identity.place,
         width_text=str(settings.terms.max_unavailable),
+        since=PhaseTime(),
         paths=settings.terms.mirrored,
         acl=acl_of(settings.access),
     )

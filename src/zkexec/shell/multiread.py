@@ -8,14 +8,15 @@ the end.  A single operation that fails does not fail the others.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kazoo.protocol.serialization import GetData, MultiHeader, int_struct
+
+from zkexec.core.value import value
 
 ERROR_TYPE = -1
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Found:
     """What the server says of one znode, or an error code below zero; `mtime` in milliseconds."""
 

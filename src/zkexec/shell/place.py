@@ -1,7 +1,8 @@
 """A member's place in its group: what stands in its node beside what the core has to say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from zkexec.core.value import value
 
 
 class PhaseTime:
@@ -18,7 +19,7 @@ class PhaseTime:
         return self._entered
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class GroupPlace:
     """Which group, and who in it.
 
@@ -31,6 +32,6 @@ class GroupPlace:
     member_id: str
     place: str
     width_text: str
+    since: PhaseTime
     acl: Sequence[object] | None = None
     paths: tuple[str, ...] = ()
-    since: PhaseTime = field(default_factory=PhaseTime)

@@ -18,7 +18,6 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from zkexec.core.events import (
     AlertFinished,
@@ -30,6 +29,7 @@ from zkexec.core.events import (
     StartFailed,
     TreeInspected,
 )
+from zkexec.core.value import value
 from zkexec.shell.birth import Inheritance
 from zkexec.shell.keys import KEYS, is_job_control_shell, is_key
 from zkexec.shell.spawn import Launch, SpawnError, prctl, spawn
@@ -41,7 +41,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class _Running:
     """A process of ours that is not reaped yet."""
 

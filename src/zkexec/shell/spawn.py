@@ -19,9 +19,9 @@ import signal
 import warnings
 from _thread import get_native_id
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
+from zkexec.core.value import value
 from zkexec.shell.birth import IGNORED_BY_PYTHON
 
 _CANNOT_RUN, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
@@ -49,7 +49,7 @@ class SpawnError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Launch:
     """A process to be: what it executes and what it is born with.
 

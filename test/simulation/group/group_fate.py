@@ -5,7 +5,6 @@ is left, something good is pushed, or asked for once more, and within a bound ev
 run it.
 """
 
-from dataclasses import replace
 from random import Random
 
 from simulation.group.contents import Mood, is_good_in_calm, restart_in
@@ -17,6 +16,7 @@ from zkexec.core.snapshot import Mirror, Snapshot
 from zkexec.core.steering import failures
 from zkexec.core.target import target_of
 from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.core.value import replace
 from zkexec.core.width import Width
 
 QUIET_S = 5.0

@@ -5,7 +5,7 @@ several messages, between which anything may happen.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from zkexec.core.events import Event, ReadFailed, ZnodesRead, ZnodeTouched
 from zkexec.core.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Problem, Znode
+from zkexec.core.value import replace
 
 if TYPE_CHECKING:
     from simulation.group.process import Process

@@ -8,7 +8,7 @@ and up to three to become healthy, and three servers answer within some 20 ms.
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from simulation.group.contents import Mood
@@ -18,6 +18,7 @@ from simulation.group.world import Plot, World, judges_of
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Mirror
 from zkexec.core.terms import Terms
+from zkexec.core.value import replace
 from zkexec.core.width import Width
 from zkexec.shell.record import encode
 

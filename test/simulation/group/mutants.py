@@ -5,7 +5,7 @@ tells that it has noticed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from zkexec.core import locked_turn, standing, steps
@@ -22,6 +22,7 @@ from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.core.source import Source
 from zkexec.core.target import Target, contents_of, target_of
 from zkexec.core.tenure import Tenure
+from zkexec.core.value import replace
 
 # What the replacements reach into is the private state of the core, which has no types here.
 Anything = Any

@@ -1,0 +1,21 @@
+"""SHA-256 from the interpreter's own code.
+
+`hashlib` would load OpenSSL for it, which takes as much memory as half of zkexec, and time at
+each start.  The configuration of a service is small, so that the slower code is no loss: 150 MB
+a second where OpenSSL has 1,300.  The module is private to Python and has changed its name once,
+so `hashlib` has to be what is left; `random` of the standard library does the same.
+"""
+
+TYPE_CHECKING = False  # as in cli.py
+if TYPE_CHECKING:
+    from hashlib import sha256
+else:
+    try:
+        from _sha256 import sha256  # Python 3.11
+    except ImportError:
+        try:
+            from _sha2 import sha256  # from 3.12 on
+        except ImportError:
+            from hashlib import sha256
+
+__all__ = ["sha256"]

@@ -42,6 +42,7 @@ class ScriptedHost:
         self._failures: dict[str, str] = {}
         self._remaining: deque[int] = deque()
         self._waits = False
+        self._busy_s = 0.0
         self._obeys_after_s: float | None = None
         self._exit_at: float | None = None
 
@@ -72,12 +73,20 @@ class ScriptedHost:
                 pairs = [word.partition("=") for word in files]
                 self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
                 self.group.name(self._cached)
+            case ["next", "staging", "takes", seconds]:
+                self._busy_s = float(seconds)
             case ["frozen", "until", time]:
                 self.now = float(time)
-            case ["child", "obeys", delay]:
-                self._obeys_after_s = float(delay)
+            case ["child", ("obeys" | "ends") as what, seconds]:
+                self._prepare_child(what, float(seconds))
             case _:
                 raise ValueError(f"no such command: {' '.join(words)}")
+
+    def _prepare_child(self, what: str, seconds: float) -> None:
+        if what == "obeys":
+            self._obeys_after_s = seconds
+        else:
+            self._exit_at = seconds
 
     def run_until(self, time: float, tell: Teller) -> None:
         """Let everything come to pass that is due by this time."""
@@ -129,6 +138,7 @@ class ScriptedHost:
                 return [events.CachedFilesFound(self._cached)]
             case actions.StageFiles(snapshot):
                 self._staged = snapshot
+                self.now, self._busy_s = self.now + self._busy_s, 0.0
                 waits, self._waits = self._waits, False
                 return [] if waits else [self._failed("staging") or events.FilesStaged()]
             case actions.InstallFiles():

@@ -8,6 +8,8 @@
     at 1 burst 300 0.01 /z                so many changes, so far apart, each touched and read
     next staging fails REASON             and likewise: install; `next start fails 127 REASON`
     next staging waits                    it is done as soon as the story says: at 7 staged
+    next staging takes 4                  so long does the disk keep all else waiting
+    child ends 12                         by itself, of a signal, told as soon as zkexec listens
     next inspections find 2 1 0           how many processes are left, look by look
     cached files /f=a                     what stands at the targets
     child obeys 0.05                      from now on the child ends so long after a signal

@@ -25,6 +25,8 @@ from zkexec.core.value import replace
 CANNOT_WORK = 125
 MOST_TICKS = 100
 """Far more than can be due at a time.  A mistake is to end loudly, and not to spin for ever."""
+DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
+"""What answers an action that may last for long, in which nothing else is heard of."""
 
 
 class Member:
@@ -68,6 +70,10 @@ class Member:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Say what to do about this event, and about everything that is due by `now`."""
         actions = self._step(event, now)
+        if isinstance(event, DISK_WAS_BUSY) and self._proving.is_open:
+            # Nobody has looked meanwhile whether the child still lives.  What has happened is
+            # told before the next Tick, and only then its time is judged.
+            return actions
         for _ in range(MOST_TICKS):
             if self.deadline is None or self.deadline > now or self.phase is Phase.DONE:
                 return actions

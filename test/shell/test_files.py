@@ -355,14 +355,3 @@ def test_secret_is_protected_before_its_first_byte(tmp_path: Path) -> None:
     steps = r"^(fchown|fchmod|p?write|fsync|link|rename)"
     seen = re.findall(steps, trace.read_text(), re.MULTILINE)
     assert seen == ["fchown", "fchmod", "pwrite", "fsync", "link", "rename", "fsync"]
-
-
-def test_more_files_than_descriptors(tmp_path: Path) -> None:
-    """A snapshot of many more files than a process may open is installed, and nothing is left."""
-    paths = [tmp_path / f"file-{number}" for number in range(1500)]
-    for path in paths[::2]:
-        path.write_bytes(b"old")
-    written = mirror(*((path, f"content of {path.name}".encode()) for path in paths))
-    assert len(written) == len(paths)
-    assert all(path.read_text() == f"content of {path.name}" for path in paths)
-    assert names(tmp_path) == sorted(path.name for path in paths)

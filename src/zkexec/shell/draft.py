@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from functools import cache
 from resource import RLIMIT_NOFILE, getrlimit
 
 from zkexec.core.sha256 import sha256
-from zkexec.shell.target import write_all
+from zkexec.shell.target import folder_of, write_all
 
 _ACL = "system.posix_acl_access"
 # These describe the bytes of the old content, so they would be lies about the new.
@@ -25,9 +26,12 @@ _ABOUT_CONTENT = frozenset({"security.ima", "security.evm"})
 # What a filesystem or kernel without O_TMPFILE answers.
 _NO_NAMELESS_FILES = frozenset({EOPNOTSUPP, EISDIR, EINVAL})
 _DISK_FAILS = frozenset({ENOSPC, EDQUOT, EIO})
+_MOST_DESCRIPTORS = getrlimit(RLIMIT_NOFILE)[0]
 # Of very many drafts only the first stay nameless: each of these needs a descriptor until it is
 # published, and those are limited.
-_MOST_OPEN = min(256, getrlimit(RLIMIT_NOFILE)[0] // 4)
+_MOST_NAMELESS = min(1024, _MOST_DESCRIPTORS // 2)
+MOST_UNSYNCED = max(1, min(256, _MOST_DESCRIPTORS // 8))
+"""Each draft needs a descriptor until it is synced."""
 # Longer names are told by their digest, so that a draft's name fits into 143 bytes, the
 # smallest NAME_MAX in use.
 _LONGEST_NAME_BYTES = 100
@@ -51,7 +55,7 @@ class Draft:
         self._replaces = replaces
         self._name = ""
         mode = 0o600 if replaces else 0o644
-        self._fd = _open_nameless(os.path.dirname(target), mode)
+        self._fd = _open_nameless(folder_of(target), mode)
         if self._fd < 0:
             name = name_beside(target)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -62,7 +66,7 @@ class Draft:
             flock(self._fd, LOCK_EX | LOCK_NB)
 
     def write(self, content: bytes) -> None:
-        """Give the draft its attributes, then its content, and sync it.
+        """Give the draft its attributes, then its content.
 
         Set-id bits outlive that only for root: the kernel clears them as after any write.
         Raises AttributesLostError where the owner or the access list cannot be kept, and OSError.
@@ -70,8 +74,17 @@ class Draft:
         if self._replaces:
             _keep_attributes(self._fd, self._target)
         write_all(self._fd, content)
+
+    def hurry(self) -> None:
+        """Let the disk begin to write the content, and do not wait for it."""
+        # That is what Linux does when it is told that nobody will read this soon.
+        with suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def sync(self) -> None:
+        """Wait until the content is on disk; only then may it be published.  Raises OSError."""
         os.fsync(self._fd)
-        if self._fd >= _MOST_OPEN:
+        if self._fd >= _MOST_NAMELESS:
             self._take_name()
             self._close()
 
@@ -114,7 +127,7 @@ class Draft:
 
 
 def write_draft(target: str, content: bytes, *, replaces: bool) -> Draft:
-    """Make a draft that is ready to be published.
+    """Make a draft that is ready to be synced.
 
     Raises AttributesLostError or OSError; then nothing is left of it.
     """
@@ -129,25 +142,34 @@ def write_draft(target: str, content: bytes, *, replaces: bool) -> Draft:
 
 def name_beside(target: str) -> str:
     """Make up a path in the target's folder that `sweep` knows for one of this target's drafts."""
-    return os.path.join(os.path.dirname(target), _stem(target) + os.urandom(8).hex())
+    return f"{target.rpartition('/')[0]}/{_stem(target)}{os.urandom(8).hex()}"
 
 
 def sweep(targets: Iterable[str]) -> None:
     """Remove the drafts of these targets that a sudden death has left.  Never fails."""
-    stems: dict[str, set[str]] = {}
+    folders: dict[str, list[str]] = {}
     for target in targets:
-        stems.setdefault(os.path.dirname(target), set()).add(_stem(target))
-    for folder, ours in stems.items():
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                match = _DRAFT_NAME.fullmatch(entry.name)
-                if match and match[1] in ours and not _is_held(entry.path):
+        folders.setdefault(folder_of(target), []).append(target)
+    for folder, ours in folders.items():
+        # Hardly ever is there one, and only then have the stems to be known.
+        if found := _drafts_in(folder):
+            stems = {_stem(target) for target in ours}
+            for path, stem in found:
+                if stem in stems and not _is_held(path):
                     with suppress(OSError):
-                        os.unlink(entry.path)
+                        os.unlink(path)
+
+
+def _drafts_in(folder: str) -> list[tuple[str, str]]:
+    """Find whatever is named like a draft, each with the stem of its target."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        matches = [(entry.path, _DRAFT_NAME.fullmatch(entry.name)) for entry in entries]
+        return [(path, match[1]) for path, match in matches if match]
+    return []
 
 
 def _stem(target: str) -> str:
-    name = os.path.basename(target)
+    name = target.rpartition("/")[2]
     encoded = os.fsencode(name)
     if len(encoded) > _LONGEST_NAME_BYTES:
         name = sha256(encoded).hexdigest()
@@ -178,16 +200,20 @@ def _proc_path(fd: int) -> str:
 
 def _open_nameless(folder: str, mode: int) -> int:
     """Open a file without a name; -1 where there is no such thing, or no way to name it later."""
+    if not _names_descriptors():
+        return -1
     try:
-        fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE, mode)
+        return os.open(folder, os.O_WRONLY | os.O_TMPFILE, mode)
     except OSError as failure:
         if failure.errno not in _NO_NAMELESS_FILES:
             raise
         return -1
-    if os.path.lexists(_proc_path(fd)):
-        return fd
-    os.close(fd)
-    return -1
+
+
+@cache
+def _names_descriptors() -> bool:
+    """Tell whether there is a /proc that has names for this process's descriptors."""
+    return os.path.isdir("/proc/self/fd")
 
 
 def _keep_attributes(fd: int, path: str) -> None:

@@ -5,24 +5,30 @@ out while staging, when the child still runs.  Equal content is not touched.  Ol
 kept in memory while something is staged, for the way back, and no content gets into a message.
 
 A new file takes the place of the old one by a rename, so other hard links of a target keep the
-old content.  Folders that were made for a target stay, also where staging fails later.  Each
-changed file needs one descriptor from staging to installing.
+old content.  Folders that were made for a target stay, also where staging fails later.
+
+With many mirrors whatever is done for each file counts: folders are resolved once, files that
+stayed as they were are not read again, and nothing is waited for before all is on its way to
+the disk.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
+from functools import cache
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.draft import AttributesLostError, Draft, sweep, write_draft
+from zkexec.shell.draft import MOST_UNSYNCED, AttributesLostError, Draft, sweep, write_draft
 from zkexec.shell.target import (
+    Place,
+    Present,
+    Resolver,
     demand_room,
+    folder_of,
     mount_points,
     overwrite,
-    read_present,
     read_regular,
-    resolve,
     sync_folder,
     write_refusal,
 )
@@ -64,6 +70,8 @@ class Files:
         self._warn = warn
         self._warned: set[str] = set()
         self._changes: list[_Change] = []
+        self._present = Present()
+        self._swept: set[str] = set()
 
     def stage(self, snapshot: Snapshot) -> None:
         """Write and sync what differs from the disk, where nobody sees it.
@@ -72,21 +80,38 @@ class Files:
         Raises FilesError; then nothing is staged.
         """
         self.discard()
-        mounts = mount_points()
         try:
-            targets = _targets(snapshot.files)
-            sweep(targets.values())
-            for local_path, target in targets.items():
-                content = snapshot.files[local_path]
-                with _naming(local_path):
-                    old = read_present(target)
-                    if old != content:
-                        change = _Change(local_path, target, content, old)
-                        _prepare(change, mounts)
-                        self._changes.append(change)
+            places = _places(snapshot.files)
+            self._sweep({target for target, _ in places.values()})
+            self._stage(snapshot, places)
         except BaseException:
             self.discard()
             raise
+
+    def _sweep(self, targets: set[str]) -> None:
+        """Remove what earlier runs have left; this run leaves nothing."""
+        sweep(targets - self._swept)
+        self._swept = targets
+
+    def _stage(self, snapshot: Snapshot, places: dict[str, Place]) -> None:
+        mounts = cache(mount_points)
+        unsynced: list[_Change] = []
+        for local_path, place in places.items():
+            content = snapshot.files[local_path]
+            try:
+                old = self._present.read(place, content)
+                if old == content:
+                    continue
+                change = _Change(local_path, place[0], content, old)
+                _prepare(change, mounts)
+            except OSError as failure:
+                raise _failed(local_path, failure) from failure
+            self._changes.append(change)
+            unsynced.append(change)
+            if len(unsynced) == MOST_UNSYNCED:
+                _sync(unsynced)
+                unsynced.clear()
+        _sync(unsynced)
 
     def install(self) -> tuple[str, ...]:
         """Put what is staged into its places, and name the local paths that were written.
@@ -100,8 +125,10 @@ class Files:
         order = sorted(self._changes, key=lambda change: change.draft is not None)
         try:
             for change in order:
-                with _naming(change.local_path):
+                try:
                     self._put(change)
+                except OSError as failure:
+                    raise _failed(change.local_path, failure) from failure
                 done.append(change)
             for folder in _folders(done):
                 with _naming(folder):
@@ -141,23 +168,29 @@ def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
 
     Raises FilesError naming the first path that is missing, unreadable or no regular file.
     """
+    resolver = Resolver()
     contents: dict[str, bytes] = {}
     for local_path in local_paths:
         with _naming(local_path):
-            contents[local_path] = read_regular(resolve(local_path))
+            contents[local_path] = read_regular(resolver.place(local_path))
     return contents
 
 
-def _targets(local_paths: Iterable[str]) -> dict[str, str]:
-    """Resolve every local path, in the order of their names; each has to be a file of its own."""
+def _places(local_paths: Iterable[str]) -> dict[str, Place]:
+    """Find every place, in the order of the local paths; each has to be a file of its own."""
+    resolver = Resolver()
+    places: dict[str, Place] = {}
     owners: dict[str, str] = {}
     for local_path in sorted(local_paths):
-        with _naming(local_path):
-            target = resolve(local_path)
-            if target in owners:
-                raise FilesError(f"{local_path}: is the same file as {owners[target]}")
-            owners[target] = local_path
-    return {local_path: target for target, local_path in owners.items()}
+        try:
+            place = resolver.place(local_path)
+        except OSError as failure:
+            raise _failed(local_path, failure) from failure
+        owner = owners.setdefault(place[0], local_path)
+        if owner is not local_path:
+            raise FilesError(f"{local_path}: is the same file as {owner}")
+        places[local_path] = place
+    return places
 
 
 @contextmanager
@@ -165,18 +198,36 @@ def _naming(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        raise FilesError(f"{path}: {failure.strerror or failure}") from failure
+        raise _failed(path, failure) from failure
 
 
-def _prepare(change: _Change, mounts: frozenset[str]) -> None:
+def _failed(path: str, failure: OSError) -> FilesError:
+    return FilesError(f"{path}: {failure.strerror or failure}")
+
+
+def _sync(changes: Sequence[_Change]) -> None:
+    """Wait until these drafts are on disk, which takes half as long once all are on their way."""
+    for change in changes:
+        if change.draft is not None:
+            change.draft.hurry()
+    for change in changes:
+        if change.draft is not None:
+            with _naming(change.local_path):
+                change.draft.sync()
+
+
+def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
     """Find the way to write this change, and go it as far as nobody sees it.  Raises OSError."""
     target = change.target
     if change.old is None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        change.draft = write_draft(target, change.new, replaces=False)
+        try:
+            change.draft = write_draft(target, change.new, replaces=False)
+        except FileNotFoundError:
+            os.makedirs(folder_of(target), exist_ok=True)
+            change.draft = write_draft(target, change.new, replaces=False)
         return
     refusal = write_refusal(target)
-    if target in mounts:
+    if target in mounts():
         change.reason = "it is a mount point"
     elif refusal is not None and refusal.errno == EPERM:
         # An immutable file: it can neither be written nor renamed over.
@@ -222,10 +273,11 @@ def _undo(change: _Change) -> None:
         # The file in place has the attributes of the old one, so it is their source again.
         draft = write_draft(change.target, change.old, replaces=True)
         try:
+            draft.sync()
             draft.publish()
         finally:
             draft.drop()
 
 
 def _folders(changes: Sequence[_Change]) -> list[str]:
-    return sorted({os.path.dirname(change.target) for change in changes if change.draft})
+    return sorted({folder_of(change.target) for change in changes if change.draft})

@@ -8,46 +8,111 @@ OSError whose `strerror` can be shown to a person and never holds content.
 import os
 import re
 import stat
-from errno import EINVAL, EISDIR, ELOOP, ENOSPC
+import time
+from collections.abc import Callable
+from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC
 
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _SECTOR_BYTES = 512
+# Where a file may grow while it is read, or has no size to tell, this much more is asked for.
+_MORE_BYTES = 4096
+# A younger time stamp may stand for two changes: some filesystems count in steps of two seconds.
+_TELLING_AGE_NS = 3_000_000_000
+
+Place = tuple[str, os.stat_result | None]
+"""Where a file is to stand, free of symbolic links, and what stands there; None for nothing."""
 
 
-def resolve(path: str) -> str:
-    """Follow every symbolic link, also a dangling one, to the path where the file is to stand.
+class Resolver:
+    """Finds the places of paths.  Each folder is resolved once, so it is not to live for long."""
 
-    Raises OSError where the links form a loop.
-    """
-    real_path = os.path.realpath(path)
-    # A loop is the one thing that realpath leaves unresolved.
-    if os.path.islink(real_path):
-        raise OSError(ELOOP, os.strerror(ELOOP))
-    return real_path
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def place(self, path: str) -> Place:
+        """Follow every symbolic link, also a dangling one, to where the file is to stand.
+
+        Raises OSError where the links form a loop, or where nobody can tell what stands there.
+        """
+        folder, _, name = path.rpartition("/")
+        real_folder = self._folders.get(folder)
+        if real_folder is None:
+            real_folder = os.path.realpath(folder or "/").rstrip("/")
+            self._folders[folder] = real_folder
+        target = f"{real_folder}/{name}"
+        status = _look_at(target)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            target = os.path.realpath(target)
+            status = _look_at(target)
+            # A loop is the one thing that realpath leaves unresolved.
+            if status is not None and stat.S_ISLNK(status.st_mode):
+                raise OSError(ELOOP, os.strerror(ELOOP))
+        return target, status
 
 
-def read_regular(path: str) -> bytes:
-    """Read a regular file as a whole; `path` is no symbolic link.
+def _look_at(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def folder_of(target: str) -> str:
+    """Name the folder of a target."""
+    return target.rpartition("/")[0] or "/"
+
+
+def read_regular(place: Place) -> bytes:
+    """Read a regular file as a whole.
 
     Raises OSError, FileNotFoundError among them, where there is no readable regular file.
     """
+    path, status = place
+    if status is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
     # Looked at before it is opened: the mere opening of a device can do something.
-    _demand_regular(os.stat(path, follow_symlinks=False))
+    _demand_regular(status)
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
-        _demand_regular(os.fstat(fd))
-        with open(fd, "rb", buffering=0, closefd=False) as file:
-            return file.read()
+        status = os.fstat(fd)
+        _demand_regular(status)
+        pieces = []
+        while piece := os.read(fd, status.st_size + _MORE_BYTES):
+            pieces.append(piece)
+        return b"".join(pieces)
     finally:
         os.close(fd)
 
 
-def read_present(path: str) -> bytes | None:
-    """Read what stands at the target: None where nothing does.  Raises OSError."""
-    try:
-        return read_regular(path)
-    except FileNotFoundError:
-        return None
+class Present:
+    """What stands at the targets; a file is read again only where it may have changed.
+
+    It holds what it held as long as it is the same inode with the same size and times.
+    """
+
+    def __init__(self, wall_clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._wall_clock_ns = wall_clock_ns
+        self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
+
+    def read(self, place: Place, wanted: bytes) -> bytes | None:
+        """Read what stands at the target: None where nothing does.  Raises OSError.
+
+        Where that is what is wanted, it is kept in mind, as the very object, so that no content
+        is in memory twice.
+        """
+        path, status = place
+        if status is None:
+            return None
+        times = status.st_mtime_ns, status.st_ctime_ns
+        mark = (status.st_dev, status.st_ino, status.st_size, *times)
+        known = self._known.pop(path, None)
+        try:
+            content = known[1] if known and known[0] == mark else read_regular(place)
+        except FileNotFoundError:
+            return None
+        if content == wanted and self._wall_clock_ns() - max(times) > _TELLING_AGE_NS:
+            self._known[path] = mark, wanted
+        return content
 
 
 def _demand_regular(status: os.stat_result) -> None:
@@ -133,7 +198,7 @@ def _write_back(fd: int, old: bytes, failure: OSError) -> None:
 
 def write_all(fd: int, content: bytes) -> None:
     """Write all of `content` from the start of the file on.  Raises OSError."""
-    written = 0
+    written = os.pwrite(fd, content, 0)
     with memoryview(content) as view:
         while written < len(content):
             written += os.pwrite(fd, view[written:], written)

@@ -26,6 +26,8 @@ class Narrator:
         }[settings.verbosity]
         self._stderr = Stderr()
         self._lost = 0
+        self._second = 0
+        self._second_text = ""
         self._as_json = settings.log_format is LogFormat.JSON
         self._known = {
             "hosts": settings.hosts_text,
@@ -53,8 +55,14 @@ class Narrator:
         message = text.format_map({**self._known, **fields})
         if self._as_json:
             return self._stderr.write(self._json_line(note.topic, level, message, fields))
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        return self._stderr.write(f"[{stamp}] {_one_line(message)}")
+        return self._stderr.write(f"[{self._stamp()}] {_one_line(message)}")
+
+    def _stamp(self) -> str:
+        """Tell the time; with many mirrors many lines have the same second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._second_text = second, _local_time(second)
+        return self._second_text
 
     def _json_line(
         self, topic: str, level: Level, message: str, fields: Mapping[str, object]
@@ -68,20 +76,27 @@ class Narrator:
         return json.dumps({**head, **fields})
 
 
+def _local_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
 def _readable(name: str, value: object) -> object:
     if name == "since" and isinstance(value, float):
-        return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(value)) if value else "just now"
+        return _local_time(value) if value else "just now"
     if name == "signal" and isinstance(value, int):
         try:
             return signal.Signals(value).name
         except ValueError:
             return f"signal {value}"
-    if isinstance(value, int | float | None):
+    if value is None or isinstance(value, (int, float)):
         return value
+    text = str(value)
     # Bytes that are no UTF-8 stand in a str as lone surrogates, which JSON must not hold.
-    return str(value).encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _one_line(text: str) -> str:
     """Escape what would break the line or the terminal: one note is one line."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

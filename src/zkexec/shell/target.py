@@ -199,9 +199,8 @@ def _write_back(fd: int, old: bytes, failure: OSError) -> None:
 def write_all(fd: int, content: bytes) -> None:
     """Write all of `content` from the start of the file on.  Raises OSError."""
     written = os.pwrite(fd, content, 0)
-    with memoryview(content) as view:
-        while written < len(content):
-            written += os.pwrite(fd, view[written:], written)
+    while written < len(content):
+        written += os.pwrite(fd, memoryview(content)[written:], written)
 
 
 def sync_folder(path: str) -> None:

@@ -27,7 +27,7 @@ EMPTY_WORDS = ("manager", "util", "helper", "handler", "data")
 LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 CORE_MAY_IMPORT = {
-    *("enum", "functools", "typing", "collections.abc", "math"),
+    *("enum", "typing", "collections.abc", "math"),
     *("hashlib", "_sha256", "_sha2"),
 }
 KAZOO_IMPORTERS = {

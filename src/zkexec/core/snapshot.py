@@ -7,7 +7,6 @@ newer; they never make two equal contents different.
 
 from collections.abc import Mapping
 from enum import Enum
-from functools import cached_property
 
 from zkexec.core.sha256 import sha256
 from zkexec.core.value import value
@@ -60,22 +59,15 @@ class Snapshot:
     restart: str = ""
     changed_at: float = 0.0
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the paths and bytes, and of the restart that was asked for."""
-        digest = sha256()
-        for path, content in sorted(self.files.items()):
-            for part in (path.encode("utf-8", "surrogateescape"), content):
-                digest.update(len(part).to_bytes(8, "big"))
-                digest.update(part)
-        digest.update(self.restart.encode())
-        return digest.hexdigest()
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Snapshot) and self.digest == other.digest
+        return self is other or (
+            isinstance(other, Snapshot)
+            and self.restart == other.restart
+            and self.files == other.files
+        )
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash((self.restart, frozenset(self.files.items())))
 
 
 @value()
@@ -94,9 +86,10 @@ class Plan:
 
 def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
     """Name the local paths whose content differs, in the order of their names."""
-    paths = sorted({*applied.files, *wanted.files})
-    changed = tuple(p for p in paths if applied.files.get(p) != wanted.files.get(p))
-    return Plan(changed, applied.restart != wanted.restart)
+    before, after = applied.files, wanted.files
+    changed = [path for path, content in after.items() if before.get(path) != content]
+    changed += before.keys() - after.keys()
+    return Plan(tuple(sorted(changed)), applied.restart != wanted.restart)
 
 
 def short_digest(content: bytes) -> str:

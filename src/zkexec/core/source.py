@@ -173,9 +173,9 @@ class Source:
             return []
         stale = self._stale
         self._forget_read()
-        if Problem.FORBIDDEN in (znodes[path].problem for path in self.mirrored):
-            self._read_again_at = now + FORBIDDEN_S
         actions = self._take(znodes)
+        if Problem.FORBIDDEN in self.problems.values():
+            self._read_again_at = now + FORBIDDEN_S
         return actions + self._read(now) if stale else actions
 
     def _on_read_failed(self, number: int, reason: str, now: float) -> list[Action]:
@@ -238,7 +238,10 @@ class Source:
         usable = [path for path in self.mirrored if path not in self.problems]
         for mirror in self._terms.mirrors:
             if mirror.zk_path not in self.problems:
-                files[mirror.local_path] = znodes[mirror.zk_path].content
+                content = znodes[mirror.zk_path].content
+                # What did not change stays the same object: in memory once, and equal at a glance.
+                if files.get(mirror.local_path) != content:
+                    files[mirror.local_path] = content
         asked = znodes.get(self._terms.restart_path)
         restart = known.restart
         if asked is not None and asked.content:

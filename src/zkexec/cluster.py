@@ -11,6 +11,8 @@ RESTART = "restart"
 # what bytes that are no UTF-8 become), private use and specials.
 _FORBIDDEN = ((0x00, 0x1F), (0x7F, 0x9F), (0xD800, 0xF8FF), (0xFFF0, 0xFFFF))
 
+_NO_NAMES = frozenset(("", ".", ".."))
+
 
 def parse_cluster(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
     """Split HOST:PORT,.../CHROOT into servers and chroot; the chroot is "" or like "/a/b"."""
@@ -24,9 +26,12 @@ def check_zk_path(path: str) -> str:
     """Return an absolute znode path unchanged, or say what it should have been."""
     if not path.startswith("/"):
         raise ValueError("expected a znode path that starts with /")
-    if any(low <= ord(letter) <= high for letter in path for low, high in _FORBIDDEN):
+    is_plain = path.isascii() and path.isprintable()
+    if not is_plain and any(
+        low <= ord(letter) <= high for letter in path for low, high in _FORBIDDEN
+    ):
         raise ValueError("expected a znode path of printable UTF-8 characters")
-    if path != "/" and any(part in ("", ".", "..") for part in path[1:].split("/")):
+    if path != "/" and not _NO_NAMES.isdisjoint(path[1:].split("/")):
         raise ValueError(
             "expected a znode path without empty, . or .. parts and without / at its end"
         )

@@ -151,9 +151,11 @@ def clashes(paths: Sequence[str]) -> list[str]:
     sentences = []
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
+    resolved: dict[str, str] = {}
     for path in paths:
-        real = os.path.realpath(path)
-        above = _folders_above(real)
+        real = _resolve(path, resolved)
+        # A folder that is known is that of another file, so nothing above it is a file.
+        above = [] if real.rpartition("/")[0] in folders else _folders_above(real)
         if real in files:
             got = f"the same file twice: {shown(files[real])} and {shown(path)}"
         elif real in folders or not files.keys().isdisjoint(above):
@@ -165,6 +167,15 @@ def clashes(paths: Sequence[str]) -> list[str]:
             continue
         sentences.append(f"expected a file of its own for each pair, got {got}")
     return sentences
+
+
+def _resolve(path: str, resolved: dict[str, str]) -> str:
+    """Follow every symbolic link; many files lie in few folders, each of which is resolved once."""
+    folder, _, name = path.rpartition("/")
+    if folder not in resolved:
+        resolved[folder] = os.path.realpath(folder or "/").rstrip("/")
+    real = f"{resolved[folder]}/{name}"
+    return os.path.realpath(real) if os.path.islink(real) else real
 
 
 def _folders_above(path: str) -> list[str]:
@@ -186,7 +197,7 @@ def _make_absolute(path: str) -> str:
             raise ValueError(
                 "expected a LOCAL_PATH that starts with /, as the working directory is gone"
             ) from None
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    return "/" + "/".join([part for part in path.split("/") if part not in ("", ".")])
 
 
 def _check_target(path: str) -> None:

@@ -41,7 +41,7 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "from zkexec.core.snapshot import Snapshot; import zkexec.shell.files as f\n"
         "for content in (b'old', b'new'):\n"
-        "    files = f.Files(print)\n"
+        "    files = f.Files(print, 200)\n"
         "    files.stage(Snapshot({f'{sys.argv[1]}/{n}': content for n in range(200)}))\n"
         "    assert len(files.install()) == 200\n"
     )
@@ -49,6 +49,30 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", driver, str(tmp_path)], env=environment, check=True)
     assert names(tmp_path) == sorted(str(number) for number in range(200))
     assert all(path.read_bytes() == b"new" for path in tmp_path.iterdir())
+
+
+def test_room_for_descriptors_is_made_at_once(tmp_path: Path) -> None:
+    """The kernel's table of descriptors has its size before the first file is staged."""
+    driver = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))\n"
+        "from zkexec.core.snapshot import Snapshot; import zkexec.shell.files as f\n"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "size = lambda: status().split('FDSize:')[1].split()[0]\n"
+        "before = os.listdir('/proc/self/fd'); files = f.Files(print, 400)\n"
+        "assert os.listdir('/proc/self/fd') == before\n"
+        "made = size(); files.stage(Snapshot({f'{sys.argv[1]}/{n}': b'' for n in range(400)}))\n"
+        "assert len(os.listdir('/proc/self/fd')) > 400; print(made, size())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", driver, str(tmp_path)],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    made, needed = result.stdout.split()
+    assert made == needed
 
 
 def test_what_somebody_else_has_written_is_replaced(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, fcntl, flock
 from functools import cache
 from resource import RLIMIT_NOFILE, getrlimit
 
@@ -30,6 +30,10 @@ _MOST_DESCRIPTORS = getrlimit(RLIMIT_NOFILE)[0]
 # Of very many drafts only the first stay nameless: each of these needs a descriptor until it is
 # published, and those are limited.
 _MOST_NAMELESS = min(1024, _MOST_DESCRIPTORS // 2)
+# What zkexec itself has open, with some to spare, and the descriptors for which every process has
+# room from its start.
+_OTHER_DESCRIPTORS = 32
+_FIRST_DESCRIPTORS = 64
 MOST_UNSYNCED = max(1, min(256, _MOST_DESCRIPTORS // 8))
 """Each draft needs a descriptor until it is synced."""
 # Longer names are told by their digest, so that a draft's name fits into 143 bytes, the
@@ -124,6 +128,23 @@ class Draft:
         # Only with a folder's descriptor does Python call linkat, which can follow the link in
         # /proc; the descriptor itself means nothing beside an absolute path.
         os.link(_proc_path(self._fd), path, dst_dir_fd=self._fd, follow_symlinks=True)
+
+
+def make_room(drafts: int) -> None:
+    """Let the kernel's table of descriptors have room for so many drafts.
+
+    Called while there is one thread only: later each time that the table is doubled holds the
+    process up until every processor has noticed, which takes some 10 ms.  Never fails.
+    """
+    most = _MOST_NAMELESS + MOST_UNSYNCED
+    last = min(_OTHER_DESCRIPTORS + drafts, most, _MOST_DESCRIPTORS) - 1
+    if last >= _FIRST_DESCRIPTORS:
+        with suppress(OSError):
+            fd = os.open("/", os.O_PATH)
+            try:
+                os.close(fcntl(fd, F_DUPFD_CLOEXEC, last))
+            finally:
+                os.close(fd)
 
 
 def write_draft(target: str, content: bytes, *, replaces: bool) -> Draft:

@@ -44,7 +44,7 @@ class Effects:
         self._narrator = narrator
         self._post = post
         self._group = group
-        self._files = Files(self._warn_of_writing_in_place)
+        self._files = Files(self._warn_of_writing_in_place, len(settings.terms.mirrors))
         self._ensemble: Ensemble | None = None
 
     def perform(self, action: Action) -> list[Event]:

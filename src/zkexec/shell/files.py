@@ -19,7 +19,14 @@ from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
 from functools import cache
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.draft import MOST_UNSYNCED, AttributesLostError, Draft, sweep, write_draft
+from zkexec.shell.draft import (
+    MOST_UNSYNCED,
+    AttributesLostError,
+    Draft,
+    make_room,
+    sweep,
+    write_draft,
+)
 from zkexec.shell.target import (
     Place,
     Present,
@@ -65,8 +72,12 @@ class Files:
     At most one snapshot is staged at a time.  `discard` has to be called at every end.
     """
 
-    def __init__(self, warn: Callable[[str, str], None]) -> None:
-        """`warn(local_path, reason)` is called once per path, when it is written in place."""
+    def __init__(self, warn: Callable[[str, str], None], mirrors: int = 0) -> None:
+        """`warn(local_path, reason)` is called once per path, when it is written in place.
+
+        `mirrors` is how many files there will be; it only makes it faster.
+        """
+        make_room(mirrors)
         self._warn = warn
         self._warned: set[str] = set()
         self._changes: list[_Change] = []

@@ -38,6 +38,7 @@ KAZOO_IMPORTERS = {
         "operator/glance",
         "operator/keeping",
         "operator/steer",
+        "shell/client",
         "shell/connecting",
         "shell/credentials",
         "shell/enrolment",

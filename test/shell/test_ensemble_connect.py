@@ -303,7 +303,7 @@ def test_threads_and_children(zookeeper: Server) -> None:
 
 
 _QUIET = """
-import logging, sys, threading
+import sys, threading
 from zkexec.core.events import SessionClosed, SessionConnected
 from zkexec.shell.ensemble import Ensemble
 
@@ -319,12 +319,13 @@ ensemble = Ensemble(servers=servers, chroot="", session_timeout_s=5, paths=["/"]
 ensemble.open()
 connected.wait(30)
 ensemble.read(1)
-logging.getLogger("kazoo.handlers.threading").error("Exception in worker queue thread")
+sys.modules["kazoo.handlers.threading"].log.error("Exception in worker queue thread")
 print(closed.wait(30))
 """
 
 
-def test_stderr_stays_clean(proxy: Proxy) -> None:
+@pytest.mark.parametrize("first", ["", "import logging\n", "import kazoo.client\n"])
+def test_stderr_stays_clean(proxy: Proxy, first: str) -> None:
     """Neither a failed attempt nor a crash of kazoo prints anything by itself."""
     proxy.on_request = lambda request: (
         Fate.CONFUSE if request.opcode == MULTI_READ else Fate.PASS_ON
@@ -332,7 +333,7 @@ def test_stderr_stays_clean(proxy: Proxy) -> None:
     port = str(proxy.address[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
-        [sys.executable, "-c", _QUIET, port],
+        [sys.executable, "-c", first + _QUIET, port],
         env=environment,
         capture_output=True,
         timeout=90,

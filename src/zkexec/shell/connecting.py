@@ -17,33 +17,32 @@ The rules of this file:
 - Whatever is called from here runs on kazoo's threads.
 """
 
-import logging
+from __future__ import annotations
+
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol
 
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.protocol.states import Callback
 
 from zkexec.access import SYSTEM, Tls
-from zkexec.shell import tls
 
-# Without this, a line of kazoo's modules would find no one to take it, and Python's last
-# resort would print it.
-logging.getLogger("kazoo").addHandler(logging.NullHandler())
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Protocol
 
+    from kazoo.protocol.states import Callback
 
-class Listener(Protocol):
-    """Who wants to hear of attempts and ends."""
+    class Listener(Protocol):
+        """Who wants to hear of attempts and ends."""
 
-    def connect_failed(self, reason: str) -> None:
-        """One attempt failed."""
+        def connect_failed(self, reason: str) -> None:
+            """One attempt failed."""
 
-    def thread_ended(self, reason: str) -> None:
-        """A thread of the client has ended, by itself or because it was stopped."""
+        def thread_ended(self, reason: str) -> None:
+            """A thread of the client has ended, by itself or because it was stopped."""
 
 
 class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
@@ -61,36 +60,42 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
 
     def create_connection(self, address: tuple[str, int], **options: object) -> object:
         """Connect, but not for longer than the limit; the handshake begins with this."""
-        self._attempt = f"{options['hostname']}:{address[1]}"
+        host, port = str(_readable(options["hostname"])), address[1]
+        self._attempt = f"{host}:{port}"
         self._socket = None
         self._established = None
         deadline = time.monotonic() + self._limit_s
         try:
-            self._socket = super().create_connection(address, timeout=self._limit_s)
+            # As bytes, it is not looked up as a name of which any letter of this world may be part.
+            numeric = (address[0].encode(), port)
+            self._socket = super().create_connection(numeric, timeout=self._limit_s)
             if options["use_ssl"]:
-                self._socket = self._secured(self._socket, options, deadline)
+                self._socket = self._secured(self._socket, host, options, deadline)
         except OSError as error:
             self.attempt_failed(self._in_words(error))
             raise
         return self._socket
 
     def _secured(
-        self, connection: socket.socket, options: Mapping[str, object], deadline: float
+        self, connection: socket.socket, host: str, options: Mapping[str, object], deadline: float
     ) -> socket.socket:
+        from zkexec.shell import tls  # noqa: PLC0415 - It is heavy, and few clusters speak TLS.
+
         ca, cert, key = (str(options[name] or "") for name in ("ca", "certfile", "keyfile"))
 
         def seen(secure: socket.socket) -> None:
             self._socket = secure
 
         how = Tls(ca or SYSTEM, cert, key)
-        return tls.wrap(connection, how, str(options["hostname"]), deadline, seen)
+        return tls.wrap(connection, how, host, deadline, seen)
 
     def select(self, readers: list[object], *others: object) -> Iterable[list[object]]:
         """Wait for a socket; during the handshake not for longer than the limit."""
         ready: tuple[list[object], ...]
         if len(readers) > 1:
             self._establish()
-        buffered = [reader for reader in readers if tls.has_buffered(reader)]
+        # With TLS, something may be decrypted already, which no select on the socket shows.
+        buffered = [reader for reader in readers if hasattr(reader, "pending") and reader.pending()]
         if buffered:
             # There is something to be read already; whether more has come is only asked.
             ready = super().select(readers, *others[:2], 0)
@@ -172,53 +177,72 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             thread.join()
 
 
-class Log(logging.Handler):
-    """Takes kazoo's log lines: remembers why a connection ended, tells what nobody else tells."""
+class Log:
+    """Takes kazoo's log lines: remembers why a connection ended, tells what nobody else tells.
+
+    It has the methods of a logger, but is none: the module `logging` is heavy.
+    """
 
     def __init__(
         self,
         servers: tuple[tuple[str, int], ...],
         sockets: Sockets,
+        listener: Listener,
         verbose: Callable[[str], None] | None,
     ) -> None:
         """Name unresolved hosts as in `servers`; hand every line to `verbose` where given."""
-        super().__init__(logging.INFO)
         self.last_reason = ""
         self._servers = servers
         self._sockets = sockets
+        self._listener = listener
         self._verbose = verbose
 
-    def logger(self, listener: Listener) -> logging.Logger:
-        """A logger for kazoo that belongs to nobody else and hands lines on to no other."""
-        self._listener = listener
-        logger = logging.Logger("kazoo", logging.INFO)  # noqa: LOG001 - Not to be found by others.
-        logger.addHandler(self)
-        return logger
+    def debug(self, *_: object) -> None:
+        """Look at no line with the contents of znodes."""
 
-    def emit(self, record: logging.LogRecord) -> None:
+    log = debug  # kazoo tells this the least important things only.
+
+    def info(self, line: str, *arguments: object, **_: object) -> None:
         """Look at one line."""
-        if record.msg.startswith("Exception raised during deserialization"):
+        if line.startswith("Exception raised during deserialization"):
             # The request that is named there may hold the password of the session.
-            record.args = ("(not shown)",)
+            arguments = ("(not shown)",)
         if self._verbose is not None:
-            self._verbose(self.format(record))
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        if record.msg == "Cannot resolve %s: %s" and len(arguments) == 2:
-            self._cannot_resolve(str(arguments[0]), arguments[1])
-        elif record.msg in _ENDS and arguments:
+            self._verbose(line % tuple(map(_readable, arguments)))
+        if line == "Cannot resolve %s: %s" and len(arguments) == 2:
+            self._cannot_resolve(str(_readable(arguments[0])), arguments[1])
+        elif line in _ENDS and arguments:
             self._connection_ended(str(arguments[0]))
+
+    warn = warning = error = critical = info
+
+    def exception(self, line: str, *arguments: object) -> None:
+        """Look at one line, and at what was raised."""
+        self.info(line, *arguments)
+        if self._verbose is not None:
+            import traceback  # noqa: PLC0415 - It is heavy, and needed for a mistake only.
+
+            self._verbose(traceback.format_exc().rstrip())
 
     def _cannot_resolve(self, host: str, error: object) -> None:
         why = getattr(error, "strerror", None) or error
         for name, port in self._servers:
-            # kazoo has made the name lower-case.
-            if name.lower() == host:
+            if name == host:
                 self._listener.connect_failed(f"{name}:{port}: cannot be resolved ({why})")
 
     def _connection_ended(self, reason: str) -> None:
         reason = reason.removeprefix("socket connection error: ")
-        reason = tls.in_words(_IN_OTHER_WORDS.get(reason, reason))
+        reason = _IN_OTHER_WORDS.get(reason, reason)
+        if reason.startswith("[SSL"):
+            from zkexec.shell import tls  # noqa: PLC0415 - As above.
+
+            reason = tls.in_words(reason)
         self.last_reason = self._sockets.attempt_failed(reason) or reason
+
+
+def _readable(thing: object) -> object:
+    """The name of a host, which kazoo has as bytes, see `Client.set_hosts`; all else as it is."""
+    return thing.decode() if isinstance(thing, bytes) else thing
 
 
 _ENDS = {"Connection dropped: %s", "Connection time-out: %s", "AUTH_FAILED closing: %s"}

@@ -1,8 +1,12 @@
 """What the client library has to be told of identities, certificates and ACLs."""
 
-from kazoo.security import ACL, Id
+from __future__ import annotations
 
 from zkexec.access import SYSTEM, Access, AclEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kazoo.security import ACL
 
 _BITS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
 
@@ -38,5 +42,7 @@ def acl_of(access: Access) -> list[ACL]:
 
 
 def _entry(entry: AclEntry) -> ACL:
+    from kazoo.security import ACL, Id  # noqa: PLC0415 - Only a group creates znodes.
+
     bits = sum(_BITS[letter] for letter in set(entry.permissions))
     return ACL(bits, Id(entry.scheme, entry.identity))

@@ -10,17 +10,23 @@ The rules of this file:
 - Nothing is posted of a session that was dropped for a new one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from zkexec.core.actions import GroupRequest, ShowCard
-from zkexec.core.events import Event, ReadFailed
+from zkexec.core.actions import ShowCard
+from zkexec.core.events import ReadFailed
 from zkexec.core.group_events import GroupRequestFailed
-from zkexec.shell.link import Link, Manner, Steps
+from zkexec.shell import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
+from zkexec.shell.link import Manner
 from zkexec.shell.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from zkexec.core.actions import GroupRequest
+    from zkexec.core.events import Event
+    from zkexec.shell.link import Link, Steps
     from zkexec.shell.place import GroupPlace
 
 _FAREWELL_S = 1.0
@@ -47,7 +53,7 @@ class Ensemble:
         """Takes kazoo's log lines, from its threads; set it before `open()`."""
         self.client_options: Mapping[str, object] = {}
         """What kazoo's client is told beside the rest, who we are above all; the same holds."""
-        self.group: "GroupPlace | None" = None  # noqa: UP037 -- it is not imported
+        self.group: GroupPlace | None = None
         """The group whose requests are taken, and our place in it; the same holds."""
         self.session_timeout_s = session_timeout_s
         self.servers = tuple(servers)

@@ -14,9 +14,9 @@ The rules of this file:
   wake-up pipe can make the sender wait.  Only watches are called on the thread that reads.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from __future__ import annotations
+
 from functools import partial
-from typing import Any, Protocol
 
 from kazoo.exceptions import (
     AuthFailedError,
@@ -24,41 +24,48 @@ from kazoo.exceptions import (
     SessionExpiredError,
     UnimplementedError,
 )
-from kazoo.handlers.threading import AsyncResult
-from kazoo.protocol.states import EventType, WatchedEvent
+from kazoo.protocol.states import EventType
 
-from zkexec.core.group_events import GroupPart
 from zkexec.shell.multiread import MultiRead
 
-Steps = Generator[Sequence[object], Sequence[Any], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from typing import Any, Protocol, TypeAlias
+
+    from kazoo.handlers.threading import AsyncResult
+    from kazoo.protocol.states import WatchedEvent
+
+    from zkexec.core.group_events import GroupPart
+
+    class Work(Protocol):
+        """What begins as soon as its connection is known."""
+
+        def begin(self) -> None:
+            """Send the first requests."""
+
+        def fail(self, reason: str) -> None:
+            """Give up before anything was sent."""
+
+    class Wire(Protocol):
+        """Who has the client of a connection, and takes what its watches tell."""
+
+        def send(self, link: Link, request: object) -> AsyncResult:
+            """Send a request, but only as long as this connection lasts."""
+
+        def znode_touched(self, path: str) -> None:
+            """The watch of a mirrored znode has fired; the path is the whole one."""
+
+        def group_touched(self, link: Link, part: GroupPart) -> None:
+            """A watch of the group has fired."""
+
+
+Steps: TypeAlias = "Generator[Sequence[object], Sequence[Any], Any]"
 """Batches of requests out, their outcomes in, and in the end what answers: an event, mostly."""
 
 
 class RefusedError(Exception):
     """What was asked for cannot be had; the reason is in words for a person."""
-
-
-class Work(Protocol):
-    """What begins as soon as its connection is known."""
-
-    def begin(self) -> None:
-        """Send the first requests."""
-
-    def fail(self, reason: str) -> None:
-        """Give up before anything was sent."""
-
-
-class Wire(Protocol):
-    """Who has the client of a connection, and takes what its watches tell."""
-
-    def send(self, link: "Link", request: object) -> AsyncResult:
-        """Send a request, but only as long as this connection lasts."""
-
-    def znode_touched(self, path: str) -> None:
-        """The watch of a mirrored znode has fired; the path is the whole one."""
-
-    def group_touched(self, link: "Link", part: GroupPart) -> None:
-        """A watch of the group has fired."""
 
 
 class Manner:

@@ -14,15 +14,22 @@ The rules of this file:
   fired then.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
 
 from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
-from kazoo.handlers.threading import AsyncResult
 from kazoo.protocol.serialization import Exists, GetData, Sync
 
 from zkexec.core.snapshot import Problem, Znode
-from zkexec.shell.link import Link, RefusedError, in_words
+from zkexec.shell.link import RefusedError, in_words
 from zkexec.shell.multiread import Found, MultiRead
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kazoo.handlers.threading import AsyncResult
+
+    from zkexec.shell.link import Link
 
 COLLECTS = 50
 """How often an old server is read before a read gives up on znodes that keep changing."""

@@ -11,22 +11,18 @@ The rules of this file:
 - `stop()` of kazoo can block for long, so only threads of its own ever call it.
 """
 
+from __future__ import annotations
+
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
-from typing import Any
 
-from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
-from kazoo.handlers.threading import AsyncResult
 from kazoo.protocol.states import KazooState, KeeperState
 
-from zkexec.core.actions import CommitRecord, Enrol, GroupRequest, ReadRecord, ShowCard
+from zkexec.core.actions import CommitRecord, Enrol, ReadRecord, ShowCard
 from zkexec.core.events import (
     ConnectFailed,
-    Event,
     ReadFailed,
     SessionClosed,
     SessionConnected,
@@ -35,52 +31,57 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
-from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched
-from zkexec.core.snapshot import Znode
+from zkexec.core.group_events import GroupRequestFailed, GroupTouched
+from zkexec.shell.client import Client
 from zkexec.shell.connecting import Log, Sockets
-from zkexec.shell.link import Dialogue, Link, Steps
+from zkexec.shell.link import Dialogue, Link
 from zkexec.shell.reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from kazoo.handlers.threading import AsyncResult
+
+    from zkexec.core.actions import GroupRequest
+    from zkexec.core.events import Event
+    from zkexec.core.group_events import GroupPart
+    from zkexec.core.snapshot import Znode
     from zkexec.shell.enrolment import Enrolment
     from zkexec.shell.ensemble import Ensemble
     from zkexec.shell.group import Group
+    from zkexec.shell.link import Steps
     from zkexec.shell.place import GroupPlace
 
-_Failure = type[ReadFailed] | type[GroupRequestFailed]
+    _Failure = type[ReadFailed | GroupRequestFailed]
 
-_RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.4}
 _LONGEST_HANDSHAKE_S = 3.0
 
 
 class Session:
     """One client of kazoo, from its start to its end, and the requests that it owes an answer."""
 
-    def __init__(self, ensemble: "Ensemble") -> None:
+    def __init__(self, ensemble: Ensemble) -> None:
         """Make the client; nothing runs before `start()`."""
         self._ensemble = ensemble
         self._lock = threading.Lock()
         self._dropped = False
         self._closed = False
         self._link: Link | None = None
-        self._group: "tuple[Group, Enrolment] | None" = None  # noqa: UP037 -- not imported here
-        self._granted_s = 0.0
+        self._group: tuple[Group, Enrolment] | None = None
         self._owed: dict[tuple[_Failure, int], None] = {}
         limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
         self._sockets = Sockets(limit_s, self)
-        self._log = Log(ensemble.servers, self._sockets, ensemble.verbose)
-        self._client = KazooClient(
-            hosts=",".join(_host_port(host, port) for host, port in ensemble.servers),
+        self._log = Log(ensemble.servers, self._sockets, self, ensemble.verbose)
+        self._client = Client(
+            ensemble.servers,
+            self._sockets,
+            self._log,
             timeout=ensemble.session_timeout_s,
-            handler=self._sockets,
-            connection_retry=dict(_RETRY),
-            command_retry={"max_tries": 0},
-            logger=self._log.logger(self),
             **ensemble.client_options,
         )
         self._client.add_listener(self._state_changed)
-        self._remember_what_is_granted()
 
     def start(self) -> None:
         """Begin to connect, in kazoo's threads."""
@@ -119,20 +120,6 @@ class Session:
         thread.start()
         hang_up.start()
         return thread
-
-    def _remember_what_is_granted(self) -> None:
-        """Take the session timeout from the handshake: kazoo keeps it nowhere."""
-        connection = self._client._connection  # noqa: SLF001 - See above.
-        invoke = connection._invoke  # noqa: SLF001 - See above.
-
-        def remembering(*arguments: object, **options: object) -> object:
-            answer = invoke(*arguments, **options)
-            # What adds an identity is answered by no more than a number.
-            if isinstance(answer, tuple):
-                self._granted_s = answer[0].time_out / 1000
-            return answer
-
-        connection._invoke = remembering  # noqa: SLF001 - See above.
 
     def read(self, number: int) -> None:
         """Ask for a read, or refuse it where there is no connection."""
@@ -199,11 +186,9 @@ class Session:
         with self._lock:
             lasts = self._link is link
             if lasts:
-                self._client._queue.append((request, result))  # noqa: SLF001 - See above.
+                self._client.put(request, result)
         if lasts:
-            # The pipe is gone only where the client is.
-            with suppress(OSError, AttributeError):
-                self._client._connection._write_sock.send(b"\0")  # noqa: SLF001 - See above.
+            self._client.wake()
         else:
             result.set_exception(ConnectionLoss())
         return result
@@ -235,7 +220,7 @@ class Session:
         elif state == KazooState.SUSPENDED:
             self._unlink(SessionSuspended(self._log.last_reason or "the connection was lost"))
             # What was sent since kazoo let go of what was on its way would be sent late.
-            self._client._notify_pending(self._client.client_state)  # noqa: SLF001 - No other way.
+            self._client.let_go()
 
     def _connected(self) -> None:
         number = self._client.client_id[0]
@@ -246,9 +231,9 @@ class Session:
             if self._dropped:
                 return
             self._link, self._group = link, group
-            self._ensemble.post(SessionConnected(number, self._granted_s))
+            self._ensemble.post(SessionConnected(number, self._client.granted_s))
 
-    def _meet(self, place: "GroupPlace", link: Link, number: int) -> "tuple[Group, Enrolment]":
+    def _meet(self, place: GroupPlace, link: Link, number: int) -> tuple[Group, Enrolment]:
         # Nothing of a group is imported where there is none.
         from zkexec.shell.enrolment import Enrolment  # noqa: PLC0415
         from zkexec.shell.group import Group, Paths  # noqa: PLC0415
@@ -279,7 +264,7 @@ class Session:
             self._unlink(SessionClosed(reason))
 
 
-def _steps(group: "Group", enrolment: "Enrolment", action: GroupRequest) -> Steps:
+def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
     match action:
         case Enrol():
             return enrolment.enrol(action)
@@ -291,7 +276,3 @@ def _steps(group: "Group", enrolment: "Enrolment", action: GroupRequest) -> Step
             return group.commit(action)
         case _:
             return group.queue(action)
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

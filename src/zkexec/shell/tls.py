@@ -4,14 +4,19 @@ A connection that should speak TLS never speaks anything else: there is no socke
 before the handshake is over, and none after it has failed.
 """
 
+from __future__ import annotations
+
 import re
-import socket
 import ssl
 import time
-from collections.abc import Callable
 from errno import EPROTO
 
-from zkexec.access import Tls
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from zkexec.access import Tls
 
 _REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
 
@@ -43,11 +48,6 @@ def wrap(
             raise
         raise OSError(EPROTO, _why(error)) from error
     return secure
-
-
-def has_buffered(connection: object) -> bool:
-    """Tell whether something was decrypted already, which no select on the socket shows."""
-    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _why(error: OSError) -> str:

@@ -172,6 +172,22 @@ def test_what_a_trap_starts_is_left_to_work(drive: Start, tmp_path: Path) -> Non
     assert lines(done) == ["up", "clean"]
 
 
+def test_nor_is_what_it_starts_in_another_session(drive: Start, tmp_path: Path) -> None:
+    """That holds for a session, too, in which only a look around can find it."""
+    log = tmp_path / "log"
+    answer = f"setsid {SIGNAL_LOG} {log} TERM & wait"
+    driven = drive(command=sh(f'trap "{answer}" TERM; echo up >>{log}; while :; do :; done'))
+    driven.start_child()
+    until_lines(log)
+
+    driven.call("signal_tree", signal.SIGTERM)
+    started = int(until_lines(log, 2)[1].split()[1])
+    os.kill(started, signal.SIGRTMAX)
+    assert until_lines(log, 3)[2:] == [f"RTMAX {started}"]
+    driven.call("signal_tree", signal.SIGKILL)
+    assert driven.event() == ended(0, signal.SIGKILL)
+
+
 def test_the_status_is_the_childs_alone(drive: Start, tmp_path: Path) -> None:
     """`server & exit 3` gives 3 at once, and nothing is done to the server."""
     pids = tmp_path / "pids"

@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 
 from shell.driven import Marked, is_alive, state, until, until_lines
-from zkexec.shell.tree import (
-    ChildTree,
-    Process,
-    kill_session,
-    look,
-    look_around,
-    send,
-    with_descendants,
-)
+from zkexec.shell.proc import Process, look, look_around, look_at_kin, with_descendants
+from zkexec.shell.tree import ChildTree, kill_session, send
 
 
 class Started:
@@ -171,7 +164,8 @@ def test_signalling_the_forbidden_is_no_error(marked: Marked) -> None:
     """A process that zkexec has no right to signal stays as it is, without an error."""
     code = """
 import os
-from zkexec.shell.tree import look, send
+from zkexec.shell.proc import look
+from zkexec.shell.tree import send
 os.setresuid(54321, 54321, 54321)
 send(look(os.getppid()), 9)
 print("fine")
@@ -213,6 +207,33 @@ def test_the_session_is_the_tree(start: Started, tmp_path: Path) -> None:
     until(lambda: len(members()) == 3, "shell, job and orphan")
     assert {child.pid, orphan} < members()
     assert os.getpid() not in members()
+
+
+def test_the_kin_are_all_who_matter(start: Started, tmp_path: Path) -> None:
+    """Found are descendants, of any thread, and a session with its descendants; nobody else."""
+    pids, code = tmp_path / "pids", tmp_path / "code"
+    code.write_text(f"""
+import subprocess, threading
+def fork():
+    other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    open({str(pids)!r}, "a").write(f"{{other.pid}}\\n")
+    other.wait()
+threading.Thread(target=fork).start()
+""")
+    # Of the three sleepers the first is orphaned, and so is the parent of the last.
+    orphan = f"sleep 1000 & echo $! >>{pids}; {sys.executable} {code} &"
+    session = start("bash", "-mc", f"({orphan}); {sys.executable} {code} & wait").pid
+    sleepers = {int(pid) for pid in until_lines(pids, 3)}
+    stranger = start("sh", "-c", f"(setsid sh -c 'echo $$ >>{pids}; exec sleep 1000' &)")
+    stranger.wait()
+    (other,) = {int(pid) for pid in until_lines(pids, 4)} - sleepers
+
+    def kin() -> set[int]:
+        return set(look_at_kin(session))
+
+    assert {os.getpid(), session} | sleepers <= kin()
+    assert other not in kin()
+    assert len(set(look_at_kin()) & sleepers) == 1
 
 
 def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
@@ -260,6 +281,6 @@ def test_nothing_is_seen_of_another_pid_namespace(marked: Marked) -> None:
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no namespaces")
-    code = "from zkexec.shell.tree import look_around; print(look_around())"
+    code = "from zkexec.shell.proc import look_around; print(look_around())"
 
     assert marked.python(code, before=isolated).stdout == b"{}\n"

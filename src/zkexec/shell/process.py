@@ -32,8 +32,9 @@ from zkexec.core.events import (
 from zkexec.core.value import value
 from zkexec.shell.birth import Inheritance
 from zkexec.shell.keys import KEYS, is_job_control_shell, is_key
+from zkexec.shell.proc import look
 from zkexec.shell.spawn import Launch, SpawnError, prctl, spawn
-from zkexec.shell.tree import ChildTree, kill_all, kill_session, look, send, send_to_group
+from zkexec.shell.tree import ChildTree, kill_all, kill_session, send, send_to_group
 
 _CLOSE_LIMIT_S = 2.0
 """How long the end waits for the killed: one that hangs in a dead file system must not hold it."""

@@ -1,9 +1,7 @@
-"""The processes of the child's tree, found in /proc.
+"""The processes of the child's tree, and signals to exactly those.
 
-A process is known by its pid *and* the time it started, so that a pid that was given away again
-is never mistaken for its former owner.  Zombies are not alive and do not count.  Whoever
-vanishes between being found and being signalled is no error, and whoever zkexec has no right to
-signal stays as he is; he still counts.
+Whoever vanishes between being found and being signalled is no error, and whoever zkexec has no
+right to signal stays as he is; he still counts.
 
 The tree is the child, its session where it has one of its own, the orphans that zkexec adopted
 (see `process.py` on when it does), and all descendants of these.  Not of the tree are the
@@ -13,97 +11,14 @@ in `helper & exec zkexec ...`.
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+
+from zkexec.shell.proc import Process, look, look_at_kin, with_descendants
 
 _KILL_ROUNDS = 20
 """How often a kill looks for what was forked meanwhile, before that is left to the next kill."""
-
-
-class Process(NamedTuple):
-    """One process as /proc showed it; `started` is in clock ticks since the machine booted."""
-
-    pid: int
-    parent: int
-    group: int
-    session: int
-    started: int
-    alive: bool
-    stopped: bool
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """What no other process ever shares."""
-        return self.pid, self.started
-
-
-def look(pid: int) -> Process | None:
-    """Look at one process; None if there is none, or none that may be seen."""
-    # All processes of a machine are looked at between the end of one command and the start of
-    # the next, so this is done without a file object.
-    try:
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        line = os.read(file, 4096)
-    except OSError:
-        return None
-    finally:
-        os.close(file)
-    # The name stands in brackets, and may itself hold brackets and spaces.
-    fields = line[line.rfind(b")") + 2 :].split()
-    if len(fields) < 20:
-        return None
-    state, threads = fields[0], int(fields[17])
-    return Process(
-        pid=pid,
-        parent=int(fields[1]),
-        group=int(fields[2]),
-        session=int(fields[3]),
-        started=int(fields[19]),
-        # A zombie with several threads is a process whose first thread ended before the others.
-        alive=state not in b"ZX" or threads > 1,
-        stopped=state == b"T",
-    )
-
-
-def look_around() -> dict[int, Process]:
-    """Look at all processes; nothing is found where /proc shows another pid namespace."""
-    try:
-        if os.readlink("/proc/self") != str(os.getpid()):
-            return {}
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return {}
-    return {process.pid: process for process in map(look, pids) if process}
-
-
-def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) -> list[Process]:
-    """Add all descendants; the living ones of them all come back, parents before children."""
-    children: dict[int, list[Process]] = {}
-    for process in everyone.values():
-        children.setdefault(process.parent, []).append(process)
-    found: dict[int, Process] = {}
-    ahead = list(roots)
-    while ahead:
-        process = ahead.pop()
-        if process.pid not in found:
-            found[process.pid] = process
-            ahead += children.get(process.pid, [])
-
-    def depth(process: Process) -> int:
-        steps = 0
-        # A listing is not of one moment, so it may even show a circle.
-        while process.parent in found and steps < len(found):
-            process = found[process.parent]
-            steps += 1
-        return steps
-
-    living = (process for process in found.values() if process.alive)
-    return sorted(living, key=lambda process: (depth(process), process.started, process.pid))
 
 
 def send(process: Process, *numbers: int) -> None:
@@ -160,7 +75,7 @@ def kill_session(leader: int) -> None:
 
 
 def _session_members(leader: int) -> list[Process]:
-    everyone = look_around()
+    everyone = look_at_kin(leader)
     return with_descendants(
         everyone, [process for process in everyone.values() if process.session == leader]
     )
@@ -198,7 +113,7 @@ class ChildTree:
         A session's number is taken as long as anybody lives in it.  Once nobody does, it may
         become the number of a stranger's session, so it must be forgotten here and now.
         """
-        everyone = look_around()
+        everyone = look_at_kin(self._session)
         self._seems_gone = not self._members_of(everyone)
         self._child = 0
         if not any(one.alive and one.session == self._session for one in everyone.values()):
@@ -218,7 +133,7 @@ class ChildTree:
 
     def members(self) -> list[Process]:
         """All living processes of the tree, parents before children."""
-        return self._members_of(look_around())
+        return self._members_of(look_at_kin(self._session))
 
     def _members_of(self, everyone: Mapping[int, Process]) -> list[Process]:
         if not self._child and self._session in everyone:
@@ -249,7 +164,7 @@ def _present_descendants() -> frozenset[tuple[int, int]]:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return frozenset()  # without any child there is no need to look
-    everyone = look_around()
+    everyone = look_at_kin()
     own = os.getpid()
     children = [process for process in everyone.values() if process.parent == own]
     return frozenset(process.identity for process in with_descendants(everyone, children))

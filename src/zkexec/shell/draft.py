@@ -34,8 +34,8 @@ _MOST_NAMELESS = min(1024, _MOST_DESCRIPTORS // 2)
 # room from its start.
 _OTHER_DESCRIPTORS = 32
 _FIRST_DESCRIPTORS = 64
-MOST_UNSYNCED = max(1, min(256, _MOST_DESCRIPTORS // 8))
-"""Each draft needs a descriptor until it is synced."""
+MOST_UNSYNCED = max(1, min(32, _MOST_DESCRIPTORS // 8))
+"""Each draft needs a descriptor until it is synced; a disk gains nothing from more at a time."""
 # Longer names are told by their digest, so that a draft's name fits into 143 bytes, the
 # smallest NAME_MAX in use.
 _LONGEST_NAME_BYTES = 100

@@ -218,9 +218,10 @@ def _failed(path: str, failure: OSError) -> FilesError:
 
 def _sync(changes: Sequence[_Change]) -> None:
     """Wait until these drafts are on disk, which takes half as long once all are on their way."""
-    for change in changes:
-        if change.draft is not None:
-            change.draft.hurry()
+    if len(changes) > 1:
+        for change in changes:
+            if change.draft is not None:
+                change.draft.hurry()
     for change in changes:
         if change.draft is not None:
             with _naming(change.local_path):

@@ -162,6 +162,20 @@ def test_two_files_may_follow_one_znode() -> None:
     assert source.wanted.revision == 7
 
 
+def test_content_that_did_not_change_is_kept_as_it_is() -> None:
+    """Of what is read again, only what differs takes the place of what is known."""
+    source = Source(Terms(mirrors=(Mirror("/f", "/y"), Mirror("/g", "/z"))))
+    found = []
+    for number, last in enumerate((b"1", b"2"), start=1):
+        source.handle(events.SessionConnected(1, 10.0), 0)
+        znodes = {"/y": Znode("/y", bytes(bytearray(b"same"))), "/z": Znode("/z", last)}
+        source.handle(events.ZnodesRead(number, znodes), 0)
+        assert source.wanted is not None
+        found.append(source.wanted.files)
+    assert found[0]["/f"] is found[1]["/f"]
+    assert (found[0]["/g"], found[1]["/g"]) == (b"1", b"2")
+
+
 def test_a_forbidden_znode_is_tried_again() -> None:
     """No watch tells of a new ACL, so a znode that may not be read is read again after a while."""
     source = Source(Terms(mirrors=(Mirror("/f", "/z"),)))

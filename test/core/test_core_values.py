@@ -45,11 +45,11 @@ def test_snapshots_are_equal_by_content() -> None:
     [{"/a": b"1/b"}, {"/a": b"", "/b": b"1"}, {"/ab": b"1"}, {"/a1": b""}, {}],
 )
 def test_bytes_do_not_wander_between_names_and_contents(other: dict[str, bytes]) -> None:
-    """No two different sets of files share a digest because their bytes join alike."""
+    """No two different sets of files are equal because their bytes would join alike."""
     assert Snapshot(other) != Snapshot({"/a": b"1"})
 
 
-def test_a_name_that_is_no_text_has_a_digest_too() -> None:
+def test_names_that_are_no_text_are_told_apart() -> None:
     """A path with bytes that are not UTF-8 is a path like any other."""
     assert Snapshot({"/\udcff": b""}) != Snapshot({"/\udcfe": b""})
 

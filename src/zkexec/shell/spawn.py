@@ -36,6 +36,11 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _LOOK_FURTHER = _ABSENT | {errno.EACCES, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT}
 _SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
+# From Python 3.12 on a fork beside other threads warns, for the sake of those who go on to use
+# Python there.  The new process only executes the command.  To switch that off around each fork
+# would be a tenth of a start: the new process copies every page of memory that it touches.
+warnings.simplefilter("ignore", DeprecationWarning)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
@@ -111,11 +116,7 @@ def spawn(launch: Launch, unheard: set[int] | None = None) -> int:
 def _fork_into(launch: Launch, pipe: int) -> int:
     zkexec = os.getpid()
     try:
-        with warnings.catch_warnings():
-            # From Python 3.12 on a fork beside other threads warns, for the sake of those who
-            # go on to use Python there.  The new process only executes the command.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+        pid = os.fork()
         if not pid:
             _become(launch, zkexec, pipe)
         return pid

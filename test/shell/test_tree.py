@@ -236,6 +236,40 @@ threading.Thread(target=fork).start()
     assert len(set(look_at_kin()) & sleepers) == 1
 
 
+def test_an_orphan_from_before_is_seen_in_every_look(start: Started, tmp_path: Path) -> None:
+    """An orphan that zkexec has not adopted keeps its session from being taken for kin alone."""
+    pids = tmp_path / "pids"
+    forking = f"sh -c 'read line <{tmp_path}/gate; sleep 1000 & echo $! >>{pids}; wait' & echo $!"
+    os.mkfifo(tmp_path / "gate")
+    child = start("bash", "-mc", f"({forking} >>{pids}); sleep 1000 & wait")
+    orphan = int(until_lines(pids)[0])
+    tree = ChildTree(own_session=True)
+    tree.plant(child.pid)
+    tree.adopt()
+
+    for _ in range(4):
+        assert orphan in {process.pid for process in tree.members()}
+    (tmp_path / "gate").write_text("open\n")
+    forked = int(until_lines(pids, 2)[1])
+    assert forked in {process.pid for process in tree.members()}
+
+
+def test_kin_are_found_in_every_look(start: Started, tmp_path: Path) -> None:
+    """Where a session holds none but kin, what is forked later is found as well."""
+    pids = tmp_path / "pids"
+    os.mkfifo(tmp_path / "gate")
+    later = f"read line <{tmp_path}/gate; setsid sleep 1000 & echo $! >>{pids}; wait"
+    tree = ChildTree(own_session=True)
+    tree.plant(start("sh", "-c", later).pid)
+    tree.adopt()
+
+    for _ in range(4):
+        assert len(tree.members()) == 1
+    (tmp_path / "gate").write_text("open\n")
+    until_lines(pids)
+    until(lambda: len(tree.members()) == 2, "the later one is found")
+
+
 def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
     """When the child leaves nobody behind, its pid stands for nothing any more."""
     leaving = start("sh", "-c", "sleep 1000 & :")

@@ -61,16 +61,17 @@ def look_at_kin(session: int = 0) -> dict[int, Process]:
     own = os.getpid()
     if not os.path.exists(f"/proc/self/task/{own}/children"):
         return look_around()
-    ahead = [own]
-    if session:
-        ahead += [pid for pid in _list_pids() if _session_of(pid) == session]
+    ahead = [pid for pid in _list_pids() if _session_of(pid) == session] if session else []
     kin: set[int] = set()
-    while ahead:
-        pid = ahead.pop()
-        if pid not in kin:
-            kin.add(pid)
-            ahead += _children(pid)
-    return _look_at(kin)
+    # Who loses his parent meanwhile may be zkexec's child by the time the others are found.
+    while fresh := {*ahead, *_children(own)} - kin:
+        ahead = list(fresh)
+        while ahead:
+            pid = ahead.pop()
+            if pid not in kin:
+                kin.add(pid)
+                ahead += _children(pid)
+    return _look_at({own, *kin})
 
 
 def _read(path: str) -> bytes:

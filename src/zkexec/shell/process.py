@@ -118,19 +118,21 @@ class Processes:
         shell starts in answer to a TERM is to do its work.
         """
         self._adopt(True)
-        numbers = (number,) if number == signal.SIGKILL else (number, signal.SIGCONT)
-        members = self._tree.members()
+        self._tree.adopt()
         if number == signal.SIGKILL:
             kill_all(self._tree.members)
-            members = []
+            self._signal_directly(number)
+            return
+        members = self._tree.members()
         led = self._child.pid if self._child and not self._inheritance.has_terminal else 0
         if led or not members:
-            for each in numbers:
-                self._signal_directly(each)
+            self._signal_directly(number, signal.SIGCONT)
         for process in members:
             # A group of another pid namespace reads as 0, as does the one that nobody leads.
             if not led or process.group != led:
-                send(process, *numbers)
+                send(process, number, signal.SIGCONT)
+        # Here the child is on its way; after its end everybody would wait for this second look.
+        self._tree.members()
 
     def inspect_tree(self, generation: int) -> TreeInspected:
         """Count what is left of the tree, the child included until it is reaped.
@@ -243,14 +245,15 @@ class Processes:
         child = look(self._child.pid) if self._child else None
         return groups | {child.group} if child else groups
 
-    def _signal_directly(self, number: int) -> None:
+    def _signal_directly(self, *numbers: int) -> None:
         """Reach the child itself, or its group, without a look into /proc."""
         if self._child is None:
             return
-        if self._inheritance.has_terminal:
-            os.kill(self._child.pid, number)
-        else:
-            send_to_group(self._child.pid, number)
+        for number in numbers:
+            if self._inheritance.has_terminal:
+                os.kill(self._child.pid, number)
+            else:
+                send_to_group(self._child.pid, number)
 
     def _reaped(self, pid: int, ending: Ending) -> list[Event]:
         if self._child and pid == self._child.pid:

@@ -88,6 +88,8 @@ class ChildTree:
         self._own_session = own_session
         self._child = 0
         self._session = 0
+        self._adopts = False
+        self._looks_without_outsiders = 0
         self._seems_gone = False
         self._apart: set[int] = set()
         self._strangers = _present_descendants()
@@ -100,8 +102,14 @@ class ChildTree:
     def plant(self, child: int) -> None:
         """Begin the tree of a new child; nothing of an earlier one is left."""
         self._child = child
+        self._adopts = False
+        self._looks_without_outsiders = 0
         self._seems_gone = False
         self._session = child if self._own_session else 0
+
+    def adopt(self) -> None:
+        """Know that from now on whoever loses his parent becomes zkexec's child."""
+        self._adopts = True
 
     def set_apart(self, session: int) -> None:
         """Remember the session of a check or an alert, which is not of the tree."""
@@ -113,7 +121,7 @@ class ChildTree:
         A session's number is taken as long as anybody lives in it.  Once nobody does, it may
         become the number of a stranger's session, so it must be forgotten here and now.
         """
-        everyone = look_at_kin(self._session)
+        everyone = self._look()
         self._seems_gone = not self._members_of(everyone)
         self._child = 0
         if not any(one.alive and one.session == self._session for one in everyone.values()):
@@ -133,7 +141,22 @@ class ChildTree:
 
     def members(self) -> list[Process]:
         """All living processes of the tree, parents before children."""
-        return self._members_of(look_at_kin(self._session))
+        return self._members_of(self._look())
+
+    def _look(self) -> dict[int, Process]:
+        """Look at all who may be of the tree.
+
+        Once zkexec adopts, a session that holds none but its descendants will never hold others,
+        and need not be looked for any more.  That, too, takes two looks to believe.
+        """
+        if self._looks_without_outsiders >= 2:
+            return look_at_kin()
+        everyone = look_at_kin(self._session)
+        if self._adopts:
+            session = [one for one in everyone.values() if one.session == self._session]
+            outsiders = any(one.parent not in everyone for one in session)
+            self._looks_without_outsiders = 0 if outsiders else self._looks_without_outsiders + 1
+        return everyone
 
     def _members_of(self, everyone: Mapping[int, Process]) -> list[Process]:
         if not self._child and self._session in everyone:

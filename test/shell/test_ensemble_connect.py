@@ -13,7 +13,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from news import News, ensemble_of, operator
-from proxy import MULTI_READ, Fate, Proxy, pass_all
+from proxy import SYNC, Fate, Proxy, pass_all
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -236,9 +236,7 @@ def test_open_again_while_stuck(proxy: Proxy, client: KazooClient, root: str) ->
 
 def test_client_that_dies(proxy: Proxy, root: str) -> None:
     """A client that gives up for good is told as closed, once, and its read is answered."""
-    proxy.on_request = lambda request: (
-        Fate.CONFUSE if request.opcode == MULTI_READ else Fate.PASS_ON
-    )
+    proxy.on_request = lambda request: Fate.CONFUSE if request.opcode == SYNC else Fate.PASS_ON
     with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
         news.next(SessionConnected)
         assert isinstance(news.answer(ensemble), ReadFailed)
@@ -327,9 +325,7 @@ print(closed.wait(30))
 @pytest.mark.parametrize("first", ["", "import logging\n", "import kazoo.client\n"])
 def test_stderr_stays_clean(proxy: Proxy, first: str) -> None:
     """Neither a failed attempt nor a crash of kazoo prints anything by itself."""
-    proxy.on_request = lambda request: (
-        Fate.CONFUSE if request.opcode == MULTI_READ else Fate.PASS_ON
-    )
+    proxy.on_request = lambda request: Fate.CONFUSE if request.opcode == SYNC else Fate.PASS_ON
     port = str(proxy.address[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(

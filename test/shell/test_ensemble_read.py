@@ -8,7 +8,7 @@ from kazoo.exceptions import NoAuthError
 from kazoo.security import make_acl, make_digest_acl
 
 from news import Opener, ensemble_of
-from proxy import EXISTS, MULTI_READ, READS_ONLY, SYNC, Fate, Proxy
+from proxy import GET, MULTI_READ, READS_ONLY, SET_WATCHES, SYNC, Fate, Proxy, Request, pass_all
 from zkexec.core.events import ReadFailed, SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.snapshot import Problem, Znode
 
@@ -25,12 +25,13 @@ def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
         assert (found[f"{root}/empty"].problem, found[f"{root}/empty"].version) == (None, 0)
 
 
-def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str) -> None:
+@pytest.mark.parametrize("others", [0, 50])
+def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str, others: int) -> None:
     """A znode that is not there, or that may not be read, is no failure of the read."""
     client.create(f"{root}/closed", b"x", acl=[make_digest_acl("some", "one", all=True)])
     client.create(f"{root}/open", b"y")
     paths = (f"{root}/closed", f"{root}/open", f"{root}/none/at/all")
-    with opened(*paths) as (ensemble, news):
+    with opened(*paths, *some(client, root, others)) as (ensemble, news):
         found = news.read(ensemble)
         assert [found[path].problem for path in paths] == [
             Problem.FORBIDDEN,
@@ -39,6 +40,13 @@ def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str) -
         ]
         assert found[f"{root}/open"].content == b"y"
         assert [found[path].version for path in paths] == [-1, 0, -1]
+        client.set(f"{root}/open", b"z")
+        news.next(ZnodeTouched, path=f"{root}/open")
+        client.create(f"{root}/none/at/all", b"now", makepath=True)
+        news.next(ZnodeTouched, path=f"{root}/none/at/all")
+        found = news.read(ensemble)
+        assert [found[path].content for path in paths] == [b"", b"z", b"now"]
+        assert found[paths[0]].problem is Problem.FORBIDDEN
 
 
 def test_chroot(opened: Opener, client: KazooClient, root: str) -> None:
@@ -143,36 +151,151 @@ def test_nothing_is_written(opened: Opener, proxy: Proxy, client: KazooClient, r
     assert set(proxy.opcodes) <= READS_ONLY
 
 
-def test_first_read_syncs(proxy: Proxy, client: KazooClient, root: str) -> None:
-    """The first read on each connection sends sync, then the watches, then the read; then no more.
+_REQUESTS = {
+    1: ([SYNC, GET], [GET]),
+    2: ([MULTI_READ, SYNC, GET, GET], [MULTI_READ]),
+    50: ([MULTI_READ, SYNC, MULTI_READ, SET_WATCHES], [MULTI_READ]),
+}
 
-    Before that, the server is asked once whether it knows the multi-read.
+
+@pytest.mark.parametrize("count", _REQUESTS)
+def test_first_read_syncs(proxy: Proxy, client: KazooClient, root: str, count: int) -> None:
+    """The first read on each connection sends sync, then the read; few requests arm all watches.
+
+    Before that, the server is asked once whether it knows the multi-read, if there are several.
     """
-    client.set(root, b"1")
-    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
+    first, second = _REQUESTS[count]
+    with ensemble_of(proxy.hosts, paths=some(client, root, count)) as (ensemble, news):
         for _connection in range(2):
             news.next(SessionConnected)
             proxy.opcodes.clear()
             news.read(ensemble)
-            assert proxy.opcodes == [MULTI_READ, SYNC, EXISTS, MULTI_READ]
+            assert proxy.opcodes == first
             news.read(ensemble)
-            assert proxy.opcodes[4:] == [MULTI_READ]
+            assert proxy.opcodes[len(first) :] == second
             proxy.cut()
             news.next(SessionSuspended)
 
 
-def test_watches_are_not_armed_twice(proxy: Proxy, client: KazooClient, root: str) -> None:
-    """Only the watch that fired is armed again."""
-    client.create(f"{root}/a")
-    client.create(f"{root}/b")
-    with ensemble_of(proxy.hosts, paths=(f"{root}/a", f"{root}/b")) as (ensemble, news):
+def some(client: KazooClient, root: str, count: int) -> tuple[str, ...]:
+    """Make so many znodes."""
+    transaction = client.transaction()
+    paths = tuple(f"{root}/{number:03}" for number in range(count))
+    for path in paths:
+        transaction.create(path, b"0")
+    transaction.commit()
+    return paths
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_only_what_was_touched_is_read(
+    proxy: Proxy, client: KazooClient, root: str, count: int
+) -> None:
+    """Only the watch that fired is armed again, by the one request that reads its znode."""
+    paths = some(client, root, count)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
         news.next(SessionConnected)
         news.read(ensemble)
-        proxy.opcodes.clear()
-        client.set(f"{root}/a", b"x")
-        news.next(ZnodeTouched, path=f"{root}/a")
+        for content in (b"x", b"y"):
+            proxy.opcodes.clear()
+            client.set(paths[-1], content)
+            news.next(ZnodeTouched, path=paths[-1])
+            found = news.contents(ensemble)
+            assert found == dict.fromkeys(paths, b"0") | {paths[-1]: content}
+            assert proxy.opcodes == [GET]
+
+
+def test_many_that_were_touched(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """Where many have changed, all are read by one request, and all watches armed by one more."""
+    paths = some(client, root, 50)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
+        news.next(SessionConnected)
         news.read(ensemble)
-        assert proxy.opcodes == [EXISTS, MULTI_READ]
+        for content in (b"x", b"y"):
+            proxy.opcodes.clear()
+            transaction = client.transaction()
+            for path in paths[:30]:
+                transaction.set_data(path, content)
+            transaction.delete(paths[30])
+            transaction.create(paths[30], content)
+            transaction.commit()
+            for path in paths[:31]:
+                news.next(ZnodeTouched, path=path)
+            found = news.contents(ensemble)
+            assert found == dict.fromkeys(paths, b"0") | dict.fromkeys(paths[:31], content)
+            assert proxy.opcodes == [MULTI_READ, SET_WATCHES]
+
+
+def test_change_before_the_watches_are_armed(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """What changes between a reading and the arming of its watches is told."""
+    paths = (*some(client, root, 20), f"{root}/missing")
+
+    def change(request: Request) -> Fate:
+        if request.opcode == SET_WATCHES and proxy.opcodes.count(SET_WATCHES) == 1:
+            transaction = client.transaction()
+            transaction.set_data(paths[3], b"new")
+            transaction.delete(paths[4])
+            transaction.create(paths[-1], b"new")
+            transaction.commit()
+        return Fate.PASS_ON
+
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
+        news.next(SessionConnected)
+        proxy.on_request, proxy.one_by_one = change, True
+        assert set(news.contents(ensemble).values()) == {b"0", b""}
+        assert {e.path for e in news.events if isinstance(e, ZnodeTouched)} == {
+            paths[3],
+            paths[4],
+            paths[-1],
+        }
+        found = news.read(ensemble)
+        assert (found[paths[3]].content, found[paths[-1]].content) == (b"new", b"new")
+        assert found[paths[4]].problem is Problem.MISSING
+
+
+def test_others_change_while_one_is_read(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """Where another znode changes before the one that is read, all of them are read."""
+    paths = some(client, root, 20)
+
+    def change(request: Request) -> Fate:
+        if request.opcode == GET:
+            transaction = client.transaction()
+            transaction.set_data(paths[7], b"2")
+            transaction.set_data(paths[8], b"2")
+            transaction.commit()
+        return Fate.PASS_ON
+
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
+        news.next(SessionConnected)
+        news.read(ensemble)
+        client.set(paths[7], b"1")
+        news.next(ZnodeTouched, path=paths[7])
+        proxy.opcodes.clear()
+        proxy.on_request, proxy.one_by_one = change, True
+        found = news.contents(ensemble)
+        assert (found[paths[7]], found[paths[8]]) == (b"2", b"2")
+        assert proxy.opcodes == [GET, MULTI_READ, SET_WATCHES]
+        proxy.on_request = pass_all
+        for path in paths[6:9]:
+            client.set(path, b"3")
+            news.next(ZnodeTouched, path=path)
+
+
+def test_watches_that_cannot_be_armed(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """A reading without watches is none: it fails, and the next one arms all of them."""
+    paths = some(client, root, 20)
+    proxy.on_request = lambda request: (
+        Fate.REFUSE_AND_HANG_UP if request.opcode == SET_WATCHES else Fate.PASS_ON
+    )
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
+        news.next(SessionConnected)
+        assert isinstance(news.answer(ensemble), ReadFailed)
+        proxy.on_request = pass_all
+        news.next(SessionConnected)
+        news.read(ensemble)
+        for path in paths:
+            client.set(path, b"1")
+            news.next(ZnodeTouched, path=path)
 
 
 def test_several_reads_on_their_way(opened: Opener, client: KazooClient, root: str) -> None:
@@ -192,11 +315,11 @@ def test_lost_reply(proxy: Proxy, root: str) -> None:
         news.next(SessionConnected)
         news.read(ensemble)
         proxy.on_request = lambda request: (
-            Fate.LOSE_REPLY if request.opcode == MULTI_READ else Fate.PASS_ON
+            Fate.LOSE_REPLY if request.opcode == GET else Fate.PASS_ON
         )
         ensemble.read(500)
         deadline = time.monotonic() + 30.0
-        while proxy.opcodes.count(MULTI_READ) < 3 and time.monotonic() < deadline:
+        while proxy.opcodes.count(GET) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         proxy.cut()
         assert news.next(ReadFailed, number=500).reason == "the connection was lost"

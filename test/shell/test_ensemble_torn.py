@@ -145,19 +145,20 @@ def test_znodes_that_never_rest(
             client.set(root, b"y")
         return like_an_old_server(request)
 
-    with opened_as_old(root) as (ensemble, news):
+    with opened_as_old(root, f"{root}/missing") as (ensemble, news):
         proxy.on_request, proxy.one_by_one = change, True
         failed = news.answer(ensemble)
         assert isinstance(failed, ReadFailed)
         assert failed.reason == "the znodes changed during each of 50 attempts to read them"
         proxy.on_request = like_an_old_server
-        assert news.contents(ensemble) == {root: b"y"}
+        assert news.contents(ensemble)[root] == b"y"
 
 
 def test_old_server_is_remembered(proxy: Proxy, root: str) -> None:
     """The refusal is told in words, and the multi-read is never sent again, whoever is asked."""
     proxy.on_request = like_an_old_server
-    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
+    paths = (root, f"{root}/missing")
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
         news.next(SessionConnected)
         refused = news.answer(ensemble)
         assert isinstance(refused, ReadFailed)
@@ -168,8 +169,8 @@ def test_old_server_is_remembered(proxy: Proxy, root: str) -> None:
         }
         news.next(SessionSuspended)
         news.next(SessionConnected)
-        assert news.contents(ensemble) == {root: b""}
+        assert news.contents(ensemble)[root] == b""
         ensemble.open()
         news.next(SessionConnected)
-        assert news.contents(ensemble) == {root: b""}
+        assert news.contents(ensemble)[root] == b""
     assert proxy.opcodes.count(MULTI_READ) == 1

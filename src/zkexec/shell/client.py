@@ -8,9 +8,10 @@ from kazoo.client import KazooClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kazoo.handlers.threading import AsyncResult
+    from kazoo.protocol.states import WatchedEvent
 
     from zkexec.shell.connecting import Log, Sockets
 
@@ -60,6 +61,11 @@ class Client(KazooClient):  # type: ignore[misc]
     def put(self, request: object, result: AsyncResult) -> None:
         """Have a request sent once `wake()` is called, on whatever connection there is then."""
         self._queue.append((request, result))
+
+    def expect(self, paths: Sequence[str], watcher: Callable[[WatchedEvent], None]) -> None:
+        """Call the watcher when the watches of these znodes fire, which we arm ourselves."""
+        for path in paths:
+            self._data_watchers[path].add(watcher)
 
     def wake(self) -> None:
         """Wake the thread that sends."""

@@ -5,8 +5,8 @@ The rules of this file:
 - A request is never sent on another connection than the one it was meant for: kazoo alone would
   keep it and send it late, after a new connection is there.
 - A server before 3.6 refuses a multi-read and hangs up, and it does so out of turn, which kazoo
-  does not survive with other requests on their way.  So where znodes are to be read, each
-  connection is first asked with a multi-read that travels alone, and all else waits for that.
+  does not survive with other requests on their way.  So where several znodes are to be read,
+  each connection is first asked with a multi-read that travels alone, and all else waits for that.
 - Whatever takes several requests in a row is written as a generator, which yields a batch of
   requests and gets the outcome of each: what the server said, or kazoo's exception.  All of a
   batch are sent at once, and the server answers them in this order.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kazoo.protocol.states import WatchedEvent
 
     from zkexec.core.group_events import GroupPart
+    from zkexec.core.snapshot import Znode
 
     class Work(Protocol):
         """What begins as soon as its connection is known."""
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 
         def send(self, link: Link, request: object) -> AsyncResult:
             """Send a request, but only as long as this connection lasts."""
+
+        def expect(self, link: Link, paths: Sequence[str]) -> None:
+            """Have watches of these znodes call the link, as long as this connection lasts."""
 
         def znode_touched(self, path: str) -> None:
             """The watch of a mirrored znode has fired; the path is the whole one."""
@@ -82,10 +86,12 @@ class Link:
     def __init__(self, manner: Manner, first_path: str, wire: Wire) -> None:
         """Start with every watch gone.
 
-        `first_path` is what the server is first asked for, "" where no znodes are to be read.
+        `first_path` is what the server is first asked for, "" where no multi-read is needed.
         """
         self.manner = manner
         self.armed: set[str] = set()
+        self.known: dict[str, Znode] = {}
+        """What was last read; it holds for those whose watches are armed."""
         self.synced = False
         self._first_path = first_path
         self._reads_at_once = False
@@ -101,6 +107,11 @@ class Link:
     def group_touched(self, part: GroupPart) -> None:
         """Tell of a watch of the group, as long as this connection lasts."""
         self._wire.group_touched(self, part)
+
+    def expect(self, paths: Sequence[str]) -> None:
+        """Have watches of these znodes call `fired`; the request that arms them is sent next."""
+        self.armed.update(paths)
+        self._wire.expect(self, paths)
 
     def send(self, request: object) -> AsyncResult:
         """Send a request, but only as long as this connection lasts."""

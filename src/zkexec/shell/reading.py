@@ -1,17 +1,22 @@
-"""One read of all mirrored znodes, at one point of the ensemble's history.
+"""One read of all znodes, at one point of the ensemble's history.
 
 The rules of this file:
 
-- A watch is armed by `exists`, which works for a missing znode too, and it is sent before the
-  read on the same connection: whatever changes after the read makes a watch fire.
+- No change gets lost between a read and its watch: whatever changes after the read makes a watch
+  fire.  `getData` reads and arms at once; after a multi-read, one request arms the missing
+  watches relative to it, and those of znodes that have changed since fire at once.
+- A watch that fired is told before any answer that shows what came with it or after it.  So what
+  was read of a znode whose watch has not fired still holds: where few znodes are to be read anew,
+  only they are read.  Whatever does not hold until the last answer makes all be read.
 - The first read on a connection sends a `sync` ahead of everything, so that a follower that
   lags behind does not show what is old.  A sync that fails fails the read: without it nothing
   says that the contents are not older than those seen before.
-- The contents are read by one multi-read.
-- On a server that refuses it, the znodes are read twice in a row, contents first and then what
-  `exists` tells.  Where nothing differs between the two, all contents stood side by side
-  between them.  That a missing znode was there for a moment shows in its watch, which has
-  fired then.
+- Otherwise the contents are read by one multi-read.
+- On a server that refuses it, the watches are armed by `exists`, which works for a missing znode
+  too, and the znodes are read twice in a row, contents first and then what `exists` tells.  Where
+  nothing differs between the two, all contents stood side by side between them.  That a missing
+  znode was there for a moment shows in its watch, which has fired then.
+- A single znode is read like that too where `getData` does not do: it needs no multi-read.
 """
 
 from __future__ import annotations
@@ -22,14 +27,18 @@ from kazoo.protocol.serialization import Exists, GetData, Sync
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.shell.link import RefusedError, in_words
 from zkexec.shell.multiread import Found, MultiRead
+from zkexec.shell.set_watches import SetWatches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kazoo.handlers.threading import AsyncResult
 
     from zkexec.shell.link import Link
+
+FEW = 8
+"""So many znodes are read one by one: for more, two requests for all of them cost less."""
 
 COLLECTS = 50
 """How often an old server is read before a read gives up on znodes that keep changing."""
@@ -52,15 +61,18 @@ class Reading:
 
     def begin(self) -> None:
         """Send the first requests."""
+        link = self._link
+        single = len(self._paths) == 1
+        touched = self._paths if single else [p for p in self._paths if p not in link.armed]
         try:
             if not self._paths:
                 self._answer({})
-            elif self._link.manner.twice:
-                self._collect(COLLECTS)
+            elif 0 < len(touched) <= FEW and (single or not link.manner.twice):
+                self._read_few(touched)
             else:
-                self._read_at_once()
+                self._read_all()
         except Exception as error:  # noqa: BLE001 - Or the read would have no answer.
-            self._answer(in_words(error))
+            self._give_up(error)
 
     def fail(self, reason: str) -> None:
         """Answer with this reason, before anything was sent."""
@@ -71,28 +83,79 @@ class Reading:
             try:
                 go_on(result)
             except Exception as error:  # noqa: BLE001 - As in `begin`.
-                self._answer(in_words(error))
+                self._give_up(error)
 
         result.rawlink(guarded)
 
+    def _give_up(self, error: Exception) -> None:
+        # Which watches have been armed by now is not known, and twice does no harm.
+        self._link.armed.clear()
+        self._answer(in_words(error))
+
+    def _read_few(self, touched: Sequence[str]) -> None:
+        first = self._sync()
+        self._link.armed.update(touched)
+        contents = [self._link.send(GetData(path, self._link.fired)) for path in touched]
+
+        def received(_: AsyncResult) -> None:
+            self._check(first)
+            found = [_found(result) for result in contents]
+            failed = [path for path, what in zip(touched, found, strict=True) if what.error]
+            self._link.armed.difference_update(failed)
+            # The last one holds as of its answer, the others as long as their watches are armed.
+            if failed or not self._link.armed.issuperset(set(self._paths) - {touched[-1]}):
+                self._read_all()
+            else:
+                self._tell(touched, found)
+
+        self._then(contents[-1], received)
+
+    def _read_all(self) -> None:
+        if self._link.manner.twice or len(self._paths) == 1:
+            self._collect(COLLECTS)
+        else:
+            self._read_at_once()
+
     def _read_at_once(self) -> None:
-        first = self._prepare()
+        first = self._sync()
 
         def received(result: AsyncResult) -> None:
-            found: Sequence[Found] = result.get_nowait()
             self._check(first)
-            pairs = zip(self._paths, found, strict=True)
-            self._answer({self._names[path]: self._znode(path, what) for path, what in pairs})
+            found: Sequence[Found] = result.get_nowait()
+            arming = self._arm(found)
+            if arming:
+                self._then(arming[-1][1], lambda _: told(found, arming))
+            else:
+                self._tell(self._paths, found)
+
+        def told(found: Sequence[Found], arming: Sequence[tuple[str, AsyncResult]]) -> None:
+            self._check(arming)
+            self._tell(self._paths, found)
 
         self._then(self._link.send(MultiRead(self._paths)), received)
 
-    def _prepare(self) -> list[tuple[str, AsyncResult]]:
-        first = [] if self._link.synced else [("", self._link.send(Sync("/")))]
-        for path in self._paths:
+    def _arm(self, found: Sequence[Found]) -> list[tuple[str, AsyncResult]]:
+        pairs = zip(self._paths, found, strict=True)
+        unarmed = {path: what for path, what in pairs if path not in self._link.armed}
+        there = [path for path, what in unarmed.items() if not what.error]
+        missing = [path for path, what in unarmed.items() if what.error == _NO_NODE]
+        arming = []
+        if there or missing:
+            self._link.expect([*there, *missing])
+            seen = max(what.mzxid for what in found)
+            arming.append(("", self._link.send(SetWatches(seen, there, missing))))
+        return arming + self._look([p for p, what in unarmed.items() if what.error == _NO_AUTH])
+
+    def _sync(self) -> list[tuple[str, AsyncResult]]:
+        return [] if self._link.synced else [("", self._link.send(Sync("/")))]
+
+    def _look(self, paths: Iterable[str]) -> list[tuple[str, AsyncResult]]:
+        looks = []
+        for path in paths:
             if path not in self._link.armed:
                 self._link.armed.add(path)
-                first.append((path, self._link.send(Exists(path, self._link.fired))))
-        return first
+                looks.append((path, self._link.send(Exists(path, self._link.fired))))
+        return looks
 
     def _check(self, first: Sequence[tuple[str, AsyncResult]]) -> None:
         for path, result in first:
@@ -105,8 +168,14 @@ class Reading:
                     raise
         self._link.synced = True
 
+    def _tell(self, paths: Sequence[str], found: Sequence[Found]) -> None:
+        known = self._link.known
+        for path, what in zip(paths, found, strict=True):
+            known[path] = self._znode(path, what)
+        self._answer({self._names[path]: known[path] for path in self._paths})
+
     def _collect(self, tries: int) -> None:
-        first = self._prepare()
+        first = [*self._sync(), *self._look(self._paths)]
         contents = [self._link.send(GetData(path, None)) for path in self._paths]
         stats = [self._link.send(Exists(path, None)) for path in self._paths]
 
@@ -116,8 +185,7 @@ class Reading:
             same = map(self._stood_still, self._paths, found, stats)
             # The list makes every answer be looked at: an error in any of them ends the read.
             if all(list(same)):
-                pairs = zip(self._paths, found, strict=True)
-                self._answer({self._names[path]: self._znode(path, what) for path, what in pairs})
+                self._tell(self._paths, found)
             elif tries > 1:
                 self._collect(tries - 1)
             else:

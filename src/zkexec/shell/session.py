@@ -39,7 +39,7 @@ from zkexec.shell.reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from kazoo.handlers.threading import AsyncResult
@@ -193,6 +193,12 @@ class Session:
             result.set_exception(ConnectionLoss())
         return result
 
+    def expect(self, link: Link, paths: Sequence[str]) -> None:
+        """Have watches of these znodes call the link, as long as this connection lasts."""
+        with self._lock:
+            if self._link is link:
+                self._client.expect(paths, link.fired)
+
     def _later(self, do: Callable[[], None]) -> None:
         self._sockets.completion_queue.put(do)
 
@@ -224,7 +230,8 @@ class Session:
 
     def _connected(self) -> None:
         number = self._client.client_id[0]
-        link = Link(self._ensemble.manner, next(iter(self._ensemble.names), ""), self)
+        paths = list(self._ensemble.names)
+        link = Link(self._ensemble.manner, paths[0] if len(paths) > 1 else "", self)
         place = self._ensemble.group
         group = None if place is None else self._meet(place, link, number)
         with self._lock:

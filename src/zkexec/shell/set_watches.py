@@ -1,0 +1,41 @@
+"""One request that arms many watches (operation 101), which kazoo does not know.
+
+It says how old that is which the client has seen: a watch whose znode has changed since fires at
+once, all others are armed.  So watches can be armed after a read, as long as it is told of when.
+"""
+
+from __future__ import annotations
+
+from kazoo.protocol.serialization import int_struct, long_struct, write_string
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SetWatches:
+    """The request as kazoo's connection wants it."""
+
+    type = 101
+
+    def __init__(self, seen: int, there: Sequence[str], missing: Sequence[str]) -> None:
+        """Watch znodes of which none was changed after the transaction `seen`, and missing ones."""
+        self._seen = seen
+        self._there = there
+        self._missing = missing
+
+    def __repr__(self) -> str:
+        """Stand in kazoo's log without filling it."""
+        return f"SetWatches of {len(self._there)} znodes and {len(self._missing)} missing ones"
+
+    def serialize(self) -> bytes:
+        """The body of the request, after xid and type."""
+        frame = bytearray(long_struct.pack(self._seen))
+        for paths in (self._there, self._missing, ()):
+            frame += int_struct.pack(len(paths))
+            for path in paths:
+                frame += write_string(path)
+        return bytes(frame)
+
+    def deserialize(self, _frame: bytes, _offset: int) -> None:
+        """The answer says no more than that it is done."""

@@ -19,6 +19,7 @@ The rules of this file:
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -30,10 +31,13 @@ from zkexec.access import SYSTEM, Tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import Protocol
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Protocol
 
     from kazoo.protocol.states import Callback
+
+    Socket = Any
+    """A socket, maybe one with TLS."""
 
     class Listener(Protocol):
         """Who wants to hear of attempts and ends."""
@@ -89,24 +93,34 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         how = Tls(ca or SYSTEM, cert, key)
         return tls.wrap(connection, how, host, deadline, seen)
 
-    def select(self, readers: list[object], *others: object) -> Iterable[list[object]]:
+    def select(
+        self,
+        readers: Sequence[Socket],
+        writers: Sequence[Socket],
+        _: Sequence[Socket],
+        timeout: float | None,
+    ) -> tuple[Sequence[Socket], Sequence[Socket], Sequence[Socket]]:
         """Wait for a socket; during the handshake not for longer than the limit."""
-        ready: tuple[list[object], ...]
         if len(readers) > 1:
             self._establish()
-        # With TLS, something may be decrypted already, which no select on the socket shows.
-        buffered = [reader for reader in readers if hasattr(reader, "pending") and reader.pending()]
+        # With TLS, something may be decrypted already, which no poll of the socket shows.
+        buffered = [one for one in readers if hasattr(one, "pending") and one.pending()]
         if buffered:
-            # There is something to be read already; whether more has come is only asked.
-            ready = super().select(readers, *others[:2], 0)
-            return [*buffered, *(one for one in ready[0] if one not in buffered)], *ready[1:]
-        if not self._attempt:
-            ready = super().select(readers, *others)
-            return ready
-        ready = super().select(readers, *others[:2], self._limit_s)
-        if not any(ready):
+            # Whether more has come is only asked.
+            timeout = 0.0
+        elif self._attempt:
+            timeout = self._limit_s
+        # kazoo would make, fill and close an epoll each time.
+        poll = select.poll()
+        for one in writers:
+            poll.register(one, select.POLLOUT)
+        for one in readers:
+            poll.register(one, select.POLLIN)
+        found = {number for number, _ in poll.poll(None if timeout is None else timeout * 1000)}
+        if self._attempt and not found and not buffered:
             self.attempt_failed(f"no answer within {self._limit_s:.2g} s")
-        return ready
+        readable = [one for one in readers if one in buffered or one.fileno() in found]
+        return readable, [one for one in writers if one.fileno() in found], ()
 
     def dispatch_callback(self, callback: Callback) -> None:
         """Call a watch at once, in the order of the wire; ours only leave a note."""

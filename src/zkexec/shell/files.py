@@ -224,8 +224,10 @@ def _sync(changes: Sequence[_Change]) -> None:
                 change.draft.hurry()
     for change in changes:
         if change.draft is not None:
-            with _naming(change.local_path):
+            try:
                 change.draft.sync()
+            except OSError as failure:
+                raise _failed(change.local_path, failure) from failure
 
 
 def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:

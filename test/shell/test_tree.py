@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shell.driven import Marked, is_alive, state, until, until_lines
+from zkexec.core.value import replace
 from zkexec.shell.proc import Process, look, look_around, look_at_kin, with_descendants
 from zkexec.shell.tree import ChildTree, kill_session, send
 
@@ -143,7 +144,7 @@ def test_a_pid_given_away_again_is_not_signalled(start: Started) -> None:
     process = start("sleep", "1000")
     now = seen(process.pid)
 
-    send(now._replace(started=now.started - 1), signal.SIGKILL)
+    send(replace(now, started=now.started - 1), signal.SIGKILL)
     assert is_alive(process.pid)
     send(now, signal.SIGTERM)
     assert process.wait(timeout=30) == -signal.SIGTERM

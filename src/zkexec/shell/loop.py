@@ -6,7 +6,6 @@ kill timeout first, as in any other end.
 
 import os
 from contextlib import suppress
-from typing import NoReturn
 
 from zkexec.core.actions import EndProcess, Note
 from zkexec.core.child import KILL_AGAIN_S, SIGKILL
@@ -22,10 +21,12 @@ from zkexec.shell.process import Processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from zkexec.shell.place import GroupPlace
 
 
-def run(settings: Settings, inheritance: Inheritance) -> NoReturn:
+def run(settings: Settings, inheritance: Inheritance) -> "NoReturn":
     """Wrap the command until its end, and end as it ended."""
     narrator = Narrator(settings)
     processes = Processes(

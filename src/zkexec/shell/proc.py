@@ -6,10 +6,12 @@ is never mistaken for its former owner.  Zombies are not alive and do not count.
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+
+from zkexec.core.value import value
 
 
-class Process(NamedTuple):
+@value()
+class Process:
     """One process as /proc showed it; `started` is in clock ticks since the machine booted."""
 
     pid: int

@@ -19,10 +19,13 @@ import signal
 import warnings
 from _thread import get_native_id
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from zkexec.core.value import value
 from zkexec.shell.birth import IGNORED_BY_PYTHON
+
+TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _CANNOT_RUN, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _SHELL = b"/bin/sh"
@@ -125,7 +128,7 @@ def _fork_into(launch: Launch, pipe: int) -> int:
             os._exit(_CANNOT_RUN)
 
 
-def _become(launch: Launch, zkexec: int, pipe: int) -> NoReturn:
+def _become(launch: Launch, zkexec: int, pipe: int) -> "NoReturn":
     """Turn this new process into what the launch says; every way out of here ends it."""
     try:
         gc.disable()  # nothing of zkexec's may be finalized a second time in here

@@ -1,8 +1,9 @@
 """Imports kazoo's client without what zkexec never uses of it: half of the time and of the memory.
 
-`kazoo.client` imports all recipes, TLS, the parser of URLs, and what these import in turn.  While
-it is imported for the first time, stand-ins have the places of such modules.  A stand-in asks the
-real module at its first use, so that what is needed after all (TLS, SASL, a recipe) is there.
+`kazoo.client` imports all recipes, TLS, the parser of URLs, and what these import in turn; some of
+that only Python's own modules import, as `queue` does with `heapq`.  While it is imported for the
+first time, stand-ins have the places of such modules.  A stand-in asks the real module at its first
+use, so that what is needed after all (TLS, SASL, a recipe) is there.
 
 The rules of this file:
 
@@ -18,9 +19,21 @@ from functools import partial
 from importlib import import_module
 from types import ModuleType
 
-_MODULES = ("hashlib", "inspect", "logging", "puresasl", "puresasl.client", "ssl")
+_MODULES = (
+    "array",
+    "hashlib",
+    "inspect",
+    "logging",
+    "puresasl",
+    "puresasl.client",
+    "selectors",
+    "ssl",
+)
 
 _FUNCTIONS = (
+    "base64",
+    "bisect",
+    "heapq",
     "kazoo.hosts",
     "kazoo.recipe.barrier",
     "kazoo.recipe.counter",

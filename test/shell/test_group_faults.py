@@ -231,7 +231,7 @@ def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
     """On a server before 3.6 reads and the group go on together, after one refusal."""
     client.create(f"{root}/a", b"1")
     proxy.on_request = like_an_old_server
-    with member_of(proxy.hosts, group=place(f"{root}/g"), paths=(f"{root}/a",)) as asking:
+    with member_of(proxy.hosts, group=place(f"{root}/g"), paths=(f"{root}/a", root)) as asking:
         numbers = [asking.news.fresh_number() for _ in range(6)]
         # All at once: the question how to read must travel alone, whoever comes first.
         for number in numbers[:5]:

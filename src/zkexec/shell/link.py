@@ -101,8 +101,12 @@ class Link:
     def fired(self, event: WatchedEvent) -> None:
         """Take the event of a watch.  One without a path only tells that the watch is gone."""
         if event.type != EventType.NONE:
-            self.armed.discard(event.path)
-            self._wire.znode_touched(event.path)
+            self.touched(event.path)
+
+    def touched(self, path: str) -> None:
+        """Tell that a znode is not what is known of it, and that its watch has to be armed anew."""
+        self.armed.discard(path)
+        self._wire.znode_touched(path)
 
     def group_touched(self, part: GroupPart) -> None:
         """Tell of a watch of the group, as long as this connection lasts."""

@@ -43,9 +43,9 @@ class MultiRead:
     def serialize(self) -> bytes:
         """The body of the request, after xid and type."""
         frame = bytearray()
+        header = MultiHeader(GetData.type, False, -1).serialize()
         for path in self._paths:
-            frame += MultiHeader(GetData.type, False, -1).serialize()
-            frame += GetData(path, None).serialize()
+            frame += header + GetData(path, None).serialize()
         return bytes(frame + MultiHeader(-1, True, -1).serialize())
 
     def deserialize(self, frame: bytes, offset: int) -> list[Found]:

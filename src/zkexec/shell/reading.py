@@ -7,7 +7,9 @@ The rules of this file:
   watches relative to it, and those of znodes that have changed since fire at once.
 - A watch that fired is told before any answer that shows what came with it or after it.  So what
   was read of a znode whose watch has not fired still holds: where few znodes are to be read anew,
-  only they are read.  Whatever does not hold until the last answer makes all be read.
+  only they are waited for.  Whatever does not hold until the last answer makes all be read.
+- No watch tells of a permission that was withdrawn, and some servers keep the watches quiet then.
+  So all are read afterwards, and a znode that is not what it was is told as touched.
 - The first read on a connection sends a `sync` ahead of everything, so that a follower that
   lags behind does not show what is old.  A sync that fails fails the read: without it nothing
   says that the contents are not older than those seen before.
@@ -62,12 +64,13 @@ class Reading:
     def begin(self) -> None:
         """Send the first requests."""
         link = self._link
-        single = len(self._paths) == 1
-        touched = self._paths if single else [p for p in self._paths if p not in link.armed]
+        count = len(self._paths)
+        touched = [path for path in self._paths if path not in link.armed or count == 1]
+        others_known = len(touched) == count or len(link.known) == count
         try:
             if not self._paths:
                 self._answer({})
-            elif 0 < len(touched) <= FEW and (single or not link.manner.twice):
+            elif 0 < len(touched) <= FEW and others_known and (count == 1 or not link.manner.twice):
                 self._read_few(touched)
             else:
                 self._read_all()
@@ -107,8 +110,18 @@ class Reading:
                 self._read_all()
             else:
                 self._tell(touched, found)
+                if len(touched) < len(self._paths):
+                    self._then(self._link.send(MultiRead(self._paths)), self._verify)
 
         self._then(contents[-1], received)
+
+    def _verify(self, result: AsyncResult) -> None:
+        found: Sequence[Found] = result.get_nowait()
+        for path, what in zip(self._paths, found, strict=True):
+            known = self._link.known[path]
+            same = (what.mzxid, _PROBLEMS.get(what.error)) == (known.mzxid, known.problem)
+            if not same and path in self._link.armed:
+                self._link.touched(path)
 
     def _read_all(self) -> None:
         if self._link.manner.twice or len(self._paths) == 1:

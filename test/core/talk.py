@@ -33,6 +33,7 @@ TERMS = Terms(
     kill_timeout_s=1,
 )
 """Under these terms the lease is two seconds and the grace period ten."""
+OWN = TERMS.max_unavailable
 AGREED = Rollout(width=width(1))
 PLACE = "a-0000000005"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from core.records import FAILED, width
-from core.talk import AGREED, PLACE, TERMS, Talk, entry_of, named, snapshot
+from core.talk import AGREED, OWN, PLACE, TERMS, Talk, entry_of, named, snapshot
 from zkexec.core import events
 from zkexec.core.actions import (
     Card,
@@ -14,7 +14,6 @@ from zkexec.core.actions import (
     ListQueue,
     LookAtQueueNode,
     ReadRecord,
-    ShowCard,
 )
 from zkexec.core.basis import Basis
 from zkexec.core.group_events import (
@@ -97,7 +96,7 @@ def test_the_way_to_a_turn() -> None:
     talk.begin()
     assert talk.ask("b@2") == JoinQueue(3, "a")
     assert talk.queue_joined() == ListQueue(4)
-    assert talk.listed(PLACE) == ReadRecord(5, watch=True)
+    assert talk.listed(PLACE) == ReadRecord(5, watch=True, asks=OWN)
     request = talk.read()
     assert isinstance(request, CommitRecord)
     assert (request.version, request.checks, request.place) == (4, {"/z": 2}, PLACE)
@@ -141,11 +140,11 @@ def test_behind_another() -> None:
     assert talk.listed("x-0000000003", PLACE) == LookAtQueueNode(5, "x-0000000003")
     assert talk.tell(QueueNodeSeen(5, "m2")) is None
     assert talk.notes == ["turn-awaited"]
-    assert talk.tell(GroupTouched(GroupPart.PREDECESSOR)) == ReadRecord(6, watch=True)
+    assert talk.tell(GroupTouched(GroupPart.PREDECESSOR)) == ReadRecord(6, watch=True, asks=OWN)
     record = replace(flying("b@2"), served=3)
     assert talk.read(record) is None
     assert talk.notes == ["turn-next"]
-    assert talk.tell(GroupTouched(GroupPart.RECORD)) == ReadRecord(7, watch=True)
+    assert talk.tell(GroupTouched(GroupPart.RECORD)) == ReadRecord(7, watch=True, asks=OWN)
     assert isinstance(talk.read(replace(AGREED, served=3)), CommitRecord)
 
 
@@ -156,7 +155,7 @@ def test_behind_another_that_has_gone_already() -> None:
     talk.ask("b@2")
     talk.queue_joined()
     talk.listed("x-0000000003", PLACE)
-    assert talk.tell(QueueNodeSeen(5, None)) == ReadRecord(6, watch=True)
+    assert talk.tell(QueueNodeSeen(5, None)) == ReadRecord(6, watch=True, asks=OWN)
     assert talk.read(replace(AGREED, served=2)) == ListQueue(7)
 
 
@@ -250,7 +249,7 @@ def test_a_failure_keeps_the_turn() -> None:
     request = talk.advance()
     assert isinstance(request, CommitRecord)
     assert request.record.inflight["m1"].phase is FAILED
-    assert talk.committed() == ReadRecord(8, watch=True)
+    assert talk.committed() == ReadRecord(8, watch=True, asks=OWN)
     assert talk.read(request.record, 6) is None
     assert talk.turn.granted == snapshot("b@2")
     assert talk.turn.has_entry
@@ -277,7 +276,7 @@ def test_something_newer_that_another_tries() -> None:
     talk.tell(GroupTouched(GroupPart.RECORD))
     both = {"m1": entry_of("b@2", "b"), "m2": entry_of("c@3", "x")}
     talk.read(replace(AGREED, inflight=both))
-    assert talk.ask("c@3") == ReadRecord(8, watch=True)
+    assert talk.ask("c@3") == ReadRecord(8, watch=True, asks=OWN)
     assert talk.read(replace(AGREED, inflight=both)) is None
     assert talk.notes == ["turn-next"]
     assert talk.turn.granted == snapshot("b@2")
@@ -382,14 +381,3 @@ def test_the_own_node_was_touched() -> None:
     talk = Talk()
     talk.begin()
     assert isinstance(talk.tell(GroupTouched(GroupPart.OWN_NODE)), Enrol)
-
-
-def test_a_card_names_contents_as_the_group_knows_them() -> None:
-    """Others see the phase, and the digests that the record speaks of."""
-    talk = Talk()
-    talk.begin()
-    talk.turn.show(Card("waiting"), snapshot("a@1"), snapshot("b@2"))
-    running, wanted = (named(word).digest for word in ("a@1", "b@2"))
-    assert talk.turn.advance(0) == [ShowCard(Card("waiting", running, wanted, revision=2))]
-    talk.turn.show(Card("loading"), None, None)
-    assert talk.turn.advance(0) == [ShowCard(Card("loading"))]

@@ -3,7 +3,7 @@
 import pytest
 
 from core.records import FAILED
-from core.talk import AGREED, PLACE, Talk, entry_of, named, snapshot
+from core.talk import AGREED, OWN, PLACE, Talk, entry_of, named, snapshot
 from zkexec.core import events
 from zkexec.core.actions import (
     Action,
@@ -59,7 +59,7 @@ def test_a_record_that_has_changed_is_read_again() -> None:
     talk.begin()
     talk.be_head()
     talk.read()
-    assert talk.refused(Conflict.RECORD) == ReadRecord(7, watch=True)
+    assert talk.refused(Conflict.RECORD) == ReadRecord(7, watch=True, asks=OWN)
     assert talk.read(THEIRS, 5) is None
     assert talk.turn.granted is None
 
@@ -82,7 +82,7 @@ def test_content_that_has_changed_is_waited_for() -> None:
     talk.read()
     assert talk.refused(Conflict.CONFIGURATION) is None
     assert talk.turn.deadline == 1
-    assert talk.ask("c@3") == ReadRecord(7, watch=True)
+    assert talk.ask("c@3") == ReadRecord(7, watch=True, asks=OWN)
     request = talk.read()
     assert isinstance(request, CommitRecord)
     assert request.checks == {"/z": 3}
@@ -95,7 +95,7 @@ def test_content_that_had_changed_is_not_waited_for() -> None:
     talk.be_head()
     talk.read()
     talk.turn.ask(snapshot("c@3"))
-    assert talk.refused(Conflict.CONFIGURATION) == ReadRecord(7, watch=True)
+    assert talk.refused(Conflict.CONFIGURATION) == ReadRecord(7, watch=True, asks=OWN)
 
 
 def test_what_is_outdated_for_sure_is_not_tried() -> None:
@@ -248,7 +248,7 @@ def test_a_lost_connection_is_worth_nothing() -> None:
     assert talk.turn.deadline is None
     assert talk.read(AGREED) is None
     assert isinstance(talk.connect(), Enrol)
-    assert talk.enrolled() == ReadRecord(8, watch=True)
+    assert talk.enrolled() == ReadRecord(8, watch=True, asks=OWN)
 
 
 def test_a_place_lives_as_long_as_its_session() -> None:

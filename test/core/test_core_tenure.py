@@ -11,7 +11,7 @@ from zkexec.core import events
 from zkexec.core.actions import Action, Card, ListQueue, ShowCard
 from zkexec.core.events import SessionConnected
 from zkexec.core.group_events import GroupRequestFailed, QueueListed
-from zkexec.core.membership import Membership
+from zkexec.core.membership import BRIEF_S, Membership
 from zkexec.core.requests import Requests
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Snapshot
@@ -231,10 +231,18 @@ def test_a_pause_after_a_failure() -> None:
     assert due(own) is None
 
 
-def show(of: Membership, **changes: Any) -> list[Action]:
+def show(of: Membership, now: float = 0.0, *, along: bool = False, **changes: Any) -> list[Action]:
     """Change the card, and see whether it is written."""
     of.card = replace(of.card, **changes)
-    return of.show()
+    return of.show(now, may_go_along=along)
+
+
+def enrolled() -> Membership:
+    """A member whose node shows its card."""
+    own = Membership(10.0)
+    own.connect(SessionConnected(1, 8.0))
+    own.enrolled_with(own.card)
+    return own
 
 
 def test_a_card_is_written_by_members_only() -> None:
@@ -247,6 +255,51 @@ def test_a_card_is_written_by_members_only() -> None:
     assert show(own, phase="running") == [ShowCard(Card("running"))]
     assert show(own) == []
     assert own.session_timeout_s == 8
+
+
+def card_due(of: Membership) -> float | None:
+    """When the card is to be written, at this moment."""
+    return of.deadline
+
+
+def test_a_step_of_a_restart_is_shown_once_it_has_lasted() -> None:
+    """The newest of them, a moment after the first that was not shown; what rests, at once."""
+    own = enrolled()
+    assert show(own, 5, phase="waiting") == []
+    assert card_due(own) == 5 + BRIEF_S
+    assert show(own, 5.1, phase="stopping") == []
+    assert show(own, 5 + BRIEF_S) == [ShowCard(Card("stopping"))]
+    assert card_due(own) is None
+    assert show(own, 6, phase="proving") == []
+    assert show(own, 6, along=True, phase="running") == []
+    assert show(own, 6) == [ShowCard(Card("running"))]
+    assert card_due(own) is None
+
+
+def test_a_step_that_was_over_at_once_is_not_shown() -> None:
+    """Where all is as it was, nothing is written."""
+    own = enrolled()
+    show(own, 0, phase="running")
+    assert show(own, 1, phase="waiting") == []
+    assert show(own, 1.1, phase="running") == []
+    assert card_due(own) is None
+
+
+def test_a_card_is_taken_along_once() -> None:
+    """What goes along is not written again, unless that was refused; without news nothing goes."""
+    own = enrolled()
+    assert own.news() is None
+    own.card = Card("running")
+    assert own.news() == Card("running")
+    assert own.news() is None
+    assert show(own) == []
+    own.not_shown(None)
+    assert show(own) == []
+    own.not_shown(Card("running"))
+    assert show(own) == [ShowCard(Card("running"))]
+    own.doubt()
+    own.card = Card("paused")
+    assert own.news() is None
 
 
 def test_the_own_node_is_looked_after_at_each_connection() -> None:

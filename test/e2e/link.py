@@ -4,8 +4,9 @@ The rules of this file:
 
 - What is done to a Link is done to all of its proxies, and so is what the member sends shown
   to one hook, whichever server it goes to.
-- A request is known by its opcode and by the paths in it: a turn is admitted by a transaction
-  that deletes a queue node, and ends by one that does not.
+- A request is known by its opcode and by the paths in it: a queue node is made by a transaction
+  without the record, a turn is admitted by one that deletes that node, and ends by one that does
+  not.
 """
 
 import threading
@@ -26,9 +27,9 @@ def is_write(request: Request) -> bool:
     return request.opcode in WRITES
 
 
-def is_create(request: Request) -> bool:
-    """Whether a request creates one node."""
-    return request.opcode in (CREATE, CREATE_TOLD)
+def is_join(request: Request) -> bool:
+    """Whether a request makes a node in the queue; the record stays as it is."""
+    return is_transaction(request) and b"/queue/" in request.body and not is_commit(request)
 
 
 def is_delete(request: Request) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from e2e.fleet import FULL, Fleet, FleetMember, fleet_on
-from e2e.link import is_admission, is_create, is_later_commit
+from e2e.link import is_admission, is_join, is_later_commit
 from e2e.moments import First
 from e2e.stage import Stage
 from zookeeper import Server
@@ -56,7 +56,7 @@ def test_new_content_while_a_request_is_on_its_way(fleet: Fleet, mood: str) -> N
     """Content that changes while a member queues, is admitted or is done goes its own way."""
     fleet.launch(3)
 
-    for number, kind in enumerate((is_create, is_admission, is_later_commit)):
+    for number, kind in enumerate((is_join, is_admission, is_later_commit)):
         newest = f"{mood} {number} newest"
         first = First(fleet, kind, partial(push, fleet, newest))
         fleet.push(f"slow {number}")

@@ -10,14 +10,14 @@ import pytest
 from kazoo.client import KazooClient
 
 from e2e.fleet import Fleet, FleetMember, fleet_on
-from e2e.link import Kind, is_admission, is_create, is_delete, is_later_commit, is_write
+from e2e.link import Kind, is_admission, is_delete, is_join, is_later_commit, is_write
 from e2e.stage import Stage
 from news import operator
 from zookeeper import Ensemble, Server
 
 # Enrolment makes more than one node where the group is new, a turn takes a node and two commits.
 STEPS = 4
-TURN = (is_create, is_admission, is_later_commit)
+TURN = (is_join, is_admission, is_later_commit)
 
 
 @pytest.fixture(scope="module")

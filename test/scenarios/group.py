@@ -154,8 +154,8 @@ class ScriptedGroup:
             case actions.LeaveQueue(name=name):
                 self._queue.pop(name, None)
                 return [QueueLeft(number)]
-            case actions.ReadRecord(watch=watch):
-                return [self._read(number, watch)]
+            case actions.ReadRecord():
+                return [self._read(request)]
             case actions.CommitRecord():
                 return self._commit(request)
         return []
@@ -173,13 +173,17 @@ class ScriptedGroup:
         self._queue[name] = member
         return name
 
-    def _read(self, number: int, watch: bool) -> Event:
-        record = self._record
-        if watch:
+    def _read(self, request: actions.ReadRecord) -> Event:
+        record, asks = self._record, request.asks
+        if request.watch:
             self._watched |= {GroupPart.RECORD, GroupPart.IN_FLIGHT}
-        named = {*record.inflight, *([record.width.by] if record.width else [])}
-        alive = frozenset(self._alive & named)
-        return RecordRead(number, record, self._version, alive, len(self._alive))
+        known = record.width.width if record.width else None
+        flying = record.inflight if request.watch else {}
+        askers = [record.width.by] if record.width and known != asks else []
+        alive = frozenset(self._alive & {*flying, *askers})
+        is_counted = asks is None or asks.percent or (known is not None and known.percent)
+        population = len(self._alive) if is_counted else 0
+        return RecordRead(request.number, record, self._version, alive, population)
 
     def _commit(self, request: actions.CommitRecord) -> list[Event]:
         number = request.number

@@ -6,7 +6,15 @@ Digests are told as the contents that they are of.
 from collections.abc import Mapping
 
 from simulation.transcript import describe
-from zkexec.core.actions import Action, Card, CommitRecord, Enrol, ShowCard
+from zkexec.core.actions import (
+    Action,
+    Card,
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    ReadRecord,
+    ShowCard,
+)
 from zkexec.core.events import Event
 from zkexec.core.group_events import QueueListed, RecordRead
 from zkexec.core.rollout import Entry, Rollout, Verdict
@@ -31,10 +39,15 @@ def _line(step: Event | Action) -> str:
         case RecordRead(number, record, version, alive, population):
             living = f"alive={','.join(sorted(alive)) or 'none'} of {population}"
             return f"RecordRead number={number} version={version} {living} {_record(record)}"
-        case CommitRecord(number, record, version, checks, place):
+        case JoinQueue(number, ticket, card):
+            return f"JoinQueue number={number} ticket={ticket}{_along(card)}"
+        case ReadRecord(number, watch):
+            return f"ReadRecord number={number} watch={watch}"
+        case CommitRecord(number, record, version, checks, place, card):
             told = f"CommitRecord number={number} version={version}"
             told += "".join(f" check {path}={known}" for path, known in checks.items())
-            return f"{told}{f' place={place}' if place else ''} {_record(record)}"
+            told += f" place={place}" if place else ""
+            return f"{told} {_record(record)}{_along(card)}"
         case Enrol(number, card):
             return f"Enrol number={number} {_card(card)}"
         case ShowCard(card):
@@ -42,6 +55,10 @@ def _line(step: Event | Action) -> str:
         case QueueListed(number, names):
             return f"QueueListed number={number} names={', '.join(names) or 'none'}"
     return describe(step)
+
+
+def _along(card: Card | None) -> str:
+    return "" if card is None else f" with {_card(card)}"
 
 
 def _card(card: Card) -> str:

@@ -5,11 +5,19 @@ import threading
 from kazoo.client import KazooClient
 
 from news import Asking, member_of, place
-from proxy import EXISTS, SET, Fate, Proxy, Request, Way
-from zkexec.core.actions import Card
-from zkexec.core.events import SessionConnected, SessionSuspended
-from zkexec.core.group_events import GroupPart, GroupTouched
+from proxy import EXISTS, SET, TRANSACTION, Fate, Proxy, Request, Way
+from zkexec.core.actions import Card, CommitRecord, JoinQueue
+from zkexec.core.events import Event, SessionConnected, SessionSuspended
+from zkexec.core.group_events import (
+    CommitRefused,
+    GroupPart,
+    GroupTouched,
+    QueueJoined,
+    RecordCommitted,
+)
+from zkexec.core.rollout import Rollout
 from zkexec.shell.card import decode_card
+from zkexec.shell.group import LARGEST_COMMIT
 from zookeeper import Server, wait_until
 
 
@@ -115,25 +123,78 @@ def test_a_card_over_somebody_elses_write(proxy: Proxy, client: KazooClient, roo
         assert client.get(node)[0] == b"by hand"
 
 
-def test_a_write_just_after_the_own_one(proxy: Proxy, client: KazooClient, root: str) -> None:
-    """A write of another that hides behind the own one's watch is told as well."""
-    node = f"{root}/members/m1"
-    done: list[int] = []
+def along(asking: Asking, card: Card, version: int) -> Event:
+    """Write the record, the card with it, over this version of the record."""
+    return asking.ask(CommitRecord(0, Rollout(served=1), version, card=card))
 
-    def interfere(request: Request) -> Fate:
-        # The node is looked at again after the card was written.
-        if request.opcode == EXISTS and proxy.opcodes.count(SET) and not done:
-            done.append(1)
-            client.set(node, b"by hand")
+
+def test_a_card_goes_along(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """With the record, and with the node in the queue; that needs no request more, nor a watch."""
+    node = f"{root}/members/m1"
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        proxy.opcodes.clear()
+        asking.get(QueueJoined, JoinQueue(0, "t", Card("waiting")))
+        assert shown(client, node) == Card("waiting")
+        assert isinstance(along(asking, Card("running"), 0), RecordCommitted)
+        assert shown(client, node) == Card("running")
+        assert proxy.opcodes == [TRANSACTION, TRANSACTION]
+        asking.show(Card("paused"))
+        wait_for_card(client, node, Card("paused"))
+        assert touched(asking) == []
+
+
+def test_a_card_does_not_stand_in_the_way(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """Where somebody else has written to the own node, what the card went along with is done."""
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        client.set(f"{root}/members/m1", b"by hand")
+        assert isinstance(along(asking, Card("running"), 0), RecordCommitted)
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        # Nothing is known of the own node now, so the next card has nothing to go along to.
+        assert isinstance(along(asking, Card("running"), 1), RecordCommitted)
+        assert client.get(f"{root}/members/m1")[0] == b"by hand"
+
+
+def test_a_card_goes_along_with_nothing_that_is_refused(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """It is not shown then, and the next one is."""
+    node = f"{root}/members/m1"
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol(Card("waiting"))
+        assert isinstance(along(asking, Card("running"), 5), CommitRefused)
+        assert shown(client, node) == Card("waiting")
+        asking.show(Card("paused"))
+        wait_for_card(client, node, Card("paused"))
+
+
+def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """Where one is being written, or the record is as large as can be, it is written after that."""
+    node = f"{root}/members/m1"
+    let_go = threading.Event()
+
+    def hold_writes(request: Request) -> Fate:
+        if request.opcode == SET:
+            let_go.wait(30.0)
         return Fate.PASS_ON
 
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
-        proxy.opcodes.clear()
-        proxy.on_request = interfere
-        asking.show(Card("paused"))
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        assert done
+        proxy.on_request = hold_writes
+        asking.show(Card("waiting"))
+        number = asking.news.fresh_number()
+        asking.ensemble.request(CommitRecord(number, Rollout(), 0, card=Card("running")))
+        wait_until(lambda: SET in proxy.opcodes, "the first card is on its way")
+        let_go.set()
+        assert isinstance(asking.news.answer_to(number), RecordCommitted)
+        wait_for_card(client, node, Card("running"))
+        large = Card("paused", reason="x" * LARGEST_COMMIT)
+        assert isinstance(along(asking, large, 1), RecordCommitted)
+        wait_for_card(client, node, large)
+        assert touched(asking) == []
 
 
 def test_a_card_is_never_sent_late(proxy: Proxy, client: KazooClient, root: str) -> None:

@@ -178,12 +178,13 @@ def test_own_node_deleted(client: KazooClient, root: str) -> None:
 
 
 def test_own_node_changed(client: KazooClient, root: str) -> None:
-    """A member whose node somebody else writes to is told, and puts its card back."""
+    """A member whose node somebody else has written to is told, and puts its card back."""
     with member_of(*client_hosts(client), group=place(root)) as asking:
         asking.enrol()
         client.set(f"{root}/members/m1", b"mine")
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
         asking.show(Card("not shown"))
+        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        asking.show(Card("not shown either"))
         settle(asking)
         assert client.get(f"{root}/members/m1")[0] == b"mine"
         asking.enrol(Card("waiting"))

@@ -71,7 +71,7 @@ READS: list[tuple[Request, int]] = [
 ]
 WRITES: list[tuple[Request, int, Truth, object, object]] = [
     (Enrol(0, RUNNING), CREATE, _member, False, True),
-    (JoinQueue(0, "second"), CREATE, _queue, ["first"], ["first", "second"]),
+    (JoinQueue(0, "second"), TRANSACTION, _queue, ["first"], ["first", "second"]),
     (LeaveQueue(0, "first-0000000000"), DELETE, _queue, ["first"], []),
     (CommitRecord(0, Rollout(), 0, {}, "first-0000000000"), TRANSACTION, _version, 0, 1),
 ]

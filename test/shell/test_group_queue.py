@@ -22,6 +22,7 @@ from zkexec.core.group_events import (
     QueueLeft,
     QueueListed,
     QueueNodeSeen,
+    RecordRead,
 )
 from zkexec.core.rollout import Entry, Rollout
 from zkexec.core.width import GroupWidth, Width
@@ -124,13 +125,39 @@ def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None
         for name in ("m2", "m3"):
             client.create(f"{root}/members/{name}", ephemeral=True)
         client.set(f"{root}/state", encode(record, 7.0))
-        found = asking.read()
+        found = asking.read(watch=True)
         assert found.alive == {"m1", "m2"}
         assert (found.population, found.version) == (3, 1)
         assert found.record.inflight["m1"] == Entry("t", "d", 1, since=7.0)
         client.delete(f"{root}/members/m2")
-        assert asking.read().alive == {"m1"}
+        assert asking.read(watch=True).alive == {"m1"}
+        assert asking.read().alive == set()
         assert asking.read().population == 2
+
+
+@pytest.mark.parametrize(
+    ("known", "asks", "seen"),
+    [
+        (Width(2), Width(2), ([], 0)),
+        (Width(2), Width(3), (["m2"], 0)),
+        (Width(20, percent=True), Width(20, percent=True), ([], 2)),
+        (Width(20, percent=True), Width(3), (["m2"], 2)),
+        (Width(2), Width(20, percent=True), (["m2"], 2)),
+    ],
+)
+def test_only_what_matters_is_counted(
+    zookeeper: Server, root: str, known: Width, asks: Width, seen: tuple[list[str], int]
+) -> None:
+    """Who asked for another width, and of percentages how many there are; nothing else."""
+    with (
+        member_of(zookeeper.hosts, group=place(root, "m1")) as asking,
+        member_of(zookeeper.hosts, group=place(root, "m2")) as other,
+    ):
+        asking.enrol()
+        other.enrol()
+        asking.commit(Rollout(width=GroupWidth(known, "m2")))
+        found = asking.get(RecordRead, ReadRecord(0, watch=True, asks=asks))
+        assert (sorted(found.alive), found.population) == seen
 
 
 def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
@@ -234,11 +261,15 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         asking.news.next(SessionConnected)
         proxy.opcodes.clear()
         asking.read(watch=True)
-        assert proxy.opcodes == [SYNC, EXISTS, GET, EXISTS, CHILDREN, CHILDREN, EXISTS]
+        assert proxy.opcodes == [SYNC, GET, CHILDREN, CHILDREN, EXISTS, EXISTS]
+        proxy.opcodes.clear()
+        asking.get(RecordRead, ReadRecord(0, watch=True, asks=Width()))
+        # That the one of them lives is known, as the watch on it would have told its end.
+        assert proxy.opcodes == [GET, CHILDREN, EXISTS]
         proxy.opcodes.clear()
         asking.read()
         assert names(asking) == []
-        assert proxy.opcodes == [GET, EXISTS, CHILDREN, CHILDREN, CHILDREN]
+        assert proxy.opcodes == [GET, EXISTS, CHILDREN]
 
 
 def test_without_a_connection(zookeeper: Server, root: str) -> None:

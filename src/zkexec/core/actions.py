@@ -13,6 +13,7 @@ from zkexec.core.events import Ending
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Snapshot, short_digest
 from zkexec.core.value import value
+from zkexec.core.width import Width
 
 
 class Action:
@@ -94,10 +95,14 @@ class ShowCard(Action):
 
 @value()
 class JoinQueue(Action):
-    """Make a queue node whose name begins with this ticket → QueueJoined."""
+    """Make a queue node whose name begins with this ticket → QueueJoined.
+
+    A `card` is shown with it, in the same request.
+    """
 
     number: int
     ticket: str
+    card: Card | None = None
 
 
 @value()
@@ -125,13 +130,16 @@ class LeaveQueue(Action):
 
 @value()
 class ReadRecord(Action):
-    """Read the record and who is alive → RecordRead.
+    """Read the record, and with `watch` who of those in flight is alive → RecordRead.
 
-    With `watch` a change of the record, or of a member in flight, is told by GroupTouched.
+    A change of the record, or of a member in flight, is then told by GroupTouched.
+    `asks` is the width that this member is going to ask for, if it has joined: where the group
+    has the same, nothing depends on whether somebody else lives who has asked for it.
     """
 
     number: int
     watch: bool
+    asks: Width | None = None
 
 
 @value()
@@ -140,6 +148,7 @@ class CommitRecord(Action):
 
     Nothing is written unless the record still has `version`, each znode of `checks` the version
     given there, and the queue node `place`, if one is named, still exists; it is deleted with it.
+    A `card` is shown with it; what stands in its way does not stand in that of the record.
     """
 
     number: int
@@ -147,6 +156,7 @@ class CommitRecord(Action):
     version: int
     checks: Mapping[str, int] = {}
     place: str = ""
+    card: Card | None = None
 
 
 @value()

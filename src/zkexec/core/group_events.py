@@ -20,7 +20,7 @@ class GroupPart(Enum):
     PREDECESSOR = "predecessor"
     """The queue node before one's own."""
     OWN_NODE = "own node"
-    """This member's own node, which only another process would touch."""
+    """This member's own node, which only another process would take away."""
 
 
 class Conflict(Enum):
@@ -91,9 +91,9 @@ class QueueLeft(Event):
 class RecordRead(Event):
     """The group's record, and who of those whom it names is alive.
 
-    `version` is that of the znode, -1 where there is none yet.  `alive` are those of the members
-    in flight, and of the member that asked for the width, that have a node; `population` is the
-    number of all members that have one.
+    `version` is that of the znode, -1 where there is none yet.  `alive` are, of those that have a
+    node, the members in flight if they are watched, and the member that asked for the width if
+    that matters; `population` is their number, where a percentage is taken of it.
     """
 
     number: int

@@ -50,10 +50,13 @@ class Ledger:
         """Take in a read; return the members in flight that are missing for the first time."""
         self.record, self.version = event.record, event.version
         self._alive, self.population = event.alive, event.population
-        self._read_at = now
         self.known = True
         self.fresh = not (self._record_touched or self._members_touched)
         self._watched = watched and self.fresh
+        if not watched:
+            self._forget_the_landed()
+            return []
+        self._read_at = now
         gone = [
             (member, entry.token)
             for member, entry in self.record.inflight.items()
@@ -73,7 +76,11 @@ class Ledger:
         self.version += 1
         self.fresh = not self._members_touched
         self._watched = False
-        flying = {(member, entry.token) for member, entry in record.inflight.items()}
+        self._forget_the_landed()
+
+    def _forget_the_landed(self) -> None:
+        """Miss nobody who is not in flight any more."""
+        flying = {(member, entry.token) for member, entry in self.record.inflight.items()}
         self._missing_since = {k: at for k, at in self._missing_since.items() if k in flying}
 
     def touched(self, *, of_record: bool) -> None:

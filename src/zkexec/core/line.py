@@ -8,7 +8,7 @@ this member is the head now; only where it went away otherwise the queue is list
 
 from collections.abc import Callable
 
-from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
+from zkexec.core.actions import Action, Card, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
 
 DIGITS = 10
 
@@ -57,14 +57,17 @@ class Line:
         """The session lives on, but its watches are gone."""
         self._watched = False
 
-    def next_request(self) -> Callable[[int], Action] | None:
-        """What to ask on the way to the head, still to be numbered; None while there is nothing."""
+    def next_request(self, news: Callable[[], Card | None]) -> Callable[[int], Action] | None:
+        """What to ask on the way to the head, still to be numbered; None while there is nothing.
+
+        `news` gives the card that is to be shown with the own node.
+        """
         if self._unsure:
             return ListQueue
         if not self.name:
             self._ticket = self._ticket or self._new_ticket()
-            ticket = self._ticket
-            return lambda number: JoinQueue(number, ticket)
+            ticket, card = self._ticket, news()
+            return lambda number: JoinQueue(number, ticket, card)
         if not self._listed:
             return ListQueue
         if self._predecessor and not self._watched and not self.unexplained:

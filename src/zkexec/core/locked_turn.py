@@ -11,7 +11,7 @@ The rules of this file (docs/protocol.md says why):
 - Losing the ensemble takes nothing away from a turn that was begun.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zkexec.core import group_events
 from zkexec.core.actions import (
@@ -80,7 +80,7 @@ class LockedTurn:
     @property
     def deadline(self) -> float | None:
         """When something is due: an answer, an attempt, a missing member, the end."""
-        due = [self._at.requests.deadline, self._close_by]
+        due = [self._at.requests.deadline, self._close_by, self._at.membership.deadline]
         if due[0] is None and self._at.decides and self._at.membership.enrolled:
             due.append(self._at.ledger.reap_at)
         return min((at for at in due if at is not None), default=None)
@@ -199,12 +199,12 @@ class LockedTurn:
         at = self._at
         if not at.membership.connected:
             return []
-        shown = at.membership.show()
-        if not at.requests.is_free(now):
-            return shown
-        # A pause is over, also where there is nothing to ask now.
-        at.requests.hurry()
-        return [*shown, *next_step(at, now)]
+        asked: Sequence[Action] = ()
+        if at.requests.is_free(now):
+            # A pause is over, also where there is nothing to ask now.
+            at.requests.hurry()
+            asked = next_step(at, now)
+        return [*asked, *at.membership.show(now, may_go_along=bool(at.outcomes))]
 
     # One arm for each answer.
     def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901
@@ -231,8 +231,8 @@ class LockedTurn:
                 return self._on_read(event, request.watch, now)
             case group_events.RecordCommitted() if isinstance(request, CommitRecord):
                 return self._on_committed(request)
-            case group_events.CommitRefused(conflict=conflict):
-                self._on_conflict(conflict, now)
+            case group_events.CommitRefused(conflict=conflict) if isinstance(request, CommitRecord):
+                self._on_conflict(request, conflict, now)
             case _:
                 at.line.gone()  # QueueLeft
         return []
@@ -276,8 +276,9 @@ class LockedTurn:
             actions.append(Note("turn-released"))
         return actions + at.say_width()
 
-    def _on_conflict(self, conflict: Conflict, now: float) -> None:
+    def _on_conflict(self, request: CommitRecord, conflict: Conflict, now: float) -> None:
         at = self._at
+        at.membership.not_shown(request.card)
         proposal = at.tenure.refused()
         at.ledger.touched(of_record=True)
         if conflict is Conflict.PLACE:
@@ -292,9 +293,8 @@ class LockedTurn:
         at.requests.pause(now)
         at.membership.doubt()
         at.ledger.touched(of_record=True)
-        if isinstance(request, JoinQueue | LeaveQueue):
-            at.line.lost()
-        if isinstance(request, CommitRecord) and request.place:
+        is_admission = isinstance(request, CommitRecord) and request.place
+        if is_admission or isinstance(request, JoinQueue | LeaveQueue):
             at.line.lost()
         repeated, self.trouble = reason == self.trouble, reason
         return [*at.say("group-trouble", reason=reason)] if repeated else []

@@ -1,7 +1,18 @@
-"""Whether this member is one of its group now: its session, its own node, and its card in it."""
+"""Whether this member is one of its group now: its session, its own node, and its card in it.
+
+A card is for people, so what is over in a moment is not worth a write of its own.  It goes along
+where something else is written anyway; else only what rests is shown at once, and the steps of a
+restart once they have lasted for a moment.
+"""
 
 from zkexec.core.actions import Action, Card, ShowCard
 from zkexec.core.events import SessionConnected
+from zkexec.core.transitions import Phase
+
+BRIEF_S = 0.2
+"""What is over by then is not shown for itself."""
+
+_AT_REST = frozenset({Phase.RUNNING.value, Phase.PAUSED.value})
 
 
 class Membership:
@@ -13,8 +24,14 @@ class Membership:
         self.session_timeout_s = session_timeout_s
         self.card = Card("")
         self._shown = Card("")
+        self._show_at: float | None = None
         self._session = 0
         self._in_doubt = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When the card is to be shown that is not shown yet."""
+        return self._show_at if self.enrolled else None
 
     def connect(self, event: SessionConnected) -> bool:
         """Take in a connection; return whether the session is a new one.
@@ -46,9 +63,29 @@ class Membership:
         self.enrolled = not self._in_doubt
         self._shown = card
 
-    def show(self) -> list[Action]:
-        """Write the card anew where it is another one than is shown."""
+    def news(self) -> Card | None:
+        """Take the card along in a request that writes, if it is another one than is shown."""
         if not self.enrolled or self.card == self._shown:
-            return []
+            return None
         self._shown = self.card
+        return self.card
+
+    def not_shown(self, card: Card | None) -> None:
+        """What this card was to go along with was not written; None where none was to."""
+        if card is not None:
+            self._shown = Card("")
+
+    def show(self, now: float, *, may_go_along: bool) -> list[Action]:
+        """Write the card anew where it has been another one than is shown for long enough.
+
+        That is at once for what rests, unless something is about to be written that takes it along.
+        """
+        if not self.enrolled or self.card == self._shown:
+            self._show_at = None
+            return []
+        if self._show_at is None:
+            self._show_at = now + BRIEF_S
+        if now < self._show_at and (may_go_along or self.card.phase not in _AT_REST):
+            return []
+        self._shown, self._show_at = self.card, None
         return [ShowCard(self.card)]

@@ -19,7 +19,7 @@ from zkexec.core.tenure import Tenure
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth
+from zkexec.core.width import Width
 
 
 class Standing:
@@ -41,7 +41,7 @@ class Standing:
         self.confirming = False
         self.adopted = False
         self._said: Note | None = None
-        self._width_said: GroupWidth | None = None
+        self._width_said: Width | None = None
         self._named: list[tuple[Snapshot, Target]] = []
 
     @property
@@ -126,9 +126,9 @@ class Standing:
     def say_width(self) -> list[Action]:
         """Tell which width counts, where it is not the one that this member asks for."""
         agreed, own = self.ledger.record.width, self.terms.max_unavailable
-        if not self.agreed or agreed is None or agreed == self._width_said:
+        if not self.agreed or agreed is None or agreed.width == self._width_said:
             return []
-        self._width_said = agreed
+        self._width_said = agreed.width
         if agreed.width == own:
             return []
         return [Note("group-width", {"width": agreed.width, "by": agreed.by, "own": own})]

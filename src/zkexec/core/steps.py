@@ -73,6 +73,7 @@ def _with_what_is_owed(at: Standing, record: Rollout) -> Rollout:
 
 
 def _agree(at: Standing, record: Rollout) -> Rollout:
+    """Ask for the own width.  Who asks for the same as another may take its place: see `_read`."""
     width, asker = at.terms.max_unavailable, record.width.by if record.width else at.member
     asker_lives = asker == at.member or at.ledger.lives(asker)
     return record.agree(at.member, width, at.ledger.population, asker_lives)
@@ -87,7 +88,7 @@ def _readmit(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
 def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     if at.line.unexplained:
         return _read(at, True, now)
-    request = at.line.next_request()
+    request = at.line.next_request(at.membership.news)
     if request is not None:
         return at.requests.send(request, now)
     if not at.line.is_head or at.is_settling:
@@ -150,14 +151,15 @@ def _say_why(at: Standing, refusal: Refusal, target: Target) -> Sequence[Action]
 
 def _read(at: Standing, watch: bool, now: float) -> Sequence[Action]:
     at.ledger.begin()
-    return at.requests.send(lambda number: ReadRecord(number, watch), now)
+    asks = at.terms.max_unavailable if at.agreed else None
+    return at.requests.send(lambda number: ReadRecord(number, watch, asks), now)
 
 
 def _commit(at: Standing, proposal: Proposal, now: float, place: str = "") -> Sequence[Action]:
     at.tenure.proposal = proposal
     at.ledger.begin()
     checks = proposal.admits.versions if proposal.admits else {}
-    record, version = proposal.record, at.ledger.version
+    record, version, card = proposal.record, at.ledger.version, at.membership.news()
     return at.requests.send(
-        lambda number: CommitRecord(number, record, version, checks, place), now
+        lambda number: CommitRecord(number, record, version, checks, place, card), now
     )

@@ -5,19 +5,29 @@ The rules of this file:
 - The node belongs to one living process.  One that an own earlier session left behind, or an
   earlier process at the same place, is replaced; any other is never touched.
 - A card is written only over the version that was written last, so that a write of another is
-  noticed; at most one is on its way, and of those that wait only the newest is written.
-- The own writes make the own watch fire.  So what it tells while a write is on its way is not
-  believed, and after each write the node is looked at again.
+  noticed, if not before; at most one is on its way, and of those that wait only the newest is
+  written.
+- The own node is watched for its end alone, by a request for the children that it never has: the
+  own writes do not make such a watch fire, so it is armed once for each connection.
+- A card that goes along with something else never stands in its way.
 - All of this runs on the client's completion thread, so nothing here needs a lock.
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
-from kazoo.protocol.serialization import Create, Delete, Exists, GetData, SetData, Transaction
+from kazoo.protocol.serialization import (
+    Create,
+    Delete,
+    Exists,
+    GetChildren2,
+    GetData,
+    SetData,
+    Transaction,
+)
 from kazoo.protocol.states import EventType, WatchedEvent
 
 from zkexec import __version__
@@ -27,8 +37,8 @@ from zkexec.core.rollout import Rollout
 from zkexec.core.value import value
 from zkexec.shell import record
 from zkexec.shell.card import Facts, decode_card, encode_card
-from zkexec.shell.group import EPHEMERAL, Group, first_error
-from zkexec.shell.link import RefusedError, Steps
+from zkexec.shell.group import EPHEMERAL, LARGEST_COMMIT, Group, first_error
+from zkexec.shell.link import Dialogue, RefusedError, Steps
 
 _TRIES = 5
 _ALL_BITS = 2**64 - 1
@@ -99,10 +109,41 @@ class Enrolment:
                     self._has_lost_it()
                     return None
                 self._version = written.version
-                yield from self._watch()
         finally:
             self._is_writing = False
         return None
+
+    def write(self, operations: Sequence[Any], card: Card | None) -> Steps:
+        """Do these operations in one transaction, and show the card with them if that can be."""
+        version, with_card = self._version, []
+        if card is not None and version is not None:
+            with_card = [*operations, SetData(self._path, self._content(card), version)]
+            if self._is_writing or len(Transaction(with_card).serialize()) > LARGEST_COMMIT:
+                self._newest, with_card = card, []
+                self._go_on_writing()
+        if not with_card:
+            (results,) = yield [Transaction(operations)]
+            return results
+        self._is_writing, self._newest = True, None
+        try:
+            (results,) = yield [Transaction(with_card)]
+        finally:
+            self._is_writing = False
+        refused = None if isinstance(results, Exception) else first_error(results)
+        if refused is not None and refused[0] == len(operations):
+            self._has_lost_it()
+            (results,) = yield [Transaction(operations)]
+            return results
+        if refused is None and not isinstance(results, Exception):
+            self._version = None if self._version is None else results[-1].version
+        self._go_on_writing()
+        return results
+
+    def _go_on_writing(self) -> None:
+        """Write what waits, aside from what else is being written."""
+        link = self._group.link
+        if self._newest is not None and not self._is_writing:
+            link.start(Dialogue(link, self._write_waiting(), lambda _: None))
 
     def _make_parents(self) -> Steps:
         paths = self._group.paths
@@ -146,15 +187,13 @@ class Enrolment:
         return refused[1] if refused else self._path
 
     def _watch(self) -> Steps:
-        (stat,) = yield [Exists(self._path, self._fired)]
+        (found,) = yield [GetChildren2(self._path, self._fired)]
         if self._version is None:
             return None
-        is_ours = (
-            stat is not None
-            and not isinstance(stat, Exception)
-            and (stat.version, stat.ephemeralOwner) == (self._version, self._session)
-        )
-        if not is_ours:
+        seen = (-1, 0)
+        if not isinstance(found, Exception):
+            seen = (found[1].version, found[1].ephemeralOwner)
+        if seen != (self._version, self._session):
             self._has_lost_it()
         return None
 
@@ -162,9 +201,8 @@ class Enrolment:
         self._later(partial(self._touched, event.type))
 
     def _touched(self, kind: str) -> None:
-        if self._version is not None and (
-            kind == EventType.DELETED or (kind != EventType.NONE and not self._is_writing)
-        ):
+        # One without a path only tells that the watch is gone.
+        if self._version is not None and kind != EventType.NONE:
             self._has_lost_it()
 
     def _has_lost_it(self) -> None:
@@ -182,7 +220,7 @@ class Enrolment:
             version=__version__,
             place=place.place,
             width=place.width_text,
-            since=place.since.entered(card.phase, self._group.clock()),
+            since=place.since.entered(card.phase, card.running, self._group.clock()),
             paths=place.paths,
         )
         return encode_card(card, facts)

@@ -4,9 +4,9 @@ The rules of this file:
 
 - `state` is changed only by compare-and-set in a transaction, and everything that the decision
   rests on is checked in the same one.
-- A watch is armed on the same connection before what it watches is read.  Members in flight are
-  watched by a request for their children, which they never have: such a watch tells of the end
-  of a node and is silent when its card changes.
+- A watch is armed by the very request that reads what it watches.  Only where there is nothing to
+  read it takes another.  Members are watched by a request for their children, which they never
+  have: such a watch tells of the end of a node and is silent when its card changes.
 - Errors are told by the path as the operator knows it, without the chroot.
 """
 
@@ -38,6 +38,7 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from zkexec.cluster import RESTART
 from zkexec.core.actions import (
+    Card,
     CommitRecord,
     JoinQueue,
     LeaveQueue,
@@ -58,11 +59,15 @@ from zkexec.core.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout import Rollout
+from zkexec.core.width import Width
 from zkexec.shell import record
 from zkexec.shell.link import Link, RefusedError, Steps, in_words
 from zkexec.shell.place import GroupPlace
 
 _T = TypeVar("_T")
+
+Write = Callable[[Sequence[Any], Card | None], Steps]
+"""Does these operations at once, shows a card with them, and returns kazoo's list of results."""
 
 LARGEST_COMMIT = 1_000_000
 """Bytes; a little above that a server by default takes no request, and hangs up."""
@@ -119,6 +124,7 @@ class Group:
         self.paths = paths
         self.link = link
         self.clock = clock
+        self._living: set[str] = set()  # A watch on this connection would have told their end.
         self.acl = list(place.acl) if place.acl else OPEN_ACL_UNSAFE
         self.acl_above = [*self.acl, *ROOM_FOR_OTHERS] if self.acl != OPEN_ACL_UNSAFE else self.acl
 
@@ -130,11 +136,11 @@ class Group:
             self.link.synced = True
         return None
 
-    def queue(self, request: QueueRequest) -> Steps:
-        """Answer one request that concerns the queue."""
+    def queue(self, request: QueueRequest, write: Write) -> Steps:
+        """Answer one request that concerns the queue; what is written is done by `write`."""
         match request:
-            case JoinQueue(number, ticket):
-                return self._join(number, f"{self.paths.queue}/{ticket}-")
+            case JoinQueue():
+                return self._join(request, write)
             case ListQueue(number):
                 return self._list(number)
             case LookAtQueueNode(number, name):
@@ -142,11 +148,13 @@ class Group:
             case LeaveQueue(number, name):
                 return self._leave(number, f"{self.paths.queue}/{name}")
 
-    def _join(self, number: int, path: str) -> Steps:
-        content = self.place.member_id.encode()
-        (made,) = yield [Create(path, content, self.acl, EPHEMERAL_SEQUENTIAL)]
-        name = self.paths.demand(self.paths.queue, made).rpartition("/")[2]
-        return QueueJoined(number, name)
+    def _join(self, request: JoinQueue, write: Write) -> Steps:
+        path, content = f"{self.paths.queue}/{request.ticket}-", self.place.member_id.encode()
+        create = Create(path, content, self.acl, EPHEMERAL_SEQUENTIAL)
+        made = self.paths.demand(self.paths.queue, (yield from write([create], request.card)))
+        if refused := first_error(made):
+            raise self.paths.refusal(self.paths.queue, refused[1])
+        return QueueJoined(request.number, made[0].rpartition("/")[2])
 
     def _list(self, number: int) -> Steps:
         yield from self.sync()
@@ -167,17 +175,16 @@ class Group:
         return QueueLeft(number)
 
     def read(self, request: ReadRecord) -> Steps:
-        """Read the record, and who of those that it names is alive."""
+        """Read the record, and of who is alive what matters with it."""
         yield from self.sync()
-        watches = [Exists(self.paths.state, self._record_touched)] if request.watch else []
-        reads = [GetData(self.paths.state, None), Exists(self.paths.members, None)]
-        *armed, found, members = yield [*watches, *reads]
-        for outcome in armed:
-            self.paths.demand(self.paths.state, outcome)
+        state, watcher = self.paths.state, self._record_touched if request.watch else None
+        (found,) = yield [GetData(state, watcher)]
+        if watcher and isinstance(found, NoNodeError):
+            armed, found = yield [Exists(state, watcher), GetData(state, None)]
+            self.paths.demand(state, armed)
         rollout, version = self._record_in(found)
-        stat = self.paths.demand(self.paths.members, members)
-        alive = yield from self._alive(rollout, watch=request.watch)
-        population = stat.numChildren if stat else 0
+        alive = yield from self._alive(rollout, request)
+        population = yield from self._population(rollout, request.asks)
         return RecordRead(request.number, rollout, version, frozenset(alive), population)
 
     def _record_in(self, found: tuple[bytes | None, Any] | Exception) -> tuple[Rollout, int]:
@@ -189,35 +196,48 @@ class Group:
         except ValueError as error:
             raise RefusedError(f"{self.paths.shown(self.paths.state)}: {error}") from None
 
-    def _alive(self, rollout: Rollout, *, watch: bool) -> Generator[Any, Any, set[str]]:
-        watched = {name: self.paths.member(name) for name in rollout.inflight if watch}
-        names = dict.fromkeys([*rollout.inflight, *([rollout.width.by] if rollout.width else [])])
-        if not names:
-            return set()
+    def _population(self, rollout: Rollout, asks: Width | None) -> Generator[Any, Any, int]:
+        widths = [asks, rollout.width.width if rollout.width else None]
+        if asks is not None and not any(width and width.percent for width in widths):
+            return 0
+        (members,) = yield [Exists(self.paths.members, None)]
+        stat = self.paths.demand(self.paths.members, members)
+        return stat.numChildren if stat else 0
+
+    def _alive(self, rollout: Rollout, request: ReadRecord) -> Generator[Any, Any, set[str]]:
+        askers = [known.by for known in [rollout.width] if known and known.width != request.asks]
+        flying = list(rollout.inflight) if request.watch else []
+        paths = {name: self.paths.member(name) for name in (*flying, *askers)}
+        alive = {name for name, path in paths.items() if path in self._living}
+        if not (unknown := [name for name in paths if name not in alive]):
+            return alive
+        watched = [name for name in unknown if name in flying]
         watchers = dict.fromkeys(watched, self._in_flight_touched)
-        found = yield [GetChildren(self.paths.member(n), watchers.get(n)) for n in names]
-        # A node that may not be read is there as well.
-        asked = zip(names, found, strict=True)
-        alive = {name for name, outcome in asked if not isinstance(outcome, NoNodeError)}
+        self._living.update(paths[name] for name in watched)
+        found = yield [GetChildren(paths[name], watchers.get(name)) for name in unknown]
+        # A node that may not be read is there as well, but nothing is told of it.
+        asked = list(zip(unknown, found, strict=True))
+        self._living.difference_update(paths[n] for n, out in asked if isinstance(out, Exception))
+        alive |= {name for name, outcome in asked if not isinstance(outcome, NoNodeError)}
         if missing := [name for name in watched if name not in alive]:
             # That one of them comes back is told as well.
-            found = yield [Exists(watched[name], self._in_flight_touched) for name in missing]
-            back = zip(missing, found, strict=True)
-            alive |= {name for name, stat in back if isinstance(stat, ZnodeStat)}
+            found = yield [Exists(paths[name], self._in_flight_touched) for name in missing]
+            stats = zip(missing, found, strict=True)
+            alive.update(name for name, stat in stats if isinstance(stat, ZnodeStat))
         return alive
 
-    def commit(self, request: CommitRecord) -> Steps:
-        """Write the record, unless something is not as it was read."""
+    def commit(self, request: CommitRecord, write: Write) -> Steps:
+        """Write the record by `write`, unless something is not as it was read."""
         if request.version < 0:
             raise RefusedError("there is no record yet: the member has to enrol first")
         operations = list(self._operations(request))
-        transaction = Transaction([operation for operation, _ in operations])
-        if (size := len(transaction.serialize())) > LARGEST_COMMIT:
+        to_do = [operation for operation, _ in operations]
+        if (size := len(Transaction(to_do).serialize())) > LARGEST_COMMIT:
             raise RefusedError(
                 f"the record would take {size} bytes with what is checked, "
                 f"more than the {LARGEST_COMMIT} that a server takes for sure"
             )
-        (results,) = yield [transaction]
+        results = yield from write(to_do, request.card)
         refused = first_error(self.paths.demand(self.paths.state, results))
         if refused is None:
             return RecordCommitted(request.number)
@@ -242,6 +262,7 @@ class Group:
         self._touched(event, GroupPart.RECORD)
 
     def _in_flight_touched(self, event: WatchedEvent) -> None:
+        self._living.discard(event.path)
         self._touched(event, GroupPart.IN_FLIGHT)
 
     def _predecessor_touched(self, event: WatchedEvent) -> None:

@@ -6,16 +6,19 @@ from zkexec.core.value import value
 
 
 class PhaseTime:
-    """When the phase was entered that a member's node shows, over all connections."""
+    """When the phase was entered that a member's node shows, over all connections.
+
+    A restart that was over in a moment shows nothing but what runs from then on.
+    """
 
     def __init__(self) -> None:
-        self._phase = ""
+        self._shown = ("", "")
         self._entered = 0.0
 
-    def entered(self, phase: str, now: float) -> float:
-        """Since when it is this phase; `now` in seconds of the epoch."""
-        if phase != self._phase:
-            self._phase, self._entered = phase, now
+    def entered(self, phase: str, running: str, now: float) -> float:
+        """Since when it is this phase, with this running; `now` in seconds of the epoch."""
+        if (phase, running) != self._shown:
+            self._shown, self._entered = (phase, running), now
         return self._entered
 
 

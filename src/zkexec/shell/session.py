@@ -280,6 +280,6 @@ def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
         case ReadRecord():
             return group.read(action)
         case CommitRecord():
-            return group.commit(action)
+            return group.commit(action, enrolment.write)
         case _:
-            return group.queue(action)
+            return group.queue(action, enrolment.write)

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simulation.group.connection import Connection, Kind
-from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Transaction
+from simulation.group.record_reading import RecordReading
+from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
 from zkexec.core import actions, group_events
 from zkexec.core.actions import Action, Card
 from zkexec.core.deeds import Deed
@@ -62,9 +63,11 @@ class GroupRequests:
 
     def __init__(self, process: "Process") -> None:
         """Begin with nothing asked."""
-        self._process = process
-        self._world = process.world
+        self.process = process
+        self.world = process.world
         self._me = MEMBERS + process.host.name
+        self.living: set[tuple[Connection, str]] = set()
+        """The nodes in flight of which a watch on this connection would have told their end."""
         self._card: Card | None = None
         self._card_on_its_way: Connection | None = None
         """The connection on which a card is on its way."""
@@ -78,82 +81,87 @@ class GroupRequests:
                 self._enrol(number, card)
             case actions.ShowCard(card):
                 self._show(card)
-            case actions.JoinQueue(number, ticket):
-                self._join(number, ticket)
+            case actions.JoinQueue():
+                self._join(action)
             case actions.ListQueue(number):
-                self._ask_group(number, Kind.READ, partial(self._list_queue, number), self._post)
+                self.ask_group(number, Kind.READ, partial(self._list_queue, number), self.post)
             case actions.LookAtQueueNode(number, name):
-                self._ask_group(number, Kind.READ, partial(self._look, number, name), self._post)
+                self.ask_group(number, Kind.READ, partial(self._look, number, name), self.post)
             case actions.LeaveQueue(number, name):
-                self._ask_group(number, Kind.WRITE, partial(self._leave, number, name), self._post)
-            case actions.ReadRecord(number, watch):
-                self._read_record(number, watch)
+                self.ask_group(number, Kind.WRITE, partial(self._leave, number, name), self.post)
+            case actions.ReadRecord():
+                RecordReading(self, action).begin()
             case actions.CommitRecord(number):
-                process = self._process
+                process = self.process
                 commit = Commit(process, process.handled_at, place=action.place)
                 run = partial(self._commit, action, commit)
-                self._ask_group(number, Kind.WRITE, run, self._post)
+                self.ask_group(number, Kind.WRITE, run, self.post)
 
-    def _post(self, event: Event) -> None:
-        self._process.post(event)
+    def post(self, event: Event) -> None:
+        """Let the process have what the client's thread has to tell."""
+        self.process.post(event)
 
-    def _ask_group(
+    def ask_group(
         self, number: int, kind: Kind,
         run: Callable[..., Any], reply: Callable[[Any], None],
     ) -> None:  # fmt: skip
-        self._world.count("requests", self._process)
+        """Send one message; it fails with its number where there is no connection."""
+        self.world.count("requests", self.process)
         failed = GroupRequestFailed(number, "there is no connection")
-        client = self._process.client
+        client = self.process.client
         if client is None:
-            self._process.post(failed)
+            self.process.post(failed)
         else:
             client.ask(kind, run, reply, failed)
 
     def _touch(self, part: GroupPart, transaction: Transaction) -> None:
-        self._world.wake(transaction, self._process)
-        self._process.post(GroupTouched(part))
+        self.world.wake(transaction, self.process)
+        self.process.post(GroupTouched(part))
 
-    def _watch(self, connection: Connection, path: str, part: GroupPart) -> None:
+    def watch(self, connection: Connection, path: str, part: GroupPart) -> None:
         """Set a watch that tells of this part of the group.
 
-        Of the own node it tells what others do to it, of a member in flight that it comes or goes.
+        Of the members' nodes it tells that they come or go.
         """
-        me, nodes = connection.session.number, connection.server.tree.nodes
-        was_there = path in nodes
+        nodes = connection.server.tree.nodes
+        is_card = part in (GroupPart.OWN_NODE, GroupPart.IN_FLIGHT) and path in nodes
 
         def fire(transaction: Transaction) -> None:
-            is_own = part is GroupPart.OWN_NODE and transaction.author == me
-            is_card = part is GroupPart.IN_FLIGHT and was_there
-            if is_own or (is_card and path in nodes):
-                if path in nodes:
-                    self._watch(connection, path, part)
+            if is_card and path in nodes:
+                self.watch(connection, path, part)
                 return
-            connection.tell(lambda: self._touch(part, transaction))
+            connection.tell(lambda: heard(transaction))
+
+        def heard(transaction: Transaction) -> None:
+            self.living.discard((connection, path))
+            self._touch(part, transaction)
 
         connection.server.watch(path, (connection, part), fire)
 
     def _read_znodes(self, number: int) -> None:
-        paths = self._process.paths
+        paths = self.process.paths
 
         def run(connection: Connection) -> Event:
-            for path in paths:
+            key, watches = (connection, CONFIGURATION), connection.server.watches
+            unarmed = [path for path in paths if key not in watches.get(path, {})]
+            self.world.count("requests", self.process, len(unarmed) + 1)
+            for path in unarmed:
                 fire = partial(self._configuration_touched, connection, path)
-                connection.server.watch(path, (connection, CONFIGURATION), fire)
+                connection.server.watch(path, key, fire)
             return ZnodesRead(number, {path: read_znode(connection, path) for path in paths})
 
-        self._world.count("config reads", self._process)
         failed = ReadFailed(number, "there is no connection")
-        client = self._process.client
+        client = self.process.client
         if client is None:
-            self._process.post(failed)
+            self.process.post(failed)
         else:
-            client.ask(Kind.READ, run, self._post, failed)
+            client.ask(Kind.READ, run, self.post, failed)
 
     def _configuration_touched(
         self, connection: Connection, path: str, transaction: Transaction
     ) -> None:
         del transaction
-        connection.tell(lambda: self._process.post(ZnodeTouched(path)))
+        connection.tell(lambda: self.process.post(ZnodeTouched(path)))
 
     def _enrol(self, number: int, card: Card) -> None:
         def create(connection: Connection) -> bool:
@@ -168,27 +176,27 @@ class GroupRequests:
 
         def created(done: bool) -> None:
             if done:
-                self._ask_group(number, Kind.READ, self._watch_own, enrolled)
+                self.ask_group(number, Kind.READ, self._watch_own, enrolled)
             else:
-                self._ask_group(number, Kind.READ, self._read_own_version, seen)
+                self.ask_group(number, Kind.READ, self._read_own_version, seen)
 
         def enrolled(_: object) -> None:
-            self._post(group_events.Enrolled(number))
+            self.post(group_events.Enrolled(number))
 
         def seen(version: int | None) -> None:
             run = partial(self._replace, card, version)
-            self._ask_group(number, Kind.WRITE, run, replaced)
+            self.ask_group(number, Kind.WRITE, run, replaced)
 
         def replaced(done: bool) -> None:
             if done:
                 created(True)
             else:
-                self._post(GroupRequestFailed(number, "somebody else is at the own node"))
+                self.post(GroupRequestFailed(number, "somebody else is at the own node"))
 
-        self._ask_group(number, Kind.WRITE, create, created)
+        self.ask_group(number, Kind.WRITE, create, created)
 
     def _watch_own(self, connection: Connection) -> None:
-        self._watch(connection, self._me, GroupPart.OWN_NODE)
+        self.watch(connection, self._me, GroupPart.OWN_NODE)
 
     def _read_own_version(self, connection: Connection) -> int | None:
         node = connection.server.tree.nodes.get(self._me)
@@ -206,7 +214,7 @@ class GroupRequests:
         return True
 
     def _show(self, card: Card) -> None:
-        client = self._process.client
+        client = self.process.client
         connection = client.connection if client is not None and client.connected else None
         if client is None or connection is None:
             return
@@ -217,11 +225,11 @@ class GroupRequests:
 
     def _send_card(self) -> None:
         card, self._card = self._card, None
-        client = self._process.client
+        client = self.process.client
         if card is None or client is None or client.connection is None:
             self._card_on_its_way = None
             return
-        self._world.count("requests", self._process)
+        self.world.count("requests", self.process)
         client.ask(Kind.WRITE, partial(self._write_card, card), self._card_written, None)
 
     def _write_card(self, card: Card, connection: Connection) -> None:
@@ -233,28 +241,37 @@ class GroupRequests:
     def _card_written(self, _: object) -> None:
         self._send_card()
 
-    def _join(self, number: int, ticket: str) -> None:
+    def _with_card(self, card: Card | None, connection: Connection) -> list[Change]:
+        """What a request writes besides, to show a card where the own node is there."""
+        ensemble, session = connection.server.ensemble, connection.session
+        node = ensemble.tree.nodes.get(self._me)
+        if card is None or node is None or node.owner != session.number:
+            return []
+        return [ensemble.written(self._me, card, session.number)]
+
+    def _join(self, request: actions.JoinQueue) -> None:
         def run(connection: Connection) -> Event:
             ensemble, session = connection.server.ensemble, connection.session
-            name = f"{ticket}-{ensemble.tree.made_in_queue:010d}"
+            name = f"{request.ticket}-{ensemble.tree.made_in_queue:010d}"
             ensemble.tree.made_in_queue += 1
-            content = self._process.host.name
+            content = self.process.host.name
             change = ensemble.written(QUEUE + name, content, session.number)
-            ensemble.commit(session.number, [change])
-            return group_events.QueueJoined(number, name)
+            card = self._with_card(request.card, connection)
+            ensemble.commit(session.number, [change, *card])
+            return group_events.QueueJoined(request.number, name)
 
-        self._ask_group(number, Kind.WRITE, run, self._post)
+        self.ask_group(request.number, Kind.WRITE, run, self.post)
 
     def _list_queue(self, number: int, connection: Connection) -> Event:
         names = tuple(connection.server.tree.children[QUEUE].values())
-        self._world.count("listed names", self._process, len(names))
+        self.world.count("listed names", self.process, len(names))
         return group_events.QueueListed(number, names)
 
     def _look(self, number: int, name: str, connection: Connection) -> Event:
         node = connection.server.tree.nodes.get(QUEUE + name)
         if node is None:
             return group_events.QueueNodeSeen(number, None)
-        self._watch(connection, QUEUE + name, GroupPart.PREDECESSOR)
+        self.watch(connection, QUEUE + name, GroupPart.PREDECESSOR)
         return group_events.QueueNodeSeen(number, node.content)
 
     def _leave(self, number: int, name: str, connection: Connection) -> Event:
@@ -262,39 +279,6 @@ class GroupRequests:
         if QUEUE + name in ensemble.tree.nodes:
             ensemble.commit(connection.session.number, [(QUEUE + name, None)])
         return group_events.QueueLeft(number)
-
-    def _read_record(self, number: int, watch: bool) -> None:
-        def run(connection: Connection) -> tuple[Rollout, int, int]:
-            tree = connection.server.tree
-            if watch:
-                self._watch(connection, STATE, GroupPart.RECORD)
-            node = tree.nodes.get(STATE)
-            population = len(tree.children[MEMBERS])
-            record = Rollout() if node is None else node.content
-            self._world.count_record(record, self._process)
-            return record, -1 if node is None else node.version, population
-
-        def look(record: Rollout, connection: Connection) -> frozenset[str]:
-            if watch:
-                for name in record.inflight:
-                    self._watch(connection, MEMBERS + name, GroupPart.IN_FLIGHT)
-            named = [*record.inflight, *([record.width.by] if record.width else [])]
-            nodes = connection.server.tree.nodes
-            return frozenset(name for name in named if MEMBERS + name in nodes)
-
-        def found(answer: tuple[Rollout, int, int]) -> None:
-            record, version, population = answer
-
-            def tell(alive: frozenset[str]) -> None:
-                read = group_events.RecordRead(number, record, version, alive, population)
-                self._post(read)
-
-            if record.inflight or record.width:
-                self._ask_group(number, Kind.READ, partial(look, record), tell)
-            else:
-                tell(frozenset())
-
-        self._ask_group(number, Kind.READ, run, found)
 
     def _commit(
         self, request: actions.CommitRecord, commit: Commit, connection: Connection
@@ -313,6 +297,7 @@ class GroupRequests:
         changes = [ensemble.written(STATE, request.record)]
         if request.place:
             changes.append((QUEUE + request.place, None))
-        self._world.commit = replace(commit, before=nodes[STATE].content)
+        changes += self._with_card(request.card, connection)
+        self.world.commit = replace(commit, before=nodes[STATE].content)
         ensemble.commit(session.number, changes)
         return group_events.RecordCommitted(request.number)

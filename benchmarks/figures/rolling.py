@@ -24,7 +24,8 @@ from benchmarks.stamps import Stamps
 _LOCK = "/benchmark-lock"
 _QUIET_S = 2.0
 _SESSION = ("--session-timeout", "60")
-_GROUP = ("--lock", "benchmark", "--health", "true", "--health-interval", "3600", *_SESSION)
+_HEALTH = ("--health", "true", "--health-interval", "3600")
+_GROUP = ("--lock", "benchmark", "--settle", "0", *_HEALTH, *_SESSION)
 Line = Callable[[dict[str, str], list[str]], list[str]]
 
 

@@ -31,7 +31,7 @@ print(*sorted(sys.modules))
 """
 
 _LATER = """
-import heapq, kazoo.recipe.lock, queue, selectors, socket, ssl
+import heapq, kazoo.recipe.lock, os, queue, selectors, socket, ssl
 from kazoo.client import KazooClient
 
 print(isinstance(KazooClient().Lock("/"), kazoo.recipe.lock.Lock))
@@ -41,9 +41,10 @@ line = queue.PriorityQueue()
 for number in (3, 1, 2):
     line.put(number)
 print([line.get() for _ in range(3)], heapq.nsmallest(1, [2, 1]))
+print(os.register_at_fork.__module__)
 """
 
-_ALL_REAL = ["True", "True", "True", "[1, 2, 3] [1]"]
+_ALL_REAL = ["True", "True", "True", "[1, 2, 3] [1]", "posix"]
 
 _NEWER = """
 import ssl

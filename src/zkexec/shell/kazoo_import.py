@@ -10,10 +10,13 @@ The rules of this file:
 - Whoever imports one of these modules later gets the real one; a module that is there already
   stays what it is.
 - Where the stand-ins do not suit a newer kazoo, it is imported plainly.
+- What is imported with it is not put in order in each process that is forked: that would be a
+  tenth of the time from one command to the next, and a forked process only executes a command.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -105,6 +108,7 @@ def _import_client() -> None:
     before = set(sys.modules)
     stand_ins = _stand_ins()
     sys.modules.update(stand_ins)
+    register, os.register_at_fork = os.register_at_fork, lambda **_: None
     try:
         import_module("kazoo.client")
     except Exception:  # noqa: BLE001 - Whatever it is, a plain import may do without it.
@@ -112,6 +116,7 @@ def _import_client() -> None:
             if name not in before:
                 del sys.modules[name]
     finally:
+        os.register_at_fork = register
         for name, stand_in in stand_ins.items():
             if sys.modules.get(name) is stand_in:
                 del sys.modules[name]

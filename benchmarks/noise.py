@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "CPU": model,
-        "Linux": platform.release(),
+        "Linux": platform.release().partition("-")[0],
         "Python": platform.python_version(),
         "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "measured at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),

@@ -19,7 +19,7 @@ from benchmarks.tables import claim_lines, number, table_lines
 
 PUBLISHED = RESULTS / "published.json"
 """A copy of the latest.json of a run that is worth it; only this one is committed."""
-CHARTS = ("change", "start", "start-many", "help", "pss", "wakeups", "rolling", "requests")
+CHARTS = ("change", "start", "start-many", "pss", "rolling")
 _DRAWN = re.compile(
     r"(<!-- benchmark: ([a-z-]+) -->\n).*?(<!-- end of benchmark -->)", re.DOTALL
 )  # fmt: skip

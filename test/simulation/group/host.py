@@ -29,6 +29,8 @@ class Host:
         self.terms = terms
         self.clock_offset_s = float(world.random.randrange(1 << 16))
         self.files = Snapshot({})
+        self.began_on = Snapshot({})
+        """What the present run has started first, as far as files were there then."""
         self.staged: Snapshot | None = None
         self.process: Process | None = None
         self.incarnations = 0

@@ -246,7 +246,7 @@ class Process:
                 if generation == 1:
                     # Whatever is started first has restarted since the restart it has read of.
                     files, restart = self.host.files.files, self._restart
-                    self.host.files = Snapshot(files, restart=restart)
+                    self.host.files = self.host.began_on = Snapshot(files, restart=restart)
                 return [self.children.start(generation)]
             case actions.SignalTree(signal) | actions.SignalGroup(signal):
                 if isinstance(action, actions.SignalTree):

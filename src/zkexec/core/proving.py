@@ -113,7 +113,8 @@ class Proving:
         reason = self._trial.lose()
         if self.is_troubled:
             # It is not the new configuration that is not healthy: that was never started.
-            return self.alarm.restart_failed(f"{self.attempt.trouble}; {reason}", now)
+            self.attempt.trouble = f"{self.attempt.trouble}; {reason}"
+            return []
         return self.fail(reason, now)
 
     @property
@@ -136,9 +137,12 @@ class Proving:
 
     @property
     def is_back_in_trouble(self) -> bool:
-        """Whether the old configuration is healthy again, after the new could not be written."""
-        is_proven = self._trial is None and self.child.present
-        return self.is_troubled and is_proven and self._turn.in_group
+        """Whether the old configuration is healthy again, after the new could not be written.
+
+        If it is not within its time, there is nothing to wait for either.
+        """
+        is_decided = self._trial is None or self._trial.deadline is None
+        return self.is_troubled and is_decided and self.child.present and self._turn.in_group
 
     @property
     def is_steady(self) -> bool:

@@ -37,6 +37,8 @@ class Host:
         self.reachable = True
         self.gone = False
         """Whether nobody ever starts zkexec here again."""
+        self.has_installed = False
+        """Whether the present run has put files in place."""
         self._start_due = False
 
     @property
@@ -51,6 +53,7 @@ class Host:
         if self.living is None and not self.gone:
             self.incarnations += 1
             self.staged = None
+            self.has_installed = False
             # The disk does not know which restart its files were written for.
             self.files = Snapshot(self.files.files)
             self.process = Process(self.world, self)
@@ -76,6 +79,7 @@ class Host:
             return FilesFailed("disk full")
         written = plan(self.files, staged).changed
         self.files = staged
+        self.has_installed = True
         self.world.installed(self)
         return FilesInstalled(written)
 

@@ -243,8 +243,8 @@ class Process:
     def _answers_of_child(self, action: Action) -> list[Event]:
         match action:
             case actions.StartChild(generation):
-                if generation == 1:
-                    # Whatever is started first has restarted since the restart it has read of.
+                if generation == 1 and not self.host.has_installed:
+                    # What is on disk has restarted since the restart that was read of.
                     files, restart = self.host.files.files, self._restart
                     self.host.files = self.host.began_on = Snapshot(files, restart=restart)
                 return [self.children.start(generation)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
     try:
         from _sha256 import sha256  # Python 3.11
-    except ImportError:
+    except ImportError:  # pragma: no cover -- what there is depends on the version of Python
         try:
             from _sha2 import sha256  # from 3.12 on
         except ImportError:

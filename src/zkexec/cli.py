@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zkexec.shell.birth import Inheritance
 
 _USAGE_STATUS = 2
+_CANNOT_WORK = 125
 
 
 def main() -> "NoReturn":
@@ -28,7 +29,11 @@ def main() -> "NoReturn":
         inheritance = inherit()
     except KeyboardInterrupt:
         _die_of_interrupt()
-    _run(inheritance)
+    try:
+        _run(inheritance)
+    except Exception as error:  # noqa: BLE001 -- nothing runs yet: what does is kept by the loop
+        _print(2, f"zkexec: internal error ({type(error).__name__}: {error}); please report this\n")
+        raise SystemExit(_CANNOT_WORK) from None
 
 
 def _run(inheritance: "Inheritance") -> "NoReturn":

@@ -31,7 +31,7 @@ from kazoo.retry import KazooRetry
 from e2e.journal import ENDING, KILLED, STARTED, Entry, Journal, judge, ran, told
 from e2e.link import Link
 from e2e.scene import shell
-from e2e.stage import LIBEXEC, ZKEXEC, Stage, is_alive, lines
+from e2e.stage import LIBEXEC, ZKEXEC, Stage, Word, is_alive, lines
 from zookeeper import wait_until
 
 FULL = bool(os.environ.get("ZKEXEC_FULL_FAULTS"))
@@ -64,6 +64,7 @@ class FleetMember:
         self.folder.mkdir()
         self.is_kept = False
         """Whether it is started again each time it ends, as an init system does."""
+        self.program: Sequence[Word] = ZKEXEC
         self.process: subprocess.Popen[bytes] | None = None
         self._fleet = fleet
         self._options = options
@@ -81,7 +82,7 @@ class FleetMember:
         files = [self.folder / f"file{number}" for number in range(len(fleet.znodes))]
         state, journal = self.folder / "state", fleet.journal.path
         return [
-            *ZKEXEC,
+            *map(str, self.program),
             f"--cluster={self.link.hosts}",
             f"--lock={fleet.lock}",
             f"--member-id={self.name}",

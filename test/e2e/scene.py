@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -39,10 +40,12 @@ class Birth:
 class Running:
     """One zkexec; `lines` is what has come on its stderr so far, `out` what has come on stdout."""
 
-    def __init__(self, stage: Stage, *words: Word, **options: Any) -> None:
-        """Start zkexec with these arguments; `options` are those of Popen."""
+    def __init__(
+        self, stage: Stage, *words: Word, program: Sequence[Word] = ZKEXEC, **options: Any
+    ) -> None:
+        """Start zkexec, or another program, with these arguments; `options` are those of Popen."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = stage.start(*ZKEXEC, *words, **{**pipes, **options})
+        self.process = stage.start(*program, *words, **{**pipes, **options})
         self.lines: list[str] = []
         self.out: list[str] = []
         self._readers = [

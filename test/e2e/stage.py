@@ -38,6 +38,11 @@ T = TypeVar("T")
 Word = str | bytes | Path
 
 
+def faulty(kind: str, name: str, how: str, trip: Path) -> tuple[Word, ...]:
+    """A zkexec with a mistake, see `shell/faulty.py`, which it makes once `trip` is there."""
+    return sys.executable, TEST / "shell" / "faulty.py", kind, name, how, trip
+
+
 def until(get: Callable[[], T], what: str) -> T:
     """Poll until there is a truthy answer, and return it."""
     answers: list[T] = []

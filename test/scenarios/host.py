@@ -10,13 +10,14 @@ from collections.abc import Callable
 from scenarios.group import MEMBER, ScriptedGroup
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
+from zkexec.core.adoption import Adopted
 from zkexec.core.events import Ending, Event
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
-from zkexec.core.turn import FreeTurn
+from zkexec.core.turn import FreeTurn, Turn
 
 Teller = Callable[[Event, list[Action]], None]
 
@@ -27,9 +28,8 @@ class ScriptedHost:
     def __init__(self, terms: Terms) -> None:
         """Begin at time 0, before the first event."""
         self.group = ScriptedGroup(terms.mirrors, terms.restart_path)
-        turn = LockedTurn(terms, MEMBER, self.group.new_token) if terms.in_group else FreeTurn()
-        self._member = Member(terms, turn)
         self.terms = terms
+        self._member = Member(terms, self._new_turn())
         self._session = 0
         self.now = 0.0
         self.files = Snapshot({})
@@ -45,6 +45,11 @@ class ScriptedHost:
         self._busy_s = 0.0
         self._obeys_after_s: float | None = None
         self._exit_at: float | None = None
+
+    def _new_turn(self) -> Turn:
+        if self.terms.in_group:
+            return LockedTurn(self.terms, MEMBER, self.group.new_token)
+        return FreeTurn()
 
     @property
     def phase(self) -> str:
@@ -114,6 +119,20 @@ class ScriptedHost:
             tell(event, todo)
             for action in todo:
                 waiting.extend(self._perform(action))
+
+    def renew_core(self, reason: str, tell: Teller) -> None:
+        """Let another core take over the running command, as after an error inside zkexec."""
+        asked_until, passed_on = self._member.child.asked
+        adopted = Adopted(
+            generation=self.generation,
+            applied=self._member.applied,
+            check_due=self._member.check_due,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
+        self.group.disconnect()
+        self._member = Member(self.terms, self._new_turn(), adopted, reason)
+        self.happen(events.Started(), tell)
 
     def connected(self) -> Event:
         """The client has a session: the one that it had, or a new one."""

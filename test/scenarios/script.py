@@ -14,6 +14,7 @@
     cached files /f=a                     what stands at the targets
     child obeys 0.05                      from now on the child ends so long after a signal
     frozen until 14                       nothing is done before, whatever is due
+    at 9 core fails REASON                another core takes over the running command
 
 Of a story with `in_group` among its terms the member is m1:
 
@@ -138,6 +139,8 @@ class Command:
             case ["group", *what]:
                 for event in self._host.group.befall(what):
                     self._host.happen(event, self._tell)
+            case ["core", "fails", *reason]:
+                self._host.renew_core(" ".join(reason), self._tell)
             case [name, *rest] if name != "quiet":
                 self._host.happen(self._event(name, rest), self._tell)
         due = self._host.deadline

@@ -1,71 +1,233 @@
-"""The end that nobody wants: a mistake in zkexec itself, with a service in its hands."""
+"""The fault that nobody expects: a mistake in zkexec itself, with a service in its hands."""
 
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from zookeeper import wait_until
+from shell.driven import is_alive, is_gone, lines, until, until_lines
+from zkexec.core import actions
+from zkexec.core.actions import Action
+from zkexec.core.transitions import TABLE
 
-CRASHING = """
-from zkexec.core.events import SignalReceived
-from zkexec.core.member import Member
-
-handle = Member.handle
-
-def crash(member, event, now):
-    if isinstance(event, SignalReceived):
-        raise KeyError("a mistake\\nof ours")
-    return handle(member, event, now)
-
-Member.handle = crash
-
-from zkexec.cli import main
-main()
+FAULTY = Path(__file__).with_name("faulty.py")
+EVENTS = sorted(event.__name__ for event in TABLE)
+ACTIONS = sorted(
+    action.__name__
+    for action in vars(actions).values()
+    if isinstance(action, type)
+    and issubclass(action, Action)
+    and action not in (Action, actions.EndProcess)
+)
+HEALTHY = ("--health=true",)
+# It says who it is, notes a USR1, and ends with 7 on a USR2.
+SERVE = """
+trap 'echo noted >> {folder}/noted' USR1
+trap 'exit 7' USR2
+echo $$ >> {folder}/pids
+while :; do sleep 0.05; done
 """
 
 
-def crash(folder: Path, serve: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Start a zkexec that crashes on USR1, send that once the child is ready, and wait."""
-    ready = folder / "ready"
-    command = [sys.executable, "-c", CRASHING, "--connect-timeout", "0.1", *options]
-    with subprocess.Popen(
-        [*command, "--", "/bin/sh", "-c", f"{serve}; : > {ready}; while :; do sleep 0.1; done"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    ) as process:
-        wait_until(ready.exists, "the child is ready")
-        process.send_signal(signal.SIGUSR1)
-        out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+class Faulty:
+    """A zkexec with a mistake, and the traces of its command in a folder."""
+
+    def __init__(self, folder: Path, fault: tuple[str, str, str], *options: str) -> None:
+        """Start it; `fault` is the kind, the name, and how often."""
+        self.folder = folder
+        self.trip = folder / "trip"
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, str(FAULTY), *fault, str(self.trip)),
+                *("--cluster=127.0.0.1:1", "--connect-timeout=0.1"),
+                *("--health-delay=0.1", "--health-interval=0.2"),
+                *(options if any(o.startswith("--health=") for o in options) else HEALTHY),
+                f"--alert=echo $ZKEXEC_EVENT >> {folder}/alerts",
+                *[option for option in options if not option.startswith("--health=")],
+                *("--", "/bin/sh", "-c", SERVE.format(folder=folder)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("w"),
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The command's; it is the only one that was ever started."""
+        (pid,) = until_lines(self.folder / "pids")
+        return int(pid)
+
+    def log(self, pattern: str) -> list[str]:
+        """The lines of the log in which this is found."""
+        return [line for line in lines(self.folder / "log") if re.search(pattern, line)]
+
+    def until_log(self, pattern: str, count: int = 1) -> None:
+        """Wait for lines in the log."""
+        until(lambda: len(self.log(pattern)) >= count, f"{pattern}: {self.log('')}")
+
+    def passes_on(self, count: int) -> None:
+        """See a signal reach the command, once."""
+        self.process.send_signal(signal.SIGUSR1)
+        until_lines(self.folder / "noted", count)
+        assert len(lines(self.folder / "noted")) == count
 
 
-def test_a_crash_stops_the_child_in_order(tmp_path: Path) -> None:
-    """The child is asked to stop and may finish; zkexec names the mistake and exits with 125."""
-    stopped = tmp_path / "stopped"
-    ended = crash(tmp_path, f"trap 'sleep 0.3; : > {stopped}; exit 0' TERM")
-    assert ended.returncode == 125
-    assert stopped.exists()
-    assert "zkexec itself failed, the command is stopped: KeyError" in ended.stderr
-    assert "Traceback" not in ended.stderr
+@contextmanager
+def faulty(folder: Path, fault: tuple[str, str, str], *options: str) -> Iterator[Faulty]:
+    """Run a faulty zkexec, and leave nothing of it."""
+    run = Faulty(folder, fault, *options)
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait()
+        if (folder / "pids").exists():
+            for pid in map(int, lines(folder / "pids")):
+                until(partial(is_gone, pid), f"the end of {pid}")
 
 
-def test_a_crash_kills_who_does_not_stop(tmp_path: Path) -> None:
-    """A child that ignores the request is killed after the kill timeout."""
-    ended = crash(tmp_path, "trap '' TERM", "--kill-timeout", "0.2")
-    assert ended.returncode == 125
+def keeps_its_command(run: Faulty) -> None:
+    """See that the command outlives the mistake, and that zkexec goes on with it."""
+    pid = run.pid
+    run.until_log("successful health check")
+    run.passes_on(1)
+    run.trip.touch()
+    run.until_log("zkexec failed internally")
+    run.passes_on(2)
+    until(lambda: "zkexec-failed" in lines(run.folder / "alerts"), "the alert")
+    run.until_log("beginning again; the command")
+    run.passes_on(3)
+    checks = len(run.log("successful health check"))
+    run.until_log("successful health check", checks + 1)
+    assert is_alive(pid)
+    assert run.process.poll() is None
+    run.process.send_signal(signal.SIGUSR2)
+    assert run.process.wait(60) == 7
+    assert run.pid == pid
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_mistake_about_any_event_keeps_the_command(tmp_path: Path, name: str) -> None:
+    """Whatever event the core fails at, the command runs on and its status is passed on."""
+    with faulty(tmp_path, ("event", name, "once")) as run:
+        keeps_its_command(run)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_mistake_about_any_action_keeps_the_command(tmp_path: Path, name: str) -> None:
+    """Whatever action cannot be performed, the command runs on and its status is passed on."""
+    with faulty(tmp_path, ("action", name, "once")) as run:
+        keeps_its_command(run)
+
+
+@pytest.mark.parametrize("name", ["Tick", "CheckFinished", "AlertFinished", "SignalReceived"])
+def test_a_mistake_that_comes_back_keeps_the_command(tmp_path: Path, name: str) -> None:
+    """Core after core fails at the same event: the command still runs, and gets its signals."""
+    health = "--health=false" if name == "AlertFinished" else "--health=true"
+    with faulty(tmp_path, ("event", name, "natural-always"), health) as run:
+        pid = run.pid
+        run.trip.touch()
+        run.passes_on(1)
+        run.until_log("zkexec failed internally")
+        run.passes_on(2)
+        assert is_alive(pid)
+        run.process.send_signal(signal.SIGUSR2)
+        assert run.process.wait(60) == 7
+
+
+@pytest.mark.parametrize("name", ["Note", "RunCheck", "RunAlert", "SignalGroup"])
+def test_an_action_that_never_works_keeps_the_command(tmp_path: Path, name: str) -> None:
+    """An action that fails each time, for the caretaker as well, costs the command nothing."""
+    health = "--health=false" if name == "RunAlert" else "--health=true"
+    with faulty(tmp_path, ("action", name, "natural-always"), health) as run:
+        pid = run.pid
+        run.trip.touch()
+        if name != "Note":
+            run.process.send_signal(signal.SIGUSR1)
+            run.until_log("zkexec failed internally")
+        assert is_alive(pid)
+        assert run.process.poll() is None
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(60) == -signal.SIGTERM
+
+
+def end_by_itself(run: Faulty) -> None:
+    """Have the command end with 7, without zkexec."""
+    run.process.send_signal(signal.SIGUSR2)
+
+
+def end_by_term(run: Faulty) -> None:
+    """Have zkexec end by TERM."""
+    run.process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("fault", "end", "status"),
+    [
+        (("event", "ChildExited", "natural-once"), end_by_itself, 7),
+        (("event", "SignalReceived", "natural-once"), end_by_itself, 7),
+        (("event", "SignalReceived", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("event", "ChildExited", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("action", "SignalTree", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("done", "SignalTree", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("action", "InspectTree", "natural-always"), end_by_term, -signal.SIGTERM),
+    ],
+)
+def test_a_mistake_at_the_end_changes_no_status(
+    tmp_path: Path, fault: tuple[str, str, str], end: Callable[[Faulty], None], status: int
+) -> None:
+    """A command that ends, or is told to end, while zkexec fails has its own exit status."""
+    with faulty(tmp_path, fault) as run:
+        assert is_alive(run.pid)
+        run.until_log("successful health check")
+        run.trip.touch()
+        end(run)
+        assert run.process.wait(60) == status
+        assert run.log("zkexec failed internally")
+
+
+def test_a_command_that_does_not_end_is_killed_all_the_same(tmp_path: Path) -> None:
+    """After TERM the kill timeout holds also if zkexec has failed."""
+    with faulty(tmp_path, ("event", "SignalReceived", "natural-once"), "--kill-timeout=0.3") as run:
+        pid = run.pid
+        run.process.send_signal(signal.SIGUSR1)
+        until_lines(tmp_path / "noted")
+        run.trip.touch()
+        # A stopped process does nothing about a TERM.
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(60) in (-signal.SIGTERM, -signal.SIGKILL)
+        assert not is_alive(pid)
+
+
+def test_without_a_command_zkexec_ends(tmp_path: Path) -> None:
+    """A mistake before the first start is one line, the alert, and exit status 125."""
+    (tmp_path / "trip").touch()
+    with faulty(tmp_path, ("event", "Started", "natural-once")) as run:
+        assert run.process.wait(60) == 125
+        (line,) = run.log("failed internally")
+        assert "zkexec failed internally (MistakeError: a mistake of the test at " in line
+        assert "no command runs" in line
+        assert lines(tmp_path / "alerts") == ["zkexec-failed"]
+        assert not (tmp_path / "pids").exists()
 
 
 @pytest.mark.parametrize(("option", "shown"), [("--verbose", True), ("--silent", False)])
-def test_the_traceback_is_for_the_verbose(tmp_path: Path, option: str, shown: bool) -> None:
-    """`--verbose` shows where the mistake is; `--silent` still tells that there is one."""
-    ended = crash(tmp_path, ":", option)
-    assert ("Traceback" in ended.stderr) is shown
-    assert "zkexec itself failed" in ended.stderr
-    if option == "--silent":
-        assert ended.stderr.count("\n") == 1
+def test_where_the_mistake_is_stands_in_a_verbose_log(
+    tmp_path: Path, option: str, *, shown: bool
+) -> None:
+    """`--verbose` shows the way to the mistake; `--silent` nothing, as the command still runs."""
+    with faulty(tmp_path, ("event", "Tick", "once"), option, "--alert-recovery") as run:
+        assert is_alive(run.pid)
+        run.trip.touch()
+        until(lambda: "zkexec-failed" in lines(tmp_path / "alerts"), "the alert")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(60) == -signal.SIGTERM
+        assert bool(run.log("wrong_handle")) is shown
+        assert bool(run.log("zkexec failed internally")) is shown

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simulation.witness import Moment, Violation, Witness
+from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import AlertEvent
 from zkexec.core.transitions import Phase
@@ -26,6 +26,7 @@ class AlertsAsOwed:
         self._unhealthy = False
         self._silent_until = 0.0
         self._restart_trouble = ""
+        self._is_followed = True
 
     def see(self, moment: Moment, witness: Witness) -> None:
         """Compare what is owed with what is told."""
@@ -57,6 +58,21 @@ class AlertsAsOwed:
 
     def _causes(self, moment: Moment, witness: Witness) -> list[Cause]:
         event = moment.event
+        if isinstance(event, CoreLost):
+            # What waited to be told is lost with the core, and so is what was told before.
+            self._owed.clear()
+            self._unhealthy, self._silent_until = False, 0.0
+            self._restart_trouble = ""
+            self._is_followed = False
+            return [Cause(AlertEvent.ZKEXEC_FAILED)]
+        if isinstance(event, events.Started):
+            # A fresh core, which knows nothing of what the caretaker has told.
+            self._unhealthy, self._silent_until = False, 0.0
+        awaited = events.ZnodesRead if witness.terms.mirrors else events.SessionConnected
+        is_read = isinstance(event, awaited) and moment.phase is not Phase.STOPPING
+        if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
+            self._is_followed = True
+            return [Cause(AlertEvent.RECOVERED)] if witness.terms.alert_recovery else []
         if witness.check_counts:
             return self._causes_of_check(moment.now, witness)
         if witness.failure is not None:

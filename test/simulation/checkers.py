@@ -6,7 +6,7 @@ out.  It knows the bystander's view (`Witness`) and the model world, and never t
 
 from typing import Protocol
 
-from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
+from simulation.witness import SIGKILL, SIGTERM, CoreLost, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending
@@ -213,6 +213,8 @@ class StaysWithoutSession:
 
     def see(self, moment: Moment, _: Witness) -> None:
         """Look at each session that is opened."""
+        if isinstance(moment.event, CoreLost):
+            self._closed = False
         for action in moment.actions:
             self._closed = self._closed or isinstance(action, actions.CloseSession)
             if self._closed and isinstance(action, actions.OpenSession | actions.ReadZnodes):

@@ -79,7 +79,7 @@ class Fate:
     def _befall(self) -> None:
         random, ensemble = self._random, self.world.ensemble
         ensemble.reachable = ensemble.reachable or random.random() < 0.3
-        match random.choices(range(6), (10, 2, 1, 1, 1, 1))[0]:
+        match random.choices(range(7), (10, 2, 1, 1, 1, 1, 1))[0]:
             case 0:
                 self._write_something()
             case 1:
@@ -94,6 +94,8 @@ class Fate:
             case 5:
                 signal = random.choice((1, 2, 10, 28)) if self._mortal else 10
                 self.world.deliver(SignalReceived(signal, random.random() < 0.5))
+            case 6:
+                self.world.lose_core(random.choice((0.0, 0.5, 5.0)))
 
     def _end_something(self) -> None:
         if not self._mortal:
@@ -129,7 +131,7 @@ class Fate:
         self.world.ensemble.reachable = True
         self.world.ensemble.loses_replies = False
         self.world.host.faults = False
-        if self.world.member.phase is Phase.LOADING:
+        if self.world.phase is Phase.LOADING:
             self._fill()
 
     def _demand_progress(self) -> None:
@@ -146,8 +148,8 @@ class Fate:
 
     def _shortfall(self) -> str:
         world = self.world
-        if world.member.phase is not Phase.RUNNING:
-            return f"the phase is {world.member.phase.value}"
+        if world.phase is not Phase.RUNNING:
+            return f"the phase is {world.phase.value}"
         if world.host.tree is None or not world.host.tree.alive:
             return "no child is there"
         for mirror in self.terms.mirrors:

@@ -22,6 +22,10 @@ class Violation(Exception):
     """A promise was broken."""
 
 
+class CoreLost(Event):
+    """An error inside zkexec: a caretaker has the command until there is a fresh core."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One event with what was done about it; `answers_due` tells whether answers are waiting."""

@@ -21,10 +21,12 @@ from simulation.checkers import (
 from simulation.clock import Clock
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
-from simulation.witness import Moment, Violation, Witness
+from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions
 from zkexec.core.actions import Action
-from zkexec.core.events import Event, SignalReceived, Started, Tick
+from zkexec.core.adoption import Adopted
+from zkexec.core.caretaker import Caretaker
+from zkexec.core.events import ChildExited, Event, SignalReceived, Started, Tick
 from zkexec.core.member import Member
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
@@ -53,7 +55,9 @@ class World:
         paths = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
         self.ensemble = EnsembleModel(self.clock, random, paths, self.deliver)
         self.host = HostModel(self.clock, random, self.deliver)
-        self.member = Member(terms, FreeTurn())
+        self.core: Member | Caretaker = Member(terms, FreeTurn())
+        self.done = False
+        """Whether zkexec has ended."""
         self._random = random
         self._record = record
         self._witness = Witness(terms, self.ensemble, self.host)
@@ -63,9 +67,11 @@ class World:
         self.steps: set[Step] = set()
 
     @property
-    def done(self) -> bool:
-        """Whether zkexec has ended."""
-        return self.member.phase is Phase.DONE
+    def phase(self) -> Phase:
+        """That of the core; a caretaker has none, but keeps a command that runs."""
+        if self.done:
+            return Phase.DONE
+        return self.core.phase if isinstance(self.core, Member) else Phase.STOPPING
 
     def deliver(self, event: Event) -> None:
         """Let something have happened that is no answer to an action; signals come first."""
@@ -77,6 +83,8 @@ class World:
     def run_until(self, time: float) -> None:
         """Let everything happen that happens before this time."""
         while not self.done:
+            if self._is_relieved:
+                self._begin_again()
             if self._answers:
                 self._handle(self._answers.popleft())
             elif self._arrived:
@@ -87,7 +95,7 @@ class World:
 
     def _go_on(self, limit: float) -> bool:
         """Go to whatever comes next; tell whether anything does before the limit."""
-        entry, deadline = self.clock.next_entry, self.member.deadline
+        entry, deadline = self.clock.next_entry, self.core.deadline
         if entry is not None and entry <= limit and (deadline is None or entry <= deadline):
             self._be_late()
             self.clock.run_entry()
@@ -105,13 +113,54 @@ class World:
         if self._random.random() < 0.01:
             self.clock.spend(self._random.uniform(0, 1))
 
-    def _handle(self, event: Event) -> None:
-        before = self.member.phase
+    def lose_core(self, pause_s: float) -> None:
+        """Let the core make a mistake, if there is a command that it has not told to end."""
+        member, tree, host = self.core, self.host.tree, self.host
+        is_kept = tree is not None and tree.alive and self._witness.stopping_since is None
+        if not isinstance(member, Member) or not is_kept or self.done:
+            return
+        self._answers.clear()
+        kept = [e for e in self._arrived if isinstance(e, ChildExited | SignalReceived)]
+        self._arrived = deque(kept)
+        self.ensemble.close_session()
+        host.discard()
+        asked_until, passed_on = member.child.asked
+        adopted = Adopted(
+            generation=member.child.generation,
+            applied=member.applied,
+            check=host.check,
+            check_due=member.check_due,
+            alerting=host.alerting,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
         now = self.clock.now
-        todo = self.member.handle(event, now)
-        phase = self.member.phase
-        self.steps.add((before, type(event), phase))
-        moment = Moment(now, event, todo, phase, self.member.deadline, bool(self._answers))
+        caretaker = self.core = Caretaker(self.terms, adopted, now + pause_s, now)
+        self._see(CoreLost(), caretaker.begin("a mistake", now))
+
+    @property
+    def _is_relieved(self) -> bool:
+        return isinstance(self.core, Caretaker) and self.core.is_over(self.clock.now)
+
+    def _begin_again(self) -> None:
+        assert isinstance(self.core, Caretaker)
+        adopted = self.core.adopted(check=self.host.check, alerting=self.host.alerting)
+        self.core = Member(self.terms, FreeTurn(), adopted, "a mistake")
+        self._answers.append(Started())
+
+    def _handle(self, event: Event) -> None:
+        before = self.phase
+        todo = self.core.handle(event, self.clock.now)
+        self.done = any(isinstance(action, actions.EndProcess) for action in todo)
+        if isinstance(self.core, Member):
+            self.steps.add((before, type(event), self.phase))
+        self._see(event, todo)
+
+    def _see(self, event: Event, todo: Sequence[Action]) -> None:
+        now, deadline = self.clock.now, self.core.deadline
+        if isinstance(event, CoreLost) or self._is_relieved:
+            deadline = None  # what is due comes next
+        moment = Moment(now, event, todo, self.phase, deadline, bool(self._answers))
         if self._record is not None:
             self._record(moment)
         self._judge(moment)

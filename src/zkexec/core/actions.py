@@ -25,6 +25,7 @@ class Action:
 class AlertEvent(Enum):
     """The value of ZKEXEC_EVENT in an alert's environment."""
 
+    ZKEXEC_FAILED = "zkexec-failed"
     COMMAND_FAILED = "command-failed"
     HEALTH_FAILED = "health-failed"
     RESTART_FAILED = "restart-failed"

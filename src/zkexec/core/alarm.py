@@ -7,6 +7,7 @@ come after it.  While a failure of health lasts, its repeats keep `--alert-inter
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
+from zkexec.core.adoption import Adopted
 from zkexec.core.terms import Terms
 
 AT_LEAST_S = 5.0
@@ -70,6 +71,15 @@ class Alarm:
     def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
         """The command ended badly; this is the last alert of this run."""
         return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
+
+    def zkexec_failed(self, reason: str, now: float) -> list[Action]:
+        """An error inside zkexec: the command runs on, and its configuration is not followed."""
+        return self._tell(RunAlert(AlertEvent.ZKEXEC_FAILED, reason), now)
+
+    def take_over(self, adopted: Adopted, trouble: str = "") -> None:
+        """Wait for the alert that runs; `trouble` is over when `restart_settled` says so."""
+        self._running = adopted.alerting
+        self._restart_trouble = trouble
 
     def drop_waiting(self) -> None:
         """Tell nothing more than what is being told already."""

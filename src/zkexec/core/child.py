@@ -7,6 +7,7 @@ be without zkexec.
 """
 
 from zkexec.core.actions import Action, InspectTree, Note, SignalGroup, SignalTree, StartChild
+from zkexec.core.adoption import Adopted
 from zkexec.core.events import (
     ChildExited,
     ChildStarted,
@@ -68,6 +69,22 @@ class Child:
         self._kill_at = self._inspect_at = self._asked_until = None
         self._passed_on.clear()
         return [Note("forking"), StartChild(self.generation)]
+
+    def take_over(self, adopted: Adopted, now: float) -> None:
+        """Go on with a command that an earlier core has started, or has begun to stop."""
+        self.generation = adopted.generation
+        self.ending = adopted.ending
+        self._alive = adopted.generation > 0 and adopted.ending is None
+        if adopted.stopping:
+            self.expect_end(now)
+            self._inspect_at = None if self._alive else now
+        self._asked_until = adopted.asked_until
+        self._passed_on = set(adopted.passed_on)
+
+    @property
+    def asked(self) -> tuple[float | None, frozenset[int]]:
+        """Until when, and by which signals, an end of the command is one that was asked for."""
+        return self._asked_until, frozenset(self._passed_on)
 
     def started(self, event: ChildStarted) -> list[Action]:
         """The generation is born."""

@@ -7,6 +7,7 @@ checked at once and often; any other after the health delay, and once each inter
 """
 
 from zkexec.core.actions import Action, KillCheck, Note, RunCheck
+from zkexec.core.adoption import Adopted
 from zkexec.core.events import CheckFinished
 from zkexec.core.terms import Terms
 from zkexec.core.value import value
@@ -46,6 +47,23 @@ class HealthGate:
         self._eager = eager
         delay_s = 0.0 if eager else self._terms.health_delay_s
         self._due = now + delay_s if self._terms.checks_health else None
+
+    def take_over(self, adopted: Adopted, now: float) -> None:
+        """Go on with the checks of a running child, and with the one that is under way."""
+        self._generation = adopted.generation
+        if not self._terms.checks_health:
+            return
+        timeout_s = self._terms.health_timeout_s
+        self._running = adopted.check
+        if adopted.check is not None and timeout_s is not None:
+            self._timeout_at = now + timeout_s
+        known = adopted.check_due
+        self._due = now + self._terms.health_interval_s if known is None else known
+
+    @property
+    def due(self) -> float | None:
+        """When the next check begins; None while one runs, and where there are none."""
+        return self._due
 
     def press(self, now: float) -> None:
         """Somebody waits for this child after all: check it at once and often."""

@@ -8,6 +8,7 @@ whichever it was, so that a busy inbox cannot starve a deadline.
 
 from zkexec.core import events
 from zkexec.core.actions import Action, Card, EndProcess, Note
+from zkexec.core.adoption import CANNOT_WORK, Adopted
 from zkexec.core.basis import Basis
 from zkexec.core.child import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Child
 from zkexec.core.course import Course
@@ -22,7 +23,6 @@ from zkexec.core.transitions import Phase, check_transition
 from zkexec.core.turn import Turn
 from zkexec.core.value import replace
 
-CANNOT_WORK = 125
 MOST_TICKS = 100
 """Far more than can be due at a time.  A mistake is to end loudly, and not to spin for ever."""
 DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
@@ -32,7 +32,10 @@ DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
 class Member:
     """The way of one wrapped process from its first snapshot to its end."""
 
-    def __init__(self, terms: Terms, turn: Turn) -> None:
+    def __init__(
+        self, terms: Terms, turn: Turn, adopted: Adopted | None = None, trouble: str = ""
+    ) -> None:
+        """`adopted` is a command that runs, `trouble` the reason why another core failed."""
         self.source = Source(terms)
         self.child = Child(terms)
         self._terms = terms
@@ -43,6 +46,8 @@ class Member:
         self._restart = Restart(terms, turn, self._course, self.source, self._proving)
         self._alarm = self._proving.alarm
         self._verdict: Ending | None = None
+        self._adopted = adopted
+        self._trouble = trouble
 
     @property
     def phase(self) -> Phase:
@@ -53,6 +58,11 @@ class Member:
     def applied(self) -> Snapshot:
         """The content of the files in place."""
         return self._proving.attempt.applied
+
+    @property
+    def check_due(self) -> float | None:
+        """When the next health check is due, None if one runs or none ever will."""
+        return self._proving.check_due
 
     @property
     def deadline(self) -> float | None:
@@ -93,6 +103,9 @@ class Member:
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
         actions = self._restart.consider(now)
+        is_current = self.source.has_read and self.source.wanted == self.applied
+        if self._proving.is_untold and is_current:
+            actions += self._proving.put_to_proof(now)
         if self._proving.is_steady and self._turn.has_entry and self.source.wanted == self.applied:
             self._turn.prove(self.applied)
         actions += self._restart.proceed(now)
@@ -107,7 +120,7 @@ class Member:
     def _react(self, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0911, PLR0912
         match event:
             case events.Started():
-                return self._launch.begin(now)
+                return self._begin(now)
             case events.Tick():
                 return self._on_tick(now)
             case events.CachedFilesFound(snapshot):
@@ -136,7 +149,26 @@ class Member:
                 return self._alarm.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        return self.source.handle(event, now) + self._consider_launch()
+        taken = self.source.handle(event, now)
+        followed = self._follow_again(event, now) if self._trouble else []
+        return taken + followed + self._consider_launch()
+
+    def _follow_again(self, event: Event, now: float) -> list[Action]:
+        """See whether what the failed core has followed is followed again."""
+        awaited = events.ZnodesRead if self.source.paths else events.SessionConnected
+        if not isinstance(event, awaited) or self._course.is_in(Phase.EXITING):
+            return []
+        self._trouble = ""
+        return self._alarm.restart_settled(now)
+
+    def _begin(self, now: float) -> list[Action]:
+        """Make the first start, or go on with a command that runs on the files that are there."""
+        if self._adopted is None:
+            return self._launch.begin(now)
+        self._launch.end()
+        self.source.assume(self._adopted.applied)
+        taken = self._proving.take_over(self._adopted, now, self._trouble)
+        return [Note("begun-again"), *taken, *self.source.open()]
 
     def _on_tick(self, now: float) -> list[Action]:
         actions = self._launch.expire(now) + self._consider_launch()

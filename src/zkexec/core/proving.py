@@ -5,6 +5,7 @@ that has come to life has proven all it has to, and one that ends takes zkexec w
 """
 
 from zkexec.core.actions import Action, Note
+from zkexec.core.adoption import Adopted
 from zkexec.core.alarm import Alarm
 from zkexec.core.attempt import Attempt
 from zkexec.core.child import Child
@@ -72,6 +73,18 @@ class Proving:
             return [*actions, *self._course.enter(Phase.RUNNING)]
         return actions
 
+    def take_over(self, adopted: Adopted, now: float, trouble: str) -> list[Action]:
+        """Go on with a child that an earlier core has started; `trouble` is why there is another.
+
+        In a group nothing is known any more of what it has proven.
+        """
+        self.attempt.applied = self.attempt.seen = adopted.applied
+        self.child.take_over(adopted, now)
+        self.alarm.take_over(adopted, trouble)
+        self._gate.take_over(adopted, now)
+        self._trial = Trial(self._terms, now, limited=False) if self._turn.in_group else None
+        return self._course.enter(Phase.RUNNING)
+
     def stop(self) -> list[Action]:
         """The child is going: nothing more is to be learnt from it."""
         self._trial = None
@@ -121,6 +134,16 @@ class Proving:
     def is_open(self) -> bool:
         """Whether the child lives, and has not proven itself yet."""
         return self._trial is not None and self.child.present
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether the turn of an earlier core waits for the proof of a child that just runs on."""
+        return self.is_open and self._course.is_in(Phase.RUNNING) and self._turn.has_entry
+
+    @property
+    def check_due(self) -> float | None:
+        """When the next health check is due, None if one runs or none ever will."""
+        return self._gate.due
 
     @property
     def owes_proof(self) -> bool:

@@ -60,6 +60,8 @@ class Source:
         self._stale = False
         self._registered = False
         self._given_up = False
+        self.has_read = False
+        """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
         self.last_trouble = ""
         self._told: set[str] = set()
         self._renew_at: float | None = None
@@ -214,6 +216,7 @@ class Source:
 
     def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:
         """Merge one consistent reading into `wanted`; say what changed in what can be used."""
+        self.has_read = True
         before = self.problems
         self.problems = {
             path: problem

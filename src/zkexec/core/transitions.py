@@ -41,7 +41,7 @@ PHASES = dict(zip(LETTERS, Phase, strict=True))
 
 TABLE: dict[type[Event], tuple[str, ...]] = {
     # In the phases:                   L      R     W      S    P      H      X    D
-    events.Started: (                 "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.Started: (                 "R",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.Tick: (                    "XD",  "-",  "-",   "-", "RWH", "RW",  "D", "-"),
     events.SessionConnected: (        "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.SessionSuspended: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
@@ -49,7 +49,7 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     events.SessionClosed: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.ConnectFailed: (           "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.ZnodeTouched: (            "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.ZnodesRead: (              "XD",  "W",  "RP",  "-", "-",   "RWP", "-", "-"),
+    events.ZnodesRead: (              "XD",  "WP", "RP",  "-", "-",   "RWP", "-", "-"),
     events.ReadFailed: (              "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.GroupTouched: (      "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.Enrolled: (          "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
@@ -58,7 +58,7 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     group_events.QueueListed: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.QueueNodeSeen: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.QueueLeft: (         "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
-    group_events.RecordRead: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordRead: (        "-",   "P",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.RecordCommitted: (   "-",   "-",  "S",   "-", "S",   "S",   "D", "-"),
     group_events.CommitRefused: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.GroupRequestFailed: ("-",   "-",  "-",   "-", "-",   "-",   "D", "-"),

@@ -44,7 +44,7 @@ class Effects:
         self._narrator = narrator
         self._post = post
         self._group = group
-        self._files = Files(self._warn_of_writing_in_place, len(settings.terms.mirrors))
+        self._files = self._fresh_files()
         self._ensemble: Ensemble | None = None
 
     def perform(self, action: Action) -> list[Event]:
@@ -66,11 +66,16 @@ class Effects:
                 return self._perform_on_files(action)
         return []
 
-    def close(self) -> None:
-        """Leave nothing behind: no staged file, no check, no session."""
-        self._files.discard()
-        self._processes.close()
-        self._close_session()
+    def reset(self) -> None:
+        """Leave nothing behind of what a core has begun: no staged file, no session."""
+        try:
+            self._files.discard()
+        finally:
+            self._files = self._fresh_files()
+            self._close_session()
+
+    def _fresh_files(self) -> Files:
+        return Files(self._warn_of_writing_in_place, len(self._settings.terms.mirrors))
 
     def _perform_on_files(self, action: Action) -> list[Event]:
         match action:
@@ -134,9 +139,9 @@ class Effects:
         self._ensemble.open()
 
     def _close_session(self) -> None:
-        if self._ensemble is not None:
-            self._ensemble.close(CLOSE_TIMEOUT_S)
-            self._ensemble = None
+        ensemble, self._ensemble = self._ensemble, None
+        if ensemble is not None:
+            ensemble.close(CLOSE_TIMEOUT_S)
 
     def _load_cached(self) -> Event:
         try:

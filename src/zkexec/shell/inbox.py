@@ -13,7 +13,7 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from zkexec.core.events import Event, SignalReceived, Tick
+from zkexec.core.events import ChildExited, Event, SignalReceived, Tick
 from zkexec.shell.birth import WAKE_SIGNAL, Inheritance
 
 
@@ -43,6 +43,12 @@ class Inbox:
     def answer(self, *events: Event) -> None:
         """Queue the outcome of an action; only from the main thread."""
         self._answers.extend(events)
+
+    def forget(self) -> None:
+        """Drop what was meant for a core that is no more; the end of a child concerns the next."""
+        self._answers.clear()
+        self._posted.clear()
+        self._reaped = deque(event for event in self._reaped if isinstance(event, ChildExited))
 
     def post(self, event: Event) -> None:
         """Queue an event from any thread, and wake the main thread."""

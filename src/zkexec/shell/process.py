@@ -74,6 +74,25 @@ class Processes:
         self._check: _Running | None = None
         self._alert: _Running | None = None
         self._unheard: set[int] = set()
+        self.ending: Ending | None = None
+        """How the child ended that was started last; None while it runs."""
+        self.generation = 0
+        """That of the child that was started last, 0 if none ever was."""
+
+    @property
+    def child_runs(self) -> bool:
+        """Whether the command runs."""
+        return self._child is not None
+
+    @property
+    def check_generation(self) -> int | None:
+        """The generation that the running health check was started for, None if none runs."""
+        return self._check.generation if self._check else None
+
+    @property
+    def alert_runs(self) -> bool:
+        """Whether an alert runs."""
+        return self._alert is not None
 
     def start_child(self, generation: int) -> ChildStarted | StartFailed:
         """Start the command; the one before must have been reaped."""
@@ -94,6 +113,7 @@ class Processes:
             return StartFailed(generation, error.reason, error.status)
         self._unheard &= KEYS
         self._child = _Running(pid, generation)
+        self.generation, self.ending = generation, None
         self._tree.plant(pid)
         return ChildStarted(generation, pid)
 
@@ -257,7 +277,7 @@ class Processes:
 
     def _reaped(self, pid: int, ending: Ending) -> list[Event]:
         if self._child and pid == self._child.pid:
-            child, self._child = self._child, None
+            child, self._child, self.ending = self._child, None, ending
             return [ChildExited(child.generation, ending)]
         if self._check and pid == self._check.pid:
             check, self._check = self._check, None

@@ -156,6 +156,17 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
     "phase": (Level.DEBUG, "{left} -> {phase}"),
     "client": (Level.DEBUG, "client: {line}"),
-    "crashed": (Level.FATAL, "zkexec itself failed, the command is stopped: {reason}"),
-    "traceback": (Level.DEBUG, "{traceback}"),
+    "zkexec-failed": (
+        Level.WARNING,
+        (
+            "zkexec failed internally ({reason}); the command keeps running, configuration is no "
+            "longer followed; beginning again in {retry_s:g} s"
+        ),
+    ),
+    "zkexec-failed-alone": (
+        Level.FATAL,
+        "zkexec failed internally ({reason}), and no command runs; please report this",
+    ),
+    "begun-again": (Level.INFO, "beginning again; the command that runs is kept"),
+    "traceback": (Level.DEBUG, "{line}"),
 }

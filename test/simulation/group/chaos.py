@@ -78,6 +78,7 @@ class Chaos:
             Chaos.push, Chaos.freeze, Chaos.kill, Chaos.lose_power, Chaos.terminate,
             Chaos.hang_up, Chaos.black_hole, Chaos.isolate, Chaos.cut_server_off,
             Chaos.slow_server, Chaos.elect, Chaos.lose_quorum, Chaos.retire, Chaos.steer,
+            Chaos.lose_core,
         ]  # fmt: skip
 
     def push(self, _: "Process") -> None:
@@ -99,6 +100,12 @@ class Chaos:
     def kill(self, process: "Process") -> None:
         """Kill the process, its child with it."""
         process.kill("killed")
+
+    def lose_core(self, process: "Process") -> None:
+        """Let zkexec make a mistake of its own; its command runs on."""
+        pause_s = self._random.choice((0.0, 1.0, 30.0)) * self._random.random()
+        if process.lose_core(pause_s):
+            self._tell(process, f"makes a mistake, and begins again in {pause_s:.1f} s")
 
     def lose_power(self, process: "Process") -> None:
         """Take the whole host down."""

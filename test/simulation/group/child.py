@@ -98,6 +98,11 @@ class Children:
         alive = self.present is not None and self.present.alive
         return events.TreeInspected(generation, int(alive))
 
+    @property
+    def check_generation(self) -> int | None:
+        """The generation that the running check was started for."""
+        return None if self._check is None else self._check.generation
+
     def run_check(self, generation: int) -> list[Event]:
         """Begin a health check of the present child."""
         child = self.present

@@ -14,6 +14,8 @@ from simulation.group.client import Client
 from simulation.group.group_requests import GroupRequests
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
+from zkexec.core.adoption import Adopted
+from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
@@ -47,10 +49,12 @@ class Process:
         self.handled_at = world.clock.now
         """When, on the world's clock, it decided on what it is doing."""
         self.client: Client | None = None
-        self.children = Children(self)
-        self.member = Member(self.terms, LockedTurn(self.terms, host.name, self._new_token))
-        self._requests = GroupRequests(self)
         self._tokens = 0
+        self.children = Children(self)
+        self.core: Member | Caretaker = self._fresh_core(None)
+        self._requests = GroupRequests(self)
+        self._is_stopping = False
+        """Whether the present child was told to end."""
         self._todo: deque[Action] = deque()
         self._answers: deque[Event] = deque([Started()])
         self._reaped: deque[Event] = deque()
@@ -68,6 +72,42 @@ class Process:
     def now(self) -> float:
         """The time on this host's clock, which no other host shares."""
         return self.world.clock.now + self.host.clock_offset_s
+
+    def _fresh_core(self, adopted: Adopted | None) -> Member:
+        turn = LockedTurn(self.terms, self.host.name, self._new_token)
+        return Member(self.terms, turn, adopted, "a mistake" if adopted else "")
+
+    def lose_core(self, pause_s: float) -> bool:
+        """Let the core make a mistake, if there is a command that it has not told to end."""
+        member, child = self.core, self.children.present
+        is_kept = child is not None and child.alive and not self._is_stopping and not self.termed
+        if self.dead or self._busy or not is_kept or not isinstance(member, Member):
+            return False
+        asked_until, passed_on = member.child.asked
+        adopted = Adopted(
+            generation=member.child.generation,
+            applied=member.applied,
+            check=self.children.check_generation,
+            check_due=member.check_due,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
+        for queue in (self._todo, self._answers, self._posted, self._outbox):
+            queue.clear()
+        kept = [e for e in self._reaped if isinstance(e, events.ChildExited | SignalReceived)]
+        self._reaped = deque(kept)
+        self._close_session(clean=self.world.random.random() < 0.5)
+        self.client = self.host.staged = None
+        caretaker = self.core = Caretaker(self.terms, adopted, self.now + pause_s, self.now)
+        self._todo.extend(caretaker.begin("a mistake", self.now))
+        self._deadline = caretaker.deadline
+        self.run()
+        return True
+
+    def _begin_again(self, caretaker: Caretaker) -> None:
+        check = self.children.check_generation
+        self.core = self._fresh_core(caretaker.adopted(check=check, alerting=False))
+        self._answers.append(Started())
 
     def _new_token(self) -> str:
         self._tokens += 1
@@ -171,6 +211,9 @@ class Process:
         return not (self.dead or self.frozen or self._busy)
 
     def _step(self) -> bool:
+        core = self.core
+        if isinstance(core, Caretaker) and not self._todo and core.is_over(self.now):
+            self._begin_again(core)
         if self._todo:
             self._perform(self._todo.popleft())
         elif self._answers:
@@ -202,8 +245,8 @@ class Process:
         self.was_overdue = self._deadline is not None and self._deadline <= self.now
         if isinstance(event, ZnodesRead):
             self._note_restart(event)
-        todo = self.member.handle(event, self.now)
-        self._deadline = self.member.deadline
+        todo = self.core.handle(event, self.now)
+        self._deadline = self.core.deadline
         self.world.decided(self, event, todo)
         self._todo.extend(todo)
 
@@ -224,7 +267,7 @@ class Process:
             case actions.OpenSession():
                 self._open_session()
             case actions.CloseSession():
-                self._close_session()
+                self._close_session(clean=True)
             case actions.StageFiles(snapshot):
                 return self._stage(snapshot)
             case actions.InstallFiles():
@@ -235,7 +278,7 @@ class Process:
                 return [self.host.load_cached()]
             case actions.EndProcess():
                 self._end("its work is done")
-                self._close_session()
+                self._close_session(clean=True)
             case _:
                 return self._answers_of_child(action)
         return []
@@ -247,9 +290,11 @@ class Process:
                     # What is on disk has restarted since the restart that was read of.
                     files, restart = self.host.files.files, self._restart
                     self.host.files = self.host.began_on = Snapshot(files, restart=restart)
+                self._is_stopping = False
                 return [self.children.start(generation)]
             case actions.SignalTree(signal) | actions.SignalGroup(signal):
                 if isinstance(action, actions.SignalTree):
+                    self._is_stopping = True
                     self._tell_kill(signal)
                 self.children.signal(signal)
             case actions.InspectTree(generation):
@@ -289,6 +334,6 @@ class Process:
             self.client.close(clean=self.world.random.random() < 0.5)
         self.client = Client(self, self.world.ensemble)
 
-    def _close_session(self) -> None:
+    def _close_session(self, *, clean: bool) -> None:
         if self.client is not None:
-            self.client.close(clean=True)
+            self.client.close(clean=clean)

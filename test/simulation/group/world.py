@@ -42,6 +42,7 @@ from simulation.transcript import describe, seconds
 from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
 from zkexec.core.events import Event
 from zkexec.core.group_events import RecordRead
+from zkexec.core.member import Member
 from zkexec.core.rollout import Rollout
 from zkexec.core.terms import Terms
 
@@ -190,7 +191,9 @@ class World:
         if self.lines is not None:
             self.tell(f"{process.name} {describe_step(event)}")
             self.lines.extend(f"        {describe_step(action)}" for action in todo)
-            self.lines.append(f"        = {process.member.phase.value}")
+            core = process.core
+            phase = core.phase.value if isinstance(core, Member) else "kept by a caretaker"
+            self.lines.append(f"        = {phase}")
         self._judge("decided", process, event, todo)
 
     def performed(self, process: Process, action: Action) -> None:

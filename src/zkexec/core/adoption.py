@@ -1,0 +1,33 @@
+"""What is known of a command that an earlier core has started."""
+
+from zkexec.core.events import Ending
+from zkexec.core.snapshot import Snapshot
+from zkexec.core.value import value
+
+CANNOT_WORK = 125
+"""The exit status of zkexec if it could not do its work."""
+
+
+@value(kw_only=True)
+class Adopted:
+    """A command that was started, and what is under way for it.
+
+    `applied` is the content of the files that it was started on.  `ending` is None while it runs.
+    `stopping` says that its process tree was told to end.  `verdict` is how zkexec ends once no
+    command runs, None if as the command does.  `check` is the generation that
+    a running health check was started for, None if none runs; `check_due` is when the next one
+    is due, None if that is not known.  `alerting` says whether an alert runs.  `asked_until` and
+    `passed_on` are the signals by which somebody may have asked the command to end, see `Child`.
+    Times are those of the loop's clock, in seconds.
+    """
+
+    generation: int
+    applied: Snapshot
+    ending: Ending | None = None
+    stopping: bool = False
+    verdict: Ending | None = None
+    check: int | None = None
+    check_due: float | None = None
+    alerting: bool = False
+    asked_until: float | None = None
+    passed_on: frozenset[int] = frozenset()

@@ -1,0 +1,127 @@
+"""Keeps a running command after an error inside zkexec, until a fresh core takes it over.
+
+The caretaker follows no configuration and knows no cluster and no group.  It passes signals on,
+goes on with health checks and alerts, and ends zkexec as the command ends.  A command that was
+being stopped when the error came is waited for, and so is the alert if no command runs at all.
+"""
+
+from zkexec.core import events
+from zkexec.core.actions import Action, EndProcess, Note
+from zkexec.core.adoption import CANNOT_WORK, Adopted
+from zkexec.core.alarm import Alarm
+from zkexec.core.child import SIGTERM, Child
+from zkexec.core.events import Ending, Event, SignalReceived
+from zkexec.core.health import HealthGate
+from zkexec.core.terms import Terms
+
+
+class Caretaker:
+    """Who decides about a command between two cores."""
+
+    def __init__(self, terms: Terms, adopted: Adopted, retry_at: float, now: float) -> None:
+        """Take over a command; `retry_at` is when a fresh core may begin."""
+        self._terms = terms
+        self._retry_at = retry_at
+        self._applied = adopted.applied
+        self._verdict = adopted.verdict
+        self._child = Child(terms)
+        self._child.take_over(adopted, now)
+        self._gate = HealthGate(terms)
+        self._alarm = Alarm(terms)
+        self._alarm.take_over(adopted)
+        self._ends = adopted.stopping or not self._child.present
+        if not self._ends:
+            self._gate.take_over(adopted, now)
+
+    @property
+    def deadline(self) -> float | None:
+        """The absolute time of the next Tick that is needed."""
+        retry_at = None if self._ends else self._retry_at
+        due = (self._child.deadline, self._gate.deadline, self._alarm.deadline, retry_at)
+        return min((at for at in due if at is not None), default=None)
+
+    def is_over(self, now: float) -> bool:
+        """Whether it is time for a fresh core, which only a command that goes on running gets."""
+        return not self._ends and now >= self._retry_at
+
+    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+        """The command for the next core; `check` and `alerting` are what runs beside it."""
+        asked_until, passed_on = self._child.asked
+        return Adopted(
+            generation=self._child.generation,
+            applied=self._applied,
+            check=check,
+            check_due=self._gate.due,
+            alerting=alerting,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
+
+    def begin(self, reason: str, now: float) -> list[Action]:
+        """Raise the alert."""
+        return self._alarm.zkexec_failed(reason, now) + self._finish(now)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Decide what to do about this event, and about everything that is due by `now`."""
+        actions = self._react(event, now) + self._child.expire(now) + self._alarm.expire(now)
+        # A check that may take no time at all is over as soon as it has begun.
+        actions += self._gate.expire(now) + self._gate.expire(now)
+        return actions + self._finish(now)
+
+    def _finish(self, now: float) -> list[Action]:
+        """End zkexec as soon as nothing is left to wait for."""
+        if not self._ends or self._child.present:
+            return []
+        if self._alarm.busy:
+            self._alarm.limit(now)
+            return []
+        return [EndProcess(self._verdict or self._child.ending or Ending(code=CANNOT_WORK))]
+
+    def _react(self, event: Event, now: float) -> list[Action]:
+        match event:
+            case SignalReceived():
+                return self._on_signal(event, now)
+            case events.ChildExited(generation) if generation == self._child.generation:
+                return self._on_exited(event, now)
+            case events.TreeInspected():
+                self._child.inspected(event)
+            case events.CheckFinished():
+                return self._on_checked(event, now)
+            case events.AlertFinished(reason):
+                return self._alarm.finished(reason, now)
+        return []
+
+    def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
+        if event.signal == SIGTERM:
+            self._alarm.drop_waiting()
+        if not self._child.present:
+            return []
+        passed_on = self._child.pass_on(event, now)
+        if event.signal == SIGTERM:
+            self._verdict = None
+            self._child.expect_end(now)
+            passed_on += self._end()
+        return passed_on
+
+    def _on_exited(self, event: events.ChildExited, now: float) -> list[Action]:
+        is_stopped = self._child.stopping
+        actions = self._child.exited(event, now) + self._end()
+        ending = event.ending
+        if is_stopped or not ending.failed or self._child.was_asked_to_end(ending, now):
+            return actions
+        status = ending.shell_status
+        actions.append(Note("command-failed", {"exit_status": status}))
+        return actions + self._alarm.command_failed(str(ending), status, now)
+
+    def _end(self) -> list[Action]:
+        self._ends = True
+        return self._gate.close()
+
+    def _on_checked(self, event: events.CheckFinished, now: float) -> list[Action]:
+        verdict = self._gate.finished(event, now)
+        if verdict is None:
+            return []
+        if verdict.healthy:
+            return [Note("check-passed"), *self._alarm.health_passed(now)]
+        failed = Note("check-failed", {"reason": verdict.reason})
+        return [failed, *self._alarm.health_failed(verdict.reason, now)]

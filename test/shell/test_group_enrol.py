@@ -1,6 +1,7 @@
 """A member's own node: who may make it, what stands in it, and who is told when it goes."""
 
 import json
+import subprocess
 import time
 
 import pytest
@@ -21,7 +22,7 @@ from zkexec.core.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout import Rollout
-from zkexec.shell.card import decode_card
+from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.place import GroupPlace, PhaseTime
 from zkexec.shell.record import decode
 from zookeeper import Server, wait_until
@@ -152,6 +153,23 @@ def test_occupied_by_another(client: KazooClient, root: str) -> None:
         assert client.get(f"{root}/members/m1") == (content, stat)
         settle(first)
         assert touched(first) == []
+
+
+def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> None:
+    """A node at the own place is left alone while the process that made it is still there."""
+    other = subprocess.Popen(["sleep", "1000"])
+    facts = Facts("h", other.pid, "0", "place of m1", "1", 0.0)
+    client.create(f"{root}/members/m1", encode_card(RUNNING, facts), makepath=True)
+    try:
+        with member_of(*client_hosts(client), group=place(root)) as asking:
+            occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
+            assert occupied.holder == f"h, pid {other.pid}"
+            other.kill()
+            other.wait()
+            asking.enrol()
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_occupied_by_something_else(client: KazooClient, root: str) -> None:

@@ -23,13 +23,13 @@ HOLD = """
 import os, sys
 from zkexec import arguments
 from zkexec.settings import settle
-from zkexec.shell import identity
+from zkexec.shell import identity, runtime_folder
 
 settings = settle(arguments.read(sys.argv[1:]), {})
 if os.getuid() == 0 and "STAYS_ROOT" not in os.environ:
     os.setgid(65534)
     os.setuid(65534)
-identity.RUN, identity.TMP = os.environ["RUN"], os.environ["TMP"]
+runtime_folder.RUN, runtime_folder.TMP = os.environ["RUN"], os.environ["TMP"]
 if "HOST" in os.environ:
     os.uname = lambda: os.uname_result(("", os.environ["HOST"], "", "", ""))
 try:
@@ -37,7 +37,7 @@ try:
 except identity.IdentityError as error:
     print(f"error|{error}", flush=True)
 else:
-    print(f"{held.member_id}|{held.place}", flush=True)
+    print(f"{held.member_id}|{held.place}|{held.obstacles}".rstrip("|"), flush=True)
 sys.stdin.read()
 """
 
@@ -202,6 +202,8 @@ def test_a_folder_that_others_could_write_to(start: Start, home: Path) -> None:
     """A folder that is not ours alone stays as it is, and the other place is taken."""
     folder = home / "user" / "zkexec"
     folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
     folder.chmod(0o777)
     name, _ = start().answer()
 
@@ -220,9 +222,9 @@ def test_a_symlink_in_the_place_of_a_folder(start: Start, home: Path) -> None:
 
     assert first == "error"
     assert line == (
-        "--lock: expected a folder to hold the member's name in, "
-        f"got {home}/user/zkexec (Not a directory) "
-        f"and {home}/tmp/zkexec-{user} (Not a directory)"
+        "--lock: no folder for the lock of the member ID: "
+        f"{home}/user/zkexec (Not a directory), {home}/tmp/zkexec-{user} (Not a directory); "
+        "make one of them usable, or give each member a --member-id of its own"
     )
     assert list((home / "run").iterdir()) == []
 
@@ -238,6 +240,7 @@ def test_without_a_folder_for_the_user(start: Start, home: Path, runtime: str) -
 def test_the_folder_of_root(start: Start, home: Path) -> None:
     """Root's locks lie in /run, and where that cannot be written to, in the temporary folder."""
     os.chown(home / "run", 0, 0)
+    os.chown(home / "tmp", 0, 0)
     first = start(STAYS_ROOT="1").answer()
     second = start(STAYS_ROOT="1", RUN="/proc").answer()
 
@@ -245,3 +248,119 @@ def test_the_folder_of_root(start: Start, home: Path) -> None:
     assert first[1] != second[1]
     assert len(list((home / "run" / "zkexec").iterdir())) == 1
     assert len(list((home / "tmp" / "zkexec-0").iterdir())) == 1
+
+
+@pytest.fixture
+def service(home: Path) -> Callable[[str], Path]:
+    """Make the folder of a service as systemd does."""
+
+    def make(name: str) -> Path:
+        folder = home / "services" / name
+        folder.mkdir(parents=True, mode=0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        return folder
+
+    return make
+
+
+def locks_in(folder: Path) -> int:
+    """How many names are locked in a folder."""
+    return len(list(folder.glob("*.lock")))
+
+
+def test_the_folder_of_a_service(start: Start, service: Callable[[str], Path]) -> None:
+    """Of several folders that systemd made, the first that can be used holds the lock."""
+    first, second = service("first"), service("second")
+    first.chmod(0o777)
+    name, _ = start(RUNTIME_DIRECTORY=f"relative:{first}:{second}").answer()
+
+    assert name.endswith("-0")
+    assert (locks_in(first), locks_in(second)) == (0, 1)
+
+
+def test_two_services_with_the_same_command(start: Start, service: Callable[[str], Path]) -> None:
+    """Two services of one host are two members, and each is the same again after a new start."""
+    folders = [str(service(name)) for name in ("a", "b")]
+    holders = [start(RUNTIME_DIRECTORY=folder) for folder in folders]
+    names = [holder.answer()[0] for holder in holders]
+    for holder in holders:
+        holder.kill()
+
+    assert len(set(names)) == 2
+    assert [start(RUNTIME_DIRECTORY=folder).answer()[0] for folder in folders] == names
+    assert start(RUNTIME_DIRECTORY=folders[0]).answer()[0] == names[0].removesuffix("-0") + "-1"
+
+
+def test_systemd_makes_the_folder_anew(start: Start, service: Callable[[str], Path]) -> None:
+    """A service that was killed is at the same place again, though its folder is a new one."""
+    folder = service("web")
+    first = start(RUNTIME_DIRECTORY=folder)
+    before = first.answer()
+    first.kill()
+    aside = folder.rename(folder.with_name("keeps-the-inode"))
+    service("web")
+
+    assert start(RUNTIME_DIRECTORY=folder).answer() == before
+    assert locks_in(aside) == locks_in(folder) == 1
+
+
+def test_a_link_to_the_folder_of_a_service(
+    start: Start, home: Path, service: Callable[[str], Path]
+) -> None:
+    """A link of root's is followed, as systemd makes one, and a link of anybody else's is not."""
+    folder, link = service("private"), home / "services" / "link"
+    link.symlink_to(folder)
+    start(RUNTIME_DIRECTORY=link).answer()
+    is_roots = link.lstat().st_uid == 0
+
+    assert locks_in(folder) == is_roots
+    if is_roots:
+        os.lchown(link, NOBODY, NOBODY)
+        start("--lock", "other", "--", "server", RUNTIME_DIRECTORY=link).answer()
+        assert locks_in(folder) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user(start: Start, home: Path) -> None:
+    """A folder that another user has made first is not used, and named as what it is."""
+    for place in ("user/zkexec", f"tmp/zkexec-{NOBODY}"):
+        (home / place).mkdir()
+
+    first, line = start().answer()
+
+    assert first == "error"
+    assert f"{home}/user/zkexec (belongs to another user)" in line
+    assert f"{home}/tmp/zkexec-{NOBODY} (belongs to another user)" in line
+
+
+def test_a_given_name_without_a_folder(start: Start) -> None:
+    """A name that was given is used without a lock, and the places differ all the same."""
+    words = ("--member-id", "me", *WORDS)
+    nowhere = {"XDG_RUNTIME_DIR": "/proc/none", "TMP": "/proc/none"}
+    answers = [start(*words, **nowhere).answer() for _ in range(2)]
+    places, obstacles = zip(*(rest.split("|") for _, rest in answers), strict=True)
+
+    assert [name for name, _ in answers] == ["me", "me"]
+    assert len(set(places)) == 2
+    assert obstacles[0].startswith("/proc/none/zkexec (No such file or directory), /proc/none/")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_read_only(start: Start, home: Path) -> None:
+    """On a file system that is read-only a folder that is there already is no place for a lock."""
+    folder = home / "user" / "zkexec"
+    folder.mkdir()
+    os.chown(folder, NOBODY, NOBODY)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"ro,uid={NOBODY},mode=700", "none", str(folder)],
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip("no permission to mount")
+    try:
+        assert start().answer()[0].endswith("-0")
+        assert locks_in(home / "tmp" / f"zkexec-{NOBODY}") == 1
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

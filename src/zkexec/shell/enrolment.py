@@ -177,7 +177,7 @@ class Enrolment:
             (written,) = yield [SetData(self._path, self._content(card), stat.version)]
             return written
         holder = _holder(content or b"", stat.ephemeralOwner)
-        if holder.place != self._group.place.place:
+        if holder.place != self._group.place.place or _lives(holder.pid):
             return holder
         replace = [Delete(self._path, stat.version), self._create(card)]
         (results,) = yield [Transaction(replace)]
@@ -228,10 +228,11 @@ class Enrolment:
 
 @value()
 class _Holder:
-    """Who has the node: in words, and the place of the process, None where it tells none."""
+    """Who has the node: in words, and place and pid of the process, None where it tells none."""
 
     name: str
     place: str | None
+    pid: int = 0
 
 
 def _holder(content: bytes, session: int) -> _Holder:
@@ -239,4 +240,21 @@ def _holder(content: bytes, session: int) -> _Holder:
         _, facts = decode_card(content)
     except ValueError:
         return _Holder(f"session {session & _ALL_BITS:#x}, without a readable card", None)
-    return _Holder(f"{facts.host}, pid {facts.pid}", facts.place or None)
+    return _Holder(f"{facts.host}, pid {facts.pid}", facts.place or None, facts.pid)
+
+
+def _lives(pid: int) -> bool:
+    """Whether another process of this host has this pid.
+
+    systemd can remove the folder of a service in which a process of another service still holds
+    the lock of its name, and the place would be the same.
+    """
+    if pid in (0, os.getpid()):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True

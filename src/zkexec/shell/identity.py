@@ -5,31 +5,31 @@ The rules of this file:
 - A name is held by a lock on a local file, for as long as zkexec lives: nothing closes it, and
   the kernel releases it whatever zkexec dies of.  It is closed on exec, so no child holds it.
 - Whoever starts again finds the name that it had before: an automatic name ends in the first
-  number that nobody holds.
-- The files lie in a folder that nobody else can write to, and are never removed: a lock on a
-  removed file would keep nobody away.
+  number that nobody holds.  Two services have different folders, and neither sees the numbers that
+  the other one holds; so what makes them different is part of the automatic name.
+- The files are never removed: a lock on a removed file would keep nobody away.
+- A name that was given needs no lock.  If no folder can be used, only the member's znode keeps a
+  second zkexec of the same name away.
 """
 
 import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
-from errno import EPERM
 from itertools import count
 
 from zkexec.core.sha256 import sha256
 from zkexec.core.value import value
 from zkexec.settings import Settings
-
-RUN = "/run"
-"""Where the folder of root's is; everybody else's lies below XDG_RUNTIME_DIR."""
-TMP = "/tmp"  # noqa: S108 - A folder in it is taken only where it is ours alone.
-"""Where it is otherwise."""
+from zkexec.shell.runtime_folder import (
+    NoRuntimeFolderError,
+    RuntimeFolder,
+    in_first,
+    service_folders,
+)
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _LONGEST_HOST_NAME = 100
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -39,49 +39,30 @@ class IdentityError(Exception):
 
 @value()
 class Identity:
-    """The member's name, and the place of its lock: a text that no two living processes share."""
+    """The member's name, and the place of its lock: a text that no two living processes share.
+
+    `obstacles` says why the name is not locked, "" if it is.
+    """
 
     member_id: str
     place: str
+    obstacles: str = ""
 
 
 def hold_identity(settings: Settings) -> Identity:
     """Take the member's name and hold it until this process ends; raises IdentityError."""
-    obstacles = []
-    for path in _folders():
-        try:
-            return _hold_in(_open_folder(path), settings)
-        except OSError as error:
-            obstacles.append(f"{path} ({error.strerror})")
-    raise IdentityError(
-        "--lock: expected a folder to hold the member's name in, got " + " and ".join(obstacles)
-    )
+    try:
+        return in_first(lambda folder: _hold_in(folder, settings))
+    except NoRuntimeFolderError as none:
+        if settings.member_id:
+            return Identity(settings.member_id, _place_of_process(), str(none))
+        raise IdentityError(
+            f"--lock: no folder for the lock of the member ID: {none}; make one of them usable, "
+            "or give each member a --member-id of its own"
+        ) from None
 
 
-def _folders() -> Iterator[str]:
-    """Where the locks may be: of these, the first that can be used is taken."""
-    user = os.geteuid()
-    runtime = RUN if user == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime.startswith("/"):
-        yield f"{runtime}/zkexec"
-    yield f"{TMP}/zkexec-{user}"
-
-
-def _open_folder(path: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    folder = os.open(path, _FOLDER_FLAGS)
-    status = os.fstat(folder)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        os.close(folder)
-        raise OSError(EPERM, "others can write to it")
-    # systemd-tmpfiles, which removes old files, leaves a locked folder alone.
-    with suppress(OSError):
-        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return folder
-
-
-def _hold_in(folder: int, settings: Settings) -> Identity:
+def _hold_in(folder: RuntimeFolder, settings: Settings) -> Identity:
     for member_id in _names(settings):
         place = _hold(folder, _digest(member_id, settings.lock, *_cluster(settings)))
         if place:
@@ -94,22 +75,36 @@ def _names(settings: Settings) -> Iterator[str]:
         yield settings.member_id
         return
     mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.terms.mirrors]
-    ours = (settings.command.argv, mirrors, settings.lock, *_cluster(settings))
+    service = (service_folders(),) if service_folders() else ()
+    ours = (settings.command.argv, mirrors, settings.lock, *_cluster(settings), *service)
     stem = f"{_host_name()}-{_digest(*ours)[:8]}"
     yield from (f"{stem}-{slot}" for slot in count())
 
 
-def _hold(folder: int, name: str) -> str:
+def _hold(folder: RuntimeFolder, name: str) -> str:
     """Lock the file of that name and return its place; "" where somebody else holds it."""
-    file = os.open(f"{name}.lock", _FILE_FLAGS, 0o600, dir_fd=folder)
+    file = os.open(f"{name}.lock", _FILE_FLAGS, 0o600, dir_fd=folder.descriptor)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(file)
-        return ""
+        if isinstance(error, BlockingIOError):
+            return ""
+        raise
     status = os.fstat(file)
+    # The file of a service is another one after each end of it, its path is not.
+    which = _digest(folder.path, name) if folder.of_service else f"{status.st_ino:x}"
+    return f"{_boot_id()}-{status.st_dev:x}-{which}"
+
+
+def _place_of_process() -> str:
+    """A place that no later process has, either."""
+    return f"{_boot_id()}-{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def _boot_id() -> str:
     with open(_BOOT_ID, encoding="utf-8") as boot:
-        return f"{boot.read().strip()}-{status.st_dev:x}-{status.st_ino:x}"
+        return boot.read().strip()
 
 
 def _cluster(settings: Settings) -> tuple[object, ...]:

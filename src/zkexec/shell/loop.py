@@ -291,6 +291,9 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Callable[[], Turn], 
     except IdentityError as problem:
         narrator.tell(Note("no-identity", {"reason": str(problem)}))
         die_like(Ending(code=CANNOT_WORK))
+    if identity.obstacles:
+        named = {"member": identity.member_id, "obstacles": identity.obstacles}
+        narrator.tell(Note("id-not-locked", named))
     group = GroupPlace(
         base=base_of(settings.lock),
         member_id=identity.member_id,

@@ -150,6 +150,13 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "group-trouble": (Level.WARNING, "cannot take part in the group: {reason}"),
     "no-identity": (Level.FATAL, "{reason}"),
+    "id-not-locked": (
+        Level.WARNING,
+        (
+            "--member-id: no folder for the lock of {member}, so only its znode keeps a second "
+            "zkexec with this ID away: {obstacles}"
+        ),
+    ),
     "alerting": (Level.INFO, "alerting via: {alert_command} ({alert}: {reason})"),
     "alert-failed": (Level.WARNING, "the alert command failed: {reason}"),
     "alert-killed": (Level.WARNING, "the alert command took too long; killed"),

@@ -36,6 +36,18 @@ def on(digest: str, revision: int, since: float = 0.0, **changes: Any) -> Seen:
     return Seen(replace(card, **changes), facts(since=since), START)
 
 
+def duplicate(of: str, revision: int = 20) -> Seen:
+    """A member that runs the newest, and whose ID another process has."""
+    seen = on(NEW, revision)
+    return replace(seen, facts=replace(seen.facts or facts(), duplicate_of=of, place="elsewhere"))
+
+
+def sharing(seen: Seen, *members: str) -> Seen:
+    """The same member, which has found that others write to one of its files."""
+    shared = tuple((member, "/etc/app.conf") for member in members)
+    return replace(seen, facts=replace(seen.facts or facts(), shared=shared))
+
+
 def waiting(revision: int = 20) -> Seen:
     """A member that runs the old content and has seen the new one."""
     at = START + revision

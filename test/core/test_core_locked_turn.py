@@ -376,6 +376,43 @@ def test_the_member_id_is_taken() -> None:
     assert talk.notes == []
 
 
+def test_a_duplicate_gets_the_id() -> None:
+    """Its other node is to go, and what the first one left in the record is its own then."""
+    talk = Talk()
+    talk.connect()
+    assert talk.read() == Enrol(2, Card(""), may_be_duplicate=False)
+    talk.tell(EnrolmentOccupied(2, "host-b"))
+    talk.now = 1
+    assert talk.tell(events.Tick()) == Enrol(3, Card(""), may_be_duplicate=True)
+    assert isinstance(talk.enrolled(), ReadRecord)
+    request = talk.read(flying("b@2", "m1", "of the first"))
+    assert isinstance(request, CommitRecord)
+    assert request.record.inflight == {"m1": entry_of("b@2", "a")}
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_an_answer_that_was_lost_may_have_told_of_a_duplicate(is_answered: bool) -> None:
+    """Only who was told that the own node stands has certainly no other one."""
+    talk = Talk()
+    talk.connect()
+    talk.read()
+    if is_answered:
+        talk.enrolled()
+    request = talk.connect()
+    assert isinstance(request, Enrol)
+    assert request.may_be_duplicate is not is_answered
+
+
+def test_a_new_session_reads_what_was_done_under_the_own_id() -> None:
+    """While it was away, another process may have had the ID, and a turn."""
+    talk = Talk()
+    talk.begin()
+    talk.tell(events.SessionLost("expired"))
+    assert isinstance(talk.connect(session=2), ReadRecord)
+    talk.read(flying("b@2", "m1", "of another"))
+    assert isinstance(talk.enrolled(), CommitRecord)
+
+
 def test_the_own_node_was_touched() -> None:
     """It is looked after before anything else."""
     talk = Talk()

@@ -261,7 +261,8 @@ def test_a_place_lives_as_long_as_its_session() -> None:
     talk.connect(session=1)
     assert isinstance(talk.enrolled(), LookAtQueueNode)
     talk.tell(events.SessionLost("expired"))
-    talk.connect(session=2)
+    assert isinstance(talk.connect(session=2), ReadRecord)
+    talk.read()
     assert talk.enrolled() == JoinQueue(talk.number, "b")
 
 
@@ -272,8 +273,8 @@ def test_a_turn_outlives_its_session() -> None:
     talk.tell(events.SessionClosed("gone"))
     assert talk.turn.granted == snapshot("b@2")
     talk.connect(session=2)
-    talk.enrolled()
-    assert talk.read(OURS, 5) is None
+    assert isinstance(talk.read(OURS, 5), Enrol)
+    assert talk.enrolled() is None
     assert talk.turn.granted == snapshot("b@2")
     assert not talk.turn.may_stop(30)
 

@@ -1,13 +1,24 @@
-"""Under which ID a member is known to its group, and what happens if that cannot be locked."""
+"""Under which ID a member is known to its group: what if it cannot be locked, or is there twice.
 
+Two services of one host stand for two hosts of one name: neither sees what the other has locked.
+"""
+
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from kazoo.client import KazooClient
 
-from e2e.stage import ZKEXEC, Stage
+from e2e.scene import Running
+from e2e.stage import ZKEXEC, Stage, lines, until
+
+ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
+QUICK = ("--session-timeout=2", "--settle=0.05", "--min-healthy=0.2", "--kill-timeout=2")
 
 READ_ONLY = """
 for folder in /run/zkexec /tmp/zkexec-0; do
@@ -57,3 +68,61 @@ def test_an_automatic_id_without_a_folder(stage: Stage, nowhere: list[str], root
         "/tmp/zkexec-0 (Read-only file system); make one of them usable, or give each member a "
         "--member-id of its own"
     )
+
+
+class Service:
+    """A zkexec in a service of its own, whose command notes what it was started on."""
+
+    def __init__(self, stage: Stage, name: str, *words: str, file: str = "") -> None:
+        self.folder = stage.folder / name
+        self.folder.mkdir(mode=0o755)
+        self.file = stage.folder / (file or f"{name}.conf")
+        self.ran = stage.folder / f"{name}.ran"
+        command = f"cat {self.file} >>{self.ran}; echo >>{self.ran}; exec sleep 1000"
+        environment = stage.environment(RUNTIME_DIRECTORY=str(self.folder))
+        self.zkexec = Running(
+            stage, *QUICK, f"--mirror={self.file}={words[0]}", *words[1:],
+            "--exec", command, env=environment,
+        )  # fmt: skip
+
+    def runs(self, content: str) -> None:
+        """Wait until its command was started on this."""
+        until(lambda: lines(self.ran)[-1:] == [content], f"it runs on {content}")
+
+
+def members(stage: Stage, lock: str) -> dict[str, Any]:
+    """The members as `status` tells of them; none where there is no group yet."""
+    _, out, _ = stage.run(*ZKEXECCTL, "status", lock, "--json")
+    if not out:
+        return {}
+    (group,) = json.loads(out)["groups"]
+    return {member["name"]: member for member in group["members"]}
+
+
+def test_one_id_on_two_hosts(stage: Stage, client: KazooClient, root: str) -> None:
+    """The second is seen, keeps the group from being done, and gets the ID after the first."""
+    client.create(f"{root}/z", b"one")
+    words = (f"{root}/z", f"--lock={root}/g", "--member-id=m")
+    first = Service(stage, "first", *words)
+    first.runs("one")
+    until(lambda: list(members(stage, f"{root}/g")) == ["m"], "the first is a member")
+    second = Service(stage, "second", *words)
+    second.runs("one")
+    until(lambda: len(members(stage, f"{root}/g")) == 2, "the second is seen")
+
+    client.set(f"{root}/z", b"two")
+    first.runs("two")
+    (other,) = members(stage, f"{root}/g").keys() - {"m"}
+    assert members(stage, f"{root}/g")[other]["duplicate_of"] == "m"
+    assert second.zkexec.pid == members(stage, f"{root}/g")[other]["pid"]
+    status, out, err = stage.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=3")
+    assert (status, other in err.decode()) == (3, True)
+    assert "give it another --member-id" in out.decode()
+    assert lines(second.ran) == ["one"]
+
+    first.zkexec.process.kill()
+    second.runs("two")
+    until(lambda: list(members(stage, f"{root}/g")) == ["m"], "its other node is gone")
+    status, _, _ = stage.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=60")
+    assert status == 0
+    assert members(stage, f"{root}/g")["m"]["pid"] == second.zkexec.pid

@@ -1,7 +1,7 @@
 """When a wait is over: at the end of the rollout, and not at the end of a connection."""
 
-from boards import NEW, OLD, entry, failed_on, on, paused, sight, waiting
-from zkexec.operator.ending import RETURN_S, Ending
+from boards import NEW, OLD, duplicate, entry, failed_on, on, paused, sight, waiting
+from zkexec.operator.ending import DUPLICATE_S, RETURN_S, Ending
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight
 
@@ -70,6 +70,34 @@ def test_all_may_be_away_for_a_while() -> None:
     assert status(ending, sight({"m1": waiting()})) is None
     assert status(ending, sight({}), 1.0) is None
     assert status(ending, sight({}), 1.0 + RETURN_S) == NO
+
+
+def test_a_duplicate_is_waited_for() -> None:
+    """It gets the ID if an earlier process has it; if not, the end names both, and a way out."""
+    ending = Ending()
+    both = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1"), "m2": on(NEW, 20)})
+
+    assert status(ending, both, 1.0) is None
+    assert ending.deadline() == 1.0 + DUPLICATE_S
+    more = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1"), "m2": waiting()})
+    assert status(ending, more, 2.0) is None
+    assert ending.deadline() is None
+    assert status(ending, both, 3.0) is None
+    end = ending.judge(both, NOW, 3.0 + DUPLICATE_S)
+    assert end is not None
+    assert end.status == NO
+    assert end.text == (
+        "web: m1~0 (host-of-m, pid 4711) has the member ID of m1 (host-of-m, pid 4711) and "
+        "takes no turn: give it another --member-id"
+    )
+
+
+def test_a_duplicate_that_gets_the_id_is_not_missed() -> None:
+    """The name that it had meanwhile is not waited for."""
+    ending = Ending()
+
+    assert status(ending, sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")})) is None
+    assert status(ending, sight({"m1": on(NEW, 20)}), 1.0) == DONE
 
 
 def test_somebody_has_to_mirror_what_was_pushed() -> None:

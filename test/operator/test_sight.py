@@ -2,7 +2,21 @@
 
 import pytest
 
-from boards import NEW, OLD, PATH, START, entry, facts, failed_on, on, paused, sight, waiting
+from boards import (
+    NEW,
+    OLD,
+    PATH,
+    START,
+    duplicate,
+    entry,
+    facts,
+    failed_on,
+    on,
+    paused,
+    sharing,
+    sight,
+    waiting,
+)
 from zkexec.core.actions import Card
 from zkexec.core.rollout import EntryPhase, Verdict
 from zkexec.core.value import replace
@@ -283,3 +297,45 @@ def test_a_member_that_mirrors_nothing_is_through() -> None:
     nothing = Seen(Card("running", OLD, OLD), facts(paths=()), START)
 
     assert sight({"m1": nothing}).state is State.DONE
+
+
+def test_a_duplicate_is_not_through() -> None:
+    """A process whose ID another one has keeps the group from being done, whatever it runs."""
+    group = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")})
+
+    assert (group.done, len(group.rows), group.state) == (1, 2, State.ROLLING)
+    assert [row.name for row in group.duplicates] == ["m1~0"]
+    assert not group.aims[0].is_through
+
+
+def test_a_duplicate_that_has_got_the_id_is_one_member() -> None:
+    """In the moment in which both its nodes are there, only the one that stays is shown."""
+    other = duplicate("m1")
+    own = replace(on(NEW, 20), facts=facts())
+    both = replace(other, facts=replace(other.facts or facts(), place=facts().place))
+    group = sight({"m1": own, "m1~0": both})
+
+    assert [row.name for row in group.rows] == ["m1"]
+    assert group.state is State.DONE
+
+
+def test_a_duplicate_is_not_held_by_a_pause() -> None:
+    """The end of a pause would not help it, and a failure of before is over for the others."""
+    group = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}, paused=paused())
+    failed = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}, verdicts=failed_on("m2"))
+
+    assert not group.is_stopped
+    assert failed.state is State.ROLLING
+
+
+def test_members_that_share_files() -> None:
+    """Both are marked, although only the one that came later knows; nobody else is."""
+    seen = sharing(on(NEW, 20), "m1", "m9 of /zkexec/other")
+    group = sight({"m1": on(NEW, 20), "m2": seen, "m3": on(NEW, 20)})
+
+    assert [row.shares_with for row in group.rows] == [
+        (("m2", "/etc/app.conf"),),
+        (("m1", "/etc/app.conf"), ("m9 of /zkexec/other", "/etc/app.conf")),
+        (),
+    ]
+    assert group.state is State.DONE

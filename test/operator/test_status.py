@@ -15,11 +15,13 @@ from boards import (
     PATH,
     START,
     Board,
+    duplicate,
     entry,
     failed_on,
     on,
     parsed,
     paused,
+    sharing,
     sight,
     waiting,
 )
@@ -27,6 +29,7 @@ from e2e.stage import TEST, Stage
 from glass import Watched
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.target import short
 from zkexec.core.width import GroupWidth, Width
 from zkexec.operator import sentences
 from zkexec.operator.aims import Seen, Written
@@ -69,6 +72,7 @@ def everything() -> list[Sight]:
         sight({"m1": waiting()}, verdicts=failed_on("m1"), inflight=failed),
         sight({"m1": waiting()}, paused=paused()),
         sight({}),
+        sight({"m1": sharing(on(NEW, 20), "m2"), "m2": on(NEW, 20), "m1~0": duplicate("m1")}),
         sight({"m1": Seen(trouble="junk")}, trouble="newer"),
         sight({}, exists=False),
     ]
@@ -135,6 +139,27 @@ def test_what_is_in_the_way_is_told_with_the_way_out() -> None:
     assert held[2].endswith("zkexecctl resume web")
     assert lost[1].endswith("zkexecctl forget web m1")
     assert any(re.match(r"m1 .* missing ", line) for line in lost)
+
+
+def test_a_duplicate_is_told_with_the_way_out() -> None:
+    """The head says who has whose ID and what to do; its row and the count show it as well."""
+    lines = drawn(sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}))
+
+    assert lines[0].startswith(f"web: 1 of 2 on {short(NEW)}")
+    assert lines[1] == (
+        "m1~0 (host-of-m, pid 4711) has the member ID of m1 (host-of-m, pid 4711) and takes no "
+        "turn: give it another --member-id"
+    )
+    assert lines[2] == "waits for: m1~0 with a member ID that another process has"
+    assert lines[-1].endswith("  duplicate of m1")
+
+
+def test_members_that_share_files_are_told() -> None:
+    """Each of the two names the other and the file."""
+    lines = drawn(sight({"m1": on(NEW, 20), "m2": sharing(on(NEW, 20), "m1")}))
+
+    assert lines[-2].endswith("  m2 writes to the same /etc/app.conf")
+    assert lines[-1].endswith("  m1 writes to the same /etc/app.conf")
 
 
 def test_what_operators_did_is_told() -> None:

@@ -48,8 +48,9 @@ def _line(step: Event | Action) -> str:
             told += "".join(f" check {path}={known}" for path, known in checks.items())
             told += f" place={place}" if place else ""
             return f"{told} {_record(record)}{_along(card)}"
-        case Enrol(number, card):
-            return f"Enrol number={number} {_card(card)}"
+        case Enrol(number, card, may_be_duplicate):
+            again = " may_be_duplicate" if may_be_duplicate else ""
+            return f"Enrol number={number}{again} {_card(card)}"
         case ShowCard(card):
             return f"ShowCard {_card(card)}"
         case QueueListed(number, names):

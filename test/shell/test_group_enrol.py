@@ -22,6 +22,7 @@ from zkexec.core.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout import Rollout
+from zkexec.core.value import replace
 from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.place import GroupPlace, PhaseTime
 from zkexec.shell.record import decode
@@ -170,6 +171,61 @@ def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> N
     finally:
         other.kill()
         other.wait()
+
+
+def names(client: KazooClient, root: str) -> list[str]:
+    """The names of the members' nodes."""
+    return sorted(client.get_children(f"{root}/members"))
+
+
+def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
+    """Where another process has the ID, a marked node of another name tells of this one."""
+    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
+    other = elsewhere.duplicate_id
+    with member_of(*hosts, group=place(root)) as first:
+        first.enrol()
+        with member_of(*hosts, group=elsewhere) as second:
+            for phase in ("running", "waiting", "waiting"):
+                second.get(EnrolmentOccupied, Enrol(0, Card(phase), may_be_duplicate=True))
+                content, stat = client.get(f"{root}/members/{other}")
+                card, facts = decode_card(content)
+                assert (card.phase, facts.duplicate_of) == (phase, "m1")
+                assert stat.ephemeralOwner != 0
+            assert stat.version == 1, "what is shown already is not written again"
+            assert names(client, root) == ["m1", other]
+        wait_until(lambda: names(client, root) == ["m1"], "the node went with the session")
+
+
+def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
+    """Its other node goes as soon as it has the ID, also if it was not told that it had one."""
+    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
+    with member_of(*hosts, group=elsewhere) as second:
+        with member_of(*hosts, group=place(root)) as first:
+            first.enrol()
+            second.get(EnrolmentOccupied, Enrol(0, RUNNING))
+        wait_until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
+        second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
+        assert names(client, root) == ["m1"]
+        assert decode_card(client.get(f"{root}/members/m1")[0])[1].duplicate_of == ""
+        second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
+        assert names(client, root) == ["m1"]
+
+
+def test_a_duplicate_in_a_new_session(client: KazooClient, root: str) -> None:
+    """The node that an earlier session of a duplicate left behind is replaced, not doubled."""
+    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
+    with member_of(*hosts, group=place(root)) as first:
+        first.enrol()
+        with (
+            member_of(*hosts, group=elsewhere, session_timeout_s=60.0) as dead,
+            member_of(*hosts, group=elsewhere) as restarted,
+        ):
+            dead.get(EnrolmentOccupied, Enrol(0, RUNNING))
+            old = client.exists(f"{root}/members/{elsewhere.duplicate_id}").ephemeralOwner
+            restarted.get(EnrolmentOccupied, Enrol(0, RUNNING))
+            assert names(client, root) == ["m1", elsewhere.duplicate_id]
+            new = client.exists(f"{root}/members/{elsewhere.duplicate_id}").ephemeralOwner
+            assert new != old
 
 
 def test_occupied_by_something_else(client: KazooClient, root: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from typing import Any
 
 import pytest
 
@@ -211,6 +212,34 @@ def test_what_is_no_card(key: str) -> None:
     del fields[key]
     with pytest.raises(ValueError, match=f"as '{key}' of the card"):
         decode_card(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"duplicate_of": "m1"},
+        {"shared": (("m1", "/etc/a"), ("m2 of web", "/etc/b"))},
+        {"duplicate_of": "m1", "shared": (("m3", "/etc/c"),)},
+    ],
+)
+def test_marks_of_a_card(marks: dict[str, Any]) -> None:
+    """What few members have to tell is written by those only, and read where it is there."""
+    facts = replace(FACTS, **marks)
+    content = encode_card(Card("running"), facts)
+
+    assert decode_card(content)[1] == facts
+    assert marks.keys() <= json.loads(content).keys()
+    assert not {"duplicate_of", "shared"} & json.loads(encode_card(Card("running"), FACTS)).keys()
+
+
+@pytest.mark.parametrize(
+    "mark", [{"duplicate_of": 1}, {"shared": {}}, {"shared": [{"member": "m1"}]}, {"shared": [1]}]
+)
+def test_a_mark_that_is_none(mark: dict[str, Any]) -> None:
+    """A mark of another type is no valid card."""
+    content = {**json.loads(encode_card(Card("running"), FACTS)), **mark}
+    with pytest.raises(ValueError, match="JSON"):
+        decode_card(json.dumps(content).encode())
 
 
 def test_no_bytes_are_no_card() -> None:

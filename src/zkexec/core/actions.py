@@ -80,11 +80,14 @@ class Card:
 class Enrol(Action):
     """Make what the group needs, and this member's node → Enrolled or EnrolmentOccupied.
 
-    A node that this member's own earlier session or incarnation left behind is replaced.
+    A node that this member's own earlier session or incarnation left behind is replaced.  If
+    another process has the ID, this one gets a node of another name, which marks it as a duplicate;
+    with `may_be_duplicate` there may be one, and it goes once the member has its own.
     """
 
     number: int
     card: Card
+    may_be_duplicate: bool = False
 
 
 @value()

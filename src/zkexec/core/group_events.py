@@ -50,7 +50,10 @@ class Enrolled(Event):
 
 @value()
 class EnrolmentOccupied(Event):
-    """Another process has a node under this member's name; `holder` says who, in words."""
+    """Another process has a node under this member's name; `holder` says who, in words.
+
+    Until that is gone, this one is shown by a node of another name, as a duplicate.
+    """
 
     number: int
     holder: str

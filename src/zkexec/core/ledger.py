@@ -89,6 +89,10 @@ class Ledger:
         self._record_touched |= of_record
         self._members_touched |= not of_record
 
+    def forget(self) -> None:
+        """Have it read before anything else: another process may have written with the own ID."""
+        self.known = self.fresh = False
+
     def disconnected(self) -> None:
         """Nothing can be said of the missing any more; they may be as alive as we are."""
         self.fresh = False

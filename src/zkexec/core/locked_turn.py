@@ -184,6 +184,7 @@ class LockedTurn:
                 self.disconnect()
                 if self._at.membership.connect(event):
                     self._at.line.begin_session()
+                    self._at.ledger.forget()
                 self._at.line.reconnected()
             case SessionSuspended() | SessionLost() | SessionClosed():
                 self.disconnect()
@@ -213,9 +214,7 @@ class LockedTurn:
             case group_events.GroupRequestFailed(reason=reason):
                 return self._on_failed(request, reason, now)
             case group_events.Enrolled() if isinstance(request, Enrol):
-                at.membership.enrolled_with(request.card)
-                if at.ledger.version < 0:
-                    at.ledger.touched(of_record=True)
+                self._on_enrolled(request)
             case group_events.EnrolmentOccupied(holder=holder):
                 at.requests.pause(now)
                 return [*at.say("member-id-taken", member=at.member, holder=holder)]
@@ -236,6 +235,14 @@ class LockedTurn:
             case _:
                 at.line.gone()  # QueueLeft
         return []
+
+    def _on_enrolled(self, request: Enrol) -> None:
+        ledger = self._at.ledger
+        self._at.membership.enrolled_with(request.card)
+        if request.may_be_duplicate:
+            ledger.forget()
+        if ledger.version < 0:
+            ledger.touched(of_record=True)
 
     def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
         at = self._at

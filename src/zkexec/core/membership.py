@@ -27,6 +27,7 @@ class Membership:
         self._show_at: float | None = None
         self._session = 0
         self._in_doubt = False
+        self._may_be_duplicate = False
 
     @property
     def deadline(self) -> float | None:
@@ -54,13 +55,19 @@ class Membership:
         self.enrolled = False
         self._in_doubt = True
 
-    def begin(self) -> None:
-        """The node is being looked after; a doubt that comes before the answer remains."""
+    def begin(self) -> bool:
+        """The node is being looked after; a doubt that comes before the answer remains.
+
+        Return whether this process may have a duplicate's node: it got one, or an answer was lost.
+        """
         self._in_doubt = False
+        may_be, self._may_be_duplicate = self._may_be_duplicate, True
+        return may_be
 
     def enrolled_with(self, card: Card) -> None:
         """The node stands, and shows this card."""
         self.enrolled = not self._in_doubt
+        self._may_be_duplicate = False
         self._shown = card
 
     def news(self) -> Card | None:

@@ -20,8 +20,8 @@ def next_step(at: Standing, now: float) -> Sequence[Action]:
         return _read(at, False, now)
     if not at.membership.enrolled:
         card = at.membership.card
-        at.membership.begin()
-        return at.requests.send(lambda number: Enrol(number, card), now)
+        may_be_duplicate = at.membership.begin()
+        return at.requests.send(lambda number: Enrol(number, card, may_be_duplicate), now)
     if _has_business(at):
         return _settle(at, now)
     if at.wanted is not None:

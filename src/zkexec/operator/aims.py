@@ -1,7 +1,8 @@
 """The members of a group as an operator sees them, and what those want that mirror the same znodes.
 
 A member is *through* when it knows the newest write of the znodes that it mirrors, runs what it
-wants, and has no turn any more.  What is asked for by `restart` counts as such a write.
+wants, and has no turn any more.  What is asked for by `restart` counts as such a write.  A
+duplicate, whose member ID another process has, is never through: it gets no turn.
 """
 
 from zkexec.core.actions import Card
@@ -42,6 +43,7 @@ class Row:
     """One member, alive or missed; `untaken` are the znodes whose newest write it does not know.
 
     `place` is its place in the queue from 1 on, `TURN`, or None.  Times are seconds of the epoch.
+    `shares_with` are members that write to the same files on its host, each with one of the files.
     """
 
     name: str
@@ -53,6 +55,12 @@ class Row:
     wanted: str = ""
     reason: str = ""
     untaken: tuple[str, ...] = ()
+    shares_with: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duplicate_of(self) -> str:
+        """The member ID that it was given and another process has; "" if it has its own."""
+        return self.seen.facts.duplicate_of if self.seen.facts else ""
 
     @property
     def card(self) -> Card:
@@ -70,6 +78,7 @@ class Row:
         card = self.seen.card
         return (
             card is not None
+            and not self.duplicate_of
             and not self.untaken
             and self.place is None
             and card.phase == Phase.RUNNING.value
@@ -79,7 +88,9 @@ class Row:
     @property
     def is_held_by_pause(self) -> bool:
         """Whether it will not go on before an operator lets it."""
-        return not self.is_through and self.entry is not EntryPhase.RESTARTING
+        if self.is_through or self.duplicate_of:
+            return False
+        return self.entry is not EntryPhase.RESTARTING
 
 
 @value(kw_only=True)

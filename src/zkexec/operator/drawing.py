@@ -101,6 +101,7 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
         yield "busy", told
         yield "faint", sentences.way_on(sight)
     yield from (("bad", sentences.missing(sight, row, now)) for row in sight.missing)
+    yield from (("bad", sentences.duplicate(sight, row)) for row in sight.duplicates)
     if state is State.ROLLING:
         yield "", f"waits for: {sentences.awaited(sight)}"
     if sight.record.width is not None:
@@ -197,11 +198,12 @@ def _place(row: Row) -> str:
 
 
 def _reason(row: Row, sight: Sight) -> str:
+    told = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
     path = next(iter(row.untaken), "")
     written = sight.znodes.get(path)
     if written is not None and not written.size:
-        return f"{path} is empty" + (row.reason and f"; {row.reason}")
-    return row.reason
+        told.append(f"{path} is empty")
+    return "; ".join(text for text in (*told, row.reason, sentences.sharing(row)) if text)
 
 
 def _group_columns(sights: Sequence[Sight], now: float) -> list[Column]:

@@ -5,6 +5,7 @@ The rules of this file:
 - Who goes away while one waits is waited for: a server that was down takes sessions with it, and
   an init system takes its time.  After that the rollout is counted without that member.
 - A failure, or a pause that holds somebody up, is an end at once.
+- A duplicate is never through.  So it is an end as well, but not at once.
 """
 
 from zkexec.core.value import value
@@ -14,6 +15,11 @@ from zkexec.operator.sight import Sight, State
 
 RETURN_S = 10.0
 """So long is waited for a member that goes away."""
+DUPLICATE_S = 30.0
+"""`wait` waits this long for a duplicate to get the ID, if all others are through.
+
+What an earlier process of the ID has left behind is gone when its session has expired.
+"""
 
 
 @value()
@@ -33,6 +39,7 @@ class Ending:
         self._met: set[str] = set()
         self._away: dict[str, float] = {}
         self._is_first = True
+        self._doubled_until: float | None = None
 
     @property
     def away(self) -> tuple[str, ...]:
@@ -41,7 +48,10 @@ class Ending:
 
     def deadline(self) -> float | None:
         """When something changes that no znode tells, on the clock of `judge`."""
-        return min(self._away.values(), default=None)
+        due = [*self._away.values()]
+        if self._doubled_until is not None:
+            due.append(self._doubled_until)
+        return min(due, default=None)
 
     def judge(self, sight: Sight, now: float, clock: float) -> End | None:
         """The end, if this is it; `now` in seconds of the epoch, `clock` in monotonic ones."""
@@ -55,14 +65,29 @@ class Ending:
         if sight.is_stopped:
             why = sentences.failure(sight, now) or sentences.pause(sight, now)
             return End(NO, f"{sight.name}: {why}")
-        if self._away:
-            return None
+        return None if self._away else self._judge_members(sight, now, clock)
+
+    def _judge_members(self, sight: Sight, now: float, clock: float) -> End | None:
         if sight.state is State.EMPTY:
             return End(NO, sentences.standing(sight, now))
+        if self._is_doubled_for_long(sight, clock):
+            told = "; ".join(sentences.duplicate(sight, row) for row in sight.duplicates)
+            return End(NO, f"{sight.name}: {told}")
         return End(DONE, sentences.standing(sight, now)) if sight.is_through else None
 
+    def _is_doubled_for_long(self, sight: Sight, clock: float) -> bool:
+        """Whether only duplicates have been left for a while."""
+        left = [row for row in sight.rows if not row.is_through]
+        if not left or not all(row.duplicate_of for row in left):
+            self._doubled_until = None
+            return False
+        if self._doubled_until is None:
+            self._doubled_until = clock + DUPLICATE_S
+        return clock >= self._doubled_until
+
     def _look_for_lost(self, sight: Sight, clock: float) -> None:
-        names = {row.name for row in sight.rows}
+        # A duplicate comes back under another name, or not at all.
+        names = {row.name for row in sight.rows if not row.duplicate_of}
         for name in self._met - names:
             self._away.setdefault(name, clock + RETURN_S)
         for name in names:

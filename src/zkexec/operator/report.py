@@ -101,6 +101,8 @@ def _member(row: Row) -> dict[str, Any]:
         "in_flight": row.place == TURN,
         "failed": row.entry is EntryPhase.FAILED,
         "place": row.place or None,
+        "duplicate_of": row.duplicate_of or None,
+        "shares_with": [{"member": member, "file": file} for member, file in row.shares_with],
         "reason": row.reason,
     }
 

@@ -133,9 +133,33 @@ def missing(sight: Sight, row: Row, now: float) -> str:
     )
 
 
+def duplicate(sight: Sight, row: Row) -> str:
+    """That the member ID of a member is another one's as well, and what to do."""
+    first = next((one for one in sight.rows if one.name == row.duplicate_of), None)
+    holder = _process(first) if first is not None else row.duplicate_of
+    told = f"{_process(row)} has the member ID of {holder} and takes no turn"
+    return f"{told}: give it another --member-id"
+
+
+def sharing(row: Row) -> str:
+    """That others on its host write to the same files; "" if none does."""
+    return "; ".join(f"{other} writes to the same {file}" for other, file in row.shares_with)
+
+
+def _process(row: Row) -> str:
+    facts = row.seen.facts
+    return f"{row.name} ({facts.host}, pid {facts.pid})" if facts else row.name
+
+
 def awaited(sight: Sight) -> str:
     """Whom the rollout waits for now: who is in flight, else who has not seen it, or waits."""
-    there = [row for row in sight.rows if not row.is_through]
+    doubled = [row.name for row in sight.duplicates]
+    duplicates = doubled and f"{names(doubled)} with a member ID that another process has"
+    return "; ".join(text for text in (_awaited(sight), duplicates) if text)
+
+
+def _awaited(sight: Sight) -> str:
+    there = [row for row in sight.rows if not row.is_through and not row.duplicate_of]
     restarting = [r.name for r in there if r.entry is EntryPhase.RESTARTING and r.is_alive]
     failed = [r.name for r in there if r.entry is EntryPhase.FAILED and r.is_alive]
     away = [r.name for r in there if not r.is_alive]

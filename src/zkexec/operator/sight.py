@@ -77,6 +77,11 @@ class Sight:
         return tuple(row for row in self.rows if not row.is_alive)
 
     @property
+    def duplicates(self) -> tuple[Row, ...]:
+        """Those whose member ID another process has."""
+        return tuple(row for row in self.rows if row.duplicate_of)
+
+    @property
     def done(self) -> int:
         """How many are through."""
         return sum(row.is_through for row in self.rows)
@@ -117,7 +122,7 @@ class Sight:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The members as a person counts them, those that are missed among them."""
-        names = {*self.members, *self.record.inflight}
+        names = {*self.members, *self.record.inflight} - set(self._superseded())
         return tuple(self._row(name) for name in sorted(names, key=natural))
 
     @cached_property
@@ -137,14 +142,22 @@ class Sight:
         aims = [self._aim(paths, tuple(rows)) for paths, rows in scopes.items()]
         return tuple(sorted(aims, key=lambda aim: (-aim.revision, aim.paths)))
 
+    def _superseded(self) -> Iterable[str]:
+        """The duplicates' nodes whose processes have got the ID, which go in this moment."""
+        for name, seen in self.members.items():
+            if seen.facts is not None and seen.facts.duplicate_of:
+                first = self.members.get(seen.facts.duplicate_of, Seen()).facts
+                if first is not None and first.place == seen.facts.place:
+                    yield name
+
     def _row(self, name: str) -> Row:
         entry = self.record.inflight.get(name)
         seen = self.members.get(name)
         if entry is None and seen is not None:
             place = self._places.get(name)
-            return Row(name=name, place=place, seen=seen, **self._told_by(seen))
+            return Row(name=name, place=place, seen=seen, **self._told_by(name, seen))
         if entry is not None and seen is not None:
-            told = self._told_by(seen)
+            told = self._told_by(name, seen)
             return Row(name=name, place=TURN, seen=seen, entry=entry.phase, **told)
         if entry is None:
             raise LookupError(name)
@@ -159,7 +172,7 @@ class Sight:
             reason=f"has the turn, and went away {how}",
         )
 
-    def _told_by(self, seen: Seen) -> dict[str, Any]:
+    def _told_by(self, name: str, seen: Seen) -> dict[str, Any]:
         if seen.card is None or seen.facts is None:
             return {"phase": UNREADABLE, "reason": seen.trouble}
         return {
@@ -167,12 +180,22 @@ class Sight:
             "since": seen.facts.since,
             "wanted": seen.card.wanted,
             "reason": seen.card.reason,
+            "shares_with": tuple(self._sharing(name)),
             "untaken": tuple(
                 path
                 for path, written in self._sources(seen.facts.paths)
                 if written.revision > seen.card.revision
             ),
         }
+
+    def _sharing(self, name: str) -> Iterable[tuple[str, str]]:
+        """With whom it shares files.  Of two members only the one that came later tells."""
+        facts = self.members[name].facts
+        told = dict(facts.shared) if facts else {}
+        for other, seen in self.members.items():
+            if seen.facts is not None and name in (shared := dict(seen.facts.shared)):
+                told.setdefault(other, shared[name])
+        return sorted(told.items(), key=lambda item: natural(item[0]))
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -194,7 +217,7 @@ class Sight:
         digest = digests.most_common(1)[0][0] if digests else ""
         target = Target(digest, revision, "")
         is_proven = bool(digest) and self.record.is_proven(target)
-        is_through = all(row.is_through for row in rows)
+        is_through = all(row.is_through for row in rows if not row.duplicate_of)
         return Aim(
             paths=paths,
             rows=rows,

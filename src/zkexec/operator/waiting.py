@@ -58,6 +58,7 @@ class _Progress:
             line += f", {sentences.names(away)} went away"
         pace = sentences.pace(sight.aims[0], now) if len(sight.aims) == 1 else ""
         advice = [sentences.missing(sight, row, now) for row in sight.missing]
+        advice += [sentences.duplicate(sight, row) for row in sight.duplicates]
         if self._screen is not None:
             bar = sentences.bar(sight.done, len(sight.rows)) if sight.rows else ""
             whole = "  ".join(part for part in (line, bar, pace) if part)

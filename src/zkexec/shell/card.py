@@ -3,6 +3,8 @@
 What is no valid card raises a ValueError whose one line says what is wrong, see `fields`.
 """
 
+from typing import Any
+
 from zkexec.core.actions import Card
 from zkexec.core.value import value
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
@@ -15,6 +17,10 @@ class Facts:
     `place` is a text that two living processes never share; `width` is that of
     `--max-unavailable` as a text; `since` is the time at which the phase was entered, in seconds
     of the epoch.  `paths` are those of the mirrored znodes, below the chroot.
+
+    `duplicate_of` is the member ID of this process if another process has it, so that the node has
+    another name.  `shared` are members of the same host that write to the same files, with one of
+    these files each.
     """
 
     host: str
@@ -24,6 +30,8 @@ class Facts:
     width: str
     since: float
     paths: tuple[str, ...] = ()
+    duplicate_of: str = ""
+    shared: tuple[tuple[str, str], ...] = ()
 
 
 def encode_card(card: Card, facts: Facts) -> bytes:
@@ -46,8 +54,19 @@ def encode_card(card: Card, facts: Facts) -> bytes:
             "running_at": round(card.running_at, 3),
             "wanted_at": round(card.wanted_at, 3),
             "paths": list(facts.paths),
+            **_marks(facts),
         }
     )
+
+
+def _marks(facts: Facts) -> dict[str, Any]:
+    """What few members have to tell, and earlier versions did not."""
+    marks: dict[str, Any] = {}
+    if facts.duplicate_of:
+        marks["duplicate_of"] = facts.duplicate_of
+    if facts.shared:
+        marks["shared"] = [{"member": m, "file": clean(file)} for m, file in facts.shared]
+    return marks
 
 
 def decode_card(content: bytes) -> tuple[Card, Facts]:
@@ -71,5 +90,10 @@ def decode_card(content: bytes) -> tuple[Card, Facts]:
         width=fields.text("width"),
         since=fields.time("since"),
         paths=tuple(fields.texts("paths")),
+        duplicate_of=fields.text("duplicate_of") if fields.has("duplicate_of") else "",
+        shared=tuple(
+            (item.text("member"), item.text("file"))
+            for item in (fields.items("shared") if fields.has("shared") else ())
+        ),
     )
     return card, facts

@@ -10,6 +10,9 @@ The rules of this file:
 - The own node is watched for its end alone, by a request for the children that it never has: the
   own writes do not make such a watch fire, so it is armed once for each connection.
 - A card that goes along with something else never stands in its way.
+- A process whose member ID another one has makes a node of another name, that only it can have: so
+  people see it.  That node goes when the process gets the ID; whether there is one is the core's to
+  know, as an answer can be lost.
 - All of this runs on the client's completion thread, so nothing here needs a lock.
 """
 
@@ -57,6 +60,7 @@ class Enrolment:
         self._session = session
         self._later = later
         self._path = group.paths.member(group.place.member_id)
+        self._duplicate_path = group.paths.member(group.place.duplicate_id)
         self._version: int | None = None
         self._newest: Card | None = None
         self._is_writing = False
@@ -79,11 +83,14 @@ class Enrolment:
             ):
                 yield from self._make_parents()
             if isinstance(made, NodeExistsError):
-                made = yield from self._take_over(request.card)
+                made = yield from self._take_over(self._path, self._content(request.card))
             if isinstance(made, _Holder):
+                yield from self._be_duplicate(request.card)
                 return EnrolmentOccupied(request.number, made.name)
             if not isinstance(made, _HAS_CHANGED):
                 self._version = 0 if isinstance(made, str) else demand(self._path, made).version
+                if request.may_be_duplicate:
+                    yield from self._be_no_duplicate()
                 yield from self._watch()
                 yield from self._write_waiting()
                 return Enrolled(request.number)
@@ -168,23 +175,44 @@ class Enrolment:
             self._group.paths.demand(path, made)
         return None
 
-    def _take_over(self, card: Card) -> Generator[Any, Any, Any]:
-        (found,) = yield [GetData(self._path, None)]
+    def _be_duplicate(self, card: Card) -> Steps:
+        """Show the card in a node of another name, also where it is there already."""
+        path = self._duplicate_path
+        content = self._content(card, duplicate_of=self._group.place.member_id)
+        made = yield from self._take_over(path, content)
+        if isinstance(made, NoNodeError):
+            (made,) = yield [Create(path, content, self._group.acl, EPHEMERAL)]
+        if not isinstance(made, _HAS_CHANGED):
+            self._group.paths.demand(path, made)
+        return None
+
+    def _be_no_duplicate(self) -> Steps:
+        (gone,) = yield [Delete(self._duplicate_path, -1)]
+        if not isinstance(gone, NoNodeError):
+            self._group.paths.demand(self._duplicate_path, gone)
+        return None
+
+    def _take_over(self, path: str, new: bytes) -> Generator[Any, Any, Any]:
+        """Write this into a node that is ours already, or was an earlier process's of ours."""
+        (found,) = yield [GetData(path, None)]
         if isinstance(found, Exception):
             return found
         content, stat = found
         if stat.ephemeralOwner == self._session:
-            (written,) = yield [SetData(self._path, self._content(card), stat.version)]
+            if content == new:
+                return stat
+            (written,) = yield [SetData(path, new, stat.version)]
             return written
         holder = _holder(content or b"", stat.ephemeralOwner)
         if holder.place != self._group.place.place or _lives(holder.pid):
             return holder
-        replace = [Delete(self._path, stat.version), self._create(card)]
+        create = Create(path, new, self._group.acl, EPHEMERAL)
+        replace = [Delete(path, stat.version), create]
         (results,) = yield [Transaction(replace)]
         if isinstance(results, Exception):
             return results
         refused = first_error(results)
-        return refused[1] if refused else self._path
+        return refused[1] if refused else path
 
     def _watch(self) -> Steps:
         (found,) = yield [GetChildren2(self._path, self._fired)]
@@ -212,7 +240,7 @@ class Enrolment:
     def _create(self, card: Card) -> Create:
         return Create(self._path, self._content(card), self._group.acl, EPHEMERAL)
 
-    def _content(self, card: Card) -> bytes:
+    def _content(self, card: Card, duplicate_of: str = "") -> bytes:
         place = self._group.place
         facts = Facts(
             host=os.uname().nodename,
@@ -222,6 +250,8 @@ class Enrolment:
             width=place.width_text,
             since=place.since.entered(card.phase, card.running, self._group.clock()),
             paths=place.paths,
+            duplicate_of=duplicate_of,
+            shared=place.shared,
         )
         return encode_card(card, facts)
 

@@ -56,6 +56,10 @@ class Fields:
             raise ValueError(f"expected a JSON {_JSON_NAMES[kind]} as {key!r} of {self._name}")
         return value
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a key; asked of those that earlier versions did not write."""
+        return key in self._fields
+
     def text(self, key: str) -> str:
         """A string."""
         return self._take(key, str)

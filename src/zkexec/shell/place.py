@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from zkexec.core.sha256 import sha256
 from zkexec.core.value import value
 
 
@@ -28,7 +29,7 @@ class GroupPlace:
 
     `base` is the path of its znodes, below the chroot.  No two living processes share a `place`.
     `paths` are those of the mirrored znodes.  `acl` is that of the znodes that are made, None for
-    an open one.
+    an open one.  `shared` are members of this host that write to the same files, each with a file.
     """
 
     base: str
@@ -38,3 +39,9 @@ class GroupPlace:
     since: PhaseTime
     acl: Sequence[object] | None = None
     paths: tuple[str, ...] = ()
+    shared: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duplicate_id(self) -> str:
+        """The name of its node while another process has the member ID; no other process has it."""
+        return f"{self.member_id}~{sha256(self.place.encode()).hexdigest()[:8]}"

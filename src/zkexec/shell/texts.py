@@ -139,7 +139,10 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "member-reaped": (Level.WARNING, "{member} did not return; its turn is taken back"),
     "member-id-taken": (
         Level.WARNING,
-        "--member-id: {member} is taken in the group by {holder}; waiting until that is gone",
+        (
+            "--member-id: {member} is taken in the group by {holder}; this member takes no turn "
+            "until that is gone: give it another --member-id"
+        ),
     ),
     "group-width": (
         Level.WARNING,
@@ -150,6 +153,14 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "group-trouble": (Level.WARNING, "cannot take part in the group: {reason}"),
     "no-identity": (Level.FATAL, "{reason}"),
+    "files-shared": (
+        Level.WARNING,
+        (
+            "--mirror: {members} on this host writes to the same {path}: what is tried there is "
+            "under this command as well, and after a crash this member may not start on it; give "
+            "each member a file of its own"
+        ),
+    ),
     "id-not-locked": (
         Level.WARNING,
         (

@@ -138,6 +138,7 @@ class Client:
             return
         if self.session is None:
             self.session = self._ensemble.open(self.process.terms.session_timeout_s)
+            self.session.place = self.process.host
         connection = self.connection = Connection(self, server, self.session)
         self._ensemble.touch(self.session)
         connection.consider_contact()

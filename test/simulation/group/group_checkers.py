@@ -1,9 +1,11 @@
 """The promises about the group's record: widths, first tries, verdicts, entries."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.child import Child
 from simulation.group.contents import restart_in
+from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
 from simulation.group.witness import Checker, RecordChange, Violation, is_proven
@@ -335,3 +337,36 @@ class QueuesOnce(Checker):
             if owner in owners:
                 raise Violation(f"{owners[owner]} and {name} are of one session")
             owners[owner] = name
+
+
+class MarksDuplicates(Checker):
+    """I12: at rest a living process has one member node, marked if another process has its ID."""
+
+    SETTLED_S = 20.0
+
+    def at_rest(self) -> None:
+        """Look at those of one ID, unless one of them is away or has come lately."""
+        for twin in self.world.twins:
+            hosts = [host for host in self.world.hosts if host.name == twin.name]
+            owners = [self._owner(host) for host in (*hosts, *([] if twin.gone else [twin]))]
+            if None not in owners:
+                self._judge(twin.name, owners)
+
+    def _owner(self, host: Host) -> int | None:
+        """The session of the process there, if all has been well with it for a while."""
+        process = host.living
+        if process is None or process.born_at > self.world.clock.now - self.SETTLED_S:
+            return None
+        client = process.client
+        if client is None or not client.connected or client.session is None:
+            return None
+        return client.session.number
+
+    def _judge(self, member: str, owners: Sequence[int | None]) -> None:
+        tree = self.world.ensemble.tree
+        nodes = [(tree.nodes[path].owner, name) for path, name in tree.children[MEMBERS].items()]
+        found = [[name for by, name in nodes if by == owner] for owner in owners]
+        # The node of a process that is gone can be there until its session has expired.
+        has_none = len(owners) > 1 and [member] not in found
+        if has_none or any(len(names) != 1 for names in found):
+            raise Violation(f"the processes of {member} have {found}")

@@ -23,6 +23,8 @@ QUIET_S = 5.0
 RETRY_S = 60.0
 MANY_STARTS = 5
 """So many in calm, of each member on average, show that they all crash."""
+SHARE_OF_TWINS = 0.15
+"""In so many of the groups."""
 LARGE = 1_000_000_000
 """From this seed on all groups are large."""
 
@@ -82,6 +84,8 @@ class GroupFate:
         self._size = self._random.randint(20, 50) if large else draw_size(self._random)
         self.plot = draw_plot(self._random, self._size)
         self.world = World(self.plot, self._random, lines)
+        # Drawn apart, so that all other groups are what they were before there were twins.
+        self._twins = Random(f"twins of {seed}")
 
     def run(self) -> None:
         """Let it all happen; raise Violation where a promise is broken."""
@@ -94,6 +98,7 @@ class GroupFate:
             world.clock.after(random.uniform(0, faults_s), self._strike)
         for _ in range(random.choice((0, 0, 1, 3, 6))):
             world.clock.after(random.uniform(0, faults_s), world.operator.act)
+        self._double(faults_s)
         if random.random() < 0.2:
             world.clock.after(faults_s * random.uniform(0.7, 0.95), self._push_untimely)
         world.run_until(world.clock.now + faults_s)
@@ -112,6 +117,22 @@ class GroupFate:
                 host.files = Snapshot(files if all(files.values()) else {})
             world.clock.after(0.0 if together else random.uniform(0, 20), host.start)
 
+    def _double(self, faults_s: float) -> None:
+        """Let a host be there that has the member ID of another one, now and then."""
+        random, world = self._twins, self.world
+        if random.random() < SHARE_OF_TWINS:
+            first = random.choice(world.hosts)
+            twin = Host(world, first.number, first.terms, is_twin=True)
+            world.double(twin)
+            world.clock.after(random.uniform(0, faults_s), twin.start)
+
+    def _retire_twins(self) -> None:
+        """Let the first ones have their IDs for themselves."""
+        for twin in self.world.twins:
+            twin.gone = True
+            if twin.living is not None:
+                twin.living.lose_power()
+
     def _push(self) -> None:
         if not self.world.chaos.calm:
             self.world.push_something()
@@ -123,7 +144,8 @@ class GroupFate:
         world.push_new(world.paths, Mood.UNTIMELY)
 
     def _strike(self) -> None:
-        living = [host.process for host in self.world.hosts if host.living is not None]
+        hosts = [*self.world.hosts, *self.world.twins]
+        living = [host.process for host in hosts if host.living is not None]
         if living:
             process = self._random.choice(living)
             assert process is not None
@@ -140,6 +162,7 @@ class GroupFate:
             world.clock.after(self._random.uniform(0, 1), host.start)
         if self._random.random() < 0.5:
             self._look_at_rest()
+        self._retire_twins()
         self._end_pause()
         self._want_something_good()
 
@@ -183,7 +206,11 @@ class GroupFate:
         world.rest()
         if world.truth.paused is not None:
             return
+        doubled = [twin.name for twin in world.twins]
         for name, entry in world.truth.inflight.items():
+            if name in doubled:
+                # Which of the two has the turn is not told.
+                continue
             process = world.hosts[int(name[1:])].living
             child = None if process is None else process.children.present
             if process is None or child is None or not child.was_proven or not child.alive:

@@ -66,6 +66,8 @@ class GroupRequests:
         self.process = process
         self.world = process.world
         self._me = MEMBERS + process.host.name
+        self._duplicate = f"{self._me}~{process.host.label}"
+        """The node that it has while another process has the ID."""
         self.living: set[tuple[Connection, str]] = set()
         """The nodes in flight of which a watch on this connection would have told their end."""
         self._card: Card | None = None
@@ -77,8 +79,8 @@ class GroupRequests:
         match action:
             case actions.ReadZnodes(number):
                 self._read_znodes(number)
-            case actions.Enrol(number, card):
-                self._enrol(number, card)
+            case actions.Enrol():
+                self._enrol(action)
             case actions.ShowCard(card):
                 self._show(card)
             case actions.JoinQueue():
@@ -163,44 +165,78 @@ class GroupRequests:
         del transaction
         connection.tell(lambda: self.process.post(ZnodeTouched(path)))
 
-    def _enrol(self, number: int, card: Card) -> None:
+    def _enrol(self, request: actions.Enrol) -> None:
         def create(connection: Connection) -> bool:
             ensemble, session = connection.server.ensemble, connection.session
             make_parents(connection)
             node = ensemble.tree.nodes.get(self._me)
             if node is not None and node.owner != session.number:
                 return False
-            change = ensemble.written(self._me, card, session.number)
+            change = ensemble.written(self._me, request.card, session.number)
             ensemble.commit(session.number, [change])
             return True
 
         def created(done: bool) -> None:
             if done:
-                self.ask_group(number, Kind.READ, self._watch_own, enrolled)
+                self._enrolled(request)
             else:
-                self.ask_group(number, Kind.READ, self._read_own_version, seen)
+                self.ask_group(request.number, Kind.READ, self._read_own_version, seen)
 
-        def enrolled(_: object) -> None:
-            self.post(group_events.Enrolled(number))
-
-        def seen(version: int | None) -> None:
-            run = partial(self._replace, card, version)
-            self.ask_group(number, Kind.WRITE, run, replaced)
+        def seen(found: tuple[int | None, bool]) -> None:
+            version, is_ours = found
+            run = partial(self._replace if is_ours else self._be_duplicate, request.card, version)
+            reply = replaced if is_ours else occupied
+            self.ask_group(request.number, Kind.WRITE, run, reply)
 
         def replaced(done: bool) -> None:
             if done:
-                created(True)
+                self._enrolled(request)
             else:
-                self.post(GroupRequestFailed(number, "somebody else is at the own node"))
+                trouble = "somebody else is at the own node"
+                self.post(GroupRequestFailed(request.number, trouble))
 
-        self.ask_group(number, Kind.WRITE, create, created)
+        def occupied(_: object) -> None:
+            self.post(group_events.EnrolmentOccupied(request.number, "another host"))
+
+        self.ask_group(request.number, Kind.WRITE, create, created)
+
+    def _enrolled(self, request: actions.Enrol) -> None:
+        """Take the node of a duplicate away, watch the own one, and answer."""
+
+        def alone(_: object) -> None:
+            self.ask_group(request.number, Kind.READ, self._watch_own, watched)
+
+        def watched(_: object) -> None:
+            self.post(group_events.Enrolled(request.number))
+
+        if request.may_be_duplicate:
+            self.ask_group(request.number, Kind.WRITE, self._be_no_duplicate, alone)
+        else:
+            alone(None)
 
     def _watch_own(self, connection: Connection) -> None:
         self.watch(connection, self._me, GroupPart.OWN_NODE)
 
-    def _read_own_version(self, connection: Connection) -> int | None:
+    def _read_own_version(self, connection: Connection) -> tuple[int | None, bool]:
+        """The version of the own node, and whether no other host has made it."""
         node = connection.server.tree.nodes.get(self._me)
-        return None if node is None else node.mzxid
+        if node is None:
+            return None, True
+        owner = connection.server.ensemble.sessions[node.owner]
+        return node.mzxid, owner.place is self.process.host
+
+    def _be_duplicate(self, card: Card, _: int | None, connection: Connection) -> None:
+        ensemble, session = connection.server.ensemble, connection.session
+        node = ensemble.tree.nodes.get(self._duplicate)
+        if node is not None and node.owner != session.number:
+            ensemble.commit(session.number, [(self._duplicate, None)])
+        made = ensemble.written(self._duplicate, card, session.number)
+        ensemble.commit(session.number, [made])
+
+    def _be_no_duplicate(self, connection: Connection) -> None:
+        ensemble = connection.server.ensemble
+        if self._duplicate in ensemble.tree.nodes:
+            ensemble.commit(connection.session.number, [(self._duplicate, None)])
 
     def _replace(self, card: Card, mzxid: int | None, connection: Connection) -> bool:
         """Delete and create in one transaction, if nobody has done anything meanwhile."""

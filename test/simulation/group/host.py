@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """A machine with one member of the group."""
+    """A machine with one member of the group; a twin has the member ID of another host's."""
 
-    def __init__(self, world: "World", number: int, terms: Terms) -> None:
+    def __init__(self, world: "World", number: int, terms: Terms, *, is_twin: bool = False) -> None:
         """Begin without files and without a process."""
         self.world = world
         self.number = number
         self.name = f"m{number}"
+        """The member ID."""
+        self.label = f"{self.name}'" if is_twin else self.name
+        """What no other host is called."""
         self.terms = terms
         self.clock_offset_s = float(world.random.randrange(1 << 16))
         self.files = Snapshot({})

@@ -16,6 +16,7 @@ from zkexec.core.health import HealthGate, Verdict
 from zkexec.core.ledger import Ledger
 from zkexec.core.line import Line
 from zkexec.core.locked_turn import LockedTurn
+from zkexec.core.membership import Membership
 from zkexec.core.outcome import Outcome, Result
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
@@ -56,6 +57,7 @@ original_commit = private(steps, "_commit")
 original_merged = private(Source, "_merged")
 original_readmit = private(Rollout, "readmit")
 original_is_proven = private(Rollout, "is_proven")
+original_begin = private(Membership, "begin")
 original_release = private(Rollout, "release")
 
 
@@ -154,6 +156,12 @@ def commit_unchecked(
     """Trust in what was read of the configuration."""
     found: Sequence[Action] = original_commit(at, proposal, now, place)
     return [replace(a, checks={}) if isinstance(a, CommitRecord) else a for a in found]
+
+
+def remember_no_duplicate(self: Anything) -> bool:
+    """Forget that there may be a node under another name."""
+    original_begin(self)
+    return False
 
 
 def lose_nothing(*_: object) -> None:
@@ -288,6 +296,8 @@ MUTANTS = (
     Mutant("the configuration is not checked", steps, "_commit", commit_unchecked,
            "AdmitsTheCurrent"),
     Mutant("a queue node is left behind", Line, "lost", lose_nothing, PROGRESS),
+    Mutant("a duplicate keeps its node", Membership, "begin", remember_no_duplicate,
+           "MarksDuplicates"),
     Mutant("a verdict is not heeded", Rollout, "blocking", never_blocking, "HeedsVerdicts"),
     Mutant("an admission wipes the verdicts", Rollout, "admit", forget_verdicts, "HeedsVerdicts"),
     Mutant("who is behind a gap goes first", Line, "explain", take_over_lead, "KeepsTheQueue"),

@@ -36,7 +36,7 @@ class Process:
         self.host = host
         self.terms = host.terms
         self.chaos = world.chaos
-        self.name = f"{host.name}.{host.incarnations}"
+        self.name = f"{host.label}.{host.incarnations}"
         mirrored = [mirror.zk_path for mirror in self.terms.mirrors]
         self.paths = tuple(dict.fromkeys([*mirrored, self.terms.restart_path]))
         self.dead = False

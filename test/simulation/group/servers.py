@@ -31,6 +31,8 @@ class Session:
         """Begin without a connection."""
         self.number = number
         self.timeout_s = timeout_s
+        self.place: object = None
+        """Where its process runs."""
         self.alive = True
         self.connection: Connection | None = None
         """The newest one; what comes by an older one is refused."""

@@ -14,6 +14,7 @@ from simulation.group.group_checkers import (
     KeepsEntries,
     KeepsTheQueue,
     KeepsTheWidth,
+    MarksDuplicates,
     ProvesTheHealthy,
     QueuesOnce,
     TriesAlone,
@@ -48,6 +49,7 @@ from zkexec.core.terms import Terms
 
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,
+    MarksDuplicates,
     KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
     AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
 )  # fmt: skip
@@ -93,10 +95,21 @@ class World:
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
         self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
-        total = len(self.hosts)
-        self.most_down = max(terms.max_unavailable.of(total) for terms in plot.terms)
+        self.twins: list[Host] = []
+        """Hosts on which zkexec has the member ID of another host's."""
+        self.most_down = 0
         """No record can allow more, whoever is alive and whoever is asked."""
+        self._count_members()
         self.judges = judges_of([checker(self) for checker in CHECKERS])
+
+    def double(self, twin: Host) -> None:
+        """Let there be a host with the member ID of another one; its node counts as a member's."""
+        self.twins.append(twin)
+        self._count_members()
+
+    def _count_members(self) -> None:
+        total = len(self.hosts) + len(self.twins)
+        self.most_down = max(host.terms.max_unavailable.of(total) for host in self.hosts)
 
     def tell(self, line: str) -> None:
         """Write a line into the transcript, if there is one."""

@@ -126,3 +126,26 @@ def test_one_id_on_two_hosts(stage: Stage, client: KazooClient, root: str) -> No
     status, _, _ = stage.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=60")
     assert status == 0
     assert members(stage, f"{root}/g")["m"]["pid"] == second.zkexec.pid
+
+
+def test_two_members_write_to_one_file(stage: Stage, client: KazooClient, root: str) -> None:
+    """The second is warned when it starts, `status` marks both, and all goes on as it did."""
+    client.create(f"{root}/z", b"one")
+    words = (f"{root}/z", f"--lock={root}/g")
+    first = Service(stage, "first", *words, "--member-id=m1", file="same.conf")
+    until(lambda: list(members(stage, f"{root}/g")) == ["m1"], "the first is a member")
+    second = Service(stage, "second", *words, "--member-id=m2", file="same.conf")
+    second.runs("one")
+    until(lambda: len(members(stage, f"{root}/g")) == 2, "both are members")
+
+    warning = f"--mirror: m1 (pid {first.zkexec.pid}) on this host writes to the same {first.file}"
+    assert sum(warning in line for line in second.zkexec.lines) == 1
+    assert not any("writes to the same" in line for line in first.zkexec.lines)
+    shared = {name: told["shares_with"] for name, told in members(stage, f"{root}/g").items()}
+    assert shared == {
+        "m1": [{"member": "m2", "file": str(first.file)}],
+        "m2": [{"member": "m1", "file": str(first.file)}],
+    }
+    client.set(f"{root}/z", b"two")
+    first.runs("two")
+    second.runs("two")

@@ -285,6 +285,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Callable[[], Turn], 
     from zkexec.shell.credentials import acl_of  # noqa: PLC0415
     from zkexec.shell.identity import IdentityError, hold_identity  # noqa: PLC0415
     from zkexec.shell.place import GroupPlace, PhaseTime  # noqa: PLC0415
+    from zkexec.shell.shared_files import share_files  # noqa: PLC0415
 
     try:
         identity = hold_identity(settings)
@@ -294,6 +295,10 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Callable[[], Turn], 
     if identity.obstacles:
         named = {"member": identity.member_id, "obstacles": identity.obstacles}
         narrator.tell(Note("id-not-locked", named))
+    shared = share_files(settings, identity)
+    if shared:
+        members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
+        narrator.tell(Note("files-shared", {"members": members, "path": shared[0].file}))
     group = GroupPlace(
         base=base_of(settings.lock),
         member_id=identity.member_id,
@@ -301,6 +306,7 @@ def _join(settings: Settings, narrator: Narrator) -> "tuple[Callable[[], Turn], 
         width_text=str(settings.terms.max_unavailable),
         since=PhaseTime(),
         paths=settings.terms.mirrored,
+        shared=tuple((other.member, other.file) for other in shared),
         acl=acl_of(settings.access),
     )
     return (

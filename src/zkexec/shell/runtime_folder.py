@@ -56,13 +56,17 @@ def open_first() -> RuntimeFolder:
     return in_first(_writable)
 
 
-def in_first(use: "Callable[[RuntimeFolder], _T]") -> "_T":
+def in_first(use: "Callable[[RuntimeFolder], _T]", *, of_host: bool = False) -> "_T":
     """Return what `use` makes of the first folder in which it raises no OSError.
 
-    The folder stays open if it does not.  Raises NoRuntimeFolderError.
+    `of_host`: prefer a folder that all services of this host share, if they have the same user.
+    The folder stays open if `use` raises nothing.  Raises NoRuntimeFolderError.
     """
     obstacles = []
-    for path, opened in _candidates():
+    found = list(_candidates())
+    if of_host:
+        found.sort(key=lambda candidate: candidate[1] is _open_service)
+    for path, opened in found:
         try:
             folder = opened(path)
             try:

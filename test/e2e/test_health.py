@@ -1,9 +1,11 @@
 """Health checks, as their commands and the log see them."""
 
+import signal
 import subprocess
+import time
 
 from e2e.scene import Scene, shell
-from e2e.stage import is_alive, lines, until
+from e2e.stage import is_alive, lines, state, until
 
 OFTEN = ("--health-delay=0.1", "--health-interval=0.1")
 
@@ -137,3 +139,21 @@ def test_a_check_does_not_outlive_zkexec(scene: Scene) -> None:
     assert run.end() == -15
 
     scene.stage.wait_until_empty()
+
+
+def test_checks_go_on_after_zkexec_was_stopped(scene: Scene) -> None:
+    """A zkexec that is stopped past the time of a check, and continued, has received CONT only."""
+    run = scene.start("--verbose", *OFTEN, "--health=true", "--", "sleep", "1000")
+    run.line("successful health check")
+    (command,) = scene.stage.sleepers()
+    for count in range(1, 6):
+        run.signal(signal.SIGSTOP)
+        until(lambda: state(run.pid) == "T", "the stop")
+        time.sleep(0.3)  # not a wait for something: nothing shows that the time is over
+        run.signal(signal.SIGCONT)
+        run.line("received SIGCONT", count)
+        run.line("successful health check", len(run.all("successful health check")) + 2)
+
+    assert scene.stage.sleepers() == [command]
+    assert len(run.all("received")) == 5
+    run.end()

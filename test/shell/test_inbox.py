@@ -40,6 +40,11 @@ def send(number: int) -> None:
     signal.pthread_kill(threading.get_ident(), number)
 
 
+def garbage(number: int) -> signal.struct_siginfo:
+    """What CPython may return for a wait that was interrupted: memory that nobody wrote to."""
+    return signal.struct_siginfo((number, -1276286464, 32581, -1267530912, 32581, 0, 0))
+
+
 def inbox(inheritance: Inheritance, reaped: list[Event] | None = None) -> Inbox:
     """An inbox whose reaping finds these, and whose terminal sends only WINCH."""
     return Inbox(inheritance, lambda: reaped or [], lambda info: info.si_signo == signal.SIGWINCH)
@@ -115,3 +120,31 @@ def test_wake_ups_do_not_pile_up(inheritance: Inheritance) -> None:
         box.post(ZnodeTouched(f"/{number}"))
     assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is not None
     assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is None
+
+
+@pytest.mark.parametrize("number", [0, -1267241224, signal.SIGSEGV, 4711])
+def test_no_signal_is_believed_that_was_not_asked_for(
+    inheritance: Inheritance, number: int
+) -> None:
+    """A wait that returns garbage has brought nothing: the next signal is taken."""
+    infos = [garbage(number), None, garbage(signal.SIGHUP)]
+    box = Inbox(inheritance, list, lambda _: False, lambda _: infos.pop(0))
+    assert box.next(until=now() + 1000) == SignalReceived(signal.SIGHUP, from_terminal=False)
+
+    endless = Inbox(inheritance, list, lambda _: False, lambda _: garbage(number))
+    endless.answer(EXITED)
+    assert endless.next(until=None) == EXITED
+
+
+def test_a_deadline_holds_whatever_the_wait_returns(inheritance: Inheritance) -> None:
+    """The time that is left becomes less after garbage, and at its end there is a Tick."""
+    left: list[float | None] = []
+
+    def wait(timeout_s: float | None) -> signal.struct_siginfo | None:
+        left.append(timeout_s)
+        return garbage(0) if timeout_s else None
+
+    box = Inbox(inheritance, list, lambda _: False, wait)
+    assert box.next(until=now() + 0.05) == Tick()
+    assert len(left) > 1
+    assert left[-1] == 0

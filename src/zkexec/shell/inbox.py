@@ -2,9 +2,9 @@
 
 Answers to zkexec's own actions come first, so that nothing gets between an action and its
 outcome; a signal is acted on only once the fate of a start is known.  Signals come next, then
-what other threads posted.  The main thread sleeps in `sigtimedwait`: no signal handlers, no
-polling, and the siginfo tells a key of the terminal from a `kill`.  Other threads wake it with
-a real-time signal, which is sent once however many events they post meanwhile.
+what other threads posted.  The main thread sleeps until a signal is pending (`pending.py`): no
+signal handlers, no polling, and the siginfo tells a key of the terminal from a `kill`.  Other
+threads wake it with a real-time signal, which is sent once however many events they post meanwhile.
 """
 
 import signal
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 from zkexec.core.events import ChildExited, Event, SignalReceived, Tick
 from zkexec.shell.birth import WAKE_SIGNAL, Inheritance
+from zkexec.shell.pending import PendingSignals
 
 
 def now() -> float:
@@ -30,8 +31,10 @@ class Inbox:
         inheritance: Inheritance,
         reap: Callable[[], Iterable[Event]],
         sent_by_terminal: Callable[[signal.struct_siginfo], bool],
+        wait: Callable[[float | None], signal.struct_siginfo | None] | None = None,
     ) -> None:
         self._handled = inheritance.handled
+        self._wait = wait or PendingSignals(inheritance.handled).wait
         self._reap = reap
         self._sent_by_terminal = sent_by_terminal
         self._answers: deque[Event] = deque()
@@ -64,21 +67,22 @@ class Inbox:
                 return self._answers.popleft()
             if self._reaped:
                 return self._reaped.popleft()
-            info = self._next_signal(until)
+            info = self._wait(self._time_left(until))
             if info is None:
-                return self._posted.popleft() if self._posted else Tick()
-            if info.si_signo == WAKE_SIGNAL:
+                if self._posted:
+                    return self._posted.popleft()
+                if until is not None and now() >= until:
+                    return Tick()
+            elif info.si_signo == WAKE_SIGNAL:
                 self._woken = False
             elif info.si_signo == signal.SIGCHLD:
                 # Several may have ended; the answer to what the first calls for comes before
                 # the second.
                 self._reaped.extend(self._reap())
-            else:
+            elif info.si_signo in self._handled:
                 return SignalReceived(info.si_signo, self._sent_by_terminal(info))
 
-    def _next_signal(self, until: float | None) -> signal.struct_siginfo | None:
+    def _time_left(self, until: float | None) -> float | None:
         if self._posted:
-            return signal.sigtimedwait(self._handled, 0)
-        if until is None:
-            return signal.sigwaitinfo(self._handled)
-        return signal.sigtimedwait(self._handled, max(0.0, until - now()))
+            return 0
+        return None if until is None else max(0.0, until - now())

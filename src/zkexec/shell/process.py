@@ -221,6 +221,7 @@ class Processes:
         until = time.monotonic() + _CLOSE_LIMIT_S
         self.reap()
         while (self._check or self._alert) and (left := until - time.monotonic()) > 0:
+            # Only a pause: what this call returns need not be true, see `pending.py`.
             signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
 

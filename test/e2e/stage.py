@@ -24,7 +24,6 @@ from kazoo.client import KazooClient
 from zookeeper import wait_until
 
 TEST = Path(__file__).resolve().parent.parent
-SRC = TEST.parent / "src"
 LIBEXEC = TEST / "libexec"
 WITNESS = str(LIBEXEC / "witness")
 PATIENCE_S = 60.0
@@ -132,12 +131,11 @@ class Stage:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def environment(self, **additions: str) -> dict[str, str]:
-        """A small environment with the mark, the cluster, and zkexec where Python finds it."""
+        """A small environment with the mark and the cluster; nothing in it changes Python."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "LC_ALL": "C.UTF-8",
-            "PYTHONPATH": str(SRC),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
             "ZKEXEC_CLUSTER": self._hosts,
             MARK: self._mark,

@@ -1,6 +1,15 @@
-"""`python -m zkexec.operator` is `zkexecctl`."""
+"""`python -m zkexec.operator` is `zkexecctl`; so is this file, executed by its path."""
 
-from zkexec.operator.cli import main
+import sys
+
+if not __package__:
+    sys.path.insert(0, __file__.rpartition("/zkexec/")[0])
+
+from zkexec.isolation import isolate
 
 if __name__ == "__main__":
+    isolate("zkexec.operator")
+
+    from zkexec.operator.cli import main
+
     main()

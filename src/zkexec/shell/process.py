@@ -30,6 +30,7 @@ from zkexec.core.events import (
     TreeInspected,
 )
 from zkexec.core.value import value
+from zkexec.shell import activation
 from zkexec.shell.birth import Inheritance
 from zkexec.shell.keys import KEYS, is_job_control_shell, is_key
 from zkexec.shell.proc import look
@@ -66,6 +67,7 @@ class Processes:
         self._command = command
         self._health = health
         self._alert_command = alert
+        self._environment = activation.of_others(inheritance.environment, os.getpid())
         self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -101,14 +103,7 @@ class Processes:
         # A key that was pressed before the fork is for the child as well, who has not got it.
         self._unheard.clear()
         try:
-            pid = spawn(
-                self._launch(
-                    self._command,
-                    own_session=not self._inheritance.has_terminal,
-                    dies_with_parent=True,
-                ),
-                self._unheard,
-            )
+            pid = spawn(self._launch_of_child(), self._unheard)
         except SpawnError as error:
             return StartFailed(generation, error.reason, error.status)
         self._unheard &= KEYS
@@ -165,11 +160,8 @@ class Processes:
         """Start the health check; the answer is empty unless it could not be started."""
         _require(self._check is None, "a health check runs already")
         try:
-            pid = spawn(
-                self._launch(
-                    self._health, dies_with_parent=True, null_stdin=True, stdout_to_stderr=True
-                )
-            )
+            launch = self._launch(self._health, dies_with_parent=True, stdout_to_stderr=True)
+            pid = spawn(launch)
         except SpawnError as error:
             return [CheckFinished(generation, False, error.reason)]
         self._check = _Running(pid, generation)
@@ -189,7 +181,7 @@ class Processes:
             for name, value in environment.items()
         }
         try:
-            pid = spawn(self._launch(self._alert_command, additions, null_stdin=True))
+            pid = spawn(self._launch(self._alert_command, additions))
         except SpawnError as error:
             return [AlertFinished(error.reason)]
         self._alert = _Running(pid)
@@ -244,20 +236,36 @@ class Processes:
             return False
         return is_key(info)
 
+    def _launch_of_child(self) -> Launch:
+        inherited, own = self._inheritance, os.getpid()
+        return Launch(
+            argv=self._command,
+            environment=activation.of_command(inherited.environment, own),
+            mask=inherited.mask,
+            ignored=inherited.ignored,
+            own_session=not inherited.has_terminal,
+            dies_with_parent=True,
+            named_by_pid=activation.named_by_pid(inherited.environment, own),
+        )
+
     def _launch(
         self,
         argv: Sequence[bytes],
         additions: Mapping[bytes, bytes] | None = None,
-        **differences: bool,
+        *,
+        dies_with_parent: bool = False,
+        stdout_to_stderr: bool = False,
     ) -> Launch:
-        inherited = self._inheritance
-        traits = {"own_session": True, "dies_with_parent": False, **differences}
+        """A check or an alert, which reads nothing, in a session of its own."""
         return Launch(
             argv=argv,
-            environment={**inherited.environment, **(additions or {})},
-            mask=inherited.mask,
-            ignored=inherited.ignored,
-            **traits,
+            environment={**self._environment, **(additions or {})},
+            mask=self._inheritance.mask,
+            ignored=self._inheritance.ignored,
+            own_session=True,
+            dies_with_parent=dies_with_parent,
+            null_stdin=True,
+            stdout_to_stderr=stdout_to_stderr,
         )
 
     def _groups(self) -> set[int]:

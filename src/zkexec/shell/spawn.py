@@ -62,7 +62,7 @@ class Launch:
     """A process to be: what it executes and what it is born with.
 
     `mask` and `ignored` are signal numbers.  `dies_with_parent` has the kernel kill it when
-    zkexec ends, however that comes.
+    zkexec ends, however that comes.  The variables `named_by_pid` get the pid of the new process.
     """
 
     argv: Sequence[bytes]
@@ -73,6 +73,7 @@ class Launch:
     dies_with_parent: bool
     null_stdin: bool = False
     stdout_to_stderr: bool = False
+    named_by_pid: frozenset[bytes] = frozenset()
 
 
 def prctl(option: int, argument: int) -> None:
@@ -134,7 +135,7 @@ def _become(launch: Launch, zkexec: int, pipe: int) -> "NoReturn":
         gc.disable()  # nothing of zkexec's may be finalized a second time in here
         _prepare(launch, zkexec)
         _let_signals_in(launch, pipe)
-        status, reason = _execute(launch.argv, launch.environment)
+        status, reason = _execute(launch.argv, _environment(launch))
     except BaseException as error:  # noqa: BLE001 -- it is told to zkexec, which raises it
         status, reason = _CANNOT_RUN, str(error)
     try:
@@ -160,6 +161,11 @@ def _prepare(launch: Launch, zkexec: int) -> None:
         signal.signal(unasked, signal.SIG_DFL)
     for number in launch.ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _environment(launch: Launch) -> Mapping[bytes, bytes]:
+    own = b"%d" % os.getpid()
+    return {**launch.environment, **dict.fromkeys(launch.named_by_pid, own)}
 
 
 def _let_signals_in(launch: Launch, pipe: int) -> None:

@@ -1,0 +1,88 @@
+"""What a service manager says to the process that it started reaches the command alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shell.driven import Driven, until_lines
+from zkexec.shell.activation import named_by_pid, of_command, of_others
+
+Start = Callable[..., Driven]
+NAMES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC")
+ASK = 'echo "$$ $LISTEN_PID $LISTEN_FDS $LISTEN_FDNAMES $WATCHDOG_PID $WATCHDOG_USEC" >>{told}'
+OTHERS = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web", "WATCHDOG_USEC": "30000000"}
+
+
+def sh(text: str) -> list[str]:
+    """The words that run a text by the shell."""
+    return ["/bin/sh", "-c", text]
+
+
+@pytest.fixture
+def asking(drive: Start, tmp_path: Path) -> Callable[[str], tuple[Driven, Path, Path, Path]]:
+    """Start what writes down its variables, below a shell that exports these before."""
+
+    def start(exported: str) -> tuple[Driven, Path, Path, Path]:
+        told = [tmp_path / name for name in ("child", "check", "alert")]
+        child, check, alert = (sh(ASK.format(told=path)) for path in told)
+        before = (*sh(f'export {exported}; exec "$@"'), "sh")
+        driven = drive(command=child, health=check, alert=alert, before=before, environment=OTHERS)
+        return driven, told[0], told[1], told[2]
+
+    return start
+
+
+def ask_all(driven: Driven) -> None:
+    """Start the child twice, then a check and an alert."""
+    for generation in (1, 2):
+        driven.start_child(generation)
+        assert driven.event()["name"] == "ChildExited"
+    driven.call("run_check", 2)
+    assert driven.event()["name"] == "CheckFinished"
+    driven.call("run_alert", {})
+    assert driven.event()["name"] == "AlertFinished"
+
+
+Asking = Callable[[str], tuple[Driven, Path, Path, Path]]
+
+
+def test_the_command_is_named_at_each_start(asking: Asking) -> None:
+    """What names zkexec's pid names the command's, each time; check and alert get nothing."""
+    driven, child, check, alert = asking("LISTEN_PID=$$ WATCHDOG_PID=$$")
+    ask_all(driven)
+
+    births = [line.split() for line in until_lines(child, 2)]
+    assert births == [[pid, pid, "1", "web", pid, "30000000"] for pid, *_ in births]
+    assert births[0] != births[1]
+    assert [len(until_lines(path)[0].split()) for path in (check, alert)] == [1, 1]
+
+
+def test_what_names_another_process_stays(asking: Asking) -> None:
+    """Variables that name another process are inherited by all, as they are."""
+    driven, *told = asking("LISTEN_PID=4711 WATCHDOG_PID=")
+    ask_all(driven)
+
+    for path in told:
+        for line in until_lines(path):
+            assert line.split(" ")[1:] == ["4711", "1", "web", "", "30000000"]
+
+
+def test_each_of_the_two_stands_alone() -> None:
+    """Sockets without a watchdog, and a watchdog without sockets."""
+    sockets = {b"LISTEN_PID": b"7", b"LISTEN_FDS": b"1", b"LISTEN_PIDFDID": b"99", b"A": b"1"}
+    watchdog = {b"WATCHDOG_PID": b"7", b"WATCHDOG_USEC": b"1", b"A": b"1"}
+
+    assert named_by_pid(sockets, 7) == {b"LISTEN_PID"}
+    assert named_by_pid(watchdog, 7) == {b"WATCHDOG_PID"}
+    assert named_by_pid({**sockets, **watchdog}, 77) == frozenset()
+    assert of_others({**sockets, b"WATCHDOG_USEC": b"1"}, 7) == {b"WATCHDOG_USEC": b"1", b"A": b"1"}
+    assert of_others(watchdog, 7) == {b"A": b"1"}
+    assert of_others(sockets, 77) == of_command(sockets, 77) == sockets
+
+
+def test_a_second_name_of_the_process_is_left_out() -> None:
+    """LISTEN_PIDFDID would contradict the command's LISTEN_PID, and may be missing."""
+    given = {b"LISTEN_PID": b"7", b"LISTEN_FDS": b"1", b"LISTEN_PIDFDID": b"99"}
+
+    assert of_command(given, 7) == {b"LISTEN_PID": b"7", b"LISTEN_FDS": b"1"}

@@ -12,7 +12,8 @@ import pytest
 
 from shell.driven import Marked, is_alive, state, until, until_lines
 from zkexec.core.value import replace
-from zkexec.shell.proc import Process, look, look_around, look_at_kin, with_descendants
+from zkexec.shell.kin import look_at_kin
+from zkexec.shell.proc import Process, look, look_around, with_descendants
 from zkexec.shell.tree import ChildTree, kill_session, send
 
 

@@ -50,30 +50,7 @@ def look(pid: int) -> Process | None:
 
 def look_around() -> dict[int, Process]:
     """Look at all processes; nothing is found where /proc shows another pid namespace."""
-    return _look_at(_list_pids())
-
-
-def look_at_kin(session: int = 0) -> dict[int, Process]:
-    """Look at a session, and at whoever descends from those in it or from zkexec.
-
-    The rest of a machine may be many, and a look costs ten times as much as to ask for a session.
-    So the kernel's lists of children are followed, where it was built with them.  These lists
-    are of one moment as little as a look around.
-    """
-    own = os.getpid()
-    if not os.path.exists(f"/proc/self/task/{own}/children"):
-        return look_around()
-    ahead = [pid for pid in _list_pids() if _session_of(pid) == session] if session else []
-    kin: set[int] = set()
-    # Who loses his parent meanwhile may be zkexec's child by the time the others are found.
-    while fresh := {*ahead, *_children(own)} - kin:
-        ahead = list(fresh)
-        while ahead:
-            pid = ahead.pop()
-            if pid not in kin:
-                kin.add(pid)
-                ahead += _children(pid)
-    return _look_at({own, *kin})
+    return look_at(list_pids())
 
 
 def _read(path: str) -> bytes:
@@ -95,7 +72,8 @@ def _read(path: str) -> bytes:
     return content
 
 
-def _list_pids() -> list[int]:
+def list_pids() -> list[int]:
+    """List all processes; none where /proc shows another pid namespace."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return []
@@ -104,11 +82,13 @@ def _list_pids() -> list[int]:
         return []
 
 
-def _look_at(pids: Iterable[int]) -> dict[int, Process]:
+def look_at(pids: Iterable[int]) -> dict[int, Process]:
+    """Look at these; who has vanished is left out."""
     return {process.pid: process for process in map(look, pids) if process}
 
 
-def _session_of(pid: int) -> int:
+def session_of(pid: int) -> int:
+    """Ask for the session of a process, which takes a tenth of a look; 0 if it has vanished."""
     try:
         return os.getsid(pid)
     except OSError:
@@ -116,8 +96,8 @@ def _session_of(pid: int) -> int:
         return process.session if process else 0
 
 
-def _children(pid: int) -> list[int]:
-    """The children of all threads of a process."""
+def children(pid: int) -> list[int]:
+    """List the children of all threads of a process, where the kernel tells them."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:

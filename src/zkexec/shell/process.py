@@ -102,6 +102,7 @@ class Processes:
         self._adopt(False)
         # A key that was pressed before the fork is for the child as well, who has not got it.
         self._unheard.clear()
+        self._tree.clear_ground()
         try:
             pid = spawn(self._launch_of_child(), self._unheard)
         except SpawnError as error:
@@ -171,7 +172,7 @@ class Processes:
     def kill_check(self) -> None:
         """SIGKILL the running check with all it started; its end comes through `reap`."""
         if self._check:
-            kill_session(self._check.pid)
+            kill_session(self._check.pid, self._tree.orphans)
 
     def run_alert(self, environment: Mapping[str, str]) -> list[Event]:
         """Start the alert with these additions to the environment; answers like `run_check`."""
@@ -191,7 +192,7 @@ class Processes:
     def kill_alert(self) -> None:
         """SIGKILL the running alert with all it started; its end comes through `reap`."""
         if self._alert:
-            kill_session(self._alert.pid)
+            kill_session(self._alert.pid, self._tree.orphans)
 
     def reap(self) -> list[Event]:
         """Reap whoever has ended, adopted orphans as well; to be called after each SIGCHLD."""
@@ -199,7 +200,7 @@ class Processes:
         while pid := _next_ended():
             # As long as it is not reaped, nobody else can have its pid.
             if self._check and pid == self._check.pid:
-                kill_session(pid)
+                kill_session(pid, self._tree.orphans)
             elif self._child and pid == self._child.pid:
                 self._tree.child_ended()
             _, status = os.waitpid(pid, 0)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from zkexec.shell.proc import Process, look, look_at_kin, with_descendants
+from zkexec.shell.kin import Orphans, look_at_kin
+from zkexec.shell.proc import Process, look, with_descendants
 
 _KILL_ROUNDS = 20
 """How often a kill looks for what was forked meanwhile, before that is left to the next kill."""
@@ -64,9 +65,9 @@ def kill_all(find: Callable[[], list[Process]]) -> None:
             killed.add(process.identity)
 
 
-def kill_session(leader: int) -> None:
+def kill_session(leader: int, orphans: Orphans | None = None) -> None:
     """SIGKILL a session and its descendants; the leader must be a child not reaped yet."""
-    members = partial(_session_members, leader)
+    members = partial(_session_members, leader, orphans or Orphans())
     # First one by one: with its parent gone, a descendant in another session would be lost.
     # Then the group at once: whoever forks and ends all the time is in no listing.
     kill_all(members)
@@ -74,8 +75,8 @@ def kill_session(leader: int) -> None:
     kill_all(members)
 
 
-def _session_members(leader: int) -> list[Process]:
-    everyone = look_at_kin(leader)
+def _session_members(leader: int, orphans: Orphans) -> list[Process]:
+    everyone = look_at_kin(leader, orphans)
     return with_descendants(
         everyone, [process for process in everyone.values() if process.session == leader]
     )
@@ -93,14 +94,20 @@ class ChildTree:
         self._seems_gone = False
         self._apart: set[int] = set()
         self._strangers = _present_descendants()
+        self.orphans = Orphans()
 
     @property
     def session(self) -> int:
         """The session that belongs to the child, 0 if there is none."""
         return self._session
 
+    def clear_ground(self) -> None:
+        """Know who is there before a child is started; nothing of an earlier one is left."""
+        if self._own_session:
+            self.orphans.settle()
+
     def plant(self, child: int) -> None:
-        """Begin the tree of a new child; nothing of an earlier one is left."""
+        """Begin the tree of a new child."""
         self._child = child
         self._adopts = False
         self._looks_without_outsiders = 0
@@ -151,7 +158,7 @@ class ChildTree:
         """
         if self._looks_without_outsiders >= 2:
             return look_at_kin()
-        everyone = look_at_kin(self._session)
+        everyone = look_at_kin(self._session, self.orphans, thorough=True)
         if self._adopts:
             session = [one for one in everyone.values() if one.session == self._session]
             outsiders = any(one.parent not in everyone for one in session)

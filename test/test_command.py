@@ -3,6 +3,7 @@
 The real /bin/sh is the judge: it prints the words that it would run, and ours must be the same.
 """
 
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -111,9 +112,17 @@ def test_plain_words_are_split_as_a_shell_splits_them(text: str, tmp_path: Path)
         "# a",
         "a\nb",
         "a\\\nb\nc",
-        "A=b c",
+        "A=b",
+        "A=b ''",
+        "A=b cd /",
+        "A=$b c",
+        "A=~/b c",
+        "A=b:~ c",
+        "A=b; c",
+        "A=b\nc",
         "A+=b",
-        "A\\\n=b c",
+        "A+=b c",
+        "é=b c",
         "cd /",
         "'cd' /",
         "exec a",
@@ -154,6 +163,65 @@ def test_programs_need_no_shell(program: str) -> None:
 def test_what_only_looks_like_shell_syntax_needs_no_shell(text: str) -> None:
     """Assignments and keywords count only as the unquoted first word."""
     assert parse(text).argv[0] != SHELL
+
+
+def environment_by(run_by: str, text: str) -> dict[bytes, bytes]:
+    """What `env` behind this text finds in its environment, run by the shell or by us."""
+    script = f"{text} /usr/bin/env -0"
+    command = parse(script)
+    argv = command.argv if run_by == "us" else (SHELL, b"-c", os.fsencode(script))
+    given = {b"PATH": b"/bin", b"INHERITED": b"1", b"KEPT": b"1"}
+    if run_by == "us":
+        assert command.argv[0] != SHELL, script
+        given |= dict(command.variables)
+    out = subprocess.run(argv, env=given, capture_output=True, check=True).stdout
+    entries = dict(entry.split(b"=", 1) for entry in out.split(b"\0")[:-1])
+    entries.pop(b"PWD", None)  # the shell's own
+    return entries
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A=1",
+        "A=1 B='x y'",
+        'A="a b"c\\ d',
+        "A= B=''",
+        "A=b=c",
+        "INHERITED=2",
+        "A=1 A=2",
+        "_a1=x",
+        "A\\\n=b",
+        "A=a\\\nb  \\\n B=c",
+        " A=1",
+        "A='~' B=\"~\"",
+        "A=a#b",
+        "A=\udcff",
+        "A='*'",
+        "PATH=/usr/bin:/bin",
+    ],
+)
+def test_assignments_are_made_as_a_shell_makes_them(text: str) -> None:
+    """Variables before a command reach it without a shell, with the values that sh would make."""
+    assert environment_by("us", text) == environment_by("shell", text) != {}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_assignments_are_made_as_a_shell_makes_them(seed: int) -> None:
+    """Whatever is not given to the shell has the variables and the words of the shell."""
+    choices = random.Random(seed)
+    pieces = [*" '\"\\#=~$,./:+", "A=", "B_2=", " C=", "\\\n", "''", "b1", "é", "\udcff"]
+    compared = 0
+    for _ in range(600):
+        text = "A=" + "".join(choices.choices(pieces, k=choices.randint(1, 10)))
+        try:
+            command = parse(f"{text} /usr/bin/env -0")
+        except ValueError:
+            continue
+        if command.argv == (b"/usr/bin/env", b"-0"):
+            compared += 1
+            assert environment_by("us", text) == environment_by("shell", text), (seed, text)
+    assert compared > 50
 
 
 def agreement(pieces: list[str], seed: int, folder: Path) -> tuple[int, list[str]]:

@@ -1,8 +1,10 @@
 """A COMMAND string becomes the argument vector that is executed.
 
 The shell is asked only where the text holds shell syntax, since a shell in between takes
-signals for itself and loses environment names.  Everything else is split exactly as a POSIX
-shell would split it.  In doubt the shell is asked: that is slower to stop, but never wrong.
+signals for itself and loses environment names, and the kernel does not kill what it started when
+zkexec is killed.  Everything else is split exactly as a POSIX shell would split it; assignments
+before the command become variables of its environment.  In doubt the shell is asked: that is
+slower to stop, but never wrong.
 """
 
 import os
@@ -32,10 +34,14 @@ _NESTING = ("#", "`", "$(", "${", "$'", "<<")
 
 @value()
 class Command:
-    """What is executed: the text as a person knows it, and the arguments byte for byte."""
+    """What is executed: the text as a person knows it, and the arguments byte for byte.
+
+    `variables` are names and values that the command finds in its environment.
+    """
 
     text: str
     argv: tuple[bytes, ...]
+    variables: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class _NeedsShellError(Exception):
@@ -46,17 +52,21 @@ def parse(text: str) -> Command:
     """Read a COMMAND string; a ValueError says what was expected."""
     if "\0" in text:
         raise ValueError("expected a command without NUL characters")
+    splitter = _Splitter(text)
     try:
-        words = _Splitter(text).words()
+        words = splitter.words()
     except _NeedsShellError:
         if not any(mark in text for mark in _NESTING):
             _demand_closed_quotes(text)
         # A leading blank keeps a shell from taking the text for one of its own options.
         script = " " + text if text.startswith(("-", "+")) else text
         words = ["/bin/sh", "-c", script]
+        splitter.variables.clear()
     if not words or not words[0]:
         raise ValueError("expected a command")
-    return Command(text.strip(_BLANKS + "\n"), tuple(os.fsencode(word) for word in words))
+    variables = [(os.fsencode(name), os.fsencode(value)) for name, value in splitter.variables]
+    argv = tuple(os.fsencode(word) for word in words)
+    return Command(text.strip(_BLANKS + "\n"), argv, tuple(variables))
 
 
 def from_words(words: Sequence[str]) -> Command:
@@ -83,6 +93,16 @@ def _demand_closed_quotes(text: str) -> None:
         raise _unclosed(quote)
 
 
+def _assigned(name: str) -> str:
+    """Name the variable that is assigned by this and a `=`, "" if that is no assignment."""
+    if name.isidentifier() and name.isascii():
+        return name
+    # Some shells know `A+=b`, and letters of other languages.
+    if name.removesuffix("+").isidentifier():
+        raise _NeedsShellError
+    return ""
+
+
 def _unclosed(quote: str) -> ValueError:
     return ValueError(f"expected a closing {quote} quote")
 
@@ -93,13 +113,24 @@ class _Splitter:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self.variables: list[tuple[str, str]] = []
 
     def words(self) -> list[str]:
-        """Return the words without their quotes; raise where a shell or a quote is missing."""
+        """Return the words without their quotes; raise where a shell or a quote is missing.
+
+        The assignments before them are in `variables` then.
+        """
         words: list[str] = []
-        while self._reach_word(first=not words):
-            words.append(self._word(first=not words))
+        while self._reach_word(first=not words and not self.variables):
+            word, assigned = self._word(first=not words)
+            if assigned:
+                self.variables.append((assigned, word[len(assigned) + 1 :]))
+            else:
+                words.append(word)
         if words and words[0] in _SHELL_WORDS:
+            raise _NeedsShellError
+        # Alone they change the shell, and a name that is empty is the shell's to complain about.
+        if self.variables and not (words and words[0]):
             raise _NeedsShellError
         return words
 
@@ -124,11 +155,13 @@ class _Splitter:
                 return True
         return False
 
-    def _word(self, first: bool) -> str:
+    def _word(self, first: bool) -> tuple[str, str]:
+        """Read one word, and the name of the variable that it assigns, "" if it assigns none."""
         if self._peek() in "#~":
             raise _NeedsShellError
         word = ""
         name = ""  # the unquoted beginning, to tell an assignment by
+        assigned = ""
         while (next_one := self._peek()) and next_one not in _BLANKS + "\n":
             if next_one in "'\"\\":
                 word += self._quoted()
@@ -138,9 +171,11 @@ class _Splitter:
             self._reject_syntax(alone=not word)
             word += self._take()
             name += next_one
-            if next_one == "=" and first and name[:-1].removesuffix("+").isidentifier():
-                raise _NeedsShellError
-        return word
+            if next_one == "=" and first and not assigned:
+                assigned = _assigned(name[:-1])
+            elif next_one == "~" and assigned:
+                raise _NeedsShellError  # it may stand for a home
+        return word, assigned
 
     def _reject_syntax(self, alone: bool) -> None:
         next_one, following = self._peek(), self._peek(1)

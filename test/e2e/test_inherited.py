@@ -18,8 +18,11 @@ from e2e.stage import (
     Mirror,
     Stage,
     born,
+    children,
     end,
     fields,
+    is_alive,
+    proc,
     until,
 )
 
@@ -149,6 +152,33 @@ def test_no_shell_stands_in_between(stage: Stage) -> None:
 
     assert parent == str(process.pid)
     assert end(process) == -signal.SIGTERM
+
+
+def test_assignments_need_no_shell(stage: Stage) -> None:
+    """`A=1 command` makes the command zkexec's child, with these variables and the new PATH."""
+    folder = stage.folder / "of the path"
+    folder.mkdir()
+    (folder / "sleeper").symlink_to("/bin/sleep")
+    process = stage.start(*ZKEXEC, "-s", "-e", f"A=1 HOME='x y' PATH='{folder}' sleeper 1000")
+    (pid,) = until(lambda: children(process.pid), "the command runs")
+    until(lambda: proc(pid, "cmdline").startswith(b"sleeper"), "it is the command")
+
+    given = {b"A=1", b"HOME=x y", b"PATH=" + os.fsencode(folder)}
+    assert given <= set(proc(pid, "environ").split(b"\0"))
+    process.kill()
+    end(process)
+    until(lambda: not is_alive(pid), "the kernel killed the command")
+
+
+def test_checks_and_alerts_have_their_assignments(stage: Stage) -> None:
+    """A health check and an alert have the variables that stand before them."""
+    told = stage.folder / "told"
+    write = f"sh -c 'echo $0 $A >>{told}'"
+    check, alert = f"--health=A=1 {write} check", f"--alert=A=2 {write} alert"
+    command = f"until [ -s {told} ]; do sleep 0.1; done; exit 3"
+
+    assert stage.run(*ZKEXEC, "-s", "-d", "0", check, alert, "-e", command)[0] == 3
+    assert {"check 1", "alert 2"} <= set(told.read_text().splitlines())
 
 
 def test_a_command_string_is_the_child_itself(stage: Stage) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 

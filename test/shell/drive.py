@@ -18,6 +18,7 @@ import sys  # noqa: E402
 import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
+from zkexec.command import Command  # noqa: E402
 from zkexec.core.events import Ending, Event  # noqa: E402
 from zkexec.core.value import fields  # noqa: E402
 from zkexec.shell.process import Processes  # noqa: E402
@@ -35,6 +36,11 @@ def as_json(answer: Any) -> Any:
     return answer
 
 
+def command(words: list[str]) -> Command:
+    """The command of these words."""
+    return Command(" ".join(words), tuple(os.fsencode(word) for word in words))
+
+
 class Drive:
     """The loop, with a reader of the control descriptor beside it as kazoo's threads would be."""
 
@@ -46,9 +52,9 @@ class Drive:
         self.commands: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
         self.processes = Processes(
             INHERITANCE,
-            command=[os.fsencode(word) for word in config["command"]],
-            health=[os.fsencode(word) for word in config["health"]],
-            alert=[os.fsencode(word) for word in config["alert"]],
+            command=command(config["command"]),
+            health=command(config["health"]),
+            alert=command(config["alert"]),
             subreaper=config["subreaper"],
         )
         threading.Thread(target=self.read, daemon=True).start()

@@ -44,7 +44,8 @@ def check(command: Command, contents: Mapping[str, bytes], environment: Mapping[
             # mkdtemp makes it so that nobody else can enter it.
             folder = Path(tempfile.mkdtemp(prefix="zkexecctl-check-"))
             try:
-                status = _run(_words(command, _copies(folder, contents)), environment, signals)
+                given = {**environment, **_assigned(command)}
+                status = _run(_words(command, _copies(folder, contents)), given, signals)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     except _AskedToEndError as asked:
@@ -110,6 +111,10 @@ class _Signals:
         self._held = False
         if self._noted:
             _raise(self._noted)
+
+
+def _assigned(command: Command) -> dict[str, str]:
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in command.variables}
 
 
 def _run(words: Sequence[bytes], environment: Mapping[str, str], signals: _Signals) -> int:

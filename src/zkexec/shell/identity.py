@@ -76,7 +76,8 @@ def _names(settings: Settings) -> Iterator[str]:
         return
     mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.terms.mirrors]
     service = (service_folders(),) if service_folders() else ()
-    ours = (settings.command.argv, mirrors, settings.lock, *_cluster(settings), *service)
+    command = (*settings.command.argv, *settings.command.variables)
+    ours = (command, mirrors, settings.lock, *_cluster(settings), *service)
     stem = f"{_host_name()}-{_digest(*ours)[:8]}"
     yield from (f"{stem}-{slot}" for slot in count())
 

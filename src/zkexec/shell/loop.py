@@ -74,9 +74,9 @@ class Run:
         self._narrator = narrator
         self._processes = Processes(
             inheritance,
-            command=settings.command.argv,
-            health=settings.health.argv if settings.health else (),
-            alert=settings.alert.argv if settings.alert else (),
+            command=settings.command,
+            health=settings.health,
+            alert=settings.alert,
             subreaper=settings.subreaper,
         )
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)

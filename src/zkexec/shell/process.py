@@ -17,8 +17,9 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from zkexec.command import Command
 from zkexec.core.events import (
     AlertFinished,
     CheckFinished,
@@ -58,9 +59,9 @@ class Processes:
         self,
         inheritance: Inheritance,
         *,
-        command: Sequence[bytes],
-        health: Sequence[bytes],
-        alert: Sequence[bytes],
+        command: Command,
+        health: Command | None,
+        alert: Command | None,
         subreaper: bool,
     ) -> None:
         self._inheritance = inheritance
@@ -240,8 +241,11 @@ class Processes:
     def _launch_of_child(self) -> Launch:
         inherited, own = self._inheritance, os.getpid()
         return Launch(
-            argv=self._command,
-            environment=activation.of_command(inherited.environment, own),
+            argv=self._command.argv,
+            environment={
+                **activation.of_command(inherited.environment, own),
+                **dict(self._command.variables),
+            },
             mask=inherited.mask,
             ignored=inherited.ignored,
             own_session=not inherited.has_terminal,
@@ -251,16 +255,18 @@ class Processes:
 
     def _launch(
         self,
-        argv: Sequence[bytes],
+        command: Command | None,
         additions: Mapping[bytes, bytes] | None = None,
         *,
         dies_with_parent: bool = False,
         stdout_to_stderr: bool = False,
     ) -> Launch:
         """A check or an alert, which reads nothing, in a session of its own."""
+        if command is None:
+            raise RuntimeError("there is no such command")
         return Launch(
-            argv=argv,
-            environment={**self._environment, **(additions or {})},
+            argv=command.argv,
+            environment={**self._environment, **(additions or {}), **dict(command.variables)},
             mask=self._inheritance.mask,
             ignored=self._inheritance.ignored,
             own_session=True,

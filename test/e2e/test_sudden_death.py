@@ -1,6 +1,8 @@
 """zkexec that is killed without a chance to do anything, and zkexec below zkexec."""
 
+import os
 import signal
+import sys
 import time
 
 import pytest
@@ -50,6 +52,50 @@ def test_death_in_any_moment_of_the_start_leaves_nothing(stage: Stage) -> None:
         process.kill()
         end(process)
         stage.wait_until_empty()
+
+
+# Programs of which the kernel does not kill everything together with zkexec; `sleep` serves.
+PREFORK = (
+    "import os; [os.fork() or os.execvp('sleep', ['sleep', '1000']) for _ in '123']; os.wait()"
+)
+LEAVING = [
+    (1, ("-e", "true && sleep 1000")),
+    (2, ("-e", "sleep 1000 & sleep 1000; :")),
+    (3, ("--", sys.executable, "-c", PREFORK)),
+    (1, ("--", "sh", "-c", "cd / ; sleep 1000; :")),
+    (1, ("--", "setpriv", "--reuid=54321", "sleep", "1000")),
+]
+
+
+def enough(stage: Stage, services: int) -> list[int]:
+    """The services, if all of them run."""
+    found = stage.sleepers()
+    return found if len(found) >= services else []
+
+
+@pytest.mark.parametrize(("services", "words"), LEAVING)
+def test_what_the_kernel_leaves_is_stopped_before_the_next_start(
+    stage: Stage, services: int, words: tuple[str, ...]
+) -> None:
+    """A zkexec that is started again never runs a service twice, whatever the kernel left."""
+    if "setpriv" in words and os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    folder = stage.folder / "runtime"
+    folder.mkdir(mode=0o700)
+    given = {"env": stage.environment(RUNTIME_DIRECTORY=str(folder))}
+    process = stage.start(*ZKEXEC, *words, **given)
+    before = until(lambda: enough(stage, services), "the services run")
+    process.kill()
+    end(process)
+    left = [pid for pid in before if is_alive(pid)]
+    assert left
+
+    again = stage.start(*ZKEXEC, *words, **given)
+    after = until(lambda: set(enough(stage, services)) - set(before), "they run again")
+    assert not [pid for pid in left if is_alive(pid)]
+    assert len(after) <= services
+    again.terminate()
+    end(again)
 
 
 @pytest.mark.parametrize(("name", "status"), [("TERM", 3), ("INT", 3), ("USR1", 3)])

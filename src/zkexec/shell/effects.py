@@ -8,6 +8,7 @@ from zkexec.core.actions import Action, Note, RunAlert
 from zkexec.core.events import (
     CachedFilesFound,
     CachedFilesMissing,
+    ChildStarted,
     Event,
     FilesFailed,
     FilesInstalled,
@@ -17,11 +18,12 @@ from zkexec.core.snapshot import Snapshot
 from zkexec.settings import Settings
 from zkexec.shell.files import Files, FilesError, load_cached
 from zkexec.shell.narrator import Narrator
-from zkexec.shell.process import Processes
+from zkexec.shell.process import Processes, ending_is_asked_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.shell.ensemble import Ensemble
+    from zkexec.shell.leftovers import Leftovers
     from zkexec.shell.place import GroupPlace
 
 CLOSE_TIMEOUT_S = 1.0
@@ -38,12 +40,14 @@ class Effects:
         narrator: Narrator,
         post: Callable[[Event], None],
         group: "GroupPlace | None" = None,
+        leftovers: "Leftovers | None" = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._narrator = narrator
         self._post = post
         self._group = group
+        self._leftovers = leftovers
         self._files = self._fresh_files()
         self._ensemble: Ensemble | None = None
 
@@ -74,6 +78,11 @@ class Effects:
             self._files = self._fresh_files()
             self._close_session()
 
+    def close(self) -> None:
+        """Let nothing be looked for that this zkexec has left behind: it has left nothing."""
+        if self._leftovers:
+            self._leftovers.forget()
+
     def _fresh_files(self) -> Files:
         return Files(self._warn_of_writing_in_place, len(self._settings.terms.mirrors))
 
@@ -94,7 +103,7 @@ class Effects:
     def _perform_on_processes(self, action: Action) -> list[Event]:
         match action:
             case actions.StartChild(generation):
-                return [self._processes.start_child(generation)]
+                return [self._start_child(generation)]
             case actions.SignalGroup(signal):
                 self._processes.signal_group(signal)
             case actions.SignalTree(signal):
@@ -102,6 +111,8 @@ class Effects:
             case actions.InspectTree(generation):
                 return [self._processes.inspect_tree(generation)]
             case actions.RunCheck(generation):
+                if self._leftovers:
+                    self._leftovers.confirm()
                 self._post_all(self._processes.run_check(generation))
             case actions.KillCheck():
                 self._processes.kill_check()
@@ -112,6 +123,30 @@ class Effects:
             case _:
                 raise TypeError(f"no effect is known for {action}")
         return []
+
+    def _start_child(self, generation: int) -> Event:
+        """Start the command, the first time after what an earlier zkexec left of it is stopped."""
+        if self._leftovers:
+            remaining = self._leftovers.stop(self._tell_of_leftovers, ending_is_asked_for)
+            if remaining:
+                self._narrator.tell(Note("left-over-stays", {"pids": remaining}))
+        event = self._processes.start_child(generation)
+        if self._leftovers and isinstance(event, ChildStarted):
+            self._leftovers.note(event.pid)
+        return event
+
+    def _tell_of_leftovers(self, number: int) -> None:
+        terms = self._settings.terms
+        self._narrator.tell(
+            Note(
+                "left-over",
+                {
+                    "count": number,
+                    "signal": terms.kill_signal,
+                    "kill_timeout_s": terms.kill_timeout_s,
+                },
+            )
+        )
 
     def _post_all(self, events: list[Event]) -> None:
         """Queue what is no answer to wait for: a check that never starts must not shut out all."""

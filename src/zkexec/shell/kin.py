@@ -69,7 +69,7 @@ class Orphans:
             found = _in_session(list_pids(), session)
             cleared = [] if found else suspects
         else:
-            members = {pid: _in_session(_with_descendants([pid]), session) for pid in suspects}
+            members = {pid: _in_session(with_all_below([pid]), session) for pid in suspects}
             found = [pid for each in members.values() for pid in each]
             cleared = [pid for pid, each in members.items() if not each]
         for pid in cleared:
@@ -85,10 +85,10 @@ def look_at_kin(
     if not os.path.exists(f"/proc/self/task/{own}/children"):
         return look_around()
     orphaned = (orphans or Orphans()).of(session, thorough=thorough) if session else ()
-    kin = _with_descendants(orphaned)
+    kin = with_all_below(orphaned)
     # Who loses his parent meanwhile may be zkexec's child by the time the others are found.
     while fresh := set(children(own)) - kin:
-        kin |= _with_descendants(fresh)
+        kin |= with_all_below(fresh)
     return look_at({own, *kin})
 
 
@@ -124,7 +124,8 @@ def _in_session(pids: Iterable[int], session: int) -> list[int]:
     return [pid for pid in pids if session_of(pid) == session]
 
 
-def _with_descendants(roots: Iterable[int]) -> set[int]:
+def with_all_below(roots: Iterable[int]) -> set[int]:
+    """Add all descendants, as far as the kernel's lists of children tell them."""
     found: set[int] = set()
     ahead = list(roots)
     while ahead:

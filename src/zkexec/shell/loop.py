@@ -31,6 +31,7 @@ from zkexec.settings import LogFormat, Settings
 from zkexec.shell.birth import Inheritance, die_like
 from zkexec.shell.effects import Effects
 from zkexec.shell.inbox import Inbox, now
+from zkexec.shell.leftovers import Leftovers
 from zkexec.shell.narrator import Narrator
 from zkexec.shell.process import Processes
 
@@ -81,12 +82,18 @@ class Run:
         )
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)
         self._new_turn, group = _join(settings, narrator)
-        self._effects = Effects(settings, self._processes, narrator, self._inbox.post, group)
+        leftovers = Leftovers(
+            settings, own_session=not inheritance.has_terminal, is_pid1=inheritance.is_pid1
+        )
+        self._effects = Effects(
+            settings, self._processes, narrator, self._inbox.post, group, leftovers
+        )
         self._member: Member | None = None
         self._applied = Snapshot({})
         self._event: Event = Started()
         self._is_passed_on = False
-        self._is_stopping = False
+        self._told_to_end = 0
+        """The newest generation of the command whose process tree was told to end."""
         self._retry_s = FIRST_RETRY_S
 
     def to_the_end(self) -> Ending:
@@ -106,7 +113,7 @@ class Run:
                     ending, adopted = self._survive(error, trouble)
                 except Exception:  # noqa: BLE001 -- then without a caretaker
                     ending = self._stand_by()
-        for leave in (self._effects.reset, self._processes.close):
+        for leave in (self._effects.reset, self._processes.close, self._effects.close):
             with suppress(Exception):
                 leave()
         return ending
@@ -131,9 +138,7 @@ class Run:
         if isinstance(action, _SIGNALS):
             self._is_passed_on = True
         if isinstance(action, actions.SignalTree):
-            self._is_stopping = True
-        elif isinstance(action, actions.StartChild) and self._processes.child_runs:
-            self._is_stopping = False
+            self._told_to_end = self._processes.generation
 
     def _survive(self, error: Exception, trouble: str) -> tuple[Ending | None, Adopted | None]:
         """Say what happened, drop the core, and keep the command until the next one may begin."""
@@ -165,14 +170,15 @@ class Run:
                 phase = member.phase
                 asked_until, passed_on = member.child.asked
                 check_due = member.check_due
+        is_stopping = 0 < self._told_to_end == processes.generation
         # A command that was stopped for a restart, or failed in a turn, is not at its end.
-        is_at_its_end = not self._is_stopping and phase in _ENDS_WITH_COMMAND
+        is_at_its_end = not is_stopping and phase in _ENDS_WITH_COMMAND
         ends_alike = is_at_its_end or phase is Phase.EXITING
         return Adopted(
             generation=processes.generation,
             applied=self._applied,
             ending=processes.ending,
-            stopping=self._is_stopping,
+            stopping=is_stopping,
             verdict=None if ends_alike else Ending(code=CANNOT_WORK),
             check=processes.check_generation,
             check_due=check_due,

@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 
 from zkexec.command import Command
+from zkexec.core.child import ENDING_SIGNALS
 from zkexec.core.events import (
     AlertFinished,
     CheckFinished,
@@ -306,6 +307,11 @@ class Processes:
     def _adopt(self, adopts: bool) -> None:
         if not self._always_adopts:
             prctl(_PR_SET_CHILD_SUBREAPER, int(adopts))
+
+
+def ending_is_asked_for() -> bool:
+    """Whether a signal waits that asks zkexec to end."""
+    return not ENDING_SIGNALS.isdisjoint(signal.sigpending())
 
 
 def _is_subreaper() -> bool:

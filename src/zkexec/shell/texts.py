@@ -63,6 +63,17 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "forking": (Level.INFO, "forking {command}"),
     "forked": (Level.INFO, "forked {pid}"),
     "start-failed": (Level.FATAL, "--exec: {reason}"),
+    "left-over": (
+        Level.WARNING,
+        (
+            "an earlier zkexec left processes of this command behind ({count}), stopping them "
+            "first ({signal}, killed after {kill_timeout_s:g} s)"
+        ),
+    ),
+    "left-over-stays": (
+        Level.WARNING,
+        "processes of an earlier zkexec cannot be stopped, the command starts beside them: {pids}",
+    ),
     "stopping": (Level.INFO, "stopping the command ({signal}, killed after {kill_timeout_s:g} s)"),
     "killing": (Level.WARNING, "the command did not stop in time; killing it"),
     "ended": (Level.DEBUG, "the command ended: {ending}"),

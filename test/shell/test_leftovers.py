@@ -1,0 +1,229 @@
+"""What an earlier zkexec left behind: what proves it, and what is remembered."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shell.driven import Marked, is_alive, until_lines
+from zkexec import arguments
+from zkexec.core.value import replace
+from zkexec.settings import Settings, settle
+from zkexec.shell.leftovers import Leftovers, Remembered, is_proven
+from zkexec.shell.proc import Process
+
+PIDS = 32768
+COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000, forks=10_000)
+
+
+def member(started: int, pid: int = 60) -> Process:
+    """A member of the remembered session."""
+    return Process(pid, 1, 50, 50, started, alive=True, stopped=False)
+
+
+def proven(*session: Process, leader: Process | None = None, forks: int = 1_000_000) -> bool:
+    """Whether these are of the command, when so many forks have been made."""
+    return is_proven(COMMAND, leader, session, forks, PIDS)
+
+
+def test_the_command_itself_is_proven_by_its_start() -> None:
+    """A process with the command's pid is the command only if it started at the same moment."""
+    assert proven(leader=member(1000, pid=50))
+    assert not proven(leader=member(1001, pid=50), forks=10_001)
+    assert not proven(member(1500), leader=member(999, pid=50), forks=10_001)
+
+
+def test_a_member_from_the_commands_time_proves_its_session() -> None:
+    """Who started while the command was known to run is of its session; who came later is not."""
+    assert proven(member(3000), member(1999))
+    assert proven(member(1000))
+    assert not proven(member(2000))
+    assert not proven(member(999))
+    assert not proven()
+
+
+def test_a_number_is_not_given_away_again_so_soon() -> None:
+    """As long as too few processes were started for a second round, the session is the same."""
+    assert proven(member(3000), forks=10_000 + PIDS // 2 - 1)
+    assert not proven(member(3000), forks=10_000 + PIDS // 2)
+    assert not proven(member(3000), forks=9_999)
+    assert not is_proven(replace(COMMAND, forks=-1), None, [member(3000)], 5, PIDS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The runtime folder of this test."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime))
+    return runtime
+
+
+@pytest.fixture
+def session(marked: Marked, tmp_path: Path) -> Iterator[Callable[[str], tuple[int, int]]]:
+    """Start a session with two processes; the pids of its leader and of the other."""
+    leaders: list[subprocess.Popen[bytes]] = []
+
+    def start(orphan: str = "sleep 1000") -> tuple[int, int]:
+        pids = tmp_path / f"pids-{len(leaders)}"
+        script = f"{orphan} & echo $! >{pids}; exec sleep 1000"
+        leaders.append(
+            subprocess.Popen(["sh", "-c", script], env=marked.environment(), start_new_session=True)
+        )
+        return leaders[-1].pid, int(until_lines(pids)[0])
+
+    yield start
+    for leader in leaders:
+        leader.kill()
+        leader.wait()
+
+
+def settings(*words: str) -> Settings:
+    """The settings of a zkexec with these words before its command."""
+    return settle(arguments.read([*words, "--", "service"]), {})
+
+
+def leftovers(of: Settings) -> Leftovers:
+    """The memory of a zkexec of these settings."""
+    return Leftovers(of, own_session=True, is_pid1=False)
+
+
+def stop(later: Leftovers) -> list[int]:
+    """What a later zkexec tells that it found."""
+    told: list[int] = []
+    assert later.stop(told.append, lambda: False) == []
+    return told
+
+
+def die(earlier: Leftovers) -> None:
+    """Do what the kernel does when a zkexec is killed: release its lock."""
+    os.close(earlier._file)  # noqa: SLF001 - nothing but the kernel would do this
+    earlier._file = -1  # noqa: SLF001
+
+
+Session = Callable[..., tuple[int, int]]
+
+
+def test_all_that_were_killed_are_found(folder: Path, session: Session) -> None:
+    """Of two of a kind that were killed, the first that is started again stops what both left."""
+    pairs = [(leftovers(settings()), session()) for _ in range(2)]
+    for one, (leader, _) in pairs:
+        assert stop(one) == []
+        one.note(leader)
+    assert len(list(folder.iterdir())) == 2
+    for one, _ in pairs:
+        die(one)
+
+    again = leftovers(settings())
+    assert sum(stop(again)) == 4
+    assert not any(is_alive(pid) for _, pids in pairs for pid in pids)
+    assert len(list(folder.iterdir())) == 1
+    again.forget()
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_left_is_stopped_once(folder: Path, session: Session) -> None:
+    """What a zkexec left that is gone is stopped by the next one of its kind, and forgotten."""
+    leader, orphan = session()
+    earlier = leftovers(settings())
+    assert stop(earlier) == []
+    earlier.note(leader)
+    assert stop(leftovers(settings())) == []  # while the earlier one lives
+    assert is_alive(orphan)
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+    die(earlier)
+
+    assert stop(leftovers(settings("--kill-timeout=30"))) == [1]
+    assert not is_alive(orphan)
+    assert stop(leftovers(settings())) == []
+    assert len(list(folder.iterdir())) == 3  # of those that live: the second, third and fourth
+
+
+def test_the_deaf_are_killed(folder: Path, session: Session) -> None:
+    """What does not end by the kill signal in its time is killed."""
+    leader, orphan = session("nohup sh -c 'trap : TERM; while :; do sleep 1000; done'")
+    earlier = leftovers(settings())
+    stop(earlier)
+    earlier.note(leader)
+    die(earlier)
+
+    assert stop(leftovers(settings("--kill-timeout=0.2"))) != []
+    assert not is_alive(orphan)
+    assert not is_alive(leader)
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("words", [("--lock=a",), ("--mirror=/tmp/a=/a",), ("--cluster=other",)])
+def test_another_kind_is_left_alone(folder: Path, session: Session, words: tuple[str, ...]) -> None:
+    """A zkexec for another purpose has nothing to do with it, even on the same command."""
+    leader, _ = session()
+    earlier = leftovers(settings())
+    stop(earlier)
+    earlier.note(leader)
+    die(earlier)
+
+    assert stop(leftovers(settings(*words))) == []
+    assert is_alive(leader)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_after_an_end_in_order_nothing_is_left_behind(folder: Path, session: Session) -> None:
+    """What a command leaves when its zkexec ends in order is nobody's business later."""
+    leader, _ = session()
+    earlier = leftovers(settings())
+    stop(earlier)
+    earlier.note(leader)
+    earlier.confirm()
+    earlier.forget()
+    assert list(folder.iterdir()) == []
+
+    assert stop(leftovers(settings())) == []
+    assert is_alive(leader)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("/pid", "/other"),
+        lambda text: "2" + text[1:],
+        lambda text: text[:5] + "9" * 200,
+        lambda _: "\udcff\0",
+        lambda _: "",
+    ],
+)
+def test_what_cannot_be_believed_is_nothing(
+    folder: Path, session: Session, change: Callable[[str], str]
+) -> None:
+    """A memory of another boot or another namespace, or one that cannot be read, stops nobody."""
+    leader, _ = session()
+    earlier = leftovers(settings())
+    stop(earlier)
+    earlier.note(leader)
+    (file,) = folder.iterdir()
+    file.write_bytes(os.fsencode(change(file.read_text())))
+    die(earlier)
+
+    assert stop(leftovers(settings())) == []
+    assert is_alive(leader)
+
+
+def test_without_a_folder_nothing_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    """Where no folder can be used there is no memory, and no error."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "none"))
+    for name in ("RUN", "TMP"):
+        monkeypatch.setattr(f"zkexec.shell.runtime_folder.{name}", str(tmp_path / "file"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    leader, _ = session()
+    one = leftovers(settings())
+
+    assert stop(one) == []
+    one.note(leader)
+    one.forget()
+    assert is_alive(leader)

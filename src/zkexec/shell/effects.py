@@ -130,6 +130,7 @@ class Effects:
             remaining = self._leftovers.stop(self._tell_of_leftovers, ending_is_asked_for)
             if remaining:
                 self._narrator.tell(Note("left-over-stays", {"pids": remaining}))
+            self._processes.use_group(self._leftovers.group)
         event = self._processes.start_child(generation)
         if self._leftovers and isinstance(event, ChildStarted):
             self._leftovers.note(event.pid)

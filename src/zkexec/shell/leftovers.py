@@ -21,6 +21,7 @@ from itertools import count
 from zkexec.core.sha256 import sha256
 from zkexec.core.value import value
 from zkexec.settings import Settings
+from zkexec.shell.cgroup import CommandGroup, delegated_to_us
 from zkexec.shell.kin import with_all_below
 from zkexec.shell.proc import Process, list_pids, look, look_at, session_of, with_descendants
 from zkexec.shell.runtime_folder import NoRuntimeFolderError, open_first
@@ -82,6 +83,7 @@ class Leftovers:
         self._opened = is_pid1
         self._folder = self._file = -1
         self._name = ""
+        self._delegated = "" if is_pid1 else delegated_to_us()
         self._command: Remembered | None = None
 
     def stop(self, tell: Callable[[int], None], is_in_a_hurry: Callable[[], bool]) -> list[int]:
@@ -94,13 +96,22 @@ class Leftovers:
             self._opened = True
             # A full disk, or whatever else there is in the folder's way: nothing is remembered.
             with suppress(OSError, NoRuntimeFolderError):
-                for file in self._free_files():
-                    command = _read(file)
-                    if command:
-                        stopping = _Stopping(self._settings, command, is_in_a_hurry)
-                        remaining += stopping.stop(tell)
+                for file, name in self._free_files():
+                    group = self._group_of(name)
+                    stopping = _Stopping(self._settings, _Left(_read(file), group), is_in_a_hurry)
+                    remaining += stopping.stop(tell)
                     os.ftruncate(file, 0)
+                    group.remove()
         return remaining
+
+    @property
+    def group(self) -> CommandGroup:
+        """The cgroup for the command, where it may have one and is remembered."""
+        return self._group_of(self._name) if self._file >= 0 else CommandGroup()
+
+    def _group_of(self, name: str) -> CommandGroup:
+        above = self._delegated
+        return CommandGroup(f"{above}/zkexec-{name}" if above else "")
 
     def note(self, pid: int) -> None:
         """Remember the command that was just started."""
@@ -133,7 +144,7 @@ class Leftovers:
             os.close(self._file)
             self._file = -1
 
-    def _free_files(self) -> Iterator[int]:
+    def _free_files(self) -> Iterator[tuple[int, str]]:
         """Lock and yield the file of each zkexec that is gone; keep the first, or make one."""
         self._folder = open_first().descriptor
         kind = _kind(self._settings)
@@ -142,17 +153,20 @@ class Leftovers:
             file = _lock(self._folder, name, _FILE_FLAGS)
             if file < 0:
                 continue
-            yield file
+            yield file, name
             if self._file < 0:
                 self._file, self._name = file, name
             else:
                 os.unlink(name, dir_fd=self._folder)
                 os.close(file)
+        if self._file >= 0:
+            return
         for number in count():
-            if self._file >= 0:
-                break
             self._name = f"{kind}-{number}.command"
             self._file = _lock(self._folder, self._name, _FILE_FLAGS | os.O_CREAT)
+            if self._file >= 0:
+                yield self._file, self._name  # of its cgroup there may be something left
+                return
 
 
 def _lock(folder: int, name: str, flags: int) -> int:
@@ -172,35 +186,54 @@ def _lock(folder: int, name: str, flags: int) -> int:
     return -1
 
 
-class _Stopping:
-    """The end of one remembered command: its kill signal, and SIGKILL when its time is over."""
+class _Left:
+    """What may be left of one zkexec: its command as it was remembered, and its cgroup."""
 
-    def __init__(
-        self, settings: Settings, command: Remembered, is_in_a_hurry: Callable[[], bool]
-    ) -> None:
-        self._terms = settings.terms
+    def __init__(self, command: Remembered | None, group: CommandGroup) -> None:
         self._command = command
+        self._group = group
+
+    def members(self) -> list[Process]:
+        """All living processes that are proven to be left of it, parents before children."""
+        found = {one.pid: one for one in _members(self._command)} if self._command else {}
+        grouped = look_at(self._group.pids)
+        return list(found.values()) + [
+            one for pid, one in grouped.items() if one.alive and pid not in found
+        ]
+
+    def kill(self) -> None:
+        """SIGKILL all of it."""
+        self._group.kill()
+        for process in self.members():
+            send(process, _SIGKILL)
+
+
+class _Stopping:
+    """The end of what is left: the kill signal, and SIGKILL when its time is over."""
+
+    def __init__(self, settings: Settings, left: _Left, is_in_a_hurry: Callable[[], bool]) -> None:
+        self._terms = settings.terms
+        self._left = left
         self._is_in_a_hurry = is_in_a_hurry
 
     def stop(self, tell: Callable[[int], None]) -> list[int]:
         """Stop it, and return the pids of what is left all the same."""
-        members = _members(self._command)
+        members = self._left.members()
         if not members:
             return []
         tell(len(members))
         for process in members:
             send(process, self._terms.kill_signal, _SIGCONT)
         kill_at = time.monotonic() + self._terms.kill_timeout_s
-        while (members := _members(self._command)) and time.monotonic() < kill_at:
+        while (members := self._left.members()) and time.monotonic() < kill_at:
             if self._is_in_a_hurry():
                 break
             time.sleep(_PAUSE_S)
         give_up_at = time.monotonic() + _GIVE_UP_S
         while members and time.monotonic() < give_up_at:
-            for process in members:
-                send(process, _SIGKILL)
+            self._left.kill()
             time.sleep(_PAUSE_S)
-            members = _members(self._command)
+            members = self._left.members()
         return [process.pid for process in members]
 
 

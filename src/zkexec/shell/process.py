@@ -34,6 +34,7 @@ from zkexec.core.events import (
 from zkexec.core.value import value
 from zkexec.shell import activation
 from zkexec.shell.birth import Inheritance
+from zkexec.shell.cgroup import CommandGroup
 from zkexec.shell.keys import KEYS, is_job_control_shell, is_key
 from zkexec.shell.proc import look
 from zkexec.shell.spawn import Launch, SpawnError, prctl, spawn
@@ -115,6 +116,11 @@ class Processes:
         self._tree.plant(pid)
         return ChildStarted(generation, pid)
 
+    def use_group(self, group: CommandGroup) -> None:
+        """Start the command in this cgroup from now on."""
+        group.make()
+        self._tree.group = group
+
     def signal_group(self, number: int) -> None:
         """Send a signal, once, to those of the tree that share the child's process group."""
         if self._child and not self._inheritance.has_terminal:
@@ -138,6 +144,7 @@ class Processes:
         self._adopt(True)
         self._tree.adopt()
         if number == signal.SIGKILL:
+            self._tree.group.kill()
             kill_all(self._tree.members)
             self._signal_directly(number)
             return
@@ -213,6 +220,7 @@ class Processes:
         """At the end: kill what is left of check and alert, and reap them."""
         self.kill_check()
         self.kill_alert()
+        self._tree.group.remove()
         until = time.monotonic() + _CLOSE_LIMIT_S
         self.reap()
         while (self._check or self._alert) and (left := until - time.monotonic()) > 0:
@@ -252,6 +260,7 @@ class Processes:
             own_session=not inherited.has_terminal,
             dies_with_parent=True,
             named_by_pid=activation.named_by_pid(inherited.environment, own),
+            cgroup=self._tree.group.path,
         )
 
     def _launch(

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 
 from zkexec.core.value import value
 from zkexec.shell.birth import IGNORED_BY_PYTHON
+from zkexec.shell.cgroup import enter
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Launch:
     """A process to be: what it executes and what it is born with.
 
     `mask` and `ignored` are signal numbers.  `dies_with_parent` has the kernel kill it when
-    zkexec ends, however that comes.  The variables `named_by_pid` get the pid of the new process.
+    zkexec ends, however that comes.  The variables `named_by_pid` get the pid of the new process,
+    which enters the folder `cgroup` if there is one.
     """
 
     argv: Sequence[bytes]
@@ -74,6 +76,7 @@ class Launch:
     null_stdin: bool = False
     stdout_to_stderr: bool = False
     named_by_pid: frozenset[bytes] = frozenset()
+    cgroup: str = ""
 
 
 def prctl(option: int, argument: int) -> None:
@@ -149,6 +152,8 @@ def _become(launch: Launch, zkexec: int, pipe: int) -> "NoReturn":
 def _prepare(launch: Launch, zkexec: int) -> None:
     if launch.own_session:
         os.setsid()
+    if launch.cgroup:
+        enter(launch.cgroup)
     if launch.dies_with_parent:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != zkexec:

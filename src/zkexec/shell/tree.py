@@ -3,10 +3,10 @@
 Whoever vanishes between being found and being signalled is no error, and whoever zkexec has no
 right to signal stays as he is; he still counts.
 
-The tree is the child, its session where it has one of its own, the orphans that zkexec adopted
-(see `process.py` on when it does), and all descendants of these.  Not of the tree are the
-sessions of health checks and alerts, and what was zkexec's child before zkexec was executed, as
-in `helper & exec zkexec ...`.
+The tree is the child, its session and its cgroup where it has one of its own, the orphans that
+zkexec adopted (see `process.py` on when it does), and all descendants of these.  Not of the tree
+are the sessions of health checks and alerts, and what was zkexec's child before zkexec was
+executed, as in `helper & exec zkexec ...`.
 """
 
 import os
@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from zkexec.shell.kin import Orphans, look_at_kin
-from zkexec.shell.proc import Process, look, with_descendants
+from zkexec.shell.cgroup import CommandGroup
+from zkexec.shell.kin import Orphans, look_at_kin, with_all_below
+from zkexec.shell.proc import Process, look, look_at, with_descendants
 
 _KILL_ROUNDS = 20
 """How often a kill looks for what was forked meanwhile, before that is left to the next kill."""
@@ -95,6 +96,8 @@ class ChildTree:
         self._apart: set[int] = set()
         self._strangers = _present_descendants()
         self.orphans = Orphans()
+        self.group = CommandGroup()
+        self._grouped: set[int] = set()
 
     @property
     def session(self) -> int:
@@ -156,14 +159,16 @@ class ChildTree:
         Once zkexec adopts, a session that holds none but its descendants will never hold others,
         and need not be looked for any more.  That, too, takes two looks to believe.
         """
+        self._grouped = set(self.group.pids)
+        grouped = look_at(with_all_below(self._grouped)) if self._grouped else {}
         if self._looks_without_outsiders >= 2:
-            return look_at_kin()
+            return {**look_at_kin(), **grouped}
         everyone = look_at_kin(self._session, self.orphans, thorough=True)
         if self._adopts:
             session = [one for one in everyone.values() if one.session == self._session]
             outsiders = any(one.parent not in everyone for one in session)
             self._looks_without_outsiders = 0 if outsiders else self._looks_without_outsiders + 1
-        return everyone
+        return {**everyone, **grouped}
 
     def _members_of(self, everyone: Mapping[int, Process]) -> list[Process]:
         if not self._child and self._session in everyone:
@@ -177,7 +182,7 @@ class ChildTree:
         )
 
     def _is_root(self, process: Process, own_session: int) -> bool:
-        if process.pid == self._child:
+        if process.pid == self._child or process.pid in self._grouped:
             return True
         if self._session and process.session == self._session:
             return True

@@ -172,13 +172,13 @@ def test_assignments_need_no_shell(stage: Stage) -> None:
 
 def test_checks_and_alerts_have_their_assignments(stage: Stage) -> None:
     """A health check and an alert have the variables that stand before them."""
-    told = stage.folder / "told"
-    write = f"sh -c 'echo $0 $A >>{told}'"
+    written = stage.folder / "written"
+    write = f"sh -c 'echo $0 $A >>{written}'"
     check, alert = f"--health=A=1 {write} check", f"--alert=A=2 {write} alert"
-    command = f"until [ -s {told} ]; do sleep 0.1; done; exit 3"
+    command = f"until [ -s {written} ]; do sleep 0.1; done; exit 3"
 
     assert stage.run(*ZKEXEC, "-s", "-d", "0", check, alert, "-e", command)[0] == 3
-    assert {"check 1", "alert 2"} <= set(told.read_text().splitlines())
+    assert {"check 1", "alert 2"} <= set(written.read_text().splitlines())
 
 
 def test_a_command_string_is_the_child_itself(stage: Stage) -> None:

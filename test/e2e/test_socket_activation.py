@@ -6,7 +6,7 @@ from contextlib import closing
 
 from e2e.stage import ZKEXEC, Mirror, Stage, end, until_line
 
-# What sd_listen_fds does, and one answer to whoever connects.
+# What sd_listen_fds does, and one answer to each client.
 SERVICE = """
 import os, socket, sys
 assert os.environ["LISTEN_PID"] == str(os.getpid()), os.environ["LISTEN_PID"]

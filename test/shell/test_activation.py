@@ -10,7 +10,7 @@ from zkexec.shell.activation import named_by_pid, of_command, of_others
 
 Start = Callable[..., Driven]
 NAMES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC")
-ASK = 'echo "$$ $LISTEN_PID $LISTEN_FDS $LISTEN_FDNAMES $WATCHDOG_PID $WATCHDOG_USEC" >>{told}'
+ASK = 'echo "$$ $LISTEN_PID $LISTEN_FDS $LISTEN_FDNAMES $WATCHDOG_PID $WATCHDOG_USEC" >>{written}'
 OTHERS = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web", "WATCHDOG_USEC": "30000000"}
 
 
@@ -24,11 +24,11 @@ def asking(drive: Start, tmp_path: Path) -> Callable[[str], tuple[Driven, Path, 
     """Start what writes down its variables, below a shell that exports these before."""
 
     def start(exported: str) -> tuple[Driven, Path, Path, Path]:
-        told = [tmp_path / name for name in ("child", "check", "alert")]
-        child, check, alert = (sh(ASK.format(told=path)) for path in told)
+        written = [tmp_path / name for name in ("child", "check", "alert")]
+        child, check, alert = (sh(ASK.format(written=path)) for path in written)
         before = (*sh(f'export {exported}; exec "$@"'), "sh")
         driven = drive(command=child, health=check, alert=alert, before=before, environment=OTHERS)
-        return driven, told[0], told[1], told[2]
+        return driven, written[0], written[1], written[2]
 
     return start
 
@@ -60,10 +60,10 @@ def test_the_command_is_named_at_each_start(asking: Asking) -> None:
 
 def test_what_names_another_process_stays(asking: Asking) -> None:
     """Variables that name another process are inherited by all, as they are."""
-    driven, *told = asking("LISTEN_PID=4711 WATCHDOG_PID=")
+    driven, *written = asking("LISTEN_PID=4711 WATCHDOG_PID=")
     ask_all(driven)
 
-    for path in told:
+    for path in written:
         for line in until_lines(path):
             assert line.split(" ")[1:] == ["4711", "1", "web", "", "30000000"]
 

@@ -93,9 +93,9 @@ def leftovers(of: Settings) -> Leftovers:
 
 def stop(later: Leftovers) -> list[int]:
     """What a later zkexec tells that it found."""
-    told: list[int] = []
-    assert later.stop(told.append, lambda: False) == []
-    return told
+    found: list[int] = []
+    assert later.stop(found.append, lambda: False) == []
+    return found
 
 
 def die(earlier: Leftovers) -> None:

@@ -1,7 +1,7 @@
 """What a service manager gave to the process that it started: sockets, and a watchdog.
 
-systemd names that process by its pid, so that nobody takes for his what he only inherited.  Where
-it names zkexec it means the command, whose pid is another one after each restart.  Health checks
+systemd names that process by its pid, so that no other takes what it only inherited.  If systemd
+names zkexec it means the command, whose pid is another one after each restart.  Health checks
 and alerts are not meant at all.  Where another process is named, zkexec has nothing to do with it.
 """
 

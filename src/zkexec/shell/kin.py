@@ -5,7 +5,7 @@ kernel makes them children of an ancestor of zkexec that adopts orphans, or of t
 So the kernel's lists of children lead to all of them.  The rest of a machine may be many, and
 what a look costs does not depend on them.
 
-All processes are asked for their session where these lists do not tell everything: in a kernel
+All processes are asked for their session if these lists do not contain everything: in a kernel
 without them, and where an ancestor may not be seen (`hidepid`).
 """
 
@@ -38,7 +38,7 @@ class Orphans:
         self._asked_at = 0.0
 
     def settle(self) -> None:
-        """Know that whoever is there now has nothing to do with what is started from now on."""
+        """Know that all who are there now have nothing to do with what is started from now on."""
         self._looks = dict.fromkeys(_adopted() or (), _LOOKS_TO_BELIEVE)
 
     def of(self, session: int, *, thorough: bool) -> list[int]:
@@ -54,7 +54,7 @@ class Orphans:
         return found + self._below(adopted.difference(found), session) if thorough else found
 
     def _ask(self, adopted: set[int]) -> None:
-        """Ask for sessions.  Nobody enters a session that is there, so an answer stays true."""
+        """Ask for sessions.  No process enters an existing session, so an answer stays true."""
         now = time.monotonic()
         if now > self._asked_at + _VALID_S:
             self._asked_at = now
@@ -80,7 +80,7 @@ class Orphans:
 def look_at_kin(
     session: int = 0, orphans: Orphans | None = None, *, thorough: bool = False
 ) -> dict[int, Process]:
-    """Look at a session, and at whoever descends from those in it or from zkexec."""
+    """Look at a session, and at all descendants of its members and of zkexec."""
     own = os.getpid()
     if not os.path.exists(f"/proc/self/task/{own}/children"):
         return look_around()

@@ -40,7 +40,7 @@ _GIVE_UP_S = 10.0
 class Remembered:
     """A command as its zkexec noted it; times are in clock ticks since the machine booted.
 
-    `world` names the boot and the pid namespace.  `session` is 0 where the command had none of
+    `world` names the boot and the pid namespace.  `session` is 0 if the command had none of
     its own.  At the time `confirmed` it still ran.  `forks` counts the machine's forks until its
     start, and is -1 where that proves nothing.
     """
@@ -67,7 +67,7 @@ def is_proven(
     """
     if leader is not None:
         return leader.started == command.started
-    # Nobody enters a session: a member that was there when the command ran is one of its own.
+    # No process enters an existing session, so a member from that time is of the command.
     if any(command.started <= one.started < command.confirmed for one in session):
         return True
     # Numbers are given away in turn: so soon it cannot be another session that has this one.
@@ -89,7 +89,7 @@ class Leftovers:
     def stop(self, tell: Callable[[int], None], is_in_a_hurry: Callable[[], bool]) -> list[int]:
         """Before the first start: stop what is left of earlier ones, and take a file.
 
-        How many processes were found is told first.  Those that could not be stopped are returned.
+        `tell` gets how many processes were found.  Those that could not be stopped are returned.
         """
         remaining: list[int] = []
         if not self._opened:

@@ -126,3 +126,22 @@ def test_a_broken_stderr_is_nobodys_problem() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(full)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_is_never_longer_than_anybody_reads(form: str, said: Said) -> None:
+    """Whatever stands in a znode, a name or a reason of it takes a thousand letters of the log."""
+    teller = narrator("--log-format", form)
+    for letter in ("x", "\udcff", "\U0001f40d", "\n", "é"):
+        teller.tell(Note("turn-awaited", {"ahead": 2, "behind": letter * 900_000}))
+        line = said()
+        assert line.count("\n") == 1
+        assert len(line) < 40_000
+        assert "..." in line
+
+
+def test_a_command_line_may_be_longer_than_a_reason(said: Said) -> None:
+    """What an operator wrote is shown in full, as long as a person could have written it."""
+    words = "serve " + "a" * 5000
+    Narrator(settle(arguments.read(["--exec", words]), {})).tell(Note("forking"))
+    assert words in said()

@@ -25,15 +25,22 @@ _JOINING_HANGUL = (0x1160, 0x11FF)
 
 def clean(text: str) -> str:
     """Make text harmless: on one line, all that does not print shown as an escape in ASCII."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cells(text: str) -> int:
     """Count the columns that a text takes on a terminal; its paint takes none."""
-    return sum(map(_cells_of, _PAINT.sub("", text)))
+    return len(text) if text.isascii() and "\x1b" not in text else _cells(text)
 
 
-def _cells_of(letter: str) -> int:
+def _cells(text: str) -> int:
+    return sum(map(cells_of, _PAINT.sub("", text)))
+
+
+def cells_of(letter: str) -> int:
+    """Count the columns that a letter takes on a terminal."""
     if letter.isascii():
         return 1
     low, high = _JOINING_HANGUL

@@ -2,7 +2,8 @@
 
 The rules of this file:
 
-- Where there is no width to keep, nothing is left out and nothing is cut.
+- Where there is no width to keep, nothing is left out, and nothing is cut but what is longer than
+  anybody reads.
 - On a terminal that is too narrow the columns that say nothing go first, then those of the
   highest rank, and then the last column is cut.
 - What comes in may hold anything; what comes out is harmless and has the paint of its style.
@@ -11,7 +12,8 @@ The rules of this file:
 from collections.abc import Callable, Sequence
 
 from zkexec.core.value import value
-from zkexec.operator.console import cells, clean
+from zkexec.operator.console import cells, cells_of, clean
+from zkexec.shell.shortening import cut
 
 Paint = Callable[[str, str], str]
 
@@ -26,6 +28,11 @@ class Cell:
 
     text: str = ""
     style: str = ""
+
+    @property
+    def shown(self) -> str:
+        """As much of the text as is shown, and harmless."""
+        return clean(cut(self.text))
 
 
 @value()
@@ -44,13 +51,13 @@ class Column:
     @property
     def width(self) -> int:
         """How wide it has to be."""
-        return max(cells(self.title), *(cells(clean(cell.text)) for cell in self.cells), 1)
+        return max(cells(self.title), *(cells(cell.shown) for cell in self.cells), 1)
 
 
 def table(columns: Sequence[Column], width: int | None, paint: Paint) -> list[str]:
     """The titles and the rows, not wider than that where there is a width."""
     kept = list(columns) if width is None else _narrowed(list(columns), width)
-    widths = [column.width for column in kept]
+    widths = _widths(kept, width)
     if width is not None and kept:
         before = sum(widths[:-1]) + len(_GAP) * (len(kept) - 1)
         widths[-1] = max(1, min(widths[-1], width - before))
@@ -64,47 +71,80 @@ def fit(text: str, width: int) -> str:
     if cells(text) <= width:
         return text
     dots = "..."[: max(0, width)]
-    while text and cells(text) > width - len(dots):
-        text = text[:-1]
-    return text + dots
+    return text[: _within(text, width - len(dots))] + dots
+
+
+def _within(text: str, width: int) -> int:
+    """How many letters of a text without paint the columns take."""
+    taken = 0
+    for count, letter in enumerate(text):
+        taken += cells_of(letter)
+        if taken > width:
+            return count
+    return len(text)
 
 
 def wrap(text: str, width: int) -> list[str]:
     """A text in lines, broken at blanks where there are some."""
-    lines = [""]
+    lines: list[str] = []
+    line: list[str] = []
+    room = width
     for word in text.split(" "):
-        joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if cells(joined) <= width:
-            lines[-1] = joined
+        if not line and not word:
             continue
-        if not lines[-1]:
-            lines.pop()
-        while cells(word) > width > 2:
-            piece = fit(word, width + 3)[:-3] or word[:1]
-            lines.append(piece)
-            word = word[len(piece) :]  # noqa: PLW2901 -- what is left of it
-        lines.append(word)
-    return lines
+        taken = cells(word)
+        if line and taken + 1 > room:
+            lines.append(" ".join(line))
+            line, room = [], width
+        room -= taken + bool(line)
+        if taken > width > 2:
+            *pieces, word = _pieces(word, width)  # noqa: PLW2901 -- what is left of it
+            lines += pieces
+            room = width - cells(word)
+        line.append(word)
+    return [*lines, " ".join(line)]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word that is wider than the columns, in pieces that are not."""
+    pieces = []
+    start = taken = 0
+    for place, letter in enumerate(word):
+        wide = cells_of(letter)
+        if taken + wide > width:
+            pieces.append(word[start:place])
+            start, taken = place, 0
+        taken += wide
+    return [*pieces, word[start:]]
 
 
 def _narrowed(columns: list[Column], width: int) -> list[Column]:
-    if _natural(columns) > width:
+    if _natural(columns, width) > width:
         columns = [column for column in columns if not column.says_nothing]
-    while _needed(columns) > width and any(column.rank for column in columns):
+    while _needed(columns, width) > width and any(column.rank for column in columns):
         columns.remove(max(columns, key=lambda column: column.rank))
     return columns
 
 
-def _natural(columns: Sequence[Column]) -> int:
-    return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
+def _widths(columns: Sequence[Column], width: int | None) -> list[int]:
+    """What the columns take; of those before the last none may hide all the others."""
+    widths = [column.width for column in columns]
+    if width is None:
+        return widths
+    most = max(_LAST_AT_LEAST, 2 * width // 3)
+    return [*(min(each, most) for each in widths[:-1]), *widths[-1:]]
 
 
-def _needed(columns: Sequence[Column]) -> int:
+def _natural(columns: Sequence[Column], width: int) -> int:
+    return sum(_widths(columns, width)) + len(_GAP) * (len(columns) - 1)
+
+
+def _needed(columns: Sequence[Column], width: int) -> int:
     """The width below which too little of the last column would be seen."""
     if not columns:
         return 0
     last = columns[-1].width
-    return _natural(columns) - last + min(last, _LAST_AT_LEAST)
+    return _natural(columns, width) - last + min(last, _LAST_AT_LEAST)
 
 
 def _line(row: Sequence[Cell], widths: Sequence[int], width: int | None, paint: Paint) -> str:
@@ -112,7 +152,7 @@ def _line(row: Sequence[Cell], widths: Sequence[int], width: int | None, paint: 
     room = width
     for position, (cell, column) in enumerate(zip(row, widths, strict=True)):
         is_last = position == len(row) - 1
-        text = clean(cell.text) or ("" if is_last else _NOTHING)
+        text = cell.shown or ("" if is_last else _NOTHING)
         text = text if width is None else fit(text, column)
         if room is not None:
             text = fit(text, max(0, room))

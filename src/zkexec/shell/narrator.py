@@ -2,7 +2,8 @@
 
 Every line goes to stderr, and a stderr that cannot be written to is nobody's problem; what was
 lost is counted, and said as soon as somebody reads again.  Contents of files are never among the
-fields.  `--silent` leaves nothing but fatal lines, `--verbose` adds what was decided and why.
+fields.  Names and reasons may come from znodes, and be of any length there: here each is cut.
+`--silent` leaves nothing but fatal lines, `--verbose` adds what was decided and why.
 """
 
 import signal
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 
 from zkexec.core.actions import Note
 from zkexec.settings import LogFormat, Settings, Verbosity
+from zkexec.shell.shortening import LONGEST, cut
 from zkexec.shell.stderr import Stderr
 from zkexec.shell.texts import TEXTS, Level
+
+LONGEST_MESSAGE = 10 * LONGEST
+"""Of our own texts that stand in one, only a command line and a traceback can be that long."""
 
 
 class Narrator:
@@ -52,7 +57,7 @@ class Narrator:
     def _write(self, note: Note) -> bool:
         level, text = TEXTS[note.topic]
         fields = {name: _readable(name, value) for name, value in note.fields.items()}
-        message = text.format_map({**self._known, **fields})
+        message = cut(text.format_map({**self._known, **fields}), LONGEST_MESSAGE)
         if self._as_json:
             return self._stderr.write(self._json_line(note.topic, level, message, fields))
         return self._stderr.write(f"[{self._stamp()}] {_one_line(message)}")
@@ -90,7 +95,7 @@ def _readable(name: str, value: object) -> object:
             return f"signal {value}"
     if value is None or isinstance(value, (int, float)):
         return value
-    text = str(value)
+    text = cut(str(value), LONGEST_MESSAGE if name == "traceback" else LONGEST)
     # Bytes that are no UTF-8 stand in a str as lone surrogates, which JSON must not hold.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 

@@ -195,6 +195,19 @@ def test_a_loss_without_a_verdict_begins_one() -> None:
     assert record.reap("m1", "t").verdicts == {"b": Verdict(2, "", lost=1)}
 
 
+def test_a_failed_entry_without_a_verdict_is_adopted() -> None:
+    """Whatever a record lacks, the member goes on with what it has: that it has failed."""
+    record = Rollout(inflight={"m1": entry("b@2", phase=FAILED)})
+    assert record.adopt("m1", "new") == Rollout(inflight={"m1": entry("b@2", "new", FAILED)})
+
+
+def test_a_verdict_on_nobody_knows_what_goes_with_the_next_admission() -> None:
+    """Of what a verdict was may be unknown; newer content of any znodes makes it out of date."""
+    record = Rollout(verdicts={"b": Verdict(2, "", failed_by=("m1",))})
+    assert set(admitted(record, "m2", "c@3").verdicts) == {"c"}
+    assert set(admitted(record, "m2", "a@1").verdicts) == {"a", "b"}
+
+
 @pytest.mark.parametrize(("phase", "lost"), [(EntryPhase.RESTARTING, 1), (EntryPhase.FAILED, 0)])
 def test_the_turn_of_a_member_that_is_gone_is_taken_back(phase: EntryPhase, lost: int) -> None:
     """The entry goes; a loss counts, but not that of a member that had failed already."""

@@ -191,7 +191,7 @@ def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -
         let_go.set()
         assert isinstance(asking.news.answer_to(number), RecordCommitted)
         wait_for_card(client, node, Card("running"))
-        large = Card("paused", reason="x" * LARGEST_COMMIT)
+        large = Card("paused", wanted="x" * LARGEST_COMMIT)
         assert isinstance(along(asking, large, 1), RecordCommitted)
         wait_for_card(client, node, large)
         assert touched(asking) == []

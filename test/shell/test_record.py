@@ -15,6 +15,7 @@ from zkexec.core.width import GroupWidth, Width
 from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.record import decode, encode
 
+MOST = 2**63 - 1
 NOW = 1_700_000_000.125
 
 FULL = Rollout(
@@ -47,7 +48,7 @@ def test_the_empty_record_comes_back() -> None:
 
 
 def _some_text(rng: random.Random) -> str:
-    return "".join(rng.choice("ab-._ 0é界\U0001f40d\"'\\\n") for _ in range(rng.randint(1, 12)))
+    return "".join(rng.choice("ab-._ 0é界\U0001f40d\"'\\") for _ in range(rng.randint(1, 12)))
 
 
 def _some_record(rng: random.Random) -> Rollout:
@@ -57,9 +58,10 @@ def _some_record(rng: random.Random) -> Rollout:
         inflight={
             name: Entry(
                 _some_text(rng),
-                _some_text(rng),
+                # What has failed has a verdict.
+                digest := rng.choice([_some_text(rng), *digests]),
                 rng.getrandbits(rng.randint(1, 62)),
-                rng.choice(list(EntryPhase)),
+                rng.choice(list(EntryPhase) if digest in digests else [EntryPhase.RESTARTING]),
                 rng.randint(1, 2**31),
             )
             for name in names
@@ -138,6 +140,9 @@ def _broken(*way: str, value: object) -> bytes:
     return json.dumps(fields).encode()
 
 
+HUGE_NUMBER = encode(FULL, NOW).replace(b'"served":12', b'"served":' + b"9" * 900_000)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -165,6 +170,15 @@ def _broken(*way: str, value: object) -> bytes:
         (_broken("inflight", "a/b", value={}), "expected a name that a member may have"),
         (_broken("inflight", "..", value={}), "expected a name that a member may have"),
         (_broken("inflight", "\ud800", value={}), "expected a name that a member may have"),
+        (_broken("inflight", "a\nb", value={}), "expected a name that a member may have"),
+        (_broken("inflight", "a" * 256, value={}), "expected a name that a member may have"),
+        (_broken("served", value=2**63), "expected at most 9223372036854775807 as 'served'"),
+        (_broken("served", value=-(10**25)), "as 'served'"),
+        (_broken("verdicts", "d1", "lost", value=10**4000), "expected at most"),
+        (HUGE_NUMBER, "expected at most 9223372036854775807 as 'served'"),
+        (b'{"format":' + b"1" * 5000 + b"}", "expected at most 9223372036854775807 as 'format'"),
+        (_broken("inflight", "web-1", "since", value=[]), "as 'since'"),
+        (encode(FULL, NOW).replace(b"1600000000.5", b"1e999"), "expected seconds of the epoch"),
         (_broken("verdicts", "d1", "proven", value=1), "expected a JSON boolean as 'proven'"),
         (_broken("verdicts", "d1", "failed_by", value=[1]), "expected JSON strings"),
         (_broken("verdicts", "d1", "failed_by", value="m"), "expected a JSON array"),
@@ -182,6 +196,60 @@ def test_what_is_no_record(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)) as refused:
         decode(content)
     assert "\n" not in str(refused.value)
+
+
+def test_the_largest_numbers() -> None:
+    """What ZooKeeper itself may have for a number is one, and an unknown key may hold anything."""
+    fields = json.loads(encode(FULL, NOW))
+    fields["served"] = MOST
+    fields["inflight"]["web-1"]["revision"] = MOST
+    content = json.dumps(fields).encode()
+    found = decode(content)
+    assert (found.served, found.inflight["web-1"].revision) == (MOST, MOST)
+    assert decode(encode(found, NOW)) == found
+    with_more = content[:-1] + b',"more":' + b"7" * 10_000 + b',"and":1e9999}'
+    assert decode(with_more) == found
+
+
+def test_more_losses_than_can_be_are_not_counted() -> None:
+    """One more loss is still a number that everybody takes."""
+    known = replace(FULL.verdicts["d2"], lost=MOST)
+    record = decode(encode(replace(FULL, verdicts={"d2": known, "d1": known}), NOW))
+    lost = record.reap("web-1", "t1")
+    assert decode(encode(lost, NOW)).verdicts["d2"].failed_by == ("web-1",)
+
+
+def test_an_entry_that_has_failed_is_a_verdict() -> None:
+    """Where the record lacks the verdict, nobody else tries what a member has failed with."""
+    record = replace(FULL, inflight={**FULL.inflight, "web-3": FULL.inflight["web-2"]}, verdicts={})
+    verdict = decode(encode(record, NOW)).verdicts["d1"]
+    assert verdict == Verdict(
+        60, "", failed_by=("web-2", "web-3"), reason="the record does not say why", at=1_600_000_001
+    )
+    assert "d2" not in decode(encode(record, NOW)).verdicts
+    assert decode(encode(FULL, NOW)).verdicts["d1"].reason == "exit status 1"
+
+
+def test_texts_that_are_only_shown_are_cut() -> None:
+    """A reason of a megabyte is not carried on, and what identifies something is never cut."""
+    long = "é" * 900_000
+    entry = Entry(long, long, 1, since=1.0)
+    record = replace(
+        FULL,
+        inflight={"m": entry},
+        verdicts={long: Verdict(1, long, reason=long, at=1.0)},
+        paused=Pause(long, long, 1.0),
+        deeds=(Deed(long, long, long, long, long, 1.0),) * 12,
+    )
+    found = decode(encode(record, NOW))
+    cut = "é" * 997 + "..."
+    assert found.inflight["m"] == entry
+    assert found.verdicts[long] == Verdict(1, long, reason=cut, at=1.0)
+    assert found.paused == Pause(cut, cut, 1.0)
+    assert found.deeds == (Deed(cut, cut, cut, long, cut, 1.0),) * 10
+    card, facts = Card("running", long, reason=long), replace(FACTS, host=long)
+    in_short = replace(card, reason=cut), replace(facts, host=cut)
+    assert decode_card(encode_card(card, facts)) == in_short
 
 
 def test_a_record_that_was_cut_or_changed() -> None:

@@ -161,8 +161,8 @@ class Rollout:
         if entry is None or entry.token == token:
             return self
         counted = self._count_loss(member, entry)
-        phase = entry.phase
-        if counted.verdicts[entry.digest].failed_by:
+        verdict, phase = counted.verdicts.get(entry.digest), entry.phase
+        if verdict is not None and verdict.failed_by:
             phase = EntryPhase.FAILED
         adopted = replace(entry, token=token, phase=phase)
         return replace(counted, inflight={**self.inflight, member: adopted})
@@ -281,7 +281,8 @@ class Rollout:
 
 def _is_older(verdict: Verdict, target: Target) -> bool:
     """Whether the admission of the target shows that this verdict's snapshot is out of date."""
-    return verdict.scope == target.scope and verdict.revision < target.revision
+    # Where it is not known what a verdict was about, it may have been about the same znodes.
+    return verdict.scope in (target.scope, "") and verdict.revision < target.revision
 
 
 def _without_outdated(

@@ -18,9 +18,13 @@ from typing import Any
 from zkexec.core.sha256 import sha256
 from zkexec.core.value import value
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
+from zkexec.shell.shortening import cut
 
 KEPT = 10
 """So many entries are kept of each path."""
+
+MOST_NUMBER = 10**15
+"""No path has as many contents; a greater number in an index is a mistake."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHORT = 12
@@ -167,9 +171,9 @@ def encode(entries: Sequence[Entry]) -> bytes:
             "number": entry.number,
             "digest": entry.digest,
             "size": entry.size,
-            "by": clean(entry.by),
+            "by": clean(cut(entry.by)),
             "at": round(entry.at, 3),
-            "message": clean(entry.message),
+            "message": clean(cut(entry.message)),
             "foreign": entry.is_foreign,
             "token": entry.token,
             "restores": entry.restores,
@@ -182,7 +186,7 @@ def encode(entries: Sequence[Entry]) -> bytes:
 def decode(content: bytes) -> tuple[Entry, ...]:
     """The entries of an index, oldest first."""
     found = Fields.of_bytes(content, "the history").items("entries")
-    entries = tuple(map(_entry, found))
+    entries = tuple(map(_entry, found))[-KEPT:]
     numbers = [entry.number for entry in entries]
     if numbers != sorted(set(numbers)):
         raise ValueError("expected rising numbers in the history")
@@ -195,16 +199,21 @@ def _entry(fields: Fields) -> Entry:
     if not _DIGEST.fullmatch(digest):
         raise ValueError("expected a SHA-256 as 'digest' in the history")
     return Entry(
-        number=fields.integer("number", least=1),
+        number=fields.integer("number", least=1, most=MOST_NUMBER),
         digest=digest,
         size=fields.integer("size"),
-        by=fields.text("by"),
+        by=fields.words("by"),
         at=fields.time("at"),
-        message=fields.text("message"),
+        message=fields.words("message"),
         is_foreign=fields.truth("foreign"),
         token=fields.text("token"),
         restores=fields.integer("restores"),
     )
+
+
+def is_digest(name: str) -> bool:
+    """Tell whether this is the name under which a content may be kept."""
+    return _DIGEST.fullmatch(name) is not None
 
 
 def digest_of(content: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from zkexec.core.actions import Card
 from zkexec.core.value import value
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
+from zkexec.shell.shortening import cut
 
 
 @value()
@@ -49,7 +50,7 @@ def encode_card(card: Card, facts: Facts) -> bytes:
             "running": card.running,
             "wanted": card.wanted,
             "health": card.health,
-            "reason": clean(card.reason),
+            "reason": clean(cut(card.reason)),
             "revision": card.revision,
             "running_at": round(card.running_at, 3),
             "wanted_at": round(card.wanted_at, 3),
@@ -73,21 +74,21 @@ def decode_card(content: bytes) -> tuple[Card, Facts]:
     """What a member's node tells."""
     fields = Fields.of_bytes(content, "the card")
     card = Card(
-        phase=fields.text("phase"),
+        phase=fields.words("phase"),
         running=fields.text("running"),
         wanted=fields.text("wanted"),
-        health=fields.text("health"),
-        reason=fields.text("reason"),
+        health=fields.words("health"),
+        reason=fields.words("reason"),
         revision=fields.integer("revision"),
         running_at=fields.time("running_at"),
         wanted_at=fields.time("wanted_at"),
     )
     facts = Facts(
-        host=fields.text("host"),
+        host=fields.words("host"),
         pid=fields.integer("pid", least=0),
-        version=fields.text("version"),
+        version=fields.words("version"),
         place=fields.text("place"),
-        width=fields.text("width"),
+        width=fields.words("width"),
         since=fields.time("since"),
         paths=tuple(fields.texts("paths")),
         duplicate_of=fields.text("duplicate_of") if fields.has("duplicate_of") else "",

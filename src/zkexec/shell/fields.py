@@ -13,12 +13,22 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NoReturn, TypeVar
 
+from zkexec.shell.shortening import cut
+
 FORMAT = 1
+MOST = 2**63 - 1
+"""The largest number that ZooKeeper itself has; whatever is above it is a mistake."""
+
+_DIGITS_OF_MOST = 19
 _LATEST = 1e12
 """Seconds of the epoch, far beyond what any clock shows; infinity is above it."""
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Enum)
+
+
+class NewerFormatError(ValueError):
+    """A later version of zkexec has written it."""
 
 
 class Fields:
@@ -32,13 +42,13 @@ class Fields:
     def of_bytes(cls, content: bytes, name: str) -> "Fields":
         """The object that these bytes are, if they are one of our format."""
         try:
-            found = json.loads(content.decode(), parse_constant=_no_number)
+            found = json.loads(content.decode(), parse_int=_whole, parse_constant=_no_number)
         except (ValueError, RecursionError):
             raise ValueError(f"{name} is no valid JSON") from None
         fields = cls._of(found, name)
         version = fields.integer("format")
         if version > FORMAT:
-            raise ValueError(f"{name} was written by a newer zkexec (format {version})")
+            raise NewerFormatError(f"{name} was written by a newer zkexec (format {version})")
         if version != FORMAT:
             raise ValueError(f"{name} has an unknown format ({version})")
         return fields
@@ -64,6 +74,10 @@ class Fields:
         """A string."""
         return self._take(key, str)
 
+    def words(self, key: str) -> str:
+        """A string that is only shown, and of that no more than is."""
+        return cut(self.text(key))
+
     def texts(self, key: str) -> list[str]:
         """An array of strings."""
         found = self._take(key, list)
@@ -75,11 +89,13 @@ class Fields:
         """True or false."""
         return self._take(key, bool)
 
-    def integer(self, key: str, least: int = 0) -> int:
+    def integer(self, key: str, least: int = 0, most: int = MOST) -> int:
         """A whole number."""
         number = self._take(key, int)
         if number < least:
             raise ValueError(f"expected at least {least} as {key!r} of {self._name}")
+        if number > most:
+            raise ValueError(f"expected at most {most} as {key!r} of {self._name}")
         return number
 
     def time(self, key: str) -> float:
@@ -123,6 +139,11 @@ def clean(text: str) -> str:
 def to_json(value: Mapping[str, Any]) -> bytes:
     """The bytes of an object, without blanks."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+
+
+def _whole(digits: str) -> int:
+    # Python takes long for many digits, and refuses those of a certain number in words of its own.
+    return int(digits) if len(digits) <= _DIGITS_OF_MOST + 1 else MOST + 1
 
 
 def _no_number(constant: str) -> NoReturn:

@@ -1,16 +1,24 @@
 """The group's record as the bytes of its znode, and back.
 
 What is no valid record raises a ValueError whose one line says what is wrong, see `fields`.
-Names of members become parts of paths, so only what can be one is taken for a name.
+Names of members become parts of paths, so only what can be one is taken for a name.  What is
+missing is filled in only where its meaning is clear: an entry that has failed tells so itself.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zkexec.core.deeds import Deed
+from zkexec.cluster import check_zk_path
+from zkexec.core.deeds import MOST_DEEDS, Deed
 from zkexec.core.rollout import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
 from zkexec.core.width import GroupWidth, Width
 from zkexec.shell.fields import FORMAT, Fields, clean, to_json
+from zkexec.shell.shortening import cut
+
+_LONGEST_NAME = 255
+_MOST_LOSSES = 1000
+"""More losses than that are not counted: two condemn already."""
 
 
 def encode(record: Rollout, now: float) -> bytes:
@@ -33,14 +41,39 @@ def decode(content: bytes) -> Rollout:
     if not content:
         return Rollout()
     fields = Fields.of_bytes(content, "the record")
+    inflight = {_member(name): _entry(e) for name, e in fields.each("inflight")}
+    verdicts = {_filled(digest): _verdict(v) for digest, v in fields.each("verdicts")}
     return Rollout(
-        inflight={_member(name): _entry(e) for name, e in fields.each("inflight")},
-        verdicts={_filled(digest): _verdict(v) for digest, v in fields.each("verdicts")},
+        inflight=inflight,
+        verdicts=dict(_with_the_untold(inflight, verdicts)),
         width=fields.optional("width", _width),
         paused=fields.optional("paused", _pause),
         served=fields.integer("served", least=-1),
-        deeds=tuple(_deed(item) for item in fields.items("deeds")),
+        deeds=tuple(_deed(item) for item in fields.items("deeds")[-MOST_DEEDS:]),
     )
+
+
+def _with_the_untold(
+    inflight: Mapping[str, Entry], verdicts: Mapping[str, Verdict]
+) -> Iterable[tuple[str, Verdict]]:
+    """The verdicts, and for failed entries to which there is none what these themselves tell."""
+    yield from verdicts.items()
+    untold: dict[str, list[str]] = {}
+    for name, entry in inflight.items():
+        if entry.phase is EntryPhase.FAILED and entry.digest not in verdicts:
+            untold.setdefault(entry.digest, []).append(name)
+    for digest, names in untold.items():
+        newest = max((inflight[name] for name in names), key=lambda entry: entry.revision)
+        yield (
+            digest,
+            Verdict(
+                newest.revision,
+                "",
+                failed_by=tuple(names),
+                reason="the record does not say why",
+                at=newest.since,
+            ),
+        )
 
 
 def _from_entry(entry: Entry, now: float) -> dict[str, Any]:
@@ -70,7 +103,7 @@ def _from_verdict(verdict: Verdict, now: float) -> dict[str, Any]:
         "proven": verdict.proven,
         "failed_by": list(verdict.failed_by),
         "lost": verdict.lost,
-        "reason": clean(verdict.reason),
+        "reason": clean(cut(verdict.reason)),
         "at": _time(verdict.at, now),
     }
 
@@ -81,8 +114,8 @@ def _verdict(fields: Fields) -> Verdict:
         scope=fields.text("scope"),
         proven=fields.truth("proven"),
         failed_by=tuple(_member(name) for name in fields.texts("failed_by")),
-        lost=fields.integer("lost"),
-        reason=fields.text("reason"),
+        lost=min(fields.integer("lost"), _MOST_LOSSES),
+        reason=fields.words("reason"),
         at=fields.time("at"),
     )
 
@@ -102,15 +135,20 @@ def _width(fields: Fields) -> GroupWidth:
 def _from_pause(pause: Pause | None, now: float) -> dict[str, Any] | None:
     if pause is None:
         return None
-    return {"by": clean(pause.by), "reason": clean(pause.reason), "at": _time(pause.at, now)}
+    by, reason = clean(cut(pause.by)), clean(cut(pause.reason))
+    return {"by": by, "reason": reason, "at": _time(pause.at, now)}
 
 
 def _pause(fields: Fields) -> Pause:
-    return Pause(fields.text("by"), fields.text("reason"), fields.time("at"))
+    return Pause(fields.words("by"), fields.words("reason"), fields.time("at"))
 
 
 def _member(name: str) -> str:
-    if name in ("", ".", "..") or "/" in name or "\0" in name or name != clean(name):
+    try:
+        check_zk_path(f"/{name}")
+    except ValueError:
+        name = ""
+    if not name or "/" in name or len(name) > _LONGEST_NAME:
         raise ValueError("expected a name that a member may have")
     return name
 
@@ -124,8 +162,8 @@ def _filled(text: str) -> str:
 def _from_deed(deed: Deed, now: float) -> dict[str, Any]:
     return {
         "verb": deed.verb,
-        "by": clean(deed.by),
-        "reason": clean(deed.reason),
+        "by": clean(cut(deed.by)),
+        "reason": clean(cut(deed.reason)),
         "subject": deed.subject,
         "at": _time(deed.at, now),
         "token": deed.token,
@@ -134,10 +172,10 @@ def _from_deed(deed: Deed, now: float) -> dict[str, Any]:
 
 def _deed(fields: Fields) -> Deed:
     return Deed(
-        verb=fields.text("verb"),
-        by=fields.text("by"),
-        reason=fields.text("reason"),
-        subject=fields.text("subject"),
+        verb=fields.words("verb"),
+        by=fields.words("by"),
+        reason=fields.words("reason"),
+        subject=fields.words("subject"),
         at=fields.time("at"),
         token=fields.text("token"),
     )

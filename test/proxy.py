@@ -22,7 +22,7 @@ from enum import Enum
 from zookeeper import Port
 
 EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE = 3, 4, 9, 11, 22, 101, -11
-CREATE, DELETE, SET, CHILDREN, TRANSACTION = 1, 2, 5, 8, 14
+CREATE, DELETE, SET, CHILDREN, CHILDREN_AND_STAT, TRANSACTION = 1, 2, 5, 8, 12, 14
 READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE})
 """All that a client may send that never writes, apart from opening its session."""
 

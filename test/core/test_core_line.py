@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from string import ascii_lowercase
 
+import pytest
+
 from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
 from zkexec.core.line import Line, sequence_of
 
@@ -173,4 +175,80 @@ def test_a_queue_of_strangers_is_not_ones_own() -> None:
     own = line()
     own.lost()
     own.listed((node("x", 3),))
+    assert not own.may_be_in
+
+
+ARABIC_ZERO = "\u0660"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes",
+        "",
+        "-0000000001",
+        "0000000001",
+        "x-000000001",
+        "x-00000000001",
+        "x--000000001",
+        "x_0000000001",
+        f"x-{9 * ARABIC_ZERO}1",
+        "x-²²²²²²²²²²",
+        "a-0000000009 ",
+    ],
+)
+def test_what_is_no_queue_node(name: str) -> None:
+    """A name that no member can have made is ignored, and returned once, so that it is told."""
+    own = line()
+    request(own)
+    own.joined(node("a", 5))
+    assert own.listed((node("a", 5), name)) == [name]
+    assert is_head(own)
+    assert own.listed((name, node("a", 5), node("x", 3))) == []
+    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert own.ahead == 1
+
+
+def test_strays_that_come_and_go_are_new_again() -> None:
+    """Who takes them away and puts them back is told of them again."""
+    own = waiting(5)
+    assert own.listed((node("a", 5), "y", "x")) == ["x", "y"]
+    assert own.listed((node("a", 5), "x", "z")) == ["z"]
+    assert own.listed((node("a", 5), "y", "x")) == ["y"]
+
+
+def test_a_node_that_lasts_is_passed_over() -> None:
+    """It belongs to nobody and never goes, so the one before it is waited for, without a list."""
+    own = waiting(5, node("x", 3), node("y", 1), node("z", 2))
+    assert own.ignore(node("x", 3))
+    assert request(own) == LookAtQueueNode(1, node("z", 2))
+    assert own.ahead == 2
+    own.seen("m2")
+    own.touched()
+    own.explain(served=0)
+    assert own.listed((node("x", 3), node("a", 5), node("y", 1))) == []
+    assert request(own) == LookAtQueueNode(1, node("y", 1))
+    assert own.ignore(node("y", 1))
+    assert is_head(own)
+
+
+def test_a_node_that_lasts_is_looked_at_again_in_a_new_session() -> None:
+    """It is told only once all the same."""
+    own = waiting(5, node("x", 3))
+    assert own.ignore(node("x", 3))
+    own.begin_session()
+    request(own)
+    own.joined(node("b", 7))
+    own.listed((node("b", 7), node("x", 3)))
+    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert not own.ignore(node("x", 3))
+    assert is_head(own)
+
+
+def test_only_a_whole_ticket_is_ones_own() -> None:
+    """A ticket that begins like the own one is another's."""
+    own = line()
+    request(own)
+    own.lost()
+    own.listed((node("ab", 5),))
     assert not own.may_be_in

@@ -72,6 +72,7 @@ class ScriptedGroup:
         self._record = Rollout()
         self._version = -1
         self._queue: dict[str, str] = {}
+        self._left_over: set[str] = set()
         self._sequence = 0
         self._alive: set[str] = set()
         self._holder = ""
@@ -150,7 +151,8 @@ class ScriptedGroup:
                 return [QueueListed(number, tuple(self._queue))]
             case actions.LookAtQueueNode(name=name):
                 self._watched.add(name)
-                return [QueueNodeSeen(number, self._queue.get(name))]
+                member = self._queue.get(name)
+                return [QueueNodeSeen(number, member, name in self._left_over)]
             case actions.LeaveQueue(name=name):
                 self._queue.pop(name, None)
                 return [QueueLeft(number)]
@@ -198,7 +200,7 @@ class ScriptedGroup:
 
     # What the others do.
 
-    def befall(self, words: list[str]) -> list[Event]:
+    def befall(self, words: list[str]) -> list[Event]:  # noqa: C901 -- one arm for each
         """Let something happen to the group; return what its member is told of it."""
         match words:
             case ["has", *members]:
@@ -213,6 +215,12 @@ class ScriptedGroup:
                 )
             case ["operator", "resumes"]:
                 return self._write(replace(self._record, paused=None))
+            case ["queue", "has", name]:
+                self._queue[name] = "nobody"
+                return []
+            case ["queue", "left", "over", owner]:
+                self._left_over.add(self._join(owner, owner))
+                return []
             case ["old", "session", "ends"]:
                 own = [name for name, owner in self._queue.items() if owner == MEMBER]
                 return self._take_away(own[:-1])

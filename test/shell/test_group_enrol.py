@@ -230,13 +230,44 @@ def test_a_duplicate_in_a_new_session(client: KazooClient, root: str) -> None:
 
 def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
     """A node that holds no card is left alone as well."""
-    client.create(f"{root}/members/m1", b"by hand", makepath=True)
+    client.create(f"{root}/members/m1", b"by hand", makepath=True, ephemeral=True)
+    session = client.client_id[0]
     with member_of(*client_hosts(client), group=place(root)) as asking:
         occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
-        assert occupied.holder == "session 0x0, without a readable card"
+        assert occupied.holder == f"session {session:#x}, without a readable card"
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
         # What the group needs is there all the same.
         assert asking.read().version == 0
+
+
+def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
+    """A node of one's name that belongs to no session, as after a restore, is replaced."""
+    node = f"{root}/members/m1"
+    with member_of(*client_hosts(client), group=place(root)) as other:
+        other.enrol()
+        dumped = client.get(node)[0]
+    wait_until(lambda: not client.exists(node), "the node went with the session")
+    for content in (dumped, b"by hand"):
+        client.create(node, content)
+        with member_of(*client_hosts(client), group=place(root)) as asking:
+            asking.enrol()
+            assert client.exists(node).ephemeralOwner
+            assert card_in(client, node) == RUNNING
+            settle(asking)
+            assert touched(asking) == []
+        wait_until(lambda: not client.exists(node), "the node went with the session")
+
+
+def test_a_node_that_cannot_be_replaced(client: KazooClient, root: str) -> None:
+    """What an operator has to do is told where there is something below a node that lasts."""
+    node = f"{root}/members/m1"
+    client.create(f"{node}/more", makepath=True)
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        assert asking.failure(Enrol(0, RUNNING)) == (
+            f"{node}: cannot be replaced, as there are znodes below it; delete it with these"
+        )
+        client.delete(node, recursive=True)
+        asking.enrol()
 
 
 def test_own_node_deleted(client: KazooClient, root: str) -> None:

@@ -5,7 +5,7 @@ from kazoo.client import KazooClient
 from kazoo.security import ACL, Id
 
 from news import Asking, member_of, place
-from proxy import CHILDREN, EXISTS, GET, SYNC, Proxy
+from proxy import CHILDREN, CHILDREN_AND_STAT, EXISTS, GET, SYNC, Proxy
 from zkexec.core.actions import (
     Card,
     JoinQueue,
@@ -100,6 +100,20 @@ def test_the_predecessor_dies(zookeeper: Server, root: str) -> None:
             assert seen(second, join(first, "t1")) == "m1"
         second.news.next(GroupTouched, part=GroupPart.PREDECESSOR)
         assert names(second) == []
+
+
+def test_a_queue_node_that_lasts(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """A node that belongs to no session is told as one, whatever is in it, and no more of that."""
+    with member_of(zookeeper.hosts, group=place(root, "m2")) as asking:
+        asking.enrol()
+        lasting = client.create(f"{root}/queue/t-", b"m9", sequence=True).rpartition("/")[2]
+        alive = client.create(f"{root}/queue/u-", b"\xff" * 900_000, ephemeral=True, sequence=True)
+        found = asking.get(QueueNodeSeen, LookAtQueueNode(0, lasting))
+        assert (found.member, found.is_left_over) == ("m9", True)
+        found = asking.get(QueueNodeSeen, LookAtQueueNode(0, alive.rpartition("/")[2]))
+        assert not found.is_left_over
+        assert found.member is not None
+        assert len(found.member) == 1000
 
 
 def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str) -> None:
@@ -201,7 +215,7 @@ def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: s
     ):
         member.enrol()
         member.commit(record)
-        client.create(f"{root}/members/not in flight")
+        client.create(f"{root}/members/not in flight", ephemeral=True)
         assert head.read(watch=True).alive == {"m1", "not in flight"}
         client.delete(f"{root}/members/not in flight")
         for number in range(5):
@@ -233,6 +247,31 @@ def test_a_member_in_flight_comes_back(zookeeper: Server, client: KazooClient, r
         assert touched(head) == []
 
 
+def test_a_member_that_lasts_is_not_alive(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """A node that belongs to no session is nobody's; that a member replaces it is told, once."""
+    node = f"{root}/members/m1"
+    record = Rollout(inflight={"m1": Entry("t", "d", 1)}, width=GroupWidth(Width(2), "m3"))
+    with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
+        head.enrol()
+        head.commit(record)
+        for name in ("m1", "m3"):
+            client.create(f"{root}/members/{name}")
+        for _ in range(2):
+            assert head.read(watch=True).alive == frozenset()
+        assert touched(head) == []
+        with member_of(zookeeper.hosts, group=place(root, "m1")) as member:
+            member.enrol()
+            head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+            assert head.read(watch=True).alive == {"m1"}
+            assert touched(head) == []
+            assert client.exists(node).ephemeralOwner
+        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        client.create(node)
+        assert head.read(watch=True).alive == frozenset()
+
+
 def test_a_record_that_is_none(zookeeper: Server, client: KazooClient, root: str) -> None:
     """What is no record makes the read fail, with the path and the reason."""
     with member_of(zookeeper.hosts, group=place(root)) as asking:
@@ -261,11 +300,14 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         asking.news.next(SessionConnected)
         proxy.opcodes.clear()
         asking.read(watch=True)
-        assert proxy.opcodes == [SYNC, GET, CHILDREN, CHILDREN, EXISTS, EXISTS]
+        assert proxy.opcodes == [
+            *(SYNC, GET, CHILDREN_AND_STAT, CHILDREN_AND_STAT),
+            *(EXISTS, EXISTS),
+        ]
         proxy.opcodes.clear()
         asking.get(RecordRead, ReadRecord(0, watch=True, asks=Width()))
         # That the one of them lives is known, as the watch on it would have told its end.
-        assert proxy.opcodes == [GET, CHILDREN, EXISTS]
+        assert proxy.opcodes == [GET, CHILDREN_AND_STAT, EXISTS]
         proxy.opcodes.clear()
         asking.read()
         assert names(asking) == []

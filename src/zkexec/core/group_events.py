@@ -77,10 +77,14 @@ class QueueListed(Event):
 
 @value()
 class QueueNodeSeen(Event):
-    """Whose queue node that is, a watch set on its end; None where it is gone."""
+    """Whose queue node that is, a watch set on its end; None where it is gone.
+
+    A node that `is_left_over` lasts: it belongs to no session, so nobody will take it away.
+    """
 
     number: int
     member: str | None
+    is_left_over: bool = False
 
 
 @value()

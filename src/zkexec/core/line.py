@@ -4,6 +4,9 @@ The ticket, a fresh random word for each session, begins the node's name, so tha
 making was never answered is found again.  Sequence numbers only grow: nobody ever gets in before
 this member, so the queue is listed once.  When the predecessor was admitted it was the head, and
 this member is the head now; only where it went away otherwise the queue is listed again.
+
+Whoever may write there can leave anything in the queue.  Names that are no queue node's are
+ignored, and so is a node that lasts: it belongs to no session, as after a restore from a dump.
 """
 
 from collections.abc import Callable
@@ -13,8 +16,15 @@ from zkexec.core.actions import Action, Card, JoinQueue, LeaveQueue, ListQueue, 
 DIGITS = 10
 
 
+def is_queue_node(name: str) -> bool:
+    """Whether a member can have made it: a ticket, a hyphen, and the ensemble's number."""
+    ticket, hyphen, number = name.rpartition("-")
+    is_number = len(number) == DIGITS and number.isascii() and number.isdigit()
+    return bool(ticket and hyphen) and is_number
+
+
 def sequence_of(name: str) -> int:
-    """The number that the ensemble has given to a queue node."""
+    """The number that the ensemble has given to a queue node; only of one."""
     return int(name[-DIGITS:])
 
 
@@ -25,13 +35,23 @@ class Line:
         self._new_ticket = new_ticket
         self._ticket = ""
         self.name = ""
-        self.ahead = 0
         self._unsure = False
         self._listed = False
-        self._predecessor = ""
+        self._before: list[str] = []
+        self._ignored: set[str] = set()
+        self._told: set[str] = set()
         self._watched = False
         self._fired = False
         self.unexplained = False
+
+    @property
+    def ahead(self) -> int:
+        """How many are before this member, as far as it knows."""
+        return len(self._before)
+
+    @property
+    def _predecessor(self) -> str:
+        return self._before[-1] if self._before else ""
 
     @property
     def is_head(self) -> bool:
@@ -52,6 +72,7 @@ class Line:
         """Start without a node: those of an earlier session go with it."""
         self.gone()
         self._ticket = ""
+        self._ignored.clear()
 
     def reconnected(self) -> None:
         """The session lives on, but its watches are gone."""
@@ -86,17 +107,30 @@ class Line:
         self.name = name
         self._listed = False
 
-    def listed(self, names: tuple[str, ...]) -> None:
-        """Find the own node and the one before it."""
+    def listed(self, names: tuple[str, ...]) -> list[str]:
+        """Find the own node and those before it; return the strays that were not there before."""
         self._unsure = self.unexplained = self._watched = False
-        own = [name for name in names if self._ticket and name.startswith(self._ticket)]
+        nodes = [name for name in names if is_queue_node(name)]
+        strays = set(names).difference(nodes)
+        new = sorted(strays - self._told)
+        self._told = (self._told & set(names)) | strays
+        self._ignored &= set(nodes)
+        own = [name for name in nodes if name[: -DIGITS - 1] == self._ticket]
         self.name = own[0] if own else ""
-        if not own:
-            return
-        before = [name for name in names if sequence_of(name) < self.sequence]
-        self._listed = True
-        self.ahead = len(before)
-        self._predecessor = max(before, key=sequence_of, default="")
+        if own:
+            before = [name for name in nodes if sequence_of(name) < self.sequence]
+            self._listed = True
+            self._before = sorted(set(before) - self._ignored, key=sequence_of)
+        return new
+
+    def ignore(self, name: str) -> bool:
+        """Go on to the node before one that belongs to nobody; return whether that one is new."""
+        is_new = name not in self._told
+        self._ignored.add(name)
+        self._told.add(name)
+        self._before = [other for other in self._before if other != name]
+        self._watched = self.unexplained = False
+        return is_new
 
     def seen(self, member: str | None) -> None:
         """The predecessor is there and watched, or it is gone.
@@ -118,8 +152,7 @@ class Line:
             return
         self.unexplained = False
         if served == sequence_of(self._predecessor):
-            self._predecessor = ""
-            self.ahead = 0
+            self._before.clear()
         else:
             self._listed = False
 
@@ -129,5 +162,6 @@ class Line:
 
     def gone(self) -> None:
         """The own node is no more: admitted, or taken away."""
-        self.name = self._predecessor = ""
+        self.name = ""
+        self._before.clear()
         self._unsure = self._listed = self.unexplained = self._watched = False

@@ -21,6 +21,7 @@ from zkexec.core.actions import (
     Enrol,
     JoinQueue,
     LeaveQueue,
+    LookAtQueueNode,
     Note,
     ReadRecord,
 )
@@ -208,7 +209,7 @@ class LockedTurn:
         return [*asked, *at.membership.show(now, may_go_along=bool(at.outcomes))]
 
     # One arm for each answer.
-    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901
+    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0911
         at = self._at
         match event:
             case group_events.GroupRequestFailed(reason=reason):
@@ -221,11 +222,9 @@ class LockedTurn:
             case group_events.QueueJoined(name=name):
                 at.line.joined(name)
             case group_events.QueueListed(names=names):
-                at.line.listed(names)
-            case group_events.QueueNodeSeen(member=member):
-                at.line.seen(member)
-                if member is not None:
-                    return [*at.say("turn-awaited", ahead=at.line.ahead, behind=member)]
+                return at.say_strays(at.line.listed(names))
+            case group_events.QueueNodeSeen() if isinstance(request, LookAtQueueNode):
+                return self._on_seen(event, request.name)
             case group_events.RecordRead() if isinstance(request, ReadRecord):
                 return self._on_read(event, request.watch, now)
             case group_events.RecordCommitted() if isinstance(request, CommitRecord):
@@ -243,6 +242,15 @@ class LockedTurn:
             ledger.forget()
         if ledger.version < 0:
             ledger.touched(of_record=True)
+
+    def _on_seen(self, event: group_events.QueueNodeSeen, name: str) -> list[Action]:
+        at = self._at
+        if event.is_left_over:
+            return at.say_left_over(name, is_new=at.line.ignore(name))
+        at.line.seen(event.member)
+        if event.member is None:
+            return []
+        return [*at.say("turn-awaited", ahead=at.line.ahead, behind=event.member)]
 
     def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
         at = self._at

@@ -4,7 +4,7 @@
 from it.  Neither holds anything of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zkexec.core.actions import Action, Card, Note
 from zkexec.core.group_events import GroupPart
@@ -20,6 +20,9 @@ from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 from zkexec.core.value import replace
 from zkexec.core.width import Width
+
+MOST_NAMED = 3
+"""So many paths are named in one line of the log."""
 
 
 class Standing:
@@ -132,6 +135,22 @@ class Standing:
         if agreed.width == own:
             return []
         return [Note("group-width", {"width": agreed.width, "by": agreed.by, "own": own})]
+
+    def say_strays(self, names: Sequence[str]) -> list[Action]:
+        """Tell what is in the queue that no member has put there, the first few by their paths."""
+        if not names:
+            return []
+        more = len(names) - MOST_NAMED
+        paths = ", ".join(map(self._queue_path, names[:MOST_NAMED]))
+        return [Note("queue-strays", {"paths": f"{paths} and {more} more" if more > 0 else paths})]
+
+    def say_left_over(self, name: str, *, is_new: bool) -> list[Action]:
+        """Tell of a queue node that lasts, once."""
+        return [Note("queue-left-over", {"path": self._queue_path(name)})] if is_new else []
+
+    def _queue_path(self, name: str) -> str:
+        # It lies beside the znode of restarts.
+        return f"{self.terms.restart_path.rpartition('/')[0]}/queue/{name}"
 
     def forget_said(self) -> None:
         """Something has happened since: the same words would be news."""

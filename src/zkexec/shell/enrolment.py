@@ -3,7 +3,8 @@
 The rules of this file:
 
 - The node belongs to one living process.  One that an own earlier session left behind, or an
-  earlier process at the same place, is replaced; any other is never touched.
+  earlier process at the same place, is replaced, and so is one that lasts and belongs to nobody;
+  any other is never touched.
 - A card is written only over the version that was written last, so that a write of another is
   noticed, if not before; at most one is on its way, and of those that wait only the newest is
   written.
@@ -40,7 +41,7 @@ from zkexec.core.rollout import Rollout
 from zkexec.core.value import value
 from zkexec.shell import record
 from zkexec.shell.card import Facts, decode_card, encode_card
-from zkexec.shell.group import EPHEMERAL, LARGEST_COMMIT, Group, first_error
+from zkexec.shell.group import EPHEMERAL, LARGEST_COMMIT, Group, first_error, is_left_over
 from zkexec.shell.link import Dialogue, RefusedError, Steps
 
 _TRIES = 5
@@ -204,7 +205,8 @@ class Enrolment:
             (written,) = yield [SetData(path, new, stat.version)]
             return written
         holder = _holder(content or b"", stat.ephemeralOwner)
-        if holder.place != self._group.place.place or _lives(holder.pid):
+        is_ours = holder.place == self._group.place.place and not _lives(holder.pid)
+        if not is_ours and not is_left_over(stat):
             return holder
         create = Create(path, new, self._group.acl, EPHEMERAL)
         replace = [Delete(path, stat.version), create]

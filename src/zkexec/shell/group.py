@@ -7,6 +7,7 @@ The rules of this file:
 - A watch is armed by the very request that reads what it watches.  Only where there is nothing to
   read it takes another.  Members are watched by a request for their children, which they never
   have: such a watch tells of the end of a node and is silent when its card changes.
+- A member's node, or a queue node, that lasts belongs to no session: nobody is alive there.
 - Errors are told by the path as the operator knows it, without the chroot.
 """
 
@@ -19,6 +20,7 @@ from kazoo.exceptions import (
     NoAuthError,
     NodeExistsError,
     NoNodeError,
+    NotEmptyError,
     RolledBackError,
     RuntimeInconsistency,
 )
@@ -28,12 +30,13 @@ from kazoo.protocol.serialization import (
     Delete,
     Exists,
     GetChildren,
+    GetChildren2,
     GetData,
     SetData,
     Sync,
     Transaction,
 )
-from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
+from kazoo.protocol.states import EventType, WatchedEvent
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from zkexec.cluster import RESTART
@@ -63,6 +66,7 @@ from zkexec.core.width import Width
 from zkexec.shell import record
 from zkexec.shell.link import Link, RefusedError, Steps, in_words
 from zkexec.shell.place import GroupPlace
+from zkexec.shell.shortening import in_letters
 
 _T = TypeVar("_T")
 
@@ -165,8 +169,8 @@ class Group:
         (found,) = yield [GetData(path, self._predecessor_touched)]
         if isinstance(found, NoNodeError):
             return QueueNodeSeen(number, None)
-        content, _ = self.paths.demand(path, found)
-        return QueueNodeSeen(number, (content or b"").decode(errors="backslashreplace"))
+        content, stat = self.paths.demand(path, found)
+        return QueueNodeSeen(number, in_letters(content or b""), is_left_over(stat))
 
     def _leave(self, number: int, path: str) -> Steps:
         (gone,) = yield [Delete(path, -1)]
@@ -214,16 +218,17 @@ class Group:
         watched = [name for name in unknown if name in flying]
         watchers = dict.fromkeys(watched, self._in_flight_touched)
         self._living.update(paths[name] for name in watched)
-        found = yield [GetChildren(paths[name], watchers.get(name)) for name in unknown]
+        found = yield [GetChildren2(paths[name], watchers.get(name)) for name in unknown]
+        asked = dict(zip(unknown, found, strict=True))
+        told = {name for name, outcome in asked.items() if _is_living(outcome)}
+        self._living.difference_update(paths[name] for name in asked if name not in told)
         # A node that may not be read is there as well, but nothing is told of it.
-        asked = list(zip(unknown, found, strict=True))
-        self._living.difference_update(paths[n] for n, out in asked if isinstance(out, Exception))
-        alive |= {name for name, outcome in asked if not isinstance(outcome, NoNodeError)}
-        if missing := [name for name in watched if name not in alive]:
+        alive |= told.union(n for n, out in asked.items() if isinstance(out, NoAuthError))
+        if missing := [name for name in watched if isinstance(asked[name], NoNodeError)]:
             # That one of them comes back is told as well.
             found = yield [Exists(paths[name], self._in_flight_touched) for name in missing]
             stats = zip(missing, found, strict=True)
-            alive.update(name for name, stat in stats if isinstance(stat, ZnodeStat))
+            alive.update(name for name, stat in stats if stat and _is_living((None, stat)))
         return alive
 
     def commit(self, request: CommitRecord, write: Write) -> Steps:
@@ -274,6 +279,15 @@ class Group:
             self.link.group_touched(part)
 
 
+def is_left_over(stat: Any) -> bool:  # noqa: ANN401 -- kazoo's ZnodeStat
+    """Whether a node where only ephemeral ones are made lasts, and so belongs to no session."""
+    return not stat.ephemeralOwner
+
+
+def _is_living(outcome: Any) -> bool:  # noqa: ANN401 -- what kazoo has of children and stat
+    return not isinstance(outcome, Exception) and not is_left_over(outcome[1])
+
+
 def first_error(results: Sequence[Any]) -> tuple[int, Exception] | None:
     """Which operation of a transaction was refused, and why; None where all were done."""
     for index, result in enumerate(results):
@@ -295,6 +309,7 @@ _REFUSALS: dict[type[Exception], str] = {
     NoAuthError: "the cluster gives no permission for this",
     NoNodeError: "does not exist",
     NodeExistsError: "exists already",
+    NotEmptyError: "cannot be replaced, as there are znodes below it; delete it with these",
     BadVersionError: "was changed by somebody else",
     InvalidACLError: "the cluster does not take the ACL",
 }

@@ -94,6 +94,17 @@ TEXTS: dict[str, tuple[Level, str]] = {
         "starting on the files that are there: they are proven, the wanted configuration is not",
     ),
     "turn-awaited": (Level.INFO, "waiting for the turn: {ahead} ahead, behind {behind}"),
+    "queue-strays": (
+        Level.WARNING,
+        "ignored, as no member can have put it in the queue: {paths} (it may be deleted)",
+    ),
+    "queue-left-over": (
+        Level.WARNING,
+        (
+            "ignored, as it belongs to no living member: {path} is a lasting znode, as after a "
+            "restore from a dump (it may be deleted)"
+        ),
+    ),
     "turn-next": (Level.INFO, "next in turn; waiting for {members}"),
     "turn-blocked": (
         Level.WARNING,

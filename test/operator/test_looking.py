@@ -10,7 +10,7 @@ from kazoo.security import make_acl, make_digest_acl
 from boards import NEW, OLD, Board, call, entry
 from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
 from zkexec.core.rollout import Rollout
-from zkexec.operator.aims import UNREADABLE
+from zkexec.operator.aims import UNREADABLE, StrayKind
 from zkexec.operator.cluster import LOST, Cluster
 from zkexec.operator.looking import Lookout, UnreachableError
 from zkexec.operator.sight import Sight, State
@@ -160,6 +160,41 @@ def test_queue_nodes_of_others_do_no_harm(board: Board, cluster: Cluster) -> Non
     board.queue("m1")
 
     assert [row.place for row in seen(Lookout(cluster, board.lock, live=False)).rows] == [1]
+
+
+def test_what_belongs_to_nobody_is_ignored_and_told(board: Board, cluster: Cluster) -> None:
+    """Lasting nodes of members and of the queue count as nobody, and strange names as nothing."""
+    board.show("m1", wanted=NEW, phase="waiting")
+    dumped = board.client.get(f"{board.base}/members/m1")[0]
+    board.client.create(f"{board.base}/members/m0", dumped)
+    left_over = board.client.create(f"{board.base}/queue/dead-", b"m0", sequence=True)
+    board.queue("m1")
+    for name in ("notes", "ünï\u202ecode", "x" * 5000):
+        board.client.create(f"{board.base}/queue/{name}", b"m7")
+
+    lookout = Lookout(cluster, board.lock, live=True)
+    sight = seen(lookout)
+
+    assert [(row.name, row.place) for row in sight.rows] == [("m1", 1)]
+    assert [(stray.path.removeprefix(board.base), stray.kind) for stray in sight.strays] == [
+        ("/members/m0", StrayKind.LEFT_OVER),
+        (left_over.removeprefix(board.base), StrayKind.LEFT_OVER),
+        ("/queue/notes", StrayKind.STRANGER),
+        ("/queue/" + "x" * 5000, StrayKind.STRANGER),
+        ("/queue/ünï\u202ecode", StrayKind.STRANGER),
+    ]
+
+    transaction = board.client.transaction()
+    transaction.delete(f"{board.base}/members/m0")
+    transaction.create(f"{board.base}/members/m0", dumped, ephemeral=True)
+    transaction.commit()
+
+    def follows() -> bool:
+        lookout.touch(cluster.touched(0.1))
+        return [row.name for row in seen(lookout).rows] == ["m0", "m1"]
+
+    wait_until(follows, "m0 is there")
+    assert len(seen(lookout).strays) == 4
 
 
 def test_what_may_not_be_read_is_told(board: Board, cluster: Cluster) -> None:

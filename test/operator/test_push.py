@@ -1,5 +1,6 @@
 """Pushes and undos on a real server: what is written, what is kept, and what is refused."""
 
+import json
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -329,6 +330,45 @@ def test_histories_are_not_pushed_to(hand: Hand, conf: str) -> None:
     assert "expected a znode outside of /zkexec/.history" in answer.err
 
 
+@pytest.mark.parametrize(
+    "number", [10**15 + 1, 2**63, int("9" * 4300)], ids=["one more", "64 bits", "4300 digits"]
+)
+def test_a_history_of_numbers_that_cannot_be(
+    hand: Hand, client: KazooClient, conf: str, number: int
+) -> None:
+    """A number that no push can have given is named, and no push or list dies of it."""
+    hand.push(conf, b"one")
+    index = json.loads(client.get(index_of(conf))[0])
+    index["entries"][-1]["number"] = number
+    client.set(index_of(conf), json.dumps(index).encode())
+
+    for answer in (hand.refused(conf, b"two"), hand("history", conf), hand("show", f"{conf}@1")):
+        assert answer.status == 125
+        why = "expected at most 1000000000000000 as 'number' of 'entries' of the history"
+        assert answer.err.startswith(f"zkexecctl: {index_of(conf)}: {why}; a new history begins")
+
+
+def test_what_others_keep_in_a_history_is_left_alone(
+    hand: Hand, client: KazooClient, conf: str
+) -> None:
+    """A znode of somebody's below the index stops no push, and neither does one below a content."""
+    hand.push(conf, b"content 0")
+    client.create(f"{index_of(conf)}/notes", b"of mine")
+    client.create(f"{index_of(conf)}/notes/more")
+    oldest = entries(client, conf)[0]["digest"]
+    client.create(f"{index_of(conf)}/{oldest}/more")
+    for number in range(1, 13):
+        hand.push(conf, b"content %d" % number)
+
+    assert len(entries(client, conf)) == 10
+    assert {"notes", oldest} <= kept(client, conf)
+    assert client.get(f"{index_of(conf)}/notes")[0] == b"of mine"
+    client.delete(f"{index_of(conf)}/{oldest}/more")
+    hand.push(conf, b"the last")
+    assert oldest not in kept(client, conf)
+    assert hand.contents(conf)[0]["present"]
+
+
 def test_a_broken_history(hand: Hand, client: KazooClient, conf: str) -> None:
     """A history that cannot be read is named and left alone, and so is its znode."""
     hand.push(conf, b"one")
@@ -337,6 +377,10 @@ def test_a_broken_history(hand: Hand, client: KazooClient, conf: str) -> None:
     answer = hand.refused(conf, b"two")
 
     assert answer.status == 125
-    assert answer.err == f"zkexecctl: {index_of(conf)}: the history is no valid JSON\n"
+    index = index_of(conf)
+    assert answer.err == (
+        f"zkexecctl: {index}: the history is no valid JSON; a new history begins after: "
+        f"zkCli.sh deleteall {index}\n"
+    )
     assert client.get(conf)[0] == b"one"
     assert hand.does("show", conf).raw == b"one"

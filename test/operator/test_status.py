@@ -28,11 +28,12 @@ from boards import (
 from e2e.stage import TEST, Stage
 from glass import Watched
 from zkexec.core.deeds import Deed
-from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.rollout import EntryPhase, Pause, Rollout
 from zkexec.core.target import short
+from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 from zkexec.operator import sentences
-from zkexec.operator.aims import Seen, Written
+from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.console import cells
 from zkexec.operator.drawing import Frame, overview, picture
 from zkexec.operator.report import report
@@ -61,6 +62,12 @@ def a_rollout(count: int = 5) -> Sight:
     return sight(members, inflight={"m1": entry()}, queue=queue)
 
 
+def strays(count: int) -> tuple[Stray, ...]:
+    """What is in the queue and is nobody's."""
+    paths = [f"/zkexec/web/queue/a note {number}" for number in range(count)]
+    return tuple(Stray(path, StrayKind.STRANGER) for path in paths)
+
+
 def everything() -> list[Sight]:
     """Groups in all states, with all that there can be."""
     deeds = (Deed("forget", "anna", "its host burnt", "token", "m9", START),)
@@ -73,7 +80,7 @@ def everything() -> list[Sight]:
         sight({"m1": waiting()}, paused=paused()),
         sight({}),
         sight({"m1": sharing(on(NEW, 20), "m2"), "m2": on(NEW, 20), "m1~0": duplicate("m1")}),
-        sight({"m1": Seen(trouble="junk")}, trouble="newer"),
+        sight({"m1": Seen(trouble="junk")}, trouble="newer", strays=strays(5)),
         sight({}, exists=False),
     ]
 
@@ -103,6 +110,52 @@ def test_stretches_of_time_are_short(time_s: float, text: str, short_text: str) 
     """Two units at most in a sentence, one in a column, and never less than nothing."""
     assert sentences.span(time_s) == text
     assert sentences.age(START, START + time_s) == short_text
+
+
+def test_texts_of_a_megabyte_are_drawn() -> None:
+    """Whatever is in a znode, a picture has so many lines that a person can read them."""
+    long = "界é x" * 250_000
+    crowd = {long: on(NEW, 20, reason=long, health=long, phase=long), "m1": on(NEW, 20)}
+    group = sight(
+        crowd, paused=Pause(long, long, START), verdicts=failed_on(long), strays=strays(3)
+    )
+    for width in (20, 80, 200):
+        lines = drawn(group, width)
+        assert max(map(cells, lines)) <= width
+        assert len(lines) < 20_000 / width
+    assert max(map(len, drawn(group))) < 20_000
+    assert max(map(len, overview([group], NOW, Frame(plain)))) < 20_000
+
+
+def test_what_is_ignored_is_told_with_what_removes_it() -> None:
+    """The first three with their paths and a command, and how many more there are."""
+    group = sight({"m1": on(NEW, 20)}, strays=strays(5))
+    told = [line for line in drawn(group) if line.startswith("ignored: ")]
+
+    assert told[0] == (
+        "ignored: /zkexec/web/queue/a note 0, no member can have put it there; to remove it: "
+        "zkCli.sh deleteall '/zkexec/web/queue/a note 0'"
+    )
+    assert told[3:] == ["ignored: 2 more"]
+    assert "5 znodes ignored" in overview([group], NOW, Frame(plain))[1]
+    assert "1 znode ignored" in overview([replace(group, strays=strays(1))], NOW, Frame(plain))[1]
+    assert "ignored" not in "".join(drawn(sight({"m1": on(NEW, 20)}, strays=())))
+
+
+def test_a_record_that_is_not_understood_says_what_to_do() -> None:
+    """What follows is told, and how to begin anew; but not where a newer zkexec has written it."""
+    unreadable = sight({"m1": on(NEW, 20)}, trouble="/zkexec/web/state: the record is junk")
+    follows = "commands run on, and nobody begins to restart"
+
+    told, advice, *_ = drawn(unreadable)
+    assert told == "web: /zkexec/web/state: the record is junk"
+    assert advice == (
+        f"{follows}; members begin a new record, in which nothing counts as proven or failed, "
+        "after: zkCli.sh delete /zkexec/web/state"
+    )
+    newer = drawn(replace(unreadable, is_newer=True))
+    assert newer[1] == f"{follows}; look at it with the zkexecctl of the version that wrote it"
+    assert follows not in "".join(drawn(replace(unreadable, forbidden=True)))
 
 
 def test_each_member_has_a_row() -> None:

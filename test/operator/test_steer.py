@@ -26,6 +26,7 @@ from steered import (
 from zkexec.access import Access, Credential
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.source import restart_name
 from zkexec.core.value import replace
 from zookeeper import Server
 
@@ -227,7 +228,7 @@ def test_junk_in_the_record(group: Group, hand: Hand, verb: str, junk: bytes, wh
 
 def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
     """A deed for which the record has no room is refused before it is sent."""
-    group.write(Rollout(verdicts={"d": Verdict(1, "s", reason="x" * 999_700, at=THEN)}))
+    group.write(Rollout(verdicts={"d": Verdict(1, "s" * 999_700, at=THEN)}))
     znodes = group.znodes()
     answer = hand("pause", group.base, WHY)
 
@@ -235,6 +236,27 @@ def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
     said = one_line(answer.err)
     assert re.fullmatch(f"zkexecctl: {group.state}: would take 1000... bytes, more than .*", said)
     assert group.znodes() == znodes
+
+
+def test_a_node_that_lasts_is_no_sign_of_life(group: Group, hand: Hand) -> None:
+    """A member whose node belongs to no session, as after a restore, can be forgotten."""
+    group.write(FLYING)
+    group.client.create(f"{group.base}/members/m1", b"")
+
+    assert hand("forget", group.base, "m1", WHY).status == 0
+    assert group.record().inflight == {}
+
+
+@pytest.mark.parametrize("asked", [b"x" * 990_000, b"\xff\xfe rubbish", b"{}"])
+def test_rubbish_in_the_znode_of_restarts(group: Group, hand: Hand, asked: bytes) -> None:
+    """A retry keeps the name that members take it for, however long the rubbish is."""
+    group.write(FAILED)
+    group.client.set(group.restart, asked)
+
+    assert hand("retry", group.base, WHY).status == 0
+    found = group.client.get(group.restart)[0]
+    assert restart_name(found) == restart_name(asked)
+    assert len(found) < 100
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -250,8 +272,8 @@ def test_no_such_group(hand: Hand, client: KazooClient, root: str, verb: str) ->
 
 HOSTILE = "\x1b[2J\x9b31m\r\n\u202eevil\x07\ud800"
 EVIL = Rollout(
-    inflight={"m\x1b[1A": Entry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
-    verdicts={"d\x1b[0m": Verdict(5, "s", failed_by=("m\x1b[1A",), reason=HOSTILE, at=THEN)},
+    inflight={"m\u202e1": Entry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
+    verdicts={"d\x1b[0m": Verdict(5, "s", failed_by=("m\u202e1",), reason=HOSTILE, at=THEN)},
     paused=Pause(HOSTILE, HOSTILE, THEN),
     deeds=(
         Deed("resume", HOSTILE, HOSTILE, "t", at=THEN),
@@ -271,7 +293,7 @@ def test_what_others_wrote_does_not_reach_the_terminal_raw(group: Group, hand: H
     said.append(hand("forget", group.base, "m1").err)
     said.append(hand("pause", group.base, WHY).out)
 
-    assert [text for text in said if "\\x1b[" not in one_line(text)] == []
+    assert [text for text in said if not re.search(r"\\x1b\[|\\u202e", one_line(text))] == []
     assert len(said) == 7
 
 

@@ -5,6 +5,8 @@ wants, and has no turn any more.  What is asked for by `restart` counts as such 
 duplicate, whose member ID another process has, is never through: it gets no turn.
 """
 
+from enum import Enum
+
 from zkexec.core.actions import Card
 from zkexec.core.rollout import EntryPhase, Verdict
 from zkexec.core.transitions import Phase
@@ -30,12 +32,31 @@ class Written:
 
 @value()
 class Seen:
-    """A member's node: the card, or the trouble with it; `born` is when the node was made."""
+    """A member's node: the card, or the trouble with it; `born` is when the node was made.
+
+    A node that `is_left_over` lasts, and belongs to nobody.
+    """
 
     card: Card | None = None
     facts: Facts | None = None
     born: float = 0.0
     trouble: str = ""
+    is_left_over: bool = False
+
+
+class StrayKind(Enum):
+    """Why a znode among those of the members is ignored."""
+
+    STRANGER = "no member can have put it there"
+    LEFT_OVER = "it is lasting, so it belongs to no living member, as after a restore from a dump"
+
+
+@value()
+class Stray:
+    """A znode below `members` or `queue` that is no member's, and is ignored."""
+
+    path: str
+    kind: StrayKind
 
 
 @value(kw_only=True)

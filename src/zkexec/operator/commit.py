@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError, NotEmptyError
 from kazoo.protocol.serialization import (
     CheckVersion,
     Create,
@@ -81,6 +81,7 @@ class Commit:
         self._shown = [*(change.znode for change in self._changes), *unchanged]
         self._stamp = stamp
         self._is_begun = False
+        self._leaves_leftovers = False
         self._places = places
         self._owners = owners
 
@@ -227,7 +228,10 @@ class Commit:
         refused = first_error(self._places.paths.demand(operations[0].path, results))
         if refused is None:
             return next(result.mzxid for result in results if isinstance(result, ZnodeStat))
-        if not isinstance(refused[1], _HAS_CHANGED):
+        if isinstance(refused[1], NotEmptyError):
+            # Somebody has put something below a content that is no longer needed.
+            self._leaves_leftovers = True
+        elif not isinstance(refused[1], _HAS_CHANGED):
             raise self._places.refusal(operations[refused[0]], refused[1])
         return 0
 
@@ -250,6 +254,7 @@ class Commit:
                 writes.append(SetData(whole, change.content, znode.version))
             writes.append(SetData(index, encode(entries), znode.index_version))
             leftovers = znode.kept - {entry.digest for entry in entries}
+            leftovers = frozenset() if self._leaves_leftovers else leftovers
             writes += [Delete(f"{index}/{d}", -1) for d in sorted(leftovers)[:_MOST_LEFTOVERS]]
         yield from (creates[path] for path in sorted(creates))
         yield from writes

@@ -4,7 +4,8 @@ The rules of this file:
 
 - Where there is a width no line is wider, and where there is a height there are no more lines; of
   the members those are shown then that something is to be said of.
-- Where there is none, nothing is left out and nothing is cut.
+- Where there is none, nothing is left out, and nothing is cut but what is longer than anybody
+  reads.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row
 from zkexec.operator.console import clean
 from zkexec.operator.sight import Sight, State
 from zkexec.operator.table import Cell, Column, Paint, table, wrap
+from zkexec.shell.shortening import LONGEST_LINE, cut
 
 _STYLES = {
     State.DONE: "good",
@@ -79,7 +81,7 @@ def notice(text: str, frame: Frame) -> list[str]:
 
 
 def _painted(style: str, text: str, frame: Frame) -> list[str]:
-    text = clean(text)
+    text = clean(cut(text, LONGEST_LINE))
     lines = [text] if frame.width is None else wrap(text, frame.width)
     return [frame.paint(style, line) if style and line else line for line in lines]
 
@@ -100,8 +102,12 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
     if told := sentences.pause(sight, now):
         yield "busy", told
         yield "faint", sentences.way_on(sight)
+    if told := sentences.way_out(sight):
+        yield "faint", told
     yield from (("bad", sentences.missing(sight, row, now)) for row in sight.missing)
     yield from (("bad", sentences.duplicate(sight, row)) for row in sight.duplicates)
+
+    yield from (("busy", text) for text in sentences.strays(sight))
     if state is State.ROLLING:
         yield "", f"waits for: {sentences.awaited(sight)}"
     if sight.record.width is not None:
@@ -231,5 +237,7 @@ def _through(sight: Sight) -> Cell:
 
 
 def _why(sight: Sight, now: float) -> str:
-    told = (sight.trouble, sentences.failure(sight, now), sentences.pause(sight, now))
+    count = len(sight.strays)
+    strays = f"{count} znode{'' if count == 1 else 's'} ignored" if count else ""
+    told = (sight.trouble, sentences.failure(sight, now), sentences.pause(sight, now), strays)
     return "; ".join(text for text in told if text)

@@ -18,15 +18,17 @@ from kazoo.protocol.serialization import Exists, GetChildren, GetData
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
 
 from zkexec.cluster import RESTART, base_of, check_zk_path
-from zkexec.core.line import DIGITS, sequence_of
+from zkexec.core.line import is_queue_node, sequence_of
 from zkexec.core.rollout import Rollout
 from zkexec.core.value import value
-from zkexec.operator.aims import Seen, Written
+from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
 from zkexec.shell import record
 from zkexec.shell.card import decode_card
-from zkexec.shell.group import Paths
+from zkexec.shell.fields import NewerFormatError
+from zkexec.shell.group import Paths, is_left_over
 from zkexec.shell.link import Steps
+from zkexec.shell.shortening import in_letters
 from zkexec.values import HISTORY
 
 ROOT = "/zkexec"
@@ -65,6 +67,15 @@ class _Record:
     rollout: Rollout
     trouble: str = ""
     forbidden: bool = False
+    is_newer: bool = False
+
+
+@value()
+class _Place:
+    """Who waits in the queue; nobody where the node `is_left_over`."""
+
+    member: str = ""
+    is_left_over: bool = False
 
 
 class Glance:
@@ -129,12 +140,18 @@ class Glance:
             name=name,
             base=base.removeprefix(self._chroot),
             record=found.rollout,
-            members={path.rpartition("/")[2]: seen for path, seen in cards.items() if seen},
+            members={
+                path.rpartition("/")[2]: seen
+                for path, seen in cards.items()
+                if seen and not seen.is_left_over
+            },
             queue=tuple(self._queue(paths)),
             znodes=dict(self._writes(cards.values())),
             restart=self.found.get(Key(Kind.WRITE, paths.restart)),
+            strays=tuple(self._strays(paths)),
             trouble=found.trouble,
             forbidden=found.forbidden,
+            is_newer=found.is_newer,
             exists=known is not None or members is not None,
         )
 
@@ -204,7 +221,8 @@ class Glance:
             case Kind.CARD:
                 return _seen(*outcome)
             case Kind.PLACE:
-                return (outcome[0] or b"").decode(errors="backslashreplace")
+                content, stat = outcome
+                return _Place(in_letters(content or b""), is_left_over(stat))
             case Kind.WRITE:
                 if outcome is None:
                     return None
@@ -219,7 +237,7 @@ class Glance:
             case Kind.CARD:
                 return Seen(trouble=self._forbidden(key.path).trouble)
             case Kind.PLACE:
-                return ""
+                return _Place()
             case Kind.WRITE:
                 return None
 
@@ -231,7 +249,8 @@ class Glance:
         try:
             return _Record(record.decode(content))
         except ValueError as error:
-            return _Record(Rollout(), f"{Paths(self._chroot, '').shown(path)}: {error}")
+            trouble = f"{self._shown(path)}: {error}"
+            return _Record(Rollout(), trouble, is_newer=isinstance(error, NewerFormatError))
 
     def _names(self, path: str) -> tuple[str, ...]:
         found = self.found.get(Key(Kind.NAMES, path))
@@ -242,23 +261,38 @@ class Glance:
 
     def _nodes(self, paths: Paths) -> Iterable[Key]:
         yield from (Key(Kind.CARD, path) for path in self._below(paths.members))
-        yield from (Key(Kind.PLACE, path) for path in self._below(paths.queue))
+        names = filter(is_queue_node, self._names(paths.queue))
+        yield from (Key(Kind.PLACE, f"{paths.queue}/{name}") for name in names)
 
     def _cards(self, paths: Paths) -> Iterable[Seen]:
         found = (self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members))
-        return (seen for seen in found if seen)
+        return (seen for seen in found if seen and not seen.is_left_over)
 
     def _queue(self, paths: Paths) -> Iterable[str]:
         """Who waits, in the order of the numbers that the ensemble has given."""
-        numbered = [name for name in self._names(paths.queue) if name[-DIGITS:].isdecimal()]
-        for name in sorted(numbered, key=sequence_of):
-            if who := self.found.get(Key(Kind.PLACE, f"{paths.queue}/{name}")):
-                yield who
+        for name in sorted(filter(is_queue_node, self._names(paths.queue)), key=sequence_of):
+            place = self.found.get(Key(Kind.PLACE, f"{paths.queue}/{name}"))
+            if place is not None and place.member and not place.is_left_over:
+                yield place.member
+
+    def _strays(self, paths: Paths) -> Iterable[Stray]:
+        """What is in the places of members and is none of theirs, sorted by path."""
+        for path in sorted([*self._below(paths.members), *self._below(paths.queue)]):
+            parent, _, name = path.rpartition("/")
+            kind = Kind.CARD if parent == paths.members else Kind.PLACE
+            found = self.found.get(Key(kind, path))
+            if kind is Kind.PLACE and not is_queue_node(name):
+                yield Stray(self._shown(path), StrayKind.STRANGER)
+            elif found is not None and found.is_left_over:
+                yield Stray(self._shown(path), StrayKind.LEFT_OVER)
 
     def _writes(self, cards: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
         for path in dict.fromkeys(path for seen in cards if seen for path in _paths(seen)):
             if written := self.found.get(Key(Kind.WRITE, self._whole(path))):
                 yield path, written
+
+    def _shown(self, path: str) -> str:
+        return Paths(self._chroot, "").shown(path)
 
     def _whole(self, path: str) -> str:
         return Paths(self._chroot, "").mirrored(path)
@@ -270,6 +304,8 @@ def _paths(seen: Seen) -> Sequence[str]:
 
 def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
     born = stat.ctime / 1000
+    if is_left_over(stat):
+        return Seen(born=born, is_left_over=True)
     try:
         card, facts = decode_card(content or b"")
         for path in facts.paths:

@@ -10,6 +10,7 @@ The rules of this file:
   write over a version that there never is.
 """
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,7 @@ from kazoo.protocol.states import ZnodeStat
 
 from zkexec.core.value import value
 from zkexec.operator.cluster import Question, sync
-from zkexec.operator.contents import Entry, Znode, decode, digest_of
+from zkexec.operator.contents import Entry, Znode, decode, digest_of, is_digest
 from zkexec.operator.outcome import OperatorError
 from zkexec.shell.group import Paths
 from zkexec.shell.link import Link, RefusedError, Steps
@@ -128,7 +129,8 @@ def _znode(places: Places, path: str, found: Sequence[Any]) -> Znode:
         entries = () if index is None else decode(index[0] or b"")
     except ValueError as error:
         shown = places.paths.shown(places.index(path))
-        raise RefusedError(f"{shown}: {error}") from None
+        remedy = shlex.join(["zkCli.sh", "deleteall", shown])
+        raise RefusedError(f"{shown}: {error}; a new history begins after: {remedy}") from None
     return Znode(
         path=path,
         content=None if content is None else content[0] or b"",
@@ -140,7 +142,7 @@ def _znode(places: Places, path: str, found: Sequence[Any]) -> Znode:
         index_version=-1 if index is None else index[1].version,
         index_mzxid=0 if index is None else index[1].mzxid,
         index_acl=() if index_acl is None else tuple(index_acl[0]),
-        kept=frozenset(names or ()),
+        kept=frozenset(filter(is_digest, names or ())),
     )
 
 

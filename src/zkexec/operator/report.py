@@ -46,6 +46,7 @@ def _group(sight: Sight, now: float) -> dict[str, Any]:
         "paused": paused and {"by": paused.by, "reason": paused.reason, "at": _time(paused.at)},
         "aims": [_aim(aim, now) for aim in sight.aims],
         "members": [_member(row) for row in sight.rows],
+        "ignored": [{"path": one.path, "reason": one.kind.value} for one in sight.strays],
         "deeds": [
             {
                 "verb": deed.verb,

@@ -109,6 +109,31 @@ def pause(sight: Sight, now: float) -> str:
     return f"paused by {paused.by or 'an operator'}{since}: {paused.reason or 'no reason given'}"
 
 
+def strays(sight: Sight) -> list[str]:
+    """What is ignored among the znodes of the members, and how to remove it; the first few."""
+    told = [
+        f"ignored: {stray.path}, {stray.kind.value}; to remove it: "
+        f"{shlex.join(['zkCli.sh', 'deleteall', stray.path])}"
+        for stray in sight.strays[:_MOST_NAMES]
+    ]
+    more = len(sight.strays) - len(told)
+    return [*told, f"ignored: {more} more"] if more else told
+
+
+def way_out(sight: Sight) -> str:
+    """What follows from a record that is not understood, and what an operator can do; or ""."""
+    if not sight.trouble or sight.forbidden:
+        return ""
+    follows = "commands run on, and nobody begins to restart"
+    if sight.is_newer:
+        return f"{follows}; look at it with the zkexecctl of the version that wrote it"
+    path = f"{sight.base}/state"
+    return (
+        f"{follows}; members begin a new record, in which nothing counts as proven or failed, "
+        f"after: {shlex.join(['zkCli.sh', 'delete', path])}"
+    )
+
+
 def way_back(sight: Sight) -> str:
     """What an operator can do about a failure."""
     return (

@@ -18,7 +18,7 @@ from zkexec.cluster import RESTART
 from zkexec.core.rollout import EntryPhase, Rollout
 from zkexec.core.target import Target
 from zkexec.core.value import value
-from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Written
+from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
 
 
@@ -45,8 +45,8 @@ class Sight:
     """The znodes of one group at one moment.
 
     `znodes` are the mirrored ones that are there, `restart` is the one of that name, `queue` the
-    members that wait, first come first.  `trouble` says why the record cannot be read, and
-    `forbidden` that it is a matter of permissions.
+    members that wait, first come first.  `trouble` says why the record cannot be read, `forbidden`
+    that it is a matter of permissions, and `is_newer` that a later zkexec has written it.
     """
 
     name: str
@@ -56,8 +56,10 @@ class Sight:
     queue: tuple[str, ...] = ()
     znodes: Mapping[str, Written] = {}
     restart: Written | None = None
+    strays: tuple[Stray, ...] = ()
     trouble: str = ""
     forbidden: bool = False
+    is_newer: bool = False
     exists: bool = True
 
     @property

@@ -23,7 +23,7 @@ from zkexec.cluster import base_of
 from zkexec.core import steering
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Rollout
-from zkexec.core.source import NO_RESTART
+from zkexec.core.source import NO_RESTART, restart_name
 from zkexec.core.steering import Objection
 from zkexec.core.value import replace, value
 from zkexec.operator.call import Call
@@ -31,7 +31,7 @@ from zkexec.operator.cluster import opened, sync
 from zkexec.operator.console import Console, clean
 from zkexec.operator.deed_texts import ASKS, objected, overtaken, told
 from zkexec.operator.outcome import DONE, OperatorError
-from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error
+from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error, is_left_over
 from zkexec.shell.link import Link, RefusedError, Steps
 from zkexec.shell.record import decode, encode
 
@@ -152,13 +152,17 @@ def _look(what: _Attempt) -> Steps:
         record=record,
         version=stat.version,
         alive=alive.numChildren if alive else 0,
-        subject_lives=paths.demand(member, subject) is not None,
+        subject_lives=_lives(paths.demand(member, subject)),
     )
     for outcome in asked:
         if not isinstance(outcome, NoNodeError):
             content, stat = paths.demand(paths.restart, outcome)
             sight = replace(sight, asked=content or b"", asked_version=stat.version)
     return sight
+
+
+def _lives(node: Any) -> bool:  # noqa: ANN401 -- kazoo's ZnodeStat, or None
+    return node is not None and not is_left_over(node)
 
 
 def _write(what: _Attempt, sight: _Sight, after: Rollout) -> Steps:
@@ -206,8 +210,8 @@ def _asking(what: _Attempt, sight: _Sight) -> Steps:
 
 
 def _name_in(asked: bytes) -> bytes:
-    """The name of the restart that was asked for last: a retry leaves it as it is."""
-    return next(iter(asked.split()), NO_RESTART)
+    """The name of the restart that was asked for last, as members know it: a retry keeps it."""
+    return restart_name(asked).encode() or NO_RESTART
 
 
 def _forget(sight: _Sight, deed: Deed, *, is_forced: bool) -> Rollout | Objection:

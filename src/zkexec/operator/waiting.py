@@ -14,6 +14,7 @@ from zkexec.operator.outcome import CANNOT_WORK, DONE, TIMED_OUT, OperatorError
 from zkexec.operator.screen import RESIZED, Screen, can_draw, told_of_size
 from zkexec.operator.sight import Sight, State
 from zkexec.operator.table import fit, wrap
+from zkexec.shell.shortening import LONGEST_LINE, cut
 
 TICK_S = 1.0
 
@@ -63,13 +64,14 @@ class _Progress:
             bar = sentences.bar(sight.done, len(sight.rows)) if sight.rows else ""
             whole = "  ".join(part for part in (line, bar, pace) if part)
             width = self._screen.frame.width or 0
-            below = [part for text in advice for part in wrap(clean(text), width)]
-            self._screen.draw([fit(clean(whole), width), *below])
+            below = [part for text in advice for part in wrap(clean(cut(text)), width)]
+            self._screen.draw([fit(clean(cut(whole, LONGEST_LINE)), width), *below])
             return
         if is_last and pace:
             line += f", {pace}"
         for text in (line, *advice):
             if text not in self._said:
+                text = cut(text, LONGEST_LINE)  # noqa: PLW2901 -- all of it that is shown
                 self._console.out(clean(f"{time.strftime('%H:%M:%S')} {text}"))
         self._said = (line, *advice)
 
@@ -142,11 +144,12 @@ class _Vigil:
         if sight.state not in (State.GONE, State.UNREADABLE, State.EMPTY):
             self._progress.show(sight, (), now, is_last=end.status == DONE)
         if end.status != DONE:
-            self._console.err(f"zkexecctl: {clean(end.text)}")
+            self._console.err(f"zkexecctl: {clean(cut(end.text, LONGEST_LINE))}")
         return end.status
 
     def _late(self, sight: Sight, timeout_s: float, now: float, why: str) -> int:
         where = sentences.standing(sight, now)
         late = f"timed out after {sentences.span(timeout_s)}"
-        self._console.err(f"zkexecctl: {clean(f'{where}, {why}; {late}')}")
+        told = cut(f"{where}, {why}", LONGEST_LINE)
+        self._console.err(f"zkexecctl: {clean(f'{told}; {late}')}")
         return TIMED_OUT

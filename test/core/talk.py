@@ -14,6 +14,7 @@ from zkexec.core.group_events import (
     QueueJoined,
     QueueLeft,
     QueueListed,
+    QueueNodeSeen,
     RecordCommitted,
     RecordRead,
 )
@@ -108,6 +109,10 @@ class Talk:
     def listed(self, *names: str) -> Action | None:
         """The queue is listed."""
         return self.tell(QueueListed(self.number, names))
+
+    def seen(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
+        """The queue node before the own one was looked at."""
+        return self.tell(QueueNodeSeen(self.number, member, is_left_over))
 
     def queue_joined(self, name: str = PLACE) -> Action | None:
         """The queue node is made."""

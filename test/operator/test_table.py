@@ -1,8 +1,9 @@
 """Columns and wrapped text: what fits where, however much there is of it."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from rubbish import examples
 from zkexec.operator.console import cells
 from zkexec.operator.natural import natural
 from zkexec.operator.table import Cell, Column, fit, table, wrap
@@ -15,7 +16,7 @@ def plain(_style: str, text: str) -> str:
     return text
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300)
 @given(LETTERS, st.integers(3, 20))
 def test_text_is_wrapped_at_blanks(text: str, width: int) -> None:
     """No line is wider than the terminal, no letter is lost, and words are broken only if long."""
@@ -26,7 +27,7 @@ def test_text_is_wrapped_at_blanks(text: str, width: int) -> None:
     assert words - {""} <= {word for line in lines for word in line.split(" ")}
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300)
 @given(LETTERS, st.integers(0, 20))
 def test_text_is_cut_to_the_terminal(text: str, width: int) -> None:
     """What is too wide loses its end and gets dots, and what fits stays."""

@@ -1,0 +1,185 @@
+"""Whatever is in the znode of a record: it is refused as a whole, or all can be done with it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from core.talk import MIRRORS, PLACE, Talk, snapshot
+from rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
+from zkexec.core import actions, steering
+from zkexec.core.basis import Basis, basis_of
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Entry, Refusal, Rollout, Verdict
+from zkexec.core.steering import Objection
+from zkexec.core.target import Target, target_of
+from zkexec.core.value import replace
+from zkexec.core.width import Width
+from zkexec.shell.card import decode_card, encode_card
+from zkexec.shell.record import decode, encode
+
+NOW = 1_700_000_000.0
+QUICK = examples(120)
+KNOWN = (Rollout, Refusal, Objection, Basis, Verdict, bool, dict)
+"""What the record answers with."""
+TARGETS = (
+    Target("a" * 64, 7, "scope"),
+    Target("b" * 64, 0, ""),
+    Target("b" * 64 + ".restart1", 2**63 - 1, "scope"),
+)
+T = TypeVar("T")
+SCOPE = target_of(snapshot("a@1"), MIRRORS).scope
+
+
+def understood(read: Callable[[bytes], T], content: bytes) -> T | None:
+    """What these bytes are, or None where they are refused in one short line."""
+    try:
+        return read(content)
+    except ValueError as refused:
+        reason = str(refused)
+    assert "\n" not in reason
+    assert len(reason) < 300
+    return None
+
+
+def decoded(value: object) -> Rollout:
+    """The record that this is; an example that is none says nothing."""
+    record = understood(decode, in_bytes(value))
+    assume(record is not None)
+    return record or Rollout()
+
+
+def with_own_words(value: dict[str, Any]) -> dict[str, Any]:
+    """The same record, about the contents that the member of a Talk wants."""
+    named = {"a" * 64: "a@2", "b" * 64: "b@2"}
+    digests = {old: target_of(snapshot(word), MIRRORS).digest for old, word in named.items()}
+    verdicts = {digests.get(d, d): {**v, "scope": SCOPE} for d, v in value["verdicts"].items()}
+    inflight = {
+        name: {**entry, "digest": digests.get(entry["digest"], entry["digest"])}
+        for name, entry in value["inflight"].items()
+    }
+    return {**value, "verdicts": verdicts, "inflight": inflight}
+
+
+def members_do(record: Rollout) -> Iterator[object]:
+    """All that members make of a record, and all that they ask it."""
+    for member in dict.fromkeys([*MEMBERS, *record.inflight]):
+        entry = record.inflight.get(member)
+        token = "t1" if entry is None else entry.token
+        yield from (record.adopt(member, "new"), record.adopt(member, token))
+        yield from (record.reap(member, token), record.release(member, None))
+        yield record.agree(member, Width(50, percent=True), 3, asker_lives=member == "m1")
+        for target in TARGETS:
+            yield from (record.blocking(target), record.is_proven(target))
+            yield record.knows_newer(target)
+            entry = Entry("new", target.digest, target.revision)
+            yield record.admit(member, entry, target.scope, 3, 9)
+            yield record.readmit(member, replace(entry, token=token), target.scope)
+            yield from (record.release(member, target), record.vouch(member, target))
+            yield record.fail(member, token, target, "why")
+            yield basis_of(record, member, target, None)
+            yield basis_of(record, member, target, TARGETS[0])
+
+
+def operators_do(record: Rollout) -> Iterator[object]:
+    """All that operators make of a record."""
+    deed = Deed("forget", "by", "why", "token", "m1", NOW)
+    yield from (steering.pause(record, deed), steering.resume(record, deed))
+    yield from (steering.retry(record, deed), steering.restart(record, deed))
+    yield from (steering.failures(record), steering.is_done(record, deed))
+    for name in record.inflight:
+        about = replace(deed, subject=name)
+        yield steering.forget(record, about, is_alive=True, is_forced=True)
+        yield steering.forget(record, about, is_alive=True, is_forced=False)
+
+
+@QUICK
+@given(RECORDS)
+def test_everything_can_be_done_with_a_record(value: dict[str, Any]) -> None:
+    """What becomes of it is a record that all others understand, or a word of the core's own."""
+    record = decoded(value)
+    found = [record, *members_do(record), *operators_do(record)]
+    after = {id(each): each for each in found if isinstance(each, Rollout)}
+    assert after
+    for each in after.values():
+        again = decode(encode(each, NOW))
+        assert [*sorted(again.inflight)] == [*sorted(each.inflight)]
+        assert {*each.verdicts} <= {*again.verdicts}
+    assert all(isinstance(each, KNOWN) or each is None for each in found)
+
+
+@QUICK
+@given(st.one_of(JSON.map(in_bytes), st.binary(max_size=60), st.sampled_from([*RUBBISH.values()])))
+def test_any_bytes_are_a_record_or_none(content: bytes) -> None:
+    """Nothing but a ValueError of one short line comes of what is no record, or no card."""
+    record = understood(decode, content)
+    card = understood(decode_card, content)
+    assert record is None or isinstance(record, Rollout)
+    assert card is None or content
+
+
+@QUICK
+@given(CARDS)
+def test_any_card_comes_back(value: dict[str, Any]) -> None:
+    """A card that is understood is shown again as a card that is."""
+    found = understood(decode_card, in_bytes(value))
+    assume(found is not None)
+    if found is not None:
+        card, facts = decode_card(encode_card(*found))
+        assert (card.running, facts.paths) == (found[0].running, found[1].paths)
+
+
+def answer(talk: Talk, record: Rollout, names: Sequence[str]) -> None:
+    """Answer the last request of a member as a group with this record and this queue does."""
+    match talk.last:
+        case actions.ReadRecord():
+            talk.read(record)
+        case actions.CommitRecord(record=written):
+            decode(encode(written, NOW))
+            talk.committed()
+        case actions.Enrol():
+            talk.enrolled()
+        case actions.JoinQueue():
+            talk.queue_joined()
+        case actions.ListQueue():
+            talk.listed(PLACE, *names)
+        case actions.LookAtQueueNode():
+            talk.seen("m9", is_left_over=True)
+        case actions.LeaveQueue():
+            talk.queue_left()
+
+
+DOINGS = st.sampled_from(["ask a@2", "ask b@2", "fail b@2", "prove a@2", "vouch a@2", "withdraw"])
+
+
+@QUICK
+@given(RECORDS.map(with_own_words), st.lists(NAMES, max_size=5), st.lists(DOINGS, max_size=4))
+def test_a_member_lives_with_any_record(
+    value: dict[str, Any], names: list[str], doings: list[str]
+) -> None:
+    """It reads the record and lists the queue at each step of its way, and goes on."""
+    record = decoded(value)
+    talk = Talk()
+    talk.connect()
+    answer(talk, record, names)
+    talk.turn.basis(snapshot("b@2"), snapshot("a@2"))
+    for doing in doings:
+        verb, _, word = doing.partition(" ")
+        match verb:
+            case "ask":
+                talk.turn.ask(snapshot(word))
+            case "fail":
+                talk.turn.fail(snapshot(word), "why")
+            case "prove":
+                talk.turn.prove(snapshot(word))
+            case "vouch":
+                talk.turn.vouch(snapshot(word))
+            case _:
+                talk.turn.withdraw()
+        talk.advance()
+        for _ in range(6):
+            answer(talk, record, names)
+        talk.now += 100.0
+        talk.advance()
+    assert talk.turn.known

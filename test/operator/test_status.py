@@ -133,7 +133,7 @@ def test_what_is_ignored_is_told_with_what_removes_it() -> None:
     told = [line for line in drawn(group) if line.startswith("ignored: ")]
 
     assert told[0] == (
-        "ignored: /zkexec/web/queue/a note 0, no member can have put it there; to remove it: "
+        "ignored: /zkexec/web/queue/a note 0, no member can have created it; to remove it: "
         "zkCli.sh deleteall '/zkexec/web/queue/a note 0'"
     )
     assert told[3:] == ["ignored: 2 more"]
@@ -145,16 +145,16 @@ def test_what_is_ignored_is_told_with_what_removes_it() -> None:
 def test_a_record_that_is_not_understood_says_what_to_do() -> None:
     """What follows is told, and how to begin anew; but not where a newer zkexec has written it."""
     unreadable = sight({"m1": on(NEW, 20)}, trouble="/zkexec/web/state: the record is junk")
-    follows = "commands run on, and nobody begins to restart"
+    follows = "commands run on, and no member is admitted"
 
-    told, advice, *_ = drawn(unreadable)
-    assert told == "web: /zkexec/web/state: the record is junk"
+    shown, advice, *_ = drawn(unreadable)
+    assert shown == "web: /zkexec/web/state: the record is junk"
     assert advice == (
-        f"{follows}; members begin a new record, in which nothing counts as proven or failed, "
-        "after: zkCli.sh delete /zkexec/web/state"
+        f"{follows}; to begin a new record, in which nothing is known good or failed: "
+        "zkCli.sh delete /zkexec/web/state"
     )
     newer = drawn(replace(unreadable, is_newer=True))
-    assert newer[1] == f"{follows}; look at it with the zkexecctl of the version that wrote it"
+    assert newer[1] == f"{follows}; use the zkexecctl of the version that wrote it"
     assert follows not in "".join(drawn(replace(unreadable, forbidden=True)))
 
 

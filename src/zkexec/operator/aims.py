@@ -47,8 +47,8 @@ class Seen:
 class StrayKind(Enum):
     """Why a znode among those of the members is ignored."""
 
-    STRANGER = "no member can have put it there"
-    LEFT_OVER = "it is lasting, so it belongs to no living member, as after a restore from a dump"
+    STRANGER = "no member can have created it"
+    LEFT_OVER = "it is lasting, so it belongs to no living member (restored from a dump?)"
 
 
 @value()

@@ -121,16 +121,16 @@ def strays(sight: Sight) -> list[str]:
 
 
 def way_out(sight: Sight) -> str:
-    """What follows from a record that is not understood, and what an operator can do; or ""."""
+    """What a record that is not understood means, and what an operator can do; or ""."""
     if not sight.trouble or sight.forbidden:
         return ""
-    follows = "commands run on, and nobody begins to restart"
+    follows = "commands run on, and no member is admitted"
     if sight.is_newer:
-        return f"{follows}; look at it with the zkexecctl of the version that wrote it"
+        return f"{follows}; use the zkexecctl of the version that wrote it"
     path = f"{sight.base}/state"
     return (
-        f"{follows}; members begin a new record, in which nothing counts as proven or failed, "
-        f"after: {shlex.join(['zkCli.sh', 'delete', path])}"
+        f"{follows}; to begin a new record, in which nothing is known good or failed: "
+        f"{shlex.join(['zkCli.sh', 'delete', path])}"
     )
 
 

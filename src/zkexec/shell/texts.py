@@ -96,13 +96,13 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "turn-awaited": (Level.INFO, "waiting for the turn: {ahead} ahead, behind {behind}"),
     "queue-strays": (
         Level.WARNING,
-        "ignored, as no member can have put it in the queue: {paths} (it may be deleted)",
+        "ignored {paths}: no member can have created this queue node; it can be deleted",
     ),
     "queue-left-over": (
         Level.WARNING,
         (
-            "ignored, as it belongs to no living member: {path} is a lasting znode, as after a "
-            "restore from a dump (it may be deleted)"
+            "ignored {path}: it is lasting, so it belongs to no living member (restored from a "
+            "dump?); it can be deleted"
         ),
     ),
     "turn-next": (Level.INFO, "next in turn; waiting for {members}"),

@@ -160,7 +160,7 @@ def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> N
     """A node at the own place is left alone while the process that made it is still there."""
     other = subprocess.Popen(["sleep", "1000"])
     facts = Facts("h", other.pid, "0", "place of m1", "1", 0.0)
-    client.create(f"{root}/members/m1", encode_card(RUNNING, facts), makepath=True)
+    client.create(f"{root}/members/m1", encode_card(RUNNING, facts), ephemeral=True, makepath=True)
     try:
         with member_of(*client_hosts(client), group=place(root)) as asking:
             occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))

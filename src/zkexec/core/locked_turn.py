@@ -209,7 +209,7 @@ class LockedTurn:
         return [*asked, *at.membership.show(now, may_go_along=bool(at.outcomes))]
 
     # One arm for each answer.
-    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0911
+    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: PLR0911
         at = self._at
         match event:
             case group_events.GroupRequestFailed(reason=reason):

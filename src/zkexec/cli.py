@@ -28,7 +28,9 @@ def main() -> "NoReturn":
 
         inheritance = inherit()
     except KeyboardInterrupt:
-        _die_of_interrupt()
+        import signal
+
+        _die_of(signal.SIGINT)
     try:
         _run(inheritance)
     except Exception as error:  # noqa: BLE001 -- nothing runs yet: what does is kept by the loop
@@ -51,13 +53,13 @@ def _run(inheritance: "Inheritance") -> "NoReturn":
     run(settings, inheritance)
 
 
-def _die_of_interrupt() -> "NoReturn":
-    """End as a program without Python's own interrupt would: by the signal, saying nothing."""
+def _die_of(number: int) -> "NoReturn":
+    """End as a program that lets itself be ended by the signal would, saying nothing."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGINT)
-    raise SystemExit(128 + signal.SIGINT)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    raise SystemExit(128 + number)
 
 
 def _answer_questions(written: "Written") -> None:
@@ -65,13 +67,29 @@ def _answer_questions(written: "Written") -> None:
     if "help" in written.values:
         from zkexec.usage import help_text
 
-        _print(1, help_text())
-        raise SystemExit(0)
+        _answer(help_text())
     if "version" in written.values:
         from zkexec import __version__
 
-        _print(1, f"zkexec {__version__}\n")
-        raise SystemExit(0)
+        _answer(f"zkexec {__version__}\n")
+
+
+def _answer(text: str) -> "NoReturn":
+    """Print to stdout, and end: with 125 if it cannot be written, by SIGPIPE if no reader is left.
+
+    A stdout that is closed is one that nobody wants to read.
+    """
+    import os
+    import signal
+
+    try:
+        _write(1, text)
+    except BrokenPipeError:
+        _die_of(signal.SIGPIPE)
+    except OSError as error:
+        _print(2, f"zkexec: cannot write to stdout: {os.strerror(error.errno or 0)}\n")
+        raise SystemExit(_CANNOT_WORK) from None
+    raise SystemExit(0)
 
 
 def _settle(written: "Written", environment: "Mapping[str, str]") -> "Settings":
@@ -88,13 +106,17 @@ def _settle(written: "Written", environment: "Mapping[str, str]") -> "Settings":
 
 
 def _print(descriptor: int, text: str) -> None:
+    """Write if that is possible; the exit status says it as well."""
+    try:
+        _write(descriptor, text)
+    except OSError:
+        return
+
+
+def _write(descriptor: int, text: str) -> None:
     """Write around Python's streams, which are missing or complain where a reader is gone."""
     import os
 
     rest = text.encode("utf-8", "backslashreplace")
-    try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        # Nobody is left to be told; the exit status still says it.
-        pass
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from redirected import ALL_FULL, CLOSED, FULL, STDERR_FULL, UNREAD, run_redirected
 from zkexec import __version__
 from zkexec.operator import usage
 from zkexec.operator.verbs import VERBS
@@ -272,6 +273,42 @@ def test_stdout_is_full() -> None:
 
     assert run.returncode == 125
     assert run.stderr == "zkexecctl: cannot write to stdout: No space left on device\n"
+
+
+WRITES_BYTES = "def run(call, console): console.write(b'x' * 10); return 0"
+WRITES_A_LINE = "def run(call, console): console.out('x'); return 0"
+
+OUTPUTS = {
+    "help": [*ZKEXECCTL, "--help"],
+    "help of a verb": [*ZKEXECCTL, "help", "status"],
+    "version": [*ZKEXECCTL, "--version"],
+    "a line": [sys.executable, "-c", IN_PLACE, WRITES_A_LINE, "status"],
+    "bytes": [sys.executable, "-c", IN_PLACE, WRITES_BYTES, "status"],
+}
+
+
+@pytest.mark.parametrize("words", OUTPUTS.values(), ids=OUTPUTS)
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [
+        (FULL, 125, "zkexecctl: cannot write to stdout: No space left on device\n"),
+        (ALL_FULL, 125, ""),
+        (UNREAD, 128 + signal.SIGPIPE, ""),
+        (CLOSED, 0, ""),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(
+    words: list[str], redirection: str, status: int, message: str
+) -> None:
+    """A full disk is named in one line, with status 125; Python adds nothing when it exits."""
+    run = run_redirected(words, redirection)
+
+    assert (run.returncode, run.stderr) == (status, message)
+
+
+def test_a_mistake_that_cannot_be_told() -> None:
+    """Where stderr is full the exit status still tells of a mistake."""
+    assert run_redirected([*ZKEXECCTL, "frob"], STDERR_FULL).returncode == 2
 
 
 def test_streams_that_are_closed() -> None:

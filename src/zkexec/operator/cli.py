@@ -27,6 +27,7 @@ def main() -> "NoReturn":
 
         console = Console(sys.stdout, sys.stderr, os.environ)
         status = run(sys.argv[1:], console)
+        console.drop_unwritten()
     except KeyboardInterrupt:
         _die_of("SIGINT")
     raise SystemExit(status)

@@ -97,6 +97,19 @@ class Console:
         """Write a line to stderr; where nobody can be told, nothing happens."""
         self._tell(text + "\n")
 
+    def drop_unwritten(self) -> None:
+        """Drop what could not be written: at its exit Python tries again, and prints a traceback.
+
+        It would also replace the exit status.
+        """
+        for stream in filter(None, (self._stdout, self._stderr)):
+            try:
+                stream.flush()
+            except OSError:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
     @property
     def is_terminal(self) -> bool:
         """Whether stdout is a terminal."""

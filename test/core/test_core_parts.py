@@ -8,7 +8,6 @@ from zkexec.core import events
 from zkexec.core.actions import (
     AlertEvent,
     Card,
-    CloseSession,
     InspectTree,
     KillAlert,
     LoadCachedFiles,
@@ -198,14 +197,6 @@ def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
     assert source.expire(0) == []
 
 
-def test_a_source_that_was_given_up_hears_nothing() -> None:
-    """News that was on its way when the session was closed is no news."""
-    source = Source(Terms())
-    source.give_up()
-    assert source.handle(events.SessionClosed("gone"), 0) == []
-    assert source.deadline is None
-
-
 def test_a_lack_is_told_once() -> None:
     """A znode without content is warned of when that begins, and when it ends."""
     source = Source(ONE_FILE)
@@ -235,17 +226,31 @@ def test_a_cluster_that_is_needed_has_its_time() -> None:
     assert told(launch.expire(30)) == [LoadCachedFiles()]
 
 
-@pytest.mark.parametrize(("connect_timeout_s", "wait_s"), [(30.0, 2.0), (1.0, 1.0)])
+@pytest.mark.parametrize(("connect_timeout_s", "wait_s"), [(30.0, 0.5), (0.2, 0.2)])
 def test_a_cluster_that_is_not_needed_has_little_time(
     connect_timeout_s: float, wait_s: float
 ) -> None:
-    """With nothing to mirror the wait is two seconds, or the connect timeout if that is less."""
+    """With nothing to mirror the wait is half a second, or the connect timeout if that is less."""
     terms = Terms(connect_timeout_s=connect_timeout_s)
     launch = Launch(terms, Source(terms), FreeTurn())
     launch.begin(0)
     assert launch.deadline == wait_s
     assert not is_true(launch, "ready")
-    assert told(launch.expire(wait_s)) == [CloseSession()]
+    assert told(launch.expire(wait_s)) == []
+    assert is_true(launch, "ready")
+
+
+def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
+    """With nothing to mirror the wait ends when the last server has refused, and no other."""
+    source = Source(Terms())
+    launch = Launch(Terms(), source, FreeTurn())
+    launch.begin(0)
+    source.handle(events.ConnectFailed("one"), 0.1)
+    assert launch.consider() == []
+    source.handle(events.ConnectFailed("two", is_last=True), 0.2)
+    (note,) = launch.consider()
+    assert isinstance(note, Note)
+    assert note.fields == {"reason": "two"}
     assert is_true(launch, "ready")
 
 

@@ -1,5 +1,6 @@
 """The first start: what has to be there before the command runs, and what is said otherwise."""
 
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -201,14 +202,39 @@ def test_start_cached_prefers_the_cluster(scene: Scene) -> None:
     assert len(scene.births()) == 1
 
 
-def test_nothing_to_mirror_needs_no_cluster(scene: Scene) -> None:
-    """With nothing to mirror a cluster that does not answer is a warning, and the command runs."""
-    with dead_port() as scene.hosts:
-        run = scene.start("--connect-timeout=0.5", "--exec=echo hello")
+@pytest.mark.parametrize(
+    "host", [dead_port, mute_port, lambda: nullcontext("no-such-host.invalid:2181")]
+)
+def test_nothing_to_mirror_needs_no_cluster(
+    scene: Scene, host: Callable[[], AbstractContextManager[str]]
+) -> None:
+    """With nothing to mirror a cluster that does not answer is one warning, and the command runs.
+
+    It does not matter how long the cluster may take for an answer.
+    """
+    with host() as scene.hosts:
+        run = scene.start("--session-timeout=3600", "--connect-timeout=3600", "--exec=echo hello")
 
         assert run.wait() == 0
     assert run.out == ["hello"]
     assert len(run.all("nothing is mirrored, so the command starts without it")) == 1
+
+
+def test_connecting_continues_beside_a_command_that_needs_no_cluster(
+    scene: Scene, proxy: Proxy
+) -> None:
+    """A cluster that comes after such a command has started is connected to."""
+    proxy.refuse()
+    scene.hosts = proxy.hosts
+
+    run = scene.start("--exec=sleep 1000")
+    run.line("forked")
+    proxy.heal()
+
+    run.line(" connected$")
+    said = [line.split("] ")[1].split()[0] for line in run.lines]
+    assert said == ["connecting", "cannot", "no", "forking", "forked", "connected"]
+    assert run.end() == -signal.SIGTERM
 
 
 def test_silent_says_nothing_of_a_failed_child(scene: Scene) -> None:

@@ -57,6 +57,7 @@ WORDS: dict[str, Callable[[str], Event]] = {
     "staged": lambda _: events.FilesStaged(),
     "closed": events.SessionClosed,
     "connect-failed": events.ConnectFailed,
+    "all-refused": lambda reason: events.ConnectFailed(reason, is_last=True),
     "touched": events.ZnodeTouched,
     "alert-finished": events.AlertFinished,
 }

@@ -21,6 +21,7 @@ from zkexec.core.events import (
     SessionConnected,
     SessionSuspended,
 )
+from zkexec.shell.connecting import Sockets
 from zkexec.shell.ensemble import Ensemble
 from zookeeper import Port, Server, wait_until
 
@@ -64,6 +65,54 @@ def test_refused() -> None:
             assert news.next(ConnectFailed).reason == f"{hosts}: Connection refused"
         assert not news.since_mark(SessionConnected)
     free.release()
+
+
+def test_the_last_of_a_round_is_marked() -> None:
+    """Of several servers that refuse, only the last in each round is told as the last."""
+    ports = [Port() for _ in range(3)]
+    with ensemble_of(*(f"127.0.0.1:{port.number}" for port in ports)) as (_, news):
+        attempts = [news.next(ConnectFailed).is_last for _ in range(6)]
+    for port in ports:
+        port.release()
+
+    assert attempts == [False, False, True] * 2
+
+
+def test_names_without_an_address_are_a_round() -> None:
+    """If no name can be resolved, the last of them is the last of the round."""
+    with ensemble_of("no-such-host.invalid:1", "neither.invalid:2") as (_, news):
+        attempts = [news.next(ConnectFailed).is_last for _ in range(4)]
+
+    assert attempts == [False, True] * 2
+
+
+class Attempts:
+    """Takes note of what is told of attempts."""
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+
+    def connect_failed(self, _reason: str, is_last: bool) -> None:
+        """One attempt failed."""
+        self.told.append(is_last)
+
+    def thread_ended(self, _reason: str) -> None:
+        """Nobody ends here."""
+
+
+def test_a_name_has_refused_if_all_its_addresses_have() -> None:
+    """Of a name with two addresses, as localhost often is, both are tried before it has refused."""
+    free, attempts = Port(), Attempts()
+    sockets_of_a_client = Sockets(1.0, attempts)
+    sockets_of_a_client.round_begins(2)
+    for address in ("::1", "127.0.0.1"):
+        with suppress(OSError):
+            sockets_of_a_client.create_connection(
+                (address, free.number), hostname=b"localhost", use_ssl=False
+            )
+    free.release()
+
+    assert attempts.told == [False, True]
 
 
 def test_unresolvable(zookeeper: Server) -> None:

@@ -302,7 +302,7 @@ def test_words(reason: str, words: str) -> None:
 class Nobody:
     """Listens to no attempt."""
 
-    def connect_failed(self, reason: str) -> None:
+    def connect_failed(self, reason: str, is_last: bool) -> None:
         """Do nothing."""
 
     def thread_ended(self, reason: str) -> None:

@@ -13,6 +13,8 @@ from zkexec.core.events import Ending
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.transitions import Phase
 
+UNNEEDED_WAIT_S = 0.5
+
 
 class Checker(Protocol):
     """One promise."""
@@ -204,21 +206,27 @@ class PassesSignalsOn:
                 raise Violation(f"signal {event.signal} was passed on as {sent}")
 
 
-class StaysWithoutSession:
-    """Where the ensemble is not needed and was given up, no session is ever opened again."""
+class StartsWithoutCluster:
+    """A command that needs nothing of the cluster starts at the latest after half a second.
+
+    It starts before, if every server has refused.
+    """
 
     def __init__(self) -> None:
-        """Begin with a session still wanted."""
-        self._closed = False
+        """Begin before the first event."""
+        self._began_at: float | None = None
 
-    def see(self, moment: Moment, _: Witness) -> None:
-        """Look at each session that is opened."""
-        if isinstance(moment.event, CoreLost):
-            self._closed = False
-        for action in moment.actions:
-            self._closed = self._closed or isinstance(action, actions.CloseSession)
-            if self._closed and isinstance(action, actions.OpenSession | actions.ReadZnodes):
-                raise Violation(f"{type(action).__name__} after the session was given up")
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at whatever happens before the first start."""
+        if self._began_at is None:
+            self._began_at = moment.now
+        starts = any(isinstance(action, actions.StartChild) for action in moment.actions)
+        if witness.terms.mirrors or moment.phase is not Phase.LOADING or starts:
+            return
+        if isinstance(moment.event, events.ConnectFailed) and moment.event.is_last:
+            raise Violation("every server has refused, and the command waits")
+        if moment.deadline is None or moment.deadline > self._began_at + UNNEEDED_WAIT_S:
+            raise Violation("the command waits for a cluster that it does not need")
 
 
 class EndsOnce:

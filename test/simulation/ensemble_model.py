@@ -84,11 +84,6 @@ class EnsembleModel:
         client = self._client
         self._later(lambda: self._try_to_connect(client))
 
-    def close_session(self) -> None:
-        """Stop trying to connect."""
-        self._client += 1
-        self._disconnect()
-
     def read(self, number: int) -> None:
         """Set all watches and read all znodes, at one moment that is still to come."""
         connection = self._connection
@@ -139,7 +134,7 @@ class EnsembleModel:
             self._connection = self._connections
             self._deliver(SessionConnected(self._session, SESSION_TIMEOUT_S))
         else:
-            self._deliver(ConnectFailed("refused"))
+            self._deliver(ConnectFailed("refused", is_last=self._random.random() < 0.5))
             self._clock.after(1.0, lambda: self._try_to_connect(client))
 
     def _read_now(self, number: int, connection: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import restart
+from zkexec.core import launch, restart
 from zkexec.core.actions import Action, SignalTree
 from zkexec.core.alarm import Alarm
 from zkexec.core.child import Child
@@ -59,6 +59,11 @@ def forget_touch(self: Anything, path: str, now: float) -> list[Action]:
 def connect_without_reading(self: Anything, now: float) -> list[Action]:
     """Trust in watches that are gone."""
     return original_connected(self, now) if self.wanted is None else []
+
+
+def wait_for_refusers(self: Anything, reason: str, _: bool) -> list[Action]:
+    """Take no account of how many servers have refused."""
+    return original_trouble(self, reason, False)
 
 
 def forget_read(self: Anything, *_: object) -> list[Action]:
@@ -147,6 +152,7 @@ original_tree_gone = private(Restart, "tree_gone")
 original_failed = private(Member, "_on_files_failed")
 original_touched = private(Source, "_on_touched")
 original_connected = private(Source, "_on_connected")
+original_trouble = private(Source, "_on_trouble")
 original_disconnected = private(Source, "_on_disconnected")
 original_merged: Callable[..., Snapshot] = getattr(Source, "_merged")  # noqa: B009 -- it is private
 
@@ -166,7 +172,10 @@ MUTANTS = (
     Mutant("a failed read is not repeated", Source, "_on_read_failed", forget_read, PROGRESS),
     Mutant("a refused client is kept", Source, "_patience_s", 1e9, PROGRESS),
     Mutant("files of two states are mixed", Source, "_merged", merge_one_path, "InstallsHistory"),
-    Mutant("a session is opened again", Source, "give_up", do_nothing, "StaysWithoutSession"),
+    Mutant("a cluster that refuses is waited for", Source, "_on_trouble", wait_for_refusers,
+           "StartsWithoutCluster"),
+    Mutant("a cluster is waited for without need", launch, "UNNEEDED_WAIT_S", 2.0,
+           "StartsWithoutCluster"),
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
     Mutant("a change while settling is dropped", Restart, "consider", drop_change_while_settling,

@@ -15,7 +15,7 @@ from simulation.checkers import (
     OneAtATime,
     PassesSignalsOn,
     StartsNothingAtTheEnd,
-    StaysWithoutSession,
+    StartsWithoutCluster,
     StopsOnlyForChange,
 )
 from simulation.clock import Clock
@@ -41,7 +41,7 @@ def all_checkers() -> list[Checker]:
     return [
         StopsOnlyForChange(), InstallsHistory(), ChildRuns(), OneAtATime(), ChecksTheLiving(),
         DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(), EndsOnce(), AlertsAsOwed(),
-        StaysWithoutSession(),
+        StartsWithoutCluster(),
     ]  # fmt: skip
 
 
@@ -183,8 +183,6 @@ class World:
         match action:
             case actions.OpenSession():
                 self.ensemble.open_session()
-            case actions.CloseSession():
-                self.ensemble.close_session()
             case actions.ReadZnodes(number):
                 self.ensemble.read(number)
             case actions.LoadCachedFiles():

@@ -46,11 +46,6 @@ class OpenSession(Action):
 
 
 @value()
-class CloseSession(Action):
-    """Stop trying to connect, and stay without a session."""
-
-
-@value()
 class ReadZnodes(Action):
     """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
 

@@ -88,9 +88,14 @@ class SessionClosed(Event):
 
 @value()
 class ConnectFailed(Event):
-    """One attempt to connect to one server failed; the client goes on trying."""
+    """One attempt to connect to one server failed; the client goes on trying.
+
+    `is_last` is true if no server is left that was not tried in this round: of a name with several
+    addresses, none.
+    """
 
     reason: str
+    is_last: bool = False
 
 
 @value()

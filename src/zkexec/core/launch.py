@@ -3,19 +3,19 @@
 With something to mirror, a snapshot has to come within the connect timeout; `--start` says what
 else will do.  In a group its record has to be known, too, and what the files hold by now.  With
 nothing to mirror and no group the ensemble is not needed: a short wait for it keeps the usual
-order of things, and its silence is a warning.
+order of things, its silence is a warning, and connecting continues beside the command.
 """
 
 from collections.abc import Mapping
 
-from zkexec.core.actions import Action, CloseSession, LoadCachedFiles, Note
+from zkexec.core.actions import Action, LoadCachedFiles, Note
 from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.source import Source
 from zkexec.core.terms import StartPolicy, Terms
 from zkexec.core.turn import Turn
 
-UNNEEDED_WAIT_S = 2.0
-"""How long a command that mirrors nothing waits for the ensemble at most."""
+UNNEEDED_WAIT_S = 0.5
+"""How long a command that mirrors nothing waits at most for an answer of the ensemble."""
 
 
 class CannotStartError(Exception):
@@ -80,8 +80,12 @@ class Launch:
 
     def consider(self) -> list[Action]:
         """Say which znodes are still to come; raise CannotStartError where they must be there."""
+        if self._over:
+            return []
+        if not self._needs_ensemble:
+            return self._go_without() if self._source.refused else []
         problems = self._source.problems
-        if self._over or not problems:
+        if not problems:
             return []
         words = ", ".join(f"{path} {problem.value}" for path, problem in problems.items())
         if self._terms.start is not StartPolicy.WAIT:
@@ -97,14 +101,16 @@ class Launch:
         if self.deadline is None or now < self.deadline:
             return []
         self.deadline = None
-        fields = {"reason": self._silence(), "connect_timeout_s": self._terms.connect_timeout_s}
         if not self._needs_ensemble:
-            self._without_ensemble = True
-            self._source.give_up()
-            return [Note("unneeded-cluster-silent", fields), CloseSession()]
+            return self._go_without()
+        fields = {"reason": self._silence(), "connect_timeout_s": self._terms.connect_timeout_s}
         if self._terms.start is StartPolicy.CACHED:
             return [Note("cluster-silent", fields), LoadCachedFiles()]
         raise CannotStartError(Note("cluster-unreachable", fields))
+
+    def _go_without(self) -> list[Action]:
+        self._without_ensemble = True
+        return [Note("unneeded-cluster-silent", {"reason": self._silence()})]
 
     def _silence(self) -> str:
         if self._source.connected and self._turn.trouble:

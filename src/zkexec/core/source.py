@@ -59,9 +59,11 @@ class Source:
         self._reading = False
         self._stale = False
         self._registered = False
-        self._given_up = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
+
+        self.refused = False
+        """Whether every server has refused since the last connection."""
         self.last_trouble = ""
         self._told: set[str] = set()
         self._renew_at: float | None = None
@@ -82,24 +84,12 @@ class Source:
         """Give up a connection on which the group's requests go unanswered."""
         return self._renew("read-unanswered", now) if self.connected else []
 
-    def give_up(self) -> None:
-        """Expect nothing any more; the session is being closed.
-
-        News of it that was on its way by then is not news any more.
-        """
-        self._given_up = True
-        self.connected = False
-        self._forget_read()
-        self._renew_at = None
-
     def assume(self, cached: Snapshot) -> None:
         """Take the files of an earlier run for what was last read."""
         self.wanted = cached
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
         """Take in news of the session or of a znode; other events mean nothing here."""
-        if self._given_up:
-            return []
         match event:
             case SessionConnected():
                 return self._on_connected(now)
@@ -109,8 +99,8 @@ class Source:
                 return self._on_disconnected("session-expired", reason, now)
             case SessionClosed(reason):
                 return self._on_closed(reason, now)
-            case ConnectFailed(reason):
-                return self._on_trouble(reason)
+            case ConnectFailed(reason, is_last):
+                return self._on_trouble(reason, is_last)
             case ZnodeTouched(path):
                 return self._on_touched(path, now)
             case ZnodesRead(number, znodes):
@@ -131,6 +121,7 @@ class Source:
 
     def _on_connected(self, now: float) -> list[Action]:
         self.connected = True
+        self.refused = False
         self._renew_at = None
         self.last_trouble = ""
         self._told.clear()
@@ -156,8 +147,9 @@ class Source:
         self._renew_at = now + RETRY_S
         return actions
 
-    def _on_trouble(self, reason: str) -> list[Action]:
+    def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
         self.last_trouble = reason
+        self.refused |= is_last
         if reason in self._told:
             return []
         self._told.add(reason)

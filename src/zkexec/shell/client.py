@@ -15,27 +15,37 @@ if TYPE_CHECKING:
 
     from zkexec.shell.connecting import Log, Sockets
 
-_RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.4}
+_RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.4}
 
 
 class Client(KazooClient):  # type: ignore[misc]
     """One client of kazoo; nothing runs before `start_async()`."""
 
     def __init__(
-        self, servers: Sequence[tuple[str, int]], sockets: Sockets, log: Log, **options: object
+        self,
+        servers: Sequence[tuple[str, int]],
+        sockets: Sockets,
+        log: Log,
+        *,
+        longest_pause_s: float,
+        **options: object,
     ) -> None:
-        """Be a client of these servers; the options are kazoo's."""
+        """Be a client of these servers; the options are kazoo's.
+
+        Between two rounds of connecting it pauses, each time for longer, up to `longest_pause_s`.
+        """
         self.granted_s = 0.0
         """The session timeout that the servers have granted."""
         self._servers = servers
         super().__init__(
             handler=sockets,
-            connection_retry=dict(_RETRY),
+            connection_retry=_RETRY | {"max_delay": longest_pause_s},
             command_retry={"max_tries": 0},
             logger=log,
             **options,
         )
         self._remember_what_is_granted()
+        self._count_each_round(sockets)
 
     def set_hosts(self, *_: object) -> None:
         """Take the servers as they are; kazoo would import a parser of URLs to find them in a text.
@@ -57,6 +67,17 @@ class Client(KazooClient):  # type: ignore[misc]
             return answer
 
         self._connection._invoke = remembering  # noqa: SLF001 - See above.
+
+    def _count_each_round(self, sockets: Sockets) -> None:
+        """Have it known how many addresses a round of connecting has: only kazoo resolves them."""
+        expand = self._connection._expand_client_hosts  # noqa: SLF001 - See above.
+
+        def counting() -> Sequence[object]:
+            addresses: Sequence[object] = expand()
+            sockets.round_begins(len(addresses))
+            return addresses
+
+        self._connection._expand_client_hosts = counting  # noqa: SLF001 - See above.
 
     def put(self, request: object, result: AsyncResult) -> None:
         """Have a request sent once `wake()` is called, on whatever connection there is then."""

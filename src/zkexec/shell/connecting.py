@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     class Listener(Protocol):
         """Who wants to hear of attempts and ends."""
 
-        def connect_failed(self, reason: str) -> None:
-            """One attempt failed."""
+        def connect_failed(self, reason: str, is_last: bool) -> None:
+            """One attempt failed; `is_last` if no server is left to be tried in this round."""
 
         def thread_ended(self, reason: str) -> None:
             """A thread of the client has ended, by itself or because it was stopped."""
@@ -58,6 +58,8 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         self._limit_s = limit_s
         self._listener = listener
         self._attempt = ""
+        self._untried = 0
+        self._unresolved: list[str] = []
         self._socket: socket.socket | None = None
         self._established: Callable[[], None] | None = None
         self._threads: list[threading.Thread] = []
@@ -66,6 +68,7 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         """Connect, but not for longer than the limit; the handshake begins with this."""
         host, port = str(_readable(options["hostname"])), address[1]
         self._attempt = f"{host}:{port}"
+        self._untried -= 1
         self._socket = None
         self._established = None
         deadline = time.monotonic() + self._limit_s
@@ -140,6 +143,17 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             self.attempt_is_over()
             do()
 
+    def cannot_resolve(self, told: str) -> None:
+        """Keep what is to be told of a name without an address, until the round begins."""
+        self._unresolved.append(told)
+
+    def round_begins(self, addresses: int) -> None:
+        """Expect that many attempts, one after the other, until one of them succeeds."""
+        self._untried = addresses
+        unresolved, self._unresolved = self._unresolved, []
+        for number, told in enumerate(unresolved, start=1):
+            self._listener.connect_failed(told, not addresses and number == len(unresolved))
+
     def attempt_is_over(self) -> None:
         """The server has answered: from now on a failure is that of a connection."""
         self._attempt = ""
@@ -150,7 +164,7 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
         if not attempt:
             return ""
         told = f"{attempt}: {reason}"
-        self._listener.connect_failed(told)
+        self._listener.connect_failed(told, self._untried == 0)
         return told
 
     def _in_words(self, error: OSError) -> str:
@@ -201,14 +215,12 @@ class Log:
         self,
         servers: tuple[tuple[str, int], ...],
         sockets: Sockets,
-        listener: Listener,
         verbose: Callable[[str], None] | None,
     ) -> None:
         """Name unresolved hosts as in `servers`; hand every line to `verbose` where given."""
         self.last_reason = ""
         self._servers = servers
         self._sockets = sockets
-        self._listener = listener
         self._verbose = verbose
 
     def debug(self, *_: object) -> None:
@@ -242,7 +254,7 @@ class Log:
         why = getattr(error, "strerror", None) or error
         for name, port in self._servers:
             if name == host:
-                self._listener.connect_failed(f"{name}:{port}: cannot be resolved ({why})")
+                self._sockets.cannot_resolve(f"{name}:{port}: cannot be resolved ({why})")
 
     def _connection_ended(self, reason: str) -> None:
         reason = reason.removeprefix("socket connection error: ")

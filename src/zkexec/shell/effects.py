@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S = 1.0
 """A clean end of the session is good manners towards the servers, and not worth waiting for."""
 
+UNNEEDED_PAUSE_S = 30.0
+"""Longest pause between two rounds of connecting if nothing is needed of the cluster."""
+
 
 class Effects:
     """Performs the core's actions and answers those that have an outcome."""
@@ -58,8 +61,6 @@ class Effects:
                 self._narrator.tell(action)
             case actions.OpenSession():
                 self._open_session()
-            case actions.CloseSession():
-                self._close_session()
             case actions.ReadZnodes(number):
                 if self._ensemble is not None:
                     self._ensemble.read(number)
@@ -168,6 +169,8 @@ class Effects:
                 paths=terms.followed,
                 post=self._post,
             )
+            if not (terms.followed or terms.in_group):
+                self._ensemble.longest_pause_s = UNNEEDED_PAUSE_S
             self._ensemble.client_options = client_options(self._settings.access)
             self._ensemble.group = self._group
             if self._narrator.verbose:

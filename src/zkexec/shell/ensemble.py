@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zkexec.shell.link import Link, Steps
     from zkexec.shell.place import GroupPlace
 
+LONGEST_PAUSE_S = 1.0
 _FAREWELL_S = 1.0
 
 
@@ -55,6 +56,8 @@ class Ensemble:
         """What kazoo's client is told beside the rest, who we are above all; the same holds."""
         self.group: GroupPlace | None = None
         """The group whose requests are taken, and our place in it; the same holds."""
+        self.longest_pause_s = LONGEST_PAUSE_S
+        """The longest pause between two rounds of connecting; the same holds."""
         self.session_timeout_s = session_timeout_s
         self.servers = tuple(servers)
         self.chroot = chroot.rstrip("/")

@@ -73,11 +73,12 @@ class Session:
         self._owed: dict[tuple[_Failure, int], None] = {}
         limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
         self._sockets = Sockets(limit_s, self)
-        self._log = Log(ensemble.servers, self._sockets, self, ensemble.verbose)
+        self._log = Log(ensemble.servers, self._sockets, ensemble.verbose)
         self._client = Client(
             ensemble.servers,
             self._sockets,
             self._log,
+            longest_pause_s=ensemble.longest_pause_s,
             timeout=ensemble.session_timeout_s,
             **ensemble.client_options,
         )
@@ -258,9 +259,9 @@ class Session:
                     self._ensemble.post(failure(number, "the connection was lost"))
                 self._ensemble.post(event)
 
-    def connect_failed(self, reason: str) -> None:
-        """Tell of one attempt that failed."""
-        self._post(ConnectFailed(reason))
+    def connect_failed(self, reason: str, is_last: bool) -> None:
+        """Tell of one attempt that failed, and whether it was the last of its round."""
+        self._post(ConnectFailed(reason, is_last))
 
     def thread_ended(self, reason: str) -> None:
         """Tell that the client has given up, which it has when a thread of it is gone."""

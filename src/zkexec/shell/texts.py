@@ -27,7 +27,10 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
     "unneeded-cluster-silent": (
         Level.WARNING,
-        "no cluster at {hosts} ({reason}); nothing is mirrored, so the command starts without it",
+        (
+            "no connection to {hosts} yet ({reason}); nothing is mirrored, so the command starts "
+            "without it, and connecting continues"
+        ),
     ),
     "cluster-silent": (
         Level.WARNING,

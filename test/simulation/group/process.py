@@ -266,8 +266,6 @@ class Process:
         match action:
             case actions.OpenSession():
                 self._open_session()
-            case actions.CloseSession():
-                self._close_session(clean=True)
             case actions.StageFiles(snapshot):
                 return self._stage(snapshot)
             case actions.InstallFiles():

@@ -22,7 +22,9 @@ from enum import Enum
 from zookeeper import Port
 
 EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE = 3, 4, 9, 11, 22, 101, -11
-CREATE, DELETE, SET, CHILDREN, CHILDREN_AND_STAT, TRANSACTION = 1, 2, 5, 8, 12, 14
+CREATE, DELETE, SET, CHILDREN, CHILDREN2, TRANSACTION = 1, 2, 5, 8, 12, 14
+_EVENT = -1
+"""The xid of what a watch tells."""
 READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE})
 """All that a client may send that never writes, apart from opening its session."""
 
@@ -49,6 +51,7 @@ class Fate(Enum):
     PASS_ON = "pass it on"  # noqa: S105 - No password.
     LOSE_REPLY = "pass it on, and keep the reply back"
     REFUSE_AND_HANG_UP = "answer at once that it is not implemented, and close the connection"
+    FORBID = "answer at once that there is no permission"
     CONFUSE = "answer at once with an error code that nobody knows"
 
 
@@ -70,6 +73,10 @@ class Proxy:
         self.on_request: Callable[[Request], Fate] = pass_all
         self.one_by_one = False
         """Whether a request is shown and passed on only once those before it are answered."""
+        self.loses_events = False
+        """Whether what watches tell is lost, as on a server that drops a watch without a word."""
+        self.lost_events = 0
+        """How many were lost so far."""
         self.opcodes: list[int] = []
         """The opcode of every request seen so far, in the order of arrival."""
         self.accepted = 0
@@ -182,8 +189,9 @@ class _Connection:
             if fate is Fate.REFUSE_AND_HANG_UP:
                 self._client.sendall(struct.pack("!iiqi", 16, xid, 0, -6))
                 return
-            if fate is Fate.CONFUSE:
-                self._client.sendall(struct.pack("!iiqi", 16, xid, 0, -9999))
+            if fate in (Fate.CONFUSE, Fate.FORBID):
+                code = -102 if fate is Fate.FORBID else -9999
+                self._client.sendall(struct.pack("!iiqi", 16, xid, 0, code))
                 continue
             if fate is Fate.LOSE_REPLY:
                 self._kept_back.add(xid)
@@ -198,7 +206,9 @@ class _Connection:
             with self._answered:
                 self._unanswered.discard(xid)
                 self._answered.notify_all()
-            if xid not in self._kept_back:
+            if self._proxy.loses_events and xid == _EVENT:
+                self._proxy.lost_events += 1
+            elif xid not in self._kept_back:
                 self._pass(Way.TO_CLIENT, frame)
 
     def _pass(self, way: Way, frame: bytes) -> None:

@@ -38,7 +38,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         hosts_text="localhost:2181",
         servers=(("localhost", 2181),),
         chroot="",
-        terms=Terms(),
+        terms=Terms(rearm_s=60),
         health=None,
         alert=None,
         verbosity=Verbosity.NORMAL,
@@ -82,6 +82,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         max_unavailable=Width(25, percent=True),
         min_healthy_s=8,
         on_failure=OnFailure.REVERT,
+        rearm_s=60,
     )
     assert (given.lock, given.member_id) == ("group/a", "me")
     assert (given.hosts_text, given.chroot) == ("one:1,two:2/root", "/root")

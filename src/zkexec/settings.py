@@ -22,6 +22,9 @@ from zkexec.identifying import read_access
 from zkexec.merged import Reading, merge
 from zkexec.options import BY_NAME
 
+REARM_S = 60.0
+"""How often all watches are armed again: a change that a server did not tell waits this long."""
+
 
 class Verbosity(Enum):
     """How much is said on stderr."""
@@ -188,6 +191,7 @@ def _read_terms(reading: Reading, checks_health: bool, raises_alerts: bool) -> T
         max_unavailable=reading.value("max-unavailable", values.width),
         min_healthy_s=reading.optional("min-healthy", seconds),
         on_failure=reading.value("on-failure", values.choice(OnFailure)),
+        rearm_s=REARM_S,
     )
 
 

@@ -5,7 +5,7 @@ from kazoo.client import KazooClient
 from kazoo.security import ACL, Id
 
 from news import Asking, member_of, place
-from proxy import CHILDREN, CHILDREN_AND_STAT, EXISTS, GET, SYNC, Proxy
+from proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
 from zkexec.core.actions import (
     Card,
     JoinQueue,
@@ -300,14 +300,11 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         asking.news.next(SessionConnected)
         proxy.opcodes.clear()
         asking.read(watch=True)
-        assert proxy.opcodes == [
-            *(SYNC, GET, CHILDREN_AND_STAT, CHILDREN_AND_STAT),
-            *(EXISTS, EXISTS),
-        ]
+        assert proxy.opcodes == [SYNC, GET, CHILDREN2, CHILDREN2, EXISTS, EXISTS]
         proxy.opcodes.clear()
         asking.get(RecordRead, ReadRecord(0, watch=True, asks=Width()))
         # That the one of them lives is known, as the watch on it would have told its end.
-        assert proxy.opcodes == [GET, CHILDREN_AND_STAT, EXISTS]
+        assert proxy.opcodes == [GET, CHILDREN2, EXISTS]
         proxy.opcodes.clear()
         asking.read()
         assert names(asking) == []

@@ -6,7 +6,7 @@ out.  It knows the bystander's view (`Witness`) and the model world, and never t
 
 from typing import Protocol
 
-from simulation.witness import SIGKILL, SIGTERM, CoreLost, Moment, Violation, Witness
+from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending

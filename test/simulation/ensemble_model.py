@@ -1,9 +1,9 @@
 """The ensemble of the model world, and the client's session with it.
 
 The znodes have a history of states, each made by one atomic change.  A read is made at one
-moment on the server and answered later; a watch that fires is heard of later too.  A connection
-that is lost takes all watches with it.  Answers may get lost, and answers to questions that
-nobody asks any more may still arrive.
+moment on the server and answered later; a watch that fires is heard of later too, or it is lost
+without a word.  A connection that is lost takes all watches with it.  Answers may get lost, and
+answers to questions that nobody asks any more may still arrive.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,17 +43,25 @@ class EnsembleModel:
         """Begin with an ensemble in which none of the paths exists."""
         self._clock = clock
         self._random = random
+        self._luck = Random(random.getstate()[1][0])
+        """Draws what is new here, so that a known seed goes on telling what it told."""
         self._paths = paths
         self._deliver = deliver
         self.history: list[State] = [{path: self._missing(path) for path in paths}]
+        self._changes: list[frozenset[str]] = []
         self.reachable = True
         self.loses_replies = False
+        self.loses_watches = False
         self._client = 0
         self._refused_client = 0
         self._connections = 0
         self._session = 1
         self._connection: int | None = None
         self._watched: set[str] = set()
+        self._armed: dict[str, int] = {}
+        """What the client takes for watched, each with the state as of which it was read."""
+        self._arming: list[dict[str, int]] = []
+        """The same, of reads that are not answered yet."""
 
     @property
     def state(self) -> State:
@@ -71,10 +79,17 @@ class EnsembleModel:
                 # Deleted and made again begins at version 0, also where the content is the same.
                 state[path] = Znode(path, content, mzxid, version=state[path].version + 1)
         self.history.append(state)
+        self._changes.append(frozenset(changes))
         for path in changes:
             if path in self._watched:
                 self._watched.remove(path)
-                self._later(partial(self._deliver, ZnodeTouched(path)))
+                if not (self.loses_watches and self._luck.random() < 0.3):
+                    self._fire(path)
+
+    def _fire(self, path: str) -> None:
+        for armed in (self._armed, *self._arming):
+            armed.pop(path, None)
+        self._later(partial(self._deliver, ZnodeTouched(path)))
 
     def open_session(self) -> None:
         """Connect with a new client; nothing of the old one is heard any more."""
@@ -91,6 +106,24 @@ class EnsembleModel:
             self._later(lambda: self._deliver(ReadFailed(number, "there is no connection")))
         else:
             self._later(lambda: self._read_now(number, connection))
+
+    def rearm(self) -> None:
+        """Set all watches again, now or at a moment that is still to come; tell what was missed."""
+        connection, armed = self._connection, dict(self._armed)
+
+        def arm() -> None:
+            if connection is None or connection != self._connection:
+                return
+            for path, as_of in armed.items():
+                if any(path in changed for changed in self._changes[as_of:]):
+                    self._fire(path)
+                else:
+                    self._watched.add(path)
+
+        if self.loses_watches:
+            self._clock.after(self._luck.uniform(0, 0.03), arm)
+        else:
+            arm()
 
     def suspend(self, outage_s: float, *, expires: bool) -> None:
         """Break the connection for a while; the session may expire meanwhile."""
@@ -125,6 +158,8 @@ class EnsembleModel:
     def _disconnect(self) -> None:
         self._connection = None
         self._watched.clear()
+        self._armed = {}
+        self._arming.clear()
 
     def _try_to_connect(self, client: int) -> None:
         if client != self._client or self._connection is not None:
@@ -134,7 +169,7 @@ class EnsembleModel:
             self._connection = self._connections
             self._deliver(SessionConnected(self._session, SESSION_TIMEOUT_S))
         else:
-            self._deliver(ConnectFailed("refused", is_last=self._random.random() < 0.5))
+            self._deliver(ConnectFailed("refused", is_last=self._luck.random() < 0.5))
             self._clock.after(1.0, lambda: self._try_to_connect(client))
 
     def _read_now(self, number: int, connection: int) -> None:
@@ -143,14 +178,22 @@ class EnsembleModel:
             return
         self._watched.update(self._paths)
         reply = ZnodesRead(number, dict(self.state))
+        armed = dict.fromkeys(self._paths, len(self._changes))
+        self._arming.append(armed)
+
+        def answer() -> None:
+            if connection == self._connection:
+                self._armed = armed
+            self._deliver(reply)
+
         if self.loses_replies and self._random.random() < 0.3:
             # Lost, or so late that nobody waits for it any more.
             if self._random.random() < 0.5:
-                self._clock.after(self._random.uniform(1, 40), lambda: self._deliver(reply))
+                self._clock.after(self._random.uniform(1, 40), answer)
         elif self.loses_replies and self._random.random() < 0.1:
             self._later(lambda: self._deliver(ReadFailed(number, "no answer")))
         else:
-            self._later(lambda: self._deliver(reply))
+            self._later(answer)
 
     def _later(self, do: Callable[[], None]) -> None:
         slow = self._random.random() < 0.05

@@ -15,6 +15,7 @@ from zkexec.core.transitions import Phase
 
 CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0
+REARM_S = 60.0
 
 
 def draw_terms(random: Random) -> Terms:
@@ -36,6 +37,7 @@ def draw_terms(random: Random) -> Terms:
         raises_alerts=random.random() < 0.6,
         alert_interval_s=random.choice((0.0, 10.0)),
         alert_recovery=random.random() < 0.5,
+        rearm_s=REARM_S,
     )
 
 
@@ -44,6 +46,7 @@ class Fate:
 
     def __init__(self, seed: int, record: Recorder | None = None) -> None:
         """Draw the terms and make the world."""
+        self._seed = seed
         self._random = Random(seed)
         self.terms = draw_terms(self._random)
         self.world = World(self.terms, self._random, record)
@@ -74,6 +77,7 @@ class Fate:
             )
         world.ensemble.reachable = random.random() < 0.8
         world.ensemble.loses_replies = random.random() < 0.3
+        world.ensemble.loses_watches = Random(self._seed).random() < 0.3
         world.host.faults = random.random() < 0.7
 
     def _befall(self) -> None:
@@ -130,6 +134,7 @@ class Fate:
         self._calm_now = True
         self.world.ensemble.reachable = True
         self.world.ensemble.loses_replies = False
+        self.world.ensemble.loses_watches = False
         self.world.host.faults = False
         if self.world.phase is Phase.LOADING:
             self._fill()

@@ -170,6 +170,7 @@ MUTANTS = (
     Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
            "StopsOnlyForChange"),
     Mutant("a failed read is not repeated", Source, "_on_read_failed", forget_read, PROGRESS),
+    Mutant("no watch is armed again", Source, "_rearm_later", do_nothing, PROGRESS),
     Mutant("a refused client is kept", Source, "_patience_s", 1e9, PROGRESS),
     Mutant("files of two states are mixed", Source, "_merged", merge_one_path, "InstallsHistory"),
     Mutant("a cluster that refuses is waited for", Source, "_on_trouble", wait_for_refusers,

@@ -185,6 +185,8 @@ class World:
                 self.ensemble.open_session()
             case actions.ReadZnodes(number):
                 self.ensemble.read(number)
+            case actions.RearmWatches():
+                self.ensemble.rearm()
             case actions.LoadCachedFiles():
                 return [self.host.load_cached()]
             case actions.StageFiles(snapshot):

@@ -53,6 +53,14 @@ class ReadZnodes(Action):
 
 
 @value()
+class RearmWatches(Action):
+    """Arm all watches again, also those of the group: a server may have dropped one silently.
+
+    Nothing answers it.  What was missed is touched: ZnodeTouched, GroupTouched.
+    """
+
+
+@value()
 class Card:
     """What a member's node tells a status view, beside host, pid, version and time.
 

@@ -1,15 +1,16 @@
 """What the ensemble holds, as far as this member has seen it.
 
 Watches are hints, state is what is read.  One read is under way at a time; a hint that comes
-meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  The
-first snapshot is complete or is none; from then on a znode that has no content to offer keeps
-its last content in `wanted`, with one warning.  Nothing that happens here ever touches the
-child: losing the cluster only stops the news.
+meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  As a
+server may drop a watch without a word, all watches are armed again every so often, and what was
+missed is touched then.  The first snapshot is complete or is none; from then on a znode that has
+no content to offer keeps its last content in `wanted`, with one warning.  Nothing that happens
+here ever touches the child: losing the cluster only stops the news.
 """
 
 from collections.abc import Mapping
 
-from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes
+from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes, RearmWatches
 from zkexec.core.events import (
     ConnectFailed,
     Event,
@@ -69,11 +70,14 @@ class Source:
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
         self._answer_due: float | None = None
+        self._rearm_at: float | None = None
 
     @property
     def deadline(self) -> float | None:
         """The next time at which `expire` has something to do."""
-        due = (self._renew_at, self._read_again_at, self._answer_due)
+        # A read arms watches itself, so the others wait until it is over.
+        rearm_at = None if self._reading else self._rearm_at
+        due = (self._renew_at, self._read_again_at, self._answer_due, rearm_at)
         return min((at for at in due if at is not None), default=None)
 
     def open(self) -> list[Action]:
@@ -117,12 +121,22 @@ class Source:
             return self._renew("read-unanswered", now)
         if self._read_again_at is not None and now >= self._read_again_at:
             return self._read(now)
+        if self._rearm_at is not None and now >= self._rearm_at and not self._reading:
+            self._rearm_later(now)
+            return [RearmWatches()]
         return []
+
+    def _rearm_later(self, now: float) -> None:
+        """Arm all watches again after a while; without any there is nothing to be done."""
+        has_watches = bool(self.paths) or self._terms.in_group
+        rearm_s = self._terms.rearm_s if has_watches else None
+        self._rearm_at = None if rearm_s is None else now + rearm_s
 
     def _on_connected(self, now: float) -> list[Action]:
         self.connected = True
         self.refused = False
         self._renew_at = None
+        self._rearm_later(now)
         self.last_trouble = ""
         self._told.clear()
         actions: list[Action] = [Note("connected")]
@@ -134,6 +148,7 @@ class Source:
     def _on_disconnected(self, topic: str, reason: str, now: float) -> list[Action]:
         was_connected = self.connected
         self.connected = False
+        self._rearm_at = None
         self._forget_read()
         if self._renew_at is None:
             self._renew_at = now + self._patience_s
@@ -202,6 +217,7 @@ class Source:
 
     def _renew(self, topic: str, now: float) -> list[Action]:
         self.connected = False
+        self._rearm_at = None
         self._forget_read()
         self._renew_at = now + self._patience_s
         return [Note(topic), OpenSession()]

@@ -53,6 +53,8 @@ class Terms:
     max_unavailable: Width = Width()
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
+    rearm_s: float | None = None
+    """How often all watches are armed again."""
 
     @property
     def mirrored(self) -> tuple[str, ...]:

@@ -64,6 +64,9 @@ class Effects:
             case actions.ReadZnodes(number):
                 if self._ensemble is not None:
                     self._ensemble.read(number)
+            case actions.RearmWatches():
+                if self._ensemble is not None:
+                    self._ensemble.rearm()
             case _ if isinstance(action, actions.GroupRequest):
                 if self._ensemble is not None:
                     self._ensemble.request(action)

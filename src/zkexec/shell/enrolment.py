@@ -217,7 +217,13 @@ class Enrolment:
         return refused[1] if refused else path
 
     def _watch(self) -> Steps:
+        watches = self._group.link.watches
+        watches.expect_children(self._path)
         (found,) = yield [GetChildren2(self._path, self._fired)]
+        if isinstance(found, Exception):
+            watches.children_refused(self._path)
+        else:
+            watches.children_seen(self._path, found[1].pzxid)
         if self._version is None:
             return None
         seen = (-1, 0)
@@ -228,6 +234,7 @@ class Enrolment:
         return None
 
     def _fired(self, event: WatchedEvent) -> None:
+        self._group.link.watches.fired(event)
         self._later(partial(self._touched, event.type))
 
     def _touched(self, kind: str) -> None:

@@ -85,6 +85,11 @@ class Ensemble:
         else:
             self._session.read(number)
 
+    def rearm(self) -> None:
+        """Arm all watches again: what was missed is told as touched.  There is no other answer."""
+        if self._session is not None:
+            self._session.rearm()
+
     def request(self, action: GroupRequest) -> None:
         """Ask for something of the group → its answer or GroupRequestFailed, just one.
 

@@ -166,10 +166,15 @@ class Group:
         return QueueListed(number, tuple(self.paths.demand(self.paths.queue, names)))
 
     def _look(self, number: int, path: str) -> Steps:
+        watches = self.link.watches
+        watches.expect_node(path)
         (found,) = yield [GetData(path, self._predecessor_touched)]
+        if isinstance(found, Exception):
+            watches.node_refused(path)
         if isinstance(found, NoNodeError):
             return QueueNodeSeen(number, None)
         content, stat = self.paths.demand(path, found)
+        watches.node_seen(path, stat.mzxid)
         return QueueNodeSeen(number, in_letters(content or b""), is_left_over(stat))
 
     def _leave(self, number: int, path: str) -> Steps:
@@ -181,15 +186,29 @@ class Group:
     def read(self, request: ReadRecord) -> Steps:
         """Read the record, and of who is alive what matters with it."""
         yield from self.sync()
-        state, watcher = self.paths.state, self._record_touched if request.watch else None
-        (found,) = yield [GetData(state, watcher)]
-        if watcher and isinstance(found, NoNodeError):
-            armed, found = yield [Exists(state, watcher), GetData(state, None)]
-            self.paths.demand(state, armed)
+        found = yield from self._state(watched=request.watch)
         rollout, version = self._record_in(found)
         alive = yield from self._alive(rollout, request)
         population = yield from self._population(rollout, request.asks)
         return RecordRead(request.number, rollout, version, frozenset(alive), population)
+
+    def _state(self, *, watched: bool) -> Generator[Any, Any, Any]:
+        """Read the znode of the record."""
+        state, watches = self.paths.state, self.link.watches
+        if not watched:
+            (found,) = yield [GetData(state, None)]
+            return found
+        watches.expect_node(state)
+        (found,) = yield [GetData(state, self._record_touched)]
+        if not isinstance(found, Exception):
+            watches.node_seen(state, found[1].mzxid)
+        elif not isinstance(found, NoNodeError):
+            watches.node_refused(state)
+        else:
+            armed, found = yield [Exists(state, self._record_touched), GetData(state, None)]
+            armed = self.paths.demand(state, armed)
+            watches.node_seen(state, armed.mzxid if armed else None)
+        return found
 
     def _record_in(self, found: tuple[bytes | None, Any] | Exception) -> tuple[Rollout, int]:
         if isinstance(found, NoNodeError):
@@ -217,19 +236,40 @@ class Group:
             return alive
         watched = [name for name in unknown if name in flying]
         watchers = dict.fromkeys(watched, self._in_flight_touched)
-        self._living.update(paths[name] for name in watched)
+        for name in watched:
+            self._living.add(paths[name])
+            self.link.watches.expect_children(paths[name])
         found = yield [GetChildren2(paths[name], watchers.get(name)) for name in unknown]
         asked = dict(zip(unknown, found, strict=True))
-        told = {name for name, outcome in asked.items() if _is_living(outcome)}
-        self._living.difference_update(paths[name] for name in asked if name not in told)
-        # A node that may not be read is there as well, but nothing is told of it.
-        alive |= told.union(n for n, out in asked.items() if isinstance(out, NoAuthError))
-        if missing := [name for name in watched if isinstance(asked[name], NoNodeError)]:
-            # That one of them comes back is told as well.
-            found = yield [Exists(paths[name], self._in_flight_touched) for name in missing]
-            stats = zip(missing, found, strict=True)
-            alive.update(name for name, stat in stats if stat and _is_living((None, stat)))
+        for name, outcome in asked.items():
+            is_living = _is_living(outcome)
+            # A node that may not be read is there as well, but nothing is told of it.
+            if is_living or isinstance(outcome, NoAuthError):
+                alive.add(name)
+            if not is_living:
+                self._living.discard(paths[name])
+            if isinstance(outcome, Exception):
+                self.link.watches.children_refused(paths[name])
+            else:
+                self.link.watches.children_seen(paths[name], outcome[1].pzxid)
+        if missing := [paths[name] for name in watched if isinstance(asked[name], NoNodeError)]:
+            returned = yield from self._await_return(missing)
+            alive |= {name for name in watched if paths[name] in returned}
         return alive
+
+    def _await_return(self, missing: Sequence[str]) -> Generator[Any, Any, set[str]]:
+        """Have it told if one of these nodes is made; return those that are there again."""
+        watches = self.link.watches
+        for path in missing:
+            watches.expect_node(path)
+        found = yield [Exists(path, self._in_flight_touched) for path in missing]
+        for path, stat in zip(missing, found, strict=True):
+            if isinstance(stat, Exception):
+                watches.node_refused(path)
+            else:
+                watches.node_seen(path, stat.mzxid if stat else None)
+        stats = zip(missing, found, strict=True)
+        return {path for path, stat in stats if stat and _is_living((None, stat))}
 
     def commit(self, request: CommitRecord, write: Write) -> Steps:
         """Write the record by `write`, unless something is not as it was read."""
@@ -276,6 +316,7 @@ class Group:
     def _touched(self, event: WatchedEvent, part: GroupPart) -> None:
         # One without a path only tells that the watch is gone.
         if event.type != EventType.NONE:
+            self.link.watches.fired(event)
             self.link.group_touched(part)
 
 

@@ -26,7 +26,11 @@ from kazoo.exceptions import (
 )
 from kazoo.protocol.states import EventType
 
+from zkexec.core.group_events import GroupPart
+from zkexec.core.snapshot import Problem
 from zkexec.shell.multiread import MultiRead
+from zkexec.shell.set_watches import SetWatches
+from zkexec.shell.watches import Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
     from kazoo.handlers.threading import AsyncResult
     from kazoo.protocol.states import WatchedEvent
 
-    from zkexec.core.group_events import GroupPart
     from zkexec.core.snapshot import Znode
 
     class Work(Protocol):
@@ -92,6 +95,10 @@ class Link:
         self.armed: set[str] = set()
         self.known: dict[str, Znode] = {}
         """What was last read; it holds for those whose watches are armed."""
+        self.known_as_of: dict[str, int] = {}
+        """For each of them a transaction that it is not older than."""
+        self.watches = Watches()
+        """The watches of the group."""
         self.synced = False
         self._first_path = first_path
         self._reads_at_once = False
@@ -107,6 +114,33 @@ class Link:
         """Tell that a znode is not what is known of it, and that its watch has to be armed anew."""
         self.armed.discard(path)
         self._wire.znode_touched(path)
+
+    def rearm(self) -> None:
+        """Arm all watches again; what has changed since is told by them as if it had just now."""
+        requests = [*self._for_inputs(), *self.watches.requests()]
+        if requests:
+            self.start(Dialogue(self, self._rearm(requests), lambda _: None))
+
+    def _for_inputs(self) -> list[SetWatches]:
+        there: dict[int, list[str]] = {}
+        missing = []
+        for path, znode in self.known.items():
+            if path in self.armed and znode.problem is None:
+                there.setdefault(self.known_as_of[path], []).append(path)
+            elif path in self.armed and znode.problem is Problem.MISSING:
+                missing.append(path)
+        requests = [SetWatches(as_of, paths, []) for as_of, paths in there.items()]
+        return requests + ([SetWatches(0, [], missing)] if missing else [])
+
+    def _rearm(self, requests: Sequence[SetWatches]) -> Steps:
+        outcomes = yield requests
+        if any(isinstance(outcome, Exception) for outcome in outcomes):
+            # Which watches are armed by now is not known: whoever has set them looks again.
+            for path in tuple(self.armed):
+                self.touched(path)
+            for part in GroupPart:
+                self.group_touched(part)
+        return None
 
     def group_touched(self, part: GroupPart) -> None:
         """Tell of a watch of the group, as long as this connection lasts."""

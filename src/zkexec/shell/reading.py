@@ -109,6 +109,9 @@ class Reading:
             if failed or not self._link.armed.issuperset(set(self._paths) - {touched[-1]}):
                 self._read_all()
             else:
+                # No two of them were read at the same moment.
+                as_of = {path: what.mzxid for path, what in zip(touched, found, strict=True)}
+                self._link.known_as_of.update(as_of)
                 self._tell(touched, found)
                 if len(touched) < len(self._paths):
                     self._then(self._link.send(MultiRead(self._paths)), self._verify)
@@ -117,10 +120,12 @@ class Reading:
 
     def _verify(self, result: AsyncResult) -> None:
         found: Sequence[Found] = result.get_nowait()
+        newest = max(what.mzxid for what in found)
         for path, what in zip(self._paths, found, strict=True):
             known = self._link.known[path]
-            same = (what.mzxid, _PROBLEMS.get(what.error)) == (known.mzxid, known.problem)
-            if not same and path in self._link.armed:
+            if (what.mzxid, _PROBLEMS.get(what.error)) == (known.mzxid, known.problem):
+                self._link.known_as_of[path] = newest
+            elif path in self._link.armed:
                 self._link.touched(path)
 
     def _read_all(self) -> None:
@@ -139,11 +144,11 @@ class Reading:
             if arming:
                 self._then(arming[-1][1], lambda _: told(found, arming))
             else:
-                self._tell(self._paths, found)
+                self._tell_all(found)
 
         def told(found: Sequence[Found], arming: Sequence[tuple[str, AsyncResult]]) -> None:
             self._check(arming)
-            self._tell(self._paths, found)
+            self._tell_all(found)
 
         self._then(self._link.send(MultiRead(self._paths)), received)
 
@@ -181,10 +186,19 @@ class Reading:
                     raise
         self._link.synced = True
 
+    def _tell_all(self, found: Sequence[Found]) -> None:
+        """Tell of all znodes, which were read at one moment: none is older than the newest."""
+        newest = max(what.mzxid for what in found)
+        self._link.known_as_of.update(dict.fromkeys(self._paths, newest))
+        self._tell(self._paths, found)
+
     def _tell(self, paths: Sequence[str], found: Sequence[Found]) -> None:
         known = self._link.known
         for path, what in zip(paths, found, strict=True):
             known[path] = self._znode(path, what)
+            if known[path].problem is Problem.FORBIDDEN:
+                # Of such a znode a server may keep everything quiet, also that its watch is gone.
+                self._link.armed.discard(path)
         self._answer({self._names[path]: known[path] for path in self._paths})
 
     def _collect(self, tries: int) -> None:
@@ -198,7 +212,7 @@ class Reading:
             same = map(self._stood_still, self._paths, found, stats)
             # The list makes every answer be looked at: an error in any of them ends the read.
             if all(list(same)):
-                self._tell(self._paths, found)
+                self._tell_all(found)
             elif tries > 1:
                 self._collect(tries - 1)
             else:

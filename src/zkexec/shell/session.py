@@ -129,6 +129,12 @@ class Session:
             answer = partial(self._answer_read, number)
             self._later(partial(link.start, Reading(link, self._ensemble.names, answer)))
 
+    def rearm(self) -> None:
+        """Arm all watches again, if there is a connection."""
+        link = self._link
+        if link is not None:
+            self._later(link.rearm)
+
     def request(self, action: GroupRequest) -> None:
         """Ask for something of the group, or refuse it where there is no connection."""
         number = 0 if isinstance(action, ShowCard) else action.number

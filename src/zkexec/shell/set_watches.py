@@ -18,20 +18,29 @@ class SetWatches:
 
     type = 101
 
-    def __init__(self, seen: int, there: Sequence[str], missing: Sequence[str]) -> None:
-        """Watch znodes of which none was changed after the transaction `seen`, and missing ones."""
+    def __init__(
+        self,
+        seen: int,
+        there: Sequence[str],
+        missing: Sequence[str],
+        children: Sequence[str] = (),
+    ) -> None:
+        """Watch znodes of which none was changed after the transaction `seen`, and missing ones.
+
+        Of those in `children` it is their lists of children that were not changed.
+        """
         self._seen = seen
-        self._there = there
-        self._missing = missing
+        self._paths = (there, missing, children)
 
     def __repr__(self) -> str:
         """Stand in kazoo's log without filling it."""
-        return f"SetWatches of {len(self._there)} znodes and {len(self._missing)} missing ones"
+        there, missing, children = map(len, self._paths)
+        return f"SetWatches of {there} znodes, {missing} missing ones, the children of {children}"
 
     def serialize(self) -> bytes:
         """The body of the request, after xid and type."""
         frame = bytearray(long_struct.pack(self._seen))
-        for paths in (self._there, self._missing, ()):
+        for paths in self._paths:
             frame += int_struct.pack(len(paths))
             for path in paths:
                 frame += write_string(path)

@@ -1,0 +1,247 @@
+"""Watches that a server has dropped without a word: all are armed again, and nothing is missed."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
+
+from news import Asking, Opener, member_of, place
+from proxy import SET_WATCHES, Fate, Proxy
+from zkexec.core.actions import JoinQueue, ListQueue, LookAtQueueNode
+from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
+from zkexec.core.group_events import (
+    GroupPart,
+    GroupTouched,
+    QueueJoined,
+    QueueListed,
+    QueueNodeSeen,
+)
+from zkexec.core.rollout import Entry, Rollout
+from zookeeper import wait_until
+
+
+@pytest.fixture
+def owner(client: KazooClient) -> KazooClient:
+    """A client that may do anything with the znodes of this test."""
+    client.add_auth("digest", "owner:secret")
+    return client
+
+
+def write_unseen(owner: KazooClient, path: str, content: bytes) -> None:
+    """Write a znode while nobody else may read it."""
+    owner.set_acls(path, [make_acl("auth", "", all=True)])
+    owner.set(path, content)
+    owner.set_acls(path, OPEN_ACL_UNSAFE)
+
+
+def lose(proxy: Proxy, count: int, *writes: Callable[[], object]) -> None:
+    """Do what makes so many watches fire, and lose what they tell."""
+    proxy.loses_events = True
+    before = proxy.lost_events
+    for write in writes:
+        write()
+    wait_until(lambda: proxy.lost_events == before + count, f"{count} lost events")
+    proxy.loses_events = False
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_a_change_behind_a_withdrawn_permission_is_told(
+    opened: Opener, owner: KazooClient, root: str, count: int
+) -> None:
+    """What was written while the znode could not be read is told once the watches are rearmed.
+
+    From then on every change is told as usual.
+    """
+    paths = [f"{root}/{number}" for number in range(count)]
+    for path in paths:
+        owner.create(path, b"one")
+    with opened(*paths) as (ensemble, news):
+        news.read(ensemble)
+        write_unseen(owner, paths[0], b"two")
+        owner.set(paths[0], b"three")
+
+        ensemble.rearm()
+
+        assert news.next(ZnodeTouched).path == paths[0]
+        assert news.contents(ensemble)[paths[0]] == b"three"
+        owner.set(paths[0], b"four")
+        news.next(ZnodeTouched)
+        assert news.contents(ensemble)[paths[0]] == b"four"
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_each_kind_of_change_is_told(
+    opened: Opener, proxy: Proxy, client: KazooClient, root: str, count: int
+) -> None:
+    """A change, a deletion and a creation whose events are lost are told by rearming, and once."""
+    changed, deleted, created = (f"{root}/{name}" for name in ("changed", "deleted", "created"))
+    quiet = [f"{root}/{number}" for number in range(count)]
+    for path in (changed, deleted, *quiet):
+        client.create(path, b"one")
+    with opened(changed, deleted, created, *quiet) as (ensemble, news):
+        news.read(ensemble)
+        client.set(quiet[0], b"two")
+        news.next(ZnodeTouched)
+        news.read(ensemble)
+        # The second answer comes after the look at all others that follows the first.
+        news.read(ensemble)
+        lose(
+            proxy,
+            3,
+            lambda: client.set(changed, b"two"),
+            lambda: client.delete(deleted),
+            lambda: client.create(created, b"one"),
+        )
+        assert not news.since_mark(ZnodeTouched)
+
+        ensemble.rearm()
+
+        told = {news.next(ZnodeTouched).path for _ in range(3)}
+        assert told == {changed, deleted, created}
+        found = news.contents(ensemble)
+        assert (found[changed], found[deleted], found[created]) == (b"two", b"", b"one")
+        assert not news.since_mark(ZnodeTouched)
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_rearming_at_rest_tells_nothing(
+    opened: Opener, client: KazooClient, root: str, count: int
+) -> None:
+    """If nothing was missed nothing is touched, from whatever times that is which is known."""
+    paths = [f"{root}/{number}" for number in range(count)]
+    missing = [f"{root}/missing"] if count > 1 else []
+    for path in paths:
+        client.create(path, b"one")
+    with opened(*paths, *missing) as (ensemble, news):
+        news.read(ensemble)
+        for path in paths:
+            client.set(path, b"two")
+            news.next(ZnodeTouched)
+            news.read(ensemble)
+            ensemble.rearm()
+            news.read(ensemble)
+            assert not news.since_mark(ZnodeTouched)
+        client.set(paths[0], b"three")
+        assert news.next(ZnodeTouched).path == paths[0]
+
+
+def test_a_refusal_has_everything_looked_at_again(proxy: Proxy, root: str) -> None:
+    """If the server answers with an error, all that is watched counts as touched."""
+    proxy.on_request = lambda request: (
+        Fate.FORBID if request.opcode == SET_WATCHES else Fate.PASS_ON
+    )
+    with member_of(proxy.hosts, group=place(f"{root}/group"), paths=(root,)) as asking:
+        asking.enrol()
+        asking.news.read(asking.ensemble)
+
+        asking.ensemble.rearm()
+
+        assert asking.news.next(ZnodeTouched).path == root
+        assert {asking.news.next(GroupTouched).part for _ in GroupPart} == set(GroupPart)
+
+
+def join(asking: Asking) -> str:
+    """Join the queue; the name of the node."""
+    return asking.get(QueueJoined, JoinQueue(0, "ticket")).name
+
+
+def forget_touches(asking: Asking) -> None:
+    """Pass over all that was touched so far; whatever was sent before is answered by then."""
+    asking.read()
+    while asking.news.since_mark(GroupTouched):
+        asking.news.next(GroupTouched)
+
+
+@pytest.fixture
+def watcher(proxy: Proxy, root: str) -> Iterator[Asking]:
+    """A member behind the proxy that has enrolled."""
+    with member_of(proxy.hosts, group=place(root)) as asking:
+        asking.enrol()
+        yield asking
+
+
+def rearmed(asking: Asking) -> list[GroupPart]:
+    """What rearming tells."""
+    asking.ensemble.rearm()
+    asking.read()
+    return [event.part for event in asking.news.since_mark(GroupTouched)]
+
+
+def test_a_record_written_unseen(
+    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+) -> None:
+    """A change of the record that was not told is told by rearming, once, and not if it was."""
+    watcher.read(watch=True)
+    assert rearmed(watcher) == []
+    lose(proxy, 1, lambda: client.set(f"{root}/state", client.get(f"{root}/state")[0]))
+    assert rearmed(watcher) == [GroupPart.RECORD]
+    watcher.read(watch=True)
+    forget_touches(watcher)
+    assert rearmed(watcher) == []
+
+
+def test_a_record_made_unseen(proxy: Proxy, client: KazooClient, root: str) -> None:
+    """The making of a record that was missing is told by rearming."""
+    with member_of(proxy.hosts, group=place(root)) as watcher:
+        assert watcher.read(watch=True).version == -1
+        assert rearmed(watcher) == []
+        lose(proxy, 1, lambda: client.create(f"{root}/state", b""))
+        assert rearmed(watcher) == [GroupPart.RECORD]
+
+
+def test_a_predecessor_that_goes_unseen(
+    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+) -> None:
+    """The end of the queue node before the own one is told by rearming."""
+    before = client.create(f"{root}/queue/other-", b"m2", sequence=True)
+    assert join(watcher) in watcher.get(QueueListed, ListQueue(0)).names
+    name = before.rpartition("/")[2]
+    assert watcher.get(QueueNodeSeen, LookAtQueueNode(0, name)).member == "m2"
+    assert rearmed(watcher) == []
+    lose(proxy, 1, lambda: client.delete(before))
+    assert rearmed(watcher) == [GroupPart.PREDECESSOR]
+
+
+def test_an_own_node_that_is_replaced_unseen(
+    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+) -> None:
+    """That another took the own node away is told by rearming, also if there is one again."""
+    node = f"{root}/members/m1"
+    assert rearmed(watcher) == []
+    lose(proxy, 1, lambda: client.delete(node), lambda: client.create(node, b""))
+    assert rearmed(watcher) == [GroupPart.OWN_NODE]
+
+
+def test_members_in_flight_that_come_and_go_unseen(
+    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+) -> None:
+    """The end of a member in flight, and the return of a missing one, are told by rearming."""
+    there, missing = f"{root}/members/m2", f"{root}/members/m3"
+    client.create(there, b"")
+    watcher.commit(Rollout(inflight={"m2": Entry("t", "d", 1), "m3": Entry("t", "d", 1)}))
+    assert watcher.read(watch=True).alive == {"m2"}
+    forget_touches(watcher)
+    assert rearmed(watcher) == []
+    lose(proxy, 1, lambda: client.delete(there))
+    assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
+    watcher.read(watch=True)
+    forget_touches(watcher)
+    lose(proxy, 1, lambda: client.create(missing, b""))
+    assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
+    assert watcher.read(watch=True).alive == {"m3"}
+
+
+def test_rearming_without_a_connection_does_nothing(proxy: Proxy, root: str) -> None:
+    """While the connection is lost there is nothing to arm, and afterwards all was read anew."""
+    with member_of(proxy.hosts, group=place(f"{root}/group"), paths=(root,)) as asking:
+        asking.news.read(asking.ensemble)
+        proxy.refuse()
+        asking.news.next(SessionSuspended)
+        asking.ensemble.rearm()
+        proxy.heal()
+        asking.news.next(SessionConnected)
+        asking.news.read(asking.ensemble)
+        assert SET_WATCHES not in proxy.opcodes
+        asking.ensemble.close(10.0)
+        asking.ensemble.rearm()

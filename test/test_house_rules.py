@@ -47,6 +47,7 @@ KAZOO_IMPORTERS = {
         "shell/reading",
         "shell/session",
         "shell/set_watches",
+        "shell/watches",
     )
 }
 # Who stands above whom: an import goes to the same storey or to a lower one.  What stands in

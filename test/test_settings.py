@@ -84,9 +84,8 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         on_failure=OnFailure.REVERT,
         rearm_s=60,
     )
-    assert (given.lock, given.member_id) == ("group/a", "me")
-    assert (given.hosts_text, given.chroot) == ("one:1,two:2/root", "/root")
-    assert given.servers == (("one", 1), ("two", 2))
+    assert (given.lock, given.member_id, given.hosts_text) == ("group/a", "me", "one:1,two:2/root")
+    assert (given.servers, given.chroot) == ((("one", 1), ("two", 2)), "/root")
     assert given.command.argv == (b"run", b"me")
     assert (given.health, given.alert) == (parse("check"), parse("alarm"))
     assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)

@@ -55,6 +55,8 @@ class Connection:
         self.server = server
         self.session = session
         self.watched: dict[str, None] = {}
+        self.armed: dict[tuple[str, Any], tuple[int, Callable[..., None]]] = {}
+        """What the client takes for watched: as of which commit, and what happens when it fires."""
         self.open = True
         """Whether the server listens to it."""
         self.heard = True

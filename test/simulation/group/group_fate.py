@@ -21,6 +21,7 @@ from zkexec.core.width import Width
 
 QUIET_S = 5.0
 RETRY_S = 60.0
+REARM_S = 60.0
 MANY_STARTS = 5
 """So many in calm, of each member on average, show that they all crash."""
 SHARE_OF_TWINS = 0.15
@@ -83,9 +84,16 @@ class GroupFate:
         large = seed >= LARGE
         self._size = self._random.randint(20, 50) if large else draw_size(self._random)
         self.plot = draw_plot(self._random, self._size)
+        # Drawn apart, so that a known seed goes on telling what it told.
+        loses_watches = Random(seed + 1).random() < 0.25
+        if loses_watches:
+            terms = [replace(each, rearm_s=REARM_S) for each in self.plot.terms]
+            self.plot = Plot(terms, self.plot.servers, self.plot.tick_s)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.
         self._twins = Random(f"twins of {seed}")
+
+        self.world.ensemble.loses_watches = loses_watches
 
     def run(self) -> None:
         """Let it all happen; raise Violation where a promise is broken."""
@@ -156,6 +164,7 @@ class GroupFate:
         world = self.world
         world.tell("it becomes calm")
         world.chaos.calm = True
+        world.ensemble.loses_watches = False
         for heal in world.heals:
             heal()
         for host in world.hosts:

@@ -74,11 +74,13 @@ class GroupRequests:
         self._card_on_its_way: Connection | None = None
         """The connection on which a card is on its way."""
 
-    def perform(self, action: Action) -> None:
+    def perform(self, action: Action) -> None:  # noqa: C901 -- one arm for each
         """Send what the action asks for."""
         match action:
             case actions.ReadZnodes(number):
                 self._read_znodes(number)
+            case actions.RearmWatches():
+                self._rearm()
             case actions.Enrol():
                 self._enrol(action)
             case actions.ShowCard(card):
@@ -144,8 +146,8 @@ class GroupRequests:
         paths = self.process.paths
 
         def run(connection: Connection) -> Event:
-            key, watches = (connection, CONFIGURATION), connection.server.watches
-            unarmed = [path for path in paths if key not in watches.get(path, {})]
+            key = (connection, CONFIGURATION)
+            unarmed = [path for path in paths if (path, key) not in connection.armed]
             self.world.count("requests", self.process, len(unarmed) + 1)
             for path in unarmed:
                 fire = partial(self._configuration_touched, connection, path)
@@ -158,6 +160,12 @@ class GroupRequests:
             self.process.post(failed)
         else:
             client.ask(Kind.READ, run, self.post, failed)
+
+    def _rearm(self) -> None:
+        client = self.process.client
+        if client is not None:
+            self.world.count("requests", self.process)
+            client.ask(Kind.READ, lambda c: c.server.rearm(c), lambda _: None, None)
 
     def _configuration_touched(
         self, connection: Connection, path: str, transaction: Transaction

@@ -295,6 +295,7 @@ MUTANTS = (
     Mutant("a member is reaped at once", Ledger, "overdue", reap_at_once, "KeepsEntries"),
     Mutant("the configuration is not checked", steps, "_commit", commit_unchecked,
            "AdmitsTheCurrent"),
+    Mutant("no watch is armed again", Source, "_rearm_later", lose_nothing, PROGRESS),
     Mutant("a queue node is left behind", Line, "lost", lose_nothing, PROGRESS),
     Mutant("a duplicate keeps its node", Membership, "begin", remember_no_duplicate,
            "MarksDuplicates"),

@@ -2,7 +2,7 @@
 
 Clients read what their server has applied, and write through the leader.  A server that is cut off
 from the leader goes on answering reads for a while, and keeps what it should pass on.  A watch is
-kept by the server, fires once, and is gone with the connection.
+kept by the server, fires once, and is gone with the connection; some are lost without a word.
 
 No ping is modelled one by one.  As long as a session is in contact it is touched often enough; when
 the contact ends, the last touch may be as old as a third of the timeout (the client's pause between
@@ -81,13 +81,31 @@ class Server:
             for path, node in transaction.changes:
                 self.tree.apply(path, node)
                 if path in self.watches:
-                    for fire in tuple(self.watches.pop(path).values()):
-                        fire(transaction)
+                    for key, fire in tuple(self.watches.pop(path).items()):
+                        if not self.ensemble.loses_watch():
+                            key[0].armed.pop((path, key), None)
+                            fire(transaction)
 
     def watch(self, path: str, key: WatchKey, fire: Callable[[Transaction], None]) -> None:
         """Set a watch; a second one of the same kind on the same connection is the first."""
         self.watches.setdefault(path, {})[key] = fire
         key[0].watched[path] = None
+        key[0].armed[path, key] = (self.applied, fire)
+
+    def rearm(self, connection: "Connection") -> None:
+        """Set all watches of a connection again; those of what has changed since fire at once."""
+        for (path, key), (as_of, fire) in tuple(connection.armed.items()):
+            missed = [
+                transaction
+                for transaction in self.ensemble.log[as_of : self.applied]
+                if any(changed == path for changed, _ in transaction.changes)
+            ]
+            if missed:
+                self.watches.get(path, {}).pop(key, None)
+                del connection.armed[path, key]
+                fire(missed[-1])
+            else:
+                self.watch(path, key, fire)
 
     def unwatch(self, connection: "Connection") -> None:
         """Forget the watches of a connection that is gone."""
@@ -146,6 +164,12 @@ class Ensemble:
         self.servers = [Server(self, number) for number in range(servers)]
         self.has_quorum = True
         self.observer: Observer | None = None
+        self.loses_watches = False
+        self._luck = Random(len(self.servers))
+
+    def loses_watch(self) -> bool:
+        """Whether a watch that should fire is dropped without a word."""
+        return self.loses_watches and self._luck.random() < 0.2
 
     def commit(self, author: int, changes: Sequence[Change]) -> int:
         """Append to the log; every server in contact follows."""

@@ -22,6 +22,8 @@ class AlertsAsOwed:
     def __init__(self) -> None:
         """Begin with nothing owed."""
         self._owed: list[Cause] = []
+        self._told_at_start = ""
+        """Why files could not be written, if that is to be told once the old child is started."""
         self._telling = False
         self._unhealthy = False
         self._silent_until = 0.0
@@ -37,6 +39,11 @@ class AlertsAsOwed:
             return
         if isinstance(moment.event, events.AlertFinished):
             self._telling = False
+        if isinstance(moment.event, events.ChildStarted):
+            if self._told_at_start not in ("", self._restart_trouble):
+                self._owed.append(Cause(AlertEvent.RESTART_FAILED))
+            self._restart_trouble = self._told_at_start or self._restart_trouble
+            self._told_at_start = ""
         fresh = self._causes(moment, witness)
         self._owed += fresh
         for alert in told:
@@ -79,13 +86,16 @@ class AlertsAsOwed:
             if isinstance(witness.failure, events.StartFailed):
                 return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.status)]
             return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.ending.shell_status)]
-        if isinstance(event, events.FilesFailed) and witness.host.tree is not None:
+        if witness.delayed and isinstance(event, events.StartFailed):
             fresh, self._restart_trouble = event.reason != self._restart_trouble, event.reason
-            # After a stop, the old child is started again before anything is told.
-            waits = witness.stopping_since is not None
-            if fresh and waits:
-                self._owed.append(Cause(AlertEvent.RESTART_FAILED))
-            return [Cause(AlertEvent.RESTART_FAILED)] if fresh and not waits else []
+            return [Cause(AlertEvent.RESTART_FAILED)] if fresh else []
+        if isinstance(event, events.FilesFailed) and witness.host.tree is not None:
+            if witness.stopping_since is not None and not witness.delayed:
+                # After a stop, the old child is started again before anything is told.
+                self._told_at_start = event.reason
+                return []
+            fresh, self._restart_trouble = event.reason != self._restart_trouble, event.reason
+            return [Cause(AlertEvent.RESTART_FAILED)] if fresh else []
         return self._causes_of_settling(moment, witness)
 
     def _causes_of_check(self, now: float, witness: Witness) -> list[Cause]:

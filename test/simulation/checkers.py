@@ -14,6 +14,7 @@ from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.transitions import Phase
 
 UNNEEDED_WAIT_S = 0.5
+LONGEST_DELAY_S = 10.0
 
 
 class Checker(Protocol):
@@ -110,6 +111,11 @@ class ChildRuns:
             isinstance(a, actions.StartChild | actions.StageFiles | actions.InstallFiles)
             for a in moment.actions
         )
+        if witness.delayed:
+            # What this host lacks may be there again soon.
+            latest = moment.now + LONGEST_DELAY_S
+            starts = starts or (moment.deadline is not None and moment.deadline <= latest)
+            starts = starts or moment.phase in (Phase.EXITING, Phase.DONE)
         stops = witness.stopping_since is not None and tree.remaining
         looks = any(isinstance(action, actions.InspectTree) for action in moment.actions)
         # Between two looks at a tree that has just vanished, the next look has to be due.
@@ -242,7 +248,8 @@ class EndsOnce:
         """Look at the end, and at how long it takes to come."""
         if self._ended:
             raise Violation("something happened after the end")
-        if isinstance(moment.event, events.SignalReceived) and witness.host.tree is None:
+        is_alone = witness.host.tree is None or witness.delayed
+        if isinstance(moment.event, events.SignalReceived) and is_alone:
             self._signal_alone = Ending(signal=moment.event.signal)
         ends = [i for i, a in enumerate(moment.actions) if isinstance(a, actions.EndProcess)]
         if ends:
@@ -267,7 +274,7 @@ class EndsOnce:
         elif witness.over and end.ending == Ending(code=127):
             allowed = [Ending(code=127)]
         else:
-            allowed = [witness.ending]
+            allowed = [self._signal_alone if witness.delayed else witness.ending]
         if end.ending not in allowed:
             raise Violation(f"ended with {end.ending}, the child with {witness.ending}")
 

@@ -27,6 +27,8 @@ from zkexec.core.events import (
 from zkexec.core.snapshot import Snapshot, plan
 
 ENDING_SIGNALS = (1, 2, 3, 9, 15)
+HOST_IN_TROUBLE = 125
+"""The status of a start that failed for want of a process."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class HostModel:
         """Begin with no file at the targets and no process."""
         self._clock = clock
         self._random = random
+        self._luck = Random(random.getstate()[1][1])
+        """Draws what is new here, so that a known seed goes on telling what it told."""
         self._deliver = deliver
         self.faults = True
         self.files = Snapshot({})
@@ -96,6 +100,8 @@ class HostModel:
 
     def start_child(self, generation: int) -> Event:
         """Start the command."""
+        if self.faults and generation > 1 and self._luck.random() < 0.05:
+            return StartFailed(generation, "no process to spare", HOST_IN_TROUBLE)
         if self._unlucky(0.02):
             return StartFailed(generation, "command not found", 127)
         self.tree = Tree(

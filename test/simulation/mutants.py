@@ -183,6 +183,8 @@ MUTANTS = (
            PROGRESS),
     Mutant("trouble outlives its cause", Restart, "tree_gone", keep_trouble,
            "StopsOnlyForChange"),
+    Mutant("a start without a process is not tried again", Child, "start_later", lambda *_: 0.0,
+           "ChildRuns"),
     Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
     Mutant("equal content is a change", restart, "plan", whole_plan, "StopsOnlyForChange"),

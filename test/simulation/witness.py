@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulation.ensemble_model import EnsembleModel
-from simulation.host_model import HostModel
+from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
@@ -53,6 +53,8 @@ class Witness:
         """Since when this generation is being stopped, by zkexec or by a TERM to it."""
         self.termed = False
         """Whether the end was demanded by TERM, or by INT or QUIT during a restart."""
+        self.delayed = False
+        """Whether the last start failed for want of a process on this host."""
         self.over = False
         """Whether the command has ended by itself or could never start."""
         self.ending: Ending | None = None
@@ -73,11 +75,14 @@ class Witness:
             case events.ChildStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
+                self.delayed = False
                 self._passed_on.clear()
             case events.ChildExited():
                 self._see_exit(moment.event, moment.now)
-            case events.StartFailed():
-                self.over, self.failure = True, moment.event
+            case events.StartFailed(generation, _, status):
+                self.delayed = status == HOST_IN_TROUBLE and generation > 1 and not self.termed
+                if not self.delayed:
+                    self.over, self.failure = True, moment.event
             case events.SignalReceived(signal):
                 self._see_signal(signal, moment.now)
             case events.CheckFinished(generation, passed):

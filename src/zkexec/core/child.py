@@ -26,6 +26,9 @@ ASKED_AT_LEAST_S = 60.0
 """So long after it was asked, or for the kill timeout where that is longer, the end of a command
 is the answer to that; later it is something else."""
 KILL_AGAIN_S = 1.0
+START_AGAIN_S = 1.0
+START_AGAIN_AT_MOST_S = 10.0
+"""Pauses before a start that this host had no process for is tried again, each twice as long."""
 INSPECT_S = 0.05
 """Pause between two looks at a tree whose child is gone but whose descendants are not; they
 are not zkexec's own children, so no signal tells of their end."""
@@ -43,6 +46,10 @@ class Child:
         self._alive = False
         self._kill_at: float | None = None
         self._inspect_at: float | None = None
+        self.start_at: float | None = None
+        """When a start is to be tried again that this host had no process to spare for."""
+        self._pause_s = START_AGAIN_S
+        self._delayed = ""
         self._passed_on: set[int] = set()
         self._asked_until: float | None = None
 
@@ -56,6 +63,11 @@ class Child:
         return self._alive or (self.stopping and not self.tree_gone)
 
     @property
+    def delayed(self) -> str:
+        """Why there is no command yet, if only this host's lack of processes keeps it; else ""."""
+        return self._delayed if self.start_at is not None else ""
+
+    @property
     def deadline(self) -> float | None:
         """When `expire` has something to do."""
         due = (self._kill_at, self._inspect_at)
@@ -66,7 +78,7 @@ class Child:
         self.generation += 1
         self.ending = None
         self.stopping = self.tree_gone = False
-        self._kill_at = self._inspect_at = self._asked_until = None
+        self._kill_at = self._inspect_at = self.start_at = self._asked_until = None
         self._passed_on.clear()
         return [Note("forking"), StartChild(self.generation)]
 
@@ -89,7 +101,19 @@ class Child:
     def started(self, event: ChildStarted) -> list[Action]:
         """The generation is born."""
         self._alive = True
+        self._pause_s = START_AGAIN_S
         return [Note("forked", {"pid": event.pid})]
+
+    def start_later(self, reason: str, now: float) -> float:
+        """Try the start again after a while; return how long that is."""
+        self._delayed = reason
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, START_AGAIN_AT_MOST_S)
+        self.start_at = now + pause_s
+        return pause_s
+
+    def give_up_start(self) -> None:
+        """Do not try the start again that is still to come."""
+        self.start_at = None
 
     def pass_on(self, event: SignalReceived, now: float) -> list[Action]:
         """Hand a signal to the child's group, unless the terminal has done so already.

@@ -111,7 +111,8 @@ class Member:
         actions += self._restart.proceed(now)
         if self.phase is Phase.DONE:
             return actions
-        card = Card(self.phase.value, "", "", self._proving.health, self._proving.attempt.reason)
+        reason = self._proving.attempt.reason or self.child.delayed
+        card = Card(self.phase.value, "", "", self._proving.health, reason)
         runs = self.child.present or self.phase is Phase.PROVING
         self._turn.show(card, self.applied if runs else None, self.source.wanted)
         return actions + self._turn.advance(now) + self._finish(now)
@@ -229,11 +230,22 @@ class Member:
         return self._restart.files_failed(reason, now)
 
     def _on_start_failed(self, event: events.StartFailed, now: float) -> list[Action]:
+        if event.status == CANNOT_WORK and self.phase is Phase.PROVING:
+            return self._start_later(event.reason, now)
         if self._proving.survives_exit:
             return self._survive_exit(event.reason, now)
         alert = self._alarm.command_failed(event.reason, event.status, now)
         note = Note("start-failed", {"reason": event.reason})
         return alert + self._give_up(note, event.status)
+
+    def _start_later(self, reason: str, now: float) -> list[Action]:
+        """Wait until this host has a process to spare: neither command nor configuration is bad.
+
+        To end instead would leave a service down whose command was stopped for a change.
+        """
+        retry_s = self.child.start_later(reason, now)
+        note = Note("start-delayed", {"reason": reason, "retry_s": retry_s})
+        return [note, *self._alarm.restart_failed(reason, now)]
 
     def _on_child_exited(self, event: events.ChildExited, now: float) -> list[Action]:
         if event.generation != self.child.generation:
@@ -270,6 +282,7 @@ class Member:
         if signal == SIGTERM:
             self._alarm.drop_waiting()
         is_idle = self._course.is_in(Phase.LOADING, Phase.WAITING, Phase.PAUSED)
+        is_idle |= bool(self.child.delayed)
         if not is_idle or signal not in ENDING_SIGNALS:
             return []
         self._verdict = Ending(signal=signal)
@@ -282,6 +295,7 @@ class Member:
     def _exit(self, *, asked: bool) -> list[Action]:
         """Begin the end: nothing is started any more but what alerts are owed."""
         self._launch.end()
+        self.child.give_up_start()
         self._restart.end()
         self._turn.stand_down(asked=asked)
         return self._course.enter(Phase.EXITING) + self._proving.stop()

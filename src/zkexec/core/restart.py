@@ -39,8 +39,14 @@ class Restart:
 
     @property
     def deadline(self) -> float | None:
-        """When the next attempt is due."""
-        return self._settling.deadline
+        """When the next attempt is due, or the start that this host had no process for."""
+        due = (self._settling.deadline, self._start_at)
+        return min((at for at in due if at is not None), default=None)
+
+    @property
+    def _start_at(self) -> float | None:
+        # Where files are on their way to their places, the start comes after them.
+        return self._child.start_at if self._staged is None else None
 
     def begin(self, snapshot: Snapshot) -> list[Action]:
         """Make the first start: put these files in place, then start."""
@@ -106,6 +112,11 @@ class Restart:
 
     def expire(self, now: float) -> list[Action]:
         """Make the attempt that is due."""
+        starts = self._start_at is not None and now >= self._start_at
+        started = self._child.start() if starts else []
+        return started + self._attempt_again(now)
+
+    def _attempt_again(self, now: float) -> list[Action]:
         if self._settling.deadline is None or now < self._settling.deadline:
             return []
         self._settling.end()

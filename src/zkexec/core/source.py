@@ -27,7 +27,11 @@ from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.core.terms import Terms
 
 RETRY_S = 1.0
-"""Pause before a failed read, or a client that gave up, is followed by the next."""
+"""Pause before a failed read, or a client that gave up, is followed by the next.
+
+A client that gives up again and again, as where this host has no thread to spare, is followed
+after twice the pause each time, up to a minute.
+"""
 
 RENEW_SESSIONS = 6
 RENEW_AT_LEAST_S = 60.0
@@ -63,6 +67,7 @@ class Source:
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
 
+        self._closings = 0
         self.refused = False
         """Whether every server has refused since the last connection."""
         self.last_trouble = ""
@@ -135,6 +140,7 @@ class Source:
     def _on_connected(self, now: float) -> list[Action]:
         self.connected = True
         self.refused = False
+        self._closings = 0
         self._renew_at = None
         self._rearm_later(now)
         self.last_trouble = ""
@@ -159,7 +165,8 @@ class Source:
     def _on_closed(self, reason: str, now: float) -> list[Action]:
         actions = self._on_disconnected("disconnected", reason, now)
         self.last_trouble = reason
-        self._renew_at = now + RETRY_S
+        self._renew_at = now + min(RETRY_S * 2**self._closings, RENEW_AT_LEAST_S)
+        self._closings += 1
         return actions
 
     def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
@@ -220,6 +227,9 @@ class Source:
         self._rearm_at = None
         self._forget_read()
         self._renew_at = now + self._patience_s
+        if topic in self._told:
+            return [OpenSession()]
+        self._told.add(topic)
         return [Note(topic), OpenSession()]
 
     def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:

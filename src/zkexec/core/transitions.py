@@ -73,7 +73,7 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),
     events.CheckFinished: (           "-",   "-",  "-",   "-", "RWH", "RW",  "-", "-"),
     events.AlertFinished: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
-    events.SignalReceived: (          "XD",  "X",  "XD",  "X", "X",   "XD",  "-", "-"),
+    events.SignalReceived: (          "XD",  "X",  "XD",  "X", "XD",  "XD",  "-", "-"),
 }  # fmt: skip
 
 

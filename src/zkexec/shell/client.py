@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from kazoo.client import KazooClient
 
+from zkexec.shell.connecting import shortage_in_words
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +39,8 @@ class Client(KazooClient):  # type: ignore[misc]
         self.granted_s = 0.0
         """The session timeout that the servers have granted."""
         self._servers = servers
+        self.named = ",".join(f"{host}:{port}" for host, port in servers)
+        """All servers, for a person."""
         super().__init__(
             handler=sockets,
             connection_retry=_RETRY | {"max_delay": longest_pause_s},
@@ -73,7 +77,12 @@ class Client(KazooClient):  # type: ignore[misc]
         expand = self._connection._expand_client_hosts  # noqa: SLF001 - See above.
 
         def counting() -> Sequence[object]:
-            addresses: Sequence[object] = expand()
+            addresses: Sequence[object] = ()
+            try:
+                addresses = expand()
+            except OSError as error:
+                # Not the name is to blame: there was no descriptor to ask for it.
+                sockets.cannot_resolve(f"{self.named}: {shortage_in_words(error)}")
             sockets.round_begins(len(addresses))
             return addresses
 
@@ -93,6 +102,12 @@ class Client(KazooClient):  # type: ignore[misc]
         # The pipe is gone only where the client is.
         with suppress(OSError, AttributeError):
             self._connection._write_sock.send(b"\0")  # noqa: SLF001 - kazoo's own way, too.
+
+    def stop_by_itself(self) -> None:
+        """Have the client's threads end as soon as they look, which nobody waits for."""
+        self._stopped.set()
+        self.wake()
+        self.handler.leave()
 
     def let_go(self) -> None:
         """Fail what was to be sent, which kazoo would send on the next connection."""

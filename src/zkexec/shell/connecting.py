@@ -25,6 +25,7 @@ import threading
 import time
 from contextlib import suppress
 
+from kazoo.handlers.threading import _STOP as STOP
 from kazoo.handlers.threading import SequentialThreadingHandler
 
 from zkexec.access import SYSTEM, Tls
@@ -47,6 +48,11 @@ if TYPE_CHECKING:
 
         def thread_ended(self, reason: str) -> None:
             """A thread of the client has ended, by itself or because it was stopped."""
+
+
+SHORTAGES = (OSError, MemoryError, RuntimeError)
+"""What is raised if a thread, a pipe or a socket cannot be made: Python has RuntimeError for the
+first."""
 
 
 class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
@@ -186,9 +192,20 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             self._listener.thread_ended(reason)
 
         thread = threading.Thread(target=run, name="zkexec-kazoo", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
         return thread
+
+    def leave(self) -> None:
+        """Let the threads that carry out what is queued end after that, waiting for nothing."""
+        for queue in (self.completion_queue, self.callback_queue):
+            queue.put(STOP)
+
+    def dismiss(self) -> None:
+        """End the threads of a client that could not be started as a whole."""
+        self.leave()
+        self.join()
+        self.stop()
 
     def hang_up(self) -> None:
         """Break the connection under kazoo, which wakes it wherever it waits for an answer."""
@@ -264,6 +281,13 @@ class Log:
 
             reason = tls.in_words(reason)
         self.last_reason = self._sockets.attempt_failed(reason) or reason
+
+
+def shortage_in_words(error: Exception) -> str:
+    """Why there was no thread or descriptor, for a person."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # Python does not tell why; it is EAGAIN whatever has run out.
+    return "no process or thread to spare" if "start new thread" in reason else reason
 
 
 def _readable(thing: object) -> object:

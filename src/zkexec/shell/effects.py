@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 
 from zkexec.core import actions
 from zkexec.core.actions import Action, Note, RunAlert
@@ -176,9 +177,21 @@ class Effects:
                 self._ensemble.longest_pause_s = UNNEEDED_PAUSE_S
             self._ensemble.client_options = client_options(self._settings.access)
             self._ensemble.group = self._group
+            self._import_for_later()
             if self._narrator.verbose:
                 self._ensemble.verbose = self._tell_client_line
         self._ensemble.open()
+
+    def _import_for_later(self) -> None:
+        """Import what a connection needs, which may be made when no descriptor is left for that."""
+        if self._group is not None:
+            import_module("zkexec.shell.enrolment")
+        if self._settings.access.tls is not None:
+            import_module("zkexec.shell.tls")
+        if any(one.scheme == "sasl" for one in self._settings.access.credentials):
+            import_module("puresasl.client")
+        # A log line that names what does not print.
+        import_module("encodings.unicode_escape")
 
     def _close_session(self) -> None:
         ensemble, self._ensemble = self._ensemble, None

@@ -33,7 +33,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.group_events import GroupRequestFailed, GroupTouched
 from zkexec.shell.client import Client
-from zkexec.shell.connecting import Log, Sockets
+from zkexec.shell.connecting import SHORTAGES, Log, Sockets, shortage_in_words
 from zkexec.shell.link import Dialogue, Link
 from zkexec.shell.reading import Reading
 
@@ -85,8 +85,20 @@ class Session:
         self._client.add_listener(self._state_changed)
 
     def start(self) -> None:
-        """Begin to connect, in kazoo's threads."""
-        self._client.start_async()
+        """Begin to connect, in kazoo's threads.
+
+        If this host has no thread or descriptor to spare, that is told as the end of the session.
+        """
+        try:
+            self._client.start_async()
+        except SHORTAGES as error:
+            with self._lock:
+                self._closed = True
+            self._sockets.dismiss()
+            self._client.close()
+            reason = f"the client cannot run: {shortage_in_words(error)}"
+            self._post(ConnectFailed(f"{self._client.named}: {reason}", is_last=True))
+            self._post(SessionClosed(reason))
 
     def end(self, timeout_s: float, *, waiting: bool) -> None:
         """Post nothing any more and end the session at the server, if there is a connection.
@@ -100,10 +112,11 @@ class Session:
             self._link = None
             self._owed.clear()
         stopping = self._stop_aside(timeout_s if connected else 0.0)
-        if connected and waiting:
+        if stopping is not None and connected and waiting:
             stopping.join(timeout_s)
 
-    def _stop_aside(self, grace_s: float) -> threading.Thread:
+    def _stop_aside(self, grace_s: float) -> threading.Thread | None:
+        """Stop the client in a thread of its own; None if there is no thread to spare for that."""
         hang_up = threading.Timer(grace_s, self._sockets.hang_up)
         hang_up.daemon = True
 
@@ -118,8 +131,17 @@ class Session:
             hang_up.cancel()
 
         thread = threading.Thread(target=stop, name="zkexec-kazoo-stop", daemon=True)
-        thread.start()
-        hang_up.start()
+        try:
+            thread.start()
+        except SHORTAGES:
+            # The client's own threads end it, without a farewell to the server.
+            self._client.stop_by_itself()
+            self._sockets.hang_up()
+            return None
+        try:
+            hang_up.start()
+        except SHORTAGES:
+            self._sockets.hang_up()
         return thread
 
     def read(self, number: int) -> None:

@@ -65,6 +65,10 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "forking": (Level.INFO, "forking {command}"),
     "forked": (Level.INFO, "forked {pid}"),
+    "start-delayed": (
+        Level.WARNING,
+        "--exec: {reason}; nothing runs now, next try in {retry_s:g} s",
+    ),
     "start-failed": (Level.FATAL, "--exec: {reason}"),
     "left-over": (
         Level.WARNING,

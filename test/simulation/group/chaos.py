@@ -33,6 +33,9 @@ class Chaos:
         self._full_disk = some(0.2, 0.1)
         self._blows_at_actions = some(0.8, 0.02)
         self._quick_init = random.random() < 0.6
+        # Drawn apart, so that a known seed goes on telling what it told.
+        self._luck = Random(random.getstate()[1][0] + 1)
+        self._shortage = 0.3 if self._luck.random() < 0.2 else 0.0
         weights = {blow: some(0.6, 1.0) for blow in self._all_blows()}
         self._blows = [blow for blow, weight in weights.items() if weight]
         self._weights = [weight for weight in weights.values() if weight]
@@ -54,6 +57,10 @@ class Chaos:
     def disk_is_full(self) -> bool:
         """Whether this write fails."""
         return not self.calm and self._full_disk > 0 and self._random.random() < self._full_disk
+
+    def lacks_process(self) -> bool:
+        """Whether a host has no process to spare for a command just now."""
+        return not self.calm and self._luck.random() < self._shortage
 
     def restart_delay_s(self) -> float:
         """How long the init system waits."""

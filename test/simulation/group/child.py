@@ -63,6 +63,9 @@ class Children:
         """Start the command on the files that stand on disk."""
         host, terms, random = self._process.host, self._process.terms, self._random
         mood = mood_of(host.files.files.values(), host.number)
+        if generation > 1 and self._process.chaos.lacks_process():
+            self.present = None
+            return events.StartFailed(generation, "no process to spare", 125)
         if mood is Mood.UNSTARTABLE:
             self.present = None
             return events.StartFailed(generation, "command not found", 127)

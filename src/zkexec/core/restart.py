@@ -212,9 +212,21 @@ class Restart:
             return [] if self._turn.in_group else self.pause(now)
         if self._turn.in_group:
             return []
+        if self._is_to_go_on:
+            # Something newer came between the files and the birth: this start was not the last.
+            return self._course.enter(Phase.WAITING)
+        self._settling.end()
         self._turn.withdraw()
         self._attempt.tried = None
         return self._course.enter(Phase.RUNNING) + self._proving.alarm.restart_settled(now)
+
+    @property
+    def _is_to_go_on(self) -> bool:
+        """Whether something else is wanted than what is in place, and an attempt at it is due."""
+        granted = self._turn.granted
+        is_granted = granted is not None and not self._attempt.was_tried(granted)
+        is_due = self._settling.deadline is not None or is_granted
+        return is_due and bool(plan(self._attempt.applied, self._wanted_now()))
 
     def files_failed(self, reason: str, now: float) -> list[Action]:
         """Files could not be written; those in place are what they were."""

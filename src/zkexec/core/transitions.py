@@ -67,7 +67,7 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     events.FilesStaged: (             "-",   "-",  "S",   "-", "S",   "S",   "-", "-"),
     events.FilesInstalled: (          "-",   "-",  "P",   "P", "-",   "P",   "-", "-"),
     events.FilesFailed: (             "XD",  "-",  "H",   "P", "-",   "-",   "-", "-"),
-    events.ChildStarted: (            "RWP", "-",  "-",   "-", "RH",  "-",   "-", "-"),
+    events.ChildStarted: (            "RWP", "-",  "-",   "-", "RWH", "-",   "-", "-"),
     events.StartFailed: (             "XD",  "-",  "-",   "-", "HXD", "-",   "-", "-"),
     events.ChildExited: (             "-",   "XD", "XD",  "-", "HXD", "XD",  "-", "-"),
     events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),

@@ -11,7 +11,7 @@ from boards import NEW, OLD, Board, call, entry
 from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
 from zkexec.core.rollout import Rollout
 from zkexec.operator.aims import UNREADABLE, StrayKind
-from zkexec.operator.cluster import LOST, Cluster
+from zkexec.operator.cluster import LOST, STALE, Cluster
 from zkexec.operator.looking import Lookout, UnreachableError
 from zkexec.operator.sight import Sight, State
 from zookeeper import Server, wait_until
@@ -50,6 +50,30 @@ def test_a_member_costs_one_request(board: Board, cluster: Cluster, proxy: Proxy
     assert len(sight.members) == 200
     assert asked(proxy) == {SYNC: 1, GET: 1 + 200 + 50, CHILDREN: 2, EXISTS: 2}
     assert [row.name for row in sight.waiting] == [f"m{number}" for number in range(50)]
+
+
+def test_a_change_that_is_not_told_is_seen_all_the_same(
+    board: Board, cluster: Cluster, proxy: Proxy
+) -> None:
+    """What a server has told nobody of is read after a while, and watched again."""
+    board.show("m0")
+    lookout = Lookout(cluster, board.lock, live=True)
+    assert sorted(seen(lookout).members) == ["m0"]
+    proxy.loses_events = True
+    board.show("m1")
+    wait_until(lambda: proxy.lost_events, "a lost event")
+    proxy.loses_events = False
+
+    cluster.stale_s = 0.1
+    touched = cluster.touched(30.0)
+    cluster.stale_s = 1000.0
+    lookout.touch(touched)
+
+    assert touched == {STALE}
+    assert sorted(seen(lookout).members) == ["m0", "m1"]
+    board.show("m2")
+    lookout.touch(cluster.touched(30.0))
+    assert sorted(seen(lookout).members) == ["m0", "m1", "m2"]
 
 
 def test_a_change_costs_what_has_changed(board: Board, cluster: Cluster, proxy: Proxy) -> None:

@@ -99,6 +99,11 @@ class EnsembleModel:
         client = self._client
         self._later(lambda: self._try_to_connect(client))
 
+    def drop_session(self) -> None:
+        """Tell nothing more of this session; its core is no more."""
+        self._client += 1
+        self._disconnect()
+
     def read(self, number: int) -> None:
         """Set all watches and read all znodes, at one moment that is still to come."""
         connection = self._connection

@@ -122,7 +122,7 @@ class World:
         self._answers.clear()
         kept = [e for e in self._arrived if isinstance(e, ChildExited | SignalReceived)]
         self._arrived = deque(kept)
-        self.ensemble.close_session()
+        self.ensemble.drop_session()
         host.discard()
         asked_until, passed_on = member.child.asked
         adopted = Adopted(

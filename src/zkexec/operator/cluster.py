@@ -39,7 +39,11 @@ from zkexec.shell.link import Link, RefusedError, Steps, in_words
 LOST = object()
 """Stands among what was touched where the connection was lost, and with it all watches."""
 
+STALE = object()
+"""Stands among what was touched where a server may have dropped a watch since, without a word."""
+
 SESSION_TIMEOUT_S = 10.0
+STALE_S = 60.0
 _RENEW_S = 1.0
 _RENEW_LOST_S = SESSION_TIMEOUT_S
 # A signal that comes right before a wait begins is heard only after it.
@@ -73,6 +77,9 @@ class Cluster:
         self.chroot = connection.chroot
         self._connection = connection
         self._tell = tell
+        self.stale_s = STALE_S
+        """How often what is watched counts as touched, even if no watch has fired."""
+        self._stale_at = math.inf
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._ensemble = Ensemble(
             servers=connection.servers,
@@ -139,11 +146,15 @@ class Cluster:
 
         The set is empty where nothing was within the time.
         """
-        until = time.monotonic() + timeout_s
-        while not self._touched and self._take(until):
+        now = time.monotonic()
+        self._stale_at = min(self._stale_at, now + self.stale_s)
+        while not self._touched and self._take(min(now + timeout_s, self._stale_at)):
             pass
         while self._take(-math.inf):
             pass
+        if time.monotonic() >= self._stale_at:
+            self._touched.add(STALE)
+            self._stale_at = math.inf
         touched, self._touched = self._touched, set()
         return touched
 

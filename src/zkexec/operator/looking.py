@@ -4,13 +4,14 @@ The rules of this file:
 
 - What was read is kept by its key until the watch that was armed with the reading fires; then it
   is read again, and nothing else is.
-- Watches are known to one connection only; on the next one everything is read anew.
+- Watches are known to one connection only; on the next one everything is read anew.  So it is after
+  a while in any case: a server may have dropped a watch without a word.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zkexec.operator.cluster import LOST, Cluster, sync
+from zkexec.operator.cluster import LOST, STALE, Cluster, sync
 from zkexec.operator.glance import Glance, Key, Watch
 from zkexec.operator.natural import natural
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
@@ -61,7 +62,7 @@ class Lookout:
     def touch(self, touched: Iterable[object]) -> None:
         """Forget what has changed, as `Cluster.touched` tells it."""
         gone = set(touched)
-        kept = {} if LOST in gone else self._kept
+        kept = self._kept if gone.isdisjoint((LOST, STALE)) else {}
         self._kept = {key: found for key, found in kept.items() if key not in gone}
 
     def _watch(self, key: Key) -> Watch:

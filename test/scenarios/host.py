@@ -10,7 +10,6 @@ from collections.abc import Callable
 from scenarios.group import MEMBER, ScriptedGroup
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
-from zkexec.core.adoption import Adopted
 from zkexec.core.events import Ending, Event
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
@@ -122,14 +121,7 @@ class ScriptedHost:
 
     def renew_core(self, reason: str, tell: Teller) -> None:
         """Let another core take over the running command, as after an error inside zkexec."""
-        asked_until, passed_on = self._member.child.asked
-        adopted = Adopted(
-            generation=self.generation,
-            applied=self._member.applied,
-            check_due=self._member.check_due,
-            asked_until=asked_until,
-            passed_on=passed_on,
-        )
+        adopted = self._member.adopted(check=None, alerting=False)
         self.group.disconnect()
         self._member = Member(self.terms, self._new_turn(), adopted, reason)
         self.happen(events.Started(), tell)

@@ -24,7 +24,6 @@ from simulation.host_model import HostModel
 from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions
 from zkexec.core.actions import Action
-from zkexec.core.adoption import Adopted
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import ChildExited, Event, SignalReceived, Started, Tick
 from zkexec.core.member import Member
@@ -124,16 +123,7 @@ class World:
         self._arrived = deque(kept)
         self.ensemble.drop_session()
         host.discard()
-        asked_until, passed_on = member.child.asked
-        adopted = Adopted(
-            generation=member.child.generation,
-            applied=member.applied,
-            check=host.check,
-            check_due=member.check_due,
-            alerting=host.alerting,
-            asked_until=asked_until,
-            passed_on=passed_on,
-        )
+        adopted = member.adopted(check=host.check, alerting=host.alerting)
         now = self.clock.now
         caretaker = self.core = Caretaker(self.terms, adopted, now + pause_s, now)
         self._see(CoreLost(), caretaker.begin("a mistake", now))
@@ -146,7 +136,7 @@ class World:
         assert isinstance(self.core, Caretaker)
         adopted = self.core.adopted(check=self.host.check, alerting=self.host.alerting)
         self.core = Member(self.terms, FreeTurn(), adopted, "a mistake")
-        self._answers.append(Started())
+        self._answers.appendleft(Started())
 
     def _handle(self, event: Event) -> None:
         before = self.phase

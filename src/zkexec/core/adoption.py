@@ -16,7 +16,8 @@ class Adopted:
     `stopping` says that its process tree was told to end.  `verdict` is how zkexec ends once no
     command runs, None if as the command does.  `check` is the generation that
     a running health check was started for, None if none runs; `check_due` is when the next one
-    is due, None if that is not known.  `alerting` says whether an alert runs.  `asked_until` and
+    is due, None if that is not known, and `check_is_late` that the running one has had its time.
+    `alerting` says whether an alert runs.  `asked_until` and
     `passed_on` are the signals by which somebody may have asked the command to end, see `Child`.
     Times are those of the loop's clock, in seconds.
     """
@@ -28,6 +29,7 @@ class Adopted:
     verdict: Ending | None = None
     check: int | None = None
     check_due: float | None = None
+    check_is_late: bool = False
     alerting: bool = False
     asked_until: float | None = None
     passed_on: frozenset[int] = frozenset()

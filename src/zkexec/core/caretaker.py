@@ -52,6 +52,7 @@ class Caretaker:
             applied=self._applied,
             check=check,
             check_due=self._gate.due,
+            check_is_late=self._gate.is_late,
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,

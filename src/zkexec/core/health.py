@@ -55,10 +55,16 @@ class HealthGate:
             return
         timeout_s = self._terms.health_timeout_s
         self._running = adopted.check
+        self._timed_out = adopted.check_is_late
         if adopted.check is not None and timeout_s is not None:
             self._timeout_at = now + timeout_s
         known = adopted.check_due
         self._due = now + self._terms.health_interval_s if known is None else known
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a check runs that has had its time, so that its result does not count."""
+        return self._running is not None and self._timed_out
 
     @property
     def due(self) -> float | None:

@@ -59,10 +59,9 @@ class Member:
         """The content of the files in place."""
         return self._proving.attempt.applied
 
-    @property
-    def check_due(self) -> float | None:
-        """When the next health check is due, None if one runs or none ever will."""
-        return self._proving.check_due
+    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+        """The command for another core; `check` and `alerting` are what runs beside it."""
+        return self._proving.adopted(check=check, alerting=alerting)
 
     @property
     def deadline(self) -> float | None:

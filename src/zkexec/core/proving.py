@@ -140,10 +140,19 @@ class Proving:
         """Whether the turn of an earlier core waits for the proof of a child that just runs on."""
         return self.is_open and self._course.is_in(Phase.RUNNING) and self._turn.has_entry
 
-    @property
-    def check_due(self) -> float | None:
-        """When the next health check is due, None if one runs or none ever will."""
-        return self._gate.due
+    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+        """The child for another core; `check` and `alerting` are what runs beside it."""
+        asked_until, passed_on = self.child.asked
+        return Adopted(
+            generation=self.child.generation,
+            applied=self.attempt.applied,
+            check=check,
+            check_due=self._gate.due,
+            check_is_late=self._gate.is_late,
+            alerting=alerting,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
 
     @property
     def owes_proof(self) -> bool:

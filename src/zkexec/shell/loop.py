@@ -27,6 +27,7 @@ from zkexec.core.member import Member
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.transitions import Phase
 from zkexec.core.turn import FreeTurn
+from zkexec.core.value import replace
 from zkexec.settings import LogFormat, Settings
 from zkexec.shell.birth import Inheritance, die_like
 from zkexec.shell.effects import Effects
@@ -120,18 +121,18 @@ class Run:
 
     def _follow(self, adopted: Adopted | None, trouble: str) -> Ending:
         """Do what a fresh core decides, until it ends zkexec."""
-        self._event, self._is_passed_on = Started(), False
         member = self._member = Member(self._settings.terms, self._new_turn(), adopted, trouble)
-        self._inbox.answer(self._event)
+        self._event = Started()
         while True:
-            self._event, self._is_passed_on = Tick(), False
-            self._event = self._inbox.next(until=member.deadline)
+            self._is_passed_on = False
             for action in member.handle(self._event, now()):
                 if isinstance(action, EndProcess):
                     return action.ending
                 self._inbox.answer(*self._effects.perform(action))
                 self._note(action)
             self._applied = member.applied
+            self._event = Tick()
+            self._event = self._inbox.next(until=member.deadline)
 
     def _note(self, action: Action) -> None:
         """Remember what must be known of the command if the core fails."""
@@ -164,27 +165,25 @@ class Run:
     def _salvage(self) -> Adopted:
         """What is known of the command; the core that failed is asked as little as possible."""
         processes, member = self._processes, self._member
-        asked_until, passed_on, check_due, phase = None, frozenset[int](), None, Phase.LOADING
+        found, phase = Adopted(generation=0, applied=Snapshot({})), Phase.LOADING
+        check, alerting = processes.check_generation, processes.alert_runs
         with suppress(Exception):
             if member is not None:
                 phase = member.phase
-                asked_until, passed_on = member.child.asked
-                check_due = member.check_due
+                found = member.adopted(check=check, alerting=alerting)
         is_stopping = 0 < self._told_to_end == processes.generation
         # A command that was stopped for a restart, or failed in a turn, is not at its end.
         is_at_its_end = not is_stopping and phase in _ENDS_WITH_COMMAND
         ends_alike = is_at_its_end or phase is Phase.EXITING
-        return Adopted(
+        return replace(
+            found,
             generation=processes.generation,
             applied=self._applied,
             ending=processes.ending,
             stopping=is_stopping,
             verdict=None if ends_alike else Ending(code=CANNOT_WORK),
-            check=processes.check_generation,
-            check_due=check_due,
-            alerting=processes.alert_runs,
-            asked_until=asked_until,
-            passed_on=passed_on,
+            check=check,
+            alerting=alerting,
         )
 
     def _keep(self, caretaker: Caretaker) -> Ending | None:

@@ -83,15 +83,7 @@ class Process:
         is_kept = child is not None and child.alive and not self._is_stopping and not self.termed
         if self.dead or self._busy or not is_kept or not isinstance(member, Member):
             return False
-        asked_until, passed_on = member.child.asked
-        adopted = Adopted(
-            generation=member.child.generation,
-            applied=member.applied,
-            check=self.children.check_generation,
-            check_due=member.check_due,
-            asked_until=asked_until,
-            passed_on=passed_on,
-        )
+        adopted = member.adopted(check=self.children.check_generation, alerting=False)
         for queue in (self._todo, self._answers, self._posted, self._outbox):
             queue.clear()
         kept = [e for e in self._reaped if isinstance(e, events.ChildExited | SignalReceived)]
@@ -107,7 +99,7 @@ class Process:
     def _begin_again(self, caretaker: Caretaker) -> None:
         check = self.children.check_generation
         self.core = self._fresh_core(caretaker.adopted(check=check, alerting=False))
-        self._answers.append(Started())
+        self._answers.appendleft(Started())
 
     def _new_token(self) -> str:
         self._tokens += 1

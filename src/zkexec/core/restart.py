@@ -73,7 +73,7 @@ class Restart:
         if wanted is None:
             return []
         self._turn.refresh(wanted)
-        if self._course.is_in(Phase.STOPPING) and wanted != self._staged:
+        if self._course.is_in(Phase.STOPPING):
             self._turn.ask(wanted)
         if not self._attempt.is_news(wanted) or not self._course.is_in(
             Phase.RUNNING, Phase.WAITING, Phase.PROVING, Phase.PAUSED
@@ -132,6 +132,9 @@ class Restart:
     def proceed(self, now: float) -> list[Action]:
         """Go one step on towards the goal, or away from one that is none any more."""
         if not self._course.is_in(Phase.WAITING, Phase.PROVING, Phase.PAUSED):
+            return []
+        if self._course.is_in(Phase.PROVING) and not self._child.present:
+            # What becomes of the start is heard of before anything else is staged.
             return []
         goal = self._goal()
         if goal is None or (goal == self._turn.granted and goal != self._wanted_now()):
@@ -218,6 +221,8 @@ class Restart:
         self._settling.end()
         self._turn.withdraw()
         self._attempt.tried = None
+        # What came since the files were put in place has not been acted on.
+        self._attempt.seen = self._attempt.applied
         return self._course.enter(Phase.RUNNING) + self._proving.alarm.restart_settled(now)
 
     @property

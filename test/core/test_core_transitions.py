@@ -9,8 +9,11 @@ import pytest
 from scenarios.script import play
 from simulation.fate import Fate
 from zkexec.core import events, group_events
+from zkexec.core.child import Child
+from zkexec.core.course import Course
 from zkexec.core.events import Event
 from zkexec.core.rollout import Rollout
+from zkexec.core.terms import Terms
 from zkexec.core.transitions import (
     LETTERS,
     TABLE,
@@ -64,6 +67,20 @@ def test_a_step_that_is_not_in_the_table_is_a_mistake() -> None:
     check_transition(Phase.PAUSED, events.Tick(), Phase.WAITING)
     with pytest.raises(ImpossibleTransitionError, match="Tick led from running to waiting"):
         check_transition(Phase.RUNNING, events.Tick(), Phase.WAITING)
+
+
+def test_nothing_is_running_without_a_command() -> None:
+    """The phase "running" cannot be entered without a command, whatever the core believes."""
+    child = Child(Terms())
+    course = Course(child)
+    with pytest.raises(ImpossibleTransitionError, match="loading led to running without a command"):
+        course.enter(Phase.RUNNING)
+    child.start()
+    with pytest.raises(ImpossibleTransitionError):
+        course.enter(Phase.RUNNING)
+    child.started(events.ChildStarted(1, pid=101))
+    course.enter(Phase.RUNNING)
+    assert course.is_in(Phase.RUNNING)
 
 
 ENDING = """

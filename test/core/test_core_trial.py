@@ -109,7 +109,7 @@ def test_what_failed_may_be_pushed_again() -> None:
     """After a failure the same bytes of a greater revision are news, and a retry."""
     attempt = Attempt()
     attempt.install(B)
-    attempt.failed = "exit status 1"
+    attempt.fail("exit status 1")
     assert attempt.is_news(B_AGAIN)
     assert attempt.is_retry(B_AGAIN)
     assert not attempt.is_news(B)
@@ -124,7 +124,7 @@ def test_without_an_attempt_nothing_was_tried() -> None:
     """A member that was just started has used its turn for nothing yet."""
     attempt = Attempt()
     assert not attempt.was_tried(A)
-    attempt.failed = "exit status 1"
+    attempt.fail("exit status 1")
     assert not attempt.is_retry(A)
 
 
@@ -134,7 +134,7 @@ def test_what_is_in_place_after_a_revert() -> None:
     attempt.install(A)
     attempt.good = A
     attempt.install(B)
-    attempt.failed = "exit status 1"
+    attempt.fail("exit status 1")
     assert not reverted(attempt)
     attempt.reverting = True
     attempt.install(A)
@@ -145,12 +145,53 @@ def test_what_is_in_place_after_a_revert() -> None:
     assert (attempt.tried, attempt.reason, attempt.reverting) == (C, "", False)
 
 
+def test_what_is_in_place_and_nothing_held_against_it() -> None:
+    """What runs is not stopped for what it runs, unless that has failed there."""
+    attempt = Attempt()
+    attempt.install(A)
+    assert attempt.is_in_place(A)
+    assert not attempt.is_in_place(B)
+    attempt.good = A
+    attempt.install(B)
+    attempt.fail("exit status 1")
+    assert not attempt.is_in_place(B)
+    attempt.reverting = True
+    attempt.install(A)
+    assert attempt.is_in_place(A)
+
+
+def test_what_failed_is_remembered_while_something_newer_cannot_be_written() -> None:
+    """What runs is the content that failed, also once the turn was used for something else."""
+    attempt = Attempt()
+    attempt.install(B)
+    attempt.fail("exit status 1")
+    attempt.tried = C
+    assert not reverted(attempt)
+    attempt.tried = None
+    assert not reverted(attempt)
+    assert attempt.is_retry(B_AGAIN)
+
+
+def test_a_recovery_ends_the_attempt_to_revert() -> None:
+    """Nothing stands in the way of a revert that nobody needs any more."""
+    attempt = Attempt()
+    attempt.install(B)
+    attempt.fail("exit status 1")
+    attempt.trouble = "disk full"
+    attempt.recover()
+    assert attempt.reason == "disk full"
+    attempt.fail("exit status 1")
+    attempt.reverting = True
+    attempt.recover()
+    assert (attempt.reason, attempt.reverting) == ("", False)
+
+
 def test_what_stands_in_the_way_is_told() -> None:
     """A failure is named before files that could not be written."""
     attempt = Attempt()
     attempt.trouble = "disk full"
     assert attempt.reason == "disk full"
-    attempt.failed = "exit status 1"
+    attempt.fail("exit status 1")
     assert attempt.reason == "exit status 1"
     attempt.begin_anew(B)
     assert attempt.reason == ""

@@ -1,6 +1,6 @@
 """What is in place on this host, what was tried, and how that went."""
 
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import Snapshot, plan
 
 
 class Attempt:
@@ -8,7 +8,7 @@ class Attempt:
 
     `seen` is what was last looked at for news, `tried` what a turn was last used for, `good` the
     last content on which a child of this run was healthy.  `stopped` is true from the stop of a
-    child until the next one is proven.  `failed` says why what was tried did not prove itself,
+    child until the next one is proven.  `failed` says why `failing` did not prove itself,
     `trouble` why files could not be written; "" stands for neither.
     """
 
@@ -20,13 +20,14 @@ class Attempt:
         self.good: Snapshot | None = None
         self.stopped = False
         self.reverting = False
+        self.failing: Snapshot | None = None
         self.failed = ""
         self.trouble = ""
 
     @property
     def reverted(self) -> bool:
         """Whether a good content stands in the place of one that failed."""
-        return bool(self.failed) and self.applied != self.tried
+        return self.failing is not None and self.applied != self.failing
 
     @property
     def reason(self) -> str:
@@ -37,13 +38,18 @@ class Attempt:
         """Whether this was not looked at yet; the same bytes are news where they failed before."""
         if self.seen is None or wanted != self.seen:
             return True
-        return bool(self.failed) and wanted.revision > self.seen.revision
+        return self.failing is not None and wanted.revision > self.seen.revision
 
     def is_retry(self, wanted: Snapshot) -> bool:
         """Whether these are the bytes that failed, pushed once more."""
-        if not self.failed or self.tried is None or wanted != self.tried:
+        if self.failing is None or wanted != self.failing:
             return False
-        return wanted.revision > self.tried.revision
+        return wanted.revision > self.failing.revision
+
+    def is_in_place(self, wanted: Snapshot) -> bool:
+        """Whether nothing stands between this and what is in place, not even a failure of it."""
+        is_held_against = self.failing is not None and self.applied == self.failing
+        return not is_held_against and not plan(self.applied, wanted)
 
     def was_tried(self, granted: Snapshot) -> bool:
         """Whether a turn that was granted for this has been used for it already."""
@@ -56,8 +62,20 @@ class Attempt:
         if not (self.reverting and snapshot == self.good):
             self.begin_anew(snapshot)
 
+    def fail(self, reason: str) -> Snapshot:
+        """Take note that what is being tried has failed; return what that is."""
+        self.failing = self.tried or self.applied
+        self.failed = reason
+        return self.failing
+
+    def recover(self) -> None:
+        """Hold nothing against what is in place, and nothing against putting it back."""
+        self.failing, self.failed = None, ""
+        if self.reverting:
+            self.reverting, self.trouble = False, ""
+
     def begin_anew(self, snapshot: Snapshot) -> None:
         """Try what is in place, with nothing held against it."""
         self.seen = self.tried = snapshot
-        self.reverting = False
-        self.failed = self.trouble = ""
+        self.recover()
+        self.trouble = ""

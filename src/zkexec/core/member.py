@@ -40,7 +40,7 @@ class Member:
         self.child = Child(terms)
         self._terms = terms
         self._turn = turn
-        self._course = Course()
+        self._course = Course(self.child)
         self._launch = Launch(terms, self.source, turn)
         self._proving = Proving(terms, turn, self._course, self.child)
         self._restart = Restart(terms, turn, self._course, self.source, self._proving)

@@ -43,11 +43,22 @@ class Proving:
     @property
     def is_paused_by_failure(self) -> bool:
         """Whether the turn is kept because what was tried has failed."""
-        return self._course.is_in(Phase.PAUSED) and bool(self.attempt.failed)
+        return self._course.is_in(Phase.PAUSED) and self.attempt.failing is not None
 
     @property
     def survives_exit(self) -> bool:
-        """Whether a child that ends by itself now fails its group, and does not end zkexec."""
+        """Whether a child that ends by itself now does not end zkexec with it.
+
+        It fails its group; or it is the old child, started again and not proven yet, in a turn
+        that goes on as soon as files can be written.
+        """
+        is_open = self._trial is not None and self.attempt.failing is None
+        is_trying_again = is_open and self._course.is_in(Phase.WAITING, Phase.PAUSED)
+        return self._is_watched or (is_trying_again and self.owes_proof and self.attempt.stopped)
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether the group waits for this child to become healthy."""
         if not self._turn.in_group:
             return False
         is_failing = self.is_paused_by_failure and not self.attempt.reverted
@@ -66,8 +77,7 @@ class Proving:
         if awaited:
             return [*actions, Note("proving"), *self._course.enter(Phase.PROVING)]
         if self.attempt.reverting:
-            self.attempt.reverting = False
-            return [*actions, Note("reverted"), *self._course.enter(Phase.PAUSED)]
+            return actions + self._revert()
         if is_first:
             self.attempt.tried = None
             return [*actions, *self._course.enter(Phase.RUNNING)]
@@ -84,6 +94,12 @@ class Proving:
         self._gate.take_over(adopted, now)
         self._trial = Trial(self._terms, now, limited=False) if self._turn.in_group else None
         return self._course.enter(Phase.RUNNING)
+
+    def _revert(self) -> list[Action]:
+        """Wait on the good content; or on what failed, where the good could not be put in place."""
+        is_done = self.attempt.applied == self.attempt.good
+        self.attempt.reverting = not is_done
+        return [*([Note("reverted")] if is_done else []), *self._course.enter(Phase.PAUSED)]
 
     def stop(self) -> list[Action]:
         """The child is going: nothing more is to be learnt from it."""
@@ -109,7 +125,7 @@ class Proving:
         # A child that is still to become healthy has the health delay for it, and then one alert.
         return (
             [failed]
-            if self.survives_exit
+            if self._is_watched
             else [failed, *self.alarm.health_failed(verdict.reason, now)]
         )
 
@@ -193,18 +209,22 @@ class Proving:
         attempt = self.attempt
         attempt.stopped = False
         if self.is_troubled:
+            if attempt.applied == attempt.failing:
+                # What had failed before is healthy after all.
+                attempt.recover()
+                self._turn.prove(attempt.applied)
             return []
         if not attempt.reverted:
             attempt.good = attempt.applied
-        if self.survives_exit:
+        if self._is_watched:
             self._turn.prove(attempt.applied)
-            attempt.failed = ""
+            attempt.recover()
             attempt.tried = None
             # What was refused in this turn is asked for anew, in a turn of its own.
             attempt.seen = attempt.applied
             entered = self._course.enter(Phase.RUNNING)
             return [Note("proven"), *entered, *self.alarm.restart_settled(now)]
-        if self._course.is_in(Phase.PAUSED) and not attempt.failed:
+        if self._course.is_in(Phase.PAUSED) and attempt.failing is None:
             self._turn.withdraw()
         if self._terms.mirrors and not attempt.reverted:
             self._turn.vouch(attempt.applied)
@@ -213,9 +233,8 @@ class Proving:
     def fail(self, reason: str, now: float) -> list[Action]:
         """What was tried has failed: keep the turn, tell everyone, and wait for something new."""
         attempt = self.attempt
-        attempt.failed = reason
         self._gate.relax(now)
-        self._turn.fail(attempt.tried or attempt.applied, reason)
+        self._turn.fail(attempt.fail(reason), reason)
         can_revert = attempt.good is not None and bool(plan(attempt.applied, attempt.good))
         attempt.reverting = self._terms.on_failure is OnFailure.REVERT and can_revert
         note = Note("restart-failed", {"reason": reason})

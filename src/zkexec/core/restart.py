@@ -75,6 +75,8 @@ class Restart:
         self._turn.refresh(wanted)
         if self._course.is_in(Phase.STOPPING):
             self._turn.ask(wanted)
+        if self._is_undone(wanted):
+            return self._undo(wanted, now)
         if not self._attempt.is_news(wanted) or not self._course.is_in(
             Phase.RUNNING, Phase.WAITING, Phase.PROVING, Phase.PAUSED
         ):
@@ -89,26 +91,48 @@ class Restart:
             notes = [Note("restart-asked" if changes.restarts else "pushed-again")]
         return notes if self._keeps_turn else notes + self._course.enter(Phase.WAITING)
 
+    def _is_undone(self, wanted: Snapshot) -> bool:
+        """Whether an attempt at something else is under way that is none any more.
+
+        This is read from what is in place and not from what is new, so that an undo counts
+        whenever it came: nothing is ever stopped for what it runs.
+        """
+        is_trying = self._course.is_in(Phase.WAITING, Phase.PAUSED)
+        if self._course.is_in(Phase.PROVING):
+            is_trying = bool(self._attempt.reason)
+        return is_trying and self._attempt.is_in_place(wanted)
+
     @property
     def _keeps_turn(self) -> bool:
         """Whether something new is tried in the turn that is held already."""
         return self._course.is_in(Phase.PROVING) or self._proving.is_paused_by_failure
 
     def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
+        """Go on with what is in place; in the turn, where it is still to prove itself there."""
         self._settling.end()
         undone = [Note("change-undone"), *self._discard()]
         if self._course.is_in(Phase.PROVING):
-            self._turn.ask(wanted)
+            self._go_on_with(wanted)
             return undone
+        if not self._child.present:
+            self._go_on_with(wanted)
+            return undone + self._start_again()
         if self._turn.has_entry and self._proving.is_open:
-            self._turn.ask(wanted)
-            self._attempt.begin_anew(wanted)
+            self._go_on_with(wanted)
             return undone + self._proving.put_to_proof(now)
         self._turn.withdraw()
-        self._attempt.failed = self._attempt.trouble = ""
+        self._attempt.begin_anew(wanted)
         self._attempt.tried = None
         settled = self._proving.alarm.restart_settled(now)
         return undone + self._course.enter(Phase.RUNNING) + settled
+
+    def _go_on_with(self, wanted: Snapshot) -> None:
+        """Let what is in place be what the turn is held for, if there is one."""
+        self._attempt.begin_anew(wanted)
+        if self._turn.has_entry or not self._turn.in_group:
+            self._turn.ask(wanted)
+        else:
+            self._turn.withdraw()
 
     def expire(self, now: float) -> list[Action]:
         """Make the attempt that is due."""
@@ -189,7 +213,7 @@ class Restart:
     def tree_gone(self) -> list[Action]:
         """Nothing of the old child is left: install the goal, which may be a newer one by now."""
         goal = self._goal() or self._staged
-        if goal is not None and (plan(self._attempt.applied, goal) or self._attempt.failed):
+        if goal is not None and not self._attempt.is_in_place(goal):
             return [InstallFiles()] if goal == self._staged else self._stage(goal)
         self._staged = None
         self._attempt.begin_anew(self._attempt.applied)
@@ -240,12 +264,19 @@ class Restart:
         self._attempt.seen = self._wanted_now()
         note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
         if self._course.is_in(Phase.STOPPING):
-            self._attempt.tried = staged
-            return [note, *self._start_again()]
+            return [note, *self._not_installed(staged, reason, now), *self._start_again()]
         if self._keeps_turn:
             self._settling.try_again(RETRY_FILES_S, now)
             return [note, *self._proving.alarm.restart_failed(reason, now)]
         return [note, *self.pause(now)]
+
+    def _not_installed(self, staged: Snapshot | None, reason: str, now: float) -> list[Action]:
+        """The child was stopped for what could not be put in place; what it ran is there still."""
+        if self._attempt.reverting and staged == self._attempt.good:
+            self._settling.try_again(RETRY_FILES_S, now)
+            return self._proving.alarm.restart_failed(reason, now)
+        self._attempt.tried, self._attempt.reverting = staged, False
+        return []
 
     def pause(self, now: float) -> list[Action]:
         """Give the turn back, and try again later: it is this host that is in trouble.

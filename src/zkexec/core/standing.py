@@ -75,7 +75,11 @@ class Standing:
         held, wanted = self.tenure.held, self.wanted
         if held is None or wanted is None:
             return False
-        return held is wanted or self.target(held) == self.target(wanted)
+        if held is wanted:
+            return True
+        mine, theirs = self.target(held), self.target(wanted)
+        # A znode that was emptied takes its revision away, and what failed then is not tried now.
+        return mine.digest == theirs.digest and mine.revision >= theirs.revision
 
     def is_outdated(self, wanted: Snapshot) -> bool:
         """Whether the group has gone on from this, although no check of versions may show it.

@@ -243,6 +243,12 @@ class Proving:
 
     def exited(self, reason: str, now: float) -> list[Action]:
         """The child ended by itself, which fails its group, if it was on what is to be proven."""
-        is_failure = self._course.is_in(Phase.PROVING) and not self.is_troubled
-        closed = self.stop()
-        return closed + (self.fail(f"the command ended ({reason})", now) if is_failure else [])
+        attempt, closed = self.attempt, self.stop()
+        if not self.is_troubled:
+            if self._course.is_in(Phase.PROVING):
+                return closed + self.fail(f"the command ended ({reason})", now)
+            if attempt.failing is not None:
+                return closed
+        attempt.trouble = f"{attempt.trouble}; the old command does not run: {reason}"
+        ended = Note("old-command-ended", {"reason": reason})
+        return [*closed, ended, *self.alarm.restart_failed(attempt.trouble, now)]

@@ -148,6 +148,13 @@ TEXTS: dict[str, tuple[Level, str]] = {
             "retry (zkexecctl), or until the command becomes healthy"
         ),
     ),
+    "old-command-ended": (
+        Level.WARNING,
+        (
+            "the old command does not run any more ({reason}); zkexec stays, and starts it again "
+            "once the new files can be written, or at once if the change is undone"
+        ),
+    ),
     "reverted": (
         Level.WARNING,
         "back on the last good configuration; the rollout stays paused until there is a new one",

@@ -76,7 +76,7 @@ class AlertsAsOwed:
             # A fresh core, which knows nothing of what the caretaker has told.
             self._unhealthy, self._silent_until = False, 0.0
         awaited = events.ZnodesRead if witness.terms.mirrors else events.SessionConnected
-        is_read = isinstance(event, awaited) and moment.phase is not Phase.STOPPING
+        is_read = isinstance(event, awaited) and not witness.is_kept
         if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
             self._is_followed = True
             return [Cause(AlertEvent.RECOVERED)] if witness.terms.alert_recovery else []

@@ -16,6 +16,12 @@ from zkexec.core.transitions import Phase
 UNNEEDED_WAIT_S = 0.5
 LONGEST_DELAY_S = 10.0
 
+ANSWERED = (
+    actions.StageFiles, actions.InstallFiles, actions.StartChild, actions.InspectTree,
+    actions.LoadCachedFiles,
+)  # fmt: skip
+"""What is answered at once by an event."""
+
 
 class Checker(Protocol):
     """One promise."""
@@ -59,6 +65,21 @@ class StopsOnlyForChange:
             raise Violation(f"a stop on {type(moment.event).__name__}")
         if staged is None or not plan(witness.host.files, staged):
             raise Violation("a stop without a difference")
+
+
+class StagesWhatIsWanted:
+    """What is staged is what was read last, without any detour by what is out of date.
+
+    So no child is stopped for what it runs either, as what is staged differs from that.
+    """
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Compare all that is staged with the last reading, if that was complete."""
+        for action in moment.actions:
+            if not isinstance(action, actions.StageFiles) or witness.wanted is None:
+                continue
+            if dict(action.snapshot.files) != witness.wanted:
+                raise Violation("something is staged that is wanted no more")
 
 
 class InstallsHistory:
@@ -124,14 +145,51 @@ class ChildRuns:
             raise Violation("no child runs, and none is being started")
 
 
+class RunningHasACommand:
+    """The phase "running" says that a command runs."""
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Compare the phase with what is known to live."""
+        if moment.phase is Phase.RUNNING and not witness.generation:
+            raise Violation("the phase is running, and nothing runs")
+
+
+class AlwaysHasACause:
+    """No phase lasts without an end in sight: it has a deadline, or waits for what somebody owes.
+
+    "running" waits for a change and the end of the command, "loading" for znodes or for an answer.
+    """
+
+    LASTING = (Phase.RUNNING, Phase.LOADING, Phase.DONE)
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Look at the deadline of a phase that is to pass."""
+        if moment.phase in self.LASTING or moment.answers_due or moment.deadline is not None:
+            return
+        is_owed = witness.stopping_since is not None or witness.host.alerting
+        starts = any(isinstance(action, ANSWERED) for action in moment.actions)
+        if not is_owed and not starts:
+            raise Violation(f"{moment.phase.value} without a deadline")
+
+
 class OneAtATime:
-    """There are never two children, two checks or two alerts."""
+    """There are never two children, two checks, two alerts, or two stagings without an answer."""
+
+    def __init__(self) -> None:
+        """Begin with nothing being staged."""
+        self._staging = False
 
     def see(self, moment: Moment, witness: Witness) -> None:
         """Look at what is there when something is started."""
         host = witness.host
+        if isinstance(moment.event, events.FilesStaged | events.FilesFailed):
+            self._staging = False
         for action in moment.actions:
             match action:
+                case actions.StageFiles() if self._staging:
+                    raise Violation("a staging before the last one was answered")
+                case actions.StageFiles():
+                    self._staging = True
                 case actions.StartChild() if host.tree is not None and host.tree.remaining:
                     raise Violation("a start before the old tree was gone")
                 case actions.RunCheck() if host.check is not None:

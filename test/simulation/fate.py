@@ -4,6 +4,7 @@ First comes a time of faults.  Then they stop, and within a bound the last conte
 ensemble has to be what runs.
 """
 
+from functools import partial
 from random import Random
 
 from simulation.witness import Violation
@@ -53,6 +54,8 @@ class Fate:
         self._calm_now = False
         self._mortal = self._random.random() < 0.3
         """Whether this run may see its end; else too few would live to see the calm."""
+        self._spite = 0.0
+        """How often more happens before files that could not be written are tried again."""
 
     def run(self) -> set[Step]:
         """Let it all happen; raise Violation where a promise is broken."""
@@ -79,11 +82,14 @@ class Fate:
         world.ensemble.loses_replies = random.random() < 0.3
         world.ensemble.loses_watches = Random(self._seed).random() < 0.3
         world.host.faults = random.random() < 0.7
+        self._spite = random.choice((0.0, 0.0, 0.5, 1.0))
+        world.host.files_failed = self._make_worse
+        world.host.told_to_stop = self._change_while_stopping
 
     def _befall(self) -> None:
         random, ensemble = self._random, self.world.ensemble
         ensemble.reachable = ensemble.reachable or random.random() < 0.3
-        match random.choices(range(7), (10, 2, 1, 1, 1, 1, 1))[0]:
+        match random.choices(range(8), (10, 2, 1, 1, 1, 1, 1, 1))[0]:
             case 0:
                 self._write_something()
             case 1:
@@ -100,6 +106,51 @@ class Fate:
                 self.world.deliver(SignalReceived(signal, random.random() < 0.5))
             case 6:
                 self.world.lose_core(random.choice((0.0, 0.5, 5.0)))
+            case 7:
+                self.world.host.disk.begin_spell(self.world.clock.now)
+
+    def _make_worse(self) -> None:
+        """Have something happen in the pause between two attempts to write files."""
+        random, world = self._random, self.world
+        if random.random() >= self._spite:
+            return
+        world.host.start_fails = self._mortal and random.random() < 0.1
+        longest_s = random.choice((0.5, 11.0))
+        for _ in range(random.choice((1, 1, 2))):
+            world.clock.after(random.uniform(0, longest_s), self._happen_in_the_pause)
+
+    def _change_while_stopping(self) -> None:
+        """Have something else wanted during a stop, or what was wanted; now and then one by one."""
+        random, world = self._random, self.world
+        staged = world.host.staged
+        if random.random() >= self._spite or staged is None or self._calm_now:
+            return
+        for wanted in random.sample((None, world.host.files, staged), random.choice((1, 2, 2))):
+            change = self._write_something if wanted is None else partial(self._put_back, wanted)
+            world.clock.after(random.uniform(0, 0.5), change)
+
+    def _happen_in_the_pause(self) -> None:
+        random, world = self._random, self.world
+        if self._calm_now:
+            return
+        match random.choices(range(5), (6, 3, 2, 1, 1))[0]:
+            case 0:
+                self._put_back(self.world.host.files)
+            case 1:
+                self._write_something()
+            case 2:
+                self._end_something()
+            case 3:
+                world.ensemble.suspend(random.choice((0.1, 3)), expires=True)
+            case 4:
+                world.host.disk.begin_spell(world.clock.now)
+
+    def _put_back(self, wanted: Snapshot) -> None:
+        """Write what these files hold, as far as they are all there."""
+        files, mirrors = wanted.files, self.terms.mirrors
+        if mirrors and not self._calm_now and all(m.local_path in files for m in mirrors):
+            contents = {mirror.zk_path: files[mirror.local_path] for mirror in mirrors}
+            self.world.ensemble.write(contents)
 
     def _end_something(self) -> None:
         if not self._mortal:

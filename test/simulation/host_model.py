@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from simulation.clock import Clock
+from simulation.disk import Disk, Write
 from zkexec.core.events import (
     AlertFinished,
     CachedFilesFound,
@@ -57,6 +58,13 @@ class HostModel:
         """Draws what is new here, so that a known seed goes on telling what it told."""
         self._deliver = deliver
         self.faults = True
+        self.disk = Disk(random)
+        self.files_failed: Callable[[], None] = lambda: None
+        """Called where files could not be written, so that more can happen before the next try."""
+        self.told_to_stop: Callable[[], None] = lambda: None
+        """Called at each signal that may end the child, before it does."""
+        self.start_fails = False
+        """Whether the next start fails, as it may where the disk has no room for anything."""
         self.files = Snapshot({})
         self.files_are_cached = False
         self.staged: Snapshot | None = None
@@ -73,7 +81,7 @@ class HostModel:
         """Keep the wanted files aside."""
         if self._unlucky(0.1):
             self._clock.spend(self._random.uniform(0, 2))
-        if self._unlucky(0.1):
+        if self._refuses(Write.STAGING):
             self.staged = None
             return FilesFailed(self._random.choice(("disk full", "no right to write")))
         self.staged = snapshot
@@ -82,11 +90,18 @@ class HostModel:
     def install(self) -> Event:
         """Put the staged files in their places."""
         staged, self.staged = self.staged, None
-        if staged is None or self._unlucky(0.1):
+        if staged is None or self._refuses(Write.INSTALL):
             return FilesFailed("disk full")
         written = plan(self.files, staged).changed
         self.files = staged
         return FilesInstalled(written)
+
+    def _refuses(self, write: Write) -> bool:
+        refuses = self.faults and self.disk.refuses(write, self._clock.now)
+        if not refuses and not self._unlucky(0.1):
+            return False
+        self.files_failed()
+        return True
 
     def discard(self) -> None:
         """Forget what was staged."""
@@ -102,7 +117,8 @@ class HostModel:
         """Start the command."""
         if self.faults and generation > 1 and self._luck.random() < 0.05:
             return StartFailed(generation, "no process to spare", HOST_IN_TROUBLE)
-        if self._unlucky(0.02):
+        fails, self.start_fails = self.start_fails, False
+        if self._unlucky(0.02) or (fails and self.faults):
             return StartFailed(generation, "command not found", 127)
         self.tree = Tree(
             generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2)
@@ -114,6 +130,7 @@ class HostModel:
         tree = self.tree
         if tree is None or signal not in ENDING_SIGNALS:
             return
+        self.told_to_stop()
         if signal != 9 and (tree.stubborn or (signal != 15 and self._random.random() < 0.5)):
             return
         code = self._random.choice((None, None, 0, 3))

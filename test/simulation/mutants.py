@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import launch, restart
+from zkexec.core import launch
 from zkexec.core.actions import Action, SignalTree
 from zkexec.core.alarm import Alarm
 from zkexec.core.child import Child
 from zkexec.core.events import CheckFinished, Event, SignalReceived
 from zkexec.core.health import HealthGate, Verdict
 from zkexec.core.member import Member
+from zkexec.core.proving import Proving
 from zkexec.core.restart import Restart
-from zkexec.core.snapshot import Plan, Snapshot
+from zkexec.core.settling import Settling
+from zkexec.core.snapshot import Snapshot
 from zkexec.core.source import Source
 from zkexec.core.transitions import Phase
 
@@ -93,12 +95,11 @@ def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # 
     return [alert]
 
 
-def keep_trouble(self: Anything) -> list[Action]:
-    """Pause although the change is undone."""
-    trouble = self._attempt.trouble
-    found = original_tree_gone(self)
-    self._attempt.trouble = trouble
-    return found
+def heed_only_what_is_not_staged(self: Anything, now: float) -> list[Action]:
+    """Take what comes during a stop for wanted only where it is not what the stop was for."""
+    if self._course.is_in(Phase.STOPPING) and self._source.wanted == self._staged:
+        return []
+    return original_consider(self, now)
 
 
 def believe_gone(self: Anything, _: Event) -> None:
@@ -135,9 +136,15 @@ def do_nothing(*_: object) -> list[Action]:
     return []
 
 
-def whole_plan(_: Snapshot, wanted: Snapshot) -> Plan:
-    """Take everything for changed."""
-    return Plan(tuple(wanted.files))
+def take_all_for_changes(self: Anything, now: float) -> list[Action]:
+    """Begin a restart for whatever is new, also where it is in place."""
+    wanted, phases = self._source.wanted, (Phase.RUNNING, Phase.WAITING, Phase.PAUSED)
+    if wanted is None or not self._attempt.is_news(wanted) or not self._course.is_in(*phases):
+        return []
+    self._attempt.seen = wanted
+    self._settling.changed(now)
+    entered: list[Action] = self._course.enter(Phase.WAITING)
+    return entered
 
 
 def private(owner: type, name: str) -> Callable[..., list[Action]]:
@@ -148,7 +155,6 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
 
 original_consider = private(Restart, "consider")
 original_signal = private(Member, "_on_signal")
-original_tree_gone = private(Restart, "tree_gone")
 original_failed = private(Member, "_on_files_failed")
 original_touched = private(Source, "_on_touched")
 original_connected = private(Source, "_on_connected")
@@ -180,14 +186,18 @@ MUTANTS = (
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
     Mutant("a change while settling is dropped", Restart, "consider", drop_change_while_settling,
-           PROGRESS),
-    Mutant("trouble outlives its cause", Restart, "tree_gone", keep_trouble,
-           "StopsOnlyForChange"),
+           "StagesWhatIsWanted"),
+    Mutant("back and forth during a stop is missed", Restart, "consider",
+           heed_only_what_is_not_staged, "StagesWhatIsWanted"),
+    Mutant("files are not tried again", Settling, "try_again", do_nothing, "AlwaysHasACause"),
+    Mutant("the end of the command is survived", Proving, "survives_exit", True,
+           "RunningHasACommand"),
     Mutant("a start without a process is not tried again", Child, "start_later", lambda *_: 0.0,
            "ChildRuns"),
     Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
-    Mutant("equal content is a change", restart, "plan", whole_plan, "StopsOnlyForChange"),
+    Mutant("equal content is a change", Restart, "consider", take_all_for_changes,
+           "StopsOnlyForChange"),
     Mutant("a start beside the old tree", Child, "inspected", believe_gone, "OneAtATime"),
     Mutant("a stubborn child is waited for", Child, "expect_end", expect_without_limit, "EndsOnce"),
     Mutant("an end that was asked for is a failure", Child, "was_asked_to_end", lambda *_: False,

@@ -3,7 +3,7 @@
 The checkers judge by this and by the model world's own truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simulation.ensemble_model import EnsembleModel
@@ -11,6 +11,7 @@ from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
+from zkexec.core.snapshot import Znode
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 
@@ -55,6 +56,8 @@ class Witness:
         """Whether the end was demanded by TERM, or by INT or QUIT during a restart."""
         self.delayed = False
         """Whether the last start failed for want of a process on this host."""
+        self.is_kept = False
+        """Whether a caretaker has the command."""
         self.over = False
         """Whether the command has ended by itself or could never start."""
         self.ending: Ending | None = None
@@ -63,6 +66,10 @@ class Witness:
         self.check_counts = False
         """Whether the event is the result of a check of the child that lives now."""
         self.check_passed = False
+        self.wanted: dict[str, bytes] | None = None
+        """What the files are to hold by the last reading that was waited for, if it was complete.
+        """
+        self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
         self._asked_until: float | None = None
@@ -85,12 +92,25 @@ class Witness:
                     self.over, self.failure = True, moment.event
             case events.SignalReceived(signal):
                 self._see_signal(signal, moment.now)
+            case events.ZnodesRead(number, znodes) if number == self._read_asked:
+                self.wanted = self._contents_of(znodes)
+            case events.SessionSuspended() | events.SessionLost() | events.SessionClosed():
+                self._read_asked = 0
+            case CoreLost():
+                self._read_asked, self.wanted = 0, None
             case events.CheckFinished(generation, passed):
                 self.check_passed = passed and not self._check_killed
                 self.check_counts = (
                     generation == self.generation == self._check_generation
                     and self.stopping_since is None
                 )
+
+    def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
+        mirrors = self.terms.mirrors
+        read = [znodes[mirror.zk_path] for mirror in mirrors]
+        if not all(z.problem is None and (z.content or self.terms.allow_empty) for z in read):
+            return None
+        return {m.local_path: z.content for m, z in zip(mirrors, read, strict=True)}
 
     def _see_exit(self, event: events.ChildExited, now: float) -> None:
         self.ending = event.ending
@@ -118,6 +138,10 @@ class Witness:
                 case actions.SignalTree(signal) if signal != SIGKILL:
                     if self.stopping_since is None:
                         self.stopping_since = moment.now
+                case actions.OpenSession():
+                    self._read_asked = 0
+                case actions.ReadZnodes(number):
+                    self._read_asked = number
                 case actions.RunCheck(generation):
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillCheck():

@@ -6,6 +6,7 @@ from random import Random
 
 from simulation.alert_checker import AlertsAsOwed
 from simulation.checkers import (
+    AlwaysHasACause,
     Checker,
     ChecksTheLiving,
     ChildRuns,
@@ -14,6 +15,8 @@ from simulation.checkers import (
     InstallsHistory,
     OneAtATime,
     PassesSignalsOn,
+    RunningHasACommand,
+    StagesWhatIsWanted,
     StartsNothingAtTheEnd,
     StartsWithoutCluster,
     StopsOnlyForChange,
@@ -40,7 +43,7 @@ def all_checkers() -> list[Checker]:
     return [
         StopsOnlyForChange(), InstallsHistory(), ChildRuns(), OneAtATime(), ChecksTheLiving(),
         DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(), EndsOnce(), AlertsAsOwed(),
-        StartsWithoutCluster(),
+        StartsWithoutCluster(), StagesWhatIsWanted(), RunningHasACommand(), AlwaysHasACause(),
     ]  # fmt: skip
 
 
@@ -70,7 +73,9 @@ class World:
         """That of the core; a caretaker has none, but keeps a command that runs."""
         if self.done:
             return Phase.DONE
-        return self.core.phase if isinstance(self.core, Member) else Phase.STOPPING
+        if isinstance(self.core, Member):
+            return self.core.phase
+        return Phase.EXITING if self.core.is_ending else Phase.RUNNING
 
     def deliver(self, event: Event) -> None:
         """Let something have happened that is no answer to an action; signals come first."""
@@ -150,6 +155,7 @@ class World:
         now, deadline = self.clock.now, self.core.deadline
         if isinstance(event, CoreLost) or self._is_relieved:
             deadline = None  # what is due comes next
+        self._witness.is_kept = isinstance(self.core, Caretaker)
         moment = Moment(now, event, todo, self.phase, deadline, bool(self._answers))
         if self._record is not None:
             self._record(moment)

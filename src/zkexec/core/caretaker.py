@@ -40,6 +40,11 @@ class Caretaker:
         due = (self._child.deadline, self._gate.deadline, self._alarm.deadline, retry_at)
         return min((at for at in due if at is not None), default=None)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether zkexec ends as soon as no command and no alert runs."""
+        return self._ends
+
     def is_over(self, now: float) -> bool:
         """Whether it is time for a fresh core, which only a command that goes on running gets."""
         return not self._ends and now >= self._retry_at

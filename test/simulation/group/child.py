@@ -66,7 +66,7 @@ class Children:
         if generation > 1 and self._process.chaos.lacks_process():
             self.present = None
             return events.StartFailed(generation, "no process to spare", 125)
-        if mood is Mood.UNSTARTABLE:
+        if mood is Mood.UNSTARTABLE or self._world.disks.start_fails(host):
             self.present = None
             return events.StartFailed(generation, "command not found", 127)
         slow = random.random() * min(self._world.start_s, 0.6 * terms.health_delay_s)
@@ -133,6 +133,11 @@ class Children:
         if check is not None:
             delay_s = 3.0 * self._random.random() if self._random.random() < 0.2 else 0.01
             self._later(delay_s, lambda: self._end_check(check.generation, number, False))
+
+    def end_by_itself(self, ending: Ending) -> None:
+        """Let the present child end."""
+        if self.present is not None:
+            self._exit(self.present, ending)
 
     def die(self) -> None:
         """Go down with zkexec, by the parent-death signal."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from simulation.disk import Write
 from simulation.group.process import Process
 from zkexec.core.events import (
     CachedFilesFound,
@@ -69,7 +70,7 @@ class Host:
 
     def stage(self, snapshot: Snapshot) -> Event:
         """Keep the wanted files aside."""
-        if self.world.chaos.disk_is_full():
+        if self.world.disks.refuses(self, Write.STAGING):
             self.staged = None
             return FilesFailed("disk full")
         self.staged = snapshot
@@ -78,7 +79,7 @@ class Host:
     def install(self) -> Event:
         """Put the staged files in their places."""
         staged, self.staged = self.staged, None
-        if staged is None or self.world.chaos.disk_is_full():
+        if staged is None or self.world.disks.refuses(self, Write.INSTALL):
             return FilesFailed("disk full")
         written = plan(self.files, staged).changed
         self.files = staged

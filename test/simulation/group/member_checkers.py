@@ -1,6 +1,6 @@
 """The promises about single members of a group: kills, files, first starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.child import SIGKILL, Child
@@ -13,9 +13,11 @@ from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.group_events import GroupRequestFailed
+from zkexec.core.member import Member
 from zkexec.core.rollout import EntryPhase
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.core.target import Target, contents_of, target_of
+from zkexec.core.transitions import Phase
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -97,15 +99,37 @@ class InstallsHistory(Checker):
 
 
 class KillsForChange(Checker):
-    """I6: no child that is healthy is killed for what it runs already.
+    """I6: no child is killed for what it runs already, or where that is what is wanted.
 
-    What has failed on a member may be tried again there, if the same bytes are pushed again.
+    What has failed on a member may be tried again there, if the same bytes are pushed again, and
+    may make place for the last good content; also before the record says that it has failed.
     """
 
     def __init__(self, world: "World") -> None:
-        """Begin without failures."""
+        """Begin without failures, and with nothing read."""
         super().__init__(world)
         self._failed: dict[str, dict[str, None]] = {}
+        self._failed_now: dict[Process, Child] = {}
+        self._asked: dict[Process, int] = {}
+        self._wanted: dict[Process, Mapping[str, Znode]] = {}
+        self._restart: dict[Process, str] = {}
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Remember what the process has read last of the answers that it waits for."""
+        if isinstance(event, events.ZnodesRead) and event.number == self._asked.get(process):
+            self._wanted[process] = event.znodes
+            # A znode of restarts that is emptied takes nothing back.
+            asked = restart_in(event.znodes[RESTART].content)
+            self._restart[process] = asked or self._restart.get(process, "")
+        elif isinstance(event, events.SessionSuspended | events.SessionLost):
+            self._asked.pop(process, None)
+        child = process.children.present
+        for action in todo:
+            match action:
+                case actions.ReadZnodes(number):
+                    self._asked[process] = number
+                case actions.Note("restart-failed") if child is not None:
+                    self._failed_now[process] = child
 
     def record(self, change: RecordChange) -> None:
         """Remember what failed where, until the turn is over.
@@ -124,16 +148,56 @@ class KillsForChange(Checker):
 
     def kill(self, process: Process, child: Child) -> None:
         """Compare what it runs with what is staged, which may be for a restart asked for."""
-        staged = process.host.staged
-        if not child.was_proven:
-            return
-        if staged is not None and staged.files != child.files.files:
-            return
-        if staged is not None and staged.restart not in ("", child.files.restart):
-            return
         failed = self._failed.get(process.host.name, {})
-        if target_of(child.files, process.terms.mirrors).digest not in failed:
+        is_failed = target_of(child.files, process.terms.mirrors).digest in failed
+        if is_failed or self._failed_now.get(process) is child:
+            return
+        staged = process.host.staged
+        if staged is None or self._is_same(child, staged):
             raise Violation(f"{process.name} restarts for nothing")
+        if self._is_wanted(process, child):
+            raise Violation(f"{process.name} is stopped although it runs what is wanted")
+
+    @staticmethod
+    def _is_same(child: Child, other: Snapshot) -> bool:
+        is_restart = other.restart not in ("", child.files.restart)
+        return other.files == child.files.files and not is_restart
+
+    def _is_wanted(self, process: Process, child: Child) -> bool:
+        """Whether the child runs what was read last, as far as that is complete."""
+        znodes, mirrors = self._wanted.get(process, {}), process.terms.mirrors
+        if any(m.zk_path not in znodes or znodes[m.zk_path].problem for m in mirrors):
+            return False
+        if not mirrors:
+            return False
+        files = {mirror.local_path: znodes[mirror.zk_path].content for mirror in mirrors}
+        return self._is_same(child, Snapshot(files, restart=self._restart[process]))
+
+
+class RunningHasACommand(Checker):
+    """The phase "running" says that a command runs, as far as its zkexec can know."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin with no command."""
+        super().__init__(world)
+        self._living: dict[Process, int] = {}
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Follow what zkexec hears of its command, and look at the phase."""
+        del todo
+        child = process.children.present
+        match event:
+            case events.Started() if child is not None and child.alive:
+                # A fresh core, whose predecessor may not have heard of the start.
+                self._living[process] = child.generation
+            case events.ChildStarted(generation):
+                self._living[process] = generation
+            case events.ChildExited(generation) if self._living.get(process) == generation:
+                del self._living[process]
+        core = process.core
+        is_running = isinstance(core, Member) and core.phase is Phase.RUNNING
+        if is_running and process not in self._living:
+            raise Violation(f"{process.name} is running, and its command is not")
 
 
 class StandsStill(Checker):

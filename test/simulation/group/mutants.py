@@ -18,11 +18,14 @@ from zkexec.core.line import Line
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.membership import Membership
 from zkexec.core.outcome import Outcome, Result
+from zkexec.core.proving import Proving
+from zkexec.core.restart import Restart
 from zkexec.core.rollout import Rollout
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.core.source import Source
 from zkexec.core.target import Target, contents_of, target_of
 from zkexec.core.tenure import Tenure
+from zkexec.core.transitions import Phase
 from zkexec.core.value import replace
 
 # What the replacements reach into is the private state of the core, which has no types here.
@@ -59,6 +62,7 @@ original_readmit = private(Rollout, "readmit")
 original_is_proven = private(Rollout, "is_proven")
 original_begin = private(Membership, "begin")
 original_release = private(Rollout, "release")
+original_undo = private(Restart, "_undo")
 
 
 def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
@@ -272,9 +276,27 @@ def release_anew(self: Anything, member: str, proven: Target | None) -> Rollout:
     return found if found is self else replace(found, paused=None)
 
 
+def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
+    """Go on with what is in place, and not look whether anything runs on it."""
+    if self._child.present or self._course.is_in(Phase.PROVING):
+        found: list[Action] = original_undo(self, wanted, now)
+        return found
+    self._settling.end()
+    self._turn.withdraw()
+    self._attempt.begin_anew(wanted)
+    self._course.phase = Phase.RUNNING
+    return []
+
+
 PROGRESS = "no progress"
 
 MUTANTS = (
+    Mutant("what is undone needs no command", Restart, "_undo", rest_without_child,
+           "RunningHasACommand"),
+    Mutant("an undo is looked for among the news", Restart, "_is_undone", lambda *_: False,
+           "KillsForChange"),
+    Mutant("the old command ends zkexec in its turn", Proving, "survives_exit",
+           property(lambda self: self._is_watched), "ProvesTheHealthy"),
     Mutant("the lease is not looked at", Tenure, "may_stop", lambda self, *_: bool(self.held),
            "KillsWithinTheLease"),
     Mutant("a lost reply is taken for an admission", LockedTurn, "handle", assume_admission,

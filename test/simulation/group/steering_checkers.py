@@ -56,18 +56,29 @@ class TriesRestartsAlone(Checker):
         self._tried: dict[Aim, dict[str, None]] = {}
         self._losses: dict[Aim, int] = {}
         self._trying: dict[str, Aim] = {}
-        self._begins_anew: dict[str, None] = {}
+        self._begins_anew: dict[str, str] = {}
+        """Who may try what anew, as nobody has yet."""
+        self._unused: dict[str, None] = {}
+        """What somebody was to try anew, who has given the turn back without stopping anything."""
 
     def record(self, change: RecordChange) -> None:
         """Count who is lost, and learn who may begin anew."""
         for name, entry in change.admitted:
             self._lose(name)
+            self._keep_unused(name)
             verdict = change.before.verdicts.get(entry.digest)
-            if verdict is None or (verdict.failed_by and entry.revision > verdict.revision):
-                self._begins_anew[name] = None
+            is_anew = verdict is None or (verdict.failed_by and entry.revision > verdict.revision)
+            if is_anew or entry.digest in self._unused:
+                self._unused.pop(entry.digest, None)
+                self._begins_anew[name] = entry.digest
         for name, _ in change.left:
             self._lose(name)
-            self._begins_anew.pop(name, None)
+            self._keep_unused(name)
+
+    def _keep_unused(self, name: str) -> None:
+        digest = self._begins_anew.pop(name, "")
+        if digest:
+            self._unused[digest] = None
 
     def _lose(self, name: str) -> None:
         aim = self._trying.pop(name, None)

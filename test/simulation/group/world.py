@@ -8,6 +8,7 @@ from simulation.clock import Clock
 from simulation.group.chaos import Chaos
 from simulation.group.child import Child
 from simulation.group.contents import Mood, draw_mood, make_content
+from simulation.group.disk_trouble import DiskTrouble
 from simulation.group.group_checkers import (
     AdmitsTheCurrent,
     HeedsVerdicts,
@@ -26,6 +27,7 @@ from simulation.group.member_checkers import (
     InstallsHistory,
     KillsForChange,
     KillsWithinTheLease,
+    RunningHasACommand,
     StandsStill,
     StartsOnTheProven,
 )
@@ -52,6 +54,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     MarksDuplicates,
     KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
     AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
+    RunningHasACommand,
 )  # fmt: skip
 
 
@@ -94,6 +97,7 @@ class World:
         self.ensemble.observer = self
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
+        self.disks = DiskTrouble(self, random)
         self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
         self.twins: list[Host] = []
         """Hosts on which zkexec has the member ID of another host's."""

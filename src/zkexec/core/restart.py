@@ -100,7 +100,9 @@ class Restart:
         is_trying = self._course.is_in(Phase.WAITING, Phase.PAUSED)
         if self._course.is_in(Phase.PROVING):
             is_trying = bool(self._attempt.reason)
-        return is_trying and self._attempt.is_in_place(wanted)
+        # A first start that waits has put nothing in place yet, also where nothing is mirrored.
+        has_run = self._child.generation > 0
+        return is_trying and has_run and self._attempt.is_in_place(wanted)
 
     @property
     def _keeps_turn(self) -> bool:

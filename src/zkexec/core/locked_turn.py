@@ -255,9 +255,13 @@ class LockedTurn:
     def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
         at = self._at
         was_in_flight = at.in_flight
+        was_foreign = was_in_flight and at.tenure.entry_in(at.ledger.record) is None
         missing = at.ledger.read(event, watched, now)
         at.line.explain(event.record.served)
-        actions = at.say_width()
+        # The commit of an adoption whose answer was lost is found here.
+        is_adoption = was_foreign and at.tenure.entry_in(event.record) is not None
+        actions = [*([Note("adopted")] if is_adoption else []), *at.say_width()]
+        at.adopted |= is_adoption
         if at.tenure.read(event.record):
             at.confirming = at.adopted = False
             actions.append(Note("turn-lost"))

@@ -310,7 +310,7 @@ def test_the_end_of_a_member_without_a_turn() -> None:
     talk.begin()
     talk.be_head()
     talk.read(THEIRS)
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert talk.advance() == LeaveQueue(6, PLACE)
     assert talk.turn.close(0)
     talk.turn.ask(snapshot("c@3"))
@@ -320,7 +320,7 @@ def test_the_end_of_a_member_without_a_turn() -> None:
 def test_the_end_gives_the_turn_back() -> None:
     """It is waited for, for two seconds at most."""
     talk = in_turn()
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert not talk.turn.close(10)
     assert talk.turn.deadline == 12
     request = talk.advance()
@@ -335,7 +335,7 @@ def test_the_end_gives_the_turn_back() -> None:
 def test_the_end_does_not_wait_for_ever() -> None:
     """After two seconds the turn is left to those who find this member gone."""
     talk = in_turn()
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert not talk.turn.close(10)
     assert talk.turn.close(12)
 
@@ -344,7 +344,7 @@ def test_the_end_does_not_wait_without_a_session() -> None:
     """Nobody can be told."""
     talk = in_turn()
     talk.tell(events.SessionSuspended("gone"))
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert talk.turn.close(10)
 
 
@@ -356,7 +356,7 @@ def test_the_end_keeps_a_failed_turn() -> None:
     assert isinstance(request, CommitRecord)
     talk.committed()
     talk.read(request.record, 6)
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert talk.turn.close(10)
 
 
@@ -364,7 +364,7 @@ def test_the_end_tells_of_a_failure_first() -> None:
     """A failure that the record does not show yet is written before the end."""
     talk = in_turn()
     talk.turn.fail(snapshot("b@2"), "exit status 1")
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert not talk.turn.close(10)
     request = talk.advance()
     assert isinstance(request, CommitRecord)
@@ -380,7 +380,7 @@ def test_the_end_waits_for_an_admission_that_is_in_doubt() -> None:
     talk.begin()
     talk.be_head()
     talk.read()
-    talk.turn.stand_down(asked=True)
+    talk.turn.stand_down(keeps_entry=False)
     assert not talk.turn.close(0)
     request = talk.committed()
     assert isinstance(request, CommitRecord)
@@ -395,6 +395,6 @@ def test_an_inherited_turn_stays_where_nobody_asked_for_the_end(asked: bool) -> 
     talk = Talk()
     talk.begin(replace(AGREED, inflight={"m1": entry_of("b@2", "earlier")}))
     talk.committed()
-    talk.turn.stand_down(asked=asked)
+    talk.turn.stand_down(keeps_entry=not asked)
     assert talk.turn.close(0) is not asked
     assert isinstance(talk.advance(), CommitRecord) is asked

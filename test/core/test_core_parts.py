@@ -314,7 +314,7 @@ def test_without_a_lock_the_turn_is_free() -> None:
     ways: list[Callable[[], None]] = [
         turn.withdraw,
         lambda: turn.prove(wanted),
-        lambda: turn.stand_down(asked=True),
+        lambda: turn.stand_down(keeps_entry=False),
     ]
     for give_back in ways:
         assert granted(turn) is None

@@ -137,13 +137,13 @@ class LockedTurn:
             self._at.wanted = None
         self._at.outcomes = [Outcome(Result.FAILED, failed, reason)]
 
-    def stand_down(self, *, asked: bool) -> None:
+    def stand_down(self, *, keeps_entry: bool) -> None:
         """Take no further turn: the end of zkexec has begun, its child may still run.
 
-        A turn that an earlier run was lost in stays where this one fails as well: the member is
-        down, and nobody meant it to be.
+        The entry is kept where the member is down for it and nobody meant it to be, in this run or
+        since an earlier one that was lost.
         """
-        self._keeps_entry = self._at.inherited and not asked
+        self._keeps_entry = keeps_entry
         self._at.wanted = self._at.vouched = None
         self._at.agreed = True
 

@@ -296,7 +296,7 @@ class Member:
         self._launch.end()
         self.child.give_up_start()
         self._restart.end()
-        self._turn.stand_down(asked=asked)
+        self._turn.stand_down(keeps_entry=self._proving.owes_proof and not asked)
         return self._course.enter(Phase.EXITING) + self._proving.stop()
 
     def _finish(self, now: float) -> list[Action]:

@@ -76,10 +76,10 @@ class Turn(Protocol):
     def fail(self, snapshot: Snapshot, reason: str) -> None:
         """Keep the turn, and have the group know that this snapshot failed."""
 
-    def stand_down(self, *, asked: bool) -> None:
+    def stand_down(self, *, keeps_entry: bool) -> None:
         """Take no further turn: the end of zkexec has begun, its child may still run.
 
-        `asked` says whether somebody wanted that end.
+        The entry is kept where a child is down for the turn and nobody asked for that end.
         """
 
     def close(self, now: float) -> bool:
@@ -139,7 +139,7 @@ class FreeTurn:
         """Give the turn back."""
         self.granted = None
 
-    def stand_down(self, *, asked: bool) -> None:  # noqa: ARG002 -- protocol
+    def stand_down(self, *, keeps_entry: bool) -> None:  # noqa: ARG002 -- protocol
         """Give the turn back."""
         self.granted = None
 

@@ -2,7 +2,8 @@
 
 DONE = 0
 NO = 1
-"""The answer is no: a rollout failed or is paused, or something is not as it was expected."""
+"""The answer is no: a rollout failed, is paused or was superseded, or something is not as it was
+expected."""
 WRONG_USAGE = 2
 TIMED_OUT = 3
 CANNOT_WORK = 125

@@ -15,7 +15,7 @@ from zkexec.operator.call import Call
 from zkexec.operator.cluster import Cluster, opened
 from zkexec.operator.commit import Change, Commit, Pushed
 from zkexec.operator.console import Console, clean
-from zkexec.operator.contents import Stamp, Znode, short, size_text
+from zkexec.operator.contents import Stamp, Znode, digest_of, short, size_text
 from zkexec.operator.difference import difference
 from zkexec.operator.keeping import Places, entry_of, look, recall
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO, WRONG_USAGE, OperatorError
@@ -61,7 +61,7 @@ class _Push:
         self._show_group([change.znode.path for change in wanted])
         if not changes:
             self._console.out("nothing to push")
-            return self._follow(max(znode.mzxid for znode in unchanged))
+            return self._follow(wanted, Pushed(0, {}))
         if self._call.check is not None:
             contents = {change.znode.path: change.content for change in wanted}
             checking.check(self._call.check, contents, os.environ)
@@ -71,8 +71,7 @@ class _Push:
         if not self._is_agreed(len(changes)):
             self._console.err("zkexecctl: nothing was pushed")
             return NO
-        pushed = self._commit(commit)
-        return self._follow(pushed.zxid)
+        return self._follow(wanted, self._commit(commit))
 
     def _change(self, path: str, content: bytes, file: str) -> Change:
         source = "the standard input" if file == _STDIN else file
@@ -137,16 +136,20 @@ class _Push:
             self._console.out(clean(f"{path}: pushed as @{entry.number} {told}"))
         return pushed
 
-    def _follow(self, zxid: int) -> int:
+    def _follow(self, wanted: Sequence[Change], pushed: Pushed) -> int:
         if not self._call.wait or self._call.dry_run:
             return DONE
         # Most pushes need nothing of it.
         from zkexec.operator import waiting  # noqa: PLC0415
+        from zkexec.operator.superseding import Held  # noqa: PLC0415
 
-        call = self._call
-        status: int = waiting.follow(
-            self._cluster, call.lock, call.timeout_s, self._console, at_least=zxid
-        )
+        call, zxids = self._call, dict.fromkeys(pushed.entries, pushed.zxid)
+        held = {
+            znode.path: Held(zxids.get(znode.path, znode.mzxid), digest_of(change.content))
+            for change in wanted
+            for znode in [change.znode]
+        }
+        status: int = waiting.follow(self._cluster, call.lock, call.timeout_s, self._console, held)
         return status
 
     def _note(self, text: str) -> None:

@@ -33,7 +33,7 @@ _VERB_WIDTH = 27
 
 STATUSES: tuple[tuple[int, str], ...] = (
     (0, "done; the answer is yes"),
-    (1, "the answer is no: a rollout failed or is paused, or something is not as expected"),
+    (1, "the answer is no: a rollout failed, is paused or superseded, or not all is as expected"),
     (2, "wrong usage; nothing was done"),
     (3, "it was not decided within --timeout"),
     (125, "zkexecctl could not do its work (cluster unreachable, permission missing)"),

@@ -10,7 +10,7 @@ _PATH = Argument(metavar="ZK_PATH", meaning="The znode")
 _PUSH_STATUSES = statuses(
     "pushed, or nothing to change; with --wait: the rollout is through",
     "not pushed: answered no, the check failed, or it was changed meanwhile; with --wait: the "
-    "rollout failed or is paused",
+    "rollout failed or is paused, or a later push or write has superseded it",
     TIMED_OUT,
 )
 

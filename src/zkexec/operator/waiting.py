@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zkexec.operator import sentences
 from zkexec.operator.call import Call
@@ -10,13 +10,15 @@ from zkexec.operator.cluster import LOST, Cluster, opened
 from zkexec.operator.console import Console, clean
 from zkexec.operator.ending import End, Ending
 from zkexec.operator.looking import Lookout, UnreachableError
-from zkexec.operator.outcome import CANNOT_WORK, DONE, TIMED_OUT, OperatorError
+from zkexec.operator.outcome import CANNOT_WORK, DONE, NO, TIMED_OUT, OperatorError
 from zkexec.operator.screen import RESIZED, Screen, can_draw, told_of_size
 from zkexec.operator.sight import Sight, State
+from zkexec.operator.superseding import Claim, Held
 from zkexec.operator.table import fit, wrap
 from zkexec.shell.shortening import LONGEST_LINE, cut
 
 TICK_S = 1.0
+_AWAY = "the cluster is away"
 
 
 def run(call: Call, console: Console) -> int:
@@ -26,15 +28,19 @@ def run(call: Call, console: Console) -> int:
 
 
 def follow(
-    cluster: Cluster, lock: str, timeout_s: float | None, console: Console, at_least: int = 0
+    cluster: Cluster,
+    lock: str,
+    timeout_s: float | None,
+    console: Console,
+    pushed: Mapping[str, Held] | None = None,
 ) -> int:
     """Follow the rollout of this group to its end, and return the exit status.
 
-    `at_least` is the zxid of what the rollout is about, where that is known: somebody has to
-    mirror it.  OperatorError where the cluster cannot be asked at the start.
+    `pushed` is what the rollout is about, by path, where that is known: somebody has to mirror it,
+    and it has to stay.  OperatorError where the cluster cannot be asked at the start.
     """
     with told_of_size(cluster.touch):
-        return _Vigil(cluster, lock, console, at_least).keep(timeout_s)
+        return _Vigil(cluster, lock, console, pushed or {}).keep(timeout_s)
 
 
 class _Progress:
@@ -89,11 +95,14 @@ class _Progress:
 class _Vigil:
     """One wait for the end of a rollout."""
 
-    def __init__(self, cluster: Cluster, lock: str, console: Console, at_least: int) -> None:
+    def __init__(
+        self, cluster: Cluster, lock: str, console: Console, pushed: Mapping[str, Held]
+    ) -> None:
         self._cluster = cluster
         self._console = console
         self._lookout = Lookout(cluster, lock, live=True)
-        self._ending = Ending(at_least)
+        self._claim = Claim(cluster, pushed)
+        self._ending = Ending(max((held.zxid for held in pushed.values()), default=0))
         self._progress = _Progress(console)
 
     def keep(self, timeout_s: float | None) -> int:
@@ -105,16 +114,32 @@ class _Vigil:
         is_lost = False
         while True:
             now = time.time()
-            end = self._ending.judge(sight, now, time.monotonic())
+            try:
+                end = self._end(sight, now, give_up_at)
+            except UnreachableError:
+                return self._late(sight, timeout_s or 0.0, now, _AWAY)
             if end is not None:
                 return self._ended(end, sight, now)
             self._progress.show(sight, self._ending.away, now)
             if is_lost or time.monotonic() >= give_up_at:
-                why = "the cluster is away" if is_lost else sentences.awaited(sight)
+                why = _AWAY if is_lost else sentences.awaited(sight)
                 return self._late(sight, timeout_s or 0.0, now, why)
             touched = self._cluster.touched(self._pause_s(give_up_at))
             if touched:
                 sight, is_lost = self._again(sight, touched, give_up_at)
+
+    def _end(self, sight: Sight, now: float, give_up_at: float) -> End | None:
+        """The end, if this is it; UnreachableError where nobody answers before the time is over."""
+        # Who or what superseded the push is asked for first: what came after it may have failed.
+        try:
+            why = self._claim.superseded(sight, give_up_at - time.monotonic())
+        except OperatorError as error:
+            if time.monotonic() < give_up_at:
+                raise
+            raise UnreachableError(str(error)) from None
+        if why:
+            return End(NO, f"{sight.name}: {why}")
+        return self._ending.judge(sight, now, time.monotonic())
 
     def _pause_s(self, give_up_at: float) -> float:
         next_at = self._ending.deadline()

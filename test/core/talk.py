@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
+from typing import Any
 
 from core.records import width
 from zkexec.core.actions import Action, CommitRecord, Note, ShowCard
@@ -18,6 +19,7 @@ from zkexec.core.group_events import (
     RecordCommitted,
     RecordRead,
 )
+from zkexec.core.knowledge import Knowledge
 from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.rollout import Entry, Rollout
 from zkexec.core.snapshot import Mirror, Snapshot
@@ -144,6 +146,10 @@ class Talk:
         """Something new is wanted."""
         self.turn.ask(snapshot(word))
         return self.advance()
+
+    def sees(self, word: str, **known: Any) -> None:
+        """The znodes hold this, and so much is known of that; by default all."""
+        self.turn.refresh(snapshot(word), Knowledge(**known), self.now)
 
     def be_head(self, word: str = "b@2") -> Action | None:
         """Come to the head of the queue for this; return what is asked then."""

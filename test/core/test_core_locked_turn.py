@@ -190,7 +190,7 @@ def test_a_pause_ends_also_where_there_is_nothing_to_ask() -> None:
     talk.read()
     talk.refused(Conflict.CONFIGURATION)
     assert talk.turn.deadline == talk.now + RETRY_S
-    talk.turn.refresh(snapshot("c@3"))
+    talk.sees("c@3")
     talk.now += RETRY_S
     assert talk.tell(events.Tick()) is None
     assert talk.turn.deadline is None
@@ -408,9 +408,9 @@ def test_a_new_session_reads_what_was_done_under_the_own_id() -> None:
     talk = Talk()
     talk.begin()
     talk.tell(events.SessionLost("expired"))
-    assert isinstance(talk.connect(session=2), ReadRecord)
-    talk.read(flying("b@2", "m1", "of another"))
-    assert isinstance(talk.enrolled(), CommitRecord)
+    talk.connect(session=2)
+    assert isinstance(talk.enrolled(), ReadRecord)
+    assert isinstance(talk.read(flying("b@2", "m1", "of another")), CommitRecord)
 
 
 def test_the_own_node_was_touched() -> None:

@@ -7,7 +7,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
-from boards import NEW, OLD, Board, call, entry
+from boards import NEW, OLD, Board, call, entry, failed_on
 from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
 from zkexec.core.rollout import Rollout
 from zkexec.operator.aims import UNREADABLE, StrayKind
@@ -121,6 +121,19 @@ def test_members_come_and_go(board: Board, cluster: Cluster) -> None:
         return [(r.name, r.is_alive) for r in seen(lookout).rows] == [("m2", True), ("m3", False)]
 
     wait_until(follows, "m1 is gone and m3 is missing")
+
+
+def test_what_is_from_another_history(board: Board, cluster: Cluster) -> None:
+    """A card or a record with a number above that of its own node says nothing of what is there."""
+    later = 2**62
+    board.show("m1", revision=later)
+    board.decide(Rollout(verdicts=failed_on("m2", revision=later)))
+
+    sight = seen(Lookout(cluster, board.lock, live=False))
+
+    assert sight.rows[0].untaken == (board.path,)
+    assert sight.done == 0
+    assert all(verdict.revision < later for verdict in sight.record.verdicts.values())
 
 
 def test_a_lost_connection_reads_all_anew(board: Board, cluster: Cluster, proxy: Proxy) -> None:

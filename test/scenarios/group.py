@@ -221,6 +221,11 @@ class ScriptedGroup:
             case ["queue", "left", "over", owner]:
                 self._left_over.add(self._join(owner, owner))
                 return []
+            case ["is", "wiped"]:
+                self._record, self._version, self._sequence = Rollout(), -1, 0
+                self._queue.clear()
+                self._alive.clear()
+                return []
             case ["old", "session", "ends"]:
                 own = [name for name, owner in self._queue.items() if owner == MEMBER]
                 return self._take_away(own[:-1])

@@ -4,6 +4,7 @@
     at 0.5 connected                      something happens at this time; due deadlines come first
     at 0.5 quiet                          nothing but deadlines
     at 1 read /z=a@1 /y=missing           the answer to the read that was asked for last
+    at 1 read of 40 /z=missing            likewise, from a server whose newest transaction that is
     at 1 stale-read 1 /z=a@1              the answer to an earlier read
     at 1 burst 300 0.01 /z                so many changes, so far apart, each touched and read
     next staging fails REASON             and likewise: install; `next start fails 127 REASON`
@@ -30,6 +31,7 @@ Of a story with `in_group` among its terms the member is m1:
     at 5 group queue has notes            what no member has put there; `queue left over m9`: a node
                                           of m9 that lasts, and belongs to nobody
     group old session ends                its queue nodes go, but for the newest
+    group is wiped                        nothing is left of it, as in an ensemble that was wiped
     group znode /z@3                      it has another version, of which the member was not told
     next commit lost                      done, but answered by a failure; `undone`: not done
                                           either; `unanswered`: done, and no answer; so for
@@ -51,6 +53,7 @@ from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
 from zkexec.core.snapshot import Mirror, Problem, Znode
 from zkexec.core.terms import OnFailure, StartPolicy, Terms
+from zkexec.core.value import replace
 
 WORDS: dict[str, Callable[[str], Event]] = {
     "started": lambda _: events.Started(),
@@ -161,6 +164,8 @@ class Command:
             case "lost", _:
                 host.lose_session()
                 return events.SessionLost(" ".join(words))
+            case "read", ["of", zxid, *rest]:
+                return replace(self._event("read", rest), zxid=int(zxid))
             case "read", _:
                 znodes = read_znodes(words)
                 host.group.read(znodes)

@@ -16,7 +16,7 @@ from zkexec.core.group_events import (
     QueueJoined,
     RecordCommitted,
 )
-from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.rollout import Entry, Rollout, Verdict
 from zkexec.shell.record import decode
 from zookeeper import Server
 
@@ -139,7 +139,7 @@ def test_a_commit_too_large(proxy: Proxy, root: str, what: str) -> None:
 def test_a_large_commit(zookeeper: Server, root: str) -> None:
     """A record of thousands of members, with a thousand znodes checked, is written."""
     record = Rollout(
-        inflight={f"member-{n:04}": Entry(f"t{n}", f"d{n}", n, since=1.0) for n in range(3000)}
+        inflight={f"member-{n:04}": Entry(f"t{n}", f"d{n}", 1, since=1.0) for n in range(3000)}
     )
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
@@ -149,6 +149,17 @@ def test_a_large_commit(zookeeper: Server, root: str) -> None:
         asking.commit(record)
         found = asking.read(watch=True)
         assert (found.record, found.alive) == (record, frozenset())
+
+
+def test_a_record_from_a_dump(zookeeper: Server, root: str) -> None:
+    """A record is never newer than the transaction that has written it, whatever stands in it."""
+    older = Rollout(verdicts={"d1": Verdict(2**62, "scope", failed_by=("m2",), at=1.0)})
+    with member_of(zookeeper.hosts, group=place(root)) as asking:
+        asking.enrol()
+        asking.commit(older)
+        (verdict,) = asking.read().record.verdicts.values()
+        assert 0 < verdict.revision < 2**62
+        assert (verdict.scope, verdict.failed_by) == ("", ("m2",))
 
 
 def test_without_a_record(zookeeper: Server, root: str) -> None:

@@ -4,6 +4,7 @@ A checker sees each event together with the actions that answered it, before the
 out.  It knows the bystander's view (`Witness`) and the model world, and never the core.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
@@ -118,6 +119,53 @@ class InstallsHistory:
             if content not in possible:
                 return False
         return True
+
+
+class RollsOutThePresent:
+    """What is in no znode is not put in place, once that was read: it may only stay in its file.
+
+    After a read of another history of the servers, contents of the one before are in no znode.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._number = 0
+        self._history: int | None = None
+        self._gone: set[str] = set()
+        self._files: Mapping[str, bytes] = {}
+
+    def see(self, moment: Moment, witness: Witness) -> None:
+        """Learn what was read, and look at each file that is another than before."""
+        event = moment.event
+        if isinstance(event, events.ZnodesRead) and event.number == self._number:
+            self._history = witness.ensemble.reads[event.number]
+            allow_empty = witness.terms.allow_empty
+            self._gone = {
+                path
+                for path, znode in event.znodes.items()
+                if znode.problem is not None or not (znode.content or allow_empty)
+            }
+        if isinstance(event, events.SessionSuspended | events.SessionLost | events.SessionClosed):
+            # An answer that comes after that is one of nobody's.
+            self._number = 0
+        for action in moment.actions:
+            if isinstance(action, actions.ReadZnodes | actions.OpenSession):
+                self._number = action.number if isinstance(action, actions.ReadZnodes) else 0
+        if isinstance(event, events.FilesInstalled):
+            self._judge(witness)
+        self._files = witness.host.files.files
+
+    def _judge(self, witness: Witness) -> None:
+        if self._history is None:
+            return
+        present = witness.ensemble.history[self._history :]
+        for mirror in witness.terms.mirrors:
+            content = witness.host.files.files[mirror.local_path]
+            if content == self._files.get(mirror.local_path):
+                continue
+            is_there = any(state[mirror.zk_path].content == content for state in present)
+            if mirror.zk_path in self._gone or not is_there:
+                raise Violation(f"{content!r} was put in place, and is in no znode")
 
 
 class ChildRuns:

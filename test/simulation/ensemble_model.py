@@ -49,11 +49,19 @@ class EnsembleModel:
         self._deliver = deliver
         self.history: list[State] = [{path: self._missing(path) for path in paths}]
         self._changes: list[frozenset[str]] = []
+        """All states there were, also those of earlier histories of the servers."""
+        self.present = 0
+        """Where the present history of the servers begins in that."""
+        self.reads: dict[int, int] = {}
+        """Where the history begins that a read has shown, by its number."""
+        self._zxid = self._heard = 0
         self.reachable = True
         self.loses_replies = False
         self.loses_watches = False
         self._client = 0
         self._refused_client = 0
+        self._met = 0
+        """The client that was connected last."""
         self._connections = 0
         self._session = 1
         self._connection: int | None = None
@@ -70,7 +78,8 @@ class EnsembleModel:
 
     def write(self, changes: Mapping[str, bytes | Problem]) -> None:
         """Change some znodes in one transaction; a Problem takes their content away."""
-        mzxid = len(self.history)
+        self._zxid += 1
+        mzxid = self._zxid
         state = dict(self.state)
         for path, content in changes.items():
             if isinstance(content, Problem):
@@ -90,6 +99,22 @@ class EnsembleModel:
         for armed in (self._armed, *self._arming):
             armed.pop(path, None)
         self._later(partial(self._deliver, ZnodeTouched(path)))
+
+    def begin_anew(self) -> None:
+        """Forget everything, or go back to an earlier state; who has seen more is refused."""
+        random = self._random
+        state = random.choice(
+            [{path: self._missing(path) for path in self._paths}, *self.history[self.present :]]
+        )
+        self._heard = before = self._zxid
+        self._zxid = max((znode.mzxid for znode in state.values()), default=0)
+        # What is committed otherwise is not modelled, but has numbers too.
+        self._zxid += random.choice((0, 1, 3, 30))
+        self.history.append(dict(state))
+        self.present = len(self.history) - 1
+        if self._zxid < before and self._met == self._client:
+            self._refused_client = self._client
+        self.suspend(random.choice((0.1, 3.0)), expires=True)
 
     def open_session(self) -> None:
         """Connect with a new client; nothing of the old one is heard any more."""
@@ -136,7 +161,7 @@ class EnsembleModel:
             return
         client = self._client
         self._disconnect()
-        self._deliver(SessionSuspended("the connection was lost"))
+        self._deliver(SessionSuspended("the connection was lost", self._heard))
         if expires:
             self._clock.after(outage_s, lambda: self._expire(client))
         self._clock.after(outage_s, lambda: self._try_to_connect(client))
@@ -172,6 +197,8 @@ class EnsembleModel:
         if self.reachable and client != self._refused_client:
             self._connections += 1
             self._connection = self._connections
+            self._met = client
+            self._heard = 0
             self._deliver(SessionConnected(self._session, SESSION_TIMEOUT_S))
         else:
             self._deliver(ConnectFailed("refused", is_last=self._luck.random() < 0.5))
@@ -191,6 +218,8 @@ class EnsembleModel:
                 self._armed = armed
             self._deliver(reply)
 
+        reply = ZnodesRead(number, dict(self.state), self._zxid)
+        self.reads[number] = self.present
         if self.loses_replies and self._random.random() < 0.3:
             # Lost, or so late that nobody waits for it any more.
             if self._random.random() < 0.5:

@@ -86,10 +86,10 @@ class Fate:
         world.host.files_failed = self._make_worse
         world.host.told_to_stop = self._change_while_stopping
 
-    def _befall(self) -> None:
+    def _befall(self) -> None:  # noqa: C901 -- one arm for each
         random, ensemble = self._random, self.world.ensemble
         ensemble.reachable = ensemble.reachable or random.random() < 0.3
-        match random.choices(range(8), (10, 2, 1, 1, 1, 1, 1, 1))[0]:
+        match random.choices(range(9), (10, 2, 1, 1, 1, 1, 1, 1, 1))[0]:
             case 0:
                 self._write_something()
             case 1:
@@ -108,6 +108,10 @@ class Fate:
                 self.world.lose_core(random.choice((0.0, 0.5, 5.0)))
             case 7:
                 self.world.host.disk.begin_spell(self.world.clock.now)
+            case 8 if random.random() < 0.5:
+                ensemble.begin_anew()
+                if random.random() < 0.5:
+                    self.world.clock.after(random.uniform(0, 70), self._write_something)
 
     def _make_worse(self) -> None:
         """Have something happen in the pause between two attempts to write files."""

@@ -162,6 +162,15 @@ original_trouble = private(Source, "_on_trouble")
 original_disconnected = private(Source, "_on_disconnected")
 original_merged: Callable[..., Snapshot] = getattr(Source, "_merged")  # noqa: B009 -- it is private
 
+
+def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
+    """Want what a znode held last, although it is gone."""
+    place, self.in_place = self.in_place, Snapshot({})
+    merged = original_merged(self, known, znodes)
+    self.in_place = place
+    return merged
+
+
 PROGRESS = "no progress"
 
 MUTANTS = (
@@ -183,6 +192,8 @@ MUTANTS = (
            "StartsWithoutCluster"),
     Mutant("a cluster is waited for without need", launch, "UNNEEDED_WAIT_S", 2.0,
            "StartsWithoutCluster"),
+    Mutant("what is in no znode is still wanted", Source, "_merged", keep_what_was_read,
+           "RollsOutThePresent"),
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
     Mutant("a change while settling is dropped", Restart, "consider", drop_change_while_settling,

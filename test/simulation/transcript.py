@@ -5,6 +5,7 @@ from enum import Enum
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
+from zkexec.core.knowledge import UNLIMITED
 from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.core.value import fields
 
@@ -14,7 +15,10 @@ def describe(step: Event | Action) -> str:
     if isinstance(step, Note):
         return " ".join(["Note", step.topic, *_pairs(step.fields)])
     names = list(fields(step))
-    return " ".join([type(step).__name__, *_pairs({n: getattr(step, n) for n in names})])
+    values = {name: getattr(step, name) for name in names}
+    if values.get("zxid") in (0, UNLIMITED):
+        del values["zxid"]
+    return " ".join([type(step).__name__, *_pairs(values)])
 
 
 def seconds(time: float) -> str:

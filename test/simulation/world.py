@@ -15,6 +15,7 @@ from simulation.checkers import (
     InstallsHistory,
     OneAtATime,
     PassesSignalsOn,
+    RollsOutThePresent,
     RunningHasACommand,
     StagesWhatIsWanted,
     StartsNothingAtTheEnd,
@@ -44,6 +45,7 @@ def all_checkers() -> list[Checker]:
         StopsOnlyForChange(), InstallsHistory(), ChildRuns(), OneAtATime(), ChecksTheLiving(),
         DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(), EndsOnce(), AlertsAsOwed(),
         StartsWithoutCluster(), StagesWhatIsWanted(), RunningHasACommand(), AlwaysHasACause(),
+        RollsOutThePresent(),
     ]  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """What is in place on this host, what was tried, and how that went."""
 
+from zkexec.core.knowledge import UNLIMITED
 from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.value import replace
 
 
 class Attempt:
@@ -54,6 +56,24 @@ class Attempt:
     def was_tried(self, granted: Snapshot) -> bool:
         """Whether a turn that was granted for this has been used for it already."""
         return self.tried is not None and granted == self.tried and not self.is_retry(granted)
+
+    def disown(self) -> None:
+        """Take what was looked at or tried for that of another history, whatever its revision."""
+        self.seen = self.seen and replace(self.seen, revision=UNLIMITED)
+        self.tried = self.tried and replace(self.tried, revision=UNLIMITED)
+        self.failing = self.failing and replace(self.failing, revision=UNLIMITED)
+
+    def date(self, newest: int) -> None:
+        """Take what was looked at or tried in another history for as new as what is read now.
+
+        Only what is written from now on is newer: that is what makes a retry.
+        """
+        if self.seen is not None and self.seen.revision > newest:
+            self.seen = replace(self.seen, revision=newest)
+        if self.tried is not None and self.tried.revision > newest:
+            self.tried = replace(self.tried, revision=newest)
+        if self.failing is not None and self.failing.revision > newest:
+            self.failing = replace(self.failing, revision=newest)
 
     def install(self, snapshot: Snapshot) -> None:
         """Take note of what is in place now; anything but a reverting is a new attempt."""

@@ -8,6 +8,7 @@ from fresh news.
 
 from collections.abc import Mapping
 
+from zkexec.core.knowledge import UNLIMITED
 from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.core.value import value
 
@@ -67,9 +68,13 @@ class SessionConnected(Event):
 
 @value()
 class SessionSuspended(Event):
-    """The connection is lost; the session may or may not live on."""
+    """The connection is lost; the session may or may not live on.
+
+    `zxid` is the newest transaction that the servers have told of on it, 0 for none.
+    """
 
     reason: str
+    zxid: int = 0
 
 
 @value()
@@ -77,6 +82,7 @@ class SessionLost(Event):
     """The session has expired; the client goes on to open a new one by itself."""
 
     reason: str
+    zxid: int = 0
 
 
 @value()
@@ -84,6 +90,7 @@ class SessionClosed(Event):
     """The client has given up for good; only a new one will ever connect again."""
 
     reason: str
+    zxid: int = 0
 
 
 @value()
@@ -107,10 +114,15 @@ class ZnodeTouched(Event):
 
 @value()
 class ZnodesRead(Event):
-    """All mirrored znodes as they were at one point of the ensemble's history, watches set."""
+    """All mirrored znodes as they were at one point of the ensemble's history, watches set.
+
+    `zxid` is the newest transaction that the server had by then: it has everything that was
+    committed before this connection, and nothing that it has is newer.
+    """
 
     number: int
     znodes: Mapping[str, Znode]
+    zxid: int = UNLIMITED
 
 
 @value()

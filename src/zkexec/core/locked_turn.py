@@ -34,6 +34,7 @@ from zkexec.core.events import (
     SessionSuspended,
 )
 from zkexec.core.group_events import Conflict
+from zkexec.core.knowledge import Knowledge
 from zkexec.core.outcome import Outcome, Result
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.standing import Standing
@@ -61,7 +62,7 @@ class LockedTurn:
     def granted(self) -> Snapshot | None:
         """The snapshot that may be tried now."""
         is_over = any(outcome.result is not Result.FAILED for outcome in self._at.outcomes)
-        return None if is_over else self._at.tenure.held
+        return None if is_over else self._at.held
 
     @property
     def has_entry(self) -> bool:
@@ -81,7 +82,8 @@ class LockedTurn:
     @property
     def deadline(self) -> float | None:
         """When something is due: an answer, an attempt, a missing member, the end."""
-        due = [self._at.requests.deadline, self._close_by, self._at.membership.deadline]
+        at = self._at
+        due = [at.requests.deadline, self._close_by, at.membership.deadline, at.admit_from]
         if due[0] is None and self._at.decides and self._at.membership.enrolled:
             due.append(self._at.ledger.reap_at)
         return min((at for at in due if at is not None), default=None)
@@ -101,15 +103,22 @@ class LockedTurn:
             self._at.wanted = wanted
             self._at.requests.hurry()
 
-    def refresh(self, wanted: Snapshot) -> None:
+    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
         """Learn what is wanted now; the same bytes as were asked for may have other versions."""
-        self._at.current = wanted
-        if wanted == self._at.wanted and not self._at.holds_wanted:
+        at = self._at
+        at.current, at.knowledge = wanted, known
+        at.survey(now)
+        if wanted is None:
+            return
+        if at.has_failed(wanted):
+            # It may be wanted again: what was asked for since is gone with its history.
+            at.wanted = None
+        elif wanted == at.wanted and not at.holds_wanted:
             self.ask(wanted)
 
     def withdraw(self) -> None:
         """Leave the queue, or give the turn back: nothing is to be restarted any more."""
-        self._at.wanted = None
+        self._at.wanted = self._at.failure = None
         if not any(outcome.result is not Result.FAILED for outcome in self._at.outcomes):
             self._at.outcomes.append(Outcome(Result.GIVEN_BACK))
 
@@ -123,19 +132,23 @@ class LockedTurn:
 
     def prove(self, snapshot: Snapshot) -> None:
         """End the turn: the child is healthy on this snapshot."""
-        self._at.wanted = None
-        self._at.outcomes = [Outcome(Result.PROVEN, self._at.target(snapshot))]
+        self._at.wanted = self._at.failure = None
+        self._at.good = self._at.target(snapshot)
+        self._at.outcomes = [Outcome(Result.PROVEN, self._at.good)]
 
     def vouch(self, snapshot: Snapshot) -> None:
         """Count a snapshot as proven without ending any turn."""
-        self._at.vouched = self._at.target(snapshot)
+        self._at.vouched = self._at.good = self._at.target(snapshot)
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
         """Keep the turn, and have the group know that this snapshot failed."""
         failed = self._at.target(snapshot)
         if self._at.wanted is not None and self._at.target(self._at.wanted) == failed:
             self._at.wanted = None
-        self._at.outcomes = [Outcome(Result.FAILED, failed, reason)]
+        if self._at.good is not None and self._at.good.digest == failed.digest:
+            self._at.good = None
+        self._at.failure = Outcome(Result.FAILED, failed, reason)
+        self._at.outcomes = [self._at.failure]
 
     def stand_down(self, *, keeps_entry: bool) -> None:
         """Take no further turn: the end of zkexec has begun, its child may still run.
@@ -144,8 +157,8 @@ class LockedTurn:
         since an earlier one that was lost.
         """
         self._keeps_entry = keeps_entry
-        self._at.wanted = self._at.vouched = None
-        self._at.agreed = True
+        self._at.wanted = self._at.vouched = self._at.failure = self._at.good = None
+        self._at.agreed = self._at.settled = True
 
     def close(self, now: float) -> bool:
         """Give back what is held; tell whether nothing is left to be told, or no time or way."""
@@ -154,7 +167,7 @@ class LockedTurn:
             self._closing = True
             self._close_by = now + CLOSE_S
             is_kept = self._keeps_entry or at.tenure.has_failed(at.ledger.record)
-            may_hold = at.in_flight or at.tenure.proposal is not None
+            may_hold = at.in_flight or at.has_stray or at.tenure.proposal is not None
             if may_hold and not at.outcomes and not is_kept:
                 at.outcomes = [Outcome(Result.GIVEN_BACK)]
         if self._close_by is not None:
@@ -185,7 +198,7 @@ class LockedTurn:
                 self.disconnect()
                 if self._at.membership.connect(event):
                     self._at.line.begin_session()
-                    self._at.ledger.forget()
+                    self._at.begin_session()
                 self._at.line.reconnected()
             case SessionSuspended() | SessionLost() | SessionClosed():
                 self.disconnect()
@@ -199,8 +212,11 @@ class LockedTurn:
     def advance(self, now: float) -> list[Action]:
         """Ask for what is to be asked next; called after each event and each change of mind."""
         at = self._at
+        if at.admit_from is not None and now >= at.admit_from:
+            at.admit_from = None
         if not at.membership.connected:
             return []
+        at.survey(now)
         asked: Sequence[Action] = ()
         if at.requests.is_free(now):
             # A pause is over, also where there is nothing to ask now.

@@ -101,6 +101,7 @@ class Member:
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
+        self._turn.refresh(self.source.wanted, self.source.knowledge, now)
         actions = self._restart.consider(now)
         is_current = self.source.has_read and self.source.wanted == self.applied
         if self._proving.is_untold and is_current:
@@ -149,6 +150,7 @@ class Member:
                 return self._alarm.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
+        self.source.in_place = self.applied
         taken = self.source.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_launch()

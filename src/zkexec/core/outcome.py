@@ -2,9 +2,10 @@
 
 from enum import Enum
 
+from zkexec.core.knowledge import UNLIMITED
 from zkexec.core.rollout import Rollout
-from zkexec.core.target import Target
-from zkexec.core.value import value
+from zkexec.core.target import Target, dated
+from zkexec.core.value import replace, value
 
 
 class Result(Enum):
@@ -22,6 +23,18 @@ class Outcome:
     result: Result
     target: Target | None = None
     reason: str = ""
+
+    def dated(self, newest: int, revision: int) -> "Outcome":
+        """The same result, at this revision where its own is above all that there is."""
+        if self.target is None:
+            return self
+        return replace(self, target=dated(self.target, newest, revision))
+
+    def disowned(self) -> "Outcome":
+        """The same as a result of another history, whatever its revision."""
+        if self.target is None:
+            return self
+        return replace(self, target=replace(self.target, revision=UNLIMITED))
 
     def entered(self, record: Rollout, member: str, token: str) -> Rollout:
         """The record with this in it: the same object once nothing is missing."""

@@ -8,6 +8,7 @@ and the files are installed once nothing of its tree is left.
 
 from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
 from zkexec.core.course import Course
+from zkexec.core.knowledge import UNLIMITED, Knowledge
 from zkexec.core.proving import Proving
 from zkexec.core.settling import Settling
 from zkexec.core.snapshot import Snapshot, plan
@@ -15,6 +16,7 @@ from zkexec.core.source import Source
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
 from zkexec.core.turn import Turn
+from zkexec.core.value import replace
 
 RETRY_FILES_S = 10.0
 """Pause before files that could not be written are tried again."""
@@ -36,6 +38,7 @@ class Restart:
         self._settling = Settling(terms.settle_s)
         self._staged: Snapshot | None = None
         self._is_staged = False
+        self._history = 0
 
     @property
     def deadline(self) -> float | None:
@@ -72,9 +75,11 @@ class Restart:
         wanted = self._source.wanted
         if wanted is None:
             return []
-        self._turn.refresh(wanted)
+        self._consider_history(self._source.knowledge, wanted)
         if self._course.is_in(Phase.STOPPING):
             self._turn.ask(wanted)
+        if self._is_back_at_failure(wanted):
+            return self._forget_newer()
         if self._is_undone(wanted):
             return self._undo(wanted, now)
         if not self._attempt.is_news(wanted) or not self._course.is_in(
@@ -103,6 +108,31 @@ class Restart:
         # A first start that waits has put nothing in place yet, also where nothing is mirrored.
         has_run = self._child.generation > 0
         return is_trying and has_run and self._attempt.is_in_place(wanted)
+
+    def _consider_history(self, known: Knowledge, wanted: Snapshot) -> None:
+        if known.is_current and known.history != self._history:
+            self._history = known.history
+            self._attempt.disown()
+            if self._staged is not None:
+                self._staged = replace(self._staged, revision=UNLIMITED)
+        if known.is_whole:
+            self._attempt.date(wanted.revision)
+
+    def _is_back_at_failure(self, wanted: Snapshot) -> bool:
+        """Whether what failed here is all that is left to want, and was not written since.
+
+        Something newer was wanted meanwhile, and is gone with its znode or with its history.
+        """
+        attempt = self._attempt
+        if not self._proving.is_paused_by_failure or wanted == attempt.seen:
+            return False
+        is_tried = wanted == attempt.tried and not plan(attempt.applied, wanted)
+        return is_tried and not attempt.is_retry(wanted)
+
+    def _forget_newer(self) -> list[Action]:
+        self._attempt.seen = self._attempt.tried
+        self._settling.end()
+        return [Note("change-gone"), *self._discard()]
 
     @property
     def _keeps_turn(self) -> bool:
@@ -159,7 +189,8 @@ class Restart:
         """Go one step on towards the goal, or away from one that is none any more."""
         if not self._course.is_in(Phase.WAITING, Phase.PROVING, Phase.PAUSED):
             return []
-        if self._course.is_in(Phase.PROVING) and not self._child.present:
+        is_being_started = self._child.start_at is None and not self._child.present
+        if self._course.is_in(Phase.PROVING) and is_being_started:
             # What becomes of the start is heard of before anything else is staged.
             return []
         goal = self._goal()
@@ -215,6 +246,8 @@ class Restart:
     def tree_gone(self) -> list[Action]:
         """Nothing of the old child is left: install the goal, which may be a newer one by now."""
         goal = self._goal() or self._staged
+        if goal is not None and not self._attempt.reverting and self._source.is_gone(goal):
+            goal = None
         if goal is not None and not self._attempt.is_in_place(goal):
             return [InstallFiles()] if goal == self._staged else self._stage(goal)
         self._staged = None

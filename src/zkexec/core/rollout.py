@@ -92,6 +92,34 @@ class Rollout:
     served: int = -1
     deeds: tuple[Deed, ...] = ()
 
+    def believed(self, zxid: int) -> "Rollout":
+        """The record without the revisions above the transaction that has written it.
+
+        They are of another history: the record was restored from a dump.  What has failed counts
+        as failed up to now, and nothing is out of date by such a verdict, whose scope is left out.
+        """
+        verdicts = {
+            digest: replace(verdict, revision=zxid, scope="")
+            for digest, verdict in self.verdicts.items()
+            if verdict.revision > zxid
+        }
+        inflight = {
+            name: replace(entry, revision=zxid)
+            for name, entry in self.inflight.items()
+            if entry.revision > zxid
+        }
+        if not verdicts and not inflight:
+            return self
+        return replace(
+            self,
+            inflight={**self.inflight, **inflight},
+            verdicts={**self.verdicts, **verdicts},
+        )
+
+    def has_proven(self, scope: str) -> bool:
+        """Whether anything of this scope is proven."""
+        return any(v.proven and v.scope in (scope, "") for v in self.verdicts.values())
+
     def blocking(self, target: Target) -> Verdict | None:
         """The verdict that stands against this target, if there is one."""
         verdict = self.verdicts.get(target.digest)
@@ -203,6 +231,16 @@ class Rollout:
             failed = replace(entry, phase=EntryPhase.FAILED, since=AS_COMMITTED)
             inflight = {**inflight, member: failed}
         return replace(self, inflight=inflight, verdicts={**self.verdicts, target.digest: verdict})
+
+    def rejoin(self, member: str, token: str, target: Target) -> "Rollout":
+        """Enter a member that is down after a failure of which this record knew nothing.
+
+        It has its turn as it had before: whoever is down counts, whatever the width is.
+        """
+        if member in self.inflight:
+            return self
+        entry = Entry(token, target.digest, target.revision, EntryPhase.FAILED)
+        return replace(self, inflight={**self.inflight, member: entry})
 
     def reap(self, member: str, token: str) -> "Rollout":
         """Take back the turn of a member that is gone; its loss counts against the snapshot."""

@@ -3,9 +3,10 @@
 Watches are hints, state is what is read.  One read is under way at a time; a hint that comes
 meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  As a
 server may drop a watch without a word, all watches are armed again every so often, and what was
-missed is touched then.  The first snapshot is complete or is none; from then on a znode that has
-no content to offer keeps its last content in `wanted`, with one warning.  Nothing that happens
-here ever touches the child: losing the cluster only stops the news.
+missed is touched then.  The first snapshot is complete or is none; from then on `wanted` has, for
+a znode without content to offer, what is in its file now, with one warning: content that is in no
+znode any more is never rolled out.  Nothing that happens here ever touches the child: losing the
+cluster only stops the news.
 """
 
 from collections.abc import Mapping
@@ -22,9 +23,11 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
+from zkexec.core.knowledge import NOTHING_READ, UNLIMITED, Knowledge
 from zkexec.core.sha256 import sha256
 from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.core.terms import Terms
+from zkexec.core.value import replace
 
 RETRY_S = 1.0
 """Pause before a failed read, or a client that gave up, is followed by the next.
@@ -59,6 +62,10 @@ class Source:
         self.mirrored, self.paths = terms.mirrored, terms.followed
         self.connected = False
         self.wanted: Snapshot | None = None
+        self.in_place = Snapshot({})
+        """The content of the files now, as far as files were put in place or found there."""
+        self.knowledge = NOTHING_READ
+        self._history = self._heard = 0
         self.problems: dict[str, Problem] = {}
         self._last_number = 0
         self._reading = False
@@ -97,23 +104,40 @@ class Source:
         """Take the files of an earlier run for what was last read."""
         self.wanted = cached
 
+    def is_gone(self, snapshot: Snapshot) -> bool:
+        """Whether this is not wanted any more, and was last written in another history.
+
+        Of a znode that is not there the same is true of all that is not in its file.
+        """
+        wanted = self.wanted
+        if wanted is None or wanted == snapshot or not self.knowledge.is_current:
+            return False
+        return snapshot.revision > self.knowledge.newest or any(
+            snapshot.files.get(mirror.local_path) != wanted.files[mirror.local_path]
+            for mirror in self._terms.mirrors
+            if mirror.zk_path in self.problems
+        )
+
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
         """Take in news of the session or of a znode; other events mean nothing here."""
         match event:
             case SessionConnected():
                 return self._on_connected(now)
-            case SessionSuspended(reason):
+            case SessionSuspended(reason, zxid):
+                self._hear(zxid)
                 return self._on_disconnected("disconnected", reason, now)
-            case SessionLost(reason):
+            case SessionLost(reason, zxid):
+                self._hear(zxid)
                 return self._on_disconnected("session-expired", reason, now)
-            case SessionClosed(reason):
+            case SessionClosed(reason, zxid):
+                self._hear(zxid)
                 return self._on_closed(reason, now)
             case ConnectFailed(reason, is_last):
                 return self._on_trouble(reason, is_last)
             case ZnodeTouched(path):
                 return self._on_touched(path, now)
-            case ZnodesRead(number, znodes):
-                return self._on_read(number, znodes, now)
+            case ZnodesRead():
+                return self._on_read(event, now)
             case ReadFailed(number, reason):
                 return self._on_read_failed(number, reason, now)
         return []
@@ -141,6 +165,7 @@ class Source:
         self.connected = True
         self.refused = False
         self._closings = 0
+        self.knowledge = NOTHING_READ
         self._renew_at = None
         self._rearm_later(now)
         self.last_trouble = ""
@@ -184,12 +209,20 @@ class Source:
             return [note]
         return [note, *self._read(now)] if self.connected else [note]
 
-    def _on_read(self, number: int, znodes: Mapping[str, Znode], now: float) -> list[Action]:
-        if not self._is_awaited(number):
+    def _on_read(self, event: ZnodesRead, now: float) -> list[Action]:
+        if not self._is_awaited(event.number):
             return []
         stale = self._stale
         self._forget_read()
-        actions = self._take(znodes)
+        before, is_first = self.wanted, not self.knowledge.is_current
+        actions = self._take(event.znodes)
+        self.knowledge = self._known_by(event.zxid)
+        if is_first and before is not None and self._is_another(before, event.zxid):
+            self._history += 1
+            self._heard = 0
+            self.knowledge = replace(self.knowledge, history=self._history)
+            actions.insert(0, Note("history-changed"))
+        self._hear(event.zxid)
         if Problem.FORBIDDEN in self.problems.values():
             self._read_again_at = now + FORBIDDEN_S
         return actions + self._read(now) if stale else actions
@@ -198,6 +231,7 @@ class Source:
         if not self._is_awaited(number):
             return []
         self._forget_read()
+        self.knowledge = replace(self.knowledge, is_answered=True)
         self._read_again_at = now + RETRY_S
         return [Note("read-failed", {"reason": reason})]
 
@@ -254,30 +288,55 @@ class Source:
         usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
         return unusable + usable
 
+    def _hear(self, zxid: int) -> None:
+        if zxid != UNLIMITED:
+            self._heard = max(self._heard, zxid)
+
+    def _is_another(self, before: Snapshot, zxid: int) -> bool:
+        """Whether the servers, or the znodes, have fallen behind what was heard of them before."""
+        return zxid < self._heard or before.revision > self.knowledge.newest
+
+    def _known_by(self, zxid: int) -> Knowledge:
+        """What a read tells of itself; a whole one has the newest revision there is in it."""
+        wanted = self.wanted
+        if wanted is None or self.problems:
+            is_lost = self._has_lost(wanted)
+            return Knowledge(is_whole=False, is_lost=is_lost, newest=zxid, history=self._history)
+        return Knowledge(newest=wanted.revision, history=self._history)
+
+    def _has_lost(self, wanted: Snapshot | None) -> bool:
+        """Whether something of what is wanted is in no znode and in no file."""
+        return wanted is not None and any(
+            wanted.files[mirror.local_path] != self.in_place.files.get(mirror.local_path)
+            for mirror in self._terms.mirrors
+            if mirror.zk_path in self.problems
+        )
+
     def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
         files = dict(known.files)
         usable = [path for path in self.mirrored if path not in self.problems]
         for mirror in self._terms.mirrors:
-            if mirror.zk_path not in self.problems:
+            place = mirror.local_path
+            if mirror.zk_path in self.problems:
+                content = self.in_place.files.get(place, files[place])
+            else:
                 content = znodes[mirror.zk_path].content
-                # What did not change stays the same object: in memory once, and equal at a glance.
-                if files.get(mirror.local_path) != content:
-                    files[mirror.local_path] = content
+            # What did not change stays the same object: in memory once, and equal at a glance.
+            if files.get(place) != content:
+                files[place] = content
         asked = znodes.get(self._terms.restart_path)
         restart = known.restart
         if asked is not None and asked.content:
             usable.append(asked.path)
             restart = restart_name(asked.content) or restart
         read = [znodes[path] for path in usable]
-        # What is kept of a znode that is gone may be newer than all that is there.  A whole reading
-        # needs no memory, which would be wrong after an ensemble was wiped.
-        kept = known if self.problems else Snapshot({})
+        # Nothing is remembered here, which would be wrong after an ensemble was wiped.
         return Snapshot(
             files,
-            revision=max([kept.revision, *(znode.mzxid for znode in read)]),
+            revision=max((znode.mzxid for znode in read), default=0),
             versions={path: z.version for path, z in znodes.items() if z.version >= 0},
             restart=restart,
-            changed_at=max([kept.changed_at, *(znode.mtime for znode in read)]),
+            changed_at=max((znode.mtime for znode in read), default=0.0),
         )
 
     def _problem_of(self, znode: Znode) -> Problem | None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 
 from zkexec.core.actions import Action, Card, Note
 from zkexec.core.group_events import GroupPart
+from zkexec.core.knowledge import UNLIMITED, Knowledge
 from zkexec.core.ledger import Ledger
 from zkexec.core.line import Line
 from zkexec.core.membership import Membership
 from zkexec.core.outcome import Outcome
 from zkexec.core.requests import Requests
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.target import Target, target_of
+from zkexec.core.target import Target, dated, target_of
 from zkexec.core.tenure import Tenure
 from zkexec.core.terms import Terms
 from zkexec.core.transitions import Phase
@@ -38,9 +39,22 @@ class Standing:
         self.tenure = Tenure(member, new_token)
         self.wanted: Snapshot | None = None
         self.current: Snapshot | None = None
+        self.knowledge = Knowledge()
         self.outcomes: list[Outcome] = []
+        self.failure: Outcome | None = None
+        """What has failed here, as long as nothing else was tried since."""
+        self.rejoins = False
+        """Whether the turn in which that failed is still to be told to a new record."""
         self.vouched: Target | None = None
+        self.good: Target | None = None
+        """What the command of this run was healthy on last."""
         self.agreed = False
+        self.surveyed = self.settled = False
+        """Whether, in this session, the mirrored znodes were read, and the record has its due."""
+        self._has_settled = False
+        self.admit_from: float | None = None
+        """Before that nothing is admitted."""
+        self._history = 0
         self.confirming = False
         self.adopted = False
         self._said: Note | None = None
@@ -50,7 +64,24 @@ class Standing:
     @property
     def in_flight(self) -> bool:
         """Whether the record, as far as it is known, counts this member as restarting."""
-        return self.member in self.ledger.record.inflight
+        return self.member in self.ledger.record.inflight and not self.has_stray
+
+    @property
+    def has_stray(self) -> bool:
+        """Whether the record has an entry of this member that is none of its turns.
+
+        What an earlier run has left behind was seen at the start.  What comes later comes from a
+        record that was restored from a dump.
+        """
+        is_own = self.tenure.entry_in(self.ledger.record) is not None
+        is_there = self.member in self.ledger.record.inflight
+        return self._has_settled and is_there and not is_own
+
+    @property
+    def held(self) -> Snapshot | None:
+        """What the turn is held for, if that is a turn of the present history."""
+        held = self.tenure.held
+        return None if held is None or held.revision > self.knowledge.newest else held
 
     @property
     def inherited(self) -> bool:
@@ -60,7 +91,7 @@ class Standing:
     @property
     def decides(self) -> bool:
         """Whether this member is the next to go on, and so has to see who is missing."""
-        if self.wanted is None or self.is_settling:
+        if self.wanted is None or self.is_settling or not self.may_go_in:
             return False
         return not self.holds_wanted if self.in_flight else self.line.is_head
 
@@ -68,6 +99,86 @@ class Standing:
     def is_settling(self) -> bool:
         """Whether something else is wanted by now than what the turn was asked for."""
         return self.current is not None and self.current != self.wanted
+
+    @property
+    def may_go_in(self) -> bool:
+        """Whether what is wanted is what the znodes hold, as they were read on this connection."""
+        if self.admit_from is not None:
+            return False
+        return self.knowledge.is_current and not self.knowledge.is_lost
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether what is known is from before this connection, and a read is on its way."""
+        return self.current is not None and not self.knowledge.is_answered
+
+    @property
+    def is_unsurveyed(self) -> bool:
+        """Whether what is known is from before this session, so perhaps of another history."""
+        return self.current is not None and not self.surveyed
+
+    def has_failed(self, wanted: Snapshot) -> bool:
+        """Whether this has failed here, and was not written since."""
+        if self.failure is None or self.failure.target is None:
+            return False
+        failed, target = self.failure.target, self.target(wanted)
+        return failed.digest == target.digest and target.revision <= failed.revision
+
+    def begin_session(self) -> None:
+        """Begin where everything may be another: the ensemble may have been wiped or restored."""
+        self.surveyed = self.settled = False
+
+    def survey(self, now: float) -> None:
+        """Hold on to nothing that is newer than all that there is: it is of another history.
+
+        What has failed here is told anew in each session, and in another history once it is known
+        what all znodes hold in it: until that is written again, it counts as failed.  In another
+        history all have a session timeout to tell this before anybody is admitted.
+        """
+        if not self.knowledge.is_current:
+            return
+        if self.knowledge.history != self._history:
+            self._history = self.knowledge.history
+            self.admit_from = now + self.membership.session_timeout_s
+            self._disown()
+        newest = self.knowledge.newest
+        revision = 0 if self.current is None else min(self.current.revision, newest)
+        if self.failure is not None:
+            self._survey_failure(self.failure, self.failure.dated(newest, revision))
+        self.outcomes = [outcome.dated(newest, revision) for outcome in self.outcomes]
+        if self.vouched is not None:
+            self.vouched = dated(self.vouched, newest, revision)
+        if self.good is not None:
+            self.good = dated(self.good, newest, revision)
+        self.surveyed = True
+
+    def _disown(self) -> None:
+        """Compare nothing that is remembered with what is read now, whatever its revision."""
+        self.tenure.disown()
+        self.outcomes = [outcome.disowned() for outcome in self.outcomes]
+        if self.failure is not None:
+            self.failure = self.failure.disowned()
+        if self.vouched is not None:
+            self.vouched = replace(self.vouched, revision=UNLIMITED)
+        if self.good is not None:
+            self.good = replace(self.good, revision=UNLIMITED)
+
+    def _survey_failure(self, failure: Outcome, as_of_now: Outcome) -> None:
+        is_of_this_history = failure == as_of_now
+        if not is_of_this_history:
+            self.outcomes = [outcome for outcome in self.outcomes if outcome != failure]
+            if not self.knowledge.is_whole:
+                return
+            self.failure, self.rejoins = as_of_now, True
+        if as_of_now not in self.outcomes and not (self.surveyed and is_of_this_history):
+            self.outcomes.append(as_of_now)
+
+    def end_settling(self) -> None:
+        """Take note that the record has all that is owed to it."""
+        self.outcomes.clear()
+        self.vouched = None
+        self.rejoins = False
+        self.agreed = self.settled = self._has_settled = True
 
     @property
     def holds_wanted(self) -> bool:

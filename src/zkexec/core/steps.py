@@ -19,12 +19,23 @@ def next_step(at: Standing, now: float) -> Sequence[Action]:
     if not at.ledger.known:
         return _read(at, False, now)
     if not at.membership.enrolled:
-        card = at.membership.card
-        may_be_duplicate = at.membership.begin()
-        return at.requests.send(lambda number: Enrol(number, card, may_be_duplicate), now)
-    if _has_business(at):
-        return _settle(at, now)
-    if at.wanted is not None:
+        return _enrol(at, now)
+    if at.is_unsurveyed:
+        return []
+    return _settle(at, now) if _has_business(at) else _want(at, now)
+
+
+def _enrol(at: Standing, now: float) -> Sequence[Action]:
+    if at.is_unread:
+        # The card would tell others what this member wanted before.
+        return []
+    card = at.membership.card
+    may_be_duplicate = at.membership.begin()
+    return at.requests.send(lambda number: Enrol(number, card, may_be_duplicate), now)
+
+
+def _want(at: Standing, now: float) -> Sequence[Action]:
+    if at.wanted is not None and not at.knowledge.is_lost:
         return _queue_up(at, at.wanted, now)
     if at.line.may_be_in:
         return at.requests.send(at.line.leave(), now)
@@ -33,8 +44,14 @@ def next_step(at: Standing, now: float) -> Sequence[Action]:
 
 def _has_business(at: Standing) -> bool:
     """Whether the record has, may have, or should have something of this member."""
-    owes = bool(at.outcomes) or at.vouched is not None or not at.agreed
-    return owes or at.in_flight or at.tenure.held is not None or at.tenure.proposal is not None
+    owes = bool(at.outcomes) or at.vouched is not None or not at.settled
+    return (
+        owes
+        or at.in_flight
+        or at.has_stray
+        or at.tenure.held is not None
+        or at.tenure.proposal is not None
+    )
 
 
 def _settle(at: Standing, now: float) -> Sequence[Action]:
@@ -44,9 +61,7 @@ def _settle(at: Standing, now: float) -> Sequence[Action]:
     due = _with_what_is_owed(at, record)
     if due is not record:
         return _commit(at, Proposal(due, now), now)
-    at.outcomes.clear()
-    at.vouched = None
-    at.agreed = True
+    at.end_settling()
     return [*at.say_width(), *_go_on(at, now)]
 
 
@@ -55,7 +70,7 @@ def _go_on(at: Standing, now: float) -> Sequence[Action]:
     if not at.in_flight:
         at.tenure.let_go()
         return next_step(at, now)
-    if at.wanted is not None and not at.holds_wanted and not at.is_settling:
+    if at.wanted is not None and not at.holds_wanted and not at.is_settling and at.may_go_in:
         return _readmit(at, at.wanted, now)
     if at.confirming:
         return _commit(at, Proposal(at.ledger.record, now), now)
@@ -63,13 +78,20 @@ def _go_on(at: Standing, now: float) -> Sequence[Action]:
 
 
 def _with_what_is_owed(at: Standing, record: Rollout) -> Rollout:
-    if at.in_flight and at.tenure.entry_in(record) is None:
+    if at.has_stray:
+        record = record.release(at.member, None)
+    elif at.in_flight and at.tenure.entry_in(record) is None:
         record = record.adopt(at.member, at.tenure.token)
+    if at.rejoins and at.failure is not None and at.failure.target is not None:
+        record = record.rejoin(at.member, at.tenure.token, at.failure.target)
     for outcome in at.outcomes:
         record = outcome.entered(record, at.member, at.tenure.token)
     if at.vouched is not None:
         record = record.vouch(at.member, at.vouched)
-    return record if at.agreed else _agree(at, record)
+    if at.good is not None and not record.has_proven(at.good.scope):
+        # It is a new one: the old went with its ensemble, or was deleted.
+        record = record.vouch(at.member, at.good)
+    return record if at.agreed and record.width is not None else _agree(at, record)
 
 
 def _agree(at: Standing, record: Rollout) -> Rollout:
@@ -91,7 +113,7 @@ def _queue_up(at: Standing, wanted: Snapshot, now: float) -> Sequence[Action]:
     request = at.line.next_request(at.membership.news)
     if request is not None:
         return at.requests.send(request, now)
-    if not at.line.is_head or at.is_settling:
+    if not at.line.is_head or at.is_settling or not at.may_go_in:
         return []
     if at.ledger.needs_reading(watch=True):
         return _read(at, True, now)

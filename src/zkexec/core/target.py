@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from zkexec.core.sha256 import sha256
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.value import value
+from zkexec.core.value import replace, value
 
 
 @value()
@@ -31,6 +31,11 @@ def target_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> Target:
     paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
     restart = f".{snapshot.restart}" if snapshot.restart else ""
     return Target(_digest(pairs) + restart, snapshot.revision, _digest(paths)[:12])
+
+
+def dated(target: Target, newest: int, revision: int) -> Target:
+    """The same target, at this revision where its own is above all that there is."""
+    return target if target.revision <= newest else replace(target, revision=revision)
 
 
 def contents_of(digest: str) -> str:

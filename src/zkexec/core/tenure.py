@@ -7,10 +7,11 @@ commit with the entry in it was *decided on*, which is before it was sent.
 
 from collections.abc import Callable
 
+from zkexec.core.knowledge import UNLIMITED
 from zkexec.core.rollout import Entry, EntryPhase, Rollout
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.target import Target
-from zkexec.core.value import value
+from zkexec.core.value import replace, value
 
 LEASE_SHARE = 1 / 6
 """The part of the session timeout for which a committed write vouches for this session.
@@ -65,6 +66,11 @@ class Tenure:
         if self.held is None or self._lease_from is None:
             return False
         return now < self._lease_from + session_timeout_s * LEASE_SHARE
+
+    def disown(self) -> None:
+        """Take what is held for that of another history, whatever its revision."""
+        if self.held is not None:
+            self.held = replace(self.held, revision=UNLIMITED)
 
     def committed(self) -> Proposal:
         """The proposal was written."""

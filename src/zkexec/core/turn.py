@@ -9,6 +9,7 @@ prove.  With it, `LockedTurn` goes through the queue of the group.
 from zkexec.core.actions import Action, Card
 from zkexec.core.basis import Basis
 from zkexec.core.events import Event
+from zkexec.core.knowledge import Knowledge
 from zkexec.core.snapshot import Snapshot
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
@@ -55,8 +56,8 @@ class Turn(Protocol):
     def ask(self, wanted: Snapshot) -> None:
         """Queue for a restart to this snapshot; asked again, the newest counts."""
 
-    def refresh(self, wanted: Snapshot) -> None:
-        """Learn what is wanted now, also before it has settled and is asked for."""
+    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
+        """Learn what is wanted now, also before it has settled, and how surely that is known."""
 
     def withdraw(self) -> None:
         """Leave the queue, or give the turn back: nothing is to be restarted any more."""
@@ -124,7 +125,7 @@ class FreeTurn:
         """Take the turn at once."""
         self.granted = wanted
 
-    def refresh(self, wanted: Snapshot) -> None:
+    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
         """Versions are nothing that anybody checks."""
 
     def withdraw(self) -> None:

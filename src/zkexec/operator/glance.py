@@ -20,7 +20,7 @@ from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from zkexec.cluster import RESTART, base_of, check_zk_path
 from zkexec.core.line import is_queue_node, sequence_of
 from zkexec.core.rollout import Rollout
-from zkexec.core.value import value
+from zkexec.core.value import replace, value
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
 from zkexec.shell import record
@@ -215,7 +215,7 @@ class Glance:
     def _understood(self, key: Key, outcome: Any) -> object:  # noqa: ANN401 -- the same
         match key.kind:
             case Kind.RECORD:
-                return self._record(key.path, outcome[0] or b"")
+                return self._record(key.path, outcome[0] or b"", outcome[1].mzxid)
             case Kind.NAMES:
                 return tuple(outcome)
             case Kind.CARD:
@@ -245,9 +245,9 @@ class Glance:
         refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
         return _Record(Rollout(), str(refusal), forbidden=True)
 
-    def _record(self, path: str, content: bytes) -> _Record:
+    def _record(self, path: str, content: bytes, zxid: int) -> _Record:
         try:
-            return _Record(record.decode(content))
+            return _Record(record.decode(content).believed(zxid))
         except ValueError as error:
             trouble = f"{self._shown(path)}: {error}"
             return _Record(Rollout(), trouble, is_newer=isinstance(error, NewerFormatError))
@@ -312,6 +312,9 @@ def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
             check_zk_path(path)
     except ValueError as error:
         return Seen(born=born, trouble=str(error))
+    if card.revision > stat.mzxid:
+        # It is about another history of the ensemble, and says nothing about what is there now.
+        card = replace(card, revision=0)
     return Seen(card, facts, born)
 
 

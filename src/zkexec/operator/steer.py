@@ -144,7 +144,7 @@ def _look(what: _Attempt) -> Steps:
         raise OperatorError(f"there is no group {what.lock}: {paths.shown(paths.state)} is missing")
     content, stat = paths.demand(paths.state, found)
     try:
-        record = decode(content or b"")
+        record = decode(content or b"").believed(stat.mzxid)
     except ValueError as error:
         raise RefusedError(f"{paths.shown(paths.state)}: {error}") from None
     alive = paths.demand(paths.members, members)

@@ -215,7 +215,7 @@ class Group:
             return Rollout(), -1
         content, stat = self.paths.demand(self.paths.state, found)
         try:
-            return record.decode(content or b""), stat.version
+            return record.decode(content or b"").believed(stat.mzxid), stat.version
         except ValueError as error:
             raise RefusedError(f"{self.paths.shown(self.paths.state)}: {error}") from None
 

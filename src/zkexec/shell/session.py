@@ -32,6 +32,7 @@ from zkexec.core.events import (
     ZnodeTouched,
 )
 from zkexec.core.group_events import GroupRequestFailed, GroupTouched
+from zkexec.core.value import replace
 from zkexec.shell.client import Client
 from zkexec.shell.connecting import SHORTAGES, Log, Sockets, shortage_in_words
 from zkexec.shell.link import Dialogue, Link
@@ -193,7 +194,7 @@ class Session:
         if isinstance(result, str):
             self._answer(ReadFailed, number, ReadFailed(number, result))
         else:
-            self._answer(ReadFailed, number, ZnodesRead(number, result))
+            self._answer(ReadFailed, number, ZnodesRead(number, result, self._client.last_zxid))
 
     def _answer_request(self, number: int, result: Event | str | None) -> None:
         event = GroupRequestFailed(number, result) if isinstance(result, str) else result
@@ -278,7 +279,8 @@ class Session:
         group = Group(place, paths, link, time.time)
         return group, Enrolment(group, number, self._later)
 
-    def _unlink(self, event: Event) -> None:
+    def _unlink(self, event: SessionSuspended | SessionLost | SessionClosed) -> None:
+        event = replace(event, zxid=self._client.last_zxid)
         with self._lock:
             self._link = None
             owed, self._owed = self._owed, {}

@@ -23,6 +23,10 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "session-expired": (Level.WARNING, "session expired; opening a new one"),
     "session-renewed": (Level.WARNING, "still no connection; beginning again with a new session"),
+    "history-changed": (
+        Level.WARNING,
+        "the cluster was wiped, or restored from a dump: what it holds now counts",
+    ),
     "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting anew"),
     "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
     "unneeded-cluster-silent": (
@@ -52,6 +56,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "touched": (Level.DEBUG, "{path} was touched; reading"),
     "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
     "change-undone": (Level.INFO, "back to what is installed; nothing to change"),
+    "change-gone": (Level.INFO, "what was newer is gone; what failed here is wanted again"),
     "restarting": (Level.INFO, "restarting for the new configuration"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
     "written-in-place": (

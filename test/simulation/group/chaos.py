@@ -86,6 +86,7 @@ class Chaos:
             Chaos.hang_up, Chaos.black_hole, Chaos.isolate, Chaos.cut_server_off,
             Chaos.slow_server, Chaos.elect, Chaos.lose_quorum, Chaos.retire, Chaos.steer,
             Chaos.lose_core,
+            Chaos.wipe,
         ]  # fmt: skip
 
     def push(self, _: "Process") -> None:
@@ -95,6 +96,11 @@ class Chaos:
     def steer(self, _: "Process") -> None:
         """Have an operator do something right now."""
         self._world.operator.act()
+
+    def wipe(self, _: "Process") -> None:
+        """Have the ensemble begin another history, now and then."""
+        if self._random.random() < 0.5:
+            self._world.wiping.begin_anew()
 
     def freeze(self, process: "Process") -> None:
         """Freeze the process, sometimes for longer than anybody waits for it."""

@@ -77,7 +77,7 @@ class Client:
         for failure in unanswered.values():
             self.process.post(failure)
         if was_connected:
-            self.process.post(events.SessionSuspended(reason))
+            self.process.post(events.SessionSuspended(reason, self._seen_zxid))
         self._try_later(CONNECT_S)
 
     def path_blocked(self, connection: Connection) -> None:

@@ -24,6 +24,8 @@ class KeepsTheWidth(Checker):
         """Begin with everybody up."""
         super().__init__(world)
         self._down: dict[str, None] = {}
+        self._rejoined: set[str] = set()
+        """Who was down already when a new record came to know of it."""
 
     def kill(self, process: Process, child: Child) -> None:
         """Count those who are down."""
@@ -31,8 +33,14 @@ class KeepsTheWidth(Checker):
         if process.host.name not in self.world.truth.inflight:
             return
         self._down[process.host.name] = None
-        if len(self._down) > self.world.most_down:
-            raise Violation(f"{list(self._down)} are down, at most {self.world.most_down} may be")
+        most = self.world.most_down + len(self._rejoined)
+        if len(self._down) > most:
+            raise Violation(f"{list(self._down)} are down, at most {most} may be")
+
+    def began_anew(self) -> None:
+        """Forget who is down: no record knows of them."""
+        self._down.clear()
+        self._rejoined.clear()
 
     def healthy(self, process: Process) -> None:
         """Take it off the list."""
@@ -43,6 +51,12 @@ class KeepsTheWidth(Checker):
         for name, _ in change.left:
             if name != change.author or change.process.termed:
                 self._down.pop(name, None)
+            self._rejoined.discard(name)
+        self._rejoined |= {
+            name
+            for name, entry in change.after.inflight.items()
+            if name not in change.before.inflight and entry.phase is EntryPhase.FAILED
+        }
         for name, entry in change.admitted:
             if name in change.before.inflight:
                 self._judge_other_tries(change, name)
@@ -84,6 +98,11 @@ class TriesAlone(Checker):
                 self._losses[known.digest] = self._losses.get(known.digest, 0) + 1
         for _, entry in change.left:
             self._losses[entry.digest] = self._losses.get(entry.digest, 0) + 1
+
+    def began_anew(self) -> None:
+        """Begin without any trial."""
+        self._tried.clear()
+        self._losses.clear()
 
     def _forget(self, digest: str) -> None:
         self._tried.pop(digest, None)
@@ -129,6 +148,13 @@ class HeedsVerdicts(Checker):
                 failed = self._failed.setdefault(digest, {})
                 failed[name] = max(failed.get(name, 0), verdict.revision)
 
+    def began_anew(self) -> None:
+        """Hold to what the record says now."""
+        self._failed = {
+            digest: dict.fromkeys(verdict.failed_by, verdict.revision)
+            for digest, verdict in self.world.truth.verdicts.items()
+        }
+
     def _follow_retry(self, digest: str, verdict: Verdict) -> None:
         """Forget what failed before a later try was a success, and has not failed since."""
         failed = self._failed.get(digest, {})
@@ -157,6 +183,10 @@ class ProvesTheHealthy(Checker):
         entry = self.world.truth.inflight.get(process.host.name)
         if entry is not None:
             self._restarted[process.host.name] = entry.token
+
+    def began_anew(self) -> None:
+        """Forget the turns: they are over."""
+        self._restarted.clear()
 
     def proven(self, process: Process, child: Child) -> None:
         """Take note of what was healthy, and of whose turn may end."""
@@ -213,6 +243,12 @@ class KeepsEntries(Checker):
                     self._absent_to.setdefault(name, now)
                 elif now > self._absent_to.pop(name, now) + self.SEEN_S:
                     self._absent_from[name] = now
+
+    def began_anew(self) -> None:
+        """Take everybody for gone as of now."""
+        self._absent_to.clear()
+        now = self.world.clock.now
+        self._absent_from = {host.name: now for host in self.world.hosts}
 
     def record(self, change: RecordChange) -> None:
         """Look at each entry that is gone or has another token."""
@@ -309,6 +345,11 @@ class WakesFew(Checker):
         for path, node in transaction.changes:
             if path.startswith(QUEUE) and node is None:
                 self._lost[0] += 1
+
+    def began_anew(self) -> None:
+        """Begin with nobody woken; numbers of transactions return."""
+        self._woken.clear()
+        self._most.clear()
 
     def record(self, change: RecordChange) -> None:
         """Take note of each release."""

@@ -107,6 +107,8 @@ class GroupFate:
         for _ in range(random.choice((0, 0, 1, 3, 6))):
             world.clock.after(random.uniform(0, faults_s), world.operator.act)
         self._double(faults_s)
+        if world.wiping.is_wanted:
+            world.clock.after(random.uniform(5, faults_s), world.wiping.begin_anew)
         if random.random() < 0.2:
             world.clock.after(faults_s * random.uniform(0.7, 0.95), self._push_untimely)
         world.run_until(world.clock.now + faults_s)
@@ -211,7 +213,9 @@ class GroupFate:
         """Without anything new, turns are over all the same where the child is as it should be."""
         world, terms = self.world, self.plot.terms[0]
         grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
-        world.run_until(world.clock.now + 60 + 2 * terms.session_timeout_s + grace_s)
+        world.run_until(
+            world.clock.now + 60 + 2 * terms.session_timeout_s + grace_s + self._refused_s
+        )
         world.rest()
         if world.truth.paused is not None:
             return
@@ -231,6 +235,12 @@ class GroupFate:
             if proven == entry.digest and world.clock.now > child.started_at + 30 + grace_s:
                 raise Violation(f"no progress: {name} keeps its turn")
 
+    @property
+    def _refused_s(self) -> float:
+        """How long clients may be refused that have seen more than the servers have now."""
+        has_more = self.world.histories > 0
+        return max(60.0, 7 * self.plot.terms[0].session_timeout_s) if has_more else 0.0
+
     def _has_failed_what_is_wanted(self, host: Host) -> bool:
         state, mirrors = self.world.history[-1], host.terms.mirrors
         files = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
@@ -245,7 +255,7 @@ class GroupFate:
         turn_s = terms.kill_timeout_s + (terms.min_healthy_s or 0.0) + 15.0
         grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
         patience_s = 200 + 8 * terms.session_timeout_s + 4 * grace_s + 2 * self._size * turn_s
-        bound = world.clock.now + patience_s
+        bound = world.clock.now + patience_s + self._refused_s
         born = sum(host.incarnations for host in world.hosts)
         world.clock.after(patience_s / 2, lambda: self._help_who_crash(born))
         settled = 0

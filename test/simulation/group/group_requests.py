@@ -152,7 +152,9 @@ class GroupRequests:
             for path in unarmed:
                 fire = partial(self._configuration_touched, connection, path)
                 connection.server.watch(path, key, fire)
-            return ZnodesRead(number, {path: read_znode(connection, path) for path in paths})
+            znodes = {path: read_znode(connection, path) for path in paths}
+            self.world.reads[self.process, number] = self.world.histories
+            return ZnodesRead(number, znodes, connection.server.applied)
 
         failed = ReadFailed(number, "there is no connection")
         client = self.process.client
@@ -342,6 +344,7 @@ class GroupRequests:
         if request.place:
             changes.append((QUEUE + request.place, None))
         changes += self._with_card(request.card, connection)
-        self.world.commit = replace(commit, before=nodes[STATE].content)
+        before = nodes[STATE].content.believed(nodes[STATE].mzxid)
+        self.world.commit = replace(commit, before=before)
         ensemble.commit(session.number, changes)
         return group_events.RecordCommitted(request.number)

@@ -98,6 +98,55 @@ class InstallsHistory(Checker):
         return True
 
 
+class RollsOutThePresent(Checker):
+    """What is in no znode is not put in place, once a member has read that, or another history.
+
+    What was good on this host may be reverted to; what is in place may stay.
+    """
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nothing read."""
+        super().__init__(world)
+        self._asked: dict[Process, int] = {}
+        self._seen: dict[str, int] = {}
+        self._gone: dict[str, set[str]] = {}
+        self._in_place: dict[str, Snapshot] = {}
+        self._good: dict[str, list[Snapshot]] = {}
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Learn which history a process has read."""
+        if isinstance(event, events.Started):
+            self._in_place[process.host.name] = process.host.files
+            self._seen[process.host.name] = -1
+            self._gone[process.host.name] = set()
+        if isinstance(event, events.ZnodesRead) and event.number == self._asked.get(process):
+            self._seen[process.host.name] = self.world.reads[process, event.number]
+            gone = {path for path, znode in event.znodes.items() if znode.problem}
+            self._gone[process.host.name] = gone
+        for action in todo:
+            if isinstance(action, actions.ReadZnodes):
+                self._asked[process] = action.number
+
+    def proven(self, process: Process, child: Child) -> None:
+        """Remember what was healthy."""
+        self._good.setdefault(process.host.name, []).append(child.files)
+
+    def installed(self, host: Host) -> None:
+        """Compare what is new with what the znodes of this history held."""
+        before, self._in_place[host.name] = self._in_place[host.name], host.files
+        if any(host.files.files == good.files for good in self._good.get(host.name, ())):
+            return
+        is_present = self._seen[host.name] == self.world.histories
+        states = self.world.history[self.world.present if is_present else 0 :]
+        for mirror in host.terms.mirrors:
+            content = host.files.files[mirror.local_path]
+            if content == before.files.get(mirror.local_path):
+                continue
+            is_gone = mirror.zk_path in self._gone[host.name]
+            if is_gone or all(state[mirror.zk_path] != content for state in states):
+                raise Violation(f"{host.name} puts {content!r} in place, which is in no znode")
+
+
 class KillsForChange(Checker):
     """I6: no child is killed for what it runs already, or where that is what is wanted.
 
@@ -240,6 +289,10 @@ class StartsOnTheProven(Checker):
             del self._proven_since[contents]
         for contents in good:
             self._proven_since.setdefault(contents, self.world.clock.now)
+
+    def began_anew(self) -> None:
+        """Hold to what the record says now."""
+        self._proven_since.clear()
 
     def started(self, process: Process, child: Child) -> None:
         """Look at the first child of each process."""

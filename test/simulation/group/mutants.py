@@ -288,6 +288,16 @@ def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Act
     return []
 
 
+def read_no_record(self: Anything) -> None:
+    """Take the record of a new session for the one that is known."""
+    self.surveyed = False
+
+
+def as_it_was(self: Anything, *_: object) -> object:
+    """Take what belongs to another history for what belongs to this one."""
+    return self
+
+
 PROGRESS = "no progress"
 
 MUTANTS = (
@@ -340,6 +350,11 @@ MUTANTS = (
            PROGRESS),
     Mutant("a pause lets the failed go on", Rollout, "readmit", readmit_while_paused,
            "HeedsThePause"),
+    Mutant("what is gone is put in place", Source, "is_gone", lambda *_: False,
+           "RollsOutThePresent"),
+    Mutant("a copied record is believed", Rollout, "believed", as_it_was, PROGRESS),
+    Mutant("a new session trusts the old record", standing.Standing, "begin_session",
+           read_no_record, PROGRESS),
     Mutant("a pause lets the next in", Rollout, "admit", admit_while_paused, "HeedsThePause"),
     Mutant("a release ends a pause", Rollout, "release", release_anew, "FollowsOperators"),
 )  # fmt: skip

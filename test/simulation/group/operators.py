@@ -41,6 +41,7 @@ class Sight:
     asked: bytes
     asked_version: int
     seen_at: float
+    history: int
 
 
 class Operator:
@@ -117,8 +118,9 @@ class Operator:
             return
         asked = nodes.get(RESTART)
         sight = Sight(
-            nodes[STATE].content, nodes[STATE].version, asked.content if asked else b"",
-            asked.version if asked else -1, self._world.clock.now,
+            nodes[STATE].content.believed(nodes[STATE].mzxid), nodes[STATE].version,
+            asked.content if asked else b"", asked.version if asked else -1, self._world.clock.now,
+            self._world.histories,
         )  # fmt: skip
         if errand.asked is None:
             errand.asked = sight.asked_version
@@ -168,6 +170,8 @@ class Operator:
 
     def _has_changed(self, deed: Deed, sight: Sight) -> bool:
         nodes = self._ensemble.tree.nodes
+        if self._world.histories != sight.history or STATE not in nodes:
+            return True
         asked = nodes[RESTART].version if RESTART in nodes else -1
         if deed.verb in ASKS and asked != sight.asked_version:
             return True

@@ -38,7 +38,7 @@ class RecordReading:
         if self._request.watch:
             self._requests.watch(connection, STATE, GroupPart.RECORD)
         node = tree.nodes.get(STATE)
-        record = Rollout() if node is None else node.content
+        record = Rollout() if node is None else node.content.believed(node.mzxid)
         self._requests.world.count_record(record, self._requests.process)
         version = -1 if node is None else node.version
         return connection, record, version, len(tree.children[MEMBERS])

@@ -10,7 +10,7 @@ pings) and half a tick (the servers' pause between reports), and the session exp
 up to one tick, after it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -170,6 +170,21 @@ class Ensemble:
     def loses_watch(self) -> bool:
         """Whether a watch that should fire is dropped without a word."""
         return self.loses_watches and self._luck.random() < 0.2
+
+    def begin_anew(
+        self, nodes: Mapping[str, Node], log: Sequence[Transaction], made_in_queue: int
+    ) -> None:
+        """Begin another history with these znodes, at the end of this log; no session lives on."""
+        for session in self.sessions.values():
+            session.alive = False
+            session.ephemerals.clear()
+        self.log = list(log)
+        for server in self.servers:
+            server.drop_all()
+            server.watches.clear()
+            server.applied = len(self.log)
+            server.tree = Tree.of(nodes, made_in_queue)
+        self.tree = Tree.of(nodes, made_in_queue)
 
     def commit(self, author: int, changes: Sequence[Change]) -> int:
         """Append to the log; every server in contact follows."""

@@ -80,6 +80,12 @@ class TriesRestartsAlone(Checker):
         if digest:
             self._unused[digest] = None
 
+    def began_anew(self) -> None:
+        """Begin without any trial."""
+        self._tried.clear()
+        self._losses.clear()
+        self._trying.clear()
+
     def _lose(self, name: str) -> None:
         aim = self._trying.pop(name, None)
         if aim is not None:

@@ -4,7 +4,7 @@ Nodes are values, so that all servers can share them; a change names a path and 
 from then on.  The layout is fixed: one group, its members and its queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,15 @@ class Tree:
         self.children: dict[str, dict[str, str]] = {parent: {} for parent in PARENTS}
         """The names of the children, by their paths."""
         self.made_in_queue = 0
+
+    @classmethod
+    def of(cls, nodes: Mapping[str, Node], made_in_queue: int) -> "Tree":
+        """One that holds these nodes."""
+        tree = cls()
+        for path, node in nodes.items():
+            tree.apply(path, node)
+        tree.made_in_queue = made_in_queue
+        return tree
 
     def apply(self, path: str, node: Node | None) -> None:
         """Let this stand at the path."""

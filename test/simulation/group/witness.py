@@ -13,7 +13,7 @@ from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.deeds import Deed
 from zkexec.core.events import Event
-from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.rollout import Entry, EntryPhase, Rollout
 from zkexec.core.target import Target
 
 if TYPE_CHECKING:
@@ -49,10 +49,14 @@ class RecordChange:
 
     @cached_property
     def admitted(self) -> Sequence[tuple[str, Entry]]:
-        """Who came into flight, or goes on to another target there."""
+        """Who came into flight, or goes on to another target there.
+
+        Who has failed, and tells it to a new record, does not: it is down as it was.
+        """
         return [
             (name, entry)
             for name, entry in self.after.inflight.items()
+            if entry.phase is not EntryPhase.FAILED
             if (known := self.before.inflight.get(name)) is None
             or (known.digest, known.revision) != (entry.digest, entry.revision)
         ]
@@ -106,6 +110,9 @@ class Checker:
 
     def installed(self, host: "Host") -> None:
         """See new files in their places."""
+
+    def began_anew(self) -> None:
+        """See the ensemble begin another history, with whatever record there is in it."""
 
     def woken(self, process: "Process", transaction: Transaction) -> None:
         """See a watch of the group reach a process."""

@@ -27,6 +27,7 @@ from simulation.group.member_checkers import (
     InstallsHistory,
     KillsForChange,
     KillsWithinTheLease,
+    RollsOutThePresent,
     RunningHasACommand,
     StandsStill,
     StartsOnTheProven,
@@ -40,6 +41,7 @@ from simulation.group.steering_checkers import (
     TriesRestartsAlone,
 )
 from simulation.group.tree import RESTART, STATE, Change, Transaction
+from simulation.group.wiping import Wiping
 from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
 from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
@@ -55,6 +57,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
     AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
     RunningHasACommand,
+    RollsOutThePresent,
 )  # fmt: skip
 
 
@@ -83,6 +86,12 @@ class World:
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.terms for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
         """What the mirrored znodes held, and that of restarts; nothing stands for none."""
+        self.histories = 0
+        """How often the ensemble has begun another history."""
+        self.present = 0
+        """Where in `history` the present one begins."""
+        self.reads: dict[tuple[Process, int], int] = {}
+        """In which history a process has read the mirrored znodes, by the number of the read."""
         self.pushes = 0
         self.outage_from = 0.0
         """From then on nothing is healthy that needs what is down, until it becomes calm."""
@@ -98,6 +107,7 @@ class World:
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
         self.disks = DiskTrouble(self, random)
+        self.wiping = Wiping(self, random)
         self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
         self.twins: list[Host] = []
         """Hosts on which zkexec has the member ID of another host's."""
@@ -145,6 +155,13 @@ class World:
     def remember(self, contents: dict[str, bytes]) -> None:
         """Take note of what is about to be written."""
         self.history.append(self.history[-1] | contents)
+
+    def begin_history(self) -> None:
+        """Let it be known that another history has begun, with the newest state."""
+        self.histories += 1
+        self.present = len(self.history) - 1
+        self.has_deleted = True
+        self._judge("began_anew")
 
     def spoil_restart(self, content: bytes | None) -> None:
         """Write the znode of restarts without an operator's command, or delete it."""
@@ -202,6 +219,7 @@ class World:
             author = commit.process.name if commit.process else f"the operator, to {what}"
             self.tell(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
+        self.wiping.take_dump()
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """See what a process makes of an event."""

@@ -1,0 +1,144 @@
+"""What is believed of a record, and of what is remembered, after the ensemble has begun anew."""
+
+from core.records import FAILED, entry, proven, target, unproven
+from core.talk import AGREED, Talk, entry_of, named
+from core.talk import snapshot as snapshot_of
+from zkexec.core.actions import CommitRecord, ReadRecord
+from zkexec.core.events import SessionLost
+from zkexec.core.outcome import Outcome, Result
+from zkexec.core.rollout import Rollout, Verdict
+from zkexec.core.value import replace
+
+
+def test_a_record_is_not_newer_than_what_has_written_it() -> None:
+    """Revisions above the transaction of the record count as written with it."""
+    record = Rollout(
+        inflight={"m1": entry("b@900", phase=FAILED), "m2": entry("a@90")},
+        verdicts={"b": unproven(900, "m1"), "a": proven(90)},
+    )
+
+    believed = record.believed(150)
+
+    assert believed.inflight["m1"].revision == 150
+    assert believed.inflight["m2"] is record.inflight["m2"]
+    assert believed.verdicts["b"] == Verdict(150, "", failed_by=("m1",))
+    assert believed.verdicts["a"] is record.verdicts["a"]
+    assert record.believed(900) is record
+
+
+def test_nothing_is_out_of_date_by_a_verdict_of_another_history() -> None:
+    """What was there before the record was copied is admitted, but for what has failed."""
+    record = Rollout(verdicts={"b": unproven(900, "m1"), "a": proven(800)}).believed(150)
+
+    assert not record.knows_newer(target("c@140"))
+    assert record.blocking(target("b@140")) is not None
+    assert record.blocking(target("b@160")) is None
+    assert record.is_proven(target("a@140"))
+
+
+def test_a_verdict_of_another_history_goes_with_the_next_admission() -> None:
+    """What nobody can ask for any more does not stay in the record for ever."""
+    record = Rollout(verdicts={"b": unproven(900, "m1")}).believed(150)
+
+    admitted = record.admit("m2", entry("c@160"), "scope", 3, 0)
+
+    assert isinstance(admitted, Rollout)
+    assert set(admitted.verdicts) == {"c"}
+
+
+def test_who_is_down_after_a_failure_counts_in_a_new_record() -> None:
+    """It comes back with the turn that it had, and no second time where the record has one."""
+    rejoined = Rollout().rejoin("m1", "t", target("b@5"))
+
+    assert rejoined.inflight == {"m1": entry("b@5", phase=FAILED)}
+    assert rejoined.rejoin("m1", "another", target("b@5")) is rejoined
+
+
+def test_nothing_is_written_before_the_znodes_were_read_in_a_session() -> None:
+    """What is owed may belong to another history; so may what the card says."""
+    talk = Talk()
+    talk.begin()
+    talk.take("b@50")
+    talk.turn.prove(snapshot_of("b@50"))
+    talk.advance()
+    talk.tell(SessionLost("expired"))
+    talk.sees("b@50", is_answered=False, is_current=False, is_whole=False)
+    assert talk.connect(session=2) is None
+    talk.sees("b@50", is_current=False, is_whole=False)
+    assert talk.advance() is not None, "the own node"
+    assert talk.enrolled() is None
+    talk.sees("b@5", newest=5, history=1)
+    assert isinstance(talk.advance(), ReadRecord)
+
+
+def test_a_proof_is_as_old_as_what_is_there() -> None:
+    """What a command was healthy on is told a new record at the revision that it has there."""
+    talk = Talk()
+    talk.begin()
+    talk.turn.vouch(snapshot_of("a@50"))
+    talk.sees("a@5", newest=5, history=1)
+
+    assert isinstance(talk.advance(), CommitRecord | ReadRecord)
+    request = talk.last if isinstance(talk.last, CommitRecord) else talk.read(Rollout())
+
+    assert isinstance(request, CommitRecord)
+    assert request.record.verdicts[named("a@5").digest].revision == 5
+
+
+def test_what_has_failed_since_is_not_told_for_good() -> None:
+    """A command that was healthy on something and then failed on it vouches for nothing."""
+    talk = Talk()
+    talk.begin()
+    talk.take("a@50")
+    talk.turn.prove(snapshot_of("a@50"))
+    talk.turn.fail(snapshot_of("a@60"), "exit status 1")
+    talk.tell(SessionLost("expired"))
+    talk.connect(session=2)
+    talk.enrolled()
+
+    request = talk.read(Rollout())
+
+    assert isinstance(request, CommitRecord)
+    (verdict,) = request.record.verdicts.values()
+    assert verdict.failed_by == ("m1",)
+    assert not verdict.proven
+
+
+def test_an_entry_from_a_dump_is_taken_away() -> None:
+    """An own entry that appears after the first look at the record was never lost in a turn."""
+    talk = Talk()
+    talk.begin()
+    talk.tell(SessionLost("expired"))
+    talk.connect(session=2)
+    talk.enrolled()
+    restored = replace(AGREED, inflight={"m1": entry_of("b@2", "older")})
+
+    request = talk.read(restored)
+
+    assert isinstance(request, CommitRecord)
+    assert not request.record.inflight
+    assert not request.record.verdicts
+    assert not talk.turn.has_entry
+    assert not talk.turn.inherited
+
+
+def test_a_new_record_is_told_the_width() -> None:
+    """Members agree anew where nothing is agreed."""
+    talk = Talk()
+    talk.begin()
+    talk.tell(SessionLost("expired"))
+    talk.connect(session=2)
+    talk.enrolled()
+
+    request = talk.read(Rollout())
+
+    assert isinstance(request, CommitRecord)
+    assert request.record.width == AGREED.width
+
+
+def test_an_outcome_without_a_target_has_no_date() -> None:
+    """What gives a turn back is the same in every history."""
+    outcome = Outcome(Result.GIVEN_BACK)
+
+    assert outcome.dated(5, 5) is outcome
+    assert outcome.disowned() is outcome

@@ -75,9 +75,7 @@ class World:
 
     def __init__(self, plot: Plot, random: Random, lines: list[str] | None = None) -> None:
         """Make it all; nothing happens before `run_until`."""
-        self.random = random
-        self.clock = Clock()
-        self.lines = lines
+        self.random, self.lines, self.clock = random, lines, Clock()
         self.start_s = random.choice((0.5, 3.0))
         self.stop_s = random.choice((0.1, 2.0))
         self.stubbornness = random.choice((0.0, 0.0, 0.2))

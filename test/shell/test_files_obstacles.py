@@ -281,16 +281,15 @@ def test_immutable_file_and_folder(ground: Ground) -> None:
 @needs_root
 def test_without_proc_a_named_draft_is_used(ground: Ground) -> None:
     """Where /proc is missing, files are replaced all the same, and nothing is left over."""
-    if which("unshare") is None:
-        pytest.skip("unshare is not installed")
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$@"', "sh")
+    if subprocess.run([*hidden, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no mounts")
     old, new = ground.path / "old", ground.path / "new"
     old.write_bytes(b"old")
     old.chmod(0o640)
     os.chown(old, NOBODY, NOBODY)
     inode = old.stat().st_ino
-    hidden = 'mount -t tmpfs tmpfs /proc && exec "$@"'
-    prefix = ("unshare", "--mount", "sh", "-c", hidden, "sh")
-    told = run_driver(0, {old: "1", new: "2"}, *prefix)
+    told = run_driver(0, {old: "1", new: "2"}, *hidden)
     assert told == {"warnings": [], "written": [str(new), str(old)], "error": ""}
     assert (old.read_bytes(), new.read_bytes()) == (b"1", b"2")
     status = old.stat()
@@ -299,7 +298,7 @@ def test_without_proc_a_named_draft_is_used(ground: Ground) -> None:
     assert stat.S_IMODE(new.stat().st_mode) == 0o644
     assert sorted(os.listdir(ground.path)) == ["new", "old"]
     small = ground.mount("small", "-o", "size=64k")
-    told = run_driver(0, {small / "a": "x", small / "b": "secret" * 20000}, *prefix)
+    told = run_driver(0, {small / "a": "x", small / "b": "secret" * 20000}, *hidden)
     assert told["error"] == f"{small / 'b'}: No space left on device"
     assert os.listdir(small) == []
 

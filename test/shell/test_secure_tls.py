@@ -289,6 +289,10 @@ def first_byte(listener: socket.socket) -> bytes:
         ),
         ("[SSL: WRONG_VERSION_NUMBER] wrong version (_ssl.c:9)", "the server does not speak TLS"),
         ("[SSL: UNEXPECTED_EOF] EOF occurred (_ssl.c:99)", "the server closed the connection"),
+        (
+            "TLS/SSL connection has been closed (EOF) (_ssl.c:992)",
+            "the server closed the connection",
+        ),
         ("[SSL] unknown error (_ssl.c:99)", "TLS: unknown error"),
         ("[SSL: BAD_LENGTH] bad length", "TLS: bad length"),
         ("Connection refused", "Connection refused"),

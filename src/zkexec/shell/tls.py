@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from zkexec.access import Tls
 
+_CLOSED = "TLS/SSL connection has been closed (EOF)"  # Python's own words, without a code.
 _REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
 
 
@@ -53,13 +54,16 @@ def wrap(
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {error.verify_message.removesuffix('.')}"
-    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+    # Which of the first two it is depends on the version of Python.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         return "the server closed the connection instead of speaking TLS"
     return in_words(error.strerror or str(error))
 
 
 def in_words(reason: str) -> str:
     """Say what OpenSSL means; what is not from there stays as it is."""
+    if reason.startswith(_CLOSED):
+        return "the server closed the connection"
     found = _REASON.match(reason)
     if not found:
         return reason

@@ -84,10 +84,14 @@ def test_another_width_than_ones_own_is_told_once() -> None:
     talk.connect()
     talk.read(replace(AGREED, width=width(1, "m2")))
     talk.enrolled()
+    assert talk.notes == ["group-width"]
     talk.tell(GroupTouched(GroupPart.RECORD))
     talk.be_head()
     talk.read(replace(AGREED, width=width(1, "m2")))
     assert "group-width" not in talk.notes
+    talk.refused(Conflict.RECORD)
+    talk.read(replace(AGREED, width=width(2, "m2")))
+    assert talk.notes == ["group-width"]
 
 
 def test_the_way_to_a_turn() -> None:

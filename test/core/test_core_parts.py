@@ -307,6 +307,18 @@ def test_an_end_may_have_been_asked_for(
     assert child.was_asked_to_end(ending, later_s) is asked
 
 
+@pytest.mark.parametrize(("kill_timeout_s", "longest_s"), [(30.0, 60.0), (90.0, 90.0)])
+def test_a_slow_command_has_its_kill_timeout_to_end(
+    kill_timeout_s: float, longest_s: float
+) -> None:
+    """A signal explains an ending within a minute, or the kill timeout where that is longer."""
+    child = Child(Terms(kill_timeout_s=kill_timeout_s))
+    child.start()
+    child.pass_on(SignalReceived(2, from_terminal=False), 0)
+    assert child.was_asked_to_end(Ending(code=0), longest_s)
+    assert not child.was_asked_to_end(Ending(code=0), longest_s + 0.1)
+
+
 def test_without_a_lock_the_turn_is_free() -> None:
     """It is held from the moment it is asked for until it is given back, in whichever way."""
     turn = FreeTurn()

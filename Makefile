@@ -9,6 +9,11 @@ UV_VERSION := 0.13.9
 # How many groups `make simulate` runs, and the seed of the first.
 SEEDS ?= 10000
 FIRST ?= 0
+# The servers that `make test-servers` takes: that of `make test`, and those of other versions.
+SERVERS ?= own 3.4.14 3.6.3 3.9.3
+# What `make mutate` tries: with ALL=1 each mistake it knows, and of FILES only.
+ALL ?=
+FILES ?=
 # What `make benchmark` measures, all figures if nothing is named, and whether it takes its time.
 FIGURES ?=
 QUICK ?=
@@ -18,6 +23,10 @@ VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# What depends on how a server behaves: reading, groups, lost and wiped ensembles, operators.
+TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
+    shell/test_ensemble_* shell/test_group_* e2e/test_group_* e2e/test_*quorum* e2e/test_wiped_* \
+    e2e/test_configuration e2e/test_operator_*)))) test/operator
 FLOORS_WITHOUT_SERVERS := $(wildcard test/core test/scenarios test/simulation)
 
 export PYTHON
@@ -75,12 +84,25 @@ test-all-pythons: ## Run all tests on each of PYTHONS that is installed
 	    fi; \
 	done
 
+.PHONY: test-servers
+test-servers: setup ## Run the tests of groups and operators on ZooKeeper 3.4, 3.6, 3.8 and 3.9
+	@for server in $(filter-out own,$(SERVERS)); do tools/setup server $$server $(VENV) || exit 1; done
+	@failed=; for server in $(SERVERS); do \
+	    echo "== ZooKeeper $$server"; \
+	    if [ $$server != own ]; then home="$(CURDIR)/.servers/$$server"; else home=$$ZOOKEEPER_HOME; fi; \
+	    ZOOKEEPER_HOME="$$home" $(BIN)/pytest $(PYTEST_ARGS) $(TESTS_OF_SERVERS) || failed="$$failed $$server"; \
+	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
 .PHONY: coverage
 coverage: $(READY) ## Check that the tests of the core alone reach each of its branches
 	$(BIN)/coverage erase
 	ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 $(BIN)/coverage run -m pytest \
 	    --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS)
 	$(BIN)/coverage report
+
+.PHONY: mutate
+mutate: $(READY) ## Make a mistake or two in each function of the core, and list what no test notices
+	@$(BIN)/python tools/mutate.py $(if $(ALL),--all) $(FILES)
 
 .PHONY: simulate
 simulate: $(READY) ## Simulate SEEDS whole groups, from seed FIRST on, on all cores
@@ -122,5 +144,5 @@ lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in p
 
 .PHONY: clean
 clean: ## Remove everything that was made here
-	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .servers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,13 +12,17 @@ The rules of this file:
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from zkexec.operator import servers
+from zkexec.operator.installation import find_installation
 from zkexec.operator.outcome import OperatorError
 from zkexec.operator.servers import LOOPBACK, Membership, member_lines
 
@@ -32,6 +36,18 @@ _QUICK = {
     "minSessionTimeout": "400",
     "maxSessionTimeout": "60000",
 }
+
+
+@cache
+def server_version() -> tuple[int, ...]:
+    """The version of the servers, as `3, 8`; what names none counts as the newest."""
+    found = re.match(r"(\d+)\.(\d+)", find_installation(os.environ).version)
+    return tuple(int(part) for part in found.groups()) if found else (sys.maxsize,)
+
+
+def can_read_at_once() -> bool:
+    """Whether the servers know the multi-read, which came with 3.6."""
+    return server_version() >= (3, 6)
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 30.0) -> None:

@@ -1,5 +1,7 @@
 """The health gate: when a check is due, and what its result means."""
 
+import pytest
+
 from zkexec.core.actions import KillCheck, Note, RunCheck
 from zkexec.core.events import CheckFinished
 from zkexec.core.health import HealthGate, Verdict
@@ -69,9 +71,10 @@ def test_a_result_that_nobody_waits_for_means_nothing() -> None:
     assert opened.finished(CheckFinished(1, True, ""), now=11) == Verdict(True, "")
 
 
-def test_a_closed_gate_checks_nothing() -> None:
+@pytest.mark.parametrize("timeout_s", [None, 50])
+def test_a_closed_gate_checks_nothing(timeout_s: float | None) -> None:
     """Closing kills the check under way, and its result says nothing about the next child."""
-    opened = gate()
+    opened = gate(timeout_s)
     assert opened.close() == []
     opened.open(1, now=0)
     opened.expire(10)

@@ -1,0 +1,204 @@
+"""Two ways to try a mutant: a quick one that may miss it, and a thorough one.
+
+The rules of this file:
+
+- The tests are those of the core's own floors.  The fastest come first, and the first that fails
+  decides; a mutant with which they take far longer than without one has failed as well.
+- In the quick trial the tests are collected once.  Then a process is forked for each mutant, which
+  exchanges the code of one function and runs them.  What was done with that function before, while
+  modules were imported, is not done again, so a mutant that passes goes on to the thorough trial.
+- There the mutant is written to a file, in a copy of the tree, and the tests run anew.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+
+from mutation import Mutant
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ("test/scenarios", "test/core", "test/simulation")
+SETTINGS = {
+    "ZKEXEC_SEEDS": "200",
+    "ZKEXEC_GROUP_SEEDS": "20",
+    # Loading plugins takes longer than most of these tests.
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
+OPTIONS = ("-x", "-qq", "-p", "no:cacheprovider", "--ignore-glob=*_mutants.py", *TESTS)
+LONGER = 10.0
+"""A mutant that makes the tests take so many times as long goes round in circles."""
+_LEFT_OUT = (".*", "__pycache__", "build", "dist")
+_PAUSE_S = 0.02
+
+Trial = tuple[Path, Mutant]
+"""A file of the core, as a path from the root, and a mutant of it."""
+
+
+class QuickTrials:
+    """A plugin of pytest: runs the collected tests once for each mutant, in forked processes.
+
+    `passed` gets the mutants that these tests do not notice, in any order.
+    """
+
+    def __init__(self, trials: list[Trial], jobs: int, progress: Callable[[int], None]) -> None:
+        self.passed: list[Trial] = []
+        self.failed_without = False
+        self._trials = trials
+        self._jobs = jobs
+        self._progress = progress
+        self._running: dict[int, tuple[Trial, float]] = {}
+        self._patience_s = 3600.0
+
+    def run(self) -> None:
+        """Collect the tests, and try all mutants."""
+        os.environ.update(SETTINGS)
+        code = pytest.main([*OPTIONS, "--capture=no", "--no-header"], plugins=[self])
+        if self.failed_without or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            raise SystemExit("the tests fail without any mutant: run make test-core")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run the tests without a mutant here, and with each one in a process of its own."""
+        start = time.monotonic()
+        if not _run_alone(session, None):
+            self.failed_without = True
+            return True
+        self._patience_s = LONGER * self._jobs * (time.monotonic() - start)
+        for trial in self._trials:
+            while len(self._running) >= self._jobs:
+                self._reap()
+            self._running[_fork(session, trial)] = (trial, time.monotonic())
+        while self._running:
+            self._reap()
+        return True
+
+    def _reap(self) -> None:
+        """Take in what has ended, and end what takes too long."""
+        for pid, (trial, start) in list(self._running.items()):
+            if time.monotonic() - start > self._patience_s:
+                os.kill(pid, signal.SIGKILL)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._running[pid]
+                if status == 0:
+                    self.passed.append(trial)
+                self._progress(len(self.passed))
+        time.sleep(_PAUSE_S)
+
+
+def _run_alone(session: pytest.Session, trial: Trial | None) -> bool:
+    """Run the tests in a process of their own, and wait for it."""
+    _, status = os.waitpid(_fork(session, trial), 0)
+    return status == 0
+
+
+def _fork(session: pytest.Session, trial: Trial | None) -> int:
+    """Start a process that runs the tests, with a mutant if there is one; its pid."""
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        if trial is not None and not _exchange(*trial):
+            os._exit(0)
+        for index, item in enumerate(session.items):
+            following = session.items[index + 1] if index + 1 < len(session.items) else None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                os._exit(1)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _exchange(path: Path, mutant: Mutant) -> bool:
+    """Give the function the mutant's code; False if that is not possible."""
+    module = importlib.import_module(".".join(path.with_suffix("").parts[1:]))
+    function = _find(vars(module), mutant.function.split("."))
+    if function is None:
+        return False
+    source = compile(mutant.applied_to((ROOT / path).read_bytes()), str(ROOT / path), "exec")
+    mine = function.__code__
+    for code in _codes(source):
+        is_same = (code.co_qualname, code.co_firstlineno) == (mine.co_qualname, mine.co_firstlineno)
+        if is_same and code.co_freevars == mine.co_freevars:
+            function.__code__ = code
+            return True
+    return False
+
+
+def _find(names: "dict[str, object]", path: list[str]) -> FunctionType | None:
+    """Find the outermost function on the path from a module; None if it is something else."""
+    found = names.get(path[0])
+    if isinstance(found, type) and len(path) > 1:
+        return _find(dict(vars(found)), path[1:])
+    if isinstance(found, property):
+        found = found.fget
+    if isinstance(found, staticmethod | classmethod):
+        found = found.__func__
+    return found if isinstance(found, FunctionType) else None
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+class ThoroughTrials:
+    """A copy of the tree below a folder, in which one mutant at a time lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "tree"
+        shutil.copytree(ROOT, self._folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        start = time.monotonic()
+        self._patience_s = 3600.0
+        if not self._pass({}):
+            raise SystemExit("the tests fail without any mutant: run make test-core")
+        self._patience_s = LONGER * (time.monotonic() - start)
+        # A mutant of the same length within the same second would not be seen in a file whose
+        # compiled form is believed by its time.  This form is believed by its content.
+        compiling = [sys.executable, "-m", "compileall", "-q", "-f"]
+        subprocess.run(
+            [*compiling, "--invalidation-mode", "checked-hash", str(self._folder / "src")],
+            check=True,
+        )
+
+    def passes(self, path: Path, mutant: Mutant) -> bool:
+        """Whether the tests pass although the mutant is in the file."""
+        target = self._folder / path
+        text = target.read_bytes()
+        target.write_bytes(mutant.applied_to(text))
+        try:
+            return self._pass({"PYTHONDONTWRITEBYTECODE": "1"})
+        finally:
+            target.write_bytes(text)
+
+    def _pass(self, more: dict[str, str]) -> bool:
+        environment = {**os.environ, "PYTHONPATH": str(self._folder / "src"), **SETTINGS, **more}
+        run = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *OPTIONS],
+            cwd=self._folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return run.wait(self._patience_s) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            run.kill()
+            run.wait()

@@ -223,9 +223,14 @@ def opener(hosts: str, *, old: bool) -> Opener:
         with ensemble_of(hosts, paths=paths, chroot=chroot) as (ensemble, news):
             news.next(SessionConnected)
             if old and len(paths) > 1:
-                assert isinstance(news.answer(ensemble), ReadFailed)
-                news.next(SessionSuspended)
-                news.next(SessionConnected)
+                be_refused(ensemble, news)
             yield ensemble, news
 
     return opened
+
+
+def be_refused(ensemble: Ensemble, news: News) -> None:
+    """Make the first read of several znodes on an old server, which refuses it and hangs up."""
+    assert isinstance(news.answer(ensemble), ReadFailed)
+    news.next(SessionSuspended)
+    news.next(SessionConnected)

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 
+import pytest
+
 from zkexec.operator import servers
 from zkexec.operator.installation import find_installation
 from zkexec.operator.outcome import OperatorError
@@ -48,6 +50,12 @@ def server_version() -> tuple[int, ...]:
 def can_read_at_once() -> bool:
     """Whether the servers know the multi-read, which came with 3.6."""
     return server_version() >= (3, 6)
+
+
+def demand_reading_at_once() -> None:
+    """Skip the test on servers that do not know the multi-read, which it is about."""
+    if not can_read_at_once():
+        pytest.skip("this server, older than 3.6, cannot read znodes at once")
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 30.0) -> None:

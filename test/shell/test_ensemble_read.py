@@ -11,7 +11,7 @@ from news import Opener, ensemble_of
 from proxy import GET, MULTI_READ, READS_ONLY, SET_WATCHES, SYNC, Fate, Proxy, Request, pass_all
 from zkexec.core.events import ReadFailed, SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.snapshot import Problem, Znode
-from zookeeper import wait_until
+from zookeeper import demand_reading_at_once, wait_until
 
 
 def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
@@ -165,6 +165,8 @@ def test_first_read_syncs(proxy: Proxy, client: KazooClient, root: str, count: i
 
     Before that, the server is asked once whether it knows the multi-read, if there are several.
     """
+    if count > 1:
+        demand_reading_at_once()
     first, second = _REQUESTS[count]
     with ensemble_of(proxy.hosts, paths=some(client, root, count)) as (ensemble, news):
         for _connection in range(2):
@@ -196,6 +198,8 @@ def test_only_what_was_touched_is_read(
 
     Whether all others still are what they were is looked at afterwards.
     """
+    if count > 1:
+        demand_reading_at_once()
     paths = some(client, root, count)
     requests = [GET] if count == 1 else [GET, MULTI_READ]
     with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
@@ -212,6 +216,7 @@ def test_only_what_was_touched_is_read(
 
 def test_many_that_were_touched(proxy: Proxy, client: KazooClient, root: str) -> None:
     """Where many have changed, all are read by one request, and all watches armed by one more."""
+    demand_reading_at_once()
     paths = some(client, root, 50)
     with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
         news.next(SessionConnected)
@@ -233,6 +238,7 @@ def test_many_that_were_touched(proxy: Proxy, client: KazooClient, root: str) ->
 
 def test_change_before_the_watches_are_armed(proxy: Proxy, client: KazooClient, root: str) -> None:
     """What changes between a reading and the arming of its watches is told."""
+    demand_reading_at_once()
     paths = (*some(client, root, 20), f"{root}/missing")
 
     def change(request: Request) -> Fate:
@@ -260,6 +266,7 @@ def test_change_before_the_watches_are_armed(proxy: Proxy, client: KazooClient, 
 
 def test_others_change_while_one_is_read(proxy: Proxy, client: KazooClient, root: str) -> None:
     """Where another znode changes before the one that is read, all of them are read."""
+    demand_reading_at_once()
     paths = some(client, root, 20)
 
     def change(request: Request) -> Fate:
@@ -288,6 +295,7 @@ def test_others_change_while_one_is_read(proxy: Proxy, client: KazooClient, root
 
 def test_permission_that_is_withdrawn(proxy: Proxy, client: KazooClient, root: str) -> None:
     """A znode that may not be read any more is told once another one has been read."""
+    demand_reading_at_once()
     paths = some(client, root, 20)
     with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
         news.next(SessionConnected)
@@ -304,6 +312,7 @@ def test_permission_that_is_withdrawn(proxy: Proxy, client: KazooClient, root: s
 
 def test_watches_that_cannot_be_armed(proxy: Proxy, client: KazooClient, root: str) -> None:
     """A reading without watches is none: it fails, and the next one arms all of them."""
+    demand_reading_at_once()
     paths = some(client, root, 20)
     proxy.on_request = lambda request: (
         Fate.REFUSE_AND_HANG_UP if request.opcode == SET_WATCHES else Fate.PASS_ON

@@ -65,6 +65,15 @@ _LOG_SETTINGS = {
         "log4j.appender.E.layout=org.apache.log4j.PatternLayout\n"
         "log4j.appender.E.layout.ConversionPattern=%d{ISO8601} %p %c - %m%n\n"
     ),
+    "log4j2.properties": (
+        "rootLogger.level = info\n"
+        "rootLogger.appenderRef.e.ref = E\n"
+        "appender.e.type = Console\n"
+        "appender.e.name = E\n"
+        "appender.e.target = SYSTEM_ERR\n"
+        "appender.e.layout.type = PatternLayout\n"
+        "appender.e.layout.pattern = %d{ISO8601} %p %c - %m%n\n"
+    ),
     "logback.xml": (
         '<configuration><appender name="E" class="ch.qos.logback.core.ConsoleAppender">'
         "<target>System.err</target><encoder><pattern>%d{ISO8601} %p %c - %m%n</pattern></encoder>"

@@ -165,7 +165,7 @@ def test_a_new_znode_is_for_whom_acl_says(
 
     for path in (conf, f"{root}/deep", index_of(conf)):
         assert acl(clients["admin"], path) == {"admin": ALL}
-    assert clients["reader"].exists(f"{root}/deep") is not None
+    assert clients["reader"].get_children(root) == ["deep"]
     assert hands["reader"]("show", conf).status == 125
 
 

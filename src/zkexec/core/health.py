@@ -102,7 +102,6 @@ class HealthGate:
             return [KillCheck()]
         self._running = self._generation
         self._timed_out = False
-        self._due = None
         timeout_s = self._terms.health_timeout_s
         self._timeout_at = None if timeout_s is None else now + timeout_s
         return [Note("checking"), RunCheck(self._generation)]

@@ -48,7 +48,9 @@ class QuickTrials:
     `passed` gets the mutants that these tests do not notice, in any order.
     """
 
-    def __init__(self, trials: list[Trial], jobs: int, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, trials: list[Trial], jobs: int, progress: Callable[[Trial, bool], None]
+    ) -> None:
         self.passed: list[Trial] = []
         self.failed_without = False
         self._trials = trials
@@ -85,7 +87,7 @@ class QuickTrials:
         trial = self._running.pop(pid)
         if status == 0:
             self.passed.append(trial)
-        self._progress(len(self.passed))
+        self._progress(trial, status == 0)
 
 
 def _used_s() -> float:

@@ -58,11 +58,13 @@ def survivors(trials: list[Trial], jobs: int) -> list[Trial]:
     """The mutants that no test notices."""
     tried = 0
 
-    def tell(passed: int) -> None:
+    def tell(trial: Trial, passed: bool) -> None:
         nonlocal tried
         tried += 1
+        if passed:
+            print(f"not noticed at once: {name_of(*trial)}", flush=True)
         if tried % 50 == 0 or tried == len(trials):
-            print(f"{tried} of {len(trials)} tried, {passed} not noticed at once", flush=True)
+            print(f"{tried} of {len(trials)} tried", flush=True)
 
     found = []
     with tempfile.TemporaryDirectory(prefix="zkexec-mutants-") as folder:
@@ -72,7 +74,7 @@ def survivors(trials: list[Trial], jobs: int) -> list[Trial]:
         quick.run()
         if not quick.passed:
             return []
-        print(f"trying {len(quick.passed)} again, thoroughly", flush=True)
+        print(f"trying {len(quick.passed)} of them again, thoroughly", flush=True)
         thorough = ThoroughTrials(Path(folder))
         for path, mutant in sorted(quick.passed, key=lambda trial: (trial[0], trial[1].line)):
             if thorough.passes(path, mutant):

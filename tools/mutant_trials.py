@@ -17,6 +17,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -34,7 +35,7 @@ SETTINGS = {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
 }
 OPTIONS = ("-x", "-qq", "-p", "no:cacheprovider", "--ignore-glob=*_mutants.py", *TESTS)
-LONGER = 3
+LONGER = 5
 """A mutant that makes the tests compute so many times as long goes round in circles."""
 _LEFT_OUT = (".*", "__pycache__", "build", "dist")
 
@@ -57,6 +58,7 @@ class QuickTrials:
         self._jobs = jobs
         self._progress = progress
         self._running: dict[int, Trial] = {}
+        self._usual_s: dict[str, float] = {}
 
     def run(self) -> None:
         """Collect the tests, and try all mutants."""
@@ -67,19 +69,43 @@ class QuickTrials:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests without a mutant here, and with each one in a process of its own."""
-        before_s = _used_s()
-        _, status = os.waitpid(_fork(session, None, resource.RLIM_INFINITY), 0)
-        if status != 0:
-            self.failed_without = True
-            return True
-        limit_s = math.ceil(LONGER * (_used_s() - before_s))
+        for item, following in _in_order(session):
+            before_s = time.process_time()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            self._usual_s[item.nodeid] = time.process_time() - before_s
+            if session.testsfailed:
+                self.failed_without = True
+                return True
+        print("\nwithout a mistake all tests pass", flush=True)
         for trial in self._trials:
             while len(self._running) >= self._jobs:
                 self._reap()
-            self._running[_fork(session, trial, limit_s)] = trial
+            self._running[self._fork(session, trial)] = trial
         while self._running:
             self._reap()
         return True
+
+    def _fork(self, session: pytest.Session, trial: Trial) -> int:
+        """Start a process that runs the tests with a mutant; its pid."""
+        sys.stdout.flush()
+        if pid := os.fork():
+            return pid
+        try:
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), 1)
+                os.dup2(nowhere.fileno(), 2)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if not _exchange(*trial):
+                os._exit(0)
+            for item, following in _in_order(session):
+                most_s = time.process_time() + 1 + LONGER * self._usual_s[item.nodeid]
+                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(most_s), -1))
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.testsfailed:
+                    os._exit(1)
+            os._exit(0)
+        finally:
+            os._exit(1)
 
     def _reap(self) -> None:
         """Wait until one of the processes has ended, and take in how."""
@@ -96,26 +122,9 @@ def _used_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _fork(session: pytest.Session, trial: Trial | None, limit_s: int) -> int:
-    """Start a process that runs the tests, with a mutant if there is one; its pid."""
-    sys.stdout.flush()
-    if pid := os.fork():
-        return pid
-    try:
-        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        if trial is not None and not _exchange(*trial):
-            os._exit(0)
-        for index, item in enumerate(session.items):
-            following = session.items[index + 1] if index + 1 < len(session.items) else None
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if session.testsfailed:
-                os._exit(1)
-        os._exit(0)
-    finally:
-        os._exit(1)
+def _in_order(session: pytest.Session) -> Iterator[tuple[pytest.Item, pytest.Item | None]]:
+    """Each test, and the one that comes after it."""
+    yield from zip(session.items, [*session.items[1:], None], strict=True)
 
 
 def _exchange(path: Path, mutant: Mutant) -> bool:

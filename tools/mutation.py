@@ -94,13 +94,16 @@ def mutants_of(text: bytes) -> Iterator[Mutant]:
 
 
 def chosen(mutants: list[Mutant]) -> list[Mutant]:
-    """Of each function the hollow mutant, and one of the others, always the same."""
+    """Of each function the hollow mutant, and one of the others, always the same.
+
+    What an object begins with is left out: most of it is replaced before anything looks.
+    """
     found = []
     for name in dict.fromkeys(mutant.function for mutant in mutants):
         own = [mutant for mutant in mutants if mutant.function == name]
         slight = [mutant for mutant in own if not mutant.is_hollow]
         found += [mutant for mutant in own if mutant.is_hollow]
-        if slight:
+        if slight and not name.endswith("__init__"):
             found.append(slight[zlib.crc32(name.encode()) % len(slight)])
     return found
 

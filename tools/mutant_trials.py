@@ -7,7 +7,8 @@ The rules of this file:
 - In the quick trial the tests are collected once.  Then a process is forked for each mutant, which
   exchanges the code of one function and runs them.  What was done with that function before, while
   modules were imported, is not done again, so a mutant that passes goes on to the thorough trial.
-- There the mutant is written to a file, in a copy of the tree, and the tests run anew.
+- There the mutant is written to a file, in a copy of the tree, and the tests run anew, with as many
+  seeds of the simulation as in `make test`.
 """
 
 import importlib
@@ -28,12 +29,7 @@ from mutation import Mutant
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("test/scenarios", "test/core", "test/simulation")
-SETTINGS = {
-    "ZKEXEC_SEEDS": "200",
-    "ZKEXEC_GROUP_SEEDS": "20",
-    # Loading plugins takes longer than most of these tests.
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-}
+FEW_SEEDS = {"ZKEXEC_SEEDS": "200", "ZKEXEC_GROUP_SEEDS": "20"}
 OPTIONS = ("-x", "-qq", "-p", "no:cacheprovider", "--ignore-glob=*_mutants.py", *TESTS)
 LONGER = 5
 """A mutant that makes the tests compute so many times as long goes round in circles."""
@@ -62,7 +58,9 @@ class QuickTrials:
 
     def run(self) -> None:
         """Collect the tests, and try all mutants."""
-        os.environ.update(SETTINGS)
+        os.environ.update(FEW_SEEDS)
+        # Loading plugins takes longer than most of these tests.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         code = pytest.main([*OPTIONS, "--capture=no", "--no-header"], plugins=[self])
         if self.failed_without or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             raise SystemExit("the tests fail without any mutant: run make test-core")
@@ -192,7 +190,9 @@ class ThoroughTrials:
             target.write_bytes(text)
 
     def _pass(self, more: dict[str, str]) -> bool:
-        environment = {**os.environ, "PYTHONPATH": str(self._folder / "src"), **SETTINGS, **more}
+        environment = {**os.environ, "PYTHONPATH": str(self._folder / "src"), **more}
+        for name in FEW_SEEDS:
+            environment.pop(name, None)
         limited = ("/bin/sh", "-c", f'ulimit -t {self._limit}; exec "$@"', "sh")
         run = subprocess.run(
             [*limited, sys.executable, "-m", "pytest", *OPTIONS],

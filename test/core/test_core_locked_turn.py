@@ -366,6 +366,39 @@ def test_an_earlier_run_is_adopted() -> None:
     assert not talk.turn.inherited
 
 
+def test_the_turn_after_an_adopted_one_is_not_inherited() -> None:
+    """The end of an adopted turn counts also where its answer was lost, and it is only read."""
+    talk = Talk()
+    talk.begin(flying("b@2", "m1", "earlier"))
+    talk.committed()
+    assert talk.turn.inherited
+    talk.turn.prove(snapshot("b@2"))
+    assert isinstance(talk.advance(), CommitRecord)
+    talk.failed()
+    talk.now += RETRY_S
+    assert isinstance(talk.advance(), Enrol)
+    talk.enrolled()
+    talk.read(AGREED, 6)
+    assert talk.notes == ["turn-released"]
+    talk.committed()
+    joining = talk.ask("c@3")
+    assert isinstance(joining, JoinQueue)
+    name = f"{joining.ticket}-0000000005"
+    talk.queue_joined(name)
+    talk.listed(name)
+    talk.read()
+    talk.committed()
+    assert talk.turn.has_entry
+    assert not talk.turn.inherited
+
+
+def test_a_new_connection_looks_after_the_node_again() -> None:
+    """The own node is made sure of on each connection, also if no loss of the last was told."""
+    talk = Talk()
+    talk.begin()
+    assert isinstance(talk.connect(), Enrol)
+
+
 def test_the_member_id_is_taken() -> None:
     """It is told once, and tried again each second."""
     talk = Talk()

@@ -197,6 +197,24 @@ def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
     assert source.expire(0) == []
 
 
+def test_a_client_that_gave_up_says_why() -> None:
+    """The reason for which the session was closed is the trouble that a user is told of."""
+    source = Source(ONE_FILE)
+    source.handle(events.ConnectFailed("no answer"), 0)
+    source.handle(events.SessionClosed("authentication failed"), 1)
+    assert source.last_trouble == "authentication failed"
+
+
+@pytest.mark.parametrize(("session_timeout_s", "patience_s"), [(2, 60), (20, 120)])
+def test_a_client_without_connection_is_replaced(session_timeout_s: int, patience_s: int) -> None:
+    """That is after six session timeouts, and after a minute at least."""
+    source = Source(Terms(mirrors=ONE_FILE.mirrors, session_timeout_s=session_timeout_s))
+    source.handle(events.SessionConnected(1, session_timeout_s), 0)
+    source.handle(events.SessionSuspended("gone"), 0)
+    assert source.deadline == patience_s
+    assert told(source.expire(patience_s)) == [OpenSession()]
+
+
 def test_a_lack_is_told_once() -> None:
     """A znode without content is warned of when that begins, and when it ends."""
     source = Source(ONE_FILE)

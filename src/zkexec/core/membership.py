@@ -42,7 +42,6 @@ class Membership:
         """
         is_new = event.session != self._session
         self.connected = True
-        self.enrolled = False
         self._session, self.session_timeout_s = event.session, event.session_timeout_s
         return is_new
 

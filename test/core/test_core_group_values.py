@@ -6,7 +6,7 @@ from core.records import entry, proven, target, unproven
 from zkexec.core.outcome import Outcome, Result
 from zkexec.core.rollout import EntryPhase, Rollout
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.target import target_of
+from zkexec.core.target import Target, target_of
 from zkexec.core.terms import Terms
 from zkexec.core.width import GroupWidth, Width, agreed
 
@@ -37,6 +37,14 @@ def test_another_content_is_another_target(files: dict[str, bytes]) -> None:
     other = target_of(Snapshot(files), HERE)
     assert one.digest != other.digest
     assert one.scope == other.scope
+
+
+def test_a_target_is_named_the_same_in_every_release() -> None:
+    """Members of two releases share a record that contains the names, so they never change."""
+    snapshot = Snapshot({"/here/f": b"1"}, 7, restart="again")
+    assert target_of(snapshot, HERE[:1]) == Target(
+        "61ae71aef632df75f68c1ff5886a61b7496c2499ad365c96fd53fbe8ed4a8b8c.again", 7, "6f3fe2b779f6"
+    )
 
 
 def test_a_scope_is_a_set_of_znodes() -> None:

@@ -55,8 +55,16 @@ def ann(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
 
 @pytest.fixture
 def bob(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
-    """Another one, without much patience."""
-    one = Operator("bob", zookeeper, tmp_path, "--connect-timeout=1.5")
+    """Another one."""
+    one = Operator("bob", zookeeper, tmp_path)
+    yield one
+    one.proxy.close()
+
+
+@pytest.fixture
+def hasty(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
+    """One without much patience."""
+    one = Operator("hasty", zookeeper, tmp_path, "--connect-timeout=1.5")
     yield one
     one.proxy.close()
 
@@ -139,22 +147,22 @@ def test_a_deed_that_was_undone_before_its_reply_came(group: Group, ann: Operato
     assert group.record().paused is None
 
 
-def test_nobody_is_told_what_nobody_knows(group: Group, bob: Operator) -> None:
+def test_nobody_is_told_what_nobody_knows(group: Group, hasty: Operator) -> None:
     """Where the connection stays away after a write, it is said that it may have been done."""
-    with at_the_write(bob, Fate.LOSE_REPLY, "refuse"):
-        answer = bob.does("pause", group)
+    with at_the_write(hasty, Fate.LOSE_REPLY, "refuse"):
+        answer = hasty.does("pause", group)
 
     assert (answer.status, answer.out) == (125, "")
     said = answer.err.splitlines()[-1]
     assert said.startswith(
-        f"zkexecctl: --cluster: cannot connect to {bob.proxy.hosts} within 1.5 s"
+        f"zkexecctl: --cluster: cannot connect to {hasty.proxy.hosts} within 1.5 s"
     )
     assert said.endswith(f"; whether it was done is not known: zkexecctl status {group.base} tells")
     assert len(group.record().deeds) == 1
 
-    bob.proxy.heal()
-    bob.proxy.refuse()
-    answer = bob.does("resume", group)
+    hasty.proxy.heal()
+    hasty.proxy.refuse()
+    answer = hasty.does("resume", group)
     assert answer.status == 125
     assert "whether it was done" not in answer.err
 

@@ -187,6 +187,17 @@ def test_a_forbidden_znode_is_tried_again() -> None:
     assert source.deadline is None
 
 
+def test_a_forbidden_znode_of_restarts_is_tried_again() -> None:
+    """A member whose watch on it was refused would never see a restart that is requested later."""
+    terms = Terms(mirrors=ONE_FILE.mirrors, restart_path="/restart")
+    source = Source(terms)
+    source.handle(events.SessionConnected(1, 10.0), 0)
+    znodes = {"/z": Znode("/z", b"a", 7), "/restart": Znode("/restart", problem=Problem.FORBIDDEN)}
+    source.handle(events.ZnodesRead(1, znodes), 1)
+    assert source.deadline == 11
+    assert told(source.expire(11)) == [ReadZnodes(2)]
+
+
 def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
     """The source ignores events of the host, and a reply that it does not wait for."""
     source = Source(ONE_FILE)

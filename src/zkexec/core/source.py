@@ -223,7 +223,7 @@ class Source:
             self.knowledge = replace(self.knowledge, history=self._history)
             actions.insert(0, Note("history-changed"))
         self._hear(event.zxid)
-        if Problem.FORBIDDEN in self.problems.values():
+        if any(znode.problem is Problem.FORBIDDEN for znode in event.znodes.values()):
             self._read_again_at = now + FORBIDDEN_S
         return actions + self._read(now) if stale else actions
 

@@ -68,7 +68,7 @@ class HealthGate:
 
     @property
     def due(self) -> float | None:
-        """When the next check begins; None while one runs, and where there are none."""
+        """When the next check is due; while one runs, when that was; None without checks."""
         return self._due
 
     def press(self, now: float) -> None:

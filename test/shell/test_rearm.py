@@ -218,7 +218,7 @@ def test_members_in_flight_that_come_and_go_unseen(
 ) -> None:
     """The end of a member in flight, and the return of a missing one, are told by rearming."""
     there, missing = f"{root}/members/m2", f"{root}/members/m3"
-    client.create(there, b"")
+    client.create(there, b"", ephemeral=True)
     watcher.commit(Rollout(inflight={"m2": Entry("t", "d", 1), "m3": Entry("t", "d", 1)}))
     assert watcher.read(watch=True).alive == {"m2"}
     forget_touches(watcher)
@@ -227,7 +227,7 @@ def test_members_in_flight_that_come_and_go_unseen(
     assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
     watcher.read(watch=True)
     forget_touches(watcher)
-    lose(proxy, 1, lambda: client.create(missing, b""))
+    lose(proxy, 1, lambda: client.create(missing, b"", ephemeral=True))
     assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
     assert watcher.read(watch=True).alive == {"m3"}
 

@@ -263,20 +263,18 @@ def report_error(
     Where it happened is in the JSON log, or with `--verbose` in lines of their own.
     """
     with suppress(Exception):  # The error may be the narrator's.
-        fields: dict[str, object] = {"reason": in_words(error)}
+        reason, as_json = in_words(error), settings.log_format is LogFormat.JSON
         lines: list[str] = []
-        if narrator.verbose or settings.log_format is LogFormat.JSON:
+        if narrator.verbose or as_json:
             import traceback  # noqa: PLC0415 -- heavy, and only an error needs it
 
             lines = "".join(traceback.format_tb(error.__traceback__)).splitlines()
-        if settings.log_format is LogFormat.JSON:
-            fields["traceback"] = "\n".join(lines)
-            lines = []
+        place = {"traceback": "\n".join(lines)} if as_json else {}
         if retry_s is None:
-            narrator.tell(Note("zkexec-failed-alone", fields))
+            narrator.tell(Note("zkexec-failed-alone", {"reason": reason, **place}))
         else:
-            narrator.tell(Note("zkexec-failed", {**fields, "retry_s": retry_s}))
-        for line in lines:
+            narrator.tell(Note("zkexec-failed", {"reason": reason, "retry_s": retry_s, **place}))
+        for line in [] if as_json else lines:
             narrator.tell(Note("traceback", {"line": line}))
 
 

@@ -108,43 +108,43 @@ class RollsOutThePresent(Checker):
         """Begin with nothing read."""
         super().__init__(world)
         self._asked: dict[Process, int] = {}
-        self._seen: dict[str, int] = {}
-        self._gone: dict[str, set[str]] = {}
-        self._in_place: dict[str, Snapshot] = {}
-        self._good: dict[str, list[Snapshot]] = {}
+        self._seen: dict[Host, int] = {}
+        self._gone: dict[Host, set[str]] = {}
+        self._in_place: dict[Host, Snapshot] = {}
+        self._good: dict[Host, list[Snapshot]] = {}
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Learn which history a process has read."""
         if isinstance(event, events.Started):
-            self._in_place[process.host.name] = process.host.files
-            self._seen[process.host.name] = -1
-            self._gone[process.host.name] = set()
+            self._in_place[process.host] = process.host.files
+            self._seen[process.host] = -1
+            self._gone[process.host] = set()
         if isinstance(event, events.ZnodesRead) and event.number == self._asked.get(process):
-            self._seen[process.host.name] = self.world.reads[process, event.number]
+            self._seen[process.host] = self.world.reads[process, event.number]
             gone = {path for path, znode in event.znodes.items() if znode.problem}
-            self._gone[process.host.name] = gone
+            self._gone[process.host] = gone
         for action in todo:
             if isinstance(action, actions.ReadZnodes):
                 self._asked[process] = action.number
 
     def proven(self, process: Process, child: Child) -> None:
         """Remember what was healthy."""
-        self._good.setdefault(process.host.name, []).append(child.files)
+        self._good.setdefault(process.host, []).append(child.files)
 
     def installed(self, host: Host) -> None:
         """Compare what is new with what the znodes of this history held."""
-        before, self._in_place[host.name] = self._in_place[host.name], host.files
-        if any(host.files.files == good.files for good in self._good.get(host.name, ())):
+        before, self._in_place[host] = self._in_place[host], host.files
+        if any(host.files.files == good.files for good in self._good.get(host, ())):
             return
-        is_present = self._seen[host.name] == self.world.histories
+        is_present = self._seen[host] == self.world.histories
         states = self.world.history[self.world.present if is_present else 0 :]
         for mirror in host.terms.mirrors:
             content = host.files.files[mirror.local_path]
             if content == before.files.get(mirror.local_path):
                 continue
-            is_gone = mirror.zk_path in self._gone[host.name]
+            is_gone = mirror.zk_path in self._gone[host]
             if is_gone or all(state[mirror.zk_path] != content for state in states):
-                raise Violation(f"{host.name} puts {content!r} in place, which is in no znode")
+                raise Violation(f"{host.label} puts {content!r} in place, which is in no znode")
 
 
 class KillsForChange(Checker):

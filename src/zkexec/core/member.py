@@ -216,7 +216,12 @@ class Member:
             self._launch.has_looked(snapshot)
             return self._consider_launch()
         self._launch.end()
-        self.source.assume(snapshot)
+        wanted = self.source.wanted
+        if wanted is None:
+            self.source.assume(snapshot)
+        else:
+            # Only the record was not answered.  This start is the restart that was asked for last.
+            snapshot = replace(snapshot, restart=wanted.restart)
         return [Note("cached-files-used"), *self._restart.begin_on(snapshot)]
 
     def _on_nothing_cached(self, reason: str) -> list[Action]:

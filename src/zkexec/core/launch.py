@@ -47,7 +47,9 @@ class Launch:
         if self._over or not self._turn.known:
             return False
         if self._source.paths:
-            return self._source.wanted is not None
+            # What was read on an earlier connection may be in no znode any more, and is in no file.
+            is_whole = self._source.knowledge.is_current and not self._source.problems
+            return is_whole and self._source.wanted is not None
         return self._source.connected or self._without_ensemble
 
     def begin(self, now: float) -> list[Action]:

@@ -138,6 +138,43 @@ def test_what_nobody_can_want_any_more_is_forgotten(verdict: Verdict, is_kept: b
     assert ("old" in found.verdicts) is is_kept
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "is_blocked"),
+    [
+        ({"b": unproven(2, "m2"), "b.x": unproven(5)}, True),
+        ({"b.x": unproven(5, "m2")}, True),
+        ({"b.x": unproven(2, "m2")}, True),
+        ({"b.x": unproven(1, "m2")}, False),
+        ({"a": unproven(5, "m2")}, False),
+        ({"b": unproven(2, "m2"), "b.x": proven(5)}, False),
+        ({"b.x": unproven(5, "m2"), "b.y": proven(6)}, False),
+        ({"b.x": proven(5), "b.y": proven(6, "m2")}, True),
+        ({"b.x": proven(5), "b.y": unproven(5, "m2")}, True),
+        ({"b": proven(2), "b.x": unproven(5, "m2")}, False),
+    ],
+)
+def test_the_latest_trial_of_the_same_contents_counts(
+    verdicts: dict[str, Verdict], is_blocked: bool
+) -> None:
+    """Who does not know of a restart does not try what failed after it, unless that is proven."""
+    blocking = Rollout(verdicts=verdicts).blocking(target("b@2"))
+    assert (blocking is not None) is is_blocked
+    if blocking is not None:
+        assert blocking.failed_by == ("m2",)
+
+
+def test_the_failure_before_a_restart_is_kept_until_that_succeeds() -> None:
+    """If the znode of restarts is deleted during the restart, the failure before it still holds."""
+    record = Rollout(verdicts={"b": unproven(1, "m2"), "b.x": unproven(2, "m3")})
+    found = admit(record, "b.y@5")
+    assert isinstance(found, Rollout)
+    assert found.verdicts == {"b.x": unproven(2, "m3"), "b.y": unproven(5)}
+    assert found.blocking(target("b@1")) == unproven(2, "m3")
+    restarted = found.release("m1", target("b.y@5"))
+    assert restarted.verdicts == {"b.y": proven(5)}
+    assert restarted.blocking(target("b@1")) is None
+
+
 def test_what_is_in_flight_is_not_forgotten() -> None:
     """A verdict is kept as long as a member is in flight with its content."""
     flying = {"m2": entry("old@1")}

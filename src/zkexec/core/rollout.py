@@ -8,11 +8,11 @@ A failed verdict blocks a snapshot up to the revision at which it failed; the sa
 again have a greater one and are a deliberate retry.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 
 from zkexec.core.deeds import Deed
-from zkexec.core.target import Target, contents_of
+from zkexec.core.target import Target, is_same_contents
 from zkexec.core.value import replace, value
 from zkexec.core.width import GroupWidth, Width, agreed
 
@@ -121,11 +121,20 @@ class Rollout:
         return any(v.proven and v.scope in (scope, "") for v in self.verdicts.values())
 
     def blocking(self, target: Target) -> Verdict | None:
-        """The verdict that stands against this target, if there is one."""
-        verdict = self.verdicts.get(target.digest)
-        if verdict is None or not verdict.failed_by or target.revision > verdict.revision:
+        """The verdict that stands against this target, if there is one.
+
+        If the znode of restarts was deleted, the same contents are wanted by other names than
+        they were tried by later: the latest of these trials counts.
+        """
+        own = self.verdicts.get(target.digest)
+        if own is not None and own.proven and not own.failed_by:
             return None
-        return verdict
+        latest = _latest(
+            verdict
+            for digest, verdict in self.verdicts.items()
+            if verdict.revision >= target.revision and is_same_contents(digest, target.digest)
+        )
+        return latest if latest is not None and latest.failed_by else None
 
     def is_proven(self, target: Target) -> bool:
         """Whether a member has been healthy on this content, whenever it was."""
@@ -138,7 +147,7 @@ class Rollout:
         return any(
             verdict.scope == target.scope and verdict.revision > target.revision
             for digest, verdict in self.verdicts.items()
-            if contents_of(digest) != contents_of(target.digest)
+            if not is_same_contents(digest, target.digest)
         )
 
     def admit(
@@ -270,10 +279,19 @@ class Rollout:
         """Enter the member, and forget the verdicts that nobody can ask for any more."""
         inflight = {**self.inflight, member: entry}
         wanted = {other.digest for other in inflight.values()}
+        # Until the restarted contents are proven, the failure before the restart holds.
+        failure = _latest(
+            verdict
+            for digest, verdict in self.verdicts.items()
+            if verdict.failed_by and is_same_contents(digest, target.digest)
+        )
         verdicts = {
             digest: verdict
             for digest, verdict in self.verdicts.items()
-            if verdict.proven or digest in wanted or not _is_older(verdict, target)
+            if verdict.proven
+            or digest in wanted
+            or verdict is failure
+            or not _is_older(verdict, target)
         }
         known = self.verdicts.get(target.digest)
         if known is None:
@@ -315,6 +333,12 @@ class Rollout:
                 at=AS_COMMITTED,
             )
         return replace(self, verdicts={**self.verdicts, entry.digest: verdict})
+
+
+def _latest(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """Of these verdicts the latest that says anything; of two at one revision the failure."""
+    decided = [verdict for verdict in verdicts if verdict.failed_by or verdict.proven]
+    return max(decided, key=lambda known: (known.revision, bool(known.failed_by)), default=None)
 
 
 def _is_older(verdict: Verdict, target: Target) -> bool:

@@ -43,6 +43,11 @@ def contents_of(digest: str) -> str:
     return digest.partition(".")[0]
 
 
+def is_same_contents(digest: str, other: str) -> bool:
+    """Whether two digests are of the same contents, whatever restart was asked for."""
+    return contents_of(digest) == contents_of(other)
+
+
 def short(digest: str) -> str:
     """Enough of a target's digest to tell it from others by eye."""
     contents, dot, restart = digest.partition(".")

@@ -1,6 +1,6 @@
 """The promises about the group's record: widths, first tries, verdicts, entries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.child import Child
@@ -9,9 +9,9 @@ from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
 from simulation.group.witness import Checker, RecordChange, Violation, is_proven
-from zkexec.core.rollout import EntryPhase, Verdict
+from zkexec.core.rollout import Entry, EntryPhase, Rollout, Verdict
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.target import target_of
+from zkexec.core.target import contents_of, target_of
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -122,7 +122,11 @@ class TriesAlone(Checker):
 
 
 class HeedsVerdicts(Checker):
-    """I4: nobody is admitted for what has failed, until it is pushed anew or cleared."""
+    """I4: nobody is admitted for what has failed, until it is pushed anew or cleared.
+
+    Contents that have failed after a restart have failed, whether the restart is known or not,
+    unless they are proven as they are wanted.
+    """
 
     def __init__(self, world: "World") -> None:
         """Begin without verdicts."""
@@ -132,9 +136,8 @@ class HeedsVerdicts(Checker):
     def record(self, change: RecordChange) -> None:
         """Look at who is admitted, then learn what has failed or was cleared."""
         for name, entry in change.admitted:
-            for other, revision in self._failed.get(entry.digest, {}).items():
-                if revision >= entry.revision:
-                    raise Violation(f"{name} was admitted for what failed on {other}")
+            for other in self._failed_on(entry, change.before):
+                raise Violation(f"{name} was admitted for what failed on {other}")
         for digest, verdict in change.before.verdicts.items():
             after = change.after.verdicts.get(digest)
             if after is None or after.revision > verdict.revision:
@@ -148,6 +151,14 @@ class HeedsVerdicts(Checker):
                 failed = self._failed.setdefault(digest, {})
                 failed[name] = max(failed.get(name, 0), verdict.revision)
 
+    def _failed_on(self, entry: Entry, record: Rollout) -> Iterator[str]:
+        known = record.verdicts.get(entry.digest)
+        is_good = known is not None and known.proven and not known.failed_by
+        for digest, failed in self._failed.items():
+            is_same = digest == entry.digest
+            if is_same or (not is_good and contents_of(digest) == contents_of(entry.digest)):
+                yield from (name for name, at in failed.items() if at >= entry.revision)
+
     def began_anew(self) -> None:
         """Hold to what the record says now."""
         self._failed = {
@@ -157,10 +168,12 @@ class HeedsVerdicts(Checker):
 
     def _follow_retry(self, digest: str, verdict: Verdict) -> None:
         """Forget what failed before a later try was a success, and has not failed since."""
-        failed = self._failed.get(digest, {})
-        if verdict.proven and not verdict.failed_by:
-            for name in [name for name, at in failed.items() if at < verdict.revision]:
-                del failed[name]
+        if not verdict.proven or verdict.failed_by:
+            return
+        for other, failed in self._failed.items():
+            if contents_of(other) == contents_of(digest):
+                for name in [name for name, at in failed.items() if at < verdict.revision]:
+                    del failed[name]
 
     def _clear(self, change: RecordChange, digest: str, name: str) -> None:
         if name != change.author or not change.after.verdicts[digest].proven:

@@ -194,13 +194,23 @@ class Restart:
             # What becomes of the start is heard of before anything else is staged.
             return []
         goal = self._goal()
-        if goal is None or (goal == self._turn.granted and goal != self._wanted_now()):
+        is_granted = goal is not None and goal == self._turn.granted
+        if goal is None or (is_granted and goal != self._wanted_now()):
             # What was granted is out of date: the turn has to be asked for what is wanted now.
             return self._discard()
+        if is_granted and self._source.is_gone(goal):
+            return self._await_content(goal)
         if self._staged is None or goal != self._staged:
             return self._stage(goal)
         self._staged = goal
         return self._take_down(now) if self._is_staged else []
+
+    def _await_content(self, gone: Snapshot) -> list[Action]:
+        """Do not hold the others up for what is in no znode: ask once more when it is there."""
+        if not self._proving.owes_proof:
+            self._turn.withdraw()
+            self._turn.ask(gone)
+        return self._discard()
 
     def _discard(self) -> list[Action]:
         if self._staged is None:

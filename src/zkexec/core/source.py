@@ -110,13 +110,10 @@ class Source:
         Of a znode that is not there the same is true of all that is not in its file.
         """
         wanted = self.wanted
-        if wanted is None or wanted == snapshot or not self.knowledge.is_current:
+        if wanted is None or not self.knowledge.is_current:
             return False
-        return snapshot.revision > self.knowledge.newest or any(
-            snapshot.files.get(mirror.local_path) != wanted.files[mirror.local_path]
-            for mirror in self._terms.mirrors
-            if mirror.zk_path in self.problems
-        )
+        is_of_another = wanted != snapshot and snapshot.revision > self.knowledge.newest
+        return is_of_another or self._has_lost(snapshot)
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
         """Take in news of the session or of a znode; other events mean nothing here."""
@@ -304,10 +301,10 @@ class Source:
             return Knowledge(is_whole=False, is_lost=is_lost, newest=zxid, history=self._history)
         return Knowledge(newest=wanted.revision, history=self._history)
 
-    def _has_lost(self, wanted: Snapshot | None) -> bool:
-        """Whether something of what is wanted is in no znode and in no file."""
-        return wanted is not None and any(
-            wanted.files[mirror.local_path] != self.in_place.files.get(mirror.local_path)
+    def _has_lost(self, snapshot: Snapshot | None) -> bool:
+        """Whether something of this is in no znode and in no file."""
+        return snapshot is not None and any(
+            snapshot.files.get(mirror.local_path) != self.in_place.files.get(mirror.local_path)
             for mirror in self._terms.mirrors
             if mirror.zk_path in self.problems
         )

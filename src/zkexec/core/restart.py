@@ -320,6 +320,10 @@ class Restart:
         if self._attempt.reverting and staged == self._attempt.good:
             self._settling.try_again(RETRY_FILES_S, now)
             return self._proving.alarm.restart_failed(reason, now)
+        if staged is not None and not plan(self._attempt.applied, staged):
+            # What failed was to be tried once more: it is in place, so that can be done.
+            self._attempt.begin_anew(staged)
+            return []
         self._attempt.tried, self._attempt.reverting = staged, False
         return []
 

@@ -109,8 +109,6 @@ class World:
         self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
         self.twins: list[Host] = []
         """Hosts on which zkexec has the member ID of another host's."""
-        self.most_down = 0
-        """No record can allow more, whoever is alive and whoever is asked."""
         self._count_members()
         self.judges = judges_of([checker(self) for checker in CHECKERS])
 
@@ -122,6 +120,7 @@ class World:
     def _count_members(self) -> None:
         total = len(self.hosts) + len(self.twins)
         self.most_down = max(host.terms.max_unavailable.of(total) for host in self.hosts)
+        """No record can allow more, whoever is alive and whoever is asked."""
 
     def tell(self, line: str) -> None:
         """Write a line into the transcript, if there is one."""

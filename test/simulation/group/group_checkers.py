@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 
 class KeepsTheWidth(Checker):
-    """I1: between kill and healthy are never more than the width; one, where nothing is proven."""
+    """I1: between kill and healthy are never more than the width; one, where nothing is proven.
+
+    Of two hosts with one ID the one that ends the turn speaks for both.
+    """
 
     def __init__(self, world: "World") -> None:
         """Begin with everybody up."""
         super().__init__(world)
-        self._down: dict[str, None] = {}
+        self._down: dict[str, Host] = {}
         self._rejoined: set[str] = set()
         """Who was down already when a new record came to know of it."""
 
@@ -32,7 +35,7 @@ class KeepsTheWidth(Checker):
         del child
         if process.host.name not in self.world.truth.inflight:
             return
-        self._down[process.host.name] = None
+        self._down[process.host.name] = process.host
         most = self.world.most_down + len(self._rejoined)
         if len(self._down) > most:
             raise Violation(f"{list(self._down)} are down, at most {most} may be")
@@ -44,12 +47,14 @@ class KeepsTheWidth(Checker):
 
     def healthy(self, process: Process) -> None:
         """Take it off the list."""
-        self._down.pop(process.host.name, None)
+        if self._down.get(process.host.name) is process.host:
+            del self._down[process.host.name]
 
     def record(self, change: RecordChange) -> None:
         """Forget who was reaped or has ended, and look at who is admitted."""
         for name, _ in change.left:
-            if name != change.author or change.process.termed:
+            is_own = name == change.author and self._down.get(name) is change.process.host
+            if not is_own or change.process.termed:
                 self._down.pop(name, None)
             self._rejoined.discard(name)
         self._rejoined |= {

@@ -85,6 +85,38 @@ def test_a_proof_is_as_old_as_what_is_there() -> None:
     assert request.record.verdicts[named("a@5").digest].revision == 5
 
 
+def test_nothing_is_out_of_date_by_a_proof_of_another_history() -> None:
+    """The znode of restarts may go afterwards, and take its revision from what is wanted."""
+    proof = Outcome(Result.PROVEN, target("a@900")).dated(19, 19)
+
+    record = proof.entered(Rollout(), "m1", "t")
+
+    assert record.is_proven(target("a@19"))
+    assert not record.knows_newer(target("b@18"))
+
+
+def test_a_proof_of_another_history_is_told_once() -> None:
+    """A record in which other contents of the same znodes are proven needs no more."""
+    talk = Talk()
+    talk.begin()
+    talk.turn.vouch(snapshot_of("a@50"))
+    talk.tell(SessionLost("expired"))
+    talk.sees("a@5", newest=5, history=1)
+    talk.connect(session=2)
+    talk.enrolled()
+    assert isinstance(talk.last, ReadRecord)
+    request = talk.read(Rollout())
+    assert isinstance(request, CommitRecord), "it is told a new record"
+    talk.committed()
+    talk.tell(SessionLost("expired"))
+    talk.connect(session=3)
+    talk.enrolled()
+    scope = named("a@5").scope
+    others = replace(AGREED, verdicts={"other": Verdict(6, scope, proven=True)})
+
+    assert talk.read(others) is None
+
+
 def test_what_has_failed_since_is_not_told_for_good() -> None:
     """A command that was healthy on something and then failed on it vouches for nothing."""
     talk = Talk()

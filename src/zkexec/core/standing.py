@@ -48,6 +48,8 @@ class Standing:
         self.vouched: Target | None = None
         self.good: Target | None = None
         """What the command of this run was healthy on last."""
+        self.scope = ""
+        """The set of znodes that is mirrored here, once anything was named."""
         self.agreed = False
         self.surveyed = self.settled = False
         """Whether, in this session, the mirrored znodes were read, and the record has its due."""
@@ -206,6 +208,7 @@ class Standing:
             if named is snapshot:
                 return target
         target = target_of(snapshot, self.terms.mirrors)
+        self.scope = target.scope
         self._named = [(snapshot, target), *self._named[:2]]
         return target
 

@@ -88,7 +88,7 @@ def _with_what_is_owed(at: Standing, record: Rollout) -> Rollout:
         record = outcome.entered(record, at.member, at.tenure.token)
     if at.vouched is not None:
         record = record.vouch(at.member, at.vouched)
-    if at.good is not None and not record.has_proven(at.good.scope):
+    if at.good is not None and not record.has_proven(at.scope):
         # It is a new one: the old went with its ensemble, or was deleted.
         record = record.vouch(at.member, at.good)
     return record if at.agreed and record.width is not None else _agree(at, record)

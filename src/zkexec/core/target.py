@@ -34,8 +34,11 @@ def target_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> Target:
 
 
 def dated(target: Target, newest: int, revision: int) -> Target:
-    """The same target, at this revision where its own is above all that there is."""
-    return target if target.revision <= newest else replace(target, revision=revision)
+    """The same target, at this revision where its own is above all that there is.
+
+    It is of another history then, and nothing is out of date by it: the scope is left out.
+    """
+    return target if target.revision <= newest else replace(target, revision=revision, scope="")
 
 
 def contents_of(digest: str) -> str:

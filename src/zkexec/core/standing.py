@@ -185,7 +185,7 @@ class Standing:
     @property
     def holds_wanted(self) -> bool:
         """Whether the turn is held for what is wanted."""
-        held, wanted = self.tenure.held, self.wanted
+        held, wanted = self.held, self.wanted
         if held is None or wanted is None:
             return False
         if held is wanted:

@@ -65,7 +65,8 @@ def test_an_automatic_id_without_a_folder(stage: Stage, nowhere: list[str], root
     assert (status, out, err.count(b"\n")) == (125, b"", 1)
     assert said(err) == (
         "--lock: no folder for the lock of the member ID: /run/zkexec (Read-only file system), "
-        "/tmp/zkexec-0 (Read-only file system); make one of them usable, or give each member a "
+        "/tmp/zkexec-0 (Read-only file system); make one of them usable, name "
+        "another by $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, or give each member a "
         "--member-id of its own"
     )
 
@@ -138,9 +139,9 @@ def test_two_members_write_to_one_file(stage: Stage, client: KazooClient, root: 
     second.runs("one")
     until(lambda: len(members(stage, f"{root}/g")) == 2, "both are members")
 
-    warning = f"--mirror: m1 (pid {first.zkexec.pid}) on this host writes to the same {first.file}"
+    warning = f"--mirror: {first.file} is the file of m1 (pid {first.zkexec.pid}) on this host"
     assert sum(warning in line for line in second.zkexec.lines) == 1
-    assert not any("writes to the same" in line for line in first.zkexec.lines)
+    assert not any("is the file of" in line for line in first.zkexec.lines)
     shared = {name: told["shares_with"] for name, told in members(stage, f"{root}/g").items()}
     assert shared == {
         "m1": [{"member": "m2", "file": str(first.file)}],

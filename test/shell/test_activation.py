@@ -47,6 +47,21 @@ def ask_all(driven: Driven) -> None:
 Asking = Callable[[str], tuple[Driven, Path, Path, Path]]
 
 
+def test_check_and_alert_get_no_sockets(drive: Start, tmp_path: Path) -> None:
+    """The passed descriptors are the command's alone, however many there are."""
+    written = [tmp_path / name for name in ("child", "check", "alert")]
+    child, check, alert = (
+        sh(f"(: >&3; : >&4) 2>/dev/null && echo open >>{path} || echo closed >>{path}")
+        for path in written
+    )
+    before = (*sh('exec 3>/dev/null 4>/dev/null; export LISTEN_PID=$$; exec "$@"'), "sh")
+    environment = {"LISTEN_FDS": "2"}
+    ask_all(drive(command=child, health=check, alert=alert, before=before, environment=environment))
+
+    assert until_lines(written[0], 2) == ["open", "open"]
+    assert [until_lines(path) for path in written[1:]] == [["closed"], ["closed"]]
+
+
 def test_the_command_is_named_at_each_start(asking: Asking) -> None:
     """What names zkexec's pid names the command's, each time; check and alert get nothing."""
     driven, child, check, alert = asking("LISTEN_PID=$$ WATCHDOG_PID=$$")

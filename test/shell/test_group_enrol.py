@@ -1,7 +1,9 @@
 """A member's own node: who may make it, what stands in it, and who is told when it goes."""
 
 import json
+import os
 import subprocess
+import sys
 import time
 
 import pytest
@@ -158,7 +160,8 @@ def test_occupied_by_another(client: KazooClient, root: str) -> None:
 
 def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> None:
     """A node at the own place is left alone while the process that made it is still there."""
-    other = subprocess.Popen(["sleep", "1000"])
+    asleep = "import time; time.sleep(1000)"
+    other = subprocess.Popen([sys.executable, "-c", asleep, "zkexec"])
     facts = Facts("h", other.pid, "0", "place of m1", "1", 0.0)
     client.create(f"{root}/members/m1", encode_card(RUNNING, facts), ephemeral=True, makepath=True)
     try:
@@ -171,6 +174,25 @@ def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> N
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_dead_process_at_the_same_place(client: KazooClient, root: str) -> None:
+    """A process that was killed and is not reaped yet, or whose pid is a stranger's, is gone."""
+    dead = subprocess.Popen([sys.executable, "-c", "", "zkexec"])
+    stranger = subprocess.Popen(["sleep", "1000"])
+    try:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        for pid in (dead.pid, stranger.pid):
+            facts = Facts("h", pid, "0", "place of m1", "1", 0.0)
+            content = encode_card(RUNNING, facts)
+            client.create(f"{root}/members/m1", content, ephemeral=True, makepath=True)
+            with member_of(*client_hosts(client), group=place(root)) as asking:
+                asking.enrol()
+            wait_until(lambda: not client.exists(f"{root}/members/m1"), "its own node has gone")
+    finally:
+        stranger.kill()
+        for process in (dead, stranger):
+            process.wait()
 
 
 def names(client: KazooClient, root: str) -> list[str]:

@@ -224,7 +224,8 @@ def test_a_symlink_in_the_place_of_a_folder(start: Start, home: Path) -> None:
     assert line == (
         "--lock: no folder for the lock of the member ID: "
         f"{home}/user/zkexec (Not a directory), {home}/tmp/zkexec-{user} (Not a directory); "
-        "make one of them usable, or give each member a --member-id of its own"
+        "make one of them usable, name another by "
+        "$RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, or give each member a --member-id of its own"
     )
     assert list((home / "run").iterdir()) == []
 

@@ -23,6 +23,8 @@ from zkexec.core.transitions import Phase, check_transition
 from zkexec.core.turn import Turn
 from zkexec.core.value import replace
 
+NOT_STARTED = "not started: the wanted configuration has failed in the group"
+"""What a member shows of itself whose first start waits for something else."""
 MOST_TICKS = 100
 """Far more than can be due at a time.  A mistake is to end loudly, and not to spin for ever."""
 DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
@@ -112,6 +114,8 @@ class Member:
         if self.phase is Phase.DONE:
             return actions
         reason = self._proving.attempt.reason or self.child.delayed
+        if self.phase is Phase.WAITING and not self.child.generation:
+            reason = reason or NOT_STARTED
         card = Card(self.phase.value, "", "", self._proving.health, reason)
         runs = self.child.present or self.phase is Phase.PROVING
         self._turn.show(card, self.applied if runs else None, self.source.wanted)

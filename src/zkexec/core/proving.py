@@ -237,7 +237,9 @@ class Proving:
         self._turn.fail(attempt.fail(reason), reason)
         can_revert = attempt.good is not None and bool(plan(attempt.applied, attempt.good))
         attempt.reverting = self._terms.on_failure is OnFailure.REVERT and can_revert
-        note = Note("restart-failed", {"reason": reason})
+        # A command that has ended will not recover.
+        or_else = ", or until the command becomes healthy" if self.child.present else ""
+        note = Note("restart-failed", {"reason": reason, "or_else": or_else})
         entered = self._course.enter(Phase.PAUSED)
         return [note, *entered, *self.alarm.restart_failed(reason, now, again=True)]
 

@@ -12,6 +12,7 @@ _WITH = {
     _SOCKETS: (b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"),
     _WATCHDOG: (b"WATCHDOG_USEC",),
 }
+_MOST_DIGITS = 6
 _OF_ONE_PROCESS = b"LISTEN_PIDFDID"
 """Names the process a second time, in a way that cannot be rewritten; it may be left out."""
 
@@ -20,6 +21,13 @@ def named_by_pid(environment: Mapping[bytes, bytes], pid: int) -> frozenset[byte
     """The variables by which this process is named, and that have to name the command."""
     own = b"%d" % pid
     return frozenset(name for name in _WITH if environment.get(name) == own)
+
+
+def sockets(environment: Mapping[bytes, bytes], pid: int) -> int:
+    """How many sockets were passed to this process: they are its descriptors from 3 on."""
+    count = environment.get(b"LISTEN_FDS", b"")
+    is_number = count.isdigit() and len(count) <= _MOST_DIGITS
+    return int(count) if is_number and _SOCKETS in named_by_pid(environment, pid) else 0
 
 
 def of_command(environment: Mapping[bytes, bytes], pid: int) -> dict[bytes, bytes]:

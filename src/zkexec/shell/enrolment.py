@@ -43,6 +43,7 @@ from zkexec.shell import record
 from zkexec.shell.card import Facts, decode_card, encode_card
 from zkexec.shell.group import EPHEMERAL, LARGEST_COMMIT, Group, first_error, is_left_over
 from zkexec.shell.link import Dialogue, RefusedError, Steps
+from zkexec.shell.proc import look, read
 
 _TRIES = 5
 _ALL_BITS = 2**64 - 1
@@ -283,17 +284,21 @@ def _holder(content: bytes, session: int) -> _Holder:
 
 
 def _lives(pid: int) -> bool:
-    """Whether another process of this host has this pid.
+    """Whether another zkexec of this host has this pid.
 
     systemd can remove the folder of a service in which a process of another service still holds
-    the lock of its name, and the place would be the same.
+    the lock of its name, and the place would be the same.  A process that was killed may not be
+    reaped yet, and its pid may be another program's by now.
     """
     if pid in (0, os.getpid()):
         return False
+    process = look(pid)
+    if process is not None:
+        return process.alive and b"zkexec" in read(f"/proc/{pid}/cmdline")
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
+    except PermissionError:
         pass
     return True

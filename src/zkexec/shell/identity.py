@@ -58,6 +58,7 @@ def hold_identity(settings: Settings) -> Identity:
             return Identity(settings.member_id, _place_of_process(), str(none))
         raise IdentityError(
             f"--lock: no folder for the lock of the member ID: {none}; make one of them usable, "
+            "name another by $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, "
             "or give each member a --member-id of its own"
         ) from None
 

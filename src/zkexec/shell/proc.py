@@ -30,7 +30,7 @@ class Process:
 
 def look(pid: int) -> Process | None:
     """Look at one process; None if there is none, or none that may be seen."""
-    line = _read(f"/proc/{pid}/stat")
+    line = read(f"/proc/{pid}/stat")
     # The name stands in brackets, and may itself hold brackets and spaces.
     fields = line[line.rfind(b")") + 2 :].split(None, 20)
     if len(fields) < 20:
@@ -53,7 +53,7 @@ def look_around() -> dict[int, Process]:
     return look_at(list_pids())
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     """Read a file of /proc; nothing if it is not there, or not for us to see."""
     try:
         # There are many to read between the end of one command and the start of the next, and
@@ -102,7 +102,7 @@ def children(pid: int) -> list[int]:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-    lists = (_read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
+    lists = (read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
     return [int(child) for each in lists for child in each.split()]
 
 

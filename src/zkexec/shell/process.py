@@ -71,6 +71,7 @@ class Processes:
         self._health = health
         self._alert_command = alert
         self._environment = activation.of_others(inheritance.environment, os.getpid())
+        self._sockets = activation.sockets(inheritance.environment, os.getpid())
         self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -283,6 +284,7 @@ class Processes:
             dies_with_parent=dies_with_parent,
             null_stdin=True,
             stdout_to_stderr=stdout_to_stderr,
+            closed=self._sockets,
         )
 
     def _groups(self) -> set[int]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CANNOT_RUN, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _SHELL = b"/bin/sh"
+_FIRST_PASSED = 3
+"""Where the descriptors begin that a service manager passes on."""
 _DEFAULT_PATH = b"/bin:/usr/bin"
 _PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 4096
@@ -64,7 +66,7 @@ class Launch:
 
     `mask` and `ignored` are signal numbers.  `dies_with_parent` has the kernel kill it when
     zkexec ends, however that comes.  The variables `named_by_pid` get the pid of the new process,
-    which enters the folder `cgroup` if there is one.
+    which enters the folder `cgroup` if there is one.  So many descriptors from 3 on are `closed`.
     """
 
     argv: Sequence[bytes]
@@ -77,6 +79,7 @@ class Launch:
     stdout_to_stderr: bool = False
     named_by_pid: frozenset[bytes] = frozenset()
     cgroup: str = ""
+    closed: int = 0
 
 
 def prctl(option: int, argument: int) -> None:
@@ -158,6 +161,7 @@ def _prepare(launch: Launch, zkexec: int) -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != zkexec:
             os._exit(_CANNOT_RUN)  # zkexec ended before its death could be heard of
+    os.closerange(_FIRST_PASSED, _FIRST_PASSED + launch.closed)
     if launch.null_stdin:
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     if launch.stdout_to_stderr:

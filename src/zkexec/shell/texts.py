@@ -122,8 +122,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         (
             "the rollout is paused since {since}: configuration {digest} failed on {failed_by} "
-            "({reason}); new configuration ends this, zkexecctl retry, or the recovery of "
-            "{failed_by}"
+            "({reason}); new configuration ends this, zkexecctl retry, or that what "
+            "runs on {failed_by} becomes healthy"
         ),
     ),
     "turn-outdated": (
@@ -149,8 +149,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "restart-failed": (
         Level.WARNING,
         (
-            "restart failed: {reason}; the rollout is paused until there is new configuration, a "
-            "retry (zkexecctl), or until the command becomes healthy"
+            "restart failed: {reason}; the rollout is paused until there is new configuration or a "
+            "retry (zkexecctl){or_else}"
         ),
     ),
     "old-command-ended": (
@@ -197,8 +197,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "files-shared": (
         Level.WARNING,
         (
-            "--mirror: {members} on this host writes to the same {path}: what is tried there is "
-            "under this command as well, and after a crash this member may not start on it; give "
+            "--mirror: {path} is the file of {members} on this host as well: what is tried there "
+            "is under this command, too, and after a crash this member may not start on it; give "
             "each member a file of its own"
         ),
     ),

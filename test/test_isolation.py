@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 NOWHERE = ("--cluster=127.0.0.1:1", "--connect-timeout=0.1")
 DEADLINE_S = 60.0
-SHADOWS = ("re", "types", "enum", "socket", "select", "logging", "ssl", "kazoo", "ctypes", "signal")
+SHADOWS = (
+    *("re", "types", "enum", "socket", "select", "logging", "ssl", "kazoo", "ctypes", "signal"),
+    "zkexec",
+)
 
 
 @pytest.fixture
@@ -109,7 +112,7 @@ def test_the_working_directory_is_not_searched_first(shadows: dict[str, str]) ->
     """`python -m zkexec` where the command's own modules lie finds Python's."""
     folder = Path(shadows["PYTHONPATH"])
     (folder / "types.py").unlink()  # runpy, which is Python's, imports these
-    for name in ("re", "enum"):
+    for name in ("re", "enum", "zkexec"):
         (folder / f"{name}.py").unlink()
     words = (*NOWHERE, "-s", "--", "echo", "fine")
 

@@ -241,6 +241,6 @@ def test_an_idle_zkexec_sleeps(stage: Stage, mirror: Mirror) -> None:
 
 
 def settled(idle: int) -> int:
-    """The count a moment later."""
-    time.sleep(0.5)
+    """The count a while later, when what follows a start is over."""
+    time.sleep(1.5)
     return switches(idle)

@@ -10,13 +10,11 @@ import pytest
 
 from shell.driven import Marked, is_alive, until_lines
 from zkexec import arguments
-from zkexec.core.value import replace
 from zkexec.settings import Settings, settle
 from zkexec.shell.leftovers import Leftovers, Remembered, is_proven
 from zkexec.shell.proc import Process
 
-PIDS = 32768
-COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000, forks=10_000)
+COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000)
 
 
 def member(started: int, pid: int = 60) -> Process:
@@ -24,16 +22,16 @@ def member(started: int, pid: int = 60) -> Process:
     return Process(pid, 1, 50, 50, started, alive=True, stopped=False)
 
 
-def proven(*session: Process, leader: Process | None = None, forks: int = 1_000_000) -> bool:
-    """Whether these are of the command, when so many forks have been made."""
-    return is_proven(COMMAND, leader, session, forks, PIDS)
+def proven(*session: Process, leader: Process | None = None) -> bool:
+    """Whether these are of the command."""
+    return is_proven(COMMAND, leader, session)
 
 
 def test_the_command_itself_is_proven_by_its_start() -> None:
     """A process with the command's pid is the command only if it started at the same moment."""
     assert proven(leader=member(1000, pid=50))
-    assert not proven(leader=member(1001, pid=50), forks=10_001)
-    assert not proven(member(1500), leader=member(999, pid=50), forks=10_001)
+    assert not proven(leader=member(1001, pid=50))
+    assert not proven(member(1500), leader=member(999, pid=50))
 
 
 def test_a_member_from_the_commands_time_proves_its_session() -> None:
@@ -43,14 +41,6 @@ def test_a_member_from_the_commands_time_proves_its_session() -> None:
     assert not proven(member(2000))
     assert not proven(member(999))
     assert not proven()
-
-
-def test_a_number_is_not_given_away_again_so_soon() -> None:
-    """As long as too few processes were started for a second round, the session is the same."""
-    assert proven(member(3000), forks=10_000 + PIDS // 2 - 1)
-    assert not proven(member(3000), forks=10_000 + PIDS // 2)
-    assert not proven(member(3000), forks=9_999)
-    assert not is_proven(replace(COMMAND, forks=-1), None, [member(3000)], 5, PIDS)
 
 
 @pytest.fixture
@@ -189,7 +179,7 @@ def test_after_an_end_in_order_nothing_is_left_behind(folder: Path, session: Ses
     "change",
     [
         lambda text: text.replace("/pid", "/other"),
-        lambda text: "2" + text[1:],
+        lambda text: "1" + text[1:],
         lambda text: text[:5] + "9" * 200,
         lambda _: "\udcff\0",
         lambda _: "",

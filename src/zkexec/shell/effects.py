@@ -66,6 +66,8 @@ class Effects:
                 if self._ensemble is not None:
                     self._ensemble.read(number)
             case actions.RearmWatches():
+                if self._leftovers and self._processes.child_runs:
+                    self._leftovers.confirm()
                 if self._ensemble is not None:
                     self._ensemble.rearm()
             case _ if isinstance(action, actions.GroupRequest):
@@ -82,6 +84,16 @@ class Effects:
         finally:
             self._files = self._fresh_files()
             self._close_session()
+
+    @property
+    def due(self) -> float | None:
+        """When `look_after` has something to do."""
+        return self._leftovers.due if self._leftovers else None
+
+    def look_after(self, now: float) -> None:
+        """Remember that the command still runs, where it is time for that."""
+        if self._leftovers:
+            self._leftovers.confirm_what_is_due(now, runs=self._processes.child_runs)
 
     def close(self) -> None:
         """Let nothing be looked for that this zkexec has left behind: it has left nothing."""

@@ -28,7 +28,9 @@ from zkexec.shell.runtime_folder import NoRuntimeFolderError, open_first
 from zkexec.shell.tree import send
 
 _SIGKILL, _SIGCONT = 9, 18
-_VERSION = "1"
+_VERSION = "2"
+_CONFIRM_AFTER_S = (0.1, 1.0)
+"""After a start; later a health check, or the arming of watches, is an occasion."""
 _RECORD_BYTES = 256
 _FILE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PAUSE_S = 0.05
@@ -41,8 +43,7 @@ class Remembered:
     """A command as its zkexec noted it; times are in clock ticks since the machine booted.
 
     `world` names the boot and the pid namespace.  `session` is 0 if the command had none of
-    its own.  At the time `confirmed` it still ran.  `forks` counts the machine's forks until its
-    start, and is -1 where that proves nothing.
+    its own.  At the time `confirmed` it still ran.
     """
 
     world: str
@@ -50,28 +51,17 @@ class Remembered:
     started: int
     session: int
     confirmed: int
-    forks: int
 
 
-def is_proven(
-    command: Remembered,
-    leader: Process | None,
-    session: Sequence[Process],
-    forks: int,
-    pids: int,
-) -> bool:
+def is_proven(command: Remembered, leader: Process | None, session: Sequence[Process]) -> bool:
     """Decide whether the processes that are there now under these numbers are the command's.
 
-    `leader` has the pid of the command, `session` are the members of its session; `forks` and
-    `pids` are the machine's forks until now and how many different pids it gives away.
+    `leader` has the pid of the command, `session` are the members of its session.
     """
     if leader is not None:
         return leader.started == command.started
     # No process enters an existing session, so a member from that time is of the command.
-    if any(command.started <= one.started < command.confirmed for one in session):
-        return True
-    # Numbers are given away in turn: so soon it cannot be another session that has this one.
-    return command.forks >= 0 and 0 <= forks - command.forks < pids // 2
+    return any(command.started <= one.started < command.confirmed for one in session)
 
 
 class Leftovers:
@@ -85,6 +75,7 @@ class Leftovers:
         self._name = ""
         self._delegated = "" if is_pid1 else delegated_to_us()
         self._command: Remembered | None = None
+        self._due: list[float] = []
 
     def stop(self, tell: Callable[[int], None], is_in_a_hurry: Callable[[], bool]) -> list[int]:
         """Before the first start: stop what is left of earlier ones, and take a file.
@@ -120,17 +111,30 @@ class Leftovers:
             return
         session = pid if self._own_session else 0
         world = _world()
-        forks = _forks() if world.visible else -1
-        self._command = Remembered(world.name, pid, process.started, session, 0, forks)
+        self._command = Remembered(world, pid, process.started, session, 0)
         self.confirm()
+        now = _now()
+        self._due = [now + after_s for after_s in _CONFIRM_AFTER_S]
+
+    @property
+    def due(self) -> float | None:
+        """When `confirm_what_is_due` has something to do, on the clock of `note`."""
+        return self._due[0] if self._due else None
+
+    def confirm_what_is_due(self, now: float, *, runs: bool) -> None:
+        """Remember a little after the start that the command still runs, if it does."""
+        while self._due and self._due[0] <= now:
+            del self._due[0]
+            if runs:
+                self.confirm()
 
     def confirm(self) -> None:
-        """Remember that the command still runs."""
+        """Remember that the command still runs, which the caller knows."""
         if self._command is None:
             return
-        now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+        now = int(_now() * os.sysconf("SC_CLK_TCK"))
         one = self._command
-        fields = (_VERSION, one.world, one.leader, one.started, one.session, now, one.forks)
+        fields = (_VERSION, one.world, one.leader, one.started, one.session, now)
         line = " ".join(map(str, fields))
         with suppress(OSError):
             os.pwrite(self._file, line.ljust(_RECORD_BYTES).encode(), 0)
@@ -138,6 +142,7 @@ class Leftovers:
     def forget(self) -> None:
         """At an end in order: what is left now was left by the command itself."""
         self._command = None
+        self._due.clear()
         if self._file >= 0:
             with suppress(OSError):
                 os.unlink(self._name, dir_fd=self._folder)
@@ -237,31 +242,28 @@ class _Stopping:
         return [process.pid for process in members]
 
 
-@value()
-class _World:
-    """Where pids mean the same: until the next boot, in one pid namespace."""
-
-    name: str
-    visible: bool
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _world() -> _World:
+def _world() -> str:
+    """Name where pids mean the same: until the next boot, in one pid namespace."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         boot = file.read().strip()
     # A namespace's number is given to a later one; its first process is not the same then.
     first = look(1)
     namespace = os.readlink("/proc/self/ns/pid")
-    return _World(f"{boot}/{namespace}/{first.started if first else ''}", first is not None)
+    return f"{boot}/{namespace}/{first.started if first else ''}"
 
 
 def _members(command: Remembered) -> list[Process]:
     """All living processes that are proven to be of the command, parents before children."""
-    if command.world != _world().name or os.getsid(0) == command.session:
+    if command.world != _world() or os.getsid(0) == command.session:
         return []
     pids = [pid for pid in list_pids() if session_of(pid) == command.session != 0]
     session = look_at(pids)
     leader = look(command.leader)
-    if not is_proven(command, leader, list(session.values()), _forks(), _pids()):
+    if not is_proven(command, leader, list(session.values())):
         return []
     everyone = look_at(with_all_below([*pids, command.leader]))
     roots = [one for one in everyone.values() if one.pid in session or one.pid == command.leader]
@@ -274,12 +276,12 @@ def _read(file: int) -> Remembered | None:
     """Read what is remembered; None if it is nothing, or nothing that can be understood."""
     try:
         version, world, *numbers = os.pread(file, _RECORD_BYTES, 0).decode().split()
-        leader, started, session, confirmed, forks = (int(number[:20]) for number in numbers)
+        leader, started, session, confirmed = (int(number[:20]) for number in numbers)
     except ValueError:
         return None
     if version != _VERSION or leader <= 1 or session not in (0, leader):
         return None
-    return Remembered(world, leader, started, session, confirmed, forks)
+    return Remembered(world, leader, started, session, confirmed)
 
 
 def _kind(settings: Settings) -> str:
@@ -294,16 +296,3 @@ def _kind(settings: Settings) -> str:
     cluster = (sorted(settings.servers), settings.chroot)
     ours = (command.argv, command.variables, mirrors, group, cluster, folder)
     return sha256(repr(ours).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def _forks() -> int:
-    with open("/proc/stat", "rb") as file:
-        for line in file:
-            if line.startswith(b"processes "):
-                return int(line.split()[1])
-    return -1
-
-
-def _pids() -> int:
-    with open("/proc/sys/kernel/pid_max", "rb") as file:
-        return int(file.read())

@@ -132,7 +132,8 @@ class Run:
                 self._note(action)
             self._applied = member.applied
             self._event = Tick()
-            self._event = self._inbox.next(until=member.deadline)
+            self._event = self._inbox.next(until=_earlier(member.deadline, self._effects.due))
+            self._effects.look_after(now())
 
     def _note(self, action: Action) -> None:
         """Remember what must be known of the command if the core fails."""
@@ -228,6 +229,12 @@ class Run:
                 event = self._inbox.next(until=None)
             if (ending := self._do_the_least(event)) is not None:
                 return ending
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
 def _instead(action: Action, reason: str, child_runs: bool) -> "Iterable[Event]":

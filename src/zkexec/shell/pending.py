@@ -11,6 +11,7 @@ import ctypes
 import os
 import select
 import signal
+import time
 from collections.abc import Iterable
 
 _SFD_CLOEXEC = os.O_CLOEXEC
@@ -19,6 +20,8 @@ _SIGSET_LONGS = 1024 // _LONG_BITS
 """The size of a `sigset_t`, which is the same in all C libraries of Linux."""
 _LONGEST_POLL_S = 86400.0
 """`poll` counts milliseconds in an int.  Who waits longer is woken once a day, for nothing."""
+_WITHOUT_POLL_S = 0.1
+"""How late a signal may be noticed while this host has nothing to spare."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,7 +39,11 @@ class PendingSignals:
         if timeout_s is None:
             return signal.sigwaitinfo(self._awaited)
         if timeout_s > 0:
-            self._poll.poll(1000 * min(timeout_s, _LONGEST_POLL_S))
+            try:
+                self._poll.poll(1000 * min(timeout_s, _LONGEST_POLL_S))
+            except OSError:
+                # Where the limit of descriptors was lowered below one, or memory is short.
+                time.sleep(min(timeout_s, _WITHOUT_POLL_S))
         return signal.sigtimedwait(self._awaited, 0)
 
 

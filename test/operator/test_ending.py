@@ -1,6 +1,6 @@
 """When a wait is over: at the end of the rollout, and not at the end of a connection."""
 
-from boards import NEW, OLD, duplicate, entry, failed_on, on, paused, sight, waiting
+from boards import NEW, OLD, PATH, duplicate, entry, failed_on, on, paused, sight, waiting
 from zkexec.operator.ending import DUPLICATE_S, RETURN_S, Ending
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight
@@ -21,6 +21,15 @@ def test_the_end_is_that_of_the_rollout() -> None:
     assert status(Ending(), sight({"m1": waiting()}, verdicts=failed_on("m1"))) == NO
     assert status(Ending(), sight({"m1": waiting()}, paused=paused())) == NO
     assert status(Ending(), sight({"m1": on(NEW, 20)}, paused=paused())) == DONE
+
+
+def test_a_missing_znode_and_different_contents_are_no_end() -> None:
+    """It goes on as long as nobody can have the newest, or members run different contents."""
+    missing = sight({"m1": on(NEW, 20)}, znodes={}, absent=(PATH,))
+    two = {"m1": on(OLD, 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}
+
+    assert status(Ending(), missing) is None
+    assert status(Ending(), sight(two)) is None
 
 
 def test_the_end_has_the_member_and_the_reason() -> None:

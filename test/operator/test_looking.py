@@ -123,6 +123,22 @@ def test_members_come_and_go(board: Board, cluster: Cluster) -> None:
     wait_until(follows, "m1 is gone and m3 is missing")
 
 
+def test_a_mirrored_znode_that_goes_and_comes(board: Board, cluster: Cluster) -> None:
+    """What is deleted is missing for who mirrors it, until somebody makes it again."""
+    board.show("m1")
+    lookout = Lookout(cluster, board.lock, live=True)
+    assert seen(lookout).state is State.DONE
+
+    board.client.delete(board.path)
+    lookout.touch(cluster.touched(30))
+    gone = seen(lookout)
+    assert (gone.absent, gone.state) == ((board.path,), State.ROLLING)
+
+    board.client.create(board.path, b"anew")
+    lookout.touch(cluster.touched(30))
+    assert (seen(lookout).absent, seen(lookout).rows[0].untaken) == ((), (board.path,))
+
+
 def test_what_is_from_another_history(board: Board, cluster: Cluster) -> None:
     """A card or a record with a number above that of its own node says nothing of what is there."""
     later = 2**62

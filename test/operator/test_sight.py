@@ -22,6 +22,7 @@ from zkexec.core.rollout import EntryPhase, Verdict
 from zkexec.core.value import replace
 from zkexec.core.width import GroupWidth, Width
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Seen, Written
+from zkexec.operator.sentences import absent, awaited, standing
 from zkexec.operator.sight import Sight, State
 
 OTHER = "/app/second"
@@ -91,11 +92,65 @@ def test_the_aim_is_what_the_newest_write_led_to() -> None:
     assert unseen.state is State.ROLLING
 
 
-def test_a_znode_that_is_gone_counts_as_nothing() -> None:
-    """Where the newest znode was deleted, who knows the others is through."""
+def test_a_znode_of_which_nobody_tells_counts_as_nothing() -> None:
+    """Where no server tells whether a znode is there, who knows the others is through."""
     group = sight({"m1": on(NEW, 20)}, znodes={})
 
     assert group.state is State.DONE
+
+
+def test_nobody_is_through_with_a_znode_that_does_not_exist() -> None:
+    """Who mirrors it is named with it, whatever it runs; the others are through."""
+    members = {"m1": on(NEW, 20), "m2": on(NEW, 20), "m3": elsewhere(on(OLD, 15), OTHER)}
+    group = sight(members, znodes={OTHER: Written(15, START + 15)}, absent=(PATH,))
+
+    assert group.state is State.ROLLING
+    assert [(row.absent, row.is_through) for row in group.rows] == [
+        ((PATH,), False),
+        ((PATH,), False),
+        ((), True),
+    ]
+    assert {aim.paths: aim.missing for aim in group.aims} == {(OTHER,): (), (PATH,): (PATH,)}
+    assert standing(group, START) == "web: 1 of 3 on what they want"
+    assert awaited(group) == f"{PATH}, which does not exist"
+
+
+def test_a_missing_znode_and_somebody_in_flight_are_both_awaited() -> None:
+    """Which znode is missing is told whatever else goes on, and with one aim no digest is."""
+    group = sight({"m1": on(NEW, 20)}, inflight={"m1": entry()}, znodes={}, absent=(PATH,))
+    alone = sight({"m1": on(NEW, 20)}, znodes={}, absent=(PATH,))
+
+    assert awaited(group) == f"m1 restarting; {PATH}, which does not exist"
+    assert standing(alone, START) == "web: 0 of 1 on what is wanted"
+    (told,) = absent(alone)
+    assert told == (
+        f"{PATH} does not exist; until it does, these keep their files as they are: m1; "
+        f"to write it: zkexecctl push {PATH}=FILE"
+    )
+
+
+def test_a_failure_of_before_is_no_news_where_a_znode_is_missing() -> None:
+    """All run what once failed elsewhere; that their znode is gone makes no failure of it."""
+    group = sight({"m2": on(NEW, 20)}, verdicts=failed_on("m1"), znodes={}, absent=(PATH,))
+
+    assert group.state is State.ROLLING
+
+
+def test_members_that_want_different_contents_are_not_all_through() -> None:
+    """Who runs other contents of the same znodes than most is not through, and tells so."""
+    members = {"m1": on(OLD, 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}
+    group = sight(members)
+
+    assert [row.others_want for row in group.rows] == [NEW, "", ""]
+    assert (group.done, group.state) == (2, State.ROLLING)
+    assert awaited(group) == f"m1 on {OLD[:12]}"
+
+
+def test_the_same_contents_by_the_name_of_another_restart_are_the_same() -> None:
+    """Once the znode of restarts is gone, new members do not know the name of the last one."""
+    members = {"m1": on(f"{NEW}.abcd", 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}
+
+    assert sight(members).state is State.DONE
 
 
 @pytest.mark.parametrize(("size", "state"), [(0, State.DONE), (5, State.ROLLING)])

@@ -142,6 +142,29 @@ def test_what_is_ignored_is_told_with_what_removes_it() -> None:
     assert "ignored" not in "".join(drawn(sight({"m1": on(NEW, 20)}, strays=())))
 
 
+def test_a_missing_znode_is_told_with_the_way_out() -> None:
+    """The picture, the list and the JSON name the znode, and a row whom it concerns."""
+    group = sight({"m1": on(NEW, 20), "m2": on(NEW, 20)}, znodes={}, absent=(PATH,))
+    lines = drawn(group)
+
+    assert lines[0].startswith("web: 0 of 2 on what is wanted")
+    assert any(line.endswith(f"to write it: zkexecctl push {PATH}=FILE") for line in lines)
+    assert f"waits for: {PATH}, which does not exist" in lines
+    assert next(line for line in lines if line.startswith("m1")).endswith(f"  {PATH} missing")
+    assert overview([group], NOW, Frame(plain))[1].endswith(f"  missing: {PATH}")
+    (told,) = json.loads(report([group], NOW))["groups"]
+    assert told["aims"][0]["missing"] == [PATH]
+    assert not told["through"]
+
+
+def test_who_wants_other_contents_has_it_in_its_row() -> None:
+    """A member on other contents of the same znodes is no part of those that are through."""
+    lines = drawn(sight({"m1": on(OLD, 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}))
+
+    assert lines[0].startswith(f"web: 2 of 3 on {short(NEW)}")
+    assert any(line.endswith(f"others want {short(NEW)} of the same znodes") for line in lines)
+
+
 def test_a_record_that_is_not_understood_says_what_to_do() -> None:
     """What follows is told, and how to begin anew; but not where a newer zkexec has written it."""
     unreadable = sight({"m1": on(NEW, 20)}, trouble="/zkexec/web/state: the record is junk")

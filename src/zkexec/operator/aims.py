@@ -1,7 +1,8 @@
 """The members of a group as an operator sees them, and what those want that mirror the same znodes.
 
 A member is *through* when it knows the newest write of the znodes that it mirrors, runs what it
-wants, and has no turn any more.  What is asked for by `restart` counts as such a write.  A
+wants, and has no turn any more.  What is asked for by `restart` counts as such a write.  As long as
+one of its znodes does not exist, or others want other contents of the same znodes, it is not.  A
 duplicate, whose member ID another process has, is never through: it gets no turn.
 """
 
@@ -65,6 +66,8 @@ class Row:
 
     `place` is its place in the queue from 1 on, `TURN`, or None.  Times are seconds of the epoch.
     `shares_with` are members that write to the same files on its host, each with one of the files.
+    `absent` are those of its znodes that do not exist, and `others_want` is what most of those
+    want that mirror the same znodes, where it is of other contents.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Row:
     wanted: str = ""
     reason: str = ""
     untaken: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    others_want: str = ""
     shares_with: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -96,6 +101,11 @@ class Row:
     @property
     def is_through(self) -> bool:
         """Whether nothing has to happen to this member any more."""
+        return self.is_settled and not self.absent and not self.others_want
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it runs what it wants, as far as there is something to be had."""
         card = self.seen.card
         return (
             card is not None
@@ -119,7 +129,8 @@ class Aim:
     """What those want that mirror the same znodes, as far as one of them has seen the newest.
 
     `digest` is "" where nobody has.  `revision` and `at` are those of the newest write, `at_once`
-    is how many may be in flight with it, `failure` is what stands against it.
+    is how many may be in flight with it, `failure` is what stands against it.  Of `missing` znodes
+    nothing can be wanted.
     """
 
     paths: tuple[str, ...]
@@ -130,6 +141,7 @@ class Aim:
     is_proven: bool = False
     at_once: int = 1
     failure: Verdict | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:

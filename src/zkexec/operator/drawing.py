@@ -104,6 +104,7 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
         yield "faint", sentences.way_on(sight)
     if told := sentences.way_out(sight):
         yield "faint", told
+    yield from (("bad", text) for text in sentences.absent(sight))
     yield from (("bad", sentences.missing(sight, row, now)) for row in sight.missing)
     yield from (("bad", sentences.duplicate(sight, row)) for row in sight.duplicates)
 
@@ -209,6 +210,10 @@ def _reason(row: Row, sight: Sight) -> str:
     written = sight.znodes.get(path)
     if written is not None and not written.size:
         told.append(f"{path} is empty")
+    if row.absent:
+        told.append(f"{sentences.names(row.absent)} missing")
+    if row.others_want:
+        told.append(f"others want {short(row.others_want)} of the same znodes")
     return "; ".join(text for text in (*told, row.reason, sentences.sharing(row)) if text)
 
 
@@ -239,5 +244,6 @@ def _through(sight: Sight) -> Cell:
 def _why(sight: Sight, now: float) -> str:
     count = len(sight.strays)
     strays = f"{count} znode{'' if count == 1 else 's'} ignored" if count else ""
-    told = (sight.trouble, sentences.failure(sight, now), sentences.pause(sight, now), strays)
-    return "; ".join(text for text in told if text)
+    absent = f"missing: {sentences.names(sight.absent)}" if sight.absent else ""
+    failure, pause = sentences.failure(sight, now), sentences.pause(sight, now)
+    return "; ".join(text for text in (sight.trouble, failure, pause, absent, strays) if text)

@@ -60,6 +60,7 @@ class Key:
 
 class _Forbidden(Enum):
     NAMES = "nobody tells the names"
+    WRITE = "nobody tells whether it is there"
 
 
 @value()
@@ -147,7 +148,8 @@ class Glance:
             },
             queue=tuple(self._queue(paths)),
             znodes=dict(self._writes(cards.values())),
-            restart=self.found.get(Key(Kind.WRITE, paths.restart)),
+            absent=tuple(self._absent(cards.values())),
+            restart=self._written(paths.restart),
             strays=tuple(self._strays(paths)),
             trouble=found.trouble,
             forbidden=found.forbidden,
@@ -239,7 +241,7 @@ class Glance:
             case Kind.PLACE:
                 return _Place()
             case Kind.WRITE:
-                return None
+                return _Forbidden.WRITE
 
     def _forbidden(self, path: str) -> _Record:
         refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
@@ -287,15 +289,30 @@ class Glance:
                 yield Stray(self._shown(path), StrayKind.LEFT_OVER)
 
     def _writes(self, cards: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
-        for path in dict.fromkeys(path for seen in cards if seen for path in _paths(seen)):
-            if written := self.found.get(Key(Kind.WRITE, self._whole(path))):
+        for path in _mirrored(cards):
+            if written := self._written(self._whole(path)):
                 yield path, written
+
+    def _written(self, path: str) -> Written | None:
+        found = self.found.get(Key(Kind.WRITE, path))
+        return found if isinstance(found, Written) else None
+
+    def _absent(self, cards: Iterable[Seen | None]) -> list[str]:
+        """The mirrored znodes of which a server has said that they do not exist, sorted."""
+        keys = {path: Key(Kind.WRITE, self._whole(path)) for path in _mirrored(cards)}
+        return sorted(p for p, key in keys.items() if self.found.get(key, ...) is None)
 
     def _shown(self, path: str) -> str:
         return Paths(self._chroot, "").shown(path)
 
     def _whole(self, path: str) -> str:
         return Paths(self._chroot, "").mirrored(path)
+
+
+def _mirrored(cards: Iterable[Seen | None]) -> Iterable[str]:
+    """What living members mirror, each path once."""
+    living = [seen for seen in cards if seen is not None and not seen.is_left_over]
+    return dict.fromkeys(path for seen in living for path in _paths(seen))
 
 
 def _paths(seen: Seen) -> Sequence[str]:

@@ -69,6 +69,7 @@ def _aim(aim: Aim, now: float) -> dict[str, Any]:
         "written_at": _time(aim.at),
         "proven": aim.is_proven,
         "at_once": aim.at_once,
+        "missing": list(aim.missing),
         "done": aim.done,
         "total": aim.total,
         "took_s": _rounded(aim.took_s(now)),

@@ -53,6 +53,8 @@ def names(rows: Sequence[str]) -> str:
 
 def goal(aim: Aim, now: float) -> str:
     """What all are to run: its digest, or when it was written where no member tells the digest."""
+    if aim.missing:
+        return "what is wanted"
     if aim.digest:
         return short(aim.digest)
     return f"what was written at {moment(aim.at, now)}" if aim.at else "nothing that is known"
@@ -98,6 +100,19 @@ def failure(sight: Sight, now: float) -> str:
     since = f" since {moment(verdict.at, now)}" if verdict.at else ""
     reason = verdict.reason or "no reason is known"
     return f"{short(aim.digest)} failed on {names(verdict.failed_by)}{since}: {reason}"
+
+
+def absent(sight: Sight) -> list[str]:
+    """Which mirrored znodes do not exist, and what to do; the first few."""
+    told = []
+    for path in sight.absent[:_MOST_NAMES]:
+        who = [row.name for row in sight.rows if path in row.absent]
+        told.append(
+            f"{path} does not exist; until it does, these keep their files as they are: "
+            f"{names(who)}; to write it: {_command('push', f'{path}=FILE')}"
+        )
+    more = len(sight.absent) - len(told)
+    return [*told, f"{more} more mirrored znodes do not exist"] if more else told
 
 
 def pause(sight: Sight, now: float) -> str:
@@ -180,11 +195,17 @@ def awaited(sight: Sight) -> str:
     """Whom the rollout waits for now: who is in flight, else who has not seen it, or waits."""
     doubled = [row.name for row in sight.duplicates]
     duplicates = doubled and f"{names(doubled)} with a member ID that another process has"
-    return "; ".join(text for text in (_awaited(sight), duplicates) if text)
+    gone = sight.absent and f"{names(sight.absent)}, which {_does(sight.absent)} not exist"
+    return "; ".join(text for text in (_awaited(sight), gone, duplicates) if text)
+
+
+def _does(things: Sequence[str]) -> str:
+    return "does" if len(things) == 1 else "do"
 
 
 def _awaited(sight: Sight) -> str:
-    there = [row for row in sight.rows if not row.is_through and not row.duplicate_of]
+    unfinished = [row for row in sight.rows if not row.is_through and not row.duplicate_of]
+    there = [row for row in unfinished if not row.is_settled]
     restarting = [r.name for r in there if r.entry is EntryPhase.RESTARTING and r.is_alive]
     failed = [r.name for r in there if r.entry is EntryPhase.FAILED and r.is_alive]
     away = [r.name for r in there if not r.is_alive]
@@ -198,7 +219,8 @@ def _awaited(sight: Sight) -> str:
     if sight.waiting:
         return f"{len(sight.waiting)} waiting, {sight.waiting[0].name} is next"
     others = [f"{row.name} {row.phase}" for row in there]
-    return names(others)
+    differing = [f"{row.name} on {short(row.wanted)}" for row in unfinished if row.others_want]
+    return names(others or differing)
 
 
 def _untaken(sight: Sight, late: Sequence[Row]) -> str:

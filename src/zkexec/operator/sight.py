@@ -9,15 +9,15 @@ The rules of this file:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from zkexec.cluster import RESTART
 from zkexec.core.rollout import EntryPhase, Rollout
-from zkexec.core.target import Target
-from zkexec.core.value import value
+from zkexec.core.target import Target, is_same_contents
+from zkexec.core.value import replace, value
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
 
@@ -44,9 +44,10 @@ class State(Enum):
 class Sight:
     """The znodes of one group at one moment.
 
-    `znodes` are the mirrored ones that are there, `restart` is the one of that name, `queue` the
-    members that wait, first come first.  `trouble` says why the record cannot be read, `forbidden`
-    that it is a matter of permissions, and `is_newer` that a later zkexec has written it.
+    `znodes` are the mirrored ones that are there, `absent` those that are not, `restart` is the one
+    of that name, `queue` the members that wait, first come first.  `trouble` says why the record
+    cannot be read, `forbidden` that it is a matter of permissions, and `is_newer` that a later
+    zkexec has written it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Sight:
     members: Mapping[str, Seen] = {}
     queue: tuple[str, ...] = ()
     znodes: Mapping[str, Written] = {}
+    absent: tuple[str, ...] = ()
     restart: Written | None = None
     strays: tuple[Stray, ...] = ()
     trouble: str = ""
@@ -124,15 +126,31 @@ class Sight:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The members as a person counts them, those that are missed among them."""
-        names = {*self.members, *self.record.inflight} - set(self._superseded())
-        return tuple(self._row(name) for name in sorted(names, key=natural))
+        compared = {row.name: row for rows in self._scopes.values() for row in _compared(rows)}
+        return tuple(compared.get(row.name, row) for row in self._rows)
 
     @cached_property
     def aims(self) -> tuple[Aim, ...]:
         """What is wanted, the newest first."""
+        rows = {row.name: row for row in self.rows}
+        aims = [
+            self._aim(paths, tuple(rows[row.name] for row in scope))
+            for paths, scope in self._scopes.items()
+        ]
+        return tuple(sorted(aims, key=lambda aim: (-aim.revision, aim.paths)))
+
+    @cached_property
+    def _rows(self) -> tuple[Row, ...]:
+        """The members, each by itself."""
+        names = {*self.members, *self.record.inflight} - set(self._superseded())
+        return tuple(self._row(name) for name in sorted(names, key=natural))
+
+    @cached_property
+    def _scopes(self) -> Mapping[tuple[str, ...], Sequence[Row]]:
+        """Those that mirror the same znodes."""
         scopes: dict[tuple[str, ...], list[Row]] = {}
         others = []
-        for row in self.rows:
+        for row in self._rows:
             if row.seen.facts is None:
                 others.append(row)
             else:
@@ -141,8 +159,7 @@ class Sight:
             # Of whom nothing is known, nothing else is to be expected.
             for rows in scopes.values():
                 rows.extend(others)
-        aims = [self._aim(paths, tuple(rows)) for paths, rows in scopes.items()]
-        return tuple(sorted(aims, key=lambda aim: (-aim.revision, aim.paths)))
+        return scopes
 
     def _superseded(self) -> Iterable[str]:
         """The duplicates' nodes whose processes have got the ID, which go in this moment."""
@@ -183,6 +200,7 @@ class Sight:
             "wanted": seen.card.wanted,
             "reason": seen.card.reason,
             "shares_with": tuple(self._sharing(name)),
+            "absent": tuple(path for path in self.absent if path in seen.facts.paths),
             "untaken": tuple(
                 path
                 for path, written in self._sources(seen.facts.paths)
@@ -213,13 +231,10 @@ class Sight:
     def _aim(self, paths: tuple[str, ...], rows: tuple[Row, ...]) -> Aim:
         writes = [written for _, written in self._sources(paths)]
         newest = max(writes, key=lambda written: written.revision, default=Written(0))
-        informed = [row.card for row in rows if row.seen.card is not None and not row.untaken]
-        revision = max((card.revision for card in informed), default=0)
-        digests = Counter(card.wanted for card in informed if card.revision == revision)
-        digest = digests.most_common(1)[0][0] if digests else ""
-        target = Target(digest, revision, "")
+        target = _wanted(rows)
+        digest = target.digest
         is_proven = bool(digest) and self.record.is_proven(target)
-        is_through = all(row.is_through for row in rows if not row.duplicate_of)
+        is_settled = all(row.is_settled for row in rows if not row.duplicate_of)
         return Aim(
             paths=paths,
             rows=rows,
@@ -228,8 +243,30 @@ class Sight:
             digest=digest,
             is_proven=is_proven,
             at_once=self.record.allowed(len(self.members)) if is_proven else 1,
-            failure=self.record.blocking(target) if digest and not is_through else None,
+            failure=self.record.blocking(target) if digest and not is_settled else None,
+            missing=tuple(path for path in self.absent if path in paths),
         )
+
+
+def _wanted(rows: Sequence[Row]) -> Target:
+    """What most of those want that know the newest; without a digest where nobody does."""
+    informed = [row.card for row in rows if row.seen.card is not None and not row.untaken]
+    revision = max((card.revision for card in informed), default=0)
+    digests = Counter(card.wanted for card in informed if card.revision == revision)
+    return Target(digests.most_common(1)[0][0] if digests else "", revision, "")
+
+
+def _compared(rows: Sequence[Row]) -> Iterable[Row]:
+    """The same members, with what the others want where that is something else.
+
+    Nobody who knows all that is written could want other contents of the same znodes: one of them
+    may not read a znode, or keeps what was in one that does not exist any more.
+    """
+    digest = _wanted(rows).digest
+    for row in rows:
+        own = row.card.wanted
+        is_other = bool(own and digest) and not row.untaken and not is_same_contents(own, digest)
+        yield replace(row, others_want=digest) if is_other else row
 
 
 def _failed(phase: EntryPhase) -> bool:

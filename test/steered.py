@@ -13,6 +13,8 @@ from kazoo.client import KazooClient
 from zkexec.cluster import base_of
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.operator.aims import Seen
+from zkexec.shell.card import encode_card
 from zkexec.shell.record import decode, encode
 
 THEN = 1_600_000_000.0
@@ -83,6 +85,16 @@ class Group:
         """Let these members be alive."""
         for name in names:
             self.client.create(f"{self.base}/members/{name}", b"", self._acl, ephemeral=True)
+
+    def card(self, name: str, seen: Seen) -> None:
+        """Let this member be alive and show this."""
+        assert seen.card
+        assert seen.facts
+        path, content = f"{self.base}/members/{name}", encode_card(seen.card, seen.facts)
+        if self.client.exists(path):
+            self.client.set(path, content)
+        else:
+            self.client.create(path, content, self._acl, ephemeral=True)
 
     def znodes(self) -> dict[str, tuple[bytes, int]]:
         """All that is there: content and time of the last change by path."""

@@ -8,6 +8,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl, make_digest_acl
 
+from boards import on
 from pushing import ZKEXECCTL, Hand
 from secure import known
 from steered import (
@@ -137,6 +138,60 @@ def test_the_members_hear_of_restarts_and_retries(group: Group, hand: Hand) -> N
     group.client.delete(group.restart)
     hand.does(*command("restart", group.base))
     assert group.asked()[1] == group.deed("restart").token
+
+
+def test_a_restart_while_the_one_before_is_under_way(group: Group, hand: Hand) -> None:
+    """The second is told who was first and who is left; once all have restarted it is a new one."""
+    group.card("m1", on("c1", 1))
+    group.card("m2", on("c1", 1))
+    hand.does("restart", group.base, "--by=ann")
+    name, znodes = group.asked()[0], group.znodes()
+    group.card("m1", on(f"c1.{name}", 1))
+    answer = hand("restart", group.base, "--by=bob")
+
+    assert (answer.status, answer.out) == (1, "")
+    assert re.fullmatch(
+        rf"zkexecctl: {group.base}: ann \(.*\) has asked for a restart already, m2 still to "
+        "restart; nothing was done",
+        one_line(answer.err),
+    )
+    assert group.znodes()[group.state] == znodes[group.state]
+    assert group.asked()[0] == name
+
+    group.card("m2", on(f"c1.{name}", 1))
+    hand.does("restart", group.base, "--by=bob")
+    assert group.asked()[0] != name
+
+
+def test_another_deed_makes_room_for_a_restart(group: Group, hand: Hand) -> None:
+    """Where a member never restarts, a pause and its end let the others be restarted."""
+    group.card("m1", on("c1", 1))
+    hand.does("restart", group.base)
+    assert hand("restart", group.base).status == 1
+    hand.does("pause", group.base, WHY)
+    hand.does("resume", group.base)
+    hand.does("restart", group.base)
+
+
+def test_a_retry_while_the_one_before_is_under_way(group: Group, hand: Hand) -> None:
+    """The second is told who was first; when the retry has failed as well, it is a new one."""
+    group.write(FAILED)
+    hand.does("retry", group.base, "--by=ann")
+    znodes = group.znodes()
+    answer = hand("retry", group.base, "--by=bob")
+
+    assert (answer.status, answer.out) == (1, "")
+    assert re.fullmatch(
+        rf"zkexecctl: {group.base}: ann \(.*\) has asked for a retry already, nobody has tried it "
+        "yet; nothing was done",
+        one_line(answer.err),
+    )
+    assert group.znodes() == znodes
+
+    tried_at = znodes[group.restart][1]
+    failed = {"d1": replace(CRASH["d1"], revision=tried_at)}
+    group.write(replace(group.record(), verdicts=failed))
+    hand.does("retry", group.base, "--by=bob")
 
 
 def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, hand: Hand) -> None:

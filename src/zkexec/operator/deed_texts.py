@@ -1,12 +1,13 @@
 """What an operator is told of a deed: that it was done and to whom, or why not and by whom."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from zkexec.core import steering
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Pause, Rollout
 from zkexec.core.steering import Objection
 from zkexec.core.target import short
+from zkexec.operator.sentences import names
 from zkexec.operator.times import when
 
 ASKS = ("retry", "restart")
@@ -64,6 +65,12 @@ def overtaken(record: Rollout) -> str:
     if asked is None:
         return "somebody else has asked for a restart at the same time"
     return f"{_who(asked)} has asked for a {asked.verb} at the same time"
+
+
+def under_way(first: Deed, left: Sequence[str]) -> str:
+    """That the same was asked for before, by whom, and who is `left` to do it."""
+    goes_on = f"{names(left)} still to restart" if left else "nobody has tried it yet"
+    return f"{_who(first)} has asked for a {first.verb} already, {goes_on}; nothing was done"
 
 
 def _newest(record: Rollout, verbs: Iterable[str], subject: str = "") -> Deed | None:

@@ -7,6 +7,7 @@ The rules of this file:
   reply was lost is not done twice, and is told as done.
 - Members write the record all the time, which is no reason to give up.  Another operator's deed
   is: what it leaves behind is looked at anew, and speaks for itself.
+- Of two restarts, or two retries, the second is refused as long as the first is under way.
 - What a deed does not need is not asked for: a pause works where nobody may read the restarts.
 """
 
@@ -29,8 +30,10 @@ from zkexec.core.value import replace, value
 from zkexec.operator.call import Call
 from zkexec.operator.cluster import opened, sync
 from zkexec.operator.console import Console, clean
-from zkexec.operator.deed_texts import ASKS, objected, overtaken, told
+from zkexec.operator.deed_texts import ASKS, objected, overtaken, told, under_way
+from zkexec.operator.glance import Glance
 from zkexec.operator.outcome import DONE, OperatorError
+from zkexec.operator.pending import is_untried, last_asked, not_restarted
 from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error, is_left_over
 from zkexec.shell.link import Link, RefusedError, Steps
 from zkexec.shell.record import decode, encode
@@ -45,14 +48,15 @@ _HIDDEN = ":x"
 class _Sight:
     """What the deed is decided on.
 
-    `asked` and `asked_version` are content and version of the znode of restarts, the version -1
-    where there is none, or where the deed does not need it.
+    `asked`, `asked_version` and `asked_at` are content, version and newest transaction of the znode
+    of restarts, the version -1 where there is none, or where the deed does not need it.
     """
 
     record: Rollout
     version: int
     asked: bytes = b""
     asked_version: int = -1
+    asked_at: int = 0
     alive: int = 0
     subject_lives: bool = False
 
@@ -117,6 +121,8 @@ def _do(link: Link, what: _Attempt) -> Steps:
         after = what.steer(sight, what.deed)
         if isinstance(after, Objection):
             raise OperatorError(f"{what.lock}: {objected(after, sight.record, what.deed)}")
+        if why := (yield from _in_the_way(what, sight)):
+            raise OperatorError(f"{what.lock}: {why}")
         refused = yield from _write(what, sight, after)
         if refused is None:
             return _Done(sight, after)
@@ -129,6 +135,25 @@ def _do(link: Link, what: _Attempt) -> Steps:
 def _is_overtaken(first: _Sight, sight: _Sight) -> bool:
     """Tell whether the members were asked for something since the first sight."""
     return sight.asked_version not in (first.asked_version, -1)
+
+
+def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
+    """Why the deed makes no sense beside what the members do, in words; "" where it does."""
+    first = last_asked(sight.record, what.deed.verb, sight.asked)
+    if what.deed.verb == "retry":
+        failed = steering.failures(sight.record)
+        return under_way(first, []) if first and is_untried(failed, sight.asked_at) else ""
+    if first is None:
+        return ""
+    left = not_restarted((yield from _members(what)), sight.asked)
+    return under_way(first, left) if left else ""
+
+
+def _members(what: _Attempt) -> Steps:
+    """All that is to be seen of the group."""
+    glance = Glance(what.paths.chroot, {}, None)
+    yield from glance.members([what.paths.base])
+    return glance.sight(what.paths.base, what.lock)
 
 
 def _look(what: _Attempt) -> Steps:
@@ -157,7 +182,9 @@ def _look(what: _Attempt) -> Steps:
     for outcome in asked:
         if not isinstance(outcome, NoNodeError):
             content, stat = paths.demand(paths.restart, outcome)
-            sight = replace(sight, asked=content or b"", asked_version=stat.version)
+            sight = replace(
+                sight, asked=content or b"", asked_version=stat.version, asked_at=stat.mzxid
+            )
     return sight
 
 

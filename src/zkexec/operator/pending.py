@@ -1,0 +1,45 @@
+"""What a deed meets among the members: the same deed under way, or nobody whom it would help.
+
+The rules of this file:
+
+- Of whom nothing can be read, nothing is concluded: the deed is done then.
+- A restart or a retry is under way only as long as it is the latest deed of all, and what the
+  members follow is still what it wrote.  So another deed, as a pause and its end, makes room.
+"""
+
+from collections.abc import Mapping
+
+from zkexec.core.deeds import Deed
+from zkexec.core.rollout import Rollout, Verdict
+from zkexec.core.source import restart_name
+from zkexec.operator.aims import TURN, Row
+from zkexec.operator.sight import Sight
+
+
+def last_asked(record: Rollout, verb: str, asked: bytes) -> Deed | None:
+    """The latest deed, where it is of this verb and `asked`, the znode of restarts, is its."""
+    deed = record.deeds[-1] if record.deeds else None
+    if deed is None or deed.verb != verb or asked.split()[1:] != [deed.token.encode()]:
+        return None
+    return deed
+
+
+def is_untried(failed: Mapping[str, Verdict], revision: int) -> bool:
+    """Whether nothing has failed since a retry was written in that transaction."""
+    return all(verdict.revision < revision for verdict in failed.values())
+
+
+def not_restarted(sight: Sight, asked: bytes) -> list[str]:
+    """Who is still to restart as it was asked for last; nobody where that has failed."""
+    if sight.failure is not None:
+        return []
+    name = restart_name(asked)
+    return [row.name for row in sight.rows if _is_to_restart(row, name)]
+
+
+def _is_to_restart(row: Row, name: str) -> bool:
+    if row.seen.card is None or row.duplicate_of:
+        return False
+    running = row.card.running
+    # Who runs nothing and has no turn is about to start for the first time.
+    return running.partition(".")[2] != name and (bool(running) or row.place == TURN)

@@ -215,6 +215,19 @@ def test_queue_nodes_of_others_do_no_harm(board: Board, cluster: Cluster) -> Non
     assert [row.place for row in seen(Lookout(cluster, board.lock, live=False)).rows] == [1]
 
 
+@pytest.mark.parametrize("name", ["m9", ""])
+def test_who_waits_and_is_no_member_is_told(board: Board, cluster: Cluster, name: str) -> None:
+    """An ephemeral node of the queue with the name of nobody has its place, and is told."""
+    board.show("m1", wanted=NEW, phase="waiting")
+    path = f"{board.base}/queue/abcdefabcdefabcd-"
+    made = board.client.create(path, name.encode(), ephemeral=True, sequence=True)
+    board.queue("m1")
+    found = seen(Lookout(cluster, board.lock, live=False))
+
+    assert [(row.name, row.place) for row in found.rows] == [("m1", 2)]
+    assert [(one.place, one.name, one.path) for one in found.intruders] == [(1, name, made)]
+
+
 def test_what_belongs_to_nobody_is_ignored_and_told(board: Board, cluster: Cluster) -> None:
     """Lasting nodes of members and of the queue count as nobody, and strange names as nothing."""
     board.show("m1", wanted=NEW, phase="waiting")

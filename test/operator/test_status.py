@@ -81,6 +81,7 @@ def everything() -> list[Sight]:
         sight({}),
         sight({"m1": sharing(on(NEW, 20), "m2"), "m2": on(NEW, 20), "m1~0": duplicate("m1")}),
         sight({"m1": Seen(trouble="junk")}, trouble="newer", strays=strays(5)),
+        sight({"m1": waiting()}, queue=("m9", "m1"), tickets=("/q/t-1", "/q/t-2"), absent=(PATH,)),
         sight({}, exists=False),
     ]
 
@@ -140,6 +141,24 @@ def test_what_is_ignored_is_told_with_what_removes_it() -> None:
     assert "5 znodes ignored" in overview([group], NOW, Frame(plain))[1]
     assert "1 znode ignored" in overview([replace(group, strays=strays(1))], NOW, Frame(plain))[1]
     assert "ignored" not in "".join(drawn(sight({"m1": on(NEW, 20)}, strays=())))
+
+
+def test_who_waits_and_is_no_member_is_told_with_the_way_out() -> None:
+    """The picture and the JSON name it, and nobody behind it is called the next."""
+    path = "/zkexec/web/queue/abcdefabcdefabcd-0000000007"
+    tickets = (path, "/zkexec/web/queue/m1-0000000008")
+    members = {"m1": waiting(), "m2": on(NEW, 20)}
+    group = sight(members, queue=("m9", "m1"), tickets=tickets)
+    lines = drawn(group)
+
+    assert (
+        "1st in the queue: m9, which is no member here, and those behind it wait; "
+        f"to remove it: zkCli.sh delete {path}"
+    ) in lines
+    assert "waits for: 1 waiting, m1 behind m9, which is no member here" in lines
+    assert overview([group], NOW, Frame(plain))[1].endswith("  1 in the queue is no member")
+    (told,) = json.loads(report([group], NOW))["groups"]
+    assert told["intruders"] == [{"place": 1, "name": "m9", "path": path}]
 
 
 def test_a_missing_znode_is_told_with_the_way_out() -> None:

@@ -60,6 +60,15 @@ class Stray:
     kind: StrayKind
 
 
+@value()
+class Intruder:
+    """A node in the queue with the name of no member; those behind its `place` wait for its end."""
+
+    place: int
+    name: str
+    path: str
+
+
 @value(kw_only=True)
 class Row:
     """One member, alive or missed; `untaken` are the znodes whose newest write it does not know.

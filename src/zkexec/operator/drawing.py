@@ -108,6 +108,7 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
     yield from (("bad", sentences.missing(sight, row, now)) for row in sight.missing)
     yield from (("bad", sentences.duplicate(sight, row)) for row in sight.duplicates)
 
+    yield from (("bad", text) for text in sentences.intruders(sight))
     yield from (("busy", text) for text in sentences.strays(sight))
     if state is State.ROLLING:
         yield "", f"waits for: {sentences.awaited(sight)}"
@@ -200,8 +201,7 @@ def _place(row: Row) -> str:
         return ""
     if row.place == TURN:
         return "turn"
-    teens = row.place % 100 in (11, 12, 13)
-    return f"{row.place}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(row.place % 10, 'th')}"
+    return sentences.ordinal(row.place)
 
 
 def _reason(row: Row, sight: Sight) -> str:
@@ -245,5 +245,8 @@ def _why(sight: Sight, now: float) -> str:
     count = len(sight.strays)
     strays = f"{count} znode{'' if count == 1 else 's'} ignored" if count else ""
     absent = f"missing: {sentences.names(sight.absent)}" if sight.absent else ""
+    count = len(sight.intruders)
+    intruders = f"{count} in the queue {'is' if count == 1 else 'are'} no member" if count else ""
     failure, pause = sentences.failure(sight, now), sentences.pause(sight, now)
-    return "; ".join(text for text in (sight.trouble, failure, pause, absent, strays) if text)
+    told = (sight.trouble, failure, pause, absent, intruders, strays)
+    return "; ".join(text for text in told if text)

@@ -73,9 +73,9 @@ class _Record:
 
 @value()
 class _Place:
-    """Who waits in the queue; nobody where the node `is_left_over`."""
+    """Who waits in the queue; nobody where the node `is_left_over`, None where that is hidden."""
 
-    member: str = ""
+    member: str | None = None
     is_left_over: bool = False
 
 
@@ -146,7 +146,8 @@ class Glance:
                 for path, seen in cards.items()
                 if seen and not seen.is_left_over
             },
-            queue=tuple(self._queue(paths)),
+            queue=tuple(member for member, _ in self._queue(paths)),
+            tickets=tuple(self._shown(path) for _, path in self._queue(paths)),
             znodes=dict(self._writes(cards.values())),
             absent=tuple(self._absent(cards.values())),
             restart=self._written(paths.restart),
@@ -270,12 +271,13 @@ class Glance:
         found = (self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members))
         return (seen for seen in found if seen and not seen.is_left_over)
 
-    def _queue(self, paths: Paths) -> Iterable[str]:
-        """Who waits, in the order of the numbers that the ensemble has given."""
+    def _queue(self, paths: Paths) -> Iterable[tuple[str, str]]:
+        """Who waits, with the node, in the order of the numbers that the ensemble has given."""
         for name in sorted(filter(is_queue_node, self._names(paths.queue)), key=sequence_of):
-            place = self.found.get(Key(Kind.PLACE, f"{paths.queue}/{name}"))
-            if place is not None and place.member and not place.is_left_over:
-                yield place.member
+            path = f"{paths.queue}/{name}"
+            place = self.found.get(Key(Kind.PLACE, path))
+            if place is not None and place.member is not None and not place.is_left_over:
+                yield place.member, path
 
     def _strays(self, paths: Paths) -> Iterable[Stray]:
         """What is in the places of members and is none of theirs, sorted by path."""

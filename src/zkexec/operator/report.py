@@ -37,6 +37,9 @@ def _group(sight: Sight, now: float) -> dict[str, Any]:
         "in_flight": [row.name for row in sight.in_flight],
         "waiting": [row.name for row in sight.waiting],
         "missing": [row.name for row in sight.missing],
+        "intruders": [
+            {"place": one.place, "name": one.name, "path": one.path} for one in sight.intruders
+        ],
         "width": width
         and {
             "asked": str(width.width),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zkexec.core.rollout import EntryPhase
 from zkexec.core.target import short
-from zkexec.operator.aims import Aim, Row
+from zkexec.operator.aims import Aim, Intruder, Row
 from zkexec.operator.sight import Sight, State
 
 _MOST_NAMES = 3
@@ -135,6 +135,27 @@ def strays(sight: Sight) -> list[str]:
     return [*told, f"ignored: {more} more"] if more else told
 
 
+def intruders(sight: Sight) -> list[str]:
+    """What stands in the queue with the name of nobody, and how to remove it; the first few."""
+    told = [
+        f"{ordinal(one.place)} in the queue: {_nobody(one)}, and those behind it wait; "
+        f"to remove it: {shlex.join(['zkCli.sh', 'delete', one.path])}"
+        for one in sight.intruders[:_MOST_NAMES]
+    ]
+    more = len(sight.intruders) - len(told)
+    return [*told, f"in the queue: {more} more that are no members here"] if more else told
+
+
+def ordinal(number: int) -> str:
+    """A place as people say it."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def _nobody(one: Intruder) -> str:
+    return f"{one.name or 'a node without a name'}, which is no member here"
+
+
 def way_out(sight: Sight) -> str:
     """What a record that is not understood means, and what an operator can do; or ""."""
     if not sight.trouble or sight.forbidden:
@@ -217,7 +238,10 @@ def _awaited(sight: Sight) -> str:
     if late:
         return _untaken(sight, late)
     if sight.waiting:
-        return f"{len(sight.waiting)} waiting, {sight.waiting[0].name} is next"
+        first = sight.waiting[0]
+        ahead = [one for one in sight.intruders if one.place < (first.place or 0)]
+        behind = f" behind {_nobody(ahead[-1])}" if ahead else " is next"
+        return f"{len(sight.waiting)} waiting, {first.name}{behind}"
     others = [f"{row.name} {row.phase}" for row in there]
     differing = [f"{row.name} on {short(row.wanted)}" for row in unfinished if row.others_want]
     return names(others or differing)

@@ -18,7 +18,7 @@ from zkexec.cluster import RESTART
 from zkexec.core.rollout import EntryPhase, Rollout
 from zkexec.core.target import Target, is_same_contents
 from zkexec.core.value import replace, value
-from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row, Seen, Stray, Written
+from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Intruder, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
 
 
@@ -45,9 +45,9 @@ class Sight:
     """The znodes of one group at one moment.
 
     `znodes` are the mirrored ones that are there, `absent` those that are not, `restart` is the one
-    of that name, `queue` the members that wait, first come first.  `trouble` says why the record
-    cannot be read, `forbidden` that it is a matter of permissions, and `is_newer` that a later
-    zkexec has written it.
+    of that name, `queue` the members that wait, first come first, `tickets` the paths of their
+    nodes in the same order.  `trouble` says why the record cannot be read, `forbidden` that it is a
+    matter of permissions, and `is_newer` that a later zkexec has written it.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Sight:
     record: Rollout = Rollout()
     members: Mapping[str, Seen] = {}
     queue: tuple[str, ...] = ()
+    tickets: tuple[str, ...] = ()
     znodes: Mapping[str, Written] = {}
     absent: tuple[str, ...] = ()
     restart: Written | None = None
@@ -74,6 +75,17 @@ class Sight:
         """Those in the queue, first come first."""
         waiting = [row for row in self.rows if row.place]
         return tuple(sorted(waiting, key=lambda row: row.place or 0))
+
+    @property
+    def intruders(self) -> tuple[Intruder, ...]:
+        """What stands in the queue with the name of nobody who is there or missed."""
+        names = {*self.members, *self.record.inflight}
+        tickets = zip(self.queue, self.tickets, strict=False)
+        return tuple(
+            Intruder(place, name, path)
+            for place, (name, path) in enumerate(tickets, 1)
+            if name not in names
+        )
 
     @property
     def missing(self) -> tuple[Row, ...]:

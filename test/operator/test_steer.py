@@ -194,6 +194,43 @@ def test_a_retry_while_the_one_before_is_under_way(group: Group, hand: Hand) -> 
     hand.does("retry", group.base, "--by=bob")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "is_refused"), [("c1", True), ("d1", False), ("d1.abcd", False)]
+)
+def test_a_retry_of_what_nobody_wants(
+    group: Group, hand: Hand, wanted: str, *, is_refused: bool
+) -> None:
+    """Where all that live want other contents, as after an older record came back, it is no use."""
+    group.write(FAILED)
+    group.card("m1", on(wanted, 0, phase="paused"))
+    group.card("m2", on("c1", 0))
+    answer = hand("retry", group.base)
+
+    assert answer.status == int(is_refused)
+    assert not is_refused or one_line(answer.err) == (
+        f"zkexecctl: {group.base}: configuration d1 failed on m1 (exit status 3), but no member "
+        "alive wants it; nothing was done; to take back the turn of m1: "
+        f"zkexecctl forget --force {group.base} m1"
+    )
+    assert len(group.record().deeds) == int(not is_refused)
+
+
+@pytest.mark.parametrize("phase", ["running", "proving"])
+def test_a_turn_that_its_member_does_not_know_of(group: Group, hand: Hand, phase: str) -> None:
+    """A member that just runs ends no turn; what does end it is told, and does."""
+    group.write(FLYING)
+    group.card("m1", on("d1", 0, phase=phase))
+    answer = hand("forget", group.base, "m1")
+
+    assert (answer.status, answer.out) == (1, "")
+    assert one_line(answer.err).startswith(f"zkexecctl: {group.base}: m1 is alive")
+    is_known = "will end its turn itself" in answer.err
+    way_out = f"to take it back: zkexecctl forget --force {group.base} m1\n"
+    assert (is_known, answer.err.endswith(way_out)) == (phase != "running", phase == "running")
+    hand.does("forget", "--force", group.base, "m1")
+    assert group.record().inflight == {}
+
+
 def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, hand: Hand) -> None:
     """A restart or a retry of a group without members promises nothing of members."""
     group.write(FAILED)

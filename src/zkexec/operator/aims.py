@@ -115,14 +115,15 @@ class Row:
     @property
     def is_settled(self) -> bool:
         """Whether it runs what it wants, as far as there is something to be had."""
+        is_left_alone = self.place is None and not self.duplicate_of
+        return is_left_alone and not self.untaken and self.runs_wanted
+
+    @property
+    def runs_wanted(self) -> bool:
+        """Whether it says that it runs what it wants, and that all is done for that."""
         card = self.seen.card
         return (
-            card is not None
-            and not self.duplicate_of
-            and not self.untaken
-            and self.place is None
-            and card.phase == Phase.RUNNING.value
-            and card.running == card.wanted
+            card is not None and card.phase == Phase.RUNNING.value and card.running == card.wanted
         )
 
     @property

@@ -1,5 +1,6 @@
 """What an operator is told of a deed: that it was done and to whom, or why not and by whom."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from zkexec.core import steering
@@ -71,6 +72,26 @@ def under_way(first: Deed, left: Sequence[str]) -> str:
     """That the same was asked for before, by whom, and who is `left` to do it."""
     goes_on = f"{names(left)} still to restart" if left else "nobody has tried it yet"
     return f"{_who(first)} has asked for a {first.verb} already, {goes_on}; nothing was done"
+
+
+def unwanted(lock: str, record: Rollout) -> str:
+    """That a retry would be in vain, and what to do about turns for what has failed."""
+    failed = steering.failures(record)
+    held = [name for name, entry in record.inflight.items() if entry.digest in failed]
+    way_out = "".join(f"; to take back the turn of {m}: {_by_force(lock, m)}" for m in held[:1])
+    return f"{_failed(record)}, but no member alive wants it; nothing was done{way_out}"
+
+
+def unknown_turn(lock: str, member: str) -> str:
+    """That a member will not end the turn that the record says it has, and what to do."""
+    return (
+        f"{member} is alive and has a turn in the record, but runs what it wants and does not know "
+        f"of that turn; to take it back: {_by_force(lock, member)}"
+    )
+
+
+def _by_force(lock: str, member: str) -> str:
+    return shlex.join(["zkexecctl", "forget", "--force", lock, member])
 
 
 def _newest(record: Rollout, verbs: Iterable[str], subject: str = "") -> Deed | None:

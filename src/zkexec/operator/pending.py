@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from zkexec.core.deeds import Deed
 from zkexec.core.rollout import Rollout, Verdict
 from zkexec.core.source import restart_name
+from zkexec.core.target import is_same_contents
 from zkexec.operator.aims import TURN, Row
 from zkexec.operator.sight import Sight
 
@@ -43,3 +44,19 @@ def _is_to_restart(row: Row, name: str) -> bool:
     running = row.card.running
     # Who runs nothing and has no turn is about to start for the first time.
     return running.partition(".")[2] != name and (bool(running) or row.place == TURN)
+
+
+def is_unwanted(sight: Sight, failed: Mapping[str, Verdict]) -> bool:
+    """Whether everybody alive has told of the newest, and wants nothing of what has failed."""
+    alive = [row for row in sight.rows if row.is_alive and not row.duplicate_of]
+    if any(row.seen.card is None or row.untaken for row in alive):
+        return False
+    wanted = {row.card.wanted for row in alive}
+    return bool(alive) and not any(
+        is_same_contents(one, digest) for one in wanted for digest in failed
+    )
+
+
+def knows_of_no_turn(sight: Sight, member: str) -> bool:
+    """Whether a member that is alive runs what it wants, as one does that has no turn."""
+    return any(row.name == member and row.runs_wanted and not row.untaken for row in sight.rows)

@@ -30,10 +30,24 @@ from zkexec.core.value import replace, value
 from zkexec.operator.call import Call
 from zkexec.operator.cluster import opened, sync
 from zkexec.operator.console import Console, clean
-from zkexec.operator.deed_texts import ASKS, objected, overtaken, told, under_way
+from zkexec.operator.deed_texts import (
+    ASKS,
+    objected,
+    overtaken,
+    told,
+    under_way,
+    unknown_turn,
+    unwanted,
+)
 from zkexec.operator.glance import Glance
 from zkexec.operator.outcome import DONE, OperatorError
-from zkexec.operator.pending import is_untried, last_asked, not_restarted
+from zkexec.operator.pending import (
+    is_untried,
+    is_unwanted,
+    knows_of_no_turn,
+    last_asked,
+    not_restarted,
+)
 from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error, is_left_over
 from zkexec.shell.link import Link, RefusedError, Steps
 from zkexec.shell.record import decode, encode
@@ -120,7 +134,8 @@ def _do(link: Link, what: _Attempt) -> Steps:
             raise OperatorError(f"{what.lock}: {overtaken(sight.record)}; nothing was done")
         after = what.steer(sight, what.deed)
         if isinstance(after, Objection):
-            raise OperatorError(f"{what.lock}: {objected(after, sight.record, what.deed)}")
+            why = yield from _objected(what, sight, after)
+            raise OperatorError(f"{what.lock}: {why}")
         if why := (yield from _in_the_way(what, sight)):
             raise OperatorError(f"{what.lock}: {why}")
         refused = yield from _write(what, sight, after)
@@ -137,12 +152,24 @@ def _is_overtaken(first: _Sight, sight: _Sight) -> bool:
     return sight.asked_version not in (first.asked_version, -1)
 
 
+def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Steps:
+    """Why the record is against it, in words."""
+    if objection is Objection.ALIVE:
+        member = what.deed.subject
+        if knows_of_no_turn((yield from _members(what)), member):
+            return unknown_turn(what.lock, member)
+    return objected(objection, sight.record, what.deed)
+
+
 def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
     """Why the deed makes no sense beside what the members do, in words; "" where it does."""
     first = last_asked(sight.record, what.deed.verb, sight.asked)
     if what.deed.verb == "retry":
         failed = steering.failures(sight.record)
-        return under_way(first, []) if first and is_untried(failed, sight.asked_at) else ""
+        if first and is_untried(failed, sight.asked_at):
+            return under_way(first, [])
+        is_in_vain = is_unwanted((yield from _members(what)), failed)
+        return unwanted(what.lock, sight.record) if is_in_vain else ""
     if first is None:
         return ""
     left = not_restarted((yield from _members(what)), sight.asked)

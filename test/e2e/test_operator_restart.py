@@ -154,6 +154,24 @@ def test_a_restart_that_fails_and_a_retry(fleet: Fleet) -> None:
     fleet.keeps_width()
 
 
+def test_a_second_restart_while_the_first_is_under_way(fleet: Fleet) -> None:
+    """It is refused and names who was first; when all have restarted, there can be another one."""
+    fleet.options = ("--session-timeout=30",)
+    fleet.launch(2)
+    fleet[1].freeze()
+    zkexecctl(fleet, "restart")
+    said = zkexecctl(fleet, "restart", status=1)
+    assert f"{fleet.lock}: ann (" in said
+    assert "has asked for a restart already" in said
+    fleet[1].thaw()
+    restarted(fleet, "good 0")
+    assert births(fleet) == [2, 2]
+
+    zkexecctl(fleet, "restart")
+    fleet.until(lambda: births(fleet) == [3, 3], "all have restarted once more")
+    fleet.keeps_width()
+
+
 def test_a_group_that_is_older_than_restarts(fleet: Fleet) -> None:
     """Where the znode of restarts is missing, rollouts go on, and it is made when it is needed."""
     fleet.launch(2)

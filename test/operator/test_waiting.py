@@ -168,6 +168,23 @@ def test_a_frozen_member_is_not_through(fleet: Fleet, stage: Stage) -> None:
     assert fleet.ran("good 1") == {"m0", "m1"}
 
 
+def test_a_deleted_znode_in_the_middle_is_no_end(fleet: Fleet, stage: Stage) -> None:
+    """Members that may run two configurations are not all through before the znode is back."""
+    fleet.launch(3)
+    (path,) = fleet.znodes
+    fleet.push("good 1")
+    fleet.until(lambda: fleet.ran("good 1"), "the first has restarted")
+    fleet.client.delete(path)
+
+    status, out, err = waited(stage, fleet.lock, "--timeout=3")
+    assert (status, " of 3 on what is wanted" in out) == (3, True)
+    assert f"{path}, which does not exist" in err
+
+    fleet.push("good 2")
+    assert Waiting(stage, fleet.lock).ends() == 0
+    fleet.at_rest("good 2")
+
+
 def test_a_pause_ends_the_wait(board: Board, stage: Stage) -> None:
     """1 where an operator holds the group, with who and why."""
     board.show("m1", phase="waiting", wanted=NEW)

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.records import width
 from zkexec.core.actions import Action, CommitRecord, Note, ShowCard
-from zkexec.core.events import Event, SessionConnected
+from zkexec.core.events import Event, SessionConnected, Tick
 from zkexec.core.group_events import (
     CommitRefused,
     Conflict,
@@ -135,6 +135,15 @@ class Talk:
     def failed(self, reason: str = "no answer in time") -> Action | None:
         """The request got no answer, or an error."""
         return self.tell(GroupRequestFailed(self.number, reason))
+
+    def forbidden(self, reason: str = "/members/m1: no permission") -> Action | None:
+        """The ensemble did not do the request, and says so."""
+        return self.tell(GroupRequestFailed(self.number, reason, is_refused=True))
+
+    def tick(self, seconds: float) -> Action | None:
+        """Time passes; return the request that follows, if there is one."""
+        self.now += seconds
+        return self.tell(Tick())
 
     def begin(self, record: Rollout = AGREED) -> Action | None:
         """Come as far as a member comes that wants nothing yet; return what it asks then."""

@@ -75,7 +75,7 @@ class ScriptedGroup:
         self._left_over: set[str] = set()
         self._sequence = 0
         self._alive: set[str] = set()
-        self._holder = ""
+        self._holder = self._refusal = ""
         self._watched: set[GroupPart | str] = set()
         self._mishaps: dict[type[Action], str] = {}
         self._words = iter(ascii_lowercase)
@@ -163,6 +163,8 @@ class ScriptedGroup:
         return []
 
     def _enrol(self, number: int) -> Event:
+        if self._refusal:
+            return GroupRequestFailed(number, self._refusal, is_refused=True)
         if self._holder:
             return EnrolmentOccupied(number, self._holder)
         self._alive.add(MEMBER)
@@ -229,15 +231,22 @@ class ScriptedGroup:
             case ["old", "session", "ends"]:
                 own = [name for name, owner in self._queue.items() if owner == MEMBER]
                 return self._take_away(own[:-1])
-            case ["node", "taken", "by", *holder]:
-                self._holder = " ".join(holder)
-                return self._fire([GroupPart.OWN_NODE])
-            case ["node", "free"]:
-                self._holder = ""
-                return []
+            case ["node", *what]:
+                return self._befall_node(what)
             case [member, verb, *rest]:
                 return self._act(member, verb, rest)
         raise ValueError(f"nothing of a group: {' '.join(words)}")
+
+    def _befall_node(self, words: list[str]) -> list[Event]:
+        self._holder = self._refusal = ""
+        match words:
+            case ["taken", "by", *holder]:
+                self._holder = " ".join(holder)
+            case ["refused", *reason]:
+                self._refusal = " ".join(reason)
+            case _:
+                return []
+        return self._fire([GroupPart.OWN_NODE])
 
     def _act(self, member: str, verb: str, words: list[str]) -> list[Event]:  # noqa: C901 -- one arm for each verb
         record, token = self._record, f"{member}-turn"

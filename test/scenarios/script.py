@@ -28,6 +28,7 @@ Of a story with `in_group` among its terms the member is m1:
                                           reaps m1, wants 2
     at 5 group operator pauses REASON     likewise: operator resumes
     at 5 group node taken by HOLDER       another process has the member's name; node free
+    at 5 group node refused REASON        the ensemble lets the member write none; node free
     at 5 group queue has notes            what no member has put there; `queue left over m9`: a node
                                           of m9 that lasts, and belongs to nobody
     group old session ends                its queue nodes go, but for the newest

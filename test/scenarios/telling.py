@@ -16,7 +16,12 @@ from zkexec.core.actions import (
     ShowCard,
 )
 from zkexec.core.events import Event
-from zkexec.core.group_events import QueueListed, QueueNodeSeen, RecordRead
+from zkexec.core.group_events import (
+    GroupRequestFailed,
+    QueueListed,
+    QueueNodeSeen,
+    RecordRead,
+)
 from zkexec.core.rollout import Entry, Rollout, Verdict
 from zkexec.core.target import contents_of
 
@@ -55,6 +60,9 @@ def _line(step: Event | Action) -> str:
             return f"ShowCard {_card(card)}"
         case QueueListed(number, names):
             return f"QueueListed number={number} names={', '.join(names) or 'none'}"
+        case GroupRequestFailed(number, reason, is_refused):
+            failed = "GroupRequestRefused" if is_refused else "GroupRequestFailed"
+            return f"{failed} number={number} reason={reason}"
         case QueueNodeSeen(number, member, is_left_over):
             told = f"QueueNodeSeen number={number} member={member}"
             return f"{told} and left over" if is_left_over else told

@@ -19,6 +19,7 @@ from zkexec.core.group_events import (
     Enrolled,
     EnrolmentOccupied,
     GroupPart,
+    GroupRequestFailed,
     GroupTouched,
     QueueJoined,
     RecordRead,
@@ -449,3 +450,13 @@ def test_content_is_json(client: KazooClient, root: str) -> None:
         asking.enrol()
         assert json.loads(client.get(f"{root}/members/m1")[0])["phase"] == "running"
         assert json.loads(client.get(f"{root}/state")[0])["format"] == 1
+
+
+def test_a_refusal_is_told_as_one(client: KazooClient, root: str) -> None:
+    """A card that may not be written is another matter than an answer that was lost."""
+    with member_of(*client_hosts(client), group=place(root)) as asking:
+        asking.enrol()
+        client.set_acls(f"{root}/members/m1", [ACL(1, Id("world", "anyone"))])
+        failed = asking.get(GroupRequestFailed, Enrol(0, replace(RUNNING, health="failing")))
+        assert failed.is_refused
+        assert failed.reason == f"{root}/members/m1: the cluster gives no permission for this"

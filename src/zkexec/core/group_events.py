@@ -127,10 +127,14 @@ class CommitRefused(Event):
 
 @value()
 class GroupRequestFailed(Event):
-    """A request to the group got no answer, or an error; what it asked for may have been done."""
+    """A request to the group got no answer, or an error; what it asked for may have been done.
+
+    It `is_refused` where the ensemble was there and did not do it: so it may be the next time.
+    """
 
     number: int
     reason: str
+    is_refused: bool = False
 
 
 ANSWERS = (

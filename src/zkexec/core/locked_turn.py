@@ -36,6 +36,7 @@ from zkexec.core.events import (
 from zkexec.core.group_events import Conflict
 from zkexec.core.knowledge import Knowledge
 from zkexec.core.outcome import Outcome, Result
+from zkexec.core.requests import REFUSED_S, RETRY_S
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.standing import Standing
 from zkexec.core.steps import next_step
@@ -228,8 +229,8 @@ class LockedTurn:
     def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: PLR0911
         at = self._at
         match event:
-            case group_events.GroupRequestFailed(reason=reason):
-                return self._on_failed(request, reason, now)
+            case group_events.GroupRequestFailed():
+                return self._on_failed(request, event, now)
             case group_events.Enrolled() if isinstance(request, Enrol):
                 self._on_enrolled(request)
             case group_events.EnrolmentOccupied(holder=holder):
@@ -322,14 +323,20 @@ class LockedTurn:
             # A newer reading is on its way; it need not wait for the pause to be over.
             at.requests.pause(now)
 
-    def _on_failed(self, request: Action, reason: str, now: float) -> list[Action]:
+    def _on_failed(
+        self, request: Action, failed: group_events.GroupRequestFailed, now: float
+    ) -> list[Action]:
         """Take nothing for done and nothing for not done; speak of it where it lasts."""
-        at = self._at
-        at.requests.pause(now)
+        at, reason = self._at, failed.reason
+        repeated, self.trouble = reason == self.trouble, reason
+        is_kept_out = repeated and failed.is_refused
+        at.membership.is_kept_out = is_kept_out and isinstance(request, Enrol)
+        leaves = at.membership.is_kept_out and at.line.may_be_in
+        is_long = is_kept_out and not leaves and isinstance(request, Enrol | JoinQueue)
+        at.requests.pause(now, REFUSED_S if is_long else RETRY_S)
         at.membership.doubt()
         at.ledger.touched(of_record=True)
         is_admission = isinstance(request, CommitRecord) and request.place
         if is_admission or isinstance(request, JoinQueue | LeaveQueue):
             at.line.lost()
-        repeated, self.trouble = reason == self.trouble, reason
         return [*at.say("group-trouble", reason=reason)] if repeated else []

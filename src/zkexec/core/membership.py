@@ -21,6 +21,9 @@ class Membership:
     def __init__(self, session_timeout_s: float) -> None:
         self.connected = False
         self.enrolled = False
+        self.is_kept_out = False
+        """Whether its node is refused to it again and again, so that it takes no turn."""
+
         self.session_timeout_s = session_timeout_s
         self.card = Card("")
         self._shown = Card("")
@@ -47,7 +50,7 @@ class Membership:
 
     def disconnect(self) -> None:
         """Lose the connection, for now or for good."""
-        self.connected = self.enrolled = False
+        self.connected = self.enrolled = self.is_kept_out = False
 
     def doubt(self) -> None:
         """Have the node looked after again: something went wrong that may be its absence."""
@@ -66,6 +69,7 @@ class Membership:
     def enrolled_with(self, card: Card) -> None:
         """The node stands, and shows this card."""
         self.enrolled = not self._in_doubt
+        self.is_kept_out = False
         self._may_be_duplicate = False
         self._shown = card
 

@@ -9,6 +9,9 @@ from zkexec.core.group_events import ANSWERS
 RETRY_S = 1.0
 """Pause before a request that failed on a living connection is repeated."""
 
+REFUSED_S = 10.0
+"""Pause after a refusal that lasts: no watch tells of a permission that was given."""
+
 ANSWER_SESSIONS = 2
 """A connection on which a request goes unanswered for two session timeouts is given up."""
 
@@ -51,9 +54,9 @@ class Requests:
         request, self._awaited, self._answer_due = self._awaited, None, None
         return request
 
-    def pause(self, now: float) -> None:
+    def pause(self, now: float, pause_s: float = RETRY_S) -> None:
         """Send nothing for a while."""
-        self._retry_at = now + RETRY_S
+        self._retry_at = now + pause_s
 
     def hurry(self) -> None:
         """Something new has come up that is worth trying at once."""

@@ -19,10 +19,18 @@ def next_step(at: Standing, now: float) -> Sequence[Action]:
     if not at.ledger.known:
         return _read(at, False, now)
     if not at.membership.enrolled:
-        return _enrol(at, now)
+        return _stand_aside(at, now) if at.membership.is_kept_out else _enrol(at, now)
     if at.is_unsurveyed:
         return []
     return _settle(at, now) if _has_business(at) else _want(at, now)
+
+
+def _stand_aside(at: Standing, now: float) -> Sequence[Action]:
+    """Who cannot be a member lets the others take their turns, and ends the one that it has."""
+    if at.line.may_be_in:
+        return at.requests.send(at.line.leave(), now)
+    is_due = bool(at.outcomes) or at.tenure.proposal is not None
+    return _settle(at, now) if is_due and not at.is_unsurveyed else _enrol(at, now)
 
 
 def _enrol(at: Standing, now: float) -> Sequence[Action]:
@@ -69,6 +77,7 @@ def _go_on(at: Standing, now: float) -> Sequence[Action]:
     """Nothing is owed to the record: go on in the turn, or without one."""
     if not at.in_flight:
         at.tenure.let_go()
+    if not at.in_flight or not at.membership.enrolled:
         return next_step(at, now)
     if at.wanted is not None and not at.holds_wanted and not at.is_settling and at.may_go_in:
         return _readmit(at, at.wanted, now)

@@ -180,7 +180,8 @@ class Link:
 class Dialogue:
     """One generator of requests on its way.
 
-    It calls `answer` once: with what the generator returns, or with a reason in words.
+    It calls `answer` once: with what the generator returns, with what it was refused, or with a
+    reason in words.
     """
 
     def __init__(self, link: Link, steps: Steps, answer: Callable[[Any], None]) -> None:
@@ -202,6 +203,8 @@ class Dialogue:
             results = [self._link.send(request) for request in step()]
         except StopIteration as end:
             self._answer(end.value)
+        except RefusedError as error:
+            self._answer(error)
         except Exception as error:  # noqa: BLE001 - Or the request would have no answer.
             self.fail(in_words(error))
         else:

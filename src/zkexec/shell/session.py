@@ -35,7 +35,7 @@ from zkexec.core.group_events import GroupRequestFailed, GroupTouched
 from zkexec.core.value import replace
 from zkexec.shell.client import Client
 from zkexec.shell.connecting import SHORTAGES, Log, Sockets, shortage_in_words
-from zkexec.shell.link import Dialogue, Link
+from zkexec.shell.link import Dialogue, Link, RefusedError
 from zkexec.shell.reading import Reading
 
 TYPE_CHECKING = False
@@ -179,7 +179,7 @@ class Session:
         """
         link = self._link
         if link is not None:
-            self._later(lambda: link.start(Dialogue(link, steps(link), answer)))
+            self._later(lambda: link.start(Dialogue(link, steps(link), partial(_in_words, answer))))
 
     def _owe(self, failure: _Failure, number: int) -> Link | None:
         """Owe an answer on the present connection; where there is none, refuse and return None."""
@@ -196,9 +196,11 @@ class Session:
         else:
             self._answer(ReadFailed, number, ZnodesRead(number, result, self._client.last_zxid))
 
-    def _answer_request(self, number: int, result: Event | str | None) -> None:
-        event = GroupRequestFailed(number, result) if isinstance(result, str) else result
-        self._answer(GroupRequestFailed, number, event)
+    def _answer_request(self, number: int, result: Event | RefusedError | str | None) -> None:
+        if isinstance(result, RefusedError | str):
+            is_refused = isinstance(result, RefusedError)
+            result = GroupRequestFailed(number, str(result), is_refused)
+        self._answer(GroupRequestFailed, number, result)
 
     def _answer(self, failure: _Failure, number: int, event: Event | None) -> None:
         with self._lock:
@@ -314,3 +316,7 @@ def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
             return group.commit(action, enrolment.write)
         case _:
             return group.queue(action, enrolment.write)
+
+
+def _in_words(answer: Callable[[Any], None], result: object) -> None:
+    answer(str(result) if isinstance(result, RefusedError) else result)

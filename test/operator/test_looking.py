@@ -48,7 +48,7 @@ def test_a_member_costs_one_request(board: Board, cluster: Cluster, proxy: Proxy
     sight = seen(Lookout(cluster, board.lock, live=False))
 
     assert len(sight.members) == 200
-    assert asked(proxy) == {SYNC: 1, GET: 1 + 200 + 50, CHILDREN: 2, EXISTS: 2}
+    assert asked(proxy) == {SYNC: 1, GET: 2 + 200 + 50, CHILDREN: 2, EXISTS: 1}
     assert [row.name for row in sight.waiting] == [f"m{number}" for number in range(50)]
 
 
@@ -226,6 +226,30 @@ def test_who_waits_and_is_no_member_is_told(board: Board, cluster: Cluster, name
 
     assert [(row.name, row.place) for row in found.rows] == [("m1", 2)]
     assert [(one.place, one.name, one.path) for one in found.intruders] == [(1, name, made)]
+
+
+@pytest.mark.parametrize("rubbish", [b"\0\0", b"\xff\xfe", b"x" * 990_000])
+def test_a_restart_that_nobody_asked_for_is_ignored_and_told(
+    board: Board, cluster: Cluster, rubbish: bytes
+) -> None:
+    """Rubbish in that znode is no write that members have to know; a request is one, at once."""
+    board.show("m1")
+    path = f"{board.base}/restart"
+    board.client.set(path, rubbish)
+    lookout = Lookout(cluster, board.lock, live=True)
+
+    sight = seen(lookout)
+    assert sight.restart is None
+    assert [(stray.path, stray.kind) for stray in sight.strays] == [(path, StrayKind.NO_REQUEST)]
+
+    board.client.set(path, b"a1b2c3d4 token")
+
+    def follows() -> bool:
+        lookout.touch(cluster.touched(0.1))
+        return seen(lookout).restart is not None
+
+    wait_until(follows, "the request is seen")
+    assert seen(lookout).strays == ()
 
 
 def test_what_belongs_to_nobody_is_ignored_and_told(board: Board, cluster: Cluster) -> None:

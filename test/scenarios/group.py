@@ -104,7 +104,7 @@ class ScriptedGroup:
         self.name(Snapshot(contents))
         asked = znodes.get(self._restart_path)
         if asked is not None and asked.content:
-            self.name(Snapshot(contents, restart=restart_name(asked.content)))
+            self.name(Snapshot(contents, restart=restart_name(asked.content) or ""))
 
     def name(self, snapshot: Snapshot) -> None:
         """Have a snapshot told by the contents of its files, and by the restart asked for."""

@@ -24,7 +24,6 @@ from zkexec.core.events import (
     ZnodeTouched,
 )
 from zkexec.core.knowledge import NOTHING_READ, UNLIMITED, Knowledge
-from zkexec.core.sha256 import sha256
 from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.core.terms import Terms
 from zkexec.core.value import replace
@@ -48,7 +47,7 @@ NO_RESTART = b"-"
 """Stands in the znode of restarts where there was only a retry: it is written, and no more."""
 
 LONGEST_RESTART_NAME = 16
-"""Longer names, and those of other characters than letters and digits, are taken by their hash."""
+"""Longer names, and those of other characters than ASCII letters and digits, are of nobody's."""
 
 ANSWER_SESSIONS = 2
 """A connection on which a read goes unanswered for two session timeouts is given up."""
@@ -78,6 +77,7 @@ class Source:
         self.refused = False
         """Whether every server has refused since the last connection."""
         self.last_trouble = ""
+        self._is_odd = False
         self._told: set[str] = set()
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
@@ -212,7 +212,7 @@ class Source:
         stale = self._stale
         self._forget_read()
         before, is_first = self.wanted, not self.knowledge.is_current
-        actions = self._take(event.znodes)
+        actions = [*self._look_at_restart(event.znodes), *self._take(event.znodes)]
         self.knowledge = self._known_by(event.zxid)
         if is_first and before is not None and self._is_another(before, event.zxid):
             self._history += 1
@@ -262,6 +262,14 @@ class Source:
             return [OpenSession()]
         self._told.add(topic)
         return [Note(topic), OpenSession()]
+
+    def _look_at_restart(self, znodes: Mapping[str, Znode]) -> list[Action]:
+        """Tell once of a request that is none: it is ignored."""
+        path, was_odd = self._terms.restart_path, self._is_odd
+        asked = znodes.get(path)
+        self._is_odd = asked is not None and restart_name(asked.content) is None
+        is_new = self._is_odd and not was_odd
+        return [Note("restart-ignored", {"path": path})] if is_new else []
 
     def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:
         """Merge one consistent reading into `wanted`; say what changed in what can be used."""
@@ -323,9 +331,10 @@ class Source:
                 files[place] = content
         asked = znodes.get(self._terms.restart_path)
         restart = known.restart
-        if asked is not None and asked.content:
-            usable.append(asked.path)
-            restart = restart_name(asked.content) or restart
+        name = restart_name(asked.content) if asked is not None and asked.content else None
+        if name is not None:
+            usable.append(self._terms.restart_path)
+            restart = name or restart
         read = [znodes[path] for path in usable]
         # Nothing is remembered here, which would be wrong after an ensemble was wiped.
         return Snapshot(
@@ -342,10 +351,13 @@ class Source:
         return znode.problem
 
 
-def restart_name(content: bytes) -> str:
-    """What the restart is called that was asked for last: the first word, "" where it is "-"."""
+def restart_name(content: bytes) -> str | None:
+    """What the restart is called that was asked for last: the first word, "" where it is "-".
+
+    None where no operator can have asked like this: that says nothing.
+    """
     name = next(iter(content.split()), NO_RESTART)
     if name == NO_RESTART:
         return ""
     is_plain = name.isalnum() and len(name) <= LONGEST_RESTART_NAME
-    return name.decode() if is_plain else sha256(name).hexdigest()[:16]
+    return name.decode() if is_plain else None

@@ -49,12 +49,16 @@ class StrayKind(Enum):
     """Why a znode among those of the members is ignored."""
 
     STRANGER = "no member can have created it"
+    NO_REQUEST = "no zkexecctl has written this"
     LEFT_OVER = "it is lasting, so it belongs to no living member (restored from a dump?)"
 
 
 @value()
 class Stray:
-    """A znode below `members` or `queue` that is no member's, and is ignored."""
+    """A znode below `members` or `queue` that is no member's, or a `restart` that is no operator's.
+
+    It is ignored.
+    """
 
     path: str
     kind: StrayKind

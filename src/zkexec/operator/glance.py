@@ -20,6 +20,7 @@ from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from zkexec.cluster import RESTART, base_of, check_zk_path
 from zkexec.core.line import is_queue_node, sequence_of
 from zkexec.core.rollout import Rollout
+from zkexec.core.source import restart_name
 from zkexec.core.value import replace, value
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
@@ -48,6 +49,7 @@ class Kind(Enum):
     CARD = "card"
     PLACE = "who waits"
     WRITE = "newest write"
+    REQUEST = "newest request of an operator"
 
 
 @value()
@@ -120,7 +122,7 @@ class Glance:
                 Key(Kind.RECORD, paths.state),
                 Key(Kind.NAMES, paths.members),
                 Key(Kind.NAMES, paths.queue),
-                Key(Kind.WRITE, paths.restart),
+                Key(Kind.REQUEST, paths.restart),
             )
         )
         yield from self._fetch(key for paths in groups for key in self._nodes(paths))
@@ -150,7 +152,7 @@ class Glance:
             tickets=tuple(self._shown(path) for _, path in self._queue(paths)),
             znodes=dict(self._writes(cards.values())),
             absent=tuple(self._absent(cards.values())),
-            restart=self._written(paths.restart),
+            restart=self._request_in(paths),
             strays=tuple(self._strays(paths)),
             trouble=found.trouble,
             forbidden=found.forbidden,
@@ -185,7 +187,7 @@ class Glance:
             case Kind.PLACE:
                 # Nobody changes it.
                 return GetData(key.path, None)
-            case Kind.RECORD | Kind.CARD:
+            case Kind.RECORD | Kind.CARD | Kind.REQUEST:
                 return GetData(key.path, watch)
 
     def _await(self, absent: Sequence[Key]) -> Steps:
@@ -227,9 +229,9 @@ class Glance:
                 content, stat = outcome
                 return _Place(in_letters(content or b""), is_left_over(stat))
             case Kind.WRITE:
-                if outcome is None:
-                    return None
-                return Written(outcome.mzxid, outcome.mtime / 1000, outcome.dataLength)
+                return outcome and _written(outcome)
+            case Kind.REQUEST:
+                return _request(*outcome)
 
     def _unreadable(self, key: Key) -> object:
         match key.kind:
@@ -243,6 +245,8 @@ class Glance:
                 return _Place()
             case Kind.WRITE:
                 return _Forbidden.WRITE
+            case Kind.REQUEST:
+                return None
 
     def _forbidden(self, path: str) -> _Record:
         refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
@@ -279,8 +283,12 @@ class Glance:
             if place is not None and place.member is not None and not place.is_left_over:
                 yield place.member, path
 
+    def _request_in(self, paths: Paths) -> Written | None:
+        found = self.found.get(Key(Kind.REQUEST, paths.restart))
+        return found if isinstance(found, Written) else None
+
     def _strays(self, paths: Paths) -> Iterable[Stray]:
-        """What is in the places of members and is none of theirs, sorted by path."""
+        """What is in the places of members and is none of theirs, sorted by path; then the rest."""
         for path in sorted([*self._below(paths.members), *self._below(paths.queue)]):
             parent, _, name = path.rpartition("/")
             kind = Kind.CARD if parent == paths.members else Kind.PLACE
@@ -289,6 +297,8 @@ class Glance:
                 yield Stray(self._shown(path), StrayKind.STRANGER)
             elif found is not None and found.is_left_over:
                 yield Stray(self._shown(path), StrayKind.LEFT_OVER)
+        if self.found.get(Key(Kind.REQUEST, paths.restart)) is StrayKind.NO_REQUEST:
+            yield Stray(self._shown(paths.restart), StrayKind.NO_REQUEST)
 
     def _writes(self, cards: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
         for path in _mirrored(cards):
@@ -335,6 +345,14 @@ def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
         # It is about another history of the ensemble, and says nothing about what is there now.
         card = replace(card, revision=0)
     return Seen(card, facts, born)
+
+
+def _written(stat: ZnodeStat) -> Written:
+    return Written(stat.mzxid, stat.mtime / 1000, stat.dataLength)
+
+
+def _request(content: bytes | None, stat: ZnodeStat) -> Written | StrayKind:
+    return StrayKind.NO_REQUEST if restart_name(content or b"") is None else _written(stat)
 
 
 def _is_there(outcome: object) -> bool:

@@ -265,7 +265,7 @@ def _asking(what: _Attempt, sight: _Sight) -> Steps:
 
 def _name_in(asked: bytes) -> bytes:
     """The name of the restart that was asked for last, as members know it: a retry keeps it."""
-    return restart_name(asked).encode() or NO_RESTART
+    return (restart_name(asked) or "").encode() or NO_RESTART
 
 
 def _forget(sight: _Sight, deed: Deed, *, is_forced: bool) -> Rollout | Objection:

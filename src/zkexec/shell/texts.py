@@ -106,6 +106,10 @@ TEXTS: dict[str, tuple[Level, str]] = {
         "starting on the files that are there: they are proven, the wanted configuration is not",
     ),
     "turn-awaited": (Level.INFO, "waiting for the turn: {ahead} ahead, behind {behind}"),
+    "restart-ignored": (
+        Level.WARNING,
+        "ignored {path}: no zkexecctl has written this; zkexecctl restart or retry writes it anew",
+    ),
     "queue-strays": (
         Level.WARNING,
         "ignored {paths}: no member can have created this queue node; it can be deleted",

@@ -1,0 +1,49 @@
+"""What stands in the znode of restarts, and is no request of an operator."""
+
+import pytest
+
+from zkexec.core import events
+from zkexec.core.actions import Note
+from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.source import Source
+from zkexec.core.terms import Terms
+
+TERMS = Terms(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
+
+
+class _Reads:
+    """A source, and what it says of each reading."""
+
+    def __init__(self) -> None:
+        self.source = Source(TERMS)
+        self.source.handle(events.SessionConnected(1, 10.0), 0)
+        self._count = 0
+
+    def read(self, asked: bytes, mzxid: int) -> list[str]:
+        """The file is an old one; this stands in the znode of restarts."""
+        self._count += 1
+        znodes = {"/z": Znode("/z", b"a", 1), "/r": Znode("/r", asked, mzxid)}
+        actions = self.source.handle(events.ZnodesRead(self._count, znodes), 0)
+        self.source.handle(events.ZnodeTouched("/r"), 0)
+        return [action.topic for action in actions if isinstance(action, Note)]
+
+
+@pytest.mark.parametrize("rubbish", [b"\0\0", b"\xff\xfe", b"[" * 400_000, b"x" * 1_000_000])
+def test_rubbish_restarts_nobody(rubbish: bytes) -> None:
+    """The restart that is known stays the one that is wanted; the znode is named once."""
+    reads = _Reads()
+    assert reads.read(b"first token", 2) == []
+    assert reads.read(rubbish, 3) == ["restart-ignored"]
+    assert reads.source.wanted == Snapshot({"/f": b"a"}, restart="first")
+    assert reads.source.wanted.revision == 1
+    assert reads.read(rubbish + b"!", 4) == []
+    assert reads.read(b"second token", 5) == []
+    assert reads.source.wanted == Snapshot({"/f": b"a"}, 5, restart="second")
+    assert reads.read(rubbish, 6) == ["restart-ignored"]
+
+
+def test_rubbish_is_no_request_at_a_first_start() -> None:
+    """Who has seen no request knows none."""
+    reads = _Reads()
+    assert reads.read(b"\0\0", 3) == ["restart-ignored"]
+    assert reads.source.wanted == Snapshot({"/f": b"a"})

@@ -452,6 +452,21 @@ def test_content_is_json(client: KazooClient, root: str) -> None:
         assert json.loads(client.get(f"{root}/state")[0])["format"] == 1
 
 
+def test_a_chroot_that_is_missing_is_named_and_not_made(client: KazooClient, root: str) -> None:
+    """Made again by the members it would be an empty world that tells nobody what is wrong."""
+    chroot = f"{root}/a/b"
+    with member_of(*client_hosts(client), group=place("/g/web"), chroot=chroot) as asking:
+        reason = asking.failure(Enrol(0, RUNNING))
+        assert reason.startswith(f"the chroot {chroot} does not exist: create it")
+        assert client.get_children(root) == []
+
+        client.ensure_path(chroot)
+        asking.enrol()
+        client.delete(chroot, recursive=True)
+        asking.failure(Enrol(0, RUNNING))
+        assert client.exists(chroot) is None
+
+
 def test_a_refusal_is_told_as_one(client: KazooClient, root: str) -> None:
     """A card that may not be written is another matter than an answer that was lost."""
     with member_of(*client_hosts(client), group=place(root)) as asking:

@@ -165,16 +165,21 @@ class Enrolment:
     def _make(self, path: str, content: bytes) -> Steps:
         """Make a lasting znode, and those above it only where they are missing.
 
-        One may lack the permission to make what is there already.
+        One may lack the permission to make what is there already.  The chroot is never made: where
+        it is gone, all that the members go by is, and that has to show.
         """
-        acl = self._group.acl if path.startswith(self._group.paths.base) else self._group.acl_above
+        paths = self._group.paths
+        acl = self._group.acl if path.startswith(paths.base) else self._group.acl_above
         create = Create(path, content, acl, 0)
         (made,) = yield [create]
         if isinstance(made, NoNodeError):
-            yield from self._make(path.rpartition("/")[0], b"")
+            above = path.rpartition("/")[0]
+            if above == paths.chroot:
+                raise paths.without_chroot()
+            yield from self._make(above, b"")
             (made,) = yield [create]
         if not isinstance(made, NodeExistsError):
-            self._group.paths.demand(path, made)
+            paths.demand(path, made)
         return None
 
     def _be_duplicate(self, card: Card) -> Steps:

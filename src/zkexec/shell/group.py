@@ -110,6 +110,13 @@ class Paths:
         """What to raise when the server says no to a request on this path."""
         return RefusedError(f"{self.shown(path)}: {_REFUSALS.get(type(error), in_words(error))}")
 
+    def without_chroot(self) -> RefusedError:
+        """What to raise where the chroot is missing."""
+        chroot = self.chroot
+        return RefusedError(
+            f"the chroot {chroot} does not exist: create it, with zkCli.sh create {chroot}"
+        )
+
     def demand(self, path: str, outcome: _T | Exception) -> _T:
         """The outcome of a request on this path, where it is no error."""
         if isinstance(outcome, Exception):

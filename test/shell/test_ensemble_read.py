@@ -63,13 +63,20 @@ def test_chroot(opened: Opener, client: KazooClient, root: str) -> None:
 
 
 def test_missing_chroot(opened: Opener, client: KazooClient, root: str) -> None:
-    """Below a chroot that does not exist, every znode is missing, until it is there."""
+    """Below a chroot that does not exist, every znode is missing, as is told, until it is there."""
     with opened("/a", chroot=f"{root}/later") as (ensemble, news):
-        assert news.read(ensemble)["/a"].problem is Problem.MISSING
+        assert news.read(ensemble)["/a"].problem is Problem.NO_CHROOT
         client.create(f"{root}/later")
         client.create(f"{root}/later/a", b"now")
         news.next(ZnodeTouched, path="/a")
         assert news.contents(ensemble) == {"/a": b"now"}
+
+
+def test_a_znode_that_is_missing_below_its_chroot(opened: Opener, root: str) -> None:
+    """Where the chroot is there, it is not blamed."""
+    with opened("/a", "/", chroot=root) as (ensemble, news):
+        assert news.read(ensemble)["/a"].problem is Problem.MISSING
+        assert news.read(ensemble)["/"].problem is None
 
 
 def test_each_change_is_told(opened: Opener, client: KazooClient, root: str) -> None:

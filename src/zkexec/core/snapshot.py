@@ -16,6 +16,7 @@ class Problem(Enum):
     """Why a znode has no content to offer; the value is the word that a person reads."""
 
     MISSING = "does not exist"
+    NO_CHROOT = "does not exist, and neither does the chroot of the cluster"
     FORBIDDEN = "may not be read"
     EMPTY = "is empty"
 

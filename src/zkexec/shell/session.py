@@ -18,6 +18,7 @@ import time
 from functools import partial
 
 from kazoo.exceptions import ConnectionLoss
+from kazoo.protocol.serialization import Exists
 from kazoo.protocol.states import KazooState, KeeperState
 
 from zkexec.core.actions import CommitRecord, Enrol, ReadRecord, ShowCard
@@ -32,6 +33,7 @@ from zkexec.core.events import (
     ZnodeTouched,
 )
 from zkexec.core.group_events import GroupRequestFailed, GroupTouched
+from zkexec.core.snapshot import Problem
 from zkexec.core.value import replace
 from zkexec.shell.client import Client
 from zkexec.shell.connecting import SHORTAGES, Log, Sockets, shortage_in_words
@@ -193,8 +195,16 @@ class Session:
     def _answer_read(self, number: int, result: Mapping[str, Znode] | str) -> None:
         if isinstance(result, str):
             self._answer(ReadFailed, number, ReadFailed(number, result))
+            return
+        event = ZnodesRead(number, result, self._client.last_zxid)
+        answer = partial(self._answer, ReadFailed, number)
+        chroot, link = self._ensemble.chroot, self._link
+        is_missing = any(znode.problem is Problem.MISSING for znode in result.values())
+        if chroot and is_missing and link is not None:
+            look = link.send(Exists(chroot, None))
+            look.rawlink(lambda look: answer(_with_chroot(event, look)))
         else:
-            self._answer(ReadFailed, number, ZnodesRead(number, result, self._client.last_zxid))
+            answer(event)
 
     def _answer_request(self, number: int, result: Event | RefusedError | str | None) -> None:
         if isinstance(result, RefusedError | str):
@@ -316,6 +326,19 @@ def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
             return group.commit(action, enrolment.write)
         case _:
             return group.queue(action, enrolment.write)
+
+
+def _with_chroot(read: ZnodesRead, look: AsyncResult) -> ZnodesRead:
+    """Tell of znodes that are missing where the whole chroot is."""
+    if not look.successful() or look.value is not None:
+        return read
+    znodes = {
+        path: replace(znode, problem=Problem.NO_CHROOT)
+        if znode.problem is Problem.MISSING
+        else znode
+        for path, znode in read.znodes.items()
+    }
+    return replace(read, znodes=znodes)
 
 
 def _in_words(answer: Callable[[Any], None], result: object) -> None:

@@ -213,6 +213,22 @@ def test_an_own_node_that_is_replaced_unseen(
     assert rearmed(watcher) == [GroupPart.OWN_NODE]
 
 
+@pytest.mark.parametrize("content", [b"rubbish", b""])
+def test_an_own_node_that_another_has_written(
+    watcher: Asking, client: KazooClient, root: str, content: bytes
+) -> None:
+    """No watch tells of that; it is looked for with each rearming, and the card written again."""
+    path = f"{root}/members/m1"
+    own, _ = client.get(path)
+    assert GroupPart.OWN_NODE not in rearmed(watcher)
+    client.set(path, content)
+    watcher.ensemble.rearm()
+    watcher.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+    watcher.enrol()
+    assert client.get(path)[0] == own
+    assert GroupPart.OWN_NODE not in rearmed(watcher)
+
+
 def test_members_in_flight_that_come_and_go_unseen(
     watcher: Asking, proxy: Proxy, client: KazooClient, root: str
 ) -> None:

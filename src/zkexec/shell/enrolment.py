@@ -10,6 +10,7 @@ The rules of this file:
   written.
 - The own node is watched for its end alone, by a request for the children that it never has: the
   own writes do not make such a watch fire, so it is armed once for each connection.
+  What another writes into it is looked for whenever the watches are armed again.
 - A card that goes along with something else never stands in its way.
 - A process whose member ID another one has makes a node of another name, that only it can have: so
   people see it.  That node goes when the process gets the ID; whether there is one is the core's to
@@ -247,6 +248,22 @@ class Enrolment:
         # One without a path only tells that the watch is gone.
         if self._version is not None and kind != EventType.NONE:
             self._has_lost_it()
+
+    def look(self) -> Steps:
+        """See whether somebody else has written the own node: no watch tells of that."""
+        version = self._settled_version()
+        if version is None:
+            return None
+        (found,) = yield [Exists(self._path, None)]
+        if self._settled_version() != version or isinstance(found, Exception):
+            return None
+        if found is None or (found.version, found.ephemeralOwner) != (version, self._session):
+            self._has_lost_it()
+        return None
+
+    def _settled_version(self) -> int | None:
+        """The version of the own node, as long as no write of it is on its way."""
+        return None if self._is_writing else self._version
 
     def _has_lost_it(self) -> None:
         self._version = self._newest = None

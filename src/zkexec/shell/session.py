@@ -155,10 +155,17 @@ class Session:
             self._later(partial(link.start, Reading(link, self._ensemble.names, answer)))
 
     def rearm(self) -> None:
-        """Arm all watches again, if there is a connection."""
+        """Arm all watches again, if there is a connection, and look at what none is set on."""
         link = self._link
         if link is not None:
             self._later(link.rearm)
+            self._later(partial(self._look_at_own_node, link))
+
+    def _look_at_own_node(self, link: Link) -> None:
+        with self._lock:
+            group = self._group if self._link is link else None
+        if group is not None:
+            link.start(Dialogue(link, group[1].look(), lambda _: None))
 
     def request(self, action: GroupRequest) -> None:
         """Ask for something of the group, or refuse it where there is no connection."""

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from e2e.fleet import FULL, PATIENCE_S, Fleet, FleetMember, fleet_on
 from e2e.stage import Stage
@@ -119,6 +120,25 @@ def test_rubbish_in_any_other_znode(fleet: Fleet, where: str) -> None:
         fleet.at_rest(f"good {number}")
         assert pids(fleet) == before
     fleet.keeps_width()
+
+
+def test_a_card_that_may_not_be_written_holds_nobody_up(fleet: Fleet) -> None:
+    """Who is refused its own node lets the others go on, names it, and follows once it may."""
+    fleet.launch(2)
+    before = pids(fleet)
+    first, second = fleet.members
+    node = f"{base(fleet)}/members/{first.name}"
+    fleet.client.set_acls(node, [make_acl("world", "anyone", read=True, admin=True)])
+    second.freeze()
+    fleet.push("good 1")
+    fleet.until(lambda: first.name in fleet.queued(), "it is the head of the queue")
+    second.thaw()
+
+    fleet.all_run("good 1", [second])
+    assert node in first.tells("group-trouble")["message"]
+    fleet.client.set_acls(node, OPEN_ACL_UNSAFE)
+    fleet.at_rest("good 1")
+    assert pids(fleet) == before
 
 
 def test_rubbish_at_a_first_start(fleet: Fleet) -> None:

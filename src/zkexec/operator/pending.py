@@ -34,7 +34,7 @@ def not_restarted(sight: Sight, asked: bytes) -> list[str]:
     """Who is still to restart as it was asked for last; nobody where that has failed."""
     if sight.failure is not None:
         return []
-    name = restart_name(asked)
+    name = restart_name(asked) or ""
     return [row.name for row in sight.rows if _is_to_restart(row, name)]
 
 

@@ -59,6 +59,8 @@ class EnsembleModel:
         self.loses_replies = False
         self.loses_watches = False
         self._client = 0
+        self._dropped = 0
+        """How many sessions were dropped with their cores."""
         self._refused_client = 0
         self._met = 0
         """The client that was connected last."""
@@ -125,8 +127,9 @@ class EnsembleModel:
         self._later(lambda: self._try_to_connect(client))
 
     def drop_session(self) -> None:
-        """Tell nothing more of this session; its core is no more."""
+        """Tell nothing more of this session; its core is no more, and the next counts anew."""
         self._client += 1
+        self._dropped += 1
         self._disconnect()
 
     def read(self, number: int) -> None:
@@ -209,7 +212,6 @@ class EnsembleModel:
             self._deliver(ReadFailed(number, "the connection was lost"))
             return
         self._watched.update(self._paths)
-        reply = ZnodesRead(number, dict(self.state))
         armed = dict.fromkeys(self._paths, len(self._changes))
         self._arming.append(armed)
 
@@ -223,7 +225,7 @@ class EnsembleModel:
         if self.loses_replies and self._random.random() < 0.3:
             # Lost, or so late that nobody waits for it any more.
             if self._random.random() < 0.5:
-                self._clock.after(self._random.uniform(1, 40), answer)
+                self._after(self._random.uniform(1, 40), answer)
         elif self.loses_replies and self._random.random() < 0.1:
             self._later(lambda: self._deliver(ReadFailed(number, "no answer")))
         else:
@@ -231,7 +233,16 @@ class EnsembleModel:
 
     def _later(self, do: Callable[[], None]) -> None:
         slow = self._random.random() < 0.05
-        self._clock.after(self._random.uniform(0, 3.0 if slow else 0.03), do)
+        self._after(self._random.uniform(0, 3.0 if slow else 0.03), do)
+
+    def _after(self, delay_s: float, do: Callable[[], None]) -> None:
+        dropped = self._dropped
+
+        def unless_dropped() -> None:
+            if dropped == self._dropped:
+                do()
+
+        self._clock.after(delay_s, unless_dropped)
 
     @staticmethod
     def _missing(path: str) -> Znode:

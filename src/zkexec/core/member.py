@@ -289,11 +289,12 @@ class Member:
 
     def _on_signal_alone(self, signal: int) -> list[Action]:
         """No child to pass it on to: what would end the command ends zkexec."""
-        if signal == SIGTERM:
-            self._alarm.drop_waiting()
         is_idle = self._course.is_in(Phase.LOADING, Phase.WAITING, Phase.PAUSED)
         is_idle |= bool(self.child.delayed)
-        if not is_idle or signal not in ENDING_SIGNALS:
+        is_end = is_idle and signal in ENDING_SIGNALS
+        if is_end or signal == SIGTERM:
+            self._alarm.drop_waiting()
+        if not is_end:
             return []
         self._verdict = Ending(signal=signal)
         return self._exit(asked=True)

@@ -99,8 +99,12 @@ class LockedTurn:
         return basis_of(record, at.member, at.target(wanted), disk)
 
     def ask(self, wanted: Snapshot) -> None:
-        """Queue for a restart to this snapshot; asked again, the newest counts."""
-        if not self._closing and wanted is not self._at.wanted:
+        """Queue for a restart to this snapshot; asked again, the newest counts.
+
+        What has failed here is asked for in vain until it is written again.
+        """
+        is_news = wanted is not self._at.wanted and not self._at.has_failed(wanted)
+        if not self._closing and is_news:
             self._at.wanted = wanted
             self._at.requests.hurry()
 

@@ -40,6 +40,24 @@ def send(number: int) -> None:
     signal.pthread_kill(threading.get_ident(), number)
 
 
+def test_what_waits_for_the_member_is_known(inheritance: Inheritance) -> None:
+    """Whether an answer, the end of a child, or what another thread has posted is still there."""
+    box = inbox(inheritance, [EXITED, CheckFinished(1, True, "")])
+    found = [box.is_empty]
+    box.answer(FilesStaged())
+    found.append(box.is_empty)
+    box.next(now())
+    found.append(box.is_empty)
+    send(signal.SIGCHLD)
+    assert box.next(now() + 10) == EXITED
+    found.append(box.is_empty)
+    box.next(now())
+    found.append(box.is_empty)
+    box.post(ZnodeTouched("/z"))
+    found.append(box.is_empty)
+    assert found == [True, False, True, False, True, False]
+
+
 def garbage(number: int) -> signal.struct_siginfo:
     """What CPython may return for a wait that was interrupted: memory that nobody wrote to."""
     return signal.struct_siginfo((number, -1276286464, 32581, -1267530912, 32581, 0, 0))

@@ -89,7 +89,7 @@ class World:
     def run_until(self, time: float) -> None:
         """Let everything happen that happens before this time."""
         while not self.done:
-            if self._is_relieved:
+            if self._is_relieved and not (self._answers or self._arrived):
                 self._begin_again()
             if self._answers:
                 self._handle(self._answers.popleft())

@@ -43,6 +43,11 @@ class Inbox:
         self._woken = False
         self._sleeper = get_ident()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was heard of waits for the member."""
+        return not (self._answers or self._reaped or self._posted)
+
     def answer(self, *events: Event) -> None:
         """Queue the outcome of an action; only from the main thread."""
         self._answers.extend(events)

@@ -203,8 +203,8 @@ class Process:
         return not (self.dead or self.frozen or self._busy)
 
     def _step(self) -> bool:
-        core = self.core
-        if isinstance(core, Caretaker) and not self._todo and core.is_over(self.now):
+        core, waiting = self.core, (self._todo, self._answers, self._reaped, self._posted)
+        if isinstance(core, Caretaker) and not any(waiting) and core.is_over(self.now):
             self._begin_again(core)
         if self._todo:
             self._perform(self._todo.popleft())

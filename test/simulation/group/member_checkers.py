@@ -249,6 +249,50 @@ class RunningHasACommand(Checker):
             raise Violation(f"{process.name} is running, and its command is not")
 
 
+class OutlivesTheCommand(Checker):
+    """In a turn in which it was stopped, a command that ends by itself does not end zkexec.
+
+    A command that has proven itself since does, and so does one that was reverted to.
+    """
+
+    def __init__(self, world: "World") -> None:
+        """Begin with nobody stopped."""
+        super().__init__(world)
+        self._stopped: dict[str, Process] = {}
+
+    def kill(self, process: Process, child: Child) -> None:
+        """Take note of the turn in which it was."""
+        del child
+        if process.host.name in self.world.truth.inflight:
+            self._stopped[process.host.name] = process
+
+    def proven(self, process: Process, child: Child) -> None:
+        """From now on they end together."""
+        del child
+        self._stopped.pop(process.host.name, None)
+
+    def record(self, change: RecordChange) -> None:
+        """Forget whose turn is over."""
+        for name, _ in change.left:
+            self._stopped.pop(name, None)
+
+    def began_anew(self) -> None:
+        """Forget the turns: they are over."""
+        self._stopped.clear()
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Look at what becomes of zkexec when its command ends."""
+        name, core = process.host.name, process.core
+        notes = {action.topic for action in todo if isinstance(action, actions.Note)}
+        if isinstance(event, events.Started) or "restart-failed" in notes:
+            self._stopped.pop(name, None)
+        is_stopped = self._stopped.get(name) is process and not process.termed
+        if not (is_stopped and isinstance(event, events.ChildExited | events.StartFailed)):
+            return
+        if isinstance(core, Member) and core.phase in (Phase.EXITING, Phase.DONE):
+            raise Violation(f"{process.name} ends with its command in the middle of its turn")
+
+
 class StandsStill(Checker):
     """I7: losing the ensemble, or a read of it, never leads to a kill, a start or a file."""
 

@@ -194,7 +194,7 @@ def take_over_lead(self: Anything, served: int) -> None:
     """Take the place of a predecessor that is gone, whoever is before it."""
     if self.unexplained:
         self.unexplained = False
-        self._predecessor = ""
+        self._before.clear()
     original_explain(self, served)
 
 
@@ -306,7 +306,7 @@ MUTANTS = (
     Mutant("an undo is looked for among the news", Restart, "_is_undone", lambda *_: False,
            "KillsForChange"),
     Mutant("the old command ends zkexec in its turn", Proving, "survives_exit",
-           property(lambda self: self._is_watched), "ProvesTheHealthy"),
+           property(lambda self: self._is_watched), "OutlivesTheCommand"),
     Mutant("the lease is not looked at", Tenure, "may_stop", lambda self, *_: bool(self.held),
            "KillsWithinTheLease"),
     Mutant("a lost reply is taken for an admission", LockedTurn, "handle", assume_admission,

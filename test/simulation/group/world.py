@@ -27,6 +27,7 @@ from simulation.group.member_checkers import (
     InstallsHistory,
     KillsForChange,
     KillsWithinTheLease,
+    OutlivesTheCommand,
     RollsOutThePresent,
     RunningHasACommand,
     StandsStill,
@@ -56,7 +57,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     MarksDuplicates,
     KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
     AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
-    RunningHasACommand,
+    RunningHasACommand, OutlivesTheCommand,
     RollsOutThePresent,
 )  # fmt: skip
 

@@ -16,6 +16,8 @@ from zkexec.core.transitions import Phase
 
 UNNEEDED_WAIT_S = 0.5
 LONGEST_DELAY_S = 10.0
+ENDING = (1, 2, 3, SIGTERM)
+"""The signals that end zkexec where there is no command."""
 
 ANSWERED = (
     actions.StageFiles, actions.InstallFiles, actions.StartChild, actions.InspectTree,
@@ -349,14 +351,16 @@ class EndsOnce:
         self._ended = False
         self._due: float | None = None
         self._signal_alone: Ending | None = None
+        """The last signal that ends zkexec where there is no command to pass it on to."""
 
     def see(self, moment: Moment, witness: Witness) -> None:
         """Look at the end, and at how long it takes to come."""
         if self._ended:
             raise Violation("something happened after the end")
         is_alone = witness.host.tree is None or witness.delayed
-        if isinstance(moment.event, events.SignalReceived) and is_alone:
-            self._signal_alone = Ending(signal=moment.event.signal)
+        event = moment.event
+        if isinstance(event, events.SignalReceived) and is_alone and event.signal in ENDING:
+            self._signal_alone = Ending(signal=event.signal)
         ends = [i for i, a in enumerate(moment.actions) if isinstance(a, actions.EndProcess)]
         if ends:
             self._ended = True

@@ -13,6 +13,7 @@ from zkexec.core.events import Ending, SignalReceived
 from zkexec.core.snapshot import Mirror, Problem, Snapshot
 from zkexec.core.terms import StartPolicy, Terms
 from zkexec.core.transitions import Phase
+from zkexec.core.value import replace
 
 CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0
@@ -47,9 +48,13 @@ class Fate:
 
     def __init__(self, seed: int, record: Recorder | None = None) -> None:
         """Draw the terms and make the world."""
-        self._seed = seed
         self._random = Random(seed)
         self.terms = draw_terms(self._random)
+        # Drawn apart, so that a known seed goes on telling what it told.
+        self._loses_watches = Random(seed).random() < 0.3
+        if not self._loses_watches and Random(seed + 1).random() < 0.5:
+            # A deadline that comes in any case would hide that another is missing.
+            self.terms = replace(self.terms, rearm_s=None)
         self.world = World(self.terms, self._random, record)
         self._calm_now = False
         self._mortal = self._random.random() < 0.3
@@ -80,7 +85,7 @@ class Fate:
             )
         world.ensemble.reachable = random.random() < 0.8
         world.ensemble.loses_replies = random.random() < 0.3
-        world.ensemble.loses_watches = Random(self._seed).random() < 0.3
+        world.ensemble.loses_watches = self._loses_watches
         world.host.faults = random.random() < 0.7
         self._spite = random.choice((0.0, 0.0, 0.5, 1.0))
         world.host.files_failed = self._make_worse

@@ -279,6 +279,22 @@ def test_immutable_file_and_folder(ground: Ground) -> None:
 
 
 @needs_root
+@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+def test_file_that_can_only_be_appended_to(ground: Ground) -> None:
+    """It fails staging, as an immutable one does, and not once the command was stopped."""
+    path = ground.path / "file"
+    path.write_bytes(b"old")
+    if subprocess.run(["chattr", "+a", path], check=False).returncode:
+        pytest.skip("this filesystem knows no such files")
+    try:
+        with pytest.raises(FilesError, match=f"^{path}: Operation not permitted$"):
+            Files(Warnings()).stage(Snapshot({str(path): b"new"}))
+    finally:
+        subprocess.run(["chattr", "-a", path], check=True)
+    assert path.read_bytes() == b"old"
+
+
+@needs_root
 def test_without_proc_a_named_draft_is_used(ground: Ground) -> None:
     """Where /proc is missing, files are replaced all the same, and nothing is left over."""
     hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$@"', "sh")

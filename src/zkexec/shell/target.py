@@ -5,15 +5,19 @@ leaves no trace that a watcher of the file could take for a change; every failur
 OSError whose `strerror` can be shown to a person and never holds content.
 """
 
+import ctypes
+import fcntl
 import os
 import re
 import stat
 import time
 from collections.abc import Callable
-from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC
+from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC, EPERM
 
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _SECTOR_BYTES = 512
+_FS_IOC_GETFLAGS = 0x80006601 | ctypes.sizeof(ctypes.c_long) << 16
+_FS_APPEND_FL = 0x20
 # Where a file may grow while it is read, or has no size to tell, this much more is asked for.
 _MORE_BYTES = 4096
 # A younger time stamp may stand for two changes: some filesystems count in steps of two seconds.
@@ -140,7 +144,8 @@ def _unescape(field: bytes) -> bytes:
 def write_refusal(path: str) -> OSError | None:
     """Tell why this existing file may not be written to, or None where it may be."""
     if os.access(path, os.W_OK):
-        return None
+        # What can only be appended to (chattr +a) can neither be written nor renamed over.
+        return OSError(EPERM, os.strerror(EPERM)) if _is_append_only(path) else None
     # Only a real attempt tells the reason.  It comes second because an attempt that succeeds
     # is seen by those who watch the file, who would read it again for nothing.
     try:
@@ -148,6 +153,21 @@ def write_refusal(path: str) -> OSError | None:
     except OSError as refusal:
         return refusal
     return None
+
+
+def _is_append_only(path: str) -> bool:
+    flags = ctypes.c_long()
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(file, _FS_IOC_GETFLAGS, flags)
+    except OSError:
+        return False  # This filesystem knows no such attributes.
+    finally:
+        os.close(file)
+    return bool(flags.value & _FS_APPEND_FL)
 
 
 def demand_room(path: str, size_bytes: int) -> None:

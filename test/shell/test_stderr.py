@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from zookeeper import wait_until
@@ -15,6 +16,7 @@ while :; do
     sleep 0.05
 done
 """
+LONGEST_LINE = 8192
 WORDS = ("--connect-timeout", "0.1", "-d", "0", "-i", "0", "--verbose")
 
 
@@ -46,12 +48,15 @@ def _go_on(process: subprocess.Popen[bytes], pipe: tuple[int, int], asked: Path)
     """See zkexec at work while nobody reads, and read until it says what was lost."""
     reading, writing = pipe
     wait_until(lambda: _is_full(writing), "the pipe is full")
+    time.sleep(1)  # not a wait for something: the time during which lines are lost
+    assert _is_full(writing)
     os.close(writing)
     # A shell acts on a signal after its present `sleep`, and not before its trap is set.
     wait_until(lambda: _ask(process, asked), "the signal was passed on")
-    said = os.read(reading, 1 << 20)
+    said, give_up_at = b"", time.monotonic() + 60
     while b"lines of this log could not be written" not in said:
-        said += os.read(reading, 1 << 20)
+        assert time.monotonic() < give_up_at, "it is not said that lines were lost"
+        said = said[-LONGEST_LINE:] + os.read(reading, 1 << 20)
 
 
 def _ask(process: subprocess.Popen[bytes], asked: Path) -> bool:

@@ -123,15 +123,15 @@ class Run:
         """Do what a fresh core decides, until it ends zkexec."""
         member = self._member = Member(self._settings.terms, self._new_turn(), adopted, trouble)
         self._event = Started()
+        self._is_passed_on = False
         while True:
-            self._is_passed_on = False
             for action in member.handle(self._event, now()):
                 if isinstance(action, EndProcess):
                     return action.ending
                 self._inbox.answer(*self._effects.perform(action))
                 self._note(action)
             self._applied = member.applied
-            self._event = Tick()
+            self._event, self._is_passed_on = Tick(), False
             self._event = self._inbox.next(until=_earlier(member.deadline, self._effects.due))
             self._effects.look_after(now())
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.cluster import base_of
 from zkexec.core.actions import Card
-from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
-from zkexec.core.value import replace
+from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.frozen import replace
+from zkexec.group.member_codec import Facts, encode_card
+from zkexec.group.record_codec import encode
 from zkexec.operator.aims import Seen, Written
 from zkexec.operator.call import Call, Connection
 from zkexec.operator.sight import Sight
-from zkexec.shell.card import Facts, encode_card
-from zkexec.shell.record import encode
+from zkexec.zookeeper.connect_string import base_of
 
 START = 1_800_000_000.0
 OLD, NEW = "a" * 64, "b" * 64

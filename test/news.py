@@ -23,12 +23,17 @@ from zkexec.core.events import (
     SessionSuspended,
     ZnodesRead,
 )
-from zkexec.core.group_events import Enrolled, GroupRequestFailed, RecordCommitted, RecordRead
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.group_events import (
+    Enrolled,
+    GroupRequestFailed,
+    RecordCommitted,
+    RecordRead,
+)
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Znode
-from zkexec.core.value import replace
-from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.place import GroupPlace, PhaseTime
+from zkexec.frozen import replace
+from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.zookeeper.ensemble import Ensemble
 
 DEADLINE_S = 30.0
 Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from zkexec.cluster import check_zk_path
+from zkexec.zookeeper.connect_string import check_zk_path
 
 MEMBERS = ("m1", "m2", "web-10")
 DIGESTS = ("a" * 64, "b" * 64, "b" * 64 + ".restart1", "c")

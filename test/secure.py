@@ -15,10 +15,10 @@ import pytest
 from kazoo.client import KazooClient
 
 from news import DEADLINE_S, News, address
-from zkexec.access import Access
-from zkexec.shell.credentials import acl_of, client_options
-from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.place import GroupPlace, PhaseTime
+from zkexec.cli.security import Access
+from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.zookeeper.credentials import acl_of, client_options
+from zkexec.zookeeper.ensemble import Ensemble
 from zookeeper import Port, Server, server_version
 
 LOCALHOST = "DNS:localhost,IP:127.0.0.1"

@@ -10,12 +10,12 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.cluster import base_of
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.group.member_codec import encode_card
+from zkexec.group.record_codec import decode, encode
 from zkexec.operator.aims import Seen
-from zkexec.shell.card import encode_card
-from zkexec.shell.record import decode, encode
+from zkexec.zookeeper.connect_string import base_of
 
 THEN = 1_600_000_000.0
 """A time at which all of this happened, in 2020."""

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from secure import Authority
-from zkexec import arguments
-from zkexec.access import SYSTEM, Access, AclEntry, Credential, Tls
-from zkexec.settings import Settings, UsageError, settle
+from zkexec.cli import parser
+from zkexec.cli.security import SYSTEM, Access, AclEntry, Credential, Tls
+from zkexec.cli.settings import Settings, UsageError, settle
 
 SECRET = "pass:word-7"  # noqa: S105 - It is none.
 
 
 def settings(*words: str, **environment: str) -> Settings:
     """What zkexec would do for a command line, to which a command is added, and variables."""
-    return settle(arguments.read([*words, "--exec", "run me"]), environment)
+    return settle(parser.read([*words, "--exec", "run me"]), environment)
 
 
 def access(*words: str, **environment: str) -> Access:
@@ -144,7 +144,7 @@ def test_one_identity_for_sasl(secret: Path) -> None:
 
 def test_sasl_needs_its_package(secret: Path) -> None:
     """Where the package for SASL is not installed, one line says so before anything is done."""
-    program = "import sys; sys.modules['puresasl'] = None; from zkexec.cli import main; main()"
+    program = "import sys; sys.modules['puresasl'] = None; from zkexec.main import main; main()"
     run = subprocess.run(
         [sys.executable, "-c", program, "--auth", f"sasl:@{secret}", "--", "true"],
         capture_output=True,

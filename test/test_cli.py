@@ -13,7 +13,7 @@ import pytest
 
 from redirected import ALL_FULL, CLOSED, FULL, UNREAD, run_redirected
 from zkexec import __version__
-from zkexec.options import OPTIONS, Option
+from zkexec.cli.options import OPTIONS, Option
 
 ZKEXEC = (sys.executable, "-m", "zkexec")
 DEADLINE_S = 60.0
@@ -207,7 +207,7 @@ def test_answers_need_nothing_heavy(words: list[str]) -> None:
     script = (
         "import atexit, os, sys;"
         "atexit.register(lambda: os.write(2, ' '.join(['', 'imported:', *sys.modules]).encode()));"
-        "from zkexec.cli import main;"
+        "from zkexec.main import main;"
         "main()"
     )
     run = subprocess.run(
@@ -219,7 +219,7 @@ def test_answers_need_nothing_heavy(words: list[str]) -> None:
     )
     imported = set(run.stderr.partition(" imported: ")[2].split())
 
-    assert "zkexec.options" in imported
+    assert "zkexec.cli.options" in imported
     assert not imported & set(HEAVY.split())
     assert not {name for name in imported if name.startswith("kazoo")}
 
@@ -230,10 +230,10 @@ def test_an_early_interrupt_is_silent() -> None:
         "import os, signal, sys\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'zkexec.shell.birth':\n"
+        "        if name == 'zkexec.process.inheritance':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupting())\n"
-        "from zkexec.cli import main\n"
+        "from zkexec.main import main\n"
         "main()\n"
     )
     run = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zkexec.command import from_words, parse
+from zkexec.cli.shell_command import from_words, parse
 
 SHELL = b"/bin/sh"
 

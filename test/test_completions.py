@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from e2e.terminal import Terminal
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator.verbs import VERBS
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.options import OPTIONS, Option
 
 SHARE = Path(__file__).resolve().parent.parent / "share"
 BASH = SHARE / "bash-completion" / "completions"

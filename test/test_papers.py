@@ -11,11 +11,11 @@ import pytest
 
 import draw_papers
 from paper_programs import PROGRAMS, Program
-from zkexec import arguments
+from zkexec.cli import parser
+from zkexec.cli.options import OPTIONS
+from zkexec.cli.settings import settle
 from zkexec.operator.settle import settle as settle_call
 from zkexec.operator.verbs import BY_VERB, VERBS, VOCABULARY
-from zkexec.options import OPTIONS
-from zkexec.settings import settle
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAWN_BY = "python tools/draw_papers.py"
@@ -88,9 +88,9 @@ def test_examples_are_understood(line: str) -> None:
     words = shlex.split(line.partition(" <")[0].partition(" >")[0])
 
     if words[0] == "zkexec":
-        assert settle(arguments.read(words[1:]), {}).terms.mirrors
+        assert settle(parser.read(words[1:]), {}).terms.mirrors
     else:
-        written = arguments.read(words[1:], VOCABULARY)
+        written = parser.read(words[1:], VOCABULARY)
         verb = BY_VERB[written.stray_words[0]]
         assert settle_call(verb, written, {}).verb == verb.name
 
@@ -108,7 +108,7 @@ def test_choices_are_accepted(name: str, choice: str, tmp_path: Path) -> None:
     identity = ["--auth", f"digest:@{secret}"] if name == "acl" else []
     words = ["--lock", "x", *identity, f"--{name}", value, "--", "true"]
 
-    assert settle(arguments.read(words), {}).lock == "x"
+    assert settle(parser.read(words), {}).lock == "x"
 
 
 def test_the_wheel_brings_the_papers() -> None:

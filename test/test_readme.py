@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from zkexec import arguments
+from zkexec.cli import parser
+from zkexec.cli.help_text import help_text
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator import usage as operator_usage
 from zkexec.operator.settle import settle
 from zkexec.operator.verbs import VOCABULARY, find
-from zkexec.options import OPTIONS, Option
-from zkexec.usage import help_text
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_help_tells_all_about_an_option(option: Option) -> None:
 @pytest.mark.parametrize("line", command_lines())
 def test_commands_use_options_that_exist(line: str) -> None:
     """Whoever copies a command line of the README is understood."""
-    written = arguments.read(shlex.split(line, comments=True))
+    written = parser.read(shlex.split(line, comments=True))
 
     assert written.unknown_options == []
     assert written.missing_values == []
@@ -106,7 +106,7 @@ def test_commands_use_options_that_exist(line: str) -> None:
 @pytest.mark.parametrize("line", operator_lines(), ids=lambda line: line.replace(" ", "_")[:40])
 def test_commands_of_operators_are_understood(line: str) -> None:
     """Whoever copies a command line of zkexecctl from the README is understood."""
-    written = arguments.read(shlex.split(line, comments=True), VOCABULARY)
+    written = parser.read(shlex.split(line, comments=True), VOCABULARY)
 
     settle(find(written.stray_words[0]), written, {})
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from zkexec import arguments
-from zkexec.access import Access
-from zkexec.command import parse
+from zkexec.cli import parser
+from zkexec.cli.options import OPTIONS, Option
+from zkexec.cli.security import Access
+from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, settle
+from zkexec.cli.shell_command import parse
+from zkexec.core.max_unavailable import Width
+from zkexec.core.policy import OnFailure, StartPolicy, Terms
 from zkexec.core.snapshot import Mirror
-from zkexec.core.terms import OnFailure, StartPolicy, Terms
-from zkexec.core.width import Width
-from zkexec.options import OPTIONS, Option
-from zkexec.settings import LogFormat, Settings, UsageError, Verbosity, settle
 
 
 def settings(*words: str, **environment: str) -> Settings:
     """What zkexec would do for a command line, to which a command is added, and variables."""
-    return settle(arguments.read([*words, "--exec", "run me"]), environment)
+    return settle(parser.read([*words, "--exec", "run me"]), environment)
 
 
 def mistakes(*words: str, **environment: str) -> str:
@@ -195,7 +195,7 @@ REFUSED = [
 def test_a_wrong_value_is_told_by_its_option(name: str, text: str, expected: str) -> None:
     """A value of no sense gets one sentence: the option, what was expected, what was given."""
     with pytest.raises(UsageError) as caught:
-        settle(arguments.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
+        settle(parser.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
     line = str(caught.value)
 
     assert line.startswith(f"--{name}: {expected}")

@@ -5,15 +5,15 @@ Also what the words of a command line are: options, their values, and the comman
 
 import pytest
 
-from zkexec import arguments
-from zkexec.command import parse
-from zkexec.options import BY_SHORT, OPTIONS
-from zkexec.settings import Settings, UsageError, Verbosity, settle
+from zkexec.cli import parser
+from zkexec.cli.options import BY_SHORT, OPTIONS
+from zkexec.cli.settings import Settings, UsageError, Verbosity, settle
+from zkexec.cli.shell_command import parse
 
 
 def settings(*words: str, **environment: str) -> Settings:
     """What zkexec would do for a whole command line and variables."""
-    return settle(arguments.read(words), environment)
+    return settle(parser.read(words), environment)
 
 
 def mistakes(*words: str, **environment: str) -> str:

@@ -19,14 +19,14 @@ from kazoo.exceptions import NoNodeError
 from demo_screen import Row
 from demo_stage import DemoError, Stage
 from e2e.wrapped import DEADLINE_S, Wrapped
-from zkexec.cluster import base_of
 from zkexec.core.actions import Card
-from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.rollout.record import EntryPhase, Rollout
+from zkexec.core.rollout.version import target_of
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.target import target_of
-from zkexec.shell.card import decode_card
-from zkexec.shell.group import Paths
-from zkexec.shell.record import decode
+from zkexec.group.member_codec import decode_card
+from zkexec.group.record_codec import decode
+from zkexec.group.store import Paths
+from zkexec.zookeeper.connect_string import base_of
 
 _LOOK_S = 0.05
 _FILE = "/nap"

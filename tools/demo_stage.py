@@ -29,8 +29,8 @@ from kazoo.handlers.threading import KazooTimeoutError  # noqa: E402
 from demo_belongings import Belongings  # noqa: E402 -- the paths come first
 from demo_screen import Screen  # noqa: E402
 from e2e.wrapped import ZKEXEC, Stream, Wrapped  # noqa: E402
-from zkexec.cluster import parse_cluster  # noqa: E402
 from zkexec.operator.outcome import OperatorError  # noqa: E402
+from zkexec.zookeeper.connect_string import parse_cluster  # noqa: E402
 from zookeeper import Port, Server  # noqa: E402
 
 _CONNECT_TIMEOUT_S = 10.0

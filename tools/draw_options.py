@@ -6,12 +6,12 @@
 from itertools import groupby
 from pathlib import Path
 
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator.usage import STATUSES
 from zkexec.operator.verbs import VERBS
-from zkexec.options import OPTIONS, Option
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN = "<!-- options: drawn from zkexec.options by tools/draw_options.py -->\n"
+BEGIN = "<!-- options: drawn from zkexec.cli.options by tools/draw_options.py -->\n"
 END = "<!-- end of options -->"
 BEGIN_VERBS = "<!-- verbs: drawn from zkexec.operator.verbs by tools/draw_options.py -->\n"
 END_VERBS = "<!-- end of verbs -->"

@@ -7,8 +7,8 @@ before anything is decided, and what bash has already passed is cut from the ans
 from collections.abc import Iterable
 
 from paper_programs import Program, spellings
+from zkexec.cli.options import Option
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.options import Option
 
 _FRAME = """\
 # Completion of @NAME@ for bash; drawn by tools/draw_papers.py.

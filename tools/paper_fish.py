@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from paper_programs import Program, spellings
+from zkexec.cli.options import Option
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.options import Option
 
 _HEAD = """\
 # Completion of @NAME@ for fish; drawn by tools/draw_papers.py.

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from paper_programs import Program, Rows
+from zkexec.cli.options import Option
 from zkexec.operator.words import Verb
-from zkexec.options import Option
 
 _ESCAPES = {"\\": r"\e", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha", '"': r"\(dq"}
 # An option as a text names it; the hyphen of a compound word stands behind a letter.

@@ -6,11 +6,11 @@ has no room there, examples and the ways of calling, is written down here.
 
 from dataclasses import dataclass
 
-from zkexec import usage
+from zkexec.cli import help_text
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator import usage as operator_usage
 from zkexec.operator.verbs import VERBS
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.options import OPTIONS, Option
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -67,7 +67,7 @@ ZKEXEC = Program(
     summary="wrap a command whose configuration lives in ZooKeeper",
     calls=("[options]", "[options] -- COMMAND [ARGUMENT...]"),
     description=(
-        *_paragraphs(usage.SUMMARY),
+        *_paragraphs(help_text.SUMMARY),
         _GROUPS,
         "Losing the cluster, for however long, never touches a running command.",
     ),
@@ -82,8 +82,8 @@ ZKEXEC = Program(
         ("ZKEXEC_LOCK", "The name of the group, empty without --lock"),
         ("ZKEXEC_MEMBER", "The name of the member, without --lock that of the host"),
     ),
-    statuses_intro=" ".join(usage.EXIT_STATUS.removeprefix("Exit status: ").split()),
-    statuses=usage.STATUSES,
+    statuses_intro=" ".join(help_text.EXIT_STATUS.removeprefix("Exit status: ").split()),
+    statuses=help_text.STATUSES,
     examples=(
         (
             "zkexec --mirror /etc/app.conf=/app.conf -- app --config /etc/app.conf",

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from paper_programs import Program
+from zkexec.cli.options import Option
 from zkexec.operator.words import CONNECTION, QUESTIONS, Argument, Verb
-from zkexec.options import Option
 
 _COMMAND_LINE = """\
 #compdef @NAME@

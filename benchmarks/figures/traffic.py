@@ -10,7 +10,7 @@ def measure(stage: Stage) -> list[Table]:
     """Roll out through groups in virtual time; they are those of docs/scaling.md."""
     # The simulation is large, and a run without this figure need not know it.
     from simulation.group.measure import measure as rolled_out  # noqa: PLC0415
-    from zkexec.core.width import Width  # noqa: PLC0415
+    from zkexec.core.max_unavailable import Width  # noqa: PLC0415
 
     requests = Table("requests", "requests of a member and rollout, simulated", "requests")
     handed_over = Table("bytes", "bytes read on a hand-over, simulated", "bytes")

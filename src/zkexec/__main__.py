@@ -10,6 +10,6 @@ from zkexec.isolation import isolate
 if __name__ == "__main__":
     isolate("zkexec")
 
-    from zkexec.cli import main
+    from zkexec.main import main
 
     main()

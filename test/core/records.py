@@ -1,8 +1,8 @@
 """Records of a group in short words, for the tests of the record and of who reads it."""
 
-from zkexec.core.rollout import Entry, EntryPhase, Refusal, Rollout, Verdict
-from zkexec.core.target import Target
-from zkexec.core.width import GroupWidth, Width
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.record import Entry, EntryPhase, Refusal, Rollout, Verdict
+from zkexec.core.rollout.version import Target
 
 SCOPE = "scope"
 FAILED = EntryPhase.FAILED

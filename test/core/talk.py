@@ -7,7 +7,9 @@ from typing import Any
 from core.records import width
 from zkexec.core.actions import Action, CommitRecord, Note, ShowCard
 from zkexec.core.events import Event, SessionConnected, Tick
-from zkexec.core.group_events import (
+from zkexec.core.input_state import Knowledge
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
     Enrolled,
@@ -19,12 +21,10 @@ from zkexec.core.group_events import (
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.knowledge import Knowledge
-from zkexec.core.locked_turn import LockedTurn
-from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.rollout.participant import LockedTurn
+from zkexec.core.rollout.record import Entry, Rollout
+from zkexec.core.rollout.version import Target, target_of
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.target import Target, target_of
-from zkexec.core.terms import Terms
 
 MIRRORS = (Mirror("/f", "/z"),)
 TERMS = Terms(

@@ -4,8 +4,8 @@ import pytest
 
 from core.talk import PLACE, Talk, named, snapshot
 from zkexec.core.actions import Card, CommitRecord, JoinQueue, ShowCard
-from zkexec.core.group_events import CommitRefused, Conflict
-from zkexec.core.membership import BRIEF_S
+from zkexec.core.rollout.group_events import CommitRefused, Conflict
+from zkexec.core.rollout.membership import BRIEF_S
 
 
 def test_a_card_names_contents_as_the_group_knows_them() -> None:

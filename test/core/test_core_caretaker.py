@@ -22,9 +22,9 @@ from zkexec.core.adoption import Adopted
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import ChildExited, Ending, SignalReceived, Tick, TreeInspected
 from zkexec.core.member import Member
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase
 from zkexec.core.turn import FreeTurn
 
 TERMS = Terms(

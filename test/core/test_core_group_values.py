@@ -3,12 +3,12 @@
 import pytest
 
 from core.records import entry, proven, target, unproven
-from zkexec.core.outcome import Outcome, Result
-from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.max_unavailable import GroupWidth, Width, agreed
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.record import EntryPhase, Rollout
+from zkexec.core.rollout.turn_outcome import Outcome, Result
+from zkexec.core.rollout.version import Target, target_of
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.target import Target, target_of
-from zkexec.core.terms import Terms
-from zkexec.core.width import GroupWidth, Width, agreed
 
 HERE = (Mirror("/here/f", "/z"), Mirror("/here/g", "/y"))
 THERE = (Mirror("/there/g", "/y"), Mirror("/there/f", "/z"))

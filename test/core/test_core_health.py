@@ -5,7 +5,7 @@ import pytest
 from zkexec.core.actions import KillCheck, Note, RunCheck
 from zkexec.core.events import CheckFinished
 from zkexec.core.health import HealthGate, Verdict
-from zkexec.core.terms import Terms
+from zkexec.core.policy import Terms
 
 
 def gate(timeout_s: float | None = None) -> HealthGate:

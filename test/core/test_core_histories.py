@@ -5,9 +5,9 @@ from core.talk import AGREED, Talk, entry_of, named
 from core.talk import snapshot as snapshot_of
 from zkexec.core.actions import CommitRecord, ReadRecord
 from zkexec.core.events import SessionLost
-from zkexec.core.outcome import Outcome, Result
-from zkexec.core.rollout import Rollout, Verdict
-from zkexec.core.value import replace
+from zkexec.core.rollout.record import Rollout, Verdict
+from zkexec.core.rollout.turn_outcome import Outcome, Result
+from zkexec.frozen import replace
 
 
 def test_a_record_is_not_newer_than_what_has_written_it() -> None:

@@ -3,8 +3,8 @@
 from core.records import width
 from core.talk import PLACE, Talk, entry_of, snapshot
 from zkexec.core.actions import CommitRecord, Enrol, JoinQueue, LeaveQueue, ListQueue, ReadRecord
-from zkexec.core.group_events import GroupPart, GroupTouched
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.group_events import GroupPart, GroupTouched
+from zkexec.core.rollout.record import Rollout
 
 
 def _keep_out(talk: Talk) -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from core.records import entry
-from zkexec.core.group_events import RecordRead
-from zkexec.core.ledger import Ledger
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.group_events import RecordRead
+from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record_view import Ledger
 
 FLYING = Rollout(inflight={"m2": entry("b@2", "t2"), "m3": entry("b@2", "t3")})
 ALL = frozenset({"m2", "m3"})

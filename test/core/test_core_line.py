@@ -6,7 +6,7 @@ from string import ascii_lowercase
 import pytest
 
 from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
-from zkexec.core.line import Line, sequence_of
+from zkexec.core.rollout.queue_position import Line, sequence_of
 
 
 def node(ticket: str, sequence: int) -> str:

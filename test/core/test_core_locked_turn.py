@@ -15,18 +15,18 @@ from zkexec.core.actions import (
     LookAtQueueNode,
     ReadRecord,
 )
-from zkexec.core.basis import Basis
-from zkexec.core.group_events import (
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.first_start import Basis
+from zkexec.core.rollout.group_events import (
     Conflict,
     EnrolmentOccupied,
     GroupPart,
     GroupTouched,
     QueueNodeSeen,
 )
-from zkexec.core.requests import RETRY_S
-from zkexec.core.rollout import Pause, Rollout, Verdict
-from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth, Width
+from zkexec.core.rollout.group_requests import RETRY_S
+from zkexec.core.rollout.record import Pause, Rollout, Verdict
+from zkexec.frozen import replace
 
 
 def flying(word: str, member: str = "m2", under: str = "x") -> Rollout:

@@ -15,9 +15,15 @@ from zkexec.core.actions import (
     LookAtQueueNode,
     ReadRecord,
 )
-from zkexec.core.group_events import Conflict, GroupPart, GroupTouched, QueueLeft, RecordCommitted
-from zkexec.core.rollout import Rollout, Verdict
-from zkexec.core.value import replace
+from zkexec.core.rollout.group_events import (
+    Conflict,
+    GroupPart,
+    GroupTouched,
+    QueueLeft,
+    RecordCommitted,
+)
+from zkexec.core.rollout.record import Rollout, Verdict
+from zkexec.frozen import replace
 
 OURS = replace(AGREED, inflight={"m1": entry_of("b@2", "b")})
 THEIRS = replace(AGREED, inflight={"m2": entry_of("b@2", "x")})

@@ -19,16 +19,16 @@ from zkexec.core.actions import (
     SignalTree,
     StartChild,
 )
-from zkexec.core.alarm import Alarm
-from zkexec.core.basis import Basis
-from zkexec.core.child import Child
+from zkexec.core.alerts import Alarm
+from zkexec.core.command import Child
+from zkexec.core.debounce import Settling
 from zkexec.core.events import Ending, SignalReceived
-from zkexec.core.launch import CannotStartError, Launch
+from zkexec.core.inputs import Source
 from zkexec.core.member import Member
-from zkexec.core.settling import Settling
+from zkexec.core.policy import StartPolicy, Terms
+from zkexec.core.rollout.first_start import Basis
 from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
-from zkexec.core.source import Source
-from zkexec.core.terms import StartPolicy, Terms
+from zkexec.core.startup import CannotStartError, Launch
 from zkexec.core.turn import FreeTurn
 
 ALERTS = Terms(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)

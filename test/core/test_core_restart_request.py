@@ -4,9 +4,9 @@ import pytest
 
 from zkexec.core import events
 from zkexec.core.actions import Note
+from zkexec.core.inputs import Source
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
-from zkexec.core.source import Source
-from zkexec.core.terms import Terms
 
 TERMS = Terms(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
 

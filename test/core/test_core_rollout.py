@@ -3,9 +3,9 @@
 import pytest
 
 from core.records import FAILED, SCOPE, admitted, entry, proven, target, unproven, width
-from zkexec.core.rollout import Pause, Refusal, Rollout, Verdict
-from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth, Width
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.record import Pause, Refusal, Rollout, Verdict
+from zkexec.frozen import replace
 
 PAUSE = Pause("operator", "maintenance")
 

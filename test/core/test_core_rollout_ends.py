@@ -3,9 +3,9 @@
 import pytest
 
 from core.records import FAILED, SCOPE, admitted, entry, proven, target, unproven
-from zkexec.core.basis import Basis, basis_of
-from zkexec.core.rollout import Entry, EntryPhase, Rollout, Verdict
-from zkexec.core.target import Target
+from zkexec.core.rollout.first_start import Basis, basis_of
+from zkexec.core.rollout.record import Entry, EntryPhase, Rollout, Verdict
+from zkexec.core.rollout.version import Target
 
 B = target("b@2")
 

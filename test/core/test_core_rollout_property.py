@@ -5,10 +5,10 @@ from random import Random
 import pytest
 
 from core.records import SCOPE, target
-from zkexec.core.rollout import Entry, EntryPhase, Pause, Refusal, Rollout
-from zkexec.core.target import Target
-from zkexec.core.value import replace
-from zkexec.core.width import Width
+from zkexec.core.max_unavailable import Width
+from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Refusal, Rollout
+from zkexec.core.rollout.version import Target
+from zkexec.frozen import replace
 
 MEMBERS = ("m1", "m2", "m3", "m4")
 CONTENTS = ("a", "b", "c")

@@ -1,8 +1,8 @@
 """What a turn is held for."""
 
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.situation import Standing
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.standing import Standing
-from zkexec.core.terms import Terms
 
 TERMS = Terms(mirrors=(Mirror("/f", "/z"),), in_group=True)
 

@@ -10,13 +10,13 @@ from core.records import FAILED, entry, proven, target, unproven
 from zkexec.core import events
 from zkexec.core.actions import Action, Card, ListQueue, ShowCard
 from zkexec.core.events import SessionConnected
-from zkexec.core.group_events import GroupRequestFailed, QueueListed
-from zkexec.core.membership import BRIEF_S, Membership
-from zkexec.core.requests import Requests
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.group_events import GroupRequestFailed, QueueListed
+from zkexec.core.rollout.group_requests import Requests
+from zkexec.core.rollout.lease import Proposal, Tenure
+from zkexec.core.rollout.membership import BRIEF_S, Membership
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.tenure import Proposal, Tenure
-from zkexec.core.value import replace
+from zkexec.frozen import replace
 
 B = Snapshot({"/f": b"b"}, 2)
 TIMEOUT_S = 12.0

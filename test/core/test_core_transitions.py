@@ -8,13 +8,11 @@ import pytest
 
 from scenarios.script import play
 from simulation.fate import Fate
-from zkexec.core import events, group_events
-from zkexec.core.child import Child
-from zkexec.core.course import Course
+from zkexec.core import events
+from zkexec.core.command import Child
+from zkexec.core.current_phase import Course
 from zkexec.core.events import Event
-from zkexec.core.rollout import Rollout
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import (
+from zkexec.core.phases import (
     LETTERS,
     TABLE,
     ImpossibleTransitionError,
@@ -22,6 +20,9 @@ from zkexec.core.transitions import (
     check_transition,
     may_lead_to,
 )
+from zkexec.core.policy import Terms
+from zkexec.core.rollout import group_events
+from zkexec.core.rollout.record import Rollout
 
 TEST = Path(__file__).resolve().parent.parent
 ENOUGH_SEEDS = 600

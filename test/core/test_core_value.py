@@ -2,7 +2,7 @@
 
 import pytest
 
-from zkexec.core.value import fields, replace, value
+from zkexec.frozen import fields, replace, value
 
 
 @value(hidden=("hidden",), uncompared=("seen_at",))

@@ -4,9 +4,9 @@ import pytest
 
 from zkexec.core.actions import Note, notes_on_files
 from zkexec.core.events import Ending
+from zkexec.core.inputs import restart_name
+from zkexec.core.rollout.version import contents_of, short, target_of
 from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
-from zkexec.core.source import restart_name
-from zkexec.core.target import contents_of, short, target_of
 
 
 @pytest.mark.parametrize(

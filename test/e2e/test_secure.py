@@ -16,7 +16,7 @@ from e2e.scene import Scene, shell
 from e2e.stage import LIBEXEC, ZKEXEC, Stage, is_alive, proc, until
 from news import operator
 from secure import Authority, TlsServer, known
-from zkexec.access import Access, Credential
+from zkexec.cli.security import Access, Credential
 from zookeeper import Server
 
 SECRET = "the-password-of-ours"  # noqa: S105 - It is none.

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
-from zkexec.options import OPTIONS
+from zkexec.cli.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 ZKEXEC = (sys.executable, "-m", "zkexec")

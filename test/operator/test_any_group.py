@@ -21,7 +21,7 @@ from zkexec.operator.ending import Ending
 from zkexec.operator.glance import Glance
 from zkexec.operator.report import report
 from zkexec.operator.sight import Sight
-from zkexec.shell.link import Steps
+from zkexec.zookeeper.link import Steps
 
 SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 BASE = "/zkexec/g"

@@ -14,7 +14,7 @@ from e2e.fleet import Fleet, fleet_on
 from e2e.stage import Stage, end, lines, until
 from glass import Watched
 from proxy import Proxy
-from zkexec.core.rollout import EntryPhase, Rollout
+from zkexec.core.rollout.record import EntryPhase, Rollout
 from zookeeper import Server
 
 STATUS = (sys.executable, "-m", "zkexec.operator", "status")

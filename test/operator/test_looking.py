@@ -9,7 +9,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from boards import NEW, OLD, Board, call, entry, failed_on
 from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.record import Rollout
 from zkexec.operator.aims import UNREADABLE, StrayKind
 from zkexec.operator.cluster import LOST, STALE, Cluster
 from zkexec.operator.looking import Lookout, UnreachableError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from zkexec import arguments
-from zkexec.access import AclEntry
-from zkexec.command import parse
+from zkexec.cli import parser
+from zkexec.cli.security import AclEntry
+from zkexec.cli.shell_command import parse
 from zkexec.operator.author import author
 from zkexec.operator.call import Call, Connection
 from zkexec.operator.outcome import OperatorError
@@ -36,7 +36,7 @@ LEAST = {
 
 def call(*words: str, **environment: str) -> Call:
     """What a command line says."""
-    written = arguments.read(words, VOCABULARY)
+    written = parser.read(words, VOCABULARY)
     written.stray_words.extend(written.command or ())
     return settle(BY_VERB[written.stray_words[0]], written, environment)
 

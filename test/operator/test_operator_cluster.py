@@ -20,12 +20,12 @@ from proxy import EXISTS, GET, Fate, Proxy, Request
 from pushing import ZKEXECCTL
 from secure import Authority, TlsServer, known
 from steered import VERBS, Group
-from zkexec.access import Access, Credential
+from zkexec.cli.security import Access, Credential
+from zkexec.group.record_codec import decode
 from zkexec.operator.call import Connection
 from zkexec.operator.cluster import LOST, Cluster, sync
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.shell.link import Link, RefusedError, Steps
-from zkexec.shell.record import decode
+from zkexec.zookeeper.link import Link, RefusedError, Steps
 from zookeeper import Port, Server, wait_until
 
 DEADLINE_S = 60.0

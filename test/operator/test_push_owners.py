@@ -11,7 +11,7 @@ from kazoo.security import ACL, Id, make_digest_acl
 
 from pushing import Hand, entries, index_of
 from secure import known
-from zkexec.access import Access, Credential
+from zkexec.cli.security import Access, Credential
 from zookeeper import Server
 
 READ, WRITE, CREATE, DELETE, ALL = 1, 2, 4, 8, 31

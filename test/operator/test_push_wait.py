@@ -8,7 +8,7 @@ from kazoo.client import KazooClient
 from boards import Board, failed_on, paused
 from e2e.fleet import Fleet
 from pushing import Hand, entries
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.record import Rollout
 from zookeeper import Server
 
 

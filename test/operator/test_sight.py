@@ -18,9 +18,9 @@ from boards import (
     waiting,
 )
 from zkexec.core.actions import Card
-from zkexec.core.rollout import EntryPhase, Verdict
-from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth, Width
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.record import EntryPhase, Verdict
+from zkexec.frozen import replace
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Seen, Written
 from zkexec.operator.sentences import absent, awaited, standing
 from zkexec.operator.sight import Sight, State

@@ -27,11 +27,11 @@ from boards import (
 )
 from e2e.stage import TEST, Stage
 from glass import Watched
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import EntryPhase, Pause, Rollout
-from zkexec.core.target import short
-from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth, Width
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import EntryPhase, Pause, Rollout
+from zkexec.core.rollout.version import short
+from zkexec.frozen import replace
 from zkexec.operator import sentences
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.console import cells

@@ -24,11 +24,11 @@ from steered import (
     command,
     one_line,
 )
-from zkexec.access import Access, Credential
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Entry, EntryPhase, Pause, Rollout, Verdict
-from zkexec.core.source import restart_name
-from zkexec.core.value import replace
+from zkexec.cli.security import Access, Credential
+from zkexec.core.inputs import restart_name
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.frozen import replace
 from zookeeper import Server
 
 SECRET = "open-sesame"  # noqa: S105 - It is none.

@@ -18,8 +18,8 @@ from kazoo.exceptions import BadVersionError
 from proxy import TRANSACTION, Fate, Proxy, Request, pass_all
 from pushing import Answer, Hand
 from steered import PAUSED, VERBS, Group, command, one_line
-from zkexec.core.value import replace
-from zkexec.shell.record import decode, encode
+from zkexec.frozen import replace
+from zkexec.group.record_codec import decode, encode
 from zookeeper import Server, wait_until
 
 ROUNDS = 40

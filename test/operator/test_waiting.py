@@ -12,7 +12,7 @@ from boards import NEW, Board, entry, paused
 from e2e.fleet import PATIENCE_S, Fleet, fleet_on
 from e2e.stage import Stage, lines, until
 from glass import Watched
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.record import Rollout
 from zookeeper import Server
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")

@@ -12,7 +12,9 @@ from string import ascii_lowercase
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
-from zkexec.core.group_events import (
+from zkexec.core.inputs import restart_name
+from zkexec.core.max_unavailable import Width
+from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
     Enrolled,
@@ -27,12 +29,10 @@ from zkexec.core.group_events import (
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.rollout import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Verdict
+from zkexec.core.rollout.record import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Verdict
+from zkexec.core.rollout.version import Target, target_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
-from zkexec.core.source import restart_name
-from zkexec.core.target import Target, target_of
-from zkexec.core.value import replace
-from zkexec.core.width import Width
+from zkexec.frozen import replace
 
 MEMBER = "m1"
 """The member that a story is about."""

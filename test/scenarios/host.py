@@ -11,11 +11,11 @@ from scenarios.group import MEMBER, ScriptedGroup
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
-from zkexec.core.locked_turn import LockedTurn
 from zkexec.core.member import Member
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.participant import LockedTurn
 from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase
 from zkexec.core.turn import FreeTurn, Turn
 
 Teller = Callable[[Event, list[Action]], None]

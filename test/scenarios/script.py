@@ -52,9 +52,9 @@ from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
+from zkexec.core.policy import OnFailure, StartPolicy, Terms
 from zkexec.core.snapshot import Mirror, Problem, Znode
-from zkexec.core.terms import OnFailure, StartPolicy, Terms
-from zkexec.core.value import replace
+from zkexec.frozen import replace
 
 WORDS: dict[str, Callable[[str], Event]] = {
     "started": lambda _: events.Started(),

@@ -16,14 +16,14 @@ from zkexec.core.actions import (
     ShowCard,
 )
 from zkexec.core.events import Event
-from zkexec.core.group_events import (
+from zkexec.core.rollout.group_events import (
     GroupRequestFailed,
     QueueListed,
     QueueNodeSeen,
     RecordRead,
 )
-from zkexec.core.rollout import Entry, Rollout, Verdict
-from zkexec.core.target import contents_of
+from zkexec.core.rollout.record import Entry, Rollout, Verdict
+from zkexec.core.rollout.version import contents_of
 
 SHORT = 12
 

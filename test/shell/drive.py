@@ -6,7 +6,7 @@ being descriptors.  A line on CONTROL is `[method, argument...]`, a line on REPO
 `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
 """
 
-from zkexec.shell.birth import WAKE_SIGNAL, die_like, inherit
+from zkexec.process.inheritance import WAKE_SIGNAL, die_like, inherit
 
 INHERITANCE = inherit()
 
@@ -18,10 +18,10 @@ import sys  # noqa: E402
 import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
-from zkexec.command import Command  # noqa: E402
+from zkexec.cli.shell_command import Command  # noqa: E402
 from zkexec.core.events import Ending, Event  # noqa: E402
-from zkexec.core.value import fields  # noqa: E402
-from zkexec.shell.process import Processes  # noqa: E402
+from zkexec.frozen import fields  # noqa: E402
+from zkexec.process.processes import Processes  # noqa: E402
 
 
 def as_json(answer: Any) -> Any:

@@ -15,11 +15,12 @@ import threading
 import time
 from typing import Any
 
-from zkexec.cli import main as zkexec
-from zkexec.core import actions, events, group_events
+from zkexec.core import actions, events
 from zkexec.core.member import Member
-from zkexec.shell import loop
-from zkexec.shell.effects import Effects
+from zkexec.core.rollout import group_events
+from zkexec.main import main as zkexec
+from zkexec.runtime import loop
+from zkexec.runtime.executor import Effects
 
 KIND, NAME, HOW, TRIP = sys.argv[1:5]
 sys.argv[1:5] = []

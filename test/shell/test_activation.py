@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shell.driven import Driven, until_lines
-from zkexec.shell.activation import named_by_pid, of_command, of_others
+from zkexec.process.socket_activation import named_by_pid, of_command, of_others
 
 Start = Callable[..., Driven]
 NAMES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC")

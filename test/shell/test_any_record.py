@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from core.talk import MIRRORS, PLACE, Talk, snapshot
 from rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
-from zkexec.core import actions, steering
-from zkexec.core.basis import Basis, basis_of
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Entry, Refusal, Rollout, Verdict
-from zkexec.core.steering import Objection
-from zkexec.core.target import Target, target_of
-from zkexec.core.value import replace
-from zkexec.core.width import Width
-from zkexec.shell.card import decode_card, encode_card
-from zkexec.shell.record import decode, encode
+from zkexec.core import actions
+from zkexec.core.max_unavailable import Width
+from zkexec.core.rollout import operations
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.first_start import Basis, basis_of
+from zkexec.core.rollout.operations import Objection
+from zkexec.core.rollout.record import Entry, Refusal, Rollout, Verdict
+from zkexec.core.rollout.version import Target, target_of
+from zkexec.frozen import replace
+from zkexec.group.member_codec import decode_card, encode_card
+from zkexec.group.record_codec import decode, encode
 
 NOW = 1_700_000_000.0
 QUICK = examples(120)
@@ -85,13 +86,13 @@ def members_do(record: Rollout) -> Iterator[object]:
 def operators_do(record: Rollout) -> Iterator[object]:
     """All that operators make of a record."""
     deed = Deed("forget", "by", "why", "token", "m1", NOW)
-    yield from (steering.pause(record, deed), steering.resume(record, deed))
-    yield from (steering.retry(record, deed), steering.restart(record, deed))
-    yield from (steering.failures(record), steering.is_done(record, deed))
+    yield from (operations.pause(record, deed), operations.resume(record, deed))
+    yield from (operations.retry(record, deed), operations.restart(record, deed))
+    yield from (operations.failures(record), operations.is_done(record, deed))
     for name in record.inflight:
         about = replace(deed, subject=name)
-        yield steering.forget(record, about, is_alive=True, is_forced=True)
-        yield steering.forget(record, about, is_alive=True, is_forced=False)
+        yield operations.forget(record, about, is_alive=True, is_forced=True)
+        yield operations.forget(record, about, is_alive=True, is_forced=False)
 
 
 @QUICK

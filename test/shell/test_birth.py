@@ -13,7 +13,7 @@ import pytest
 from shell.driven import Marked
 
 TELL = """
-from zkexec.shell.birth import inherit
+from zkexec.process.inheritance import inherit
 i = inherit()
 import json, os, signal
 print(json.dumps({
@@ -26,7 +26,7 @@ print(json.dumps({
 """
 DIE = """
 import sys
-from zkexec.shell.birth import die_like, inherit
+from zkexec.process.inheritance import die_like, inherit
 from zkexec.core.events import Ending
 inherit()
 die_like(Ending(code=int(sys.argv[1]), signal=int(sys.argv[2])))
@@ -87,7 +87,7 @@ def test_the_callers_mask_is_remembered(marked: Marked) -> None:
 def test_an_ignored_sigchld_costs_no_status(marked: Marked) -> None:
     """A caller that ignores SIGCHLD does not make the kernel throw the child's status away."""
     code = """
-from zkexec.shell.birth import inherit
+from zkexec.process.inheritance import inherit
 ignored = inherit().ignored
 import os, signal
 pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)
@@ -108,7 +108,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 def test_holes_are_filled(marked: Marked, tmp_path: Path, closed: tuple[int, ...]) -> None:
     """A closed 0, 1 or 2 becomes /dev/null with the right mode, closed again for a child."""
     code = """
-from zkexec.shell.birth import inherit
+from zkexec.process.inheritance import inherit
 inherit()
 import fcntl, json, os, sys
 seen = {n: [os.readlink(f"/proc/self/fd/{n}"), fcntl.fcntl(n, fcntl.F_GETFL) & os.O_ACCMODE,
@@ -220,7 +220,7 @@ def test_pid_1_ends_with_128_and_the_signal(marked: Marked) -> None:
 def test_an_early_interrupt_is_silent(marked: Marked) -> None:
     """An INT after the birth waits for the loop and prints nothing; unblocked, it kills."""
     code = """
-from zkexec.shell.birth import inherit
+from zkexec.process.inheritance import inherit
 inherit()
 import os, signal
 os.kill(os.getpid(), signal.SIGINT)

@@ -21,8 +21,8 @@ from zkexec.core.events import (
     SessionConnected,
     SessionSuspended,
 )
-from zkexec.shell.connecting import Sockets
-from zkexec.shell.ensemble import Ensemble
+from zkexec.zookeeper.connecting import Sockets
+from zkexec.zookeeper.ensemble import Ensemble
 from zookeeper import Port, Server, wait_until
 
 
@@ -352,7 +352,7 @@ def test_threads_and_children(zookeeper: Server) -> None:
 _QUIET = """
 import sys, threading
 from zkexec.core.events import SessionClosed, SessionConnected
-from zkexec.shell.ensemble import Ensemble
+from zkexec.zookeeper.ensemble import Ensemble
 
 def post(event):
     if isinstance(event, SessionConnected):

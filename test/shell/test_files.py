@@ -13,8 +13,8 @@ from shutil import which
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.draft import name_beside
-from zkexec.shell.files import Files, FilesError, load_cached
+from zkexec.files.installer import Files, FilesError, load_cached
+from zkexec.files.staged_file import name_beside
 
 
 def no_warning(path: str, reason: str) -> None:
@@ -345,7 +345,8 @@ def test_secret_is_protected_before_its_first_byte(tmp_path: Path) -> None:
     os.chown(path, 12345, 23456)
     path.chmod(0o440)
     driver = (
-        "import sys; from zkexec.core.snapshot import Snapshot; import zkexec.shell.files as f\n"
+        "import sys; from zkexec.core.snapshot import Snapshot\n"
+        "import zkexec.files.installer as f\n"
         "files = f.Files(print); files.stage(Snapshot({sys.argv[1]: b'new'})); files.install()\n"
     )
     calls = "fchown,fchmod,write,pwrite64,fsync,linkat,rename,renameat,renameat2"

@@ -15,8 +15,8 @@ from shutil import which
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.draft import name_beside
-from zkexec.shell.files import Files
+from zkexec.files.installer import Files
+from zkexec.files.staged_file import name_beside
 
 CONTENTS = (b"a" * 100_001, b"b" * 300_007)
 INSTALLS = 1000
@@ -27,7 +27,7 @@ SEED = 20140428
 WRITER = """
 import os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.files import Files
+from zkexec.files.installer import Files
 
 def write(turns, targets, after_first=lambda: None):
     contents = (b"a" * 100_001, b"b" * 300_007)

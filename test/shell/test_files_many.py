@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.files import Files
-from zkexec.shell.target import Present, Resolver
+from zkexec.files.installer import Files
+from zkexec.files.target_file import Present, Resolver
 
 
 def no_warning(path: str, reason: str) -> None:
@@ -39,7 +39,7 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
     """Where a process may open few files, many are installed all the same."""
     driver = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
-        "from zkexec.core.snapshot import Snapshot; import zkexec.shell.files as f\n"
+        "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "for content in (b'old', b'new'):\n"
         "    files = f.Files(print, 200)\n"
         "    files.stage(Snapshot({f'{sys.argv[1]}/{n}': content for n in range(200)}))\n"
@@ -55,7 +55,7 @@ def test_room_for_descriptors_is_made_at_once(tmp_path: Path) -> None:
     """The kernel's table of descriptors has its size before the first file is staged."""
     driver = (
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))\n"
-        "from zkexec.core.snapshot import Snapshot; import zkexec.shell.files as f\n"
+        "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "size = lambda: status().split('FDSize:')[1].split()[0]\n"
         "before = os.listdir('/proc/self/fd'); files = f.Files(print, 400)\n"

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.files import Files, FilesError
+from zkexec.files.installer import Files, FilesError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
 NOBODY = 65534
@@ -26,7 +26,7 @@ NOBODY = 65534
 DRIVER = """
 import json, os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.shell.files import Files, FilesError
+from zkexec.files.installer import Files, FilesError
 
 uid, files = json.load(sys.stdin)
 if os.getuid() == 0 and uid:

@@ -8,16 +8,16 @@ from news import Asking, member_of, place
 from proxy import EXISTS, SET, TRANSACTION, Fate, Proxy, Request, Way
 from zkexec.core.actions import Card, CommitRecord, JoinQueue
 from zkexec.core.events import Event, SessionConnected, SessionSuspended
-from zkexec.core.group_events import (
+from zkexec.core.rollout.group_events import (
     CommitRefused,
     GroupPart,
     GroupTouched,
     QueueJoined,
     RecordCommitted,
 )
-from zkexec.core.rollout import Rollout
-from zkexec.shell.card import decode_card
-from zkexec.shell.group import LARGEST_COMMIT
+from zkexec.core.rollout.record import Rollout
+from zkexec.group.member_codec import decode_card
+from zkexec.group.store import LARGEST_COMMIT
 from zookeeper import Server, wait_until
 
 

@@ -9,15 +9,15 @@ from kazoo.security import ACL, Id
 from news import Asking, member_of, place
 from proxy import TRANSACTION, Proxy
 from zkexec.core.actions import CommitRecord, JoinQueue
-from zkexec.core.group_events import (
+from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
     GroupRequestFailed,
     QueueJoined,
     RecordCommitted,
 )
-from zkexec.core.rollout import Entry, Rollout, Verdict
-from zkexec.shell.record import decode
+from zkexec.core.rollout.record import Entry, Rollout, Verdict
+from zkexec.group.record_codec import decode
 from zookeeper import Server
 
 NEW = Rollout(inflight={"m1": Entry("token", "digest", 5, since=3.0)}, served=4)

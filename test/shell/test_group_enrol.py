@@ -12,10 +12,9 @@ from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
 from news import RUNNING, Asking, member_of, place
 from proxy import CLOSE, Fate, Proxy, pass_all
-from zkexec.cluster import base_of
 from zkexec.core.actions import Card, CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
-from zkexec.core.group_events import (
+from zkexec.core.rollout.group_events import (
     Enrolled,
     EnrolmentOccupied,
     GroupPart,
@@ -24,11 +23,12 @@ from zkexec.core.group_events import (
     QueueJoined,
     RecordRead,
 )
-from zkexec.core.rollout import Rollout
-from zkexec.core.value import replace
-from zkexec.shell.card import Facts, decode_card, encode_card
-from zkexec.shell.place import GroupPlace, PhaseTime
-from zkexec.shell.record import decode
+from zkexec.core.rollout.record import Rollout
+from zkexec.frozen import replace
+from zkexec.group.member_codec import Facts, decode_card, encode_card
+from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.group.record_codec import decode
+from zkexec.zookeeper.connect_string import base_of
 from zookeeper import Server, wait_until
 
 

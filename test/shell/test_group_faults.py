@@ -43,9 +43,14 @@ from zkexec.core.events import (
     SessionSuspended,
     ZnodesRead,
 )
-from zkexec.core.group_events import GroupPart, GroupRequestFailed, GroupTouched, QueueJoined
-from zkexec.core.rollout import Rollout
-from zkexec.core.value import replace
+from zkexec.core.rollout.group_events import (
+    GroupPart,
+    GroupRequestFailed,
+    GroupTouched,
+    QueueJoined,
+)
+from zkexec.core.rollout.record import Rollout
+from zkexec.frozen import replace
 from zookeeper import Ensemble as Servers
 from zookeeper import Server, wait_until
 

@@ -15,7 +15,8 @@ from zkexec.core.actions import (
     ReadRecord,
 )
 from zkexec.core.events import SessionConnected, SessionSuspended
-from zkexec.core.group_events import (
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,
     QueueJoined,
@@ -24,9 +25,8 @@ from zkexec.core.group_events import (
     QueueNodeSeen,
     RecordRead,
 )
-from zkexec.core.rollout import Entry, Rollout
-from zkexec.core.width import GroupWidth, Width
-from zkexec.shell.record import encode
+from zkexec.core.rollout.record import Entry, Rollout
+from zkexec.group.record_codec import encode
 from zookeeper import Server
 
 

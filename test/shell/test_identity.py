@@ -21,11 +21,12 @@ NOBODY = 65534
 
 HOLD = """
 import os, sys
-from zkexec import arguments
-from zkexec.settings import settle
-from zkexec.shell import identity, runtime_folder
+from zkexec.cli import parser
+from zkexec.cli.settings import settle
+from zkexec.runtime import member_id
+from zkexec.process import runtime_folder
 
-settings = settle(arguments.read(sys.argv[1:]), {})
+settings = settle(parser.read(sys.argv[1:]), {})
 if os.getuid() == 0 and "STAYS_ROOT" not in os.environ:
     os.setgid(65534)
     os.setuid(65534)
@@ -33,8 +34,8 @@ runtime_folder.RUN, runtime_folder.TMP = os.environ["RUN"], os.environ["TMP"]
 if "HOST" in os.environ:
     os.uname = lambda: os.uname_result(("", os.environ["HOST"], "", "", ""))
 try:
-    held = identity.hold_identity(settings)
-except identity.IdentityError as error:
+    held = member_id.hold_identity(settings)
+except member_id.IdentityError as error:
     print(f"error|{error}", flush=True)
 else:
     print(f"{held.member_id}|{held.place}|{held.obstacles}".rstrip("|"), flush=True)

@@ -16,8 +16,8 @@ from zkexec.core.events import (
     Tick,
     ZnodeTouched,
 )
-from zkexec.shell.birth import WAKE_SIGNAL, Inheritance
-from zkexec.shell.inbox import Inbox, now
+from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
+from zkexec.runtime.inbox import Inbox, now
 
 EXITED = ChildExited(1, Ending())
 

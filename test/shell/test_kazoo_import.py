@@ -10,7 +10,7 @@ from zookeeper import Server
 _CONNECTED = """
 import sys, threading
 from zkexec.core.events import SessionConnected, ZnodesRead
-from zkexec.shell.ensemble import Ensemble
+from zkexec.zookeeper.ensemble import Ensemble
 
 def post(event):
     if isinstance(event, SessionConnected):
@@ -84,14 +84,14 @@ def test_what_is_not_imported(zookeeper: Server) -> None:
 
 def test_the_real_modules_are_there_later() -> None:
     """Whoever imports afterwards what zkexec has left out gets it, from kazoo's client as well."""
-    assert output_of("import zkexec.shell.ensemble" + _LATER) == _ALL_REAL
+    assert output_of("import zkexec.zookeeper.ensemble" + _LATER) == _ALL_REAL
 
 
 def test_what_was_imported_before_stays() -> None:
     """Where kazoo is there already it is left alone."""
     before = "import kazoo.client, sys; before = dict(sys.modules)\n"
     same = "print(all(sys.modules[name] is before[name] for name in before))\n"
-    program = before + "import zkexec.shell.ensemble\n" + same + _LATER
+    program = before + "import zkexec.zookeeper.ensemble\n" + same + _LATER
     assert output_of(program) == ["True", *_ALL_REAL]
 
 
@@ -106,6 +106,6 @@ def test_a_newer_kazoo(tmp_path: Path) -> None:
         file = tmp_path / "kazoo" / f"{name}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(content)
-    program = "import zkexec.shell.kazoo_import, kazoo.client, ssl\n"
+    program = "import zkexec.zookeeper.kazoo_import, kazoo.client, ssl\n"
     asked = "print(kazoo.client.Better.__mro__[1].__module__, kazoo.client.REASON is ssl.SSLError)"
     assert output_of(program + asked, path=(tmp_path,)) == ["kazoo.recipe.lock True"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shell.driven import Marked, until, until_lines
-from zkexec.shell.kin import Orphans, look_at_kin
-from zkexec.shell.tree import ChildTree
+from zkexec.process.descendants import Orphans, look_at_kin
+from zkexec.process.process_tree import ChildTree
 
 # An orphan in another session than the child's, and below it a member of the child's session.
 DETACHED = """
@@ -32,7 +32,7 @@ os.execvp("sleep", ["sleep", "1000"])
 # Starts a session in which an orphan lives, and prints whether a look finds it.
 FINDS_ORPHAN = """
 import os, subprocess, sys, time
-from zkexec.shell.kin import look_at_kin
+from zkexec.process.descendants import look_at_kin
 asked = subprocess.Popen(["sh", "-c", "(sleep 1000 >/dev/null & echo $!); exec sleep 1000"],
                          start_new_session=True, stdout=subprocess.PIPE)
 orphan = int(asked.stdout.readline())
@@ -45,7 +45,7 @@ os.kill(orphan, 9)
 """
 # Looks a few times, and prints nothing.
 LOOKS = """
-from zkexec.shell.kin import Orphans, look_at_kin
+from zkexec.process.descendants import Orphans, look_at_kin
 orphans = Orphans()
 orphans.settle()
 for _ in range(5):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from shell.driven import Marked, is_alive, until_lines
-from zkexec import arguments
-from zkexec.settings import Settings, settle
-from zkexec.shell.leftovers import Leftovers, Remembered, is_proven
-from zkexec.shell.proc import Process
+from zkexec.cli import parser
+from zkexec.cli.settings import Settings, settle
+from zkexec.process.leftovers import Leftovers, Remembered, is_proven
+from zkexec.process.procfs import Process
 
 COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000)
 
@@ -73,7 +73,7 @@ def session(marked: Marked, tmp_path: Path) -> Iterator[Callable[[str], tuple[in
 
 def settings(*words: str) -> Settings:
     """The settings of a zkexec with these words before its command."""
-    return settle(arguments.read([*words, "--", "service"]), {})
+    return settle(parser.read([*words, "--", "service"]), {})
 
 
 def leftovers(of: Settings) -> Leftovers:
@@ -208,7 +208,7 @@ def test_without_a_folder_nothing_is_remembered(
     (tmp_path / "file").touch()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "none"))
     for name in ("RUN", "TMP"):
-        monkeypatch.setattr(f"zkexec.shell.runtime_folder.{name}", str(tmp_path / "file"))
+        monkeypatch.setattr(f"zkexec.process.runtime_folder.{name}", str(tmp_path / "file"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     leader, _ = session()
     one = leftovers(settings())

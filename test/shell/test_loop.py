@@ -14,7 +14,7 @@ import pytest
 from shell.driven import is_alive, is_gone, lines, until, until_lines
 from zkexec.core import actions
 from zkexec.core.actions import Action
-from zkexec.core.transitions import TABLE
+from zkexec.core.phases import TABLE
 
 FAULTY = Path(__file__).with_name("faulty.py")
 EVENTS = sorted(event.__name__ for event in TABLE)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from zkexec import arguments
+from zkexec.cli import parser
+from zkexec.cli.settings import settle
 from zkexec.core.actions import Note
-from zkexec.settings import settle
-from zkexec.shell.narrator import Narrator
-from zkexec.shell.texts import TEXTS, Level
+from zkexec.runtime.log import Narrator
+from zkexec.runtime.log_messages import TEXTS, Level
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "zkexec"
 KNOWN_TO_ALL = {"hosts", "command", "health", "alert_command"}
@@ -30,7 +30,7 @@ def said(capfd: pytest.CaptureFixture[str]) -> Said:
 
 def narrator(*words: str) -> Narrator:
     """A narrator for this command line."""
-    return Narrator(settle(arguments.read([*words, "--exec", "serve 'a b'"]), {}))
+    return Narrator(settle(parser.read([*words, "--exec", "serve 'a b'"]), {}))
 
 
 def notes_in_sources() -> Iterator[tuple[str, str, set[str] | None]]:
@@ -143,5 +143,5 @@ def test_a_line_is_never_longer_than_anybody_reads(form: str, said: Said) -> Non
 def test_a_command_line_may_be_longer_than_a_reason(said: Said) -> None:
     """What an operator wrote is shown in full, as long as a person could have written it."""
     words = "serve " + "a" * 5000
-    Narrator(settle(arguments.read(["--exec", words]), {})).tell(Note("forking"))
+    Narrator(settle(parser.read(["--exec", words]), {})).tell(Note("forking"))
     assert words in said()

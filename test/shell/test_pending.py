@@ -14,7 +14,7 @@ from shell.driven import Marked, state, until
 WAIT_S = 0.2
 WAITING = f"""
 import signal, sys, time
-from zkexec.shell.pending import PendingSignals
+from zkexec.process.signal_wait import PendingSignals
 awaited = {{signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX}}
 signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
 pending = PendingSignals(awaited)

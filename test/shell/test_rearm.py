@@ -10,14 +10,14 @@ from news import Asking, Opener, member_of, place
 from proxy import SET_WATCHES, Fate, Proxy
 from zkexec.core.actions import JoinQueue, ListQueue, LookAtQueueNode
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
-from zkexec.core.group_events import (
+from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,
     QueueJoined,
     QueueListed,
     QueueNodeSeen,
 )
-from zkexec.core.rollout import Entry, Rollout
+from zkexec.core.rollout.record import Entry, Rollout
 from zookeeper import wait_until
 
 

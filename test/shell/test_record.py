@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from zkexec.core.actions import Card
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
-from zkexec.core.value import replace
-from zkexec.core.width import GroupWidth, Width
-from zkexec.shell.card import Facts, decode_card, encode_card
-from zkexec.shell.record import decode, encode
+from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.frozen import replace
+from zkexec.group.member_codec import Facts, decode_card, encode_card
+from zkexec.group.record_codec import decode, encode
 
 MOST = 2**63 - 1
 NOW = 1_700_000_000.125

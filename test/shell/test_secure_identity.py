@@ -9,17 +9,17 @@ from kazoo.security import make_acl, make_digest_acl_credential
 from news import Asking, News, ensemble_of, operator
 from proxy import Proxy
 from secure import identified, known
-from zkexec.access import Access, Credential, acl
+from zkexec.cli.security import Access, Credential, acl
 from zkexec.core.events import (
     ConnectFailed,
     SessionClosed,
     SessionConnected,
     SessionSuspended,
 )
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Problem
-from zkexec.shell.credentials import client_options
-from zkexec.shell.ensemble import Ensemble
+from zkexec.zookeeper.credentials import client_options
+from zkexec.zookeeper.ensemble import Ensemble
 from zookeeper import Server
 
 JAAS = """

@@ -11,10 +11,10 @@ from kazoo.exceptions import NoAuthError
 
 from news import Asking, operator
 from secure import Authority, Certificate, TlsServer, identified, known
-from zkexec.access import SYSTEM, Access, Tls, acl
+from zkexec.cli.security import SYSTEM, Access, Tls, acl
 from zkexec.core.events import ConnectFailed, SessionConnected, SessionSuspended, ZnodeTouched
-from zkexec.shell.connecting import Sockets
-from zkexec.shell.tls import in_words
+from zkexec.zookeeper.connecting import Sockets
+from zkexec.zookeeper.tls import in_words
 from zookeeper import Server, wait_until
 
 NAME = "localhost"

@@ -11,14 +11,14 @@ import pytest
 
 SHARE = """
 import os, sys
-from zkexec import arguments
-from zkexec.settings import settle
-from zkexec.shell import runtime_folder
-from zkexec.shell.identity import hold_identity
-from zkexec.shell.shared_files import share_files
+from zkexec.cli import parser
+from zkexec.cli.settings import settle
+from zkexec.process import runtime_folder
+from zkexec.runtime.member_id import hold_identity
+from zkexec.runtime.shared_files import share_files
 
 runtime_folder.RUN = runtime_folder.TMP = os.environ["RUN"]
-settings = settle(arguments.read(sys.argv[1:]), {})
+settings = settle(parser.read(sys.argv[1:]), {})
 identity = hold_identity(settings)
 for other in share_files(settings, identity):
     print(f"{other.member}|{other.pid}|{other.file}")

@@ -13,11 +13,11 @@ from shell.driven import Marked, is_gone, until
 
 # Starts argv[2:] with the traits of argv[1] and ends as it ended, or prints the SpawnError.
 LAUNCH = """
-from zkexec.shell.birth import inherit, die_like
+from zkexec.process.inheritance import inherit, die_like
 i = inherit()
 import json, os, sys
 from zkexec.core.events import Ending
-from zkexec.shell.spawn import Launch, SpawnError, spawn
+from zkexec.process.spawn import Launch, SpawnError, spawn
 traits = {"own_session": False, "dies_with_parent": False, **json.loads(sys.argv[1])}
 launch = Launch(argv=[os.fsencode(a) for a in sys.argv[2:]], environment=i.environment,
                 mask=i.mask, ignored=i.ignored, **traits)
@@ -241,8 +241,7 @@ def test_what_cannot_be_executed(marked: Marked, tmp_path: Path) -> None:
 def test_what_is_too_long(marked: Marked) -> None:
     """Arguments beyond what the kernel takes are refused with 126."""
     too_long = (
-        "from zkexec.core.value import replace\n"
-        "launch = replace(launch, argv=[b'true', b'x' * 2**22])"
+        "from zkexec.frozen import replace\nlaunch = replace(launch, argv=[b'true', b'x' * 2**22])"
     )
     status, reason = refusal(launch(marked, "true", code_before=too_long))
 

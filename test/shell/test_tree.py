@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from shell.driven import Marked, is_alive, state, until, until_lines
-from zkexec.core.value import replace
-from zkexec.shell.kin import look_at_kin
-from zkexec.shell.proc import Process, look, look_around, with_descendants
-from zkexec.shell.tree import ChildTree, kill_session, send
+from zkexec.frozen import replace
+from zkexec.process.descendants import look_at_kin
+from zkexec.process.process_tree import ChildTree, kill_session, send
+from zkexec.process.procfs import Process, look, look_around, with_descendants
 
 
 class Started:
@@ -166,8 +166,8 @@ def test_signalling_the_forbidden_is_no_error(marked: Marked) -> None:
     """A process that zkexec has no right to signal stays as it is, without an error."""
     code = """
 import os
-from zkexec.shell.proc import look
-from zkexec.shell.tree import send
+from zkexec.process.procfs import look
+from zkexec.process.process_tree import send
 os.setresuid(54321, 54321, 54321)
 send(look(os.getppid()), 9)
 print("fine")
@@ -299,7 +299,7 @@ def test_helpers_from_before_are_strangers(marked: Marked) -> None:
     """What was there before, as in `helper & exec zkexec`, is no part of the child's tree."""
     code = """
 import os, time
-from zkexec.shell.tree import ChildTree
+from zkexec.process.process_tree import ChildTree
 for own_session in (True, False):
     tree = ChildTree(own_session=own_session)
     later = os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsid=True)
@@ -317,6 +317,6 @@ def test_nothing_is_seen_of_another_pid_namespace(marked: Marked) -> None:
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no namespaces")
-    code = "from zkexec.shell.proc import look_around; print(look_around())"
+    code = "from zkexec.process.procfs import look_around; print(look_around())"
 
     assert marked.python(code, before=isolated).stdout == b"{}\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import AlertEvent
-from zkexec.core.transitions import Phase
+from zkexec.core.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)

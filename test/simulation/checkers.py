@@ -11,8 +11,8 @@ from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending
+from zkexec.core.phases import Phase
 from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.transitions import Phase
 
 UNNEEDED_WAIT_S = 0.5
 LONGEST_DELAY_S = 10.0

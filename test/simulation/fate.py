@@ -10,10 +10,10 @@ from random import Random
 from simulation.witness import Violation
 from simulation.world import Recorder, Step, World
 from zkexec.core.events import Ending, SignalReceived
+from zkexec.core.phases import Phase
+from zkexec.core.policy import StartPolicy, Terms
 from zkexec.core.snapshot import Mirror, Problem, Snapshot
-from zkexec.core.terms import StartPolicy, Terms
-from zkexec.core.transitions import Phase
-from zkexec.core.value import replace
+from zkexec.frozen import replace
 
 CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import launch
+from zkexec.core import startup
 from zkexec.core.actions import Action, SignalTree
-from zkexec.core.alarm import Alarm
-from zkexec.core.child import Child
+from zkexec.core.alerts import Alarm
+from zkexec.core.command import Child
+from zkexec.core.debounce import Settling
 from zkexec.core.events import CheckFinished, Event, SignalReceived
 from zkexec.core.health import HealthGate, Verdict
+from zkexec.core.inputs import Source
 from zkexec.core.member import Member
-from zkexec.core.proving import Proving
+from zkexec.core.phases import Phase
 from zkexec.core.restart import Restart
-from zkexec.core.settling import Settling
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.source import Source
-from zkexec.core.transitions import Phase
+from zkexec.core.verifying import Proving
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ MUTANTS = (
     Mutant("files of two states are mixed", Source, "_merged", merge_one_path, "InstallsHistory"),
     Mutant("a cluster that refuses is waited for", Source, "_on_trouble", wait_for_refusers,
            "StartsWithoutCluster"),
-    Mutant("a cluster is waited for without need", launch, "UNNEEDED_WAIT_S", 2.0,
+    Mutant("a cluster is waited for without need", startup, "UNNEEDED_WAIT_S", 2.0,
            "StartsWithoutCluster"),
     Mutant("what is in no znode is still wanted", Source, "_merged", keep_what_was_read,
            "RollsOutThePresent"),

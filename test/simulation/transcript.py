@@ -5,9 +5,9 @@ from enum import Enum
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
-from zkexec.core.knowledge import UNLIMITED
+from zkexec.core.input_state import UNLIMITED
 from zkexec.core.snapshot import Snapshot, Znode
-from zkexec.core.value import fields
+from zkexec.frozen import fields
 
 
 def describe(step: Event | Action) -> str:

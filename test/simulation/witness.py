@@ -11,9 +11,9 @@ from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Ending, Event
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Znode
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase
 
 SIGKILL, SIGTERM = 9, 15
 ASKING_SIGNALS = (2, 3, 15)

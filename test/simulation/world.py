@@ -31,8 +31,8 @@ from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import ChildExited, Event, SignalReceived, Started, Tick
 from zkexec.core.member import Member
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
 from zkexec.core.turn import FreeTurn
 
 Recorder = Callable[[Moment], None]

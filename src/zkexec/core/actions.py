@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from zkexec.core.events import Ending
-from zkexec.core.rollout import Rollout
+from zkexec.core.max_unavailable import Width
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Snapshot, short_digest
-from zkexec.core.value import value
-from zkexec.core.width import Width
+from zkexec.frozen import value
 
 
 class Action:

@@ -2,7 +2,7 @@
 
 from zkexec.core.events import Ending
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.value import value
+from zkexec.frozen import value
 
 CANNOT_WORK = 125
 """The exit status of zkexec if it could not do its work."""

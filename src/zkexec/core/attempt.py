@@ -1,8 +1,8 @@
 """What is in place on this host, what was tried, and how that went."""
 
-from zkexec.core.knowledge import UNLIMITED
+from zkexec.core.input_state import UNLIMITED
 from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.value import replace
+from zkexec.frozen import replace
 
 
 class Attempt:

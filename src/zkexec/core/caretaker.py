@@ -8,11 +8,11 @@ being stopped when the error came is waited for, and so is the alert if no comma
 from zkexec.core import events
 from zkexec.core.actions import Action, EndProcess, Note
 from zkexec.core.adoption import CANNOT_WORK, Adopted
-from zkexec.core.alarm import Alarm
-from zkexec.core.child import SIGTERM, Child
+from zkexec.core.alerts import Alarm
+from zkexec.core.command import SIGTERM, Child
 from zkexec.core.events import Ending, Event, SignalReceived
 from zkexec.core.health import HealthGate
-from zkexec.core.terms import Terms
+from zkexec.core.policy import Terms
 
 
 class Caretaker:

@@ -8,9 +8,9 @@ from fresh news.
 
 from collections.abc import Mapping
 
-from zkexec.core.knowledge import UNLIMITED
+from zkexec.core.input_state import UNLIMITED
 from zkexec.core.snapshot import Snapshot, Znode
-from zkexec.core.value import value
+from zkexec.frozen import value
 
 
 @value()

@@ -9,8 +9,8 @@ checked at once and often; any other after the health delay, and once each inter
 from zkexec.core.actions import Action, KillCheck, Note, RunCheck
 from zkexec.core.adoption import Adopted
 from zkexec.core.events import CheckFinished
-from zkexec.core.terms import Terms
-from zkexec.core.value import value
+from zkexec.core.policy import Terms
+from zkexec.frozen import value
 
 EAGER_S = 1.0
 """Pause at most between two checks of a child that a group waits for."""

@@ -9,19 +9,19 @@ whichever it was, so that a busy inbox cannot starve a deadline.
 from zkexec.core import events
 from zkexec.core.actions import Action, Card, EndProcess, Note
 from zkexec.core.adoption import CANNOT_WORK, Adopted
-from zkexec.core.basis import Basis
-from zkexec.core.child import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Child
-from zkexec.core.course import Course
+from zkexec.core.command import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Child
+from zkexec.core.current_phase import Course
 from zkexec.core.events import Ending, Event, SignalReceived
-from zkexec.core.launch import CannotStartError, Launch
-from zkexec.core.proving import Proving
+from zkexec.core.inputs import Source
+from zkexec.core.phases import Phase, check_transition
+from zkexec.core.policy import Terms
 from zkexec.core.restart import Restart
+from zkexec.core.rollout.first_start import Basis
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.source import Source
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase, check_transition
+from zkexec.core.startup import CannotStartError, Launch
 from zkexec.core.turn import Turn
-from zkexec.core.value import replace
+from zkexec.core.verifying import Proving
+from zkexec.frozen import replace
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
 """What a member shows of itself whose first start waits for something else."""

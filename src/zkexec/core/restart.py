@@ -7,16 +7,16 @@ and the files are installed once nothing of its tree is left.
 """
 
 from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
-from zkexec.core.course import Course
-from zkexec.core.knowledge import UNLIMITED, Knowledge
-from zkexec.core.proving import Proving
-from zkexec.core.settling import Settling
+from zkexec.core.current_phase import Course
+from zkexec.core.debounce import Settling
+from zkexec.core.input_state import UNLIMITED, Knowledge
+from zkexec.core.inputs import Source
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.source import Source
-from zkexec.core.terms import Terms
-from zkexec.core.transitions import Phase
 from zkexec.core.turn import Turn
-from zkexec.core.value import replace
+from zkexec.core.verifying import Proving
+from zkexec.frozen import replace
 
 RETRY_FILES_S = 10.0
 """Pause before files that could not be written are tried again."""

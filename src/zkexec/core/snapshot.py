@@ -8,8 +8,8 @@ newer; they never make two equal contents different.
 from collections.abc import Mapping
 from enum import Enum
 
-from zkexec.core.sha256 import sha256
-from zkexec.core.value import value
+from zkexec.digest import sha256
+from zkexec.frozen import value
 
 
 class Problem(Enum):

@@ -7,9 +7,9 @@ prove.  With it, `LockedTurn` goes through the queue of the group.
 """
 
 from zkexec.core.actions import Action, Card
-from zkexec.core.basis import Basis
 from zkexec.core.events import Event
-from zkexec.core.knowledge import Knowledge
+from zkexec.core.input_state import Knowledge
+from zkexec.core.rollout.first_start import Basis
 from zkexec.core.snapshot import Snapshot
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large

@@ -9,10 +9,10 @@ duplicate, whose member ID another process has, is never through: it gets no tur
 from enum import Enum
 
 from zkexec.core.actions import Card
-from zkexec.core.rollout import EntryPhase, Verdict
-from zkexec.core.transitions import Phase
-from zkexec.core.value import value
-from zkexec.shell.card import Facts
+from zkexec.core.phases import Phase
+from zkexec.core.rollout.record import EntryPhase, Verdict
+from zkexec.frozen import value
+from zkexec.group.member_codec import Facts
 
 MISSING = "missing"
 """Instead of a phase: the member is in flight, and its node is gone."""

@@ -1,8 +1,8 @@
 """What one command line of zkexecctl says, validated: the operator's counterpart of Settings."""
 
-from zkexec.access import Access
-from zkexec.command import Command
-from zkexec.core.value import value
+from zkexec.cli.security import Access
+from zkexec.cli.shell_command import Command
+from zkexec.frozen import value
 
 
 @value(kw_only=True)

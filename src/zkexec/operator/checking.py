@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from zkexec.command import Command
+from zkexec.cli.shell_command import Command
 from zkexec.operator.outcome import OperatorError
 
 _GRACE_S = 2.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from zkexec.arguments import Written
+    from zkexec.cli.parser import Written
     from zkexec.operator.console import Console
     from zkexec.operator.words import Verb
 
@@ -55,10 +55,10 @@ def _answer(words: "Sequence[str]", console: "Console") -> int:
     """Answer a question, or have the verb do its work."""
     import os
 
-    from zkexec import arguments
+    from zkexec.cli import parser
     from zkexec.operator.verbs import VOCABULARY
 
-    written = arguments.read(words, VOCABULARY)
+    written = parser.read(words, VOCABULARY)
     # What stands behind -- are words like others, only that none of them is an option.
     written.stray_words.extend(written.command or ())
     if _is_answered(written, console):

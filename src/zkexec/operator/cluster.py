@@ -28,13 +28,13 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
-from zkexec.core.value import value
+from zkexec.frozen import value
 from zkexec.operator.call import Connection
 from zkexec.operator.console import Console, clean
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.shell.credentials import client_options
-from zkexec.shell.ensemble import Ensemble
-from zkexec.shell.link import Link, RefusedError, Steps, in_words
+from zkexec.zookeeper.credentials import client_options
+from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.zookeeper.link import Link, RefusedError, Steps, in_words
 
 LOST = object()
 """Stands among what was touched where the connection was lost, and with it all watches."""

@@ -26,13 +26,13 @@ from kazoo.protocol.serialization import (
 )
 from kazoo.protocol.states import ZnodeStat
 
-from zkexec.core.value import replace, value
+from zkexec.frozen import replace, value
+from zkexec.group.store import LARGEST_COMMIT, first_error
 from zkexec.operator.contents import Entry, Stamp, Znode, digest_of, encode, entries_after
 from zkexec.operator.keeping import Places, looked
 from zkexec.operator.outcome import OperatorError
 from zkexec.operator.owners import Acl, Owners
-from zkexec.shell.group import LARGEST_COMMIT, first_error
-from zkexec.shell.link import Link, RefusedError, Steps
+from zkexec.zookeeper.link import Link, RefusedError, Steps
 
 _TRIES = 10
 _MOST_LEFTOVERS = 100

@@ -15,10 +15,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from zkexec.core.sha256 import sha256
-from zkexec.core.value import value
-from zkexec.shell.fields import FORMAT, Fields, clean, to_json
-from zkexec.shell.shortening import cut
+from zkexec.digest import sha256
+from zkexec.frozen import value
+from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
+from zkexec.text import cut
 
 KEPT = 10
 """So many entries are kept of each path."""

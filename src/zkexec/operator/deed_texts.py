@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from zkexec.core import steering
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Pause, Rollout
-from zkexec.core.steering import Objection
-from zkexec.core.target import short
+from zkexec.core.rollout import operations
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.operations import Objection
+from zkexec.core.rollout.record import Pause, Rollout
+from zkexec.core.rollout.version import short
 from zkexec.operator.sentences import names
 from zkexec.operator.times import when
 
@@ -76,7 +76,7 @@ def under_way(first: Deed, left: Sequence[str]) -> str:
 
 def unwanted(lock: str, record: Rollout) -> str:
     """That a retry would be in vain, and what to do about turns for what has failed."""
-    failed = steering.failures(record)
+    failed = operations.failures(record)
     held = [name for name, entry in record.inflight.items() if entry.digest in failed]
     way_out = "".join(f"; to take back the turn of {m}: {_by_force(lock, m)}" for m in held[:1])
     return f"{_failed(record)}, but no member alive wants it; nothing was done{way_out}"
@@ -121,5 +121,5 @@ def _failed(record: Rollout) -> str:
     """What has failed, in words; "" for nothing."""
     return ", ".join(
         f"configuration {short(digest)} failed on {', '.join(verdict.failed_by)} ({verdict.reason})"
-        for digest, verdict in steering.failures(record).items()
+        for digest, verdict in operations.failures(record).items()
     )

@@ -10,16 +10,16 @@ The rules of this file:
 
 from collections.abc import Callable, Iterable, Sequence
 
-from zkexec.core.rollout import EntryPhase
-from zkexec.core.target import short
-from zkexec.core.transitions import Phase
-from zkexec.core.value import value
+from zkexec.core.phases import Phase
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.version import short
+from zkexec.frozen import value
 from zkexec.operator import sentences
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row
 from zkexec.operator.console import clean
 from zkexec.operator.sight import Sight, State
 from zkexec.operator.table import Cell, Column, Paint, table, wrap
-from zkexec.shell.shortening import LONGEST_LINE, cut
+from zkexec.text import LONGEST_LINE, cut
 
 _STYLES = {
     State.DONE: "good",

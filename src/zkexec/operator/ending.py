@@ -8,7 +8,7 @@ The rules of this file:
 - A duplicate is never through.  So it is an end as well, but not at once.
 """
 
-from zkexec.core.value import value
+from zkexec.frozen import value
 from zkexec.operator import sentences
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight, State

@@ -17,20 +17,20 @@ from kazoo.exceptions import NoAuthError, NoNodeError
 from kazoo.protocol.serialization import Exists, GetChildren, GetData
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
 
-from zkexec.cluster import RESTART, base_of, check_zk_path
-from zkexec.core.line import is_queue_node, sequence_of
-from zkexec.core.rollout import Rollout
-from zkexec.core.source import restart_name
-from zkexec.core.value import replace, value
+from zkexec.cli.converters import HISTORY
+from zkexec.core.inputs import restart_name
+from zkexec.core.rollout.queue_position import is_queue_node, sequence_of
+from zkexec.core.rollout.record import Rollout
+from zkexec.frozen import replace, value
+from zkexec.group import record_codec
+from zkexec.group.json_fields import NewerFormatError
+from zkexec.group.member_codec import decode_card
+from zkexec.group.store import Paths, is_left_over
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
-from zkexec.shell import record
-from zkexec.shell.card import decode_card
-from zkexec.shell.fields import NewerFormatError
-from zkexec.shell.group import Paths, is_left_over
-from zkexec.shell.link import Steps
-from zkexec.shell.shortening import in_letters
-from zkexec.values import HISTORY
+from zkexec.text import in_letters
+from zkexec.zookeeper.connect_string import RESTART, base_of, check_zk_path
+from zkexec.zookeeper.link import Steps
 
 ROOT = "/zkexec"
 """Below it are the groups whose names do not begin with a slash."""
@@ -254,7 +254,7 @@ class Glance:
 
     def _record(self, path: str, content: bytes, zxid: int) -> _Record:
         try:
-            return _Record(record.decode(content).believed(zxid))
+            return _Record(record_codec.decode(content).believed(zxid))
         except ValueError as error:
             trouble = f"{self._shown(path)}: {error}"
             return _Record(Rollout(), trouble, is_newer=isinstance(error, NewerFormatError))

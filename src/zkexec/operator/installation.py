@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from zkexec.core.value import value
+from zkexec.frozen import value
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 
 _DEBIAN = "usr/share/java"

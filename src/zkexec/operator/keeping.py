@@ -28,13 +28,13 @@ from kazoo.protocol.serialization import (
 )
 from kazoo.protocol.states import ZnodeStat
 
-from zkexec.core.value import value
+from zkexec.cli.converters import HISTORY
+from zkexec.frozen import value
+from zkexec.group.store import Paths
 from zkexec.operator.cluster import Question, sync
 from zkexec.operator.contents import Entry, Znode, decode, digest_of, is_digest
 from zkexec.operator.outcome import OperatorError
-from zkexec.shell.group import Paths
-from zkexec.shell.link import Link, RefusedError, Steps
-from zkexec.values import HISTORY
+from zkexec.zookeeper.link import Link, RefusedError, Steps
 
 _TRIES = 20
 _NO_VERSION = 2**31 - 1

@@ -16,7 +16,7 @@ from zkexec.operator.glance import Glance, Key, Watch
 from zkexec.operator.natural import natural
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 from zkexec.operator.sight import Sight
-from zkexec.shell.link import Link, Steps
+from zkexec.zookeeper.link import Link, Steps
 
 
 class UnreachableError(OperatorError):

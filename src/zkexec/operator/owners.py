@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from typing import Any
 
-from zkexec.access import Access
+from zkexec.cli.security import Access
+from zkexec.group.store import ROOM_FOR_OTHERS
 from zkexec.operator.contents import Znode
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.shell.credentials import acl_of
-from zkexec.shell.group import ROOM_FOR_OTHERS
+from zkexec.zookeeper.credentials import acl_of
 
 Acl = Sequence[Any]
 

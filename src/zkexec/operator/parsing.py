@@ -7,7 +7,7 @@ says what was expected.
 import re
 from collections.abc import Callable
 
-from zkexec.cluster import check_zk_path
+from zkexec.zookeeper.connect_string import check_zk_path
 
 LONGEST_TEXT = 1000
 STDIN = "-"

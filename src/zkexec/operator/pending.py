@@ -9,10 +9,10 @@ The rules of this file:
 
 from collections.abc import Mapping
 
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Rollout, Verdict
-from zkexec.core.source import restart_name
-from zkexec.core.target import is_same_contents
+from zkexec.core.inputs import restart_name
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import Rollout, Verdict
+from zkexec.core.rollout.version import is_same_contents
 from zkexec.operator.aims import TURN, Row
 from zkexec.operator.sight import Sight
 

@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from zkexec.cli.converters import HISTORY
+from zkexec.group.store import LARGEST_COMMIT
 from zkexec.operator import audience, checking
 from zkexec.operator.call import Call
 from zkexec.operator.cluster import Cluster, opened
@@ -20,8 +22,6 @@ from zkexec.operator.difference import difference
 from zkexec.operator.keeping import Places, entry_of, look, recall
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO, WRONG_USAGE, OperatorError
 from zkexec.operator.owners import Owners
-from zkexec.shell.group import LARGEST_COMMIT
-from zkexec.values import HISTORY
 
 _STDIN = "-"
 

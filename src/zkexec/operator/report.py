@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from zkexec.core.rollout import EntryPhase
+from zkexec.core.rollout.record import EntryPhase
 from zkexec.operator.aims import TURN, Aim, Row
 from zkexec.operator.sight import Sight
 

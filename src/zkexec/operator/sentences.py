@@ -4,8 +4,8 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from zkexec.core.rollout import EntryPhase
-from zkexec.core.target import short
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.version import short
 from zkexec.operator.aims import Aim, Intruder, Row
 from zkexec.operator.sight import Sight, State
 

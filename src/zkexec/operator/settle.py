@@ -1,23 +1,23 @@
 """What one command line of zkexecctl means, as one frozen Call, or one line with all mistakes.
 
-The same three steps as in `zkexec.settings`: as written, merged, validated.  Nothing is connected
-and nothing is written; of files only those of secrets and certificates are read.
+The same three steps as in `zkexec.cli.settings`: as written, merged, validated.  Nothing is
+connected and nothing is written; of files only those of secrets and certificates are read.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from zkexec import values
-from zkexec.arguments import Vocabulary, Written
-from zkexec.cluster import check_zk_path, parse_cluster
-from zkexec.identifying import read_access
-from zkexec.merged import Reading, merge
+from zkexec.cli import converters
+from zkexec.cli.identity_options import read_access
+from zkexec.cli.option_values import Reading, merge
+from zkexec.cli.parser import Vocabulary, Written
 from zkexec.operator import parsing
 from zkexec.operator.author import author
 from zkexec.operator.call import Call, Connection
 from zkexec.operator.outcome import WRONG_USAGE, OperatorError
 from zkexec.operator.verbs import VOCABULARY
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.zookeeper.connect_string import check_zk_path, parse_cluster
 
 Value = TypeVar("Value")
 _LAST_PORT = 65535
@@ -78,7 +78,7 @@ class _Arguments:
             whole = verb.usage.partition(" ")[2]
             expected = f"only {whole}" if whole else "no argument"
             mistakes.append(
-                f"{verb.name}: expected {expected}, got {values.shown(rest[0])} as well"
+                f"{verb.name}: expected {expected}, got {converters.shown(rest[0])} as well"
             )
 
     def all(self, metavar: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
@@ -88,7 +88,7 @@ class _Arguments:
             try:
                 found.append(parse(text))
             except ValueError as mistake:
-                self._mistakes.append(f"{metavar}: {mistake}, got {values.shown(text)}")
+                self._mistakes.append(f"{metavar}: {mistake}, got {converters.shown(text)}")
         return tuple(found)
 
     def has(self, metavar: str) -> bool:
@@ -106,11 +106,11 @@ def _read_call(
     numbered = arguments.all("ZK_PATH[@N]", parsing.numbered_path)
     paths = arguments.all("ZK_PATH", check_zk_path)
     numbers = tuple(each for metavar in "NM" for each in arguments.all(metavar, parsing.number))
-    lock = arguments.one("NAME", values.lock_name)
+    lock = arguments.one("NAME", converters.lock_name)
     return Call(
         verb=verb.name,
-        lock=lock or reading.optional("lock", values.lock_name) or "",
-        member=arguments.one("MEMBER", values.member_id),
+        lock=lock or reading.optional("lock", converters.lock_name) or "",
+        member=arguments.one("MEMBER", converters.member_id),
         paths=(*paths, *(path for path, _ in numbered)),
         pairs=arguments.all("ZK_PATH=FILE", parsing.pair),
         numbers=(*numbers, *(each for _, found in numbered for each in found)),
@@ -120,7 +120,7 @@ def _read_call(
         message=reading.optional("message", parsing.line) or "",
         check=reading.command("check"),
         to=reading.optional("to", parsing.number),
-        timeout_s=reading.optional("timeout", values.seconds()),
+        timeout_s=reading.optional("timeout", converters.seconds()),
         watch=reading.flag("watch"),
         until_done=reading.flag("until-done"),
         json=reading.flag("json"),
@@ -139,7 +139,7 @@ def _read_connection(reading: Reading) -> Connection:
         hosts_text=reading.value("cluster", str),
         servers=servers,
         chroot=chroot,
-        connect_timeout_s=reading.value("connect-timeout", values.seconds(least=0.1)),
+        connect_timeout_s=reading.value("connect-timeout", converters.seconds(least=0.1)),
         access=read_access(reading),
     )
 
@@ -167,7 +167,7 @@ def _contradictions(call: Call, reading: Reading, arguments: _Arguments) -> list
 def _repetitions(call: Call) -> list[str]:
     paths = [*call.paths, *(path for path, _ in call.pairs)]
     told = [
-        f"ZK_PATH: expected each znode once, got {values.shown(path)} again"
+        f"ZK_PATH: expected each znode once, got {converters.shown(path)} again"
         for path in dict.fromkeys(paths)
         if paths.count(path) > 1
     ]

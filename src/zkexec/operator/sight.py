@@ -14,12 +14,12 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from zkexec.cluster import RESTART
-from zkexec.core.rollout import EntryPhase, Rollout
-from zkexec.core.target import Target, is_same_contents
-from zkexec.core.value import replace, value
+from zkexec.core.rollout.record import EntryPhase, Rollout
+from zkexec.core.rollout.version import Target, is_same_contents
+from zkexec.frozen import replace, value
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Intruder, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
+from zkexec.zookeeper.connect_string import RESTART
 
 
 class State(Enum):

@@ -20,13 +20,14 @@ from typing import Any
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from kazoo.protocol.serialization import Create, Exists, GetACL, GetData, SetData, Transaction
 
-from zkexec.cluster import base_of
-from zkexec.core import steering
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Rollout
-from zkexec.core.source import NO_RESTART, restart_name
-from zkexec.core.steering import Objection
-from zkexec.core.value import replace, value
+from zkexec.core.inputs import NO_RESTART, restart_name
+from zkexec.core.rollout import operations
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.operations import Objection
+from zkexec.core.rollout.record import Rollout
+from zkexec.frozen import replace, value
+from zkexec.group.record_codec import decode, encode
+from zkexec.group.store import LARGEST_COMMIT, Paths, first_error, is_left_over
 from zkexec.operator.call import Call
 from zkexec.operator.cluster import opened, sync
 from zkexec.operator.console import Console, clean
@@ -48,9 +49,8 @@ from zkexec.operator.pending import (
     last_asked,
     not_restarted,
 )
-from zkexec.shell.group import LARGEST_COMMIT, Paths, first_error, is_left_over
-from zkexec.shell.link import Link, RefusedError, Steps
-from zkexec.shell.record import decode, encode
+from zkexec.zookeeper.connect_string import base_of
+from zkexec.zookeeper.link import Link, RefusedError, Steps
 
 _TRIES = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
@@ -127,7 +127,7 @@ def _do(link: Link, what: _Attempt) -> Steps:
     yield from sync(link)
     for _ in range(_TRIES):
         sight: _Sight = yield from _look(what)
-        if steering.is_done(sight.record, what.deed):
+        if operations.is_done(sight.record, what.deed):
             return _Done(what.tried or sight, sight.record)
         what.first, what.tried = what.first or sight, None
         if _is_overtaken(what.first, sight):
@@ -165,7 +165,7 @@ def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
     """Why the deed makes no sense beside what the members do, in words; "" where it does."""
     first = last_asked(sight.record, what.deed.verb, sight.asked)
     if what.deed.verb == "retry":
-        failed = steering.failures(sight.record)
+        failed = operations.failures(sight.record)
         if first and is_untried(failed, sight.asked_at):
             return under_way(first, [])
         is_in_vain = is_unwanted((yield from _members(what)), failed)
@@ -270,13 +270,13 @@ def _name_in(asked: bytes) -> bytes:
 
 def _forget(sight: _Sight, deed: Deed, *, is_forced: bool) -> Rollout | Objection:
     lives = sight.subject_lives
-    return steering.forget(sight.record, deed, is_alive=lives, is_forced=is_forced)
+    return operations.forget(sight.record, deed, is_alive=lives, is_forced=is_forced)
 
 
 _STEER: dict[str, Steer] = {
-    "pause": lambda sight, deed: steering.pause(sight.record, deed),
-    "resume": lambda sight, deed: steering.resume(sight.record, deed),
-    "retry": lambda sight, deed: steering.retry(sight.record, deed),
-    "restart": lambda sight, deed: steering.restart(sight.record, deed),
+    "pause": lambda sight, deed: operations.pause(sight.record, deed),
+    "resume": lambda sight, deed: operations.resume(sight.record, deed),
+    "retry": lambda sight, deed: operations.retry(sight.record, deed),
+    "restart": lambda sight, deed: operations.restart(sight.record, deed),
     "forget": partial(_forget, is_forced=False),
 }

@@ -11,7 +11,7 @@ The rules of this file:
 from collections.abc import Mapping
 from typing import Any
 
-from zkexec.core.value import value
+from zkexec.frozen import value
 from zkexec.operator.cluster import Cluster
 from zkexec.operator.contents import Znode, digest_of, summary
 from zkexec.operator.keeping import Places, look

@@ -11,9 +11,9 @@ The rules of this file:
 
 from collections.abc import Callable, Sequence
 
-from zkexec.core.value import value
+from zkexec.frozen import value
 from zkexec.operator.console import cells, cells_of, clean
-from zkexec.shell.shortening import cut
+from zkexec.text import cut
 
 Paint = Callable[[str, str], str]
 

@@ -6,9 +6,9 @@ means on the right.
 
 from itertools import groupby
 
+from zkexec.cli.help_text import grouped_rows, rows, status_rows, wrapped
 from zkexec.operator.verbs import VERBS
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.usage import grouped_rows, rows, status_rows, wrapped
 
 USAGE = """\
 Usage: zkexecctl [connection options] VERB [options] [arguments]

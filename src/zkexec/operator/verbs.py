@@ -1,6 +1,7 @@
 """The table of verbs: `--help`, parsing, man page, completions and dispatching all read it."""
 
-from zkexec.arguments import Vocabulary
+from zkexec.cli.options import Option
+from zkexec.cli.parser import Vocabulary
 from zkexec.operator.verbs_of_content import OF_CONTENT
 from zkexec.operator.words import (
     BY,
@@ -17,7 +18,6 @@ from zkexec.operator.words import (
     Verb,
     statuses,
 )
-from zkexec.options import Option
 
 LOOK = "Look"
 STEER = "Steer"
@@ -215,7 +215,7 @@ def find(name: str) -> Verb:
         return BY_VERB[name]
     from difflib import get_close_matches  # noqa: PLC0415 - only who mistypes needs them
 
-    from zkexec.values import shown  # noqa: PLC0415
+    from zkexec.cli.converters import shown  # noqa: PLC0415
 
     near = get_close_matches(name, [*BY_VERB, "help"], n=1)
     hint = f"; perhaps {near[0]} was meant" if near else ""

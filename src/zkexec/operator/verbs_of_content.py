@@ -1,7 +1,7 @@
 """The verbs that are about contents of znodes, for the table of `verbs`."""
 
+from zkexec.cli.options import Option
 from zkexec.operator.words import HOW, JSON, PUSHING, TIMED_OUT, Argument, Verb, statuses
-from zkexec.options import Option
 
 CONFIGURATION = "Configuration"
 

@@ -15,7 +15,7 @@ from zkexec.operator.screen import RESIZED, Screen, can_draw, told_of_size
 from zkexec.operator.sight import Sight, State
 from zkexec.operator.superseding import Claim, Held
 from zkexec.operator.table import fit, wrap
-from zkexec.shell.shortening import LONGEST_LINE, cut
+from zkexec.text import LONGEST_LINE, cut
 
 TICK_S = 1.0
 _AWAY = "the cluster is away"

@@ -5,8 +5,8 @@ Options of single verbs have no variable, since an environment speaks for a host
 deed; only who somebody is, and the ACL of a fleet, hold for all of them.
 """
 
-from zkexec.core.value import replace, value
-from zkexec.options import BY_NAME, Option
+from zkexec.cli.options import BY_NAME, Option
+from zkexec.frozen import replace, value
 
 
 @value(kw_only=True)

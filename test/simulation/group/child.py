@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from simulation.group.contents import Mood, mood_of
 from zkexec.core import events
 from zkexec.core.events import Ending, Event
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.terms import Terms
 
 if TYPE_CHECKING:
     from simulation.group.process import Process

@@ -9,9 +9,9 @@ from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
 from simulation.group.witness import Checker, RecordChange, Violation, is_proven
-from zkexec.core.rollout import Entry, EntryPhase, Rollout, Verdict
+from zkexec.core.rollout.record import Entry, EntryPhase, Rollout, Verdict
+from zkexec.core.rollout.version import contents_of, target_of
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.target import contents_of, target_of
 
 if TYPE_CHECKING:
     from simulation.group.world import World

@@ -12,12 +12,12 @@ from simulation.group.host import Host
 from simulation.group.tree import QUEUE, RESTART
 from simulation.group.witness import Violation
 from simulation.group.world import Plot, World
+from zkexec.core.max_unavailable import Width
+from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.core.rollout.operations import failures
+from zkexec.core.rollout.version import target_of
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.core.steering import failures
-from zkexec.core.target import target_of
-from zkexec.core.terms import OnFailure, StartPolicy, Terms
-from zkexec.core.value import replace
-from zkexec.core.width import Width
+from zkexec.frozen import replace
 
 QUIET_S = 5.0
 RETRY_S = 60.0

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from simulation.group.connection import Connection, Kind
 from simulation.group.record_reading import RecordReading
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
-from zkexec.core import actions, group_events
+from zkexec.core import actions
 from zkexec.core.actions import Action, Card
-from zkexec.core.deeds import Deed
 from zkexec.core.events import Event, ReadFailed, ZnodesRead, ZnodeTouched
-from zkexec.core.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout import group_events
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Problem, Znode
-from zkexec.core.value import replace
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.group.process import Process

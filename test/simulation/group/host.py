@@ -12,8 +12,8 @@ from zkexec.core.events import (
     FilesInstalled,
     FilesStaged,
 )
+from zkexec.core.policy import Terms
 from zkexec.core.snapshot import Snapshot, plan
-from zkexec.core.terms import Terms
 
 if TYPE_CHECKING:
     from simulation.group.world import World

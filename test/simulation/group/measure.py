@@ -15,12 +15,12 @@ from simulation.group.contents import Mood
 from simulation.group.process import Process
 from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
-from zkexec.core.rollout import Rollout
+from zkexec.core.max_unavailable import Width
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.record import Rollout
 from zkexec.core.snapshot import Mirror
-from zkexec.core.terms import Terms
-from zkexec.core.value import replace
-from zkexec.core.width import Width
-from zkexec.shell.record import encode
+from zkexec.frozen import replace
+from zkexec.group.record_codec import encode
 
 SIZES = (10, 100, 1_000, 10_000)
 MOST_AT_ONCE = 100

@@ -12,12 +12,12 @@ from simulation.group.witness import Checker, RecordChange, Violation, is_proven
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
-from zkexec.core.group_events import GroupRequestFailed
 from zkexec.core.member import Member
-from zkexec.core.rollout import EntryPhase
+from zkexec.core.phases import Phase
+from zkexec.core.rollout.group_events import GroupRequestFailed
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.version import Target, contents_of, target_of
 from zkexec.core.snapshot import Snapshot, Znode
-from zkexec.core.target import Target, contents_of, target_of
-from zkexec.core.transitions import Phase
 
 if TYPE_CHECKING:
     from simulation.group.world import World

@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import locked_turn, standing, steps
 from zkexec.core.actions import Action, CommitRecord, SignalTree
-from zkexec.core.basis import Basis
 from zkexec.core.events import CheckFinished, Event, SessionConnected
 from zkexec.core.health import HealthGate, Verdict
-from zkexec.core.ledger import Ledger
-from zkexec.core.line import Line
-from zkexec.core.locked_turn import LockedTurn
-from zkexec.core.membership import Membership
-from zkexec.core.outcome import Outcome, Result
-from zkexec.core.proving import Proving
+from zkexec.core.inputs import Source
+from zkexec.core.phases import Phase
 from zkexec.core.restart import Restart
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout import next_request, participant, situation
+from zkexec.core.rollout.first_start import Basis
+from zkexec.core.rollout.lease import Tenure
+from zkexec.core.rollout.membership import Membership
+from zkexec.core.rollout.participant import LockedTurn
+from zkexec.core.rollout.queue_position import Line
+from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record_view import Ledger
+from zkexec.core.rollout.turn_outcome import Outcome, Result
+from zkexec.core.rollout.version import Target, contents_of, target_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
-from zkexec.core.source import Source
-from zkexec.core.target import Target, contents_of, target_of
-from zkexec.core.tenure import Tenure
-from zkexec.core.transitions import Phase
-from zkexec.core.value import replace
+from zkexec.core.verifying import Proving
+from zkexec.frozen import replace
 
 # What the replacements reach into is the private state of the core, which has no types here.
 Anything = Any
@@ -56,7 +56,7 @@ original_handle = private(LockedTurn, "handle")
 original_advance = private(LockedTurn, "advance")
 original_disconnected = private(Source, "_on_disconnected")
 original_explain = private(Line, "explain")
-original_commit = private(steps, "_commit")
+original_commit = private(next_request, "_commit")
 original_merged = private(Source, "_merged")
 original_readmit = private(Rollout, "readmit")
 original_is_proven = private(Rollout, "is_proven")
@@ -325,7 +325,7 @@ MUTANTS = (
     Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
            "StandsStill"),
     Mutant("a member is reaped at once", Ledger, "overdue", reap_at_once, "KeepsEntries"),
-    Mutant("the configuration is not checked", steps, "_commit", commit_unchecked,
+    Mutant("the configuration is not checked", next_request, "_commit", commit_unchecked,
            "AdmitsTheCurrent"),
     Mutant("no watch is armed again", Source, "_rearm_later", lose_nothing, PROGRESS),
     Mutant("a queue node is left behind", Line, "lost", lose_nothing, PROGRESS),
@@ -334,7 +334,7 @@ MUTANTS = (
     Mutant("a verdict is not heeded", Rollout, "blocking", never_blocking, "HeedsVerdicts"),
     Mutant("an admission wipes the verdicts", Rollout, "admit", forget_verdicts, "HeedsVerdicts"),
     Mutant("who is behind a gap goes first", Line, "explain", take_over_lead, "KeepsTheQueue"),
-    Mutant("a first start takes any risk", locked_turn, "basis_of", start_on_wanted,
+    Mutant("a first start takes any risk", participant, "basis_of", start_on_wanted,
            "StartsOnTheProven"),
     Mutant("a retry is not heeded", Rollout, "blocking", block_for_ever, PROGRESS),
     Mutant("a retry is nothing new", Source, "_merged", ignore_revision_of_restart,
@@ -342,7 +342,7 @@ MUTANTS = (
     Mutant("a restart is nothing new", Source, "_merged", miss_restarts, PROGRESS),
     Mutant("a znode of restarts that is gone counts", Source, "_merged", take_missing_for_news,
            "KillsForChange"),
-    Mutant("the group does not know of restarts", standing, "target_of", nameless,
+    Mutant("the group does not know of restarts", situation, "target_of", nameless,
            "TriesRestartsAlone"),
     Mutant("a restart is as proven as its contents", Rollout, "is_proven", prove_by_contents,
            "KeepsTheWidth"),
@@ -353,7 +353,7 @@ MUTANTS = (
     Mutant("what is gone is put in place", Source, "is_gone", lambda *_: False,
            "RollsOutThePresent"),
     Mutant("a copied record is believed", Rollout, "believed", as_it_was, PROGRESS),
-    Mutant("a new session trusts the old record", standing.Standing, "begin_session",
+    Mutant("a new session trusts the old record", situation.Standing, "begin_session",
            read_no_record, PROGRESS),
     Mutant("a pause lets the next in", Rollout, "admit", admit_while_paused, "HeedsThePause"),
     Mutant("a release ends a pause", Rollout, "release", release_anew, "FollowsOperators"),

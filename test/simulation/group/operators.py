@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from simulation.group.group_requests import Commit
 from simulation.group.tree import MEMBERS, RESTART, STATE
-from zkexec.core import steering
-from zkexec.core.deeds import Deed
-from zkexec.core.rollout import Rollout
-from zkexec.core.steering import Objection
+from zkexec.core.rollout import operations
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.operations import Objection
+from zkexec.core.rollout.record import Rollout
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -112,7 +112,7 @@ class Operator:
         if not self._ensemble.has_quorum:
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
             return
-        if STATE not in nodes or steering.is_done(nodes[STATE].content, deed):
+        if STATE not in nodes or operations.is_done(nodes[STATE].content, deed):
             return
         if deed.verb == "pause" and self._world.chaos.calm:
             return
@@ -137,15 +137,15 @@ class Operator:
         deed = errand.deed
         match deed.verb:
             case "restart":
-                return steering.restart(record, deed)
+                return operations.restart(record, deed)
             case "retry":
-                return steering.retry(record, deed)
+                return operations.retry(record, deed)
             case "pause":
-                return steering.pause(record, deed)
+                return operations.pause(record, deed)
             case "resume":
-                return steering.resume(record, deed)
+                return operations.resume(record, deed)
         is_alive = MEMBERS + deed.subject in self._ensemble.tree.nodes
-        return steering.forget(record, deed, is_alive=is_alive, is_forced=errand.is_forced)
+        return operations.forget(record, deed, is_alive=is_alive, is_forced=errand.is_forced)
 
     def _write(self, errand: Errand, sight: Sight, after: Rollout) -> None:
         deed, ensemble = errand.deed, self._ensemble

@@ -17,10 +17,10 @@ from zkexec.core.actions import Action, Note
 from zkexec.core.adoption import Adopted
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
-from zkexec.core.locked_turn import LockedTurn
+from zkexec.core.inputs import restart_name
 from zkexec.core.member import Member
+from zkexec.core.rollout.participant import LockedTurn
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.source import restart_name
 
 if TYPE_CHECKING:
     from simulation.group.host import Host

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from simulation.group.connection import Connection, Kind
 from simulation.group.tree import MEMBERS, STATE
 from zkexec.core.actions import ReadRecord
-from zkexec.core.group_events import GroupPart, RecordRead
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.group_events import GroupPart, RecordRead
+from zkexec.core.rollout.record import Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

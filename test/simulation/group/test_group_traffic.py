@@ -1,7 +1,7 @@
 """What taking turns costs the servers, counted message by message in groups without faults."""
 
 from simulation.group.measure import measure
-from zkexec.core.width import Width
+from zkexec.core.max_unavailable import Width
 
 MOST_REQUESTS = 14
 

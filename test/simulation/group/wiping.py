@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from simulation.group.contents import Mood, make_content
 from simulation.group.tree import RESTART, STATE, Node, Transaction
-from zkexec.core.rollout import Rollout
+from zkexec.core.rollout.record import Rollout
 
 if TYPE_CHECKING:
     from simulation.group.world import World

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from simulation.group.child import Child
 from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
-from zkexec.core.deeds import Deed
 from zkexec.core.events import Event
-from zkexec.core.rollout import Entry, EntryPhase, Rollout
-from zkexec.core.target import Target
+from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.record import Entry, EntryPhase, Rollout
+from zkexec.core.rollout.version import Target
 
 if TYPE_CHECKING:
     from simulation.group.host import Host

@@ -47,10 +47,10 @@ from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
 from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
 from zkexec.core.events import Event
-from zkexec.core.group_events import RecordRead
 from zkexec.core.member import Member
-from zkexec.core.rollout import Rollout
-from zkexec.core.terms import Terms
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.group_events import RecordRead
+from zkexec.core.rollout.record import Rollout
 
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,

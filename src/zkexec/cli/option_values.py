@@ -1,0 +1,122 @@
+"""What was given for each option: the command line before the environment before the defaults.
+
+A `Reading` turns the texts into values and notes every mistake under the name that the operator
+used.  What a text may be is told by the parsers that it is handed.
+"""
+
+from collections.abc import Callable, Mapping
+
+from zkexec.cli import converters, shell_command
+from zkexec.cli.options import BY_NAME, Option
+from zkexec.cli.parser import Written
+from zkexec.cli.shell_command import Command
+from zkexec.frozen import value
+
+TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
+
+
+@value()
+class Given:
+    """The texts that an option got, and the name under which a mistake in them is told."""
+
+    label: str
+    texts: tuple[str, ...]
+
+
+def merge(
+    written: Written, environment: Mapping[str, str], options: Mapping[str, Option] = BY_NAME
+) -> dict[str, Given]:
+    """Give each option the texts of its best source; the defaults have none here."""
+    merged = {}
+    for option in options.values():
+        from_environment = environment.get(option.variable, "") if option.variable else ""
+        if option.name in written.values:
+            texts = written.values[option.name]
+            # The last one counts, so that a script can add to a command line that it was given.
+            kept = tuple(texts if option.repeatable else texts[-1:])
+            merged[option.name] = Given("--" + option.name, kept)
+        elif from_environment and not _is_overruled(option.name, written):
+            merged[option.name] = Given(option.variable, (from_environment,))
+    return merged
+
+
+def _is_overruled(name: str, written: Written) -> bool:
+    """Tell whether the command line answers this option's question by another option."""
+    if name == "exec":
+        return written.command is not None
+    if name in ("verbose", "silent"):
+        return not written.values.keys().isdisjoint(("verbose", "silent"))
+    return False
+
+
+class Reading:
+    """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
+
+    def __init__(
+        self,
+        merged: dict[str, Given],
+        mistakes: list[str],
+        options: Mapping[str, Option] = BY_NAME,
+    ) -> None:
+        self._merged = merged
+        self._options = options
+        self.mistakes = mistakes
+
+    def label(self, name: str) -> str:
+        """Name the option as the operator gave it, or "" where it was not given."""
+        return self._merged[name].label if name in self._merged else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return what was written, before any check."""
+        return self._merged[name].texts if name in self._merged else ()
+
+    def is_typed(self, name: str) -> bool:
+        """Tell whether the option stands on the command line."""
+        return self.label(name) == "--" + name
+
+    def attempt(
+        self,
+        name: str,
+        parse: "Callable[[str], Value]",
+        text: str,
+        shown: Callable[[str], str] = converters.shown,
+    ) -> "Value | None":
+        """Parse one text; on a mistake note it under the option's name and return None."""
+        try:
+            return parse(text)
+        except ValueError as mistake:
+            self.mistakes.append(f"{self.label(name)}: {mistake}, got {shown(text)}")
+            return None
+
+    def value(
+        self,
+        name: str,
+        parse: "Callable[[str], Value]",
+        shown: Callable[[str], str] = converters.shown,
+    ) -> "Value":
+        """Return the value of an option that has a default."""
+        value = self.optional(name, parse, shown)
+        return parse(self._options[name].default) if value is None else value
+
+    def optional(
+        self,
+        name: str,
+        parse: "Callable[[str], Value]",
+        shown: Callable[[str], str] = converters.shown,
+    ) -> "Value | None":
+        """Return the value of an option without a default, None where there is none."""
+        for text in self.texts(name):
+            return self.attempt(name, parse, text, shown)
+        return None
+
+    def flag(self, name: str) -> bool:
+        """Return whether a flag is set."""
+        return any(self.attempt(name, converters.flag, text) for text in self.texts(name))
+
+    def command(self, name: str) -> Command | None:
+        """Return the command of an option, None where there is none."""
+        return self.optional(name, shell_command.parse)

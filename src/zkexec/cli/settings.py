@@ -1,0 +1,213 @@
+"""What the operator wants, as one frozen value, or one line with all mistakes.
+
+Three steps: as written (`arguments.read`), merged (`merged`), validated.  What one text may be
+is told by `values`, `cluster`, `command` and `access`; what options mean together is told here
+and in `identifying`.
+Nothing is created or started; targets are only looked at, and only files of secrets and
+certificates are read.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from zkexec.cli import converters, shell_command
+from zkexec.cli.identity_options import read_access
+from zkexec.cli.option_values import Reading, merge
+from zkexec.cli.options import BY_NAME
+from zkexec.cli.parser import Written
+from zkexec.cli.security import Access
+from zkexec.cli.shell_command import Command
+from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.core.snapshot import Mirror
+from zkexec.frozen import replace, value
+from zkexec.zookeeper.connect_string import RESTART, base_of, parse_cluster
+
+REARM_S = 60.0
+"""How often all watches are armed again: a change that a server did not tell waits this long."""
+
+
+class Verbosity(Enum):
+    """How much is said on stderr."""
+
+    SILENT = "silent"
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+
+
+class LogFormat(Enum):
+    """`--log-format`: how it is said."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@value(kw_only=True)
+class Settings:
+    """All that zkexec is told at its start; times in seconds, inside `terms`.
+
+    `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
+    is the group's NAME as written, "" without a group; `member_id` is "" where it is automatic.
+    """
+
+    command: Command
+    hosts_text: str
+    servers: tuple[tuple[str, int], ...]
+    chroot: str
+    terms: Terms
+    health: Command | None
+    alert: Command | None
+    verbosity: Verbosity
+    log_format: LogFormat
+    subreaper: bool
+    lock: str = ""
+    member_id: str = ""
+    access: Access = Access()
+
+
+class UsageError(Exception):
+    """The operator's mistakes: all of them, in one line.
+
+    `lacks_command` is true where there is no command at all, and the usage should follow.
+    """
+
+    def __init__(self, mistakes: list[str], lacks_command: bool) -> None:
+        super().__init__("; ".join(mistakes))
+        self.lacks_command = lacks_command
+
+
+def settle(written: Written, environment: Mapping[str, str]) -> Settings:
+    """Merge and validate; raise UsageError where anything is wrong."""
+    reading = Reading(merge(written, environment), _misspellings(written))
+    chosen = _choose_command(written, reading)
+    health, alert = reading.command("health"), reading.command("alert")
+    lock = reading.optional("lock", converters.lock_name) or ""
+    member_id = reading.optional("member-id", converters.member_id) or ""
+    terms = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
+    if lock:
+        terms = replace(terms, restart_path=f"{base_of(lock)}/{RESTART}")
+    _check_group(written, reading, terms)
+    shown_to_cluster = read_access(reading)
+    servers, chroot = reading.value("cluster", parse_cluster)
+    log_format = reading.value("log-format", converters.choice(LogFormat))
+    verbosity = _read_verbosity(reading)
+    subreaper = reading.flag("subreaper")
+    if chosen is None or reading.mistakes:
+        raise UsageError(reading.mistakes, _lacks_command(written, reading))
+    return Settings(
+        command=chosen,
+        hosts_text=reading.value("cluster", str),
+        servers=servers,
+        chroot=chroot,
+        terms=terms,
+        health=health,
+        alert=alert,
+        verbosity=verbosity,
+        log_format=log_format,
+        subreaper=subreaper,
+        lock=lock,
+        member_id=member_id if lock else "",
+        access=shown_to_cluster,
+    )
+
+
+def _misspellings(written: Written) -> list[str]:
+    return [
+        *written.misspellings("zkexec --help"),
+        *(
+            f"expected the command behind -- or in --exec, got the word {converters.shown(word)}"
+            for word in written.stray_words
+        ),
+    ]
+
+
+def _lacks_command(written: Written, reading: Reading) -> bool:
+    return not written.command and not reading.texts("exec")
+
+
+def _choose_command(written: Written, reading: Reading) -> Command | None:
+    parsed = reading.command("exec")
+    if _lacks_command(written, reading):
+        # A bare --exec is told already, as an option without its value.
+        if BY_NAME["exec"] not in written.missing_values:
+            reading.mistakes.append("--exec: expected a command, here or behind --, got none")
+    elif written.command and reading.texts("exec"):
+        reading.mistakes.append("--exec: expected only one command, got another one behind --")
+    elif written.command:
+        try:
+            return shell_command.from_words(written.command)
+        except ValueError as mistake:
+            reading.mistakes.append(f"--: {mistake}, got {converters.shown(written.command[0])}")
+    return parsed
+
+
+def _read_verbosity(reading: Reading) -> Verbosity:
+    verbose, silent = reading.flag("verbose"), reading.flag("silent")
+    if verbose and silent:
+        reading.mistakes.append(
+            f"{reading.label('verbose')}: expected one of the two, "
+            f"got {reading.label('silent')} as well"
+        )
+    if silent:
+        return Verbosity.SILENT
+    return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+
+
+def _read_mirrors(reading: Reading) -> tuple[Mirror, ...]:
+    texts = reading.texts("mirror")
+    if reading.label("mirror") == BY_NAME["mirror"].variable:
+        texts = reading.attempt("mirror", converters.shell_words, texts[0]) or ()
+    mirrors = []
+    for text in texts:
+        mirror = reading.attempt("mirror", converters.mirror, text)
+        if mirror is not None:
+            mirrors.append(mirror)
+    reading.mistakes.extend(
+        f"{reading.label('mirror')}: {clash}"
+        for clash in converters.clashes([mirror.local_path for mirror in mirrors])
+    )
+    return tuple(mirrors)
+
+
+def _read_terms(reading: Reading, checks_health: bool, raises_alerts: bool) -> Terms:
+    seconds = converters.seconds()
+    positive = converters.seconds(least=0.1)
+    return Terms(
+        mirrors=_read_mirrors(reading),
+        start=reading.value("start", converters.choice(StartPolicy)),
+        allow_empty=reading.flag("allow-empty"),
+        connect_timeout_s=reading.value("connect-timeout", positive),
+        session_timeout_s=reading.value("session-timeout", converters.seconds(1, 3600)),
+        settle_s=reading.value("settle", seconds),
+        kill_signal=reading.value("kill-signal", converters.signal_number),
+        kill_timeout_s=reading.value("kill-timeout", seconds),
+        checks_health=checks_health,
+        health_delay_s=reading.value("health-delay", seconds),
+        health_interval_s=reading.value("health-interval", seconds),
+        health_timeout_s=reading.value("health-timeout", converters.seconds_or_none(0.1)),
+        raises_alerts=raises_alerts,
+        alert_interval_s=reading.value("alert-interval", seconds),
+        alert_recovery=reading.flag("alert-recovery"),
+        in_group=bool(reading.label("lock")),
+        max_unavailable=reading.value("max-unavailable", converters.width),
+        min_healthy_s=reading.optional("min-healthy", seconds),
+        on_failure=reading.value("on-failure", converters.choice(OnFailure)),
+        rearm_s=REARM_S,
+    )
+
+
+def _check_group(written: Written, reading: Reading, terms: Terms) -> None:
+    """Note what makes no sense without a group, or makes every turn in it fail.
+
+    Variables that speak of turns need no lock: they may be those of a whole fleet.
+    """
+    if not terms.in_group and BY_NAME["lock"] not in written.missing_values:
+        reading.mistakes.extend(
+            f"--{name}: expected --lock NAME with it, got none"
+            for name in ("max-unavailable", "min-healthy", "on-failure", "member-id")
+            if reading.is_typed(name)
+        )
+    if terms.in_group and terms.checks_health and not terms.health_delay_s:
+        reading.mistakes.append(
+            f"{reading.label('health-delay')}: expected more than 0 with --lock, "
+            "as the time in which a restarted child has to become healthy, got 0"
+        )

@@ -1,0 +1,218 @@
+"""A COMMAND string becomes the argument vector that is executed.
+
+The shell is asked only where the text holds shell syntax, since a shell in between takes
+signals for itself and loses environment names, and the kernel does not kill what it started when
+zkexec is killed.  Everything else is split exactly as a POSIX shell would split it; assignments
+before the command become variables of its environment.  In doubt the shell is asked: that is
+slower to stop, but never wrong.
+"""
+
+import os
+from collections.abc import Sequence
+
+from zkexec.frozen import value
+
+_BLANKS = " \t"
+
+# Characters that mean something to a shell wherever they stand unquoted.  Braces are among
+# them because a /bin/sh that is bash expands `{a,b}`.
+_SYNTAX = frozenset(";&|()<>{}*?`")
+
+# First words that only a shell can execute: its keywords, and the builtins that act on the
+# shell itself.  Builtins that exist as programs too (test, echo, kill) are not among them.
+_SHELL_WORDS_TEXT = (
+    "! . : alias bg break case cd command continue do done elif else esac eval exec exit "
+    "export fc fg fi for getopts hash if in jobs local read readonly return set shift then "
+    "times trap type ulimit umask unalias unset until wait while "
+)
+_SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
+
+# Where one of these occurs, a quote may be text (in a comment or a here-document) or belong to
+# a nested command, so that only the shell can tell whether all quotes are closed.
+_NESTING = ("#", "`", "$(", "${", "$'", "<<")
+
+
+@value()
+class Command:
+    """What is executed: the text as a person knows it, and the arguments byte for byte.
+
+    `variables` are names and values that the command finds in its environment.
+    """
+
+    text: str
+    argv: tuple[bytes, ...]
+    variables: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class _NeedsShellError(Exception):
+    """The text holds something that only a shell understands."""
+
+
+def parse(text: str) -> Command:
+    """Read a COMMAND string; a ValueError says what was expected."""
+    if "\0" in text:
+        raise ValueError("expected a command without NUL characters")
+    splitter = _Splitter(text)
+    try:
+        words = splitter.words()
+    except _NeedsShellError:
+        if not any(mark in text for mark in _NESTING):
+            _demand_closed_quotes(text)
+        # A leading blank keeps a shell from taking the text for one of its own options.
+        script = " " + text if text.startswith(("-", "+")) else text
+        words = ["/bin/sh", "-c", script]
+        splitter.variables.clear()
+    if not words or not words[0]:
+        raise ValueError("expected a command")
+    variables = [(os.fsencode(name), os.fsencode(value)) for name, value in splitter.variables]
+    argv = tuple(os.fsencode(word) for word in words)
+    return Command(text.strip(_BLANKS + "\n"), argv, tuple(variables))
+
+
+def from_words(words: Sequence[str]) -> Command:
+    """Take ready-made arguments as they are; a ValueError says what was expected."""
+    if not words or not words[0]:
+        raise ValueError("expected a command")
+    import shlex  # noqa: PLC0415 - only this form of the command needs quoting
+
+    return Command(shlex.join(words), tuple(os.fsencode(word) for word in words))
+
+
+def _demand_closed_quotes(text: str) -> None:
+    quote, escaped = "", False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+    if quote:
+        raise _unclosed(quote)
+
+
+def _assigned(name: str) -> str:
+    """Name the variable that is assigned by this and a `=`, "" if that is no assignment."""
+    if name.isidentifier() and name.isascii():
+        return name
+    # Some shells know `A+=b`, and letters of other languages.
+    if name.removesuffix("+").isidentifier():
+        raise _NeedsShellError
+    return ""
+
+
+def _unclosed(quote: str) -> ValueError:
+    return ValueError(f"expected a closing {quote} quote")
+
+
+class _Splitter:
+    """Splits one text from left to right, and gives up at the first shell syntax."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self.variables: list[tuple[str, str]] = []
+
+    def words(self) -> list[str]:
+        """Return the words without their quotes; raise where a shell or a quote is missing.
+
+        The assignments before them are in `variables` then.
+        """
+        words: list[str] = []
+        while self._reach_word(first=not words and not self.variables):
+            word, assigned = self._word(first=not words)
+            if assigned:
+                self.variables.append((assigned, word[len(assigned) + 1 :]))
+            else:
+                words.append(word)
+        if words and words[0] in _SHELL_WORDS:
+            raise _NeedsShellError
+        # Alone they change the shell, and a name that is empty is the shell's to complain about.
+        if self.variables and not (words and words[0]):
+            raise _NeedsShellError
+        return words
+
+    def _peek(self, ahead: int = 0) -> str:
+        return self._text[self._at + ahead : self._at + ahead + 1]
+
+    def _take(self) -> str:
+        self._at += 1
+        return self._text[self._at - 1]
+
+    def _reach_word(self, first: bool) -> bool:
+        while next_one := self._peek():
+            if next_one in _BLANKS or (next_one == "\n" and first):
+                self._at += 1
+            elif next_one == "\\" and self._peek(1) == "\n":
+                self._at += 2
+            elif next_one == "\n":
+                if self._text[self._at :].strip(_BLANKS + "\n"):
+                    raise _NeedsShellError
+                return False
+            else:
+                return True
+        return False
+
+    def _word(self, first: bool) -> tuple[str, str]:
+        """Read one word, and the name of the variable that it assigns, "" if it assigns none."""
+        if self._peek() in "#~":
+            raise _NeedsShellError
+        word = ""
+        name = ""  # the unquoted beginning, to tell an assignment by
+        assigned = ""
+        while (next_one := self._peek()) and next_one not in _BLANKS + "\n":
+            if next_one in "'\"\\":
+                word += self._quoted()
+                # A continued line leaves no trace; any other quote ends what can be a name.
+                name += "" if self._text[self._at - 2 : self._at] == "\\\n" else "\0"
+                continue
+            self._reject_syntax(alone=not word)
+            word += self._take()
+            name += next_one
+            if next_one == "=" and first and not assigned:
+                assigned = _assigned(name[:-1])
+            elif next_one == "~" and assigned:
+                raise _NeedsShellError  # it may stand for a home
+        return word, assigned
+
+    def _reject_syntax(self, alone: bool) -> None:
+        next_one, following = self._peek(), self._peek(1)
+        if next_one in _SYNTAX:
+            raise _NeedsShellError
+        # A lone dollar sign is text, and a lone bracket is the program of that name.
+        if next_one == "$" and following and following not in _BLANKS:
+            raise _NeedsShellError
+        if next_one == "[" and not (alone and following in _BLANKS):
+            raise _NeedsShellError
+
+    def _quoted(self) -> str:
+        quote = self._take()
+        if quote == "'":
+            end = self._text.find("'", self._at)
+            if end < 0:
+                raise _unclosed(quote)
+            start, self._at = self._at, end + 1
+            return self._text[start:end]
+        if quote == '"':
+            return self._double_quoted()
+        if not self._peek():
+            return "\\"
+        escaped = self._take()
+        return "" if escaped == "\n" else escaped
+
+    def _double_quoted(self) -> str:
+        text = ""
+        while self._peek():
+            character = self._take()
+            following = self._peek()
+            if character == '"':
+                return text
+            if character == "`" or (character == "$" and following not in ' \t"'):
+                raise _NeedsShellError
+            if character == "\\" and following and following in '$`"\\\n':
+                self._at += 1
+                character = "" if following == "\n" else following
+            text += character
+        raise _unclosed('"')

@@ -1,0 +1,116 @@
+"""When the alert command runs, and when it does not.
+
+Never two at once: what is to be told while an alert is under way waits, and only the newest
+waits.  An alert may take its time as long as nobody waits for it.  As soon as another alert or the
+end of zkexec does, it is given the kill timeout, so that one that hangs does not silence all that
+come after it.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
+"""
+
+from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
+from zkexec.core.adoption import Adopted
+from zkexec.core.policy import Terms
+
+AT_LEAST_S = 5.0
+"""The kill timeout may be short, even 0, for the command's sake; an alert is to arrive."""
+
+
+class Alarm:
+    """The alert command and what it has been told."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._unhealthy = False
+        self._silent_until: float | None = None
+        self._restart_trouble = ""
+        self._waiting: RunAlert | None = None
+        self._running = False
+        self._kill_at: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an alert is under way."""
+        return self._running
+
+    @property
+    def deadline(self) -> float | None:
+        """When an alert that is held to a time limit has to be ended."""
+        return self._kill_at
+
+    def health_failed(self, reason: str, now: float) -> list[Action]:
+        """A steady-state check failed."""
+        self._unhealthy = True
+        if self._silent_until is not None and now < self._silent_until:
+            return []
+        self._silent_until = now + self._terms.alert_interval_s
+        return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
+
+    def health_passed(self, now: float) -> list[Action]:
+        """A steady-state check succeeded."""
+        was_unhealthy, self._unhealthy = self._unhealthy, False
+        self._silent_until = None
+        if was_unhealthy and self._terms.alert_recovery:
+            return self._tell(
+                RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"), now
+            )
+        return []
+
+    def restart_failed(self, reason: str, now: float, *, again: bool = False) -> list[Action]:
+        """A restart that was called for has failed; told once for each reason, or each attempt."""
+        if reason == self._restart_trouble and not again:
+            return []
+        self._restart_trouble = reason
+        return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
+
+    def restart_settled(self, now: float) -> list[Action]:
+        """Nothing stands in the way of the wanted configuration any more."""
+        trouble, self._restart_trouble = self._restart_trouble, ""
+        if trouble and self._terms.alert_recovery:
+            return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
+        return []
+
+    def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
+        """The command ended badly; this is the last alert of this run."""
+        return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
+
+    def zkexec_failed(self, reason: str, now: float) -> list[Action]:
+        """An error inside zkexec: the command runs on, and its configuration is not followed."""
+        return self._tell(RunAlert(AlertEvent.ZKEXEC_FAILED, reason), now)
+
+    def take_over(self, adopted: Adopted, trouble: str = "") -> None:
+        """Wait for the alert that runs; `trouble` is over when `restart_settled` says so."""
+        self._running = adopted.alerting
+        self._restart_trouble = trouble
+
+    def drop_waiting(self) -> None:
+        """Tell nothing more than what is being told already."""
+        self._waiting = None
+
+    def finished(self, reason: str, now: float) -> list[Action]:
+        """The alert under way has ended; `reason` is why it went wrong, or empty."""
+        self._running = False
+        self._kill_at = None
+        actions: list[Action] = [Note("alert-failed", {"reason": reason})] if reason else []
+        waiting, self._waiting = self._waiting, None
+        return actions + (self._tell(waiting, now) if waiting else [])
+
+    def limit(self, now: float) -> None:
+        """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
+        if self._running and self._kill_at is None:
+            self._kill_at = now + max(self._terms.kill_timeout_s, AT_LEAST_S)
+
+    def expire(self, now: float) -> list[Action]:
+        """End an alert that has used up its time."""
+        if self._kill_at is None or now < self._kill_at:
+            return []
+        self._kill_at = None
+        return [Note("alert-killed"), KillAlert()]
+
+    def _tell(self, alert: RunAlert, now: float) -> list[Action]:
+        if not self._terms.raises_alerts:
+            return []
+        if self._running:
+            self._waiting = alert
+            self.limit(now)
+            return []
+        self._running = True
+        return [Note("alerting", {"alert": alert.event.value, "reason": alert.reason}), alert]

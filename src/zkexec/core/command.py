@@ -1,0 +1,178 @@
+"""The child's life: one generation after the other, never two at once.
+
+A generation is over when nothing of its tree is left.  A stop signals the whole tree once,
+kills after the kill timeout, and kills again each second while anything lives.  A child that
+ends by itself is over at once: what it left running is none of zkexec's business, as it would
+be without zkexec.
+"""
+
+from zkexec.core.actions import Action, InspectTree, Note, SignalGroup, SignalTree, StartChild
+from zkexec.core.adoption import Adopted
+from zkexec.core.events import (
+    ChildExited,
+    ChildStarted,
+    Ending,
+    SignalReceived,
+    TreeInspected,
+)
+from zkexec.core.policy import Terms
+
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
+ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
+"""What ends a program that does nothing about it, and zkexec while there is no program."""
+ASKING_SIGNALS = frozenset({SIGINT, SIGQUIT, SIGTERM})
+"""The signals by which people ask a program to end; by HUP they ask it to read its files again."""
+ASKED_AT_LEAST_S = 60.0
+"""So long after it was asked, or for the kill timeout where that is longer, the end of a command
+is the answer to that; later it is something else."""
+KILL_AGAIN_S = 1.0
+START_AGAIN_S = 1.0
+START_AGAIN_AT_MOST_S = 10.0
+"""Pauses before a start that this host had no process for is tried again, each twice as long."""
+INSPECT_S = 0.05
+"""Pause between two looks at a tree whose child is gone but whose descendants are not; they
+are not zkexec's own children, so no signal tells of their end."""
+
+
+class Child:
+    """The present generation of the command."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.generation = 0
+        self.ending: Ending | None = None
+        self.stopping = False
+        self.tree_gone = False
+        self._alive = False
+        self._kill_at: float | None = None
+        self._inspect_at: float | None = None
+        self.start_at: float | None = None
+        """When a start is to be tried again that this host had no process to spare for."""
+        self._pause_s = START_AGAIN_S
+        self._delayed = ""
+        self._passed_on: set[int] = set()
+        self._asked_until: float | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether there is something to signal and to wait for.
+
+        A child that ended by itself leaves nothing behind that counts; one that was stopped is
+        present until nothing is left of its tree.
+        """
+        return self._alive or (self.stopping and not self.tree_gone)
+
+    @property
+    def delayed(self) -> str:
+        """Why there is no command yet, if only this host's lack of processes keeps it; else ""."""
+        return self._delayed if self.start_at is not None else ""
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        due = (self._kill_at, self._inspect_at)
+        return min((at for at in due if at is not None), default=None)
+
+    def start(self) -> list[Action]:
+        """Ask for the next generation."""
+        self.generation += 1
+        self.ending = None
+        self.stopping = self.tree_gone = False
+        self._kill_at = self._inspect_at = self.start_at = self._asked_until = None
+        self._passed_on.clear()
+        return [Note("forking"), StartChild(self.generation)]
+
+    def take_over(self, adopted: Adopted, now: float) -> None:
+        """Go on with a command that an earlier core has started, or has begun to stop."""
+        self.generation = adopted.generation
+        self.ending = adopted.ending
+        self._alive = adopted.generation > 0 and adopted.ending is None
+        if adopted.stopping:
+            self.expect_end(now)
+            self._inspect_at = None if self._alive else now
+        self._asked_until = adopted.asked_until
+        self._passed_on = set(adopted.passed_on)
+
+    @property
+    def asked(self) -> tuple[float | None, frozenset[int]]:
+        """Until when, and by which signals, an end of the command is one that was asked for."""
+        return self._asked_until, frozenset(self._passed_on)
+
+    def started(self, event: ChildStarted) -> list[Action]:
+        """The generation is born."""
+        self._alive = True
+        self._pause_s = START_AGAIN_S
+        return [Note("forked", {"pid": event.pid})]
+
+    def start_later(self, reason: str, now: float) -> float:
+        """Try the start again after a while; return how long that is."""
+        self._delayed = reason
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, START_AGAIN_AT_MOST_S)
+        self.start_at = now + pause_s
+        return pause_s
+
+    def give_up_start(self) -> None:
+        """Do not try the start again that is still to come."""
+        self.start_at = None
+
+    def pass_on(self, event: SignalReceived, now: float) -> list[Action]:
+        """Hand a signal to the child's group, unless the terminal has done so already.
+
+        A hang-up is handed on in any case: the kernel tells only the session's leader.  TERM goes
+        to the whole tree, because zkexec waits for the whole tree after it.
+        """
+        self._passed_on.add(event.signal)
+        if event.signal in ASKING_SIGNALS:
+            self._asked_until = now + max(self._terms.kill_timeout_s, ASKED_AT_LEAST_S)
+        note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
+        if event.signal == SIGTERM:
+            return [note, SignalTree(SIGTERM)]
+        if event.from_terminal and event.signal != SIGHUP:
+            return [note]
+        return [note, SignalGroup(event.signal)]
+
+    def was_asked_to_end(self, ending: Ending, now: float) -> bool:
+        """Whether a signal to zkexec explains this ending, so that it is no failure."""
+        in_time = self._asked_until is not None and now <= self._asked_until
+        return in_time or ending.signal in self._passed_on
+
+    def stop(self, signal: int, now: float) -> list[Action]:
+        """Ask the whole tree to end, once."""
+        self.expect_end(now)
+        return [
+            Note("stopping", {"signal": signal, "kill_timeout_s": self._terms.kill_timeout_s}),
+            SignalTree(signal),
+        ]
+
+    def expect_end(self, now: float) -> None:
+        """The tree has been asked to end: from now on its time runs."""
+        self.stopping = True
+        if self._kill_at is None:
+            self._kill_at = now + self._terms.kill_timeout_s
+
+    def exited(self, event: ChildExited, now: float) -> list[Action]:
+        """The child was reaped; where it was being stopped, look for what is left of it."""
+        self._alive = False
+        self.ending = event.ending
+        note = Note("ended", {"ending": event.ending, "exit_status": event.ending.shell_status})
+        return [note, *self._inspect(now)] if self.stopping else [note]
+
+    def inspected(self, event: TreeInspected) -> None:
+        """Learn whether anything is left of the tree."""
+        if event.generation == self.generation and self.ending and not event.remaining:
+            self.tree_gone = True
+            self._kill_at = self._inspect_at = None
+
+    def expire(self, now: float) -> list[Action]:
+        """Kill what has had its time, and look at what is still there."""
+        actions: list[Action] = []
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = now + KILL_AGAIN_S
+            actions += [Note("killing"), SignalTree(SIGKILL)]
+        if self._inspect_at is not None and now >= self._inspect_at:
+            actions += self._inspect(now)
+        return actions
+
+    def _inspect(self, now: float) -> list[Action]:
+        self._inspect_at = now + INSPECT_S
+        return [InspectTree(self.generation)]

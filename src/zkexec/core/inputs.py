@@ -1,0 +1,363 @@
+"""What the ensemble holds, as far as this member has seen it.
+
+Watches are hints, state is what is read.  One read is under way at a time; a hint that comes
+meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  As a
+server may drop a watch without a word, all watches are armed again every so often, and what was
+missed is touched then.  The first snapshot is complete or is none; from then on `wanted` has, for
+a znode without content to offer, what is in its file now, with one warning: content that is in no
+znode any more is never rolled out.  Nothing that happens here ever touches the child: losing the
+cluster only stops the news.
+"""
+
+from collections.abc import Mapping
+
+from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes, RearmWatches
+from zkexec.core.events import (
+    ConnectFailed,
+    Event,
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionLost,
+    SessionSuspended,
+    ZnodesRead,
+    ZnodeTouched,
+)
+from zkexec.core.input_state import NOTHING_READ, UNLIMITED, Knowledge
+from zkexec.core.policy import Terms
+from zkexec.core.snapshot import Problem, Snapshot, Znode
+from zkexec.frozen import replace
+
+RETRY_S = 1.0
+"""Pause before a failed read, or a client that gave up, is followed by the next.
+
+A client that gives up again and again, as where this host has no thread to spare, is followed
+after twice the pause each time, up to a minute.
+"""
+
+RENEW_SESSIONS = 6
+RENEW_AT_LEAST_S = 60.0
+"""A client that stays without connection for six session timeouts, and at least this long, is
+replaced by a new one: an ensemble that was wiped or restored refuses the old one for ever."""
+
+FORBIDDEN_S = 10.0
+"""A znode that may not be read is tried again after that time: no watch tells of a new ACL."""
+
+NO_RESTART = b"-"
+"""Stands in the znode of restarts where there was only a retry: it is written, and no more."""
+
+LONGEST_RESTART_NAME = 16
+"""Longer names, and those of other characters than ASCII letters and digits, are of nobody's."""
+
+ANSWER_SESSIONS = 2
+"""A connection on which a read goes unanswered for two session timeouts is given up."""
+
+
+class Source:
+    """The mirrored znodes and the session through which they are seen."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.mirrored, self.paths = terms.mirrored, terms.followed
+        self.connected = False
+        self.wanted: Snapshot | None = None
+        self.in_place = Snapshot({})
+        """The content of the files now, as far as files were put in place or found there."""
+        self.knowledge = NOTHING_READ
+        self._history = self._heard = 0
+        self.problems: dict[str, Problem] = {}
+        self._last_number = 0
+        self._reading = False
+        self._stale = False
+        self._registered = False
+        self.has_read = False
+        """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
+
+        self._closings = 0
+        self.refused = False
+        """Whether every server has refused since the last connection."""
+        self.last_trouble = ""
+        self._is_odd = False
+        self._told: set[str] = set()
+        self._renew_at: float | None = None
+        self._read_again_at: float | None = None
+        self._answer_due: float | None = None
+        self._rearm_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """The next time at which `expire` has something to do."""
+        # A read arms watches itself, so the others wait until it is over.
+        rearm_at = None if self._reading else self._rearm_at
+        due = (self._renew_at, self._read_again_at, self._answer_due, rearm_at)
+        return min((at for at in due if at is not None), default=None)
+
+    def open(self) -> list[Action]:
+        """Ask for the first session."""
+        return [Note("connecting"), OpenSession()]
+
+    def renew_mute(self, now: float) -> list[Action]:
+        """Give up a connection on which the group's requests go unanswered."""
+        return self._renew("read-unanswered", now) if self.connected else []
+
+    def assume(self, cached: Snapshot) -> None:
+        """Take the files of an earlier run for what was last read."""
+        self.wanted = cached
+
+    def is_gone(self, snapshot: Snapshot) -> bool:
+        """Whether this is not wanted any more, and was last written in another history.
+
+        Of a znode that is not there the same is true of all that is not in its file.
+        """
+        wanted = self.wanted
+        if wanted is None or not self.knowledge.is_current:
+            return False
+        is_of_another = wanted != snapshot and snapshot.revision > self.knowledge.newest
+        return is_of_another or self._has_lost(snapshot)
+
+    def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
+        """Take in news of the session or of a znode; other events mean nothing here."""
+        match event:
+            case SessionConnected():
+                return self._on_connected(now)
+            case SessionSuspended(reason, zxid):
+                self._hear(zxid)
+                return self._on_disconnected("disconnected", reason, now)
+            case SessionLost(reason, zxid):
+                self._hear(zxid)
+                return self._on_disconnected("session-expired", reason, now)
+            case SessionClosed(reason, zxid):
+                self._hear(zxid)
+                return self._on_closed(reason, now)
+            case ConnectFailed(reason, is_last):
+                return self._on_trouble(reason, is_last)
+            case ZnodeTouched(path):
+                return self._on_touched(path, now)
+            case ZnodesRead():
+                return self._on_read(event, now)
+            case ReadFailed(number, reason):
+                return self._on_read_failed(number, reason, now)
+        return []
+
+    def expire(self, now: float) -> list[Action]:
+        """Do what is due by now."""
+        if self._renew_at is not None and now >= self._renew_at:
+            return self._renew("session-renewed", now)
+        if self._answer_due is not None and now >= self._answer_due:
+            return self._renew("read-unanswered", now)
+        if self._read_again_at is not None and now >= self._read_again_at:
+            return self._read(now)
+        if self._rearm_at is not None and now >= self._rearm_at and not self._reading:
+            self._rearm_later(now)
+            return [RearmWatches()]
+        return []
+
+    def _rearm_later(self, now: float) -> None:
+        """Arm all watches again after a while; without any there is nothing to be done."""
+        has_watches = bool(self.paths) or self._terms.in_group
+        rearm_s = self._terms.rearm_s if has_watches else None
+        self._rearm_at = None if rearm_s is None else now + rearm_s
+
+    def _on_connected(self, now: float) -> list[Action]:
+        self.connected = True
+        self.refused = False
+        self._closings = 0
+        self.knowledge = NOTHING_READ
+        self._renew_at = None
+        self._rearm_later(now)
+        self.last_trouble = ""
+        self._told.clear()
+        actions: list[Action] = [Note("connected")]
+        if not self._registered:
+            self._registered = True
+            actions += [Note("registering", {"path": path}) for path in self.mirrored]
+        return actions + self._read(now)
+
+    def _on_disconnected(self, topic: str, reason: str, now: float) -> list[Action]:
+        was_connected = self.connected
+        self.connected = False
+        self._rearm_at = None
+        self._forget_read()
+        if self._renew_at is None:
+            self._renew_at = now + self._patience_s
+        if was_connected or topic == "session-expired":
+            return [Note(topic, {"reason": reason})]
+        return []
+
+    def _on_closed(self, reason: str, now: float) -> list[Action]:
+        actions = self._on_disconnected("disconnected", reason, now)
+        self.last_trouble = reason
+        self._renew_at = now + min(RETRY_S * 2**self._closings, RENEW_AT_LEAST_S)
+        self._closings += 1
+        return actions
+
+    def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
+        self.last_trouble = reason
+        self.refused |= is_last
+        if reason in self._told:
+            return []
+        self._told.add(reason)
+        return [Note("connect-failed", {"reason": reason})]
+
+    def _on_touched(self, path: str, now: float) -> list[Action]:
+        note = Note("touched", {"path": path})
+        if self._reading:
+            self._stale = True
+            return [note]
+        return [note, *self._read(now)] if self.connected else [note]
+
+    def _on_read(self, event: ZnodesRead, now: float) -> list[Action]:
+        if not self._is_awaited(event.number):
+            return []
+        stale = self._stale
+        self._forget_read()
+        before, is_first = self.wanted, not self.knowledge.is_current
+        actions = [*self._look_at_restart(event.znodes), *self._take(event.znodes)]
+        self.knowledge = self._known_by(event.zxid)
+        if is_first and before is not None and self._is_another(before, event.zxid):
+            self._history += 1
+            self._heard = 0
+            self.knowledge = replace(self.knowledge, history=self._history)
+            actions.insert(0, Note("history-changed"))
+        self._hear(event.zxid)
+        if any(znode.problem is Problem.FORBIDDEN for znode in event.znodes.values()):
+            self._read_again_at = now + FORBIDDEN_S
+        return actions + self._read(now) if stale else actions
+
+    def _on_read_failed(self, number: int, reason: str, now: float) -> list[Action]:
+        if not self._is_awaited(number):
+            return []
+        self._forget_read()
+        self.knowledge = replace(self.knowledge, is_answered=True)
+        self._read_again_at = now + RETRY_S
+        return [Note("read-failed", {"reason": reason})]
+
+    def _is_awaited(self, number: int) -> bool:
+        return self._reading and number == self._last_number
+
+    def _read(self, now: float) -> list[Action]:
+        self._forget_read()
+        if not self.paths:
+            return []
+        self._last_number += 1
+        self._reading = True
+        patience_s = max(ANSWER_SESSIONS * self._terms.session_timeout_s, RETRY_S)
+        self._answer_due = now + patience_s
+        return [ReadZnodes(self._last_number)]
+
+    def _forget_read(self) -> None:
+        self._reading = self._stale = False
+        self._read_again_at = self._answer_due = None
+
+    @property
+    def _patience_s(self) -> float:
+        return max(RENEW_SESSIONS * self._terms.session_timeout_s, RENEW_AT_LEAST_S)
+
+    def _renew(self, topic: str, now: float) -> list[Action]:
+        self.connected = False
+        self._rearm_at = None
+        self._forget_read()
+        self._renew_at = now + self._patience_s
+        if topic in self._told:
+            return [OpenSession()]
+        self._told.add(topic)
+        return [Note(topic), OpenSession()]
+
+    def _look_at_restart(self, znodes: Mapping[str, Znode]) -> list[Action]:
+        """Tell once of a request that is none: it is ignored."""
+        path, was_odd = self._terms.restart_path, self._is_odd
+        asked = znodes.get(path)
+        self._is_odd = asked is not None and restart_name(asked.content) is None
+        is_new = self._is_odd and not was_odd
+        return [Note("restart-ignored", {"path": path})] if is_new else []
+
+    def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:
+        """Merge one consistent reading into `wanted`; say what changed in what can be used."""
+        self.has_read = True
+        before = self.problems
+        self.problems = {
+            path: problem
+            for path in self.mirrored
+            if (problem := self._problem_of(znodes[path])) is not None
+        }
+        if self.wanted is None:
+            if not self.problems:
+                self.wanted = self._merged(Snapshot({}), znodes)
+            return []
+        self.wanted = self._merged(self.wanted, znodes)
+        unusable: list[Action] = [
+            Note("znode-unusable", {"path": path, "problem": problem.value})
+            for path, problem in self.problems.items()
+            if before.get(path) is not problem
+        ]
+        usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
+        return unusable + usable
+
+    def _hear(self, zxid: int) -> None:
+        if zxid != UNLIMITED:
+            self._heard = max(self._heard, zxid)
+
+    def _is_another(self, before: Snapshot, zxid: int) -> bool:
+        """Whether the servers, or the znodes, have fallen behind what was heard of them before."""
+        return zxid < self._heard or before.revision > self.knowledge.newest
+
+    def _known_by(self, zxid: int) -> Knowledge:
+        """What a read tells of itself; a whole one has the newest revision there is in it."""
+        wanted = self.wanted
+        if wanted is None or self.problems:
+            is_lost = self._has_lost(wanted)
+            return Knowledge(is_whole=False, is_lost=is_lost, newest=zxid, history=self._history)
+        return Knowledge(newest=wanted.revision, history=self._history)
+
+    def _has_lost(self, snapshot: Snapshot | None) -> bool:
+        """Whether something of this is in no znode and in no file."""
+        return snapshot is not None and any(
+            snapshot.files.get(mirror.local_path) != self.in_place.files.get(mirror.local_path)
+            for mirror in self._terms.mirrors
+            if mirror.zk_path in self.problems
+        )
+
+    def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
+        files = dict(known.files)
+        usable = [path for path in self.mirrored if path not in self.problems]
+        for mirror in self._terms.mirrors:
+            place = mirror.local_path
+            if mirror.zk_path in self.problems:
+                content = self.in_place.files.get(place, files[place])
+            else:
+                content = znodes[mirror.zk_path].content
+            # What did not change stays the same object: in memory once, and equal at a glance.
+            if files.get(place) != content:
+                files[place] = content
+        asked = znodes.get(self._terms.restart_path)
+        restart = known.restart
+        name = restart_name(asked.content) if asked is not None and asked.content else None
+        if name is not None:
+            usable.append(self._terms.restart_path)
+            restart = name or restart
+        read = [znodes[path] for path in usable]
+        # Nothing is remembered here, which would be wrong after an ensemble was wiped.
+        return Snapshot(
+            files,
+            revision=max((znode.mzxid for znode in read), default=0),
+            versions={path: z.version for path, z in znodes.items() if z.version >= 0},
+            restart=restart,
+            changed_at=max((znode.mtime for znode in read), default=0.0),
+        )
+
+    def _problem_of(self, znode: Znode) -> Problem | None:
+        if znode.problem is None and not znode.content and not self._terms.allow_empty:
+            return Problem.EMPTY
+        return znode.problem
+
+
+def restart_name(content: bytes) -> str | None:
+    """What the restart is called that was asked for last: the first word, "" where it is "-".
+
+    None where no operator can have asked like this: that says nothing.
+    """
+    name = next(iter(content.split()), NO_RESTART)
+    if name == NO_RESTART:
+        return ""
+    is_plain = name.isalnum() and len(name) <= LONGEST_RESTART_NAME
+    return name.decode() if is_plain else None

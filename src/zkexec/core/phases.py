@@ -1,0 +1,96 @@
+"""The phases of a member, and which event may lead from which to which: data, nothing else.
+
+The table is total: it has a cell for each phase and each event.  A cell names the phases that
+the event may lead to, by their letters; staying is always allowed and is not named, and "-"
+means that nothing but staying is.  A deadline that is overdue fires whatever event came, as a
+Tick of its own after it.  The diagram in docs/design.md is drawn from this table.
+"""
+
+from enum import Enum
+
+from zkexec.core import events
+from zkexec.core.events import Event
+from zkexec.core.rollout import group_events
+
+
+class Phase(Enum):
+    """Where a member stands; the value is the word that the README uses."""
+
+    LOADING = "loading"
+    """The first snapshot, its files, or the first child is not there yet."""
+    RUNNING = "running"
+    """The child runs on what is wanted."""
+    WAITING = "waiting"
+    """Something new is wanted: it settles, the turn is asked for, its files are staged.
+
+    A first start that has to wait for its turn waits here, too, without a child.
+    """
+    STOPPING = "stopping"
+    """The old child has been told to end, or its tree is not gone yet."""
+    PROVING = "proving"
+    """The new child is started; it has to come to life, and in a group to become healthy."""
+    PAUSED = "paused"
+    """The new configuration failed, or could not be written; there may be no child at all."""
+    EXITING = "exiting"
+    """The end: nothing is started any more but a last alert."""
+    DONE = "done"
+    """Over."""
+
+
+LETTERS = "LRWSPHXD"
+PHASES = dict(zip(LETTERS, Phase, strict=True))
+
+TABLE: dict[type[Event], tuple[str, ...]] = {
+    # In the phases:                   L      R     W      S    P      H      X    D
+    events.Started: (                 "R",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.Tick: (                    "XD",  "-",  "-",   "-", "RWH", "RW",  "D", "-"),
+    events.SessionConnected: (        "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.SessionSuspended: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SessionLost: (             "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SessionClosed: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.ConnectFailed: (           "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.ZnodeTouched: (            "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.ZnodesRead: (              "XD",  "WP", "RP",  "-", "-",   "RWP", "-", "-"),
+    events.ReadFailed: (              "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    group_events.GroupTouched: (      "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    group_events.Enrolled: (          "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.EnrolmentOccupied: ( "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueJoined: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueListed: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueNodeSeen: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueLeft: (         "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordRead: (        "-",   "P",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordCommitted: (   "-",   "-",  "S",   "-", "S",   "S",   "D", "-"),
+    group_events.CommitRefused: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.GroupRequestFailed: ("-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.CachedFilesFound: (        "W",   "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.CachedFilesMissing: (      "WXD", "-",  "-",   "-", "-",   "-",   "-", "-"),
+    events.FilesStaged: (             "-",   "-",  "S",   "-", "S",   "S",   "-", "-"),
+    events.FilesInstalled: (          "-",   "-",  "P",   "P", "-",   "P",   "-", "-"),
+    events.FilesFailed: (             "XD",  "-",  "H",   "P", "-",   "-",   "-", "-"),
+    events.ChildStarted: (            "RWP", "-",  "-",   "-", "RWH", "-",   "-", "-"),
+    events.StartFailed: (             "XD",  "-",  "-",   "-", "HXD", "-",   "-", "-"),
+    events.ChildExited: (             "-",   "XD", "XD",  "-", "HXD", "XD",  "-", "-"),
+    events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),
+    events.CheckFinished: (           "-",   "-",  "-",   "-", "RWH", "RW",  "-", "-"),
+    events.AlertFinished: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    events.SignalReceived: (          "XD",  "X",  "XD",  "X", "XD",  "XD",  "-", "-"),
+}  # fmt: skip
+
+
+class ImpossibleTransitionError(RuntimeError):
+    """A step that the table does not know: a mistake in the core, never of a user."""
+
+
+def may_lead_to(phase: Phase, event: type[Event]) -> frozenset[Phase]:
+    """The phases that the event may lead to from this one, other than staying."""
+    cell = TABLE[event][list(Phase).index(phase)]
+    return frozenset(PHASES[letter] for letter in cell if letter != "-")
+
+
+def check_transition(before: Phase, event: Event, after: Phase) -> None:
+    """Raise ImpossibleTransitionError unless the step stays or stands in the table."""
+    if after is not before and after not in may_lead_to(before, type(event)):
+        raise ImpossibleTransitionError(
+            f"{type(event).__name__} led from {before.value} to {after.value}"
+        )

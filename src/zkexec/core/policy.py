@@ -1,0 +1,80 @@
+"""The terms under which a member decides: the part of the settings that the core needs."""
+
+from enum import Enum
+
+from zkexec.core.max_unavailable import Width
+from zkexec.core.snapshot import Mirror
+from zkexec.frozen import value
+
+ALIVE_S = 1.0
+"""Without health checks, and unless told otherwise, a child that lives so long is healthy."""
+
+
+class StartPolicy(Enum):
+    """`--start`: what the first start demands of the ensemble."""
+
+    FRESH = "fresh"
+    WAIT = "wait"
+    CACHED = "cached"
+
+
+class OnFailure(Enum):
+    """`--on-failure`: what a member runs after new configuration has failed on it."""
+
+    PAUSE = "pause"
+    REVERT = "revert"
+
+
+@value(kw_only=True)
+class Terms:
+    """What the operator agreed to.  Times in seconds; None is "none".
+
+    `in_group` says whether there is a `--lock`; `restart_path` is that of the znode by which an
+    operator asks for a rolling restart of the group.  `min_healthy_s` is None where not given.
+    """
+
+    mirrors: tuple[Mirror, ...] = ()
+    start: StartPolicy = StartPolicy.FRESH
+    allow_empty: bool = False
+    connect_timeout_s: float = 30.0
+    session_timeout_s: float = 10.0
+    settle_s: float = 0.1
+    kill_signal: int = 15
+    kill_timeout_s: float = 30.0
+    checks_health: bool = False
+    health_delay_s: float = 30.0
+    health_interval_s: float = 30.0
+    health_timeout_s: float | None = None
+    raises_alerts: bool = False
+    alert_interval_s: float = 0.0
+    alert_recovery: bool = False
+    in_group: bool = False
+    restart_path: str = ""
+    max_unavailable: Width = Width()
+    min_healthy_s: float | None = None
+    on_failure: OnFailure = OnFailure.PAUSE
+    rearm_s: float | None = None
+    """How often all watches are armed again."""
+
+    @property
+    def mirrored(self) -> tuple[str, ...]:
+        """The paths of the mirrored znodes, each once."""
+        return tuple(dict.fromkeys(mirror.zk_path for mirror in self.mirrors))
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The paths of all znodes that are read together, that of restarts among them."""
+        extra = [self.restart_path] if self.restart_path else []
+        return tuple(dict.fromkeys([*self.mirrored, *extra]))
+
+    @property
+    def proof_s(self) -> float:
+        """How long a new child has to be healthy, or without health checks alive, to count."""
+        if self.min_healthy_s is not None:
+            return self.min_healthy_s
+        return 0.0 if self.checks_health else ALIVE_S
+
+    @property
+    def grace_s(self) -> float:
+        """By then a member in the middle of a restart has come to an end of it, if it lives."""
+        return self.kill_timeout_s + self.health_delay_s + self.proof_s

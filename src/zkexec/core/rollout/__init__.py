@@ -1,0 +1,1 @@
+"""The group: who may apply a change, and when. Pure, as all of the core."""

@@ -1,0 +1,39 @@
+"""What the first start of a member may run: it takes no turn, so it must not take a risk either."""
+
+from enum import Enum
+
+from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.version import Target, contents_of
+
+
+class Basis(Enum):
+    """What a first start may run."""
+
+    WANTED = "wanted"
+    ON_DISK = "on disk"
+    NOTHING = "nothing"
+
+
+def basis_of(record: Rollout, member: str, wanted: Target, on_disk: Target | None) -> Basis:
+    """Choose what is proven before what is not, and start nothing that has failed.
+
+    `on_disk` is what the files hold by now, None where they are not all there.  What has failed on
+    others but is proven may still be started, as the last resort: a start takes nobody down.  Nor
+    does it need to follow a rolling restart on the same files: it is one by itself.
+    """
+    is_blocked = record.blocking(wanted) is not None
+    is_there = on_disk is not None and contents_of(on_disk.digest) == contents_of(wanted.digest)
+    if not is_blocked and (is_there or record.is_proven(wanted)):
+        return Basis.WANTED
+    if on_disk is not None and _may_rely_on(record, member, on_disk):
+        return Basis.ON_DISK
+    if not is_blocked or _may_rely_on(record, member, wanted):
+        return Basis.WANTED
+    return Basis.NOTHING
+
+
+def _may_rely_on(record: Rollout, member: str, target: Target) -> bool:
+    """Whether these contents are proven, since whatever restart, and have not failed here."""
+    contents = contents_of(target.digest)
+    known = [v for digest, v in record.verdicts.items() if contents_of(digest) == contents]
+    return any(v.proven for v in known) and not any(member in v.failed_by for v in known)

@@ -1,0 +1,67 @@
+"""One request to the group at a time: its number, its answer, and what if there is none."""
+
+from collections.abc import Callable
+
+from zkexec.core.actions import Action
+from zkexec.core.events import Event
+from zkexec.core.rollout.group_events import ANSWERS
+
+RETRY_S = 1.0
+"""Pause before a request that failed on a living connection is repeated."""
+
+REFUSED_S = 10.0
+"""Pause after a refusal that lasts: no watch tells of a permission that was given."""
+
+ANSWER_SESSIONS = 2
+"""A connection on which a request goes unanswered for two session timeouts is given up."""
+
+
+class Requests:
+    """The request that is on its way."""
+
+    def __init__(self, session_timeout_s: float) -> None:
+        self._patience_s = max(ANSWER_SESSIONS * session_timeout_s, RETRY_S)
+        self._number = 0
+        self._awaited: Action | None = None
+        self._answer_due: float | None = None
+        self._retry_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the answer is overdue, or the next attempt is due."""
+        return self._retry_at if self._awaited is None else self._answer_due
+
+    def is_free(self, now: float) -> bool:
+        """Whether the next request may be sent."""
+        return self._awaited is None and (self._retry_at is None or now >= self._retry_at)
+
+    def is_mute(self, now: float) -> bool:
+        """Whether the answer is overdue."""
+        return self._answer_due is not None and now >= self._answer_due
+
+    def send(self, build: Callable[[int], Action], now: float) -> list[Action]:
+        """Number a request and expect its answer."""
+        self._number += 1
+        self._awaited = build(self._number)
+        self._answer_due = now + self._patience_s
+        self._retry_at = None
+        return [self._awaited]
+
+    def answered(self, event: Event) -> Action | None:
+        """The request that this event answers; None where it is no answer, or an old one."""
+        if self._awaited is None or not isinstance(event, ANSWERS) or event.number != self._number:
+            return None
+        request, self._awaited, self._answer_due = self._awaited, None, None
+        return request
+
+    def pause(self, now: float, pause_s: float = RETRY_S) -> None:
+        """Send nothing for a while."""
+        self._retry_at = now + pause_s
+
+    def hurry(self) -> None:
+        """Something new has come up that is worth trying at once."""
+        self._retry_at = None
+
+    def forget(self) -> None:
+        """The connection is gone or new: nothing that was asked is answered any more."""
+        self._awaited = self._answer_due = self._retry_at = None

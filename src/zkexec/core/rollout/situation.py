@@ -1,0 +1,280 @@
+"""All that a member of a group knows and wants, in one place.
+
+`LockedTurn` takes in what its member wants and what the group answers; `steps` reads what follows
+from it.  Neither holds anything of its own.
+"""
+
+from collections.abc import Callable, Sequence
+
+from zkexec.core.actions import Action, Card, Note
+from zkexec.core.input_state import UNLIMITED, Knowledge
+from zkexec.core.max_unavailable import Width
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Terms
+from zkexec.core.rollout.group_events import GroupPart
+from zkexec.core.rollout.group_requests import Requests
+from zkexec.core.rollout.lease import Tenure
+from zkexec.core.rollout.membership import Membership
+from zkexec.core.rollout.queue_position import Line
+from zkexec.core.rollout.record_view import Ledger
+from zkexec.core.rollout.turn_outcome import Outcome
+from zkexec.core.rollout.version import Target, dated, target_of
+from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import replace
+
+MOST_NAMED = 3
+"""So many paths are named in one line of the log."""
+
+
+class Standing:
+    """Where a member stands in its group."""
+
+    def __init__(self, terms: Terms, member: str, new_token: Callable[[], str]) -> None:
+        self.terms = terms
+        self.member = member
+        self.membership = Membership(terms.session_timeout_s)
+        self.requests = Requests(terms.session_timeout_s)
+        self.line = Line(new_token)
+        self.ledger = Ledger(member, terms.grace_s)
+        self.tenure = Tenure(member, new_token)
+        self.wanted: Snapshot | None = None
+        self.current: Snapshot | None = None
+        self.knowledge = Knowledge()
+        self.outcomes: list[Outcome] = []
+        self.failure: Outcome | None = None
+        """What has failed here, as long as nothing else was tried since."""
+        self.rejoins = False
+        """Whether the turn in which that failed is still to be told to a new record."""
+        self.vouched: Target | None = None
+        self.good: Target | None = None
+        """What the command of this run was healthy on last."""
+        self.scope = ""
+        """The set of znodes that is mirrored here, once anything was named."""
+        self.agreed = False
+        self.surveyed = self.settled = False
+        """Whether, in this session, the mirrored znodes were read, and the record has its due."""
+        self._has_settled = False
+        self.admit_from: float | None = None
+        """Before that nothing is admitted."""
+        self._history = 0
+        self.confirming = False
+        self.adopted = False
+        self._said: Note | None = None
+        self._width_said: Width | None = None
+        self._named: list[tuple[Snapshot, Target]] = []
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the record, as far as it is known, counts this member as restarting."""
+        return self.member in self.ledger.record.inflight and not self.has_stray
+
+    @property
+    def has_stray(self) -> bool:
+        """Whether the record has an entry of this member that is none of its turns.
+
+        What an earlier run has left behind was seen at the start.  What comes later comes from a
+        record that was restored from a dump.
+        """
+        is_own = self.tenure.entry_in(self.ledger.record) is not None
+        is_there = self.member in self.ledger.record.inflight
+        return self._has_settled and is_there and not is_own
+
+    @property
+    def held(self) -> Snapshot | None:
+        """What the turn is held for, if that is a turn of the present history."""
+        held = self.tenure.held
+        return None if held is None or held.revision > self.knowledge.newest else held
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it was an earlier run of this member that was counted as restarting."""
+        return self.in_flight and (self.adopted or self.tenure.entry_in(self.ledger.record) is None)
+
+    @property
+    def decides(self) -> bool:
+        """Whether this member is the next to go on, and so has to see who is missing."""
+        if self.wanted is None or self.is_settling or not self.may_go_in:
+            return False
+        return not self.holds_wanted if self.in_flight else self.line.is_head
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether something else is wanted by now than what the turn was asked for."""
+        return self.current is not None and self.current != self.wanted
+
+    @property
+    def may_go_in(self) -> bool:
+        """Whether what is wanted is what the znodes hold, as they were read on this connection."""
+        if self.admit_from is not None:
+            return False
+        return self.knowledge.is_current and not self.knowledge.is_lost
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether what is known is from before this connection, and a read is on its way."""
+        return self.current is not None and not self.knowledge.is_answered
+
+    @property
+    def is_unsurveyed(self) -> bool:
+        """Whether what is known is from before this session, so perhaps of another history."""
+        return self.current is not None and not self.surveyed
+
+    def has_failed(self, wanted: Snapshot) -> bool:
+        """Whether this has failed here, and was not written since."""
+        if self.failure is None or self.failure.target is None:
+            return False
+        failed, target = self.failure.target, self.target(wanted)
+        return failed.digest == target.digest and target.revision <= failed.revision
+
+    def begin_session(self) -> None:
+        """Begin where everything may be another: the ensemble may have been wiped or restored."""
+        self.surveyed = self.settled = False
+
+    def survey(self, now: float) -> None:
+        """Hold on to nothing that is newer than all that there is: it is of another history.
+
+        What has failed here is told anew in each session, and in another history once it is known
+        what all znodes hold in it: until that is written again, it counts as failed.  In another
+        history all have a session timeout to tell this before anybody is admitted.
+        """
+        if not self.knowledge.is_current:
+            return
+        if self.knowledge.history != self._history:
+            self._history = self.knowledge.history
+            self.admit_from = now + self.membership.session_timeout_s
+            self._disown()
+        newest = self.knowledge.newest
+        revision = 0 if self.current is None else min(self.current.revision, newest)
+        if self.failure is not None:
+            self._survey_failure(self.failure, self.failure.dated(newest, revision))
+        self.outcomes = [outcome.dated(newest, revision) for outcome in self.outcomes]
+        if self.vouched is not None:
+            self.vouched = dated(self.vouched, newest, revision)
+        if self.good is not None:
+            self.good = dated(self.good, newest, revision)
+        self.surveyed = True
+
+    def _disown(self) -> None:
+        """Compare nothing that is remembered with what is read now, whatever its revision."""
+        self.tenure.disown()
+        self.outcomes = [outcome.disowned() for outcome in self.outcomes]
+        if self.failure is not None:
+            self.failure = self.failure.disowned()
+        if self.vouched is not None:
+            self.vouched = replace(self.vouched, revision=UNLIMITED)
+        if self.good is not None:
+            self.good = replace(self.good, revision=UNLIMITED)
+
+    def _survey_failure(self, failure: Outcome, as_of_now: Outcome) -> None:
+        is_of_this_history = failure == as_of_now
+        if not is_of_this_history:
+            self.outcomes = [outcome for outcome in self.outcomes if outcome != failure]
+            if not self.knowledge.is_whole:
+                return
+            self.failure, self.rejoins = as_of_now, True
+        if as_of_now not in self.outcomes and not (self.surveyed and is_of_this_history):
+            self.outcomes.append(as_of_now)
+
+    def end_settling(self) -> None:
+        """Take note that the record has all that is owed to it."""
+        self.outcomes.clear()
+        self.vouched = None
+        self.rejoins = False
+        self.agreed = self.settled = self._has_settled = True
+
+    @property
+    def holds_wanted(self) -> bool:
+        """Whether the turn is held for what is wanted."""
+        held, wanted = self.held, self.wanted
+        if held is None or wanted is None:
+            return False
+        if held is wanted:
+            return True
+        mine, theirs = self.target(held), self.target(wanted)
+        # A znode that was emptied takes its revision away, and what failed then is not tried now.
+        return mine.digest == theirs.digest and mine.revision >= theirs.revision
+
+    def is_outdated(self, wanted: Snapshot) -> bool:
+        """Whether the group has gone on from this, although no check of versions may show it.
+
+        A znode that is not there cannot be checked, and one that was made again begins to count
+        its versions anew.  The revision of all znodes together never becomes less.
+        """
+        return self.ledger.record.knows_newer(self.target(wanted))
+
+    def target(self, snapshot: Snapshot) -> Target:
+        """The snapshot as the group knows it; the last few are remembered, they may be large."""
+        for named, target in self._named:
+            if named is snapshot:
+                return target
+        target = target_of(snapshot, self.terms.mirrors)
+        self.scope = target.scope
+        self._named = [(snapshot, target), *self._named[:2]]
+        return target
+
+    def touched(self, part: GroupPart) -> None:
+        """A watch fired: what it was set on has to be looked at again."""
+        if part is GroupPart.PREDECESSOR:
+            self.line.touched()
+        elif part is GroupPart.OWN_NODE:
+            self.membership.doubt()
+        else:
+            self.ledger.touched(of_record=part is GroupPart.RECORD)
+
+    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+        """Fill in the card anew where the phase, the health, or what is wanted is another."""
+        revision, shown = 0 if wanted is None else wanted.revision, self.membership.card
+        if _news_in(card, revision) == _news_in(shown, shown.revision):
+            return
+        if running is not None:
+            digest = self.target(running).digest
+            card = replace(card, running=digest, running_at=running.changed_at)
+        if wanted is not None:
+            target = self.target(wanted)
+            card = replace(
+                card, wanted=target.digest, revision=target.revision, wanted_at=wanted.changed_at
+            )
+        self.membership.card = card
+
+    def say(self, topic: str, **fields: object) -> list[Note]:
+        """Tell the operator what is being waited for, once and not at each look."""
+        note = Note(topic, fields)
+        if note == self._said:
+            return []
+        self._said = note
+        return [note]
+
+    def say_width(self) -> list[Action]:
+        """Tell which width counts, where it is not the one that this member asks for."""
+        agreed, own = self.ledger.record.width, self.terms.max_unavailable
+        if not self.agreed or agreed is None or agreed.width == self._width_said:
+            return []
+        self._width_said = agreed.width
+        if agreed.width == own:
+            return []
+        return [Note("group-width", {"width": agreed.width, "by": agreed.by, "own": own})]
+
+    def say_strays(self, names: Sequence[str]) -> list[Action]:
+        """Tell what is in the queue that no member has put there, the first few by their paths."""
+        if not names:
+            return []
+        more = len(names) - MOST_NAMED
+        paths = ", ".join(map(self._queue_path, names[:MOST_NAMED]))
+        return [Note("queue-strays", {"paths": f"{paths} and {more} more" if more > 0 else paths})]
+
+    def say_left_over(self, name: str, *, is_new: bool) -> list[Action]:
+        """Tell of a queue node that lasts, once."""
+        return [Note("queue-left-over", {"path": self._queue_path(name)})] if is_new else []
+
+    def _queue_path(self, name: str) -> str:
+        # It lies beside the znode of restarts.
+        return f"{self.terms.restart_path.rpartition('/')[0]}/queue/{name}"
+
+    def forget_said(self) -> None:
+        """Something has happened since: the same words would be news."""
+        self._said = None
+
+
+def _news_in(card: Card, revision: int) -> tuple[str, str, int]:
+    """What makes a card worth a write; what runs changes with the phase, and loading is short."""
+    return card.phase, card.health, 0 if card.phase == Phase.LOADING.value else revision

@@ -1,0 +1,122 @@
+"""The first start: what has to be there before the command runs, and what may be missing.
+
+With something to mirror, a snapshot has to come within the connect timeout; `--start` says what
+else will do.  In a group its record has to be known, too, and what the files hold by now.  With
+nothing to mirror and no group the ensemble is not needed: a short wait for it keeps the usual
+order of things, its silence is a warning, and connecting continues beside the command.
+"""
+
+from collections.abc import Mapping
+
+from zkexec.core.actions import Action, LoadCachedFiles, Note
+from zkexec.core.inputs import Source
+from zkexec.core.policy import StartPolicy, Terms
+from zkexec.core.snapshot import Problem, Snapshot
+from zkexec.core.turn import Turn
+
+UNNEEDED_WAIT_S = 0.5
+"""How long a command that mirrors nothing waits at most for an answer of the ensemble."""
+
+
+class CannotStartError(Exception):
+    """The first start is not possible; the note says why in one line."""
+
+    def __init__(self, note: Note) -> None:
+        super().__init__(note.topic)
+        self.note = note
+
+
+class Launch:
+    """The conditions of the first start."""
+
+    def __init__(self, terms: Terms, source: Source, turn: Turn) -> None:
+        self._terms = terms
+        self._source = source
+        self._turn = turn
+        self._needs_ensemble = bool(source.paths) or turn.in_group
+        self._looks = self._has_looked = False
+        self.on_disk: Snapshot | None = None
+        self._waits_for: Mapping[str, Problem] = {}
+        self._without_ensemble = False
+        self._over = False
+        self.deadline: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all is there that the first start, still to come, waits for."""
+        if self._over or not self._turn.known:
+            return False
+        if self._source.paths:
+            # What was read on an earlier connection may be in no znode any more, and is in no file.
+            is_whole = self._source.knowledge.is_current and not self._source.problems
+            return is_whole and self._source.wanted is not None
+        return self._source.connected or self._without_ensemble
+
+    def begin(self, now: float) -> list[Action]:
+        """Connect, and let the time run."""
+        wait_s = self._terms.connect_timeout_s
+        self.deadline = now + (wait_s if self._needs_ensemble else min(wait_s, UNNEEDED_WAIT_S))
+        return self._source.open()
+
+    def end(self) -> None:
+        """The first start is under way, or will never be."""
+        self._over = True
+        self.deadline = None
+
+    def look_at_disk(self) -> list[Action]:
+        """Ask once for what the files hold, which only a member of a group has to know."""
+        if self._looks or not (self._turn.in_group and self._source.paths):
+            return []
+        self._looks = True
+        return [LoadCachedFiles()]
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the files are being looked at only to know what they hold."""
+        return self._looks and not self._has_looked
+
+    def has_looked(self, on_disk: Snapshot | None) -> None:
+        """Take note of what the files hold, None where they are not all there."""
+        self._has_looked = True
+        self.on_disk = on_disk
+
+    def consider(self) -> list[Action]:
+        """Say which znodes are still to come; raise CannotStartError where they must be there."""
+        if self._over:
+            return []
+        if not self._needs_ensemble:
+            return self._go_without() if self._source.refused else []
+        problems = self._source.problems
+        if not problems:
+            return []
+        words = ", ".join(f"{path} {problem.value}" for path, problem in problems.items())
+        if self._terms.start is not StartPolicy.WAIT:
+            raise CannotStartError(Note("znodes-unusable", {"problems": words}))
+        self.deadline = None
+        if self._waits_for == problems:
+            return []
+        self._waits_for = problems
+        return [Note("waiting-for-znodes", {"problems": words})]
+
+    def expire(self, now: float) -> list[Action]:
+        """The ensemble was given its time; go on without it where that is allowed."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        self.deadline = None
+        if not self._needs_ensemble:
+            return self._go_without()
+        fields = {"reason": self._silence(), "connect_timeout_s": self._terms.connect_timeout_s}
+        if self._terms.start is StartPolicy.CACHED:
+            return [Note("cluster-silent", fields), LoadCachedFiles()]
+        raise CannotStartError(Note("cluster-unreachable", fields))
+
+    def _go_without(self) -> list[Action]:
+        self._without_ensemble = True
+        return [Note("unneeded-cluster-silent", {"reason": self._silence()})]
+
+    def _silence(self) -> str:
+        if self._source.connected and self._turn.trouble:
+            return self._turn.trouble
+        if self._source.connected:
+            return "connected, but not all was read that a start needs"
+        return self._source.last_trouble or "no answer"

@@ -1,0 +1,1 @@
+"""Files of the configuration: staged beside their targets, installed together."""

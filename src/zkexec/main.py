@@ -1,0 +1,122 @@
+"""The entry point: what was inherited, what is wanted, and then the loop.
+
+The only file that prints usage.  Nothing is imported before the process is as its birth needs
+it, and nothing heavy before the command line is known to be right: `--help` and a mistake are
+answered without a ZooKeeper client in memory.
+"""
+
+# The order of imports is what this file is about.
+# ruff: noqa: PLC0415
+
+TYPE_CHECKING = False  # not the one of `typing`, whose import is most of the time to the birth
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from zkexec.cli.parser import Written
+    from zkexec.cli.settings import Settings
+    from zkexec.process.inheritance import Inheritance
+
+_USAGE_STATUS = 2
+_CANNOT_WORK = 125
+
+
+def main() -> "NoReturn":
+    """Run zkexec with this process's arguments and environment; never returns."""
+    try:
+        from zkexec.process.inheritance import inherit
+
+        inheritance = inherit()
+    except KeyboardInterrupt:
+        import signal
+
+        _die_of(signal.SIGINT)
+    try:
+        _run(inheritance)
+    except Exception as error:  # noqa: BLE001 -- nothing runs yet: what does is kept by the loop
+        _print(2, f"zkexec: internal error ({type(error).__name__}: {error}); please report this\n")
+        raise SystemExit(_CANNOT_WORK) from None
+
+
+def _run(inheritance: "Inheritance") -> "NoReturn":
+    import os
+    import sys
+
+    from zkexec.cli import parser
+
+    written = parser.read(sys.argv[1:])
+    _answer_questions(written)
+    settings = _settle(written, os.environ)
+
+    from zkexec.runtime.loop import run
+
+    run(settings, inheritance)
+
+
+def _die_of(number: int) -> "NoReturn":
+    """End as a program that lets itself be ended by the signal would, saying nothing."""
+    import signal
+
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    raise SystemExit(128 + number)
+
+
+def _answer_questions(written: "Written") -> None:
+    """Print what `--help` or `--version` asks for, and end."""
+    if "help" in written.values:
+        from zkexec.cli.help_text import help_text
+
+        _answer(help_text())
+    if "version" in written.values:
+        from zkexec import __version__
+
+        _answer(f"zkexec {__version__}\n")
+
+
+def _answer(text: str) -> "NoReturn":
+    """Print to stdout, and end: with 125 if it cannot be written, by SIGPIPE if no reader is left.
+
+    A stdout that is closed is one that nobody wants to read.
+    """
+    import os
+    import signal
+
+    try:
+        _write(1, text)
+    except BrokenPipeError:
+        _die_of(signal.SIGPIPE)
+    except OSError as error:
+        _print(2, f"zkexec: cannot write to stdout: {os.strerror(error.errno or 0)}\n")
+        raise SystemExit(_CANNOT_WORK) from None
+    raise SystemExit(0)
+
+
+def _settle(written: "Written", environment: "Mapping[str, str]") -> "Settings":
+    from zkexec.cli.settings import UsageError, settle
+
+    try:
+        return settle(written, environment)
+    except UsageError as mistake:
+        from zkexec.cli.help_text import HINT, USAGE
+
+        usage = USAGE + HINT if mistake.lacks_command else ""
+        _print(2, f"zkexec: {mistake}\n{usage}")
+        raise SystemExit(_USAGE_STATUS) from None
+
+
+def _print(descriptor: int, text: str) -> None:
+    """Write if that is possible; the exit status says it as well."""
+    try:
+        _write(descriptor, text)
+    except OSError:
+        return
+
+
+def _write(descriptor: int, text: str) -> None:
+    """Write around Python's streams, which are missing or complain where a reader is gone."""
+    import os
+
+    rest = text.encode("utf-8", "backslashreplace")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,1 @@
+"""Processes of Linux: starting them, finding what belongs to a command, signals."""

@@ -1,0 +1,159 @@
+"""How zkexec comes into its process, and how it leaves it.
+
+`inherit` runs before anything else: before an import of weight, so that an early Ctrl-C prints
+no traceback, and before any thread, so that all threads have its signal mask.  It notes what
+the caller handed down, for `spawn` to hand on.  This file therefore imports next to nothing:
+`dataclasses` alone takes longer than all that is done here.
+
+The holes among the descriptors 0 to 2 are filled for zkexec only.  What fills them is closed on
+exec, so a child finds them closed, as it would without zkexec.
+"""
+
+import os
+import signal
+
+TYPE_CHECKING = False  # as in cli.py: the import of `typing` takes longer than the birth
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from zkexec.core.events import Ending
+
+WAKE_SIGNAL = signal.SIGRTMIN
+"""The signal by which other threads wake the main thread."""
+_PASSED_ON = frozenset(
+    {
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGWINCH,
+        signal.SIGCONT,
+    }
+)
+IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""What CPython itself ignores; whether the caller did so as well can no longer be known."""
+_PR_SET_DUMPABLE = 4
+_SECRET = b"ZKEXEC_AUTH"
+
+
+class Inheritance:
+    """What the caller handed down; a value that nobody changes.
+
+    `mask` and `ignored` are signal numbers, `environment` is what the caller passed byte for
+    byte, but for what is a secret of zkexec's own, `has_terminal` tells of a controlling
+    terminal, `handled` are the signals that are blocked now and wait for the loop.
+    """
+
+    __slots__ = ("environment", "handled", "has_terminal", "ignored", "is_pid1", "mask")
+
+    def __init__(
+        self,
+        *,
+        mask: "frozenset[int]",
+        ignored: "frozenset[int]",
+        environment: "Mapping[bytes, bytes]",
+        has_terminal: bool,
+        is_pid1: bool,
+    ) -> None:
+        self.mask = mask
+        self.ignored = ignored
+        self.environment = environment
+        self.has_terminal = has_terminal
+        self.is_pid1 = is_pid1
+        self.handled = self.forwarded | {signal.SIGCHLD, WAKE_SIGNAL}
+
+    @property
+    def forwarded(self) -> "frozenset[int]":
+        """The signals that are passed on to the child: those that the caller did not ignore."""
+        return _PASSED_ON - self.ignored
+
+
+def inherit() -> Inheritance:
+    """Note what the caller handed down and set this process up; call it once, and first."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    ignored = frozenset(
+        number
+        for number in signal.valid_signals() - IGNORED_BY_PYTHON
+        if signal.getsignal(number) is signal.SIG_IGN
+    )
+    # The kernel reaps the children of a process that ignores SIGCHLD: no status would be left.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # An ignored signal is not blocked: the kernel would keep it instead of dropping it.
+    waiting = (_PASSED_ON - ignored) | {signal.SIGCHLD, WAKE_SIGNAL}
+    signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    _fill_holes()
+    return Inheritance(
+        mask=mask,
+        ignored=ignored,
+        environment=_environment(),
+        has_terminal=_has_terminal(),
+        is_pid1=os.getpid() == 1,
+    )
+
+
+def die_like(ending: "Ending") -> "NoReturn":
+    """End this process as `ending` says: by the signal that ended the child, or with its code.
+
+    A shell tells death by a signal from an exit code, and so does systemd.  No core is left:
+    it would be one of zkexec, and the child has left its own.
+    """
+    if ending.signal:
+        _die_of(ending.signal)
+    os._exit(ending.shell_status & 0xFF)
+
+
+def _die_of(number: int) -> None:
+    from zkexec.process.spawn import prctl  # noqa: PLC0415 -- too heavy for the birth
+
+    # RLIMIT_CORE would not do: the kernel disregards it where cores go into a pipe.
+    prctl(_PR_SET_DUMPABLE, 0)
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    # Whoever comes to this line is PID 1, which no signal of its own can end.
+
+
+def _fill_holes() -> None:
+    for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken, and all lower ones are in use by now.
+            os.open("/dev/null", mode)
+
+
+def _environment() -> "Mapping[bytes, bytes]":
+    """Read the environment as it was at exec: under the C locale CPython adds LC_CTYPE to its own.
+
+    An entry without a name, or without a `=`, cannot be handed on and is dropped; of two
+    entries with the same name the first holds, as it does for getenv.  What may be a password
+    of zkexec's own is nobody else's business.
+    """
+    environment: dict[bytes, bytes] = {}
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        environment.update(os.environb)
+        entries = []
+    for entry in entries:
+        end = entry.find(b"=", 1)
+        if end > 0:
+            environment.setdefault(entry[:end], entry[end + 1 :])
+    environment.pop(_SECRET, None)
+    return environment
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,93 @@
+"""The inbox: everything that happens becomes one event at a time, on the main thread.
+
+Answers to zkexec's own actions come first, so that nothing gets between an action and its
+outcome; a signal is acted on only once the fate of a start is known.  Signals come next, then
+what other threads posted.  The main thread sleeps until a signal is pending (`pending.py`): no
+signal handlers, no polling, and the siginfo tells a key of the terminal from a `kill`.  Other
+threads wake it with a real-time signal, which is sent once however many events they post meanwhile.
+"""
+
+import signal
+import time
+from _thread import get_ident
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from zkexec.core.events import ChildExited, Event, SignalReceived, Tick
+from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
+from zkexec.process.signal_wait import PendingSignals
+
+
+def now() -> float:
+    """Seconds on the clock that also runs while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Inbox:
+    """Where events wait for the member."""
+
+    def __init__(
+        self,
+        inheritance: Inheritance,
+        reap: Callable[[], Iterable[Event]],
+        sent_by_terminal: Callable[[signal.struct_siginfo], bool],
+        wait: Callable[[float | None], signal.struct_siginfo | None] | None = None,
+    ) -> None:
+        self._handled = inheritance.handled
+        self._wait = wait or PendingSignals(inheritance.handled).wait
+        self._reap = reap
+        self._sent_by_terminal = sent_by_terminal
+        self._answers: deque[Event] = deque()
+        self._reaped: deque[Event] = deque()
+        self._posted: deque[Event] = deque()
+        self._woken = False
+        self._sleeper = get_ident()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was heard of waits for the member."""
+        return not (self._answers or self._reaped or self._posted)
+
+    def answer(self, *events: Event) -> None:
+        """Queue the outcome of an action; only from the main thread."""
+        self._answers.extend(events)
+
+    def forget(self) -> None:
+        """Drop what was meant for a core that is no more; the end of a child concerns the next."""
+        self._answers.clear()
+        self._posted.clear()
+        self._reaped = deque(event for event in self._reaped if isinstance(event, ChildExited))
+
+    def post(self, event: Event) -> None:
+        """Queue an event from any thread, and wake the main thread."""
+        self._posted.append(event)
+        if not self._woken:
+            self._woken = True
+            signal.pthread_kill(self._sleeper, WAKE_SIGNAL)
+
+    def next(self, until: float | None) -> Event:
+        """Wait for the next event, at most until this time; then it is a Tick."""
+        while True:
+            if self._answers:
+                return self._answers.popleft()
+            if self._reaped:
+                return self._reaped.popleft()
+            info = self._wait(self._time_left(until))
+            if info is None:
+                if self._posted:
+                    return self._posted.popleft()
+                if until is not None and now() >= until:
+                    return Tick()
+            elif info.si_signo == WAKE_SIGNAL:
+                self._woken = False
+            elif info.si_signo == signal.SIGCHLD:
+                # Several may have ended; the answer to what the first calls for comes before
+                # the second.
+                self._reaped.extend(self._reap())
+            elif info.si_signo in self._handled:
+                return SignalReceived(info.si_signo, self._sent_by_terminal(info))
+
+    def _time_left(self, until: float | None) -> float | None:
+        if self._posted:
+            return 0
+        return None if until is None else max(0.0, until - now())

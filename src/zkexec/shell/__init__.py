@@ -1,1 +1,0 @@
-"""The effects: each file here touches one thing of the outside world and decides nothing."""

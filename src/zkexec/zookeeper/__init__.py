@@ -1,0 +1,1 @@
+"""The connection to ZooKeeper; it knows nothing of what zkexec does with it."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.core.actions import Card
-from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.actions import MemberStatus
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
 from zkexec.frozen import replace
-from zkexec.group.member_codec import Facts, encode_card
+from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.record_codec import encode
 from zkexec.operator.aims import Seen, Written
 from zkexec.operator.call import Call, Connection
@@ -24,21 +24,21 @@ OLD, NEW = "a" * 64, "b" * 64
 PATH = "/app/first"
 
 
-def facts(name: str = "m", since: float = 0.0, paths: Iterable[str] = (PATH,)) -> Facts:
+def facts(name: str = "m", since: float = 0.0, paths: Iterable[str] = (PATH,)) -> StatusFacts:
     """What stands beside a card."""
-    return Facts(f"host-of-{name}", 4711, "1.0", "place", "1", START + since, tuple(paths))
+    return StatusFacts(f"host-of-{name}", 4711, "1.0", "place", "1", START + since, tuple(paths))
 
 
-def on(digest: str, revision: int, since: float = 0.0, **changes: Any) -> Seen:
+def on(digest: str, zxid: int, since: float = 0.0, **changes: Any) -> Seen:
     """A member that runs what it wants; `changes` are fields of its card."""
-    at = START + revision
-    card = Card("running", digest, digest, "healthy", "", revision, at, at)
-    return Seen(replace(card, **changes), facts(since=since), START)
+    at = START + zxid
+    status = MemberStatus("running", digest, digest, "healthy", "", zxid, at, at)
+    return Seen(replace(status, **changes), facts(since=since), START)
 
 
-def duplicate(of: str, revision: int = 20) -> Seen:
+def duplicate(of: str, zxid: int = 20) -> Seen:
     """A member that runs the newest, and whose ID another process has."""
-    seen = on(NEW, revision)
+    seen = on(NEW, zxid)
     return replace(seen, facts=replace(seen.facts or facts(), duplicate_of=of, place="elsewhere"))
 
 
@@ -48,32 +48,34 @@ def sharing(seen: Seen, *members: str) -> Seen:
     return replace(seen, facts=replace(seen.facts or facts(), shared=shared))
 
 
-def waiting(revision: int = 20) -> Seen:
+def waiting(zxid: int = 20) -> Seen:
     """A member that runs the old content and has seen the new one."""
-    at = START + revision
-    return on(OLD, revision, phase="waiting", wanted=NEW, running_at=START + 10, wanted_at=at)
+    at = START + zxid
+    return on(OLD, zxid, phase="waiting", wanted=NEW, running_at=START + 10, wanted_at=at)
 
 
-def entry(phase: EntryPhase = EntryPhase.RESTARTING, since: float = 21.0) -> Entry:
+def entry(phase: EntryPhase = EntryPhase.RESTARTING, since: float = 21.0) -> InFlightEntry:
     """A turn for the new content."""
-    return Entry("token", NEW, 20, phase, START + since)
+    return InFlightEntry("token", NEW, 20, phase, START + since)
 
 
-def failed_on(*members: str, revision: int = 20) -> dict[str, Verdict]:
+def failed_on(*members: str, zxid: int = 20) -> dict[str, VersionState]:
     """That the new content has failed."""
     reason = "the command ended (exit status 3)"
-    return {NEW: Verdict(revision, "", failed_by=members, reason=reason, at=START + 22)}
+    return {NEW: VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22)}
 
 
-def sight(members: Mapping[str, Seen], revision: int = 20, **changes: Any) -> Sight:
+def sight(members: Mapping[str, Seen], zxid: int = 20, **changes: Any) -> Sight:
     """A group whose znode was written last with this revision."""
-    record = {key: changes.pop(key) for key in list(changes) if key in Rollout.__annotations__}
+    record = {
+        key: changes.pop(key) for key in list(changes) if key in RolloutRecord.__annotations__
+    }
     known: dict[str, Any] = {
         "name": "web",
         "base": "/zkexec/web",
-        "record": Rollout(**record),
+        "record": RolloutRecord(**record),
         "members": dict(members),
-        "znodes": {PATH: Written(revision, START + revision)},
+        "znodes": {PATH: Written(zxid, START + zxid)},
         **changes,
     }
     return Sight(**known)
@@ -100,26 +102,26 @@ class Board:
         self.lock = lock
         self.path = path
         self.base = base_of(lock)
-        self.revision = 0
+        self.zxid = 0
         for name in ("members", "queue", "restart"):
             client.ensure_path(f"{self.base}/{name}")
-        client.create(f"{self.base}/state", encode(Rollout(), START))
+        client.create(f"{self.base}/state", encode(RolloutRecord(), START))
         client.create(path, b"first")
         self.push(b"again")
 
     def push(self, content: bytes) -> None:
         """Write the mirrored znode."""
-        self.revision = self.client.set(self.path, content).mzxid
+        self.zxid = self.client.set(self.path, content).mzxid
 
-    def decide(self, record: Rollout) -> None:
+    def decide(self, record: RolloutRecord) -> None:
         """Write the record."""
         self.client.set(f"{self.base}/state", encode(record, START))
 
     def show(self, name: str, digest: str = OLD, **changes: Any) -> None:
         """Write a member's card; by default it is through."""
         paths = changes.pop("paths", (self.path,))
-        card = Card("running", digest, digest, "healthy", "", self.revision, START, START)
-        content = encode_card(replace(card, **changes), facts(name, paths=paths))
+        status = MemberStatus("running", digest, digest, "healthy", "", self.zxid, START, START)
+        content = encode_status(replace(status, **changes), facts(name, paths=paths))
         self.write(name, content)
 
     def write(self, name: str, content: bytes) -> None:

@@ -9,12 +9,12 @@ from typing import TypeVar
 from kazoo.client import KazooClient
 
 from zkexec.core.actions import (
-    Card,
     CommitRecord,
     Enrol,
+    MemberStatus,
+    PublishStatus,
     QueueRequest,
     ReadRecord,
-    ShowCard,
 )
 from zkexec.core.events import (
     Event,
@@ -29,10 +29,10 @@ from zkexec.core.rollout.group_events import (
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Znode
 from zkexec.frozen import replace
-from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.zookeeper.ensemble import Ensemble
 
 DEADLINE_S = 30.0
@@ -40,7 +40,7 @@ Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "News"]]]
 """Opens an Ensemble: `opened(*paths, chroot=...)`; it is connected and ready to read."""
 Request = Enrol | QueueRequest | ReadRecord | CommitRecord
 """What a group is asked for and answers."""
-RUNNING = Card("running", "d1", "d1", "healthy")
+RUNNING = MemberStatus("running", "d1", "d1", "healthy")
 _E = TypeVar("_E", bound=Event)
 
 
@@ -139,19 +139,19 @@ class Asking:
         """The reason for which a request fails."""
         return self.get(GroupRequestFailed, request).reason
 
-    def enrol(self, card: Card = RUNNING) -> None:
+    def enrol(self, status: MemberStatus = RUNNING) -> None:
         """Make the own node."""
-        self.get(Enrolled, Enrol(0, card))
+        self.get(Enrolled, Enrol(0, status))
 
-    def show(self, card: Card) -> None:
+    def show(self, status: MemberStatus) -> None:
         """Write a card."""
-        self.ensemble.request(ShowCard(card))
+        self.ensemble.request(PublishStatus(status))
 
     def read(self, *, watch: bool = False) -> RecordRead:
         """The record, where it can be read."""
         return self.get(RecordRead, ReadRecord(0, watch))
 
-    def commit(self, record: Rollout) -> None:
+    def commit(self, record: RolloutRecord) -> None:
         """Write the record over whatever is there now."""
         self.get(RecordCommitted, CommitRecord(0, record, self.read().version))
 
@@ -180,7 +180,7 @@ def ensemble_of(
     paths: tuple[str, ...] = (),
     chroot: str = "",
     session_timeout_s: float = 10.0,
-    group: GroupPlace | None = None,
+    group: MemberProfile | None = None,
 ) -> Iterator[tuple[Ensemble, News]]:
     """An Ensemble on these servers, opened, and its news; closed in the end."""
     news = News()
@@ -199,15 +199,15 @@ def ensemble_of(
         ensemble.close(5.0)
 
 
-def place(base: str, member: str = "m1", acl: list[object] | None = None) -> GroupPlace:
+def place(base: str, member: str = "m1", acl: list[object] | None = None) -> MemberProfile:
     """The place of a member in the group at this path; it has a place on its host of its own."""
-    return GroupPlace(base, member, f"place of {member}", "1", PhaseTime(), acl)
+    return MemberProfile(base, member, f"place of {member}", "1", PhaseTime(), acl)
 
 
 @contextmanager
 def member_of(
     *hosts: str,
-    group: GroupPlace,
+    group: MemberProfile,
     paths: tuple[str, ...] = (),
     chroot: str = "",
     session_timeout_s: float = 10.0,

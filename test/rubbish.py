@@ -75,18 +75,18 @@ _ENTRY = st.fixed_dictionaries(
     {
         "token": _mostly(st.sampled_from(["t1", "t2", "a", "b"]), WORDS),
         "digest": _DIGEST,
-        "revision": _COUNT,
+        "zxid": _COUNT,
         "phase": _mostly(st.sampled_from(["restarting", "failed"]), WORDS),
         "since": _TIME,
     }
 )
 _VERDICT = st.fixed_dictionaries(
     {
-        "revision": _COUNT,
+        "zxid": _COUNT,
         "scope": _mostly(st.sampled_from(["", "scope"]), WORDS),
-        "proven": st.booleans(),
+        "known_good": st.booleans(),
         "failed_by": st.lists(_MEMBER, max_size=3),
-        "lost": _COUNT,
+        "lost_turns": _COUNT,
         "reason": WORDS,
         "at": _TIME,
     }
@@ -108,12 +108,12 @@ _PAUSE = st.fixed_dictionaries({"by": WORDS, "reason": WORDS, "at": _TIME})
 RECORDS = st.fixed_dictionaries(
     {
         "format": st.just(1),
-        "inflight": st.dictionaries(_MEMBER, _ENTRY, max_size=3),
-        "verdicts": st.dictionaries(_DIGEST, _VERDICT, max_size=4),
+        "in_flight": st.dictionaries(_MEMBER, _ENTRY, max_size=3),
+        "versions": st.dictionaries(_DIGEST, _VERDICT, max_size=4),
         "width": st.none() | _WIDTH,
         "paused": _mostly(st.none(), _PAUSE),
-        "served": _COUNT,
-        "deeds": st.lists(_DEED, max_size=2),
+        "last_admitted": _COUNT,
+        "audit": st.lists(_DEED, max_size=2),
     }
 )
 """Objects that most often are records."""
@@ -127,12 +127,12 @@ CARDS = st.fixed_dictionaries(
         "place": WORDS,
         "width": WORDS,
         "since": _TIME,
-        "phase": _mostly(st.sampled_from(["running", "waiting", "proving", "paused"]), WORDS),
+        "phase": _mostly(st.sampled_from(["running", "waiting", "verifying", "paused"]), WORDS),
         "running": _DIGEST,
         "wanted": _DIGEST,
         "health": _mostly(st.sampled_from(["healthy", "unhealthy", "unknown"]), WORDS),
         "reason": WORDS,
-        "revision": _COUNT,
+        "zxid": _COUNT,
         "running_at": _TIME,
         "wanted_at": _TIME,
         "paths": st.lists(
@@ -159,12 +159,12 @@ RUBBISH: dict[str, bytes] = {
     "wrong types": in_bytes(
         {
             "format": 1,
-            "inflight": [],
-            "verdicts": 3,
+            "in_flight": [],
+            "versions": 3,
             "width": "1",
             "paused": False,
-            "served": "x",
-            "deeds": {},
+            "last_admitted": "x",
+            "audit": {},
         }
     ),
     "deep nesting": b"[" * 400_000,
@@ -174,41 +174,41 @@ RUBBISH: dict[str, bytes] = {
     "numbers that cannot be": in_bytes(
         {
             "format": 1,
-            "inflight": {},
-            "verdicts": {
+            "in_flight": {},
+            "versions": {
                 "d": {
-                    "revision": HUGE,
+                    "zxid": HUGE,
                     "scope": "",
-                    "proven": True,
+                    "known_good": True,
                     "failed_by": [],
-                    "lost": HUGE,
+                    "lost_turns": HUGE,
                     "reason": "",
                     "at": 1,
                 }
             },
             "width": None,
             "paused": None,
-            "served": HUGE,
-            "deeds": [],
+            "last_admitted": HUGE,
+            "audit": [],
         }
     ),
     "failed without a verdict": in_bytes(
         {
             "format": 1,
-            "inflight": {
+            "in_flight": {
                 "m0": {
                     "token": "t",
                     "digest": "d",
-                    "revision": 1,
+                    "zxid": 1,
                     "phase": "failed",
                     "since": 1,
                 }
             },
-            "verdicts": {},
+            "versions": {},
             "width": None,
             "paused": None,
-            "served": -1,
-            "deeds": [],
+            "last_admitted": -1,
+            "audit": [],
         }
     ),
 }

@@ -16,7 +16,7 @@ from kazoo.client import KazooClient
 
 from news import DEADLINE_S, News, address
 from zkexec.cli.security import Access
-from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.zookeeper.credentials import acl_of, client_options
 from zkexec.zookeeper.ensemble import Ensemble
 from zookeeper import Port, Server, server_version
@@ -121,7 +121,7 @@ def identified(
         post=news.post,
     )
     ensemble.client_options = client_options(access)
-    ensemble.group = GroupPlace(base, "me", "my place", "1", PhaseTime(), acl_of(access))
+    ensemble.group = MemberProfile(base, "me", "my place", "1", PhaseTime(), acl_of(access))
     ensemble.open()
     try:
         yield ensemble, news

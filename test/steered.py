@@ -10,9 +10,9 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
-from zkexec.group.member_codec import encode_card
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from zkexec.group.member_codec import encode_status
 from zkexec.group.record_codec import decode, encode
 from zkexec.operator.aims import Seen
 from zkexec.zookeeper.connect_string import base_of
@@ -20,18 +20,20 @@ from zkexec.zookeeper.connect_string import base_of
 THEN = 1_600_000_000.0
 """A time at which all of this happened, in 2020."""
 WHY = "--reason=the database moves"
-FLIGHT = {"m1": Entry("t1", "d1", 5, EntryPhase.RESTARTING, THEN)}
-CRASH = {"d1": Verdict(5, "s", failed_by=("m1",), reason="exit status 3", at=THEN)}
-PAUSED = Rollout(paused=Pause("ann@hill", "lunch", THEN))
-FLYING = Rollout(inflight=FLIGHT, served=7)
-FAILED = Rollout(
-    inflight={"m1": Entry("t1", "d1", 5, EntryPhase.FAILED, THEN)}, verdicts=CRASH, served=7
+FLIGHT = {"m1": InFlightEntry("t1", "d1", 5, EntryPhase.RESTARTING, THEN)}
+CRASH = {"d1": VersionState(5, "s", failed_by=("m1",), reason="exit status 3", at=THEN)}
+PAUSED = RolloutRecord(paused=Pause("ann@hill", "lunch", THEN))
+FLYING = RolloutRecord(in_flight=FLIGHT, last_admitted=7)
+FAILED = RolloutRecord(
+    in_flight={"m1": InFlightEntry("t1", "d1", 5, EntryPhase.FAILED, THEN)},
+    versions=CRASH,
+    last_admitted=7,
 )
-VERBS: Mapping[str, tuple[Rollout, tuple[str, ...]]] = {
+VERBS: Mapping[str, tuple[RolloutRecord, tuple[str, ...]]] = {
     "pause": (FLYING, ()),
     "resume": (PAUSED, ()),
     "retry": (FAILED, ()),
-    "restart": (Rollout(), ()),
+    "restart": (RolloutRecord(), ()),
     "forget": (FLYING, ("m1",)),
 }
 """Each verb with a record on which it can be done, and the words behind NAME."""
@@ -55,27 +57,27 @@ class Group:
         self._acl = acl
         for name, content in (("members", b""), ("queue", b""), ("restart", asked)):
             client.create(f"{base}/{name}", content, acl, makepath=True)
-        client.create(self.state, encode(Rollout(), THEN), acl)
+        client.create(self.state, encode(RolloutRecord(), THEN), acl)
 
     @classmethod
     def named(cls, client: KazooClient, lock: str, chroot: str = "") -> "Group":
         """The group that `--lock` names, below a chroot."""
         return cls(client, chroot + base_of(lock))
 
-    def write(self, record: Rollout) -> None:
+    def write(self, record: RolloutRecord) -> None:
         """Let this be the record."""
         self.client.set(self.state, encode(record, THEN))
 
-    def record(self) -> Rollout:
+    def record(self) -> RolloutRecord:
         """The record as it stands there."""
         return decode(self.client.get(self.state)[0])
 
-    def deed(self, verb: str) -> Deed:
+    def audit_entry(self, verb: str) -> AuditEntry:
         """The newest deed, which has to be of this verb and of these minutes."""
-        deed = self.record().deeds[-1]
-        assert deed.verb == verb
-        assert abs(deed.at - time.time()) < 600
-        return deed
+        audit_entry = self.record().audit[-1]
+        assert audit_entry.verb == verb
+        assert abs(audit_entry.at - time.time()) < 600
+        return audit_entry
 
     def asked(self) -> list[str]:
         """The words in the znode of restarts."""
@@ -86,11 +88,11 @@ class Group:
         for name in names:
             self.client.create(f"{self.base}/members/{name}", b"", self._acl, ephemeral=True)
 
-    def card(self, name: str, seen: Seen) -> None:
+    def status(self, name: str, seen: Seen) -> None:
         """Let this member be alive and show this."""
-        assert seen.card
+        assert seen.status
         assert seen.facts
-        path, content = f"{self.base}/members/{name}", encode_card(seen.card, seen.facts)
+        path, content = f"{self.base}/members/{name}", encode_status(seen.status, seen.facts)
         if self.client.exists(path):
             self.client.set(path, content)
         else:

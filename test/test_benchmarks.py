@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.arithmetic import fewest_for, interleaved, percentile, ratio
 from benchmarks.charts import chart, redrawn
-from benchmarks.results import Claim, Run, Table, load, save, verdict
+from benchmarks.results import Claim, Run, Table, load, save, version_state
 from benchmarks.stamps import Stamps
 from benchmarks.tables import aligned, claim_lines, number, table_lines
 
@@ -92,7 +92,7 @@ def test_a_number_has_three_digits_that_count(value: float | None, text: str) ->
 )
 def test_a_claim_is_judged_by_limit_and_aim(found: float | None, said: str) -> None:
     """A limit that is just kept is kept, and so is an aim."""
-    assert verdict(found, CLAIM) == said
+    assert version_state(found, CLAIM) == said
 
 
 def test_a_claim_without_a_reference_is_about_the_largest_value() -> None:
@@ -162,11 +162,11 @@ def test_stamps_come_in_order_and_whole(tmp_path: Path) -> None:
     """Lines that several children wrote are told apart, up to the one that is waited for."""
     stamps = Stamps(tmp_path / "fifo")
     try:
-        with open(stamps.path, "wb") as child:
-            child.write(b"5 1 a\n6 2 b\n7 3 c")
-            child.flush()
+        with open(stamps.path, "wb") as command:
+            command.write(b"5 1 a\n6 2 b\n7 3 c")
+            command.flush()
             assert [stamp.tag for stamp in stamps.until("b")] == ["a", "b"]
-            child.write(b"\n")
+            command.write(b"\n")
         assert stamps.next() == (7, 3, "c")
         with pytest.raises(TimeoutError, match="no child in main"):
             stamps.next(0.01)

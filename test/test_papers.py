@@ -88,7 +88,7 @@ def test_examples_are_understood(line: str) -> None:
     words = shlex.split(line.partition(" <")[0].partition(" >")[0])
 
     if words[0] == "zkexec":
-        assert settle(parser.read(words[1:]), {}).terms.mirrors
+        assert settle(parser.read(words[1:]), {}).policy.mirrors
     else:
         written = parser.read(words[1:], VOCABULARY)
         verb = BY_VERB[written.stray_words[0]]

@@ -14,8 +14,8 @@ from zkexec.cli.options import OPTIONS, Option
 from zkexec.cli.security import Access
 from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, settle
 from zkexec.cli.shell_command import parse
-from zkexec.core.max_unavailable import Width
-from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
 
 
@@ -38,7 +38,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         hosts_text="localhost:2181",
         servers=(("localhost", 2181),),
         chroot="",
-        terms=Terms(rearm_s=60),
+        policy=Policy(rearm_s=60),
         health=None,
         alert=None,
         verbosity=Verbosity.NORMAL,
@@ -61,7 +61,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     """.split()
     given = settings(*words)
 
-    assert given.terms == Terms(
+    assert given.policy == Policy(
         mirrors=(Mirror(f"{tmp_path}/a", "/a"), Mirror(f"{tmp_path}/b", "/b")),
         start=StartPolicy.CACHED,
         allow_empty=True,
@@ -79,7 +79,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         alert_recovery=True,
         in_group=True,
         restart_path="/zkexec/group/a/restart",
-        max_unavailable=Width(25, percent=True),
+        max_unavailable=MaxUnavailable(25, percent=True),
         min_healthy_s=8,
         on_failure=OnFailure.REVERT,
         rearm_s=60,
@@ -227,17 +227,17 @@ def test_clusters(text: str, servers: tuple[tuple[str, int], ...], chroot: str) 
 @pytest.mark.parametrize("text", ["TERM", "SIGTERM", "term", "sigterm", "15"])
 def test_signals_have_names_and_numbers(text: str) -> None:
     """A signal is known by its name, with or without SIG, and by its number."""
-    assert settings("--kill-signal", text).terms.kill_signal == signal.SIGTERM
+    assert settings("--kill-signal", text).policy.kill_signal == signal.SIGTERM
 
 
 def test_real_time_signals_are_known_by_number() -> None:
     """A real-time signal, as systemd in a container wants it, can be given as a number."""
-    assert settings("--kill-signal", "37").terms.kill_signal == 37
+    assert settings("--kill-signal", "37").policy.kill_signal == 37
 
 
 def mirrored(*words: str, **environment: str) -> list[tuple[str, str]]:
     """The pairs of local and znode paths that a command line asks for."""
-    mirrors = settings(*words, **environment).terms.mirrors
+    mirrors = settings(*words, **environment).policy.mirrors
     return [(mirror.local_path, mirror.zk_path) for mirror in mirrors]
 
 
@@ -319,7 +319,7 @@ def test_options_of_absent_commands_are_harmless() -> None:
     """Settings of health checks and alerts may stand without a health check or an alert."""
     given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery")
 
-    assert (given.terms.checks_health, given.terms.raises_alerts) == (False, False)
+    assert (given.policy.checks_health, given.policy.raises_alerts) == (False, False)
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "/a", "/.history", "grüße", "a b", "..."])
@@ -330,11 +330,16 @@ def test_names_of_groups(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "width"),
-    [("1", Width(1)), ("12", Width(12)), ("1%", Width(1, True)), ("100%", Width(100, True))],
+    [
+        ("1", MaxUnavailable(1)),
+        ("12", MaxUnavailable(12)),
+        ("1%", MaxUnavailable(1, True)),
+        ("100%", MaxUnavailable(100, True)),
+    ],
 )
-def test_widths(text: str, width: Width) -> None:
+def test_widths(text: str, width: MaxUnavailable) -> None:
     """A width is a number of members or a percentage of them."""
-    assert settings("-l", "x", "--max-unavailable", text).terms.max_unavailable == width
+    assert settings("-l", "x", "--max-unavailable", text).policy.max_unavailable == width
 
 
 GROUP_OPTIONS = {
@@ -356,7 +361,7 @@ def test_variables_of_a_group_need_none(name: str, text: str) -> None:
     """The environment of a whole fleet may speak of turns where there is no lock."""
     given = settings(**{f"ZKEXEC_{name.upper().replace('-', '_')}": text})
 
-    assert not given.terms.in_group
+    assert not given.policy.in_group
     assert (given.lock, given.member_id) == ("", "")
 
 
@@ -365,7 +370,7 @@ def test_a_lock_from_the_environment_is_one() -> None:
     given = settings("--min-healthy", "0", ZKEXEC_LOCK="fleet", ZKEXEC_MEMBER_ID="me")
 
     assert (given.lock, given.member_id) == ("fleet", "me")
-    assert (given.terms.in_group, given.terms.min_healthy_s) == (True, 0)
+    assert (given.policy.in_group, given.policy.min_healthy_s) == (True, 0)
 
 
 def test_a_group_without_its_name() -> None:
@@ -386,5 +391,5 @@ def test_a_restart_needs_time_to_become_healthy(
     line = mistakes("-l", "x", "-H", "true", *words, **variables)
 
     assert "expected more than 0 with --lock" in line
-    assert settings("-l", "x", *words, **variables).terms.health_delay_s == 0
-    assert settings("-H", "true", *words, **variables).terms.health_delay_s == 0
+    assert settings("-l", "x", *words, **variables).policy.health_delay_s == 0
+    assert settings("-H", "true", *words, **variables).policy.health_delay_s == 0

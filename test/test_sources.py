@@ -28,14 +28,14 @@ def test_the_environment_beats_the_default() -> None:
     given = settings(ZKEXEC_EXEC="a b", ZKEXEC_HEALTH_DELAY="5", ZKEXEC_CLUSTER="zk:1")
 
     assert given.command.argv == (b"a", b"b")
-    assert (given.terms.health_delay_s, given.hosts_text) == (5, "zk:1")
+    assert (given.policy.health_delay_s, given.hosts_text) == (5, "zk:1")
 
 
 def test_the_command_line_beats_the_environment() -> None:
     """A variable of an option that the command line gives is not even looked at."""
     given = settings("-e", "a", "-d", "5", ZKEXEC_EXEC="b 'c", ZKEXEC_HEALTH_DELAY="soon")
 
-    assert (given.command.text, given.terms.health_delay_s) == ("a", 5)
+    assert (given.command.text, given.policy.health_delay_s) == ("a", 5)
 
 
 def test_an_empty_variable_is_not_set() -> None:
@@ -49,7 +49,7 @@ def test_the_last_of_several_counts() -> None:
     """An option that is given twice has its last value."""
     given = settings("-e", "a", "-d", "1", "--exec=b", "--health-delay=2")
 
-    assert (given.command.text, given.terms.health_delay_s) == ("b", 2)
+    assert (given.command.text, given.policy.health_delay_s) == ("b", 2)
 
 
 @pytest.mark.parametrize("text", ["1", "true", "yes", "Yes", "TRUE"])
@@ -65,8 +65,8 @@ def test_flags_are_set_by_variables(text: str) -> None:
     )
 
     assert given.subreaper
-    assert given.terms.allow_empty
-    assert given.terms.alert_recovery
+    assert given.policy.allow_empty
+    assert given.policy.alert_recovery
     assert given.verbosity is Verbosity.VERBOSE
 
 
@@ -114,7 +114,7 @@ def test_verbose_and_silent_exclude_each_other() -> None:
 def znodes(*words: str, **environment: str) -> list[str]:
     """The znodes that are mirrored."""
     given = settings("-e", "a", *words, **environment)
-    return [mirror.zk_path for mirror in given.terms.mirrors]
+    return [mirror.zk_path for mirror in given.policy.mirrors]
 
 
 def test_a_variable_holds_several_mirrors() -> None:
@@ -194,7 +194,7 @@ def test_values_may_be_attached() -> None:
     given = settings("--exec=a=b", "-d5", "-vi6", "--alert", "-x")
 
     assert given.command.text == "a=b"
-    assert (given.terms.health_delay_s, given.terms.health_interval_s) == (5, 6)
+    assert (given.policy.health_delay_s, given.policy.health_interval_s) == (5, 6)
     assert given.verbosity is Verbosity.VERBOSE
     assert given.alert == parse("-x")
 

@@ -19,11 +19,11 @@ from kazoo.exceptions import NoNodeError
 from demo_screen import Row
 from demo_stage import DemoError, Stage
 from e2e.wrapped import DEADLINE_S, Wrapped
-from zkexec.core.actions import Card
-from zkexec.core.rollout.record import EntryPhase, Rollout
-from zkexec.core.rollout.version import target_of
+from zkexec.core.actions import MemberStatus
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
+from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Mirror, Snapshot
-from zkexec.group.member_codec import decode_card
+from zkexec.group.member_codec import decode_status
 from zkexec.group.record_codec import decode
 from zkexec.group.store import Paths
 from zkexec.zookeeper.connect_string import base_of
@@ -35,8 +35,8 @@ _FILE = "/nap"
 class Sight(NamedTuple):
     """The group at one moment: the cards of those who are there, the record, the queue."""
 
-    cards: dict[str, Card]
-    record: Rollout
+    statuses: dict[str, MemberStatus]
+    record: RolloutRecord
     queue: list[str]
 
 
@@ -77,11 +77,11 @@ class Group:
             self._stage.screen.picture([self._row(name, sight) for name in self._names])
             if is_reached(sight):
                 return
-            if missing := met - sight.cards.keys():
+            if missing := met - sight.statuses.keys():
                 raise DemoError(f"{', '.join(sorted(missing))} ended, which was not to be expected")
             if time.monotonic() > give_up_at:
                 raise DemoError("the group does not get where it should")
-            met |= sight.cards.keys()
+            met |= sight.statuses.keys()
             time.sleep(_LOOK_S)
 
     def all_run(self, content: str) -> Callable[[Sight], bool]:
@@ -89,21 +89,25 @@ class Group:
         digest = self._digest(content)
 
         def is_reached(sight: Sight) -> bool:
-            verdict = sight.record.verdicts.get(digest)
-            here = [card for card in sight.cards.values() if card.running == digest]
-            settled = [card for card in here if card.phase == "running"]
-            return len(settled) == len(self._names) and verdict is not None and verdict.proven
+            version_state = sight.record.versions.get(digest)
+            here = [status for status in sight.statuses.values() if status.running == digest]
+            settled = [status for status in here if status.phase == "running"]
+            return (
+                len(settled) == len(self._names)
+                and version_state is not None
+                and version_state.known_good
+            )
 
         return is_reached
 
     def one_failed(self, sight: Sight) -> bool:
         """Whether one member has failed and all others stand in the queue."""
-        failed = [e for e in sight.record.inflight.values() if e.phase is EntryPhase.FAILED]
+        failed = [e for e in sight.record.in_flight.values() if e.phase is EntryPhase.FAILED]
         return len(failed) == 1 and len(sight.queue) == len(self._names) - 1
 
     def show_failure(self) -> None:
         """Show what the member that failed says of it."""
-        for name in self._look().record.inflight:
+        for name in self._look().record.in_flight:
             self._stage.screen.log(self._running[name].wait_for_line("restart failed"))
 
     def end(self) -> None:
@@ -115,20 +119,22 @@ class Group:
 
     def _look(self) -> Sight:
         paths = self._paths
-        cards = {name: self._content(paths.member(name)) for name in self._names}
+        statuses = {name: self._content(paths.member(name)) for name in self._names}
         tickets = sorted(self._children(paths.queue), key=lambda name: name[-10:])
         queue = [self._content(f"{paths.queue}/{ticket}").decode() for ticket in tickets]
         return Sight(
-            cards={name: decode_card(card)[0] for name, card in cards.items() if card},
+            statuses={
+                name: decode_status(status)[0] for name, status in statuses.items() if status
+            },
             record=decode(self._content(paths.state)),
             queue=[name for name in queue if name],
         )
 
     def _row(self, name: str, sight: Sight) -> Row:
-        card = sight.cards.get(name)
-        phase = card.phase if card else ""
-        runs = self._contents.get(card.running, "") if card else ""
-        entry = sight.record.inflight.get(name)
+        status = sight.statuses.get(name)
+        phase = status.phase if status else ""
+        runs = self._contents.get(status.running, "") if status else ""
+        entry = sight.record.in_flight.get(name)
         remark = ""
         if entry is not None:
             remark = "has the turn"
@@ -146,7 +152,7 @@ class Group:
     def _digest(self, content: str) -> str:
         """The name by which the group knows this content."""
         mirror = Mirror(_FILE, self.znode)
-        return target_of(Snapshot({_FILE: content.encode()}), [mirror]).digest
+        return version_of(Snapshot({_FILE: content.encode()}), [mirror]).digest
 
     def _content(self, path: str) -> bytes:
         """The bytes of a znode; none where it is not there."""

@@ -41,7 +41,7 @@ def page(program: Program, version: str, date: str) -> str:
     for group, options in groupby(program.options, key=lambda option: option.group):
         lines.extend([f".SS {group}", *_options(options)])
     lines.extend([".SH ENVIRONMENT", *_prose(program.variables_intro)])
-    lines.extend(_terms(program.variables))
+    lines.extend(_policy(program.variables))
     lines.extend([".SH EXIT STATUS", *_prose(program.statuses_intro)])
     lines.extend(_statuses(program.statuses))
     lines.extend([".SH EXAMPLES", *_examples(program.examples)])
@@ -60,7 +60,7 @@ def _synopsis(program: Program) -> Iterator[str]:
 def _verb(verb: Verb) -> Iterator[str]:
     yield rf".SS {_code(verb.usage)}"
     yield from _paragraphs((verb.summary + ".", *verb.text.split("\n\n")))
-    yield from _terms(tuple((each.spelling, each.meaning) for each in verb.arguments), italic=True)
+    yield from _policy(tuple((each.spelling, each.meaning) for each in verb.arguments), italic=True)
     yield from _options(verb.options)
     yield from (".PP", "Exit status:")
     yield from _statuses((status, text) for status, text in verb.statuses if status in (0, 1, 3))
@@ -80,7 +80,7 @@ def _options(options: Iterable[Option]) -> Iterator[str]:
             yield from (".br", _code(f"{default} {option.variable}".strip()))
 
 
-def _terms(rows: Rows, *, italic: bool = False) -> Iterator[str]:
+def _policy(rows: Rows, *, italic: bool = False) -> Iterator[str]:
     font = "I" if italic else "B"
     for term, meaning in rows:
         yield from (".TP", rf"\f{font}{_code(term)}\fP")
@@ -88,7 +88,7 @@ def _terms(rows: Rows, *, italic: bool = False) -> Iterator[str]:
 
 
 def _statuses(statuses: Iterable[tuple[int, str]]) -> Iterator[str]:
-    return _terms(tuple((str(status), meaning) for status, meaning in statuses))
+    return _policy(tuple((str(status), meaning) for status, meaning in statuses))
 
 
 def _examples(rows: Rows) -> Iterator[str]:

@@ -190,7 +190,7 @@ def follow_a_good_push(studio: Studio, status: Terminal) -> None:
     line = "zkexecctl push --yes -m 'more cache' --lock web --wait /web/app.conf=app.conf"
     with studio.terminal(line) as push:
         status.wait_for(r"2 of 5")
-        status.wait_for(r"proving")
+        status.wait_for(r"verifying")
         studio.take(status, "rollout", "status --watch in the middle of a rollout")
         push.end()
         studio.take(push, "push", "push --wait, from the difference to the last member")

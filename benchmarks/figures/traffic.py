@@ -10,13 +10,13 @@ def measure(stage: Stage) -> list[Table]:
     """Roll out through groups in virtual time; they are those of docs/scaling.md."""
     # The simulation is large, and a run without this figure need not know it.
     from simulation.group.measure import measure as rolled_out  # noqa: PLC0415
-    from zkexec.core.max_unavailable import Width  # noqa: PLC0415
+    from zkexec.core.max_unavailable import MaxUnavailable  # noqa: PLC0415
 
     requests = Table("requests", "requests of a member and rollout, simulated", "requests")
     handed_over = Table("bytes", "bytes read on a hand-over, simulated", "bytes")
     sizes = SIZES_IF_QUICK if stage.is_quick else SIZES
     for size in sizes:
-        row = rolled_out(size, Width(1))
+        row = rolled_out(size, MaxUnavailable(1))
         requests.add(_name(size), row.requests)
         handed_over.add(_name(size), row.bytes_per_hand_over)
     smallest, largest = _name(sizes[0]), _name(sizes[-1])

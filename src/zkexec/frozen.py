@@ -21,7 +21,7 @@ else:
 
 
 @dataclass_transform(frozen_default=True)
-def value(
+def frozen(
     *, kw_only: bool = False, hidden: Collection[str] = (), uncompared: Collection[str] = ()
 ) -> "Callable[[type[Made]], type[Made]]":
     """Make a class one of frozen values, whose fields are its annotations.

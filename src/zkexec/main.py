@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from zkexec.cli.parser import Written
+    from zkexec.cli.parser import ParsedArguments
     from zkexec.cli.settings import Settings
     from zkexec.process.inheritance import Inheritance
 
@@ -62,7 +62,7 @@ def _die_of(number: int) -> "NoReturn":
     raise SystemExit(128 + number)
 
 
-def _answer_questions(written: "Written") -> None:
+def _answer_questions(written: "ParsedArguments") -> None:
     """Print what `--help` or `--version` asks for, and end."""
     if "help" in written.values:
         from zkexec.cli.help_text import help_text
@@ -92,7 +92,7 @@ def _answer(text: str) -> "NoReturn":
     raise SystemExit(0)
 
 
-def _settle(written: "Written", environment: "Mapping[str, str]") -> "Settings":
+def _settle(written: "ParsedArguments", environment: "Mapping[str, str]") -> "Settings":
     from zkexec.cli.settings import UsageError, settle
 
     try:

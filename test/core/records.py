@@ -1,41 +1,49 @@
 """Records of a group in short words, for the tests of the record and of who reads it."""
 
-from zkexec.core.max_unavailable import GroupWidth, Width
-from zkexec.core.rollout.record import Entry, EntryPhase, Refusal, Rollout, Verdict
-from zkexec.core.rollout.version import Target
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.rollout.record import (
+    EntryPhase,
+    InFlightEntry,
+    Refusal,
+    RolloutRecord,
+    VersionState,
+)
+from zkexec.core.rollout.version import ConfigVersion
 
 SCOPE = "scope"
 FAILED = EntryPhase.FAILED
 
 
-def target(word: str, scope: str = SCOPE) -> Target:
+def target(word: str, scope: str = SCOPE) -> ConfigVersion:
     """Make a target from content@revision."""
-    digest, _, revision = word.partition("@")
-    return Target(digest, int(revision), scope)
+    digest, _, zxid = word.partition("@")
+    return ConfigVersion(digest, int(zxid), scope)
 
 
-def entry(word: str, under: str = "t", phase: EntryPhase = EntryPhase.RESTARTING) -> Entry:
+def entry(word: str, under: str = "t", phase: EntryPhase = EntryPhase.RESTARTING) -> InFlightEntry:
     """Make an entry for content@revision."""
     wanted = target(word)
-    return Entry(under, wanted.digest, wanted.revision, phase)
+    return InFlightEntry(under, wanted.digest, wanted.zxid, phase)
 
 
-def proven(revision: int, *failed_by: str, lost: int = 0) -> Verdict:
+def known_good(zxid: int, *failed_by: str, lost: int = 0) -> VersionState:
     """Make a verdict of a content that some member was healthy on."""
-    return Verdict(revision, SCOPE, proven=True, failed_by=failed_by, lost=lost)
+    return VersionState(zxid, SCOPE, known_good=True, failed_by=failed_by, lost_turns=lost)
 
 
-def unproven(revision: int, *failed_by: str, lost: int = 0) -> Verdict:
+def unproven(zxid: int, *failed_by: str, lost: int = 0) -> VersionState:
     """Make a verdict of a content that nobody was healthy on yet."""
-    return Verdict(revision, SCOPE, failed_by=failed_by, lost=lost)
+    return VersionState(zxid, SCOPE, failed_by=failed_by, lost_turns=lost)
 
 
-def width(amount: int, by: str = "m1", *, percent: bool = False) -> GroupWidth:
+def width(amount: int, by: str = "m1", *, percent: bool = False) -> AgreedMaxUnavailable:
     """Make the width that a member has asked for."""
-    return GroupWidth(Width(amount, percent), by)
+    return AgreedMaxUnavailable(MaxUnavailable(amount, percent), by)
 
 
-def admitted(record: Rollout, member: str, word: str, *, of: int = 10, under: str = "") -> Rollout:
+def admitted(
+    record: RolloutRecord, member: str, word: str, *, of: int = 10, under: str = ""
+) -> RolloutRecord:
     """Admit a member, which has to be possible."""
     wanted = target(word)
     found = record.admit(member, entry(word, under or f"{member}-turn"), wanted.scope, of, 0)

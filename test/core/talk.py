@@ -5,10 +5,10 @@ from string import ascii_lowercase
 from typing import Any
 
 from core.records import width
-from zkexec.core.actions import Action, CommitRecord, Note, ShowCard
+from zkexec.core.actions import Action, CommitRecord, Note, PublishStatus
 from zkexec.core.events import Event, SessionConnected, Tick
-from zkexec.core.input_state import Knowledge
-from zkexec.core.policy import Terms
+from zkexec.core.input_state import InputState
+from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -17,17 +17,17 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     QueueLeft,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.rollout.participant import LockedTurn
-from zkexec.core.rollout.record import Entry, Rollout
-from zkexec.core.rollout.version import Target, target_of
+from zkexec.core.rollout.participant import Participant
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import Mirror, Snapshot
 
 MIRRORS = (Mirror("/f", "/z"),)
-TERMS = Terms(
+TERMS = Policy(
     mirrors=MIRRORS,
     in_group=True,
     session_timeout_s=12,
@@ -37,7 +37,7 @@ TERMS = Terms(
 )
 """Under these terms the lease is two seconds and the grace period ten."""
 OWN = TERMS.max_unavailable
-AGREED = Rollout(width=width(1))
+AGREED = RolloutRecord(max_unavailable=width(1))
 PLACE = "a-0000000005"
 
 
@@ -47,23 +47,23 @@ def snapshot(word: str) -> Snapshot:
     return Snapshot({"/f": content.encode()}, int(mzxid), {"/z": int(mzxid)})
 
 
-def named(word: str) -> Target:
+def named(word: str) -> ConfigVersion:
     """The target of such a snapshot."""
-    return target_of(snapshot(word), MIRRORS)
+    return version_of(snapshot(word), MIRRORS)
 
 
-def entry_of(word: str, under: str) -> Entry:
+def entry_of(word: str, under: str) -> InFlightEntry:
     """An entry for such a snapshot."""
-    return Entry(under, named(word).digest, named(word).revision)
+    return InFlightEntry(under, named(word).digest, named(word).zxid)
 
 
 class Talk:
     """The turn of m1, the time, and the last request that it has sent."""
 
-    def __init__(self, terms: Terms = TERMS) -> None:
+    def __init__(self, policy: Policy = TERMS) -> None:
         """Begin without a session; tokens and tickets are the letters."""
         letters: Iterator[str] = iter(ascii_lowercase)
-        self.turn = LockedTurn(terms, "m1", lambda: next(letters))
+        self.turn = Participant(policy, "m1", lambda: next(letters))
         self.now = 0.0
         self.last: Action | None = None
         self.notes: list[str] = []
@@ -86,7 +86,7 @@ class Talk:
 
     def _note(self, actions: Sequence[Action]) -> Action | None:
         self.notes += [action.topic for action in actions if isinstance(action, Note)]
-        asked = [action for action in actions if not isinstance(action, Note | ShowCard)]
+        asked = [action for action in actions if not isinstance(action, Note | PublishStatus)]
         assert len(asked) <= 1, "one request at a time"
         self.last = asked[0] if asked else self.last
         return asked[0] if asked else None
@@ -97,7 +97,7 @@ class Talk:
 
     def read(
         self,
-        record: Rollout = AGREED,
+        record: RolloutRecord = AGREED,
         version: int = 4,
         alive: frozenset[str] = frozenset({"m1", "m2", "m3"}),
     ) -> Action | None:
@@ -114,7 +114,7 @@ class Talk:
 
     def seen(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
         """The queue node before the own one was looked at."""
-        return self.tell(QueueNodeSeen(self.number, member, is_left_over))
+        return self.tell(QueueNodeRead(self.number, member, is_left_over))
 
     def queue_joined(self, name: str = PLACE) -> Action | None:
         """The queue node is made."""
@@ -145,7 +145,7 @@ class Talk:
         self.now += seconds
         return self.tell(Tick())
 
-    def begin(self, record: Rollout = AGREED) -> Action | None:
+    def begin(self, record: RolloutRecord = AGREED) -> Action | None:
         """Come as far as a member comes that wants nothing yet; return what it asks then."""
         self.connect()
         self.read(record)
@@ -158,7 +158,7 @@ class Talk:
 
     def sees(self, word: str, **known: Any) -> None:
         """The znodes hold this, and so much is known of that; by default all."""
-        self.turn.refresh(snapshot(word), Knowledge(**known), self.now)
+        self.turn.refresh(snapshot(word), InputState(**known), self.now)
 
     def be_head(self, word: str = "b@2") -> Action | None:
         """Come to the head of the queue for this; return what is asked then."""

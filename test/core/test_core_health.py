@@ -2,16 +2,16 @@
 
 import pytest
 
-from zkexec.core.actions import KillCheck, Note, RunCheck
-from zkexec.core.events import CheckFinished
-from zkexec.core.health import HealthGate, Verdict
-from zkexec.core.policy import Terms
+from zkexec.core.actions import KillHealthCheck, Note, RunHealthCheck
+from zkexec.core.events import HealthCheckFinished
+from zkexec.core.health import CheckResult, HealthCheck
+from zkexec.core.policy import Policy
 
 
-def gate(timeout_s: float | None = None) -> HealthGate:
+def gate(timeout_s: float | None = None) -> HealthCheck:
     """A gate with a delay of 10 s and an interval of 5 s, open for generation 1 since 0 s."""
-    opened = HealthGate(
-        Terms(
+    opened = HealthCheck(
+        Policy(
             checks_health=True, health_delay_s=10, health_interval_s=5, health_timeout_s=timeout_s
         )
     )
@@ -19,14 +19,14 @@ def gate(timeout_s: float | None = None) -> HealthGate:
     return opened
 
 
-def due(opened: HealthGate) -> float | None:
+def due(opened: HealthCheck) -> float | None:
     """When the gate wants to be called, at this moment."""
     return opened.deadline
 
 
 def test_without_a_command_nothing_is_ever_due() -> None:
     """No --health: the gate is idle."""
-    idle = HealthGate(Terms())
+    idle = HealthCheck(Policy())
     idle.open(1, now=0)
     assert due(idle) is None
     assert idle.expire(1e9) == []
@@ -37,7 +37,7 @@ def test_the_first_check_waits_for_the_delay() -> None:
     opened = gate()
     assert due(opened) == 10
     assert opened.expire(9.9) == []
-    assert opened.expire(10) == [Note("checking"), RunCheck(1)]
+    assert opened.expire(10) == [Note("checking"), RunHealthCheck(1)]
     assert due(opened) is None
     assert opened.expire(1e9) == []
 
@@ -46,8 +46,8 @@ def test_the_next_check_follows_the_end_of_the_last() -> None:
     """The interval begins when a check has ended."""
     opened = gate()
     opened.expire(10)
-    verdict = opened.finished(CheckFinished(1, True, "exit status 0"), now=12)
-    assert verdict == Verdict(True, "exit status 0")
+    check_result = opened.finished(HealthCheckFinished(1, True, "exit status 0"), now=12)
+    assert check_result == CheckResult(True, "exit status 0")
     assert due(opened) == 17
 
 
@@ -56,19 +56,19 @@ def test_a_slow_check_has_failed() -> None:
     opened = gate(timeout_s=2)
     opened.expire(10)
     assert due(opened) == 12
-    assert opened.expire(12) == [KillCheck()]
+    assert opened.expire(12) == [KillHealthCheck()]
     assert due(opened) is None
-    verdict = opened.finished(CheckFinished(1, True, ""), now=12.1)
-    assert verdict == Verdict(False, "no answer within 2 s")
+    check_result = opened.finished(HealthCheckFinished(1, True, ""), now=12.1)
+    assert check_result == CheckResult(False, "no answer within 2 s")
 
 
 def test_a_result_that_nobody_waits_for_means_nothing() -> None:
     """A result without a check under way, or of another one, is ignored."""
     opened = gate()
-    assert opened.finished(CheckFinished(1, False, ""), now=1) is None
+    assert opened.finished(HealthCheckFinished(1, False, ""), now=1) is None
     opened.expire(10)
-    assert opened.finished(CheckFinished(7, False, ""), now=11) is None
-    assert opened.finished(CheckFinished(1, True, ""), now=11) == Verdict(True, "")
+    assert opened.finished(HealthCheckFinished(7, False, ""), now=11) is None
+    assert opened.finished(HealthCheckFinished(1, True, ""), now=11) == CheckResult(True, "")
 
 
 @pytest.mark.parametrize("timeout_s", [None, 50])
@@ -78,32 +78,32 @@ def test_a_closed_gate_checks_nothing(timeout_s: float | None) -> None:
     assert opened.close() == []
     opened.open(1, now=0)
     opened.expire(10)
-    assert opened.close() == [KillCheck()]
+    assert opened.close() == [KillHealthCheck()]
     assert due(opened) is None
     opened.open(2, now=11)
     assert due(opened) is None
-    assert opened.finished(CheckFinished(1, False, "signal 9"), now=12) is None
+    assert opened.finished(HealthCheckFinished(1, False, "signal 9"), now=12) is None
     assert due(opened) == 21
 
 
 def test_a_child_that_a_group_waits_for_is_checked_at_once_and_often() -> None:
     """Eager checks begin with the child and follow each other after a second at most."""
-    opened = HealthGate(Terms(checks_health=True, health_delay_s=10, health_interval_s=5))
+    opened = HealthCheck(Policy(checks_health=True, health_delay_s=10, health_interval_s=5))
     opened.open(1, now=0, eager=True)
     assert due(opened) == 0
     opened.expire(0)
-    opened.finished(CheckFinished(1, False, "exit status 1"), now=0.5)
+    opened.finished(HealthCheckFinished(1, False, "exit status 1"), now=0.5)
     assert due(opened) == 1.5
-    often = HealthGate(Terms(checks_health=True, health_interval_s=0.25))
+    often = HealthCheck(Policy(checks_health=True, health_interval_s=0.25))
     often.open(1, now=0, eager=True)
     often.expire(0)
-    often.finished(CheckFinished(1, False, "exit status 1"), now=0.5)
+    often.finished(HealthCheckFinished(1, False, "exit status 1"), now=0.5)
     assert due(often) == 0.75
 
 
 def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
     """Going over to the usual interval moves the next check, and never makes one of its own."""
-    opened = HealthGate(Terms(checks_health=True, health_interval_s=5))
+    opened = HealthCheck(Policy(checks_health=True, health_interval_s=5))
     opened.open(1, now=0, eager=True)
     opened.relax(3)
     assert due(opened) == 8
@@ -112,7 +112,7 @@ def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
     opened.expire(8)
     opened.relax(9)
     assert due(opened) is None
-    opened.finished(CheckFinished(1, True, ""), now=10)
+    opened.finished(HealthCheckFinished(1, True, ""), now=10)
     assert due(opened) == 15
     running = gate()
     running.close()
@@ -129,9 +129,9 @@ def test_a_child_that_is_waited_for_after_all_is_checked_at_once() -> None:
     assert due(opened) == 3
     opened.expire(3)
     opened.press(4)
-    opened.finished(CheckFinished(1, True, ""), now=5)
+    opened.finished(HealthCheckFinished(1, True, ""), now=5)
     assert due(opened) == 6
-    idle = HealthGate(Terms())
+    idle = HealthCheck(Policy())
     idle.open(1, now=0)
     idle.press(3)
     assert due(idle) is None

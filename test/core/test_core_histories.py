@@ -1,56 +1,56 @@
 """What is believed of a record, and of what is remembered, after the ensemble has begun anew."""
 
-from core.records import FAILED, entry, proven, target, unproven
+from core.records import FAILED, entry, known_good, target, unproven
 from core.talk import AGREED, Talk, entry_of, named
 from core.talk import snapshot as snapshot_of
 from zkexec.core.actions import CommitRecord, ReadRecord
 from zkexec.core.events import SessionLost
-from zkexec.core.rollout.record import Rollout, Verdict
-from zkexec.core.rollout.turn_outcome import Outcome, Result
+from zkexec.core.rollout.record import RolloutRecord, VersionState
+from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
 from zkexec.frozen import replace
 
 
 def test_a_record_is_not_newer_than_what_has_written_it() -> None:
     """Revisions above the transaction of the record count as written with it."""
-    record = Rollout(
-        inflight={"m1": entry("b@900", phase=FAILED), "m2": entry("a@90")},
-        verdicts={"b": unproven(900, "m1"), "a": proven(90)},
+    record = RolloutRecord(
+        in_flight={"m1": entry("b@900", phase=FAILED), "m2": entry("a@90")},
+        versions={"b": unproven(900, "m1"), "a": known_good(90)},
     )
 
     believed = record.believed(150)
 
-    assert believed.inflight["m1"].revision == 150
-    assert believed.inflight["m2"] is record.inflight["m2"]
-    assert believed.verdicts["b"] == Verdict(150, "", failed_by=("m1",))
-    assert believed.verdicts["a"] is record.verdicts["a"]
+    assert believed.in_flight["m1"].zxid == 150
+    assert believed.in_flight["m2"] is record.in_flight["m2"]
+    assert believed.versions["b"] == VersionState(150, "", failed_by=("m1",))
+    assert believed.versions["a"] is record.versions["a"]
     assert record.believed(900) is record
 
 
 def test_nothing_is_out_of_date_by_a_verdict_of_another_history() -> None:
     """What was there before the record was copied is admitted, but for what has failed."""
-    record = Rollout(verdicts={"b": unproven(900, "m1"), "a": proven(800)}).believed(150)
+    record = RolloutRecord(versions={"b": unproven(900, "m1"), "a": known_good(800)}).believed(150)
 
     assert not record.knows_newer(target("c@140"))
     assert record.blocking(target("b@140")) is not None
     assert record.blocking(target("b@160")) is None
-    assert record.is_proven(target("a@140"))
+    assert record.is_known_good(target("a@140"))
 
 
 def test_a_verdict_of_another_history_goes_with_the_next_admission() -> None:
     """What nobody can ask for any more does not stay in the record for ever."""
-    record = Rollout(verdicts={"b": unproven(900, "m1")}).believed(150)
+    record = RolloutRecord(versions={"b": unproven(900, "m1")}).believed(150)
 
     admitted = record.admit("m2", entry("c@160"), "scope", 3, 0)
 
-    assert isinstance(admitted, Rollout)
-    assert set(admitted.verdicts) == {"c"}
+    assert isinstance(admitted, RolloutRecord)
+    assert set(admitted.versions) == {"c"}
 
 
 def test_who_is_down_after_a_failure_counts_in_a_new_record() -> None:
     """It comes back with the turn that it had, and no second time where the record has one."""
-    rejoined = Rollout().rejoin("m1", "t", target("b@5"))
+    rejoined = RolloutRecord().rejoin("m1", "t", target("b@5"))
 
-    assert rejoined.inflight == {"m1": entry("b@5", phase=FAILED)}
+    assert rejoined.in_flight == {"m1": entry("b@5", phase=FAILED)}
     assert rejoined.rejoin("m1", "another", target("b@5")) is rejoined
 
 
@@ -75,23 +75,23 @@ def test_a_proof_is_as_old_as_what_is_there() -> None:
     """What a command was healthy on is told a new record at the revision that it has there."""
     talk = Talk()
     talk.begin()
-    talk.turn.vouch(snapshot_of("a@50"))
+    talk.turn.report_known_good(snapshot_of("a@50"))
     talk.sees("a@5", newest=5, history=1)
 
     assert isinstance(talk.advance(), CommitRecord | ReadRecord)
-    request = talk.last if isinstance(talk.last, CommitRecord) else talk.read(Rollout())
+    request = talk.last if isinstance(talk.last, CommitRecord) else talk.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
-    assert request.record.verdicts[named("a@5").digest].revision == 5
+    assert request.record.versions[named("a@5").digest].zxid == 5
 
 
 def test_nothing_is_out_of_date_by_a_proof_of_another_history() -> None:
     """The znode of restarts may go afterwards, and take its revision from what is wanted."""
-    proof = Outcome(Result.PROVEN, target("a@900")).dated(19, 19)
+    proof = TurnOutcome(TurnResult.KNOWN_GOOD, target("a@900")).dated(19, 19)
 
-    record = proof.entered(Rollout(), "m1", "t")
+    record = proof.entered(RolloutRecord(), "m1", "t")
 
-    assert record.is_proven(target("a@19"))
+    assert record.is_known_good(target("a@19"))
     assert not record.knows_newer(target("b@18"))
 
 
@@ -99,20 +99,20 @@ def test_a_proof_of_another_history_is_told_once() -> None:
     """A record in which other contents of the same znodes are proven needs no more."""
     talk = Talk()
     talk.begin()
-    talk.turn.vouch(snapshot_of("a@50"))
+    talk.turn.report_known_good(snapshot_of("a@50"))
     talk.tell(SessionLost("expired"))
     talk.sees("a@5", newest=5, history=1)
     talk.connect(session=2)
     talk.enrolled()
     assert isinstance(talk.last, ReadRecord)
-    request = talk.read(Rollout())
+    request = talk.read(RolloutRecord())
     assert isinstance(request, CommitRecord), "it is told a new record"
     talk.committed()
     talk.tell(SessionLost("expired"))
     talk.connect(session=3)
     talk.enrolled()
     scope = named("a@5").scope
-    others = replace(AGREED, verdicts={"other": Verdict(6, scope, proven=True)})
+    others = replace(AGREED, versions={"other": VersionState(6, scope, known_good=True)})
 
     assert talk.read(others) is None
 
@@ -128,12 +128,12 @@ def test_what_has_failed_since_is_not_told_for_good() -> None:
     talk.connect(session=2)
     talk.enrolled()
 
-    request = talk.read(Rollout())
+    request = talk.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
-    (verdict,) = request.record.verdicts.values()
-    assert verdict.failed_by == ("m1",)
-    assert not verdict.proven
+    (version_state,) = request.record.versions.values()
+    assert version_state.failed_by == ("m1",)
+    assert not version_state.known_good
 
 
 def test_an_entry_from_a_dump_is_taken_away() -> None:
@@ -143,13 +143,13 @@ def test_an_entry_from_a_dump_is_taken_away() -> None:
     talk.tell(SessionLost("expired"))
     talk.connect(session=2)
     talk.enrolled()
-    restored = replace(AGREED, inflight={"m1": entry_of("b@2", "older")})
+    restored = replace(AGREED, in_flight={"m1": entry_of("b@2", "older")})
 
     request = talk.read(restored)
 
     assert isinstance(request, CommitRecord)
-    assert not request.record.inflight
-    assert not request.record.verdicts
+    assert not request.record.in_flight
+    assert not request.record.versions
     assert not talk.turn.has_entry
     assert not talk.turn.inherited
 
@@ -162,15 +162,15 @@ def test_a_new_record_is_told_the_width() -> None:
     talk.connect(session=2)
     talk.enrolled()
 
-    request = talk.read(Rollout())
+    request = talk.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
-    assert request.record.width == AGREED.width
+    assert request.record.max_unavailable == AGREED.max_unavailable
 
 
 def test_an_outcome_without_a_target_has_no_date() -> None:
     """What gives a turn back is the same in every history."""
-    outcome = Outcome(Result.GIVEN_BACK)
+    outcome = TurnOutcome(TurnResult.GIVEN_BACK)
 
     assert outcome.dated(5, 5) is outcome
     assert outcome.disowned() is outcome

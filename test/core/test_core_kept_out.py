@@ -4,7 +4,7 @@ from core.records import width
 from core.talk import PLACE, Talk, entry_of, snapshot
 from zkexec.core.actions import CommitRecord, Enrol, JoinQueue, LeaveQueue, ListQueue, ReadRecord
 from zkexec.core.rollout.group_events import GroupPart, GroupTouched
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 
 def _keep_out(talk: Talk) -> None:
@@ -75,7 +75,7 @@ def test_who_is_refused_its_own_node_in_its_turn_ends_it() -> None:
     talk.turn.prove(snapshot("b@2"))
     commit = talk.tick(10)
     if isinstance(commit, ReadRecord):
-        commit = talk.read(Rollout({"m1": entry_of("b@2", "b")}, width=width(1)), 5)
+        commit = talk.read(RolloutRecord({"m1": entry_of("b@2", "b")}, max_unavailable=width(1)), 5)
     assert isinstance(commit, CommitRecord)
-    assert commit.record.inflight == {}
+    assert commit.record.in_flight == {}
     assert isinstance(talk.committed(), Enrol)

@@ -4,44 +4,44 @@ import pytest
 
 from core.records import entry
 from zkexec.core.rollout.group_events import RecordRead
-from zkexec.core.rollout.record import Rollout
-from zkexec.core.rollout.record_view import Ledger
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_view import RecordView
 
-FLYING = Rollout(inflight={"m2": entry("b@2", "t2"), "m3": entry("b@2", "t3")})
+FLYING = RolloutRecord(in_flight={"m2": entry("b@2", "t2"), "m3": entry("b@2", "t3")})
 ALL = frozenset({"m2", "m3"})
 
 
-def ledger() -> Ledger:
+def record_view() -> RecordView:
     """The ledger of m1, with a grace period of ten seconds."""
-    return Ledger("m1", 10.0)
+    return RecordView("m1", 10.0)
 
 
 def read(
-    of: Ledger, record: Rollout = FLYING, alive: frozenset[str] = ALL, at: float = 0
+    of: RecordView, record: RolloutRecord = FLYING, alive: frozenset[str] = ALL, at: float = 0
 ) -> list[str]:
     """Let it read the record, with watches; return who is newly missing."""
     of.begin()
     return of.read(RecordRead(1, record, 4, alive, 7), True, at)
 
 
-def is_known(of: Ledger) -> bool:
+def is_known(of: RecordView) -> bool:
     """Whether it was ever read, at this moment."""
     return of.known
 
 
-def is_fresh(of: Ledger) -> bool:
+def is_fresh(of: RecordView) -> bool:
     """Whether the next decision needs no read before it."""
     return not of.needs_reading(watch=True)
 
 
-def due(of: Ledger) -> float | None:
+def due(of: RecordView) -> float | None:
     """When somebody may be reaped, at this moment."""
-    return of.reap_at
+    return of.reclaim_at
 
 
 def test_nothing_is_known_before_the_first_read() -> None:
     """A ledger begins without a record, and has to read."""
-    own = ledger()
+    own = record_view()
     assert not is_known(own)
     assert own.needs_reading(watch=False)
     read(own)
@@ -53,7 +53,7 @@ def test_nothing_is_known_before_the_first_read() -> None:
 
 def test_a_read_without_watches_is_enough_for_some() -> None:
     """Who has to be told of changes needs another read, who only wants to commit does not."""
-    own = ledger()
+    own = record_view()
     own.begin()
     own.read(RecordRead(1, FLYING, 4, ALL, 7), False, 0)
     assert not own.needs_reading(watch=False)
@@ -63,7 +63,7 @@ def test_a_read_without_watches_is_enough_for_some() -> None:
 @pytest.mark.parametrize("of_record", [True, False])
 def test_a_touch_makes_it_stale(of_record: bool) -> None:
     """A change of the record, or of who is alive, asks for another read."""
-    own = ledger()
+    own = record_view()
     read(own)
     assert is_fresh(own)
     own.touched(of_record=of_record)
@@ -75,7 +75,7 @@ def test_a_touch_makes_it_stale(of_record: bool) -> None:
 @pytest.mark.parametrize("of_record", [True, False])
 def test_a_touch_during_a_read_counts(of_record: bool) -> None:
     """What is told between a read and its answer may have happened after the read."""
-    own = ledger()
+    own = record_view()
     own.begin()
     own.touched(of_record=of_record)
     own.read(RecordRead(1, FLYING, 4, ALL, 7), True, 0)
@@ -85,19 +85,19 @@ def test_a_touch_during_a_read_counts(of_record: bool) -> None:
 @pytest.mark.parametrize(("of_record", "fresh"), [(True, True), (False, False)])
 def test_a_touch_during_a_commit(of_record: bool, fresh: bool) -> None:
     """A commit that succeeds explains a touched record, and nothing else."""
-    own = ledger()
+    own = record_view()
     read(own)
     own.begin()
     own.touched(of_record=of_record)
-    own.committed(Rollout())
-    assert (own.record, own.version) == (Rollout(), 5)
+    own.committed(RolloutRecord())
+    assert (own.record, own.version) == (RolloutRecord(), 5)
     assert own.needs_reading(watch=False) is not fresh
     assert own.needs_reading(watch=True)
 
 
 def test_a_lost_connection_makes_it_stale() -> None:
     """Watches went with it, and nobody is missing any more for all one knows."""
-    own = ledger()
+    own = record_view()
     read(own, alive=frozenset())
     own.disconnected()
     assert own.needs_reading(watch=False)
@@ -106,7 +106,7 @@ def test_a_lost_connection_makes_it_stale() -> None:
 
 def test_a_missing_member_has_the_grace_period() -> None:
     """It counts from the first read without it, and is told once."""
-    own = ledger()
+    own = record_view()
     assert read(own, alive=frozenset({"m3"}), at=100) == ["m2"]
     assert due(own) == 110
     assert read(own, alive=frozenset({"m3"}), at=105) == []
@@ -121,7 +121,7 @@ def test_a_missing_member_has_the_grace_period() -> None:
 
 def test_a_member_that_returns_is_not_missed() -> None:
     """Once it was seen again, a later absence begins anew."""
-    own = ledger()
+    own = record_view()
     read(own, alive=frozenset({"m3"}), at=100)
     assert read(own, at=105) == []
     assert due(own) is None
@@ -131,26 +131,26 @@ def test_a_member_that_returns_is_not_missed() -> None:
 
 def test_another_turn_of_a_missing_member_has_its_own_grace() -> None:
     """A member that came, took another turn and went is missing since then."""
-    own = ledger()
+    own = record_view()
     read(own, alive=frozenset({"m3"}), at=100)
-    again = Rollout(inflight={"m2": entry("b@2", "new")})
+    again = RolloutRecord(in_flight={"m2": entry("b@2", "new")})
     assert read(own, again, frozenset(), at=105) == ["m2"]
     assert due(own) == 115
 
 
 def test_a_member_does_not_miss_itself() -> None:
     """One's own node may be made anew at any time, nobody reaps itself."""
-    own = ledger()
-    assert read(own, Rollout(inflight={"m1": entry("b@2")}), frozenset()) == []
+    own = record_view()
+    assert read(own, RolloutRecord(in_flight={"m1": entry("b@2")}), frozenset()) == []
     assert due(own) is None
 
 
 def test_who_was_taken_out_is_missed_no_more() -> None:
     """After a commit without its entry nothing is due for a member; others stay missing."""
-    own = ledger()
+    own = record_view()
     read(own, alive=frozenset(), at=100)
-    own.committed(FLYING.reap("m2", "t2"))
+    own.committed(FLYING.reclaim("m2", "t2"))
     assert due(own) == 110
-    own.committed(own.record.reap("m3", "t3"))
+    own.committed(own.record.reclaim("m3", "t3"))
     assert due(own) is None
     assert own.overdue() is None

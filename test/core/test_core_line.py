@@ -5,8 +5,8 @@ from string import ascii_lowercase
 
 import pytest
 
-from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
-from zkexec.core.rollout.queue_position import Line, sequence_of
+from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, WatchQueueNode
+from zkexec.core.rollout.queue_position import QueuePosition, sequence_of
 
 
 def node(ticket: str, sequence: int) -> str:
@@ -14,24 +14,24 @@ def node(ticket: str, sequence: int) -> str:
     return f"{ticket}-{sequence:010d}"
 
 
-def line() -> Line:
+def line() -> QueuePosition:
     """A line whose tickets are the letters."""
     letters: Iterator[str] = iter(ascii_lowercase)
-    return Line(lambda: next(letters))
+    return QueuePosition(lambda: next(letters))
 
 
-def request(of: Line) -> Action | None:
+def request(of: QueuePosition) -> Action | None:
     """What is asked next, under the number 1."""
     build = of.next_request(lambda: None)
     return None if build is None else build(1)
 
 
-def is_head(of: Line) -> bool:
+def is_head(of: QueuePosition) -> bool:
     """Whether it is the head, at this moment."""
     return of.is_head
 
 
-def waiting(sequence: int = 5, *before: str) -> Line:
+def waiting(sequence: int = 5, *before: str) -> QueuePosition:
     """A line with a node, behind these others."""
     own = line()
     request(own)
@@ -63,7 +63,7 @@ def test_only_the_one_before_is_watched() -> None:
     own = waiting(5, node("x", 3), node("y", 1), node("z", 9))
     assert not is_head(own)
     assert own.ahead == 2
-    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert request(own) == WatchQueueNode(1, node("x", 3))
     own.seen("m2")
     assert request(own) is None
 
@@ -75,7 +75,7 @@ def test_the_predecessor_was_admitted() -> None:
     own.touched()
     assert own.unexplained
     assert request(own) is None
-    own.explain(served=3)
+    own.explain(last_admitted=3)
     assert is_head(own)
     assert own.ahead == 0
 
@@ -84,18 +84,18 @@ def test_the_predecessor_went_away_otherwise() -> None:
     """Somebody may have been before it, so the queue is listed again."""
     own = waiting(5, node("x", 3), node("y", 1))
     own.seen(None)
-    own.explain(served=2)
+    own.explain(last_admitted=2)
     assert not is_head(own)
     assert request(own) == ListQueue(1)
     own.listed((node("a", 5), node("y", 1)))
-    assert request(own) == LookAtQueueNode(1, node("y", 1))
+    assert request(own) == WatchQueueNode(1, node("y", 1))
 
 
 def test_what_needs_no_explanation() -> None:
     """The record's last admission means nothing while the predecessor is there."""
     own = waiting(5, node("x", 3))
     own.seen("m2")
-    own.explain(served=3)
+    own.explain(last_admitted=3)
     assert not is_head(own)
     head = waiting(5)
     head.touched()
@@ -112,7 +112,7 @@ def test_a_join_whose_answer_was_lost_is_found_again() -> None:
     assert request(own) == ListQueue(1)
     own.listed((node("x", 3), node("a", 5)))
     assert own.name == node("a", 5)
-    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert request(own) == WatchQueueNode(1, node("x", 3))
 
 
 def test_a_join_that_was_never_made_is_repeated() -> None:
@@ -163,7 +163,7 @@ def test_a_new_connection_looks_again() -> None:
     own = waiting(5, node("x", 3))
     own.seen("m2")
     own.reconnected()
-    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert request(own) == WatchQueueNode(1, node("x", 3))
     head = waiting(5)
     head.reconnected()
     assert is_head(head)
@@ -205,7 +205,7 @@ def test_what_is_no_queue_node(name: str) -> None:
     assert own.listed((node("a", 5), name)) == [name]
     assert is_head(own)
     assert own.listed((name, node("a", 5), node("x", 3))) == []
-    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert request(own) == WatchQueueNode(1, node("x", 3))
     assert own.ahead == 1
 
 
@@ -221,13 +221,13 @@ def test_a_node_that_lasts_is_passed_over() -> None:
     """It belongs to nobody and never goes, so the one before it is waited for, without a list."""
     own = waiting(5, node("x", 3), node("y", 1), node("z", 2))
     assert own.ignore(node("x", 3))
-    assert request(own) == LookAtQueueNode(1, node("z", 2))
+    assert request(own) == WatchQueueNode(1, node("z", 2))
     assert own.ahead == 2
     own.seen("m2")
     own.touched()
-    own.explain(served=0)
+    own.explain(last_admitted=0)
     assert own.listed((node("x", 3), node("a", 5), node("y", 1))) == []
-    assert request(own) == LookAtQueueNode(1, node("y", 1))
+    assert request(own) == WatchQueueNode(1, node("y", 1))
     assert own.ignore(node("y", 1))
     assert is_head(own)
 
@@ -240,7 +240,7 @@ def test_a_node_that_lasts_is_looked_at_again_in_a_new_session() -> None:
     request(own)
     own.joined(node("b", 7))
     own.listed((node("b", 7), node("x", 3)))
-    assert request(own) == LookAtQueueNode(1, node("x", 3))
+    assert request(own) == WatchQueueNode(1, node("x", 3))
     assert not own.ignore(node("x", 3))
     assert is_head(own)
 

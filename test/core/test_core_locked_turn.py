@@ -6,32 +6,32 @@ from core.records import FAILED, width
 from core.talk import AGREED, OWN, PLACE, TERMS, Talk, entry_of, named, snapshot
 from zkexec.core import events
 from zkexec.core.actions import (
-    Card,
     CommitRecord,
     Enrol,
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    LookAtQueueNode,
+    MemberStatus,
     ReadRecord,
+    WatchQueueNode,
 )
-from zkexec.core.max_unavailable import GroupWidth, Width
-from zkexec.core.rollout.first_start import Basis
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.rollout.group_events import (
     Conflict,
     EnrolmentOccupied,
     GroupPart,
     GroupTouched,
-    QueueNodeSeen,
+    QueueNodeRead,
 )
 from zkexec.core.rollout.group_requests import RETRY_S
-from zkexec.core.rollout.record import Pause, Rollout, Verdict
+from zkexec.core.rollout.record import Pause, RolloutRecord, VersionState
 from zkexec.frozen import replace
 
 
-def flying(word: str, member: str = "m2", under: str = "x") -> Rollout:
+def flying(word: str, member: str = "m2", under: str = "x") -> RolloutRecord:
     """The record of a group in which a member is in flight."""
-    return replace(AGREED, inflight={member: entry_of(word, under)})
+    return replace(AGREED, in_flight={member: entry_of(word, under)})
 
 
 def is_known(talk: Talk) -> bool:
@@ -45,7 +45,7 @@ def test_the_record_is_read_before_anything_is_asked() -> None:
     assert talk.advance() is None
     assert not is_known(talk)
     assert talk.connect() == ReadRecord(1, watch=False)
-    assert talk.read() == Enrol(2, Card(""))
+    assert talk.read() == Enrol(2, MemberStatus(""))
     assert is_known(talk)
     assert talk.enrolled() is None
     assert talk.turn.deadline is None
@@ -55,9 +55,10 @@ def test_a_group_without_a_record_is_read_again() -> None:
     """The first member makes it with its own node, and then says what width it asks for."""
     talk = Talk()
     talk.connect()
-    assert talk.read(Rollout(), -1) == Enrol(2, Card(""))
+    assert talk.read(RolloutRecord(), -1) == Enrol(2, MemberStatus(""))
     assert talk.enrolled() == ReadRecord(3, watch=False)
-    assert talk.read(Rollout(), 0) == CommitRecord(4, Rollout(width=width(1)), 0)
+    agreed = RolloutRecord(max_unavailable=width(1))
+    assert talk.read(RolloutRecord(), 0) == CommitRecord(4, agreed, 0)
     assert talk.committed() is None
 
 
@@ -70,27 +71,31 @@ def test_a_group_without_a_record_is_read_again() -> None:
         (width(1, "m1"), False, False),
     ],
 )
-def test_a_width_is_asked_for_once(known: GroupWidth, alive: bool, is_written: bool) -> None:
+def test_a_width_is_asked_for_once(
+    known: AgreedMaxUnavailable, alive: bool, is_written: bool
+) -> None:
     """A member writes its width where it counts: it is smaller, or the one who asked is gone."""
     talk = Talk()
     talk.connect()
-    talk.read(replace(AGREED, width=known), alive=frozenset({"m2"}) if alive else frozenset())
+    talk.read(
+        replace(AGREED, max_unavailable=known), alive=frozenset({"m2"}) if alive else frozenset()
+    )
     assert isinstance(talk.enrolled(), CommitRecord) is is_written
 
 
 def test_another_width_than_ones_own_is_told_once() -> None:
     """Where the group goes by another number, the operator hears of it, once for each."""
-    talk = Talk(replace(TERMS, max_unavailable=Width(3)))
+    talk = Talk(replace(TERMS, max_unavailable=MaxUnavailable(3)))
     talk.connect()
-    talk.read(replace(AGREED, width=width(1, "m2")))
+    talk.read(replace(AGREED, max_unavailable=width(1, "m2")))
     talk.enrolled()
     assert talk.notes == ["group-width"]
     talk.tell(GroupTouched(GroupPart.RECORD))
     talk.be_head()
-    talk.read(replace(AGREED, width=width(1, "m2")))
+    talk.read(replace(AGREED, max_unavailable=width(1, "m2")))
     assert "group-width" not in talk.notes
     talk.refused(Conflict.RECORD)
-    talk.read(replace(AGREED, width=width(2, "m2")))
+    talk.read(replace(AGREED, max_unavailable=width(2, "m2")))
     assert talk.notes == ["group-width"]
 
 
@@ -104,8 +109,8 @@ def test_the_way_to_a_turn() -> None:
     request = talk.read()
     assert isinstance(request, CommitRecord)
     assert (request.version, request.checks, request.place) == (4, {"/z": 2}, PLACE)
-    assert request.record.inflight == {"m1": entry_of("b@2", "b")}
-    assert request.record.served == 5
+    assert request.record.in_flight == {"m1": entry_of("b@2", "b")}
+    assert request.record.last_admitted == 5
     assert talk.turn.granted is None
     assert talk.committed() is None
     assert talk.notes == ["turn-taken"]
@@ -141,15 +146,15 @@ def test_behind_another() -> None:
     talk.begin()
     talk.ask("b@2")
     talk.queue_joined()
-    assert talk.listed("x-0000000003", PLACE) == LookAtQueueNode(5, "x-0000000003")
-    assert talk.tell(QueueNodeSeen(5, "m2")) is None
+    assert talk.listed("x-0000000003", PLACE) == WatchQueueNode(5, "x-0000000003")
+    assert talk.tell(QueueNodeRead(5, "m2")) is None
     assert talk.notes == ["turn-awaited"]
     assert talk.tell(GroupTouched(GroupPart.PREDECESSOR)) == ReadRecord(6, watch=True, asks=OWN)
-    record = replace(flying("b@2"), served=3)
+    record = replace(flying("b@2"), last_admitted=3)
     assert talk.read(record) is None
     assert talk.notes == ["turn-next"]
     assert talk.tell(GroupTouched(GroupPart.RECORD)) == ReadRecord(7, watch=True, asks=OWN)
-    assert isinstance(talk.read(replace(AGREED, served=3)), CommitRecord)
+    assert isinstance(talk.read(replace(AGREED, last_admitted=3)), CommitRecord)
 
 
 def test_behind_another_that_has_gone_already() -> None:
@@ -159,8 +164,8 @@ def test_behind_another_that_has_gone_already() -> None:
     talk.ask("b@2")
     talk.queue_joined()
     talk.listed("x-0000000003", PLACE)
-    assert talk.tell(QueueNodeSeen(5, None)) == ReadRecord(6, watch=True, asks=OWN)
-    assert talk.read(replace(AGREED, served=2)) == ListQueue(7)
+    assert talk.tell(QueueNodeRead(5, None)) == ReadRecord(6, watch=True, asks=OWN)
+    assert talk.read(replace(AGREED, last_admitted=2)) == ListQueue(7)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +173,13 @@ def test_behind_another_that_has_gone_already() -> None:
     [
         (replace(AGREED, paused=Pause("operator", "maintenance")), "turn-paused"),
         (
-            replace(AGREED, verdicts={named("b@2").digest: Verdict(2, "", failed_by=("m2",))}),
+            replace(AGREED, versions={named("b@2").digest: VersionState(2, "", failed_by=("m2",))}),
             "turn-blocked",
         ),
         (flying("b@2"), "turn-next"),
     ],
 )
-def test_the_head_says_once_what_it_waits_for(record: Rollout, topic: str) -> None:
+def test_the_head_says_once_what_it_waits_for(record: RolloutRecord, topic: str) -> None:
     """A refusal is told with its reason, and not at each look."""
     talk = Talk()
     talk.begin()
@@ -213,7 +218,7 @@ def test_the_head_takes_back_the_turn_of_one_that_is_gone() -> None:
     assert isinstance(talk.tell(events.Tick()), ReadRecord)
     request = talk.read(flying("b@2"), alive=frozenset())
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {}
+    assert request.record.in_flight == {}
     assert talk.notes == ["member-reaped"]
 
 
@@ -237,8 +242,8 @@ def test_a_proof_ends_the_turn() -> None:
     request = talk.advance()
     assert isinstance(request, CommitRecord)
     assert request.version == taken.version + 1
-    assert request.record.inflight == {}
-    assert request.record.is_proven(named("b@2"))
+    assert request.record.in_flight == {}
+    assert request.record.is_known_good(named("b@2"))
     assert talk.committed() is None
     assert talk.notes == ["turn-released"]
     assert not talk.turn.has_entry
@@ -252,7 +257,7 @@ def test_a_failure_keeps_the_turn() -> None:
     talk.turn.fail(snapshot("b@2"), "exit status 1")
     request = talk.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight["m1"].phase is FAILED
+    assert request.record.in_flight["m1"].phase is FAILED
     assert talk.committed() == ReadRecord(8, watch=True, asks=OWN)
     assert talk.read(request.record, 6) is None
     assert talk.turn.granted == snapshot("b@2")
@@ -266,7 +271,7 @@ def test_something_newer_in_the_same_turn() -> None:
     talk.take()
     request = talk.ask("c@3")
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {"m1": entry_of("c@3", "b")}
+    assert request.record.in_flight == {"m1": entry_of("c@3", "b")}
     assert (request.checks, request.place) == ({"/z": 3}, "")
     talk.committed()
     assert talk.turn.granted == snapshot("c@3")
@@ -279,9 +284,9 @@ def test_something_newer_that_another_tries() -> None:
     talk.take()
     talk.tell(GroupTouched(GroupPart.RECORD))
     both = {"m1": entry_of("b@2", "b"), "m2": entry_of("c@3", "x")}
-    talk.read(replace(AGREED, inflight=both))
+    talk.read(replace(AGREED, in_flight=both))
     assert talk.ask("c@3") == ReadRecord(8, watch=True, asks=OWN)
-    assert talk.read(replace(AGREED, inflight=both)) is None
+    assert talk.read(replace(AGREED, in_flight=both)) is None
     assert talk.notes == ["turn-next"]
     assert talk.turn.granted == snapshot("b@2")
 
@@ -306,38 +311,40 @@ def test_a_turn_that_is_not_needed_is_given_back() -> None:
     talk.turn.withdraw()
     request = talk.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {}
-    assert not request.record.is_proven(named("b@2"))
+    assert request.record.in_flight == {}
+    assert not request.record.is_known_good(named("b@2"))
 
 
 def test_a_first_start_is_vouched_for() -> None:
     """What runs healthy without a turn counts as proven, once."""
     talk = Talk()
     talk.begin()
-    talk.turn.vouch(snapshot("a@1"))
+    talk.turn.report_known_good(snapshot("a@1"))
     request = talk.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.is_proven(named("a@1"))
+    assert request.record.is_known_good(named("a@1"))
     talk.committed()
-    talk.turn.vouch(snapshot("a@1"))
+    talk.turn.report_known_good(snapshot("a@1"))
     assert talk.advance() is None
 
 
 @pytest.mark.parametrize(
     ("record", "basis"),
     [
-        (Rollout(), Basis.WANTED),
-        (flying("b@2", "m1", "earlier"), Basis.WANTED),
+        (RolloutRecord(), StartBasis.WANTED),
+        (flying("b@2", "m1", "earlier"), StartBasis.WANTED),
         (
             replace(
                 flying("b@2", "m1", "earlier"),
-                verdicts={named("b@2").digest: Verdict(2, "", lost=1)},
+                versions={named("b@2").digest: VersionState(2, "", lost_turns=1)},
             ),
-            Basis.NOTHING,
+            StartBasis.NOTHING,
         ),
     ],
 )
-def test_a_first_start_counts_the_loss_of_an_earlier_run(record: Rollout, basis: Basis) -> None:
+def test_a_first_start_counts_the_loss_of_an_earlier_run(
+    record: RolloutRecord, basis: StartBasis
+) -> None:
     """Once, whether its turn was taken over already or not yet."""
     talk = Talk()
     talk.connect()
@@ -354,7 +361,7 @@ def test_an_earlier_run_is_adopted() -> None:
     talk = Talk()
     request = talk.begin(flying("b@2", "m1", "earlier"))
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {"m1": entry_of("b@2", "a")}
+    assert request.record.in_flight == {"m1": entry_of("b@2", "a")}
     assert talk.turn.inherited
     talk.committed()
     assert talk.notes == ["adopted"]
@@ -417,14 +424,14 @@ def test_a_duplicate_gets_the_id() -> None:
     """Its other node is to go, and what the first one left in the record is its own then."""
     talk = Talk()
     talk.connect()
-    assert talk.read() == Enrol(2, Card(""), may_be_duplicate=False)
+    assert talk.read() == Enrol(2, MemberStatus(""), may_be_duplicate=False)
     talk.tell(EnrolmentOccupied(2, "host-b"))
     talk.now = 1
-    assert talk.tell(events.Tick()) == Enrol(3, Card(""), may_be_duplicate=True)
+    assert talk.tell(events.Tick()) == Enrol(3, MemberStatus(""), may_be_duplicate=True)
     assert isinstance(talk.enrolled(), ReadRecord)
     request = talk.read(flying("b@2", "m1", "of the first"))
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {"m1": entry_of("b@2", "a")}
+    assert request.record.in_flight == {"m1": entry_of("b@2", "a")}
 
 
 @pytest.mark.parametrize("is_answered", [True, False])

@@ -12,8 +12,8 @@ from zkexec.core.actions import (
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    LookAtQueueNode,
     ReadRecord,
+    WatchQueueNode,
 )
 from zkexec.core.rollout.group_events import (
     Conflict,
@@ -22,11 +22,11 @@ from zkexec.core.rollout.group_events import (
     QueueLeft,
     RecordCommitted,
 )
-from zkexec.core.rollout.record import Rollout, Verdict
+from zkexec.core.rollout.record import RolloutRecord, VersionState
 from zkexec.frozen import replace
 
-OURS = replace(AGREED, inflight={"m1": entry_of("b@2", "b")})
-THEIRS = replace(AGREED, inflight={"m2": entry_of("b@2", "x")})
+OURS = replace(AGREED, in_flight={"m1": entry_of("b@2", "b")})
+THEIRS = replace(AGREED, in_flight={"m2": entry_of("b@2", "x")})
 
 
 def in_turn() -> Talk:
@@ -106,8 +106,8 @@ def test_content_that_had_changed_is_not_waited_for() -> None:
 
 def test_what_is_outdated_for_sure_is_not_tried() -> None:
     """Where the group knows something newer of the same znodes, one waits for it."""
-    newer = Verdict(9, named("c@3").scope, proven=True)
-    record = replace(OURS, verdicts={"newer": newer})
+    newer = VersionState(9, named("c@3").scope, known_good=True)
+    record = replace(OURS, versions={"newer": newer})
     talk = in_turn()
     talk.tell(GroupTouched(GroupPart.RECORD))
     talk.read(record)
@@ -222,7 +222,7 @@ def test_a_release_whose_answer_was_lost_is_read_back() -> None:
     talk.now = 1
     talk.tell(events.Tick())
     talk.enrolled()
-    proved = replace(AGREED, verdicts={}).release("m1", named("b@2"))
+    proved = replace(AGREED, versions={}).release("m1", named("b@2"))
     assert talk.read(proved, 6) is None
     assert "turn-lost" not in talk.notes
     assert talk.turn.granted is None
@@ -240,7 +240,7 @@ def test_a_release_is_repeated_until_it_is_read_back() -> None:
     request = talk.read(OURS, 9)
     assert isinstance(request, CommitRecord)
     assert request.version == 9
-    assert request.record.inflight == {}
+    assert request.record.in_flight == {}
 
 
 def test_a_lost_connection_is_worth_nothing() -> None:
@@ -265,7 +265,7 @@ def test_a_place_lives_as_long_as_its_session() -> None:
     talk.queue_joined()
     talk.listed("x-0000000003", PLACE)
     talk.connect(session=1)
-    assert isinstance(talk.enrolled(), LookAtQueueNode)
+    assert isinstance(talk.enrolled(), WatchQueueNode)
     talk.tell(events.SessionLost("expired"))
     talk.connect(session=2)
     assert isinstance(talk.enrolled(), ReadRecord)
@@ -285,8 +285,8 @@ def test_a_turn_outlives_its_session() -> None:
     assert not talk.turn.may_stop(30)
 
 
-@pytest.mark.parametrize("found", [AGREED, replace(AGREED, inflight={"m1": entry_of("b@2", "?")})])
-def test_a_turn_that_was_taken_back_is_told(found: Rollout) -> None:
+@pytest.mark.parametrize("found", [AGREED, replace(AGREED, in_flight={"m1": entry_of("b@2", "?")})])
+def test_a_turn_that_was_taken_back_is_told(found: RolloutRecord) -> None:
     """Without the own token there is no turn, and another one has to be asked for."""
     talk = in_turn()
     talk.turn.confirm()
@@ -331,7 +331,7 @@ def test_the_end_gives_the_turn_back() -> None:
     assert talk.turn.deadline == 12
     request = talk.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {}
+    assert request.record.in_flight == {}
     assert not talk.turn.close(11.9)
     talk.committed()
     assert talk.turn.close(11.95)
@@ -374,7 +374,7 @@ def test_the_end_tells_of_a_failure_first() -> None:
     assert not talk.turn.close(10)
     request = talk.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight["m1"].phase is FAILED
+    assert request.record.in_flight["m1"].phase is FAILED
     talk.committed()
     talk.read(request.record, 6)
     assert talk.turn.close(10)
@@ -390,7 +390,7 @@ def test_the_end_waits_for_an_admission_that_is_in_doubt() -> None:
     assert not talk.turn.close(0)
     request = talk.committed()
     assert isinstance(request, CommitRecord)
-    assert request.record.inflight == {}
+    assert request.record.in_flight == {}
     talk.committed()
     assert talk.turn.close(1)
 
@@ -399,7 +399,7 @@ def test_the_end_waits_for_an_admission_that_is_in_doubt() -> None:
 def test_an_inherited_turn_stays_where_nobody_asked_for_the_end(asked: bool) -> None:
     """A member that fails again after its earlier run was lost is down, and nobody meant it."""
     talk = Talk()
-    talk.begin(replace(AGREED, inflight={"m1": entry_of("b@2", "earlier")}))
+    talk.begin(replace(AGREED, in_flight={"m1": entry_of("b@2", "earlier")}))
     talk.committed()
     talk.turn.stand_down(keeps_entry=not asked)
     assert talk.turn.close(0) is not asked

@@ -7,32 +7,32 @@ import pytest
 from zkexec.core import events
 from zkexec.core.actions import (
     AlertEvent,
-    Card,
-    InspectTree,
+    InspectProcessTree,
     KillAlert,
     LoadCachedFiles,
+    MemberStatus,
     Note,
     OpenSession,
     ReadZnodes,
     RunAlert,
-    SignalGroup,
-    SignalTree,
-    StartChild,
+    SignalProcessGroup,
+    SignalProcessTree,
+    StartCommand,
 )
-from zkexec.core.alerts import Alarm
-from zkexec.core.command import Child
-from zkexec.core.debounce import Settling
-from zkexec.core.events import Ending, SignalReceived
-from zkexec.core.inputs import Source
+from zkexec.core.alerts import Alerts
+from zkexec.core.command import Command
+from zkexec.core.debounce import Debounce
+from zkexec.core.events import ExitStatus, SignalReceived
+from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
-from zkexec.core.policy import StartPolicy, Terms
-from zkexec.core.rollout.first_start import Basis
+from zkexec.core.policy import Policy, StartPolicy
+from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
-from zkexec.core.startup import CannotStartError, Launch
+from zkexec.core.startup import CannotStartError, Startup
 from zkexec.core.turn import FreeTurn
 
-ALERTS = Terms(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
-ONE_FILE = Terms(mirrors=(Mirror("/f", "/z"),))
+ALERTS = Policy(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
+ONE_FILE = Policy(mirrors=(Mirror("/f", "/z"),))
 
 
 def told(actions: Sequence[object]) -> list[object]:
@@ -40,7 +40,7 @@ def told(actions: Sequence[object]) -> list[object]:
     return [action for action in actions if not isinstance(action, Note)]
 
 
-def due(part: Settling | Alarm | Child) -> float | None:
+def due(part: Debounce | Alerts | Command) -> float | None:
     """When the part wants to be called, at this moment."""
     return part.deadline
 
@@ -57,113 +57,113 @@ def is_true(part: object, name: str) -> bool:
 
 def test_quiet_has_to_follow_a_change() -> None:
     """Each change begins the settle time anew, but not past ten of them after the first."""
-    settling = Settling(1.0)
-    assert due(settling) is None
-    settling.changed(0)
-    assert due(settling) == 1
-    settling.changed(0.5)
-    assert due(settling) == 1.5
-    settling.changed(9.7)
-    assert due(settling) == 10
-    settling.end()
-    assert due(settling) is None
-    settling.changed(20)
-    assert due(settling) == 21
+    debounce = Debounce(1.0)
+    assert due(debounce) is None
+    debounce.changed(0)
+    assert due(debounce) == 1
+    debounce.changed(0.5)
+    assert due(debounce) == 1.5
+    debounce.changed(9.7)
+    assert due(debounce) == 10
+    debounce.end()
+    assert due(debounce) is None
+    debounce.changed(20)
+    assert due(debounce) == 21
 
 
 def test_another_attempt_has_its_pause() -> None:
     """A failed attempt is repeated after the pause, or sooner for something newer."""
-    settling = Settling(1.0)
-    settling.changed(0)
-    settling.try_again(10, now=5)
-    assert due(settling) == 15
-    settling.changed(7)
-    assert due(settling) == 8
+    debounce = Debounce(1.0)
+    debounce.changed(0)
+    debounce.try_again(10, now=5)
+    assert due(debounce) == 15
+    debounce.changed(7)
+    assert due(debounce) == 8
 
 
 def test_one_alert_after_the_other() -> None:
     """While an alert runs, the newest of what there is to tell waits."""
-    alarm = Alarm(ALERTS)
-    assert told(alarm.health_failed("one", 0)) == [RunAlert(AlertEvent.HEALTH_FAILED, "one")]
-    assert is_true(alarm, "busy")
-    assert alarm.health_failed("two", 1) == []
-    assert alarm.command_failed("exit status 3", 3, 2) == []
+    alerts = Alerts(ALERTS)
+    assert told(alerts.health_failed("one", 0)) == [RunAlert(AlertEvent.HEALTH_FAILED, "one")]
+    assert is_true(alerts, "busy")
+    assert alerts.health_failed("two", 1) == []
+    assert alerts.command_failed("exit status 3", 3, 2) == []
     last = RunAlert(AlertEvent.COMMAND_FAILED, "exit status 3", 3)
-    assert told(alarm.finished("", 3)) == [last]
-    assert alarm.finished("not found", 4) == [Note("alert-failed", {"reason": "not found"})]
-    assert not is_true(alarm, "busy")
+    assert told(alerts.finished("", 3)) == [last]
+    assert alerts.finished("not found", 4) == [Note("alert-failed", {"reason": "not found"})]
+    assert not is_true(alerts, "busy")
 
 
 def test_an_alert_that_hangs_does_not_silence_the_next() -> None:
     """An alert has all the time there is until another one waits; then it has the kill timeout."""
-    alarm = Alarm(ALERTS)
-    alarm.health_failed("one", 0)
-    assert due(alarm) is None
-    alarm.health_failed("two", 100)
-    alarm.health_failed("three", 101)
-    assert due(alarm) == 106
-    assert told(alarm.expire(106)) == [KillAlert()]
+    alerts = Alerts(ALERTS)
+    alerts.health_failed("one", 0)
+    assert due(alerts) is None
+    alerts.health_failed("two", 100)
+    alerts.health_failed("three", 101)
+    assert due(alerts) == 106
+    assert told(alerts.expire(106)) == [KillAlert()]
     waiting = RunAlert(AlertEvent.HEALTH_FAILED, "three")
-    assert told(alarm.finished("signal 9", 107)) == [waiting]
-    assert due(alarm) is None
+    assert told(alerts.finished("signal 9", 107)) == [waiting]
+    assert due(alerts) is None
 
 
 def test_an_alert_at_the_end_has_a_limit() -> None:
     """The limit is set once, ends the alert once, and is nothing without an alert."""
-    alarm = Alarm(ALERTS)
-    alarm.limit(0)
-    assert due(alarm) is None
-    alarm.health_failed("one", 0)
-    alarm.limit(5)
-    alarm.limit(6)
-    assert due(alarm) == 11
-    assert alarm.expire(10) == []
-    assert told(alarm.expire(11)) == [KillAlert()]
-    assert alarm.expire(12) == []
+    alerts = Alerts(ALERTS)
+    alerts.limit(0)
+    assert due(alerts) is None
+    alerts.health_failed("one", 0)
+    alerts.limit(5)
+    alerts.limit(6)
+    assert due(alerts) == 11
+    assert alerts.expire(10) == []
+    assert told(alerts.expire(11)) == [KillAlert()]
+    assert alerts.expire(12) == []
 
 
 def test_an_alert_gets_through_in_spite_of_a_short_kill_timeout() -> None:
     """`--kill-timeout 0` is meant for the command; an alert is given five seconds."""
-    alarm = Alarm(Terms(raises_alerts=True, kill_timeout_s=0))
-    alarm.command_failed("exit status 3", 3, 0)
-    alarm.limit(1)
-    assert due(alarm) == 6
+    alerts = Alerts(Policy(raises_alerts=True, kill_timeout_s=0))
+    alerts.command_failed("exit status 3", 3, 0)
+    alerts.limit(1)
+    assert due(alerts) == 6
 
 
 def test_a_failed_restart_is_told_once_for_each_reason() -> None:
     """The same reason again is no news; once settled, recovery is told."""
-    alarm = Alarm(ALERTS)
-    assert told(alarm.restart_failed("full", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "full")]
-    alarm.finished("", 0)
-    assert alarm.restart_failed("full", 0) == []
-    assert told(alarm.restart_failed("gone", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "gone")]
-    alarm.finished("", 0)
-    assert told(alarm.restart_settled(0)) == [RunAlert(AlertEvent.RECOVERED, "settled: gone")]
-    assert alarm.restart_settled(0) == []
+    alerts = Alerts(ALERTS)
+    assert told(alerts.restart_failed("full", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "full")]
+    alerts.finished("", 0)
+    assert alerts.restart_failed("full", 0) == []
+    assert told(alerts.restart_failed("gone", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "gone")]
+    alerts.finished("", 0)
+    assert told(alerts.restart_settled(0)) == [RunAlert(AlertEvent.RECOVERED, "settled: gone")]
+    assert alerts.restart_settled(0) == []
 
 
 def test_without_an_alert_command_nothing_is_told() -> None:
     """No --alert: no alert."""
-    alarm = Alarm(Terms())
-    assert alarm.command_failed("exit status 3", 3, 0) == []
-    assert not is_true(alarm, "busy")
+    alerts = Alerts(Policy())
+    assert alerts.command_failed("exit status 3", 3, 0) == []
+    assert not is_true(alerts, "busy")
 
 
 def test_two_files_may_follow_one_znode() -> None:
     """Each znode is read once, and all files that follow it get its content."""
-    source = Source(Terms(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z"))))
+    source = Inputs(Policy(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z"))))
     assert source.paths == ("/z",)
     assert told(source.open()) == [OpenSession()]
     assert told(source.handle(events.SessionConnected(1, 10.0), 0)) == [ReadZnodes(1)]
     source.handle(events.ZnodesRead(1, {"/z": Znode("/z", b"a", 7)}), 1)
     assert source.wanted == Snapshot({"/f": b"a", "/g": b"a"})
     assert source.wanted is not None
-    assert source.wanted.revision == 7
+    assert source.wanted.zxid == 7
 
 
 def test_content_that_did_not_change_is_kept_as_it_is() -> None:
     """Of what is read again, only what differs takes the place of what is known."""
-    source = Source(Terms(mirrors=(Mirror("/f", "/y"), Mirror("/g", "/z"))))
+    source = Inputs(Policy(mirrors=(Mirror("/f", "/y"), Mirror("/g", "/z"))))
     found = []
     for number, last in enumerate((b"1", b"2"), start=1):
         source.handle(events.SessionConnected(1, 10.0), 0)
@@ -177,7 +177,7 @@ def test_content_that_did_not_change_is_kept_as_it_is() -> None:
 
 def test_a_forbidden_znode_is_tried_again() -> None:
     """No watch tells of a new ACL, so a znode that may not be read is read again after a while."""
-    source = Source(Terms(mirrors=(Mirror("/f", "/z"),)))
+    source = Inputs(Policy(mirrors=(Mirror("/f", "/z"),)))
     source.handle(events.SessionConnected(1, 10.0), 0)
     source.handle(events.ZnodesRead(1, {"/z": Znode("/z", problem=Problem.FORBIDDEN)}), 1)
     assert source.deadline == 11
@@ -189,8 +189,8 @@ def test_a_forbidden_znode_is_tried_again() -> None:
 
 def test_a_forbidden_znode_of_restarts_is_tried_again() -> None:
     """A member whose watch on it was refused would never see a restart that is requested later."""
-    terms = Terms(mirrors=ONE_FILE.mirrors, restart_path="/restart")
-    source = Source(terms)
+    policy = Policy(mirrors=ONE_FILE.mirrors, restart_path="/restart")
+    source = Inputs(policy)
     source.handle(events.SessionConnected(1, 10.0), 0)
     znodes = {"/z": Znode("/z", b"a", 7), "/restart": Znode("/restart", problem=Problem.FORBIDDEN)}
     source.handle(events.ZnodesRead(1, znodes), 1)
@@ -200,7 +200,7 @@ def test_a_forbidden_znode_of_restarts_is_tried_again() -> None:
 
 def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
     """The source ignores events of the host, and a reply that it does not wait for."""
-    source = Source(ONE_FILE)
+    source = Inputs(ONE_FILE)
     assert source.handle(events.Tick(), 0) == []
     assert source.handle(events.ZnodesRead(0, {"/z": Znode("/z", b"a")}), 0) == []
     assert source.handle(events.ReadFailed(0, "late"), 0) == []
@@ -210,7 +210,7 @@ def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
 
 def test_a_client_that_gave_up_says_why() -> None:
     """The reason for which the session was closed is the trouble that a user is told of."""
-    source = Source(ONE_FILE)
+    source = Inputs(ONE_FILE)
     source.handle(events.ConnectFailed("no answer"), 0)
     source.handle(events.SessionClosed("authentication failed"), 1)
     assert source.last_trouble == "authentication failed"
@@ -219,7 +219,7 @@ def test_a_client_that_gave_up_says_why() -> None:
 @pytest.mark.parametrize(("session_timeout_s", "patience_s"), [(2, 60), (20, 120)])
 def test_a_client_without_connection_is_replaced(session_timeout_s: int, patience_s: int) -> None:
     """That is after six session timeouts, and after a minute at least."""
-    source = Source(Terms(mirrors=ONE_FILE.mirrors, session_timeout_s=session_timeout_s))
+    source = Inputs(Policy(mirrors=ONE_FILE.mirrors, session_timeout_s=session_timeout_s))
     source.handle(events.SessionConnected(1, session_timeout_s), 0)
     source.handle(events.SessionSuspended("gone"), 0)
     assert source.deadline == patience_s
@@ -228,7 +228,7 @@ def test_a_client_without_connection_is_replaced(session_timeout_s: int, patienc
 
 def test_a_lack_is_told_once() -> None:
     """A znode without content is warned of when that begins, and when it ends."""
-    source = Source(ONE_FILE)
+    source = Inputs(ONE_FILE)
     source.assume(Snapshot({"/f": b"a"}))
     texts = []
     for number, problem in enumerate((Problem.MISSING, Problem.MISSING, None), start=1):
@@ -242,15 +242,15 @@ def test_a_lack_is_told_once() -> None:
 
 def test_a_cluster_that_is_needed_has_its_time() -> None:
     """The connect timeout is a reason not to start, or to use the files that are there."""
-    launch = Launch(ONE_FILE, Source(ONE_FILE), FreeTurn())
+    launch = Startup(ONE_FILE, Inputs(ONE_FILE), FreeTurn())
     launch.begin(0)
     assert launch.deadline == 30
     assert launch.expire(29) == []
     with pytest.raises(CannotStartError) as refusal:
         launch.expire(30)
     assert refusal.value.note.fields["reason"] == "no answer"
-    terms = Terms(mirrors=ONE_FILE.mirrors, start=StartPolicy.CACHED)
-    launch = Launch(terms, Source(terms), FreeTurn())
+    policy = Policy(mirrors=ONE_FILE.mirrors, start=StartPolicy.CACHED)
+    launch = Startup(policy, Inputs(policy), FreeTurn())
     launch.begin(0)
     assert told(launch.expire(30)) == [LoadCachedFiles()]
 
@@ -260,8 +260,8 @@ def test_a_cluster_that_is_not_needed_has_little_time(
     connect_timeout_s: float, wait_s: float
 ) -> None:
     """With nothing to mirror the wait is half a second, or the connect timeout if that is less."""
-    terms = Terms(connect_timeout_s=connect_timeout_s)
-    launch = Launch(terms, Source(terms), FreeTurn())
+    policy = Policy(connect_timeout_s=connect_timeout_s)
+    launch = Startup(policy, Inputs(policy), FreeTurn())
     launch.begin(0)
     assert launch.deadline == wait_s
     assert not is_true(launch, "ready")
@@ -271,8 +271,8 @@ def test_a_cluster_that_is_not_needed_has_little_time(
 
 def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
     """With nothing to mirror the wait ends when the last server has refused, and no other."""
-    source = Source(Terms())
-    launch = Launch(Terms(), source, FreeTurn())
+    source = Inputs(Policy())
+    launch = Startup(Policy(), source, FreeTurn())
     launch.begin(0)
     source.handle(events.ConnectFailed("one"), 0.1)
     assert launch.consider() == []
@@ -285,54 +285,54 @@ def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
 
 def test_generations_are_counted() -> None:
     """Each start is a generation of its own, and the tree of the old one says nothing of it."""
-    child = Child(Terms())
-    assert told(child.start()) == [StartChild(1)]
-    child.started(events.ChildStarted(1, 100))
+    child = Command(Policy())
+    assert told(child.start()) == [StartCommand(1)]
+    child.started(events.CommandStarted(1, 100))
     assert is_true(child, "present")
     child.stop(15, 0)
-    assert told(child.exited(events.ChildExited(1, Ending()), 1)) == [InspectTree(1)]
+    assert told(child.exited(events.CommandExited(1, ExitStatus()), 1)) == [InspectProcessTree(1)]
     assert is_true(child, "present")
-    child.inspected(events.TreeInspected(1, 0))
+    child.inspected(events.ProcessTreeInspected(1, 0))
     assert not is_true(child, "present")
-    assert told(child.start()) == [StartChild(2)]
-    child.inspected(events.TreeInspected(1, 0))
+    assert told(child.start()) == [StartCommand(2)]
+    child.inspected(events.ProcessTreeInspected(1, 0))
     assert not child.tree_gone
 
 
 def test_a_stop_has_its_order() -> None:
     """The signal, once; then KILL at the timeout and each second after it."""
-    child = Child(Terms(kill_timeout_s=3))
+    child = Command(Policy(kill_timeout_s=3))
     child.start()
-    child.started(events.ChildStarted(1, 100))
+    child.started(events.CommandStarted(1, 100))
     assert child.expire(1e9) == []
-    assert told(child.stop(10, 0)) == [SignalTree(10)]
+    assert told(child.stop(10, 0)) == [SignalProcessTree(10)]
     assert due(child) == 3
     assert child.expire(2.9) == []
-    assert told(child.expire(3)) == [SignalTree(9)]
+    assert told(child.expire(3)) == [SignalProcessTree(9)]
     assert due(child) == 4
 
 
 @pytest.mark.parametrize(
     ("signal", "ending", "later_s", "asked"),
     [
-        (2, Ending(code=1), 60, True),
-        (2, Ending(code=1), 61, False),
-        (2, Ending(signal=2), 61, True),
-        (1, Ending(signal=1), 1, True),
-        (1, Ending(code=1), 1, False),
-        (10, Ending(signal=10), 1, True),
-        (10, Ending(code=1), 1, False),
+        (2, ExitStatus(code=1), 60, True),
+        (2, ExitStatus(code=1), 61, False),
+        (2, ExitStatus(signal=2), 61, True),
+        (1, ExitStatus(signal=1), 1, True),
+        (1, ExitStatus(code=1), 1, False),
+        (10, ExitStatus(signal=10), 1, True),
+        (10, ExitStatus(code=1), 1, False),
     ],
 )
 def test_an_end_may_have_been_asked_for(
-    signal: int, ending: Ending, later_s: float, asked: bool
+    signal: int, ending: ExitStatus, later_s: float, asked: bool
 ) -> None:
     """A signal explains an ending soon after it, and a death by just this signal at any time."""
-    child = Child(Terms())
+    child = Command(Policy())
     child.start()
     assert not child.was_asked_to_end(ending, 0)
     actions = child.pass_on(SignalReceived(signal, from_terminal=False), 0)
-    assert told(actions) == [SignalGroup(signal)]
+    assert told(actions) == [SignalProcessGroup(signal)]
     assert child.was_asked_to_end(ending, later_s) is asked
 
 
@@ -341,11 +341,11 @@ def test_a_slow_command_has_its_kill_timeout_to_end(
     kill_timeout_s: float, longest_s: float
 ) -> None:
     """A signal explains an ending within a minute, or the kill timeout where that is longer."""
-    child = Child(Terms(kill_timeout_s=kill_timeout_s))
+    child = Command(Policy(kill_timeout_s=kill_timeout_s))
     child.start()
     child.pass_on(SignalReceived(2, from_terminal=False), 0)
-    assert child.was_asked_to_end(Ending(code=0), longest_s)
-    assert not child.was_asked_to_end(Ending(code=0), longest_s + 0.1)
+    assert child.was_asked_to_end(ExitStatus(code=0), longest_s)
+    assert not child.was_asked_to_end(ExitStatus(code=0), longest_s + 0.1)
 
 
 def test_without_a_lock_the_turn_is_free() -> None:
@@ -370,11 +370,11 @@ def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
     turn = FreeTurn()
     wanted = Snapshot({"/f": b"a"})
     turn.confirm()
-    turn.vouch(wanted)
+    turn.report_known_good(wanted)
     turn.fail(wanted, "exit status 3")
-    turn.show(Card("running"), wanted, wanted)
+    turn.show(MemberStatus("running"), wanted, wanted)
     turn.disconnect()
-    assert turn.basis(wanted, None) is Basis.WANTED
+    assert turn.basis(wanted, None) is StartBasis.WANTED
     assert turn.known
     assert turn.may_stop(0)
     assert turn.close(0)

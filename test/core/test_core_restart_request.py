@@ -4,18 +4,18 @@ import pytest
 
 from zkexec.core import events
 from zkexec.core.actions import Note
-from zkexec.core.inputs import Source
-from zkexec.core.policy import Terms
+from zkexec.core.inputs import Inputs
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
 
-TERMS = Terms(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
+TERMS = Policy(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
 
 
 class _Reads:
     """A source, and what it says of each reading."""
 
     def __init__(self) -> None:
-        self.source = Source(TERMS)
+        self.source = Inputs(TERMS)
         self.source.handle(events.SessionConnected(1, 10.0), 0)
         self._count = 0
 
@@ -35,7 +35,7 @@ def test_rubbish_restarts_nobody(rubbish: bytes) -> None:
     assert reads.read(b"first token", 2) == []
     assert reads.read(rubbish, 3) == ["restart-ignored"]
     assert reads.source.wanted == Snapshot({"/f": b"a"}, restart="first")
-    assert reads.source.wanted.revision == 1
+    assert reads.source.wanted.zxid == 1
     assert reads.read(rubbish + b"!", 4) == []
     assert reads.read(b"second token", 5) == []
     assert reads.source.wanted == Snapshot({"/f": b"a"}, 5, restart="second")

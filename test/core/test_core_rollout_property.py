@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from core.records import SCOPE, target
-from zkexec.core.max_unavailable import Width
-from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Refusal, Rollout
-from zkexec.core.rollout.version import Target
+from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, Refusal, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion
 from zkexec.frozen import replace
 
 MEMBERS = ("m1", "m2", "m3", "m4")
@@ -22,11 +22,11 @@ class Group:
     def __init__(self, seed: int) -> None:
         """Begin with nothing."""
         self.random = Random(seed)
-        self.record = Rollout()
+        self.record = RolloutRecord()
         self.revisions = dict.fromkeys(CONTENTS, 1)
         self._words = 0
 
-    def target(self) -> Target:
+    def target(self) -> ConfigVersion:
         """Some content, at its newest revision or an older one, sometimes pushed again."""
         content = self.random.choice(CONTENTS)
         if self.random.random() < 0.1:
@@ -41,115 +41,115 @@ class Group:
 
     def token_of(self, member: str) -> str:
         """The token of the member's entry, or now and then a wrong one."""
-        entry = self.record.inflight.get(member)
+        entry = self.record.in_flight.get(member)
         return entry.token if entry and self.random.random() < 0.9 else "wrong"
 
-    def admit(self, member: str) -> Rollout | Refusal:
+    def admit(self, member: str) -> RolloutRecord | Refusal:
         """The head asks for its turn; nothing that failed, and not too many, are let in."""
         wanted, population = self.target(), self.random.randint(1, 6)
-        entry = Entry(self.new_token(), wanted.digest, wanted.revision)
+        entry = InFlightEntry(self.new_token(), wanted.digest, wanted.zxid)
         before = self.record
         found = before.admit(member, entry, SCOPE, population, self.random.randrange(99))
-        if isinstance(found, Rollout):
-            allowed = before.allowed(population) if before.is_proven(wanted) else 1
-            assert len(found.inflight) <= max(allowed, 1)
+        if isinstance(found, RolloutRecord):
+            allowed = before.allowed(population) if before.is_known_good(wanted) else 1
+            assert len(found.in_flight) <= max(allowed, 1)
             assert before.blocking(wanted) is None
             assert before.paused is None
-            assert set(found.inflight) - set(before.inflight) <= {member}
+            assert set(found.in_flight) - set(before.in_flight) <= {member}
         return found
 
-    def readmit(self, member: str) -> Rollout | Refusal:
+    def readmit(self, member: str) -> RolloutRecord | Refusal:
         """A member in flight goes on; nothing that failed, and nobody else comes in."""
         wanted = self.target()
-        entry = Entry(self.token_of(member), wanted.digest, wanted.revision)
+        entry = InFlightEntry(self.token_of(member), wanted.digest, wanted.zxid)
         found = self.record.readmit(member, entry, SCOPE)
-        if isinstance(found, Rollout):
+        if isinstance(found, RolloutRecord):
             assert self.record.blocking(wanted) is None
-            assert set(found.inflight) == set(self.record.inflight)
-            alone = [e for e in found.inflight.values() if e.digest == wanted.digest]
-            assert self.record.is_proven(wanted) or len(alone) == 1
+            assert set(found.in_flight) == set(self.record.in_flight)
+            alone = [e for e in found.in_flight.values() if e.digest == wanted.digest]
+            assert self.record.is_known_good(wanted) or len(alone) == 1
         return found
 
-    def adopt(self, member: str) -> Rollout:
+    def adopt(self, member: str) -> RolloutRecord:
         """The next incarnation takes over; a failed entry stays failed."""
         token = self.new_token()
         found = self.record.adopt(member, token)
-        assert set(found.inflight) == set(self.record.inflight)
-        before = self.record.inflight.get(member)
+        assert set(found.in_flight) == set(self.record.in_flight)
+        before = self.record.in_flight.get(member)
         if before is not None and before.phase is EntryPhase.FAILED:
-            assert found.inflight[member].phase is EntryPhase.FAILED
+            assert found.in_flight[member].phase is EntryPhase.FAILED
         assert found.adopt(member, token) is found
         return found
 
-    def release(self, member: str) -> Rollout:
+    def release(self, member: str) -> RolloutRecord:
         """A turn ends; only this member leaves, and a second time nothing changes."""
         made_out = self.target() if self.random.random() < 0.6 else None
         found = self.record.release(member, made_out)
-        assert set(self.record.inflight) - set(found.inflight) <= {member}
+        assert set(self.record.in_flight) - set(found.in_flight) <= {member}
         assert found.release(member, made_out) is found
         if made_out is not None:
-            assert found.verdicts[made_out.digest].proven
-            assert member not in found.verdicts[made_out.digest].failed_by
+            assert found.versions[made_out.digest].known_good
+            assert member not in found.versions[made_out.digest].failed_by
         return found
 
-    def fail(self, member: str) -> Rollout:
+    def fail(self, member: str) -> RolloutRecord:
         """A restart fails; nobody leaves, the content is blocked, and it is told once."""
         wanted, token = self.target(), self.token_of(member)
         found = self.record.fail(member, token, wanted, "exit status 1")
-        assert set(found.inflight) == set(self.record.inflight)
+        assert set(found.in_flight) == set(self.record.in_flight)
         assert found.blocking(wanted) is not None
         assert found.fail(member, token, wanted, "exit status 1") is found
         return found
 
-    def reap(self, member: str) -> Rollout:
+    def reclaim(self, member: str) -> RolloutRecord:
         """A turn is taken back; only the one that was meant."""
         token = self.token_of(member)
-        found = self.record.reap(member, token)
-        assert set(self.record.inflight) - set(found.inflight) <= {member}
-        entry = self.record.inflight.get(member)
+        found = self.record.reclaim(member, token)
+        assert set(self.record.in_flight) - set(found.in_flight) <= {member}
+        entry = self.record.in_flight.get(member)
         if entry is None or entry.token != token:
             assert found is self.record
         return found
 
-    def vouch(self, member: str) -> Rollout:
+    def report_known_good(self, member: str) -> RolloutRecord:
         """A first start proves its content; nobody comes or goes."""
-        found = self.record.vouch(member, self.target())
-        assert found.inflight == self.record.inflight
+        found = self.record.report_known_good(member, self.target())
+        assert found.in_flight == self.record.in_flight
         return found
 
-    def steer(self, member: str) -> Rollout:
+    def steer(self, member: str) -> RolloutRecord:
         """An operator pauses or resumes, or a member asks for a width."""
         if self.random.random() < 0.5:
             pause = Pause("operator", "") if self.random.random() < 0.3 else None
             return replace(self.record, paused=pause)
-        width = Width(self.random.randint(1, 4))
+        width = MaxUnavailable(self.random.randint(1, 4))
         return self.record.agree(member, width, 4, self.random.random() < 0.5)
 
     def step(self) -> None:
         """Do one thing, and see that what holds always holds still."""
         member = self.random.choice(MEMBERS)
-        ways = [self.admit, self.readmit, self.adopt, self.release, self.fail, self.reap]
-        found = self.random.choice([*ways, self.vouch, self.steer])(member)
+        ways = [self.admit, self.readmit, self.adopt, self.release, self.fail, self.reclaim]
+        found = self.random.choice([*ways, self.report_known_good, self.steer])(member)
         if isinstance(found, Refusal):
             return
         self.check_failures(found)
         self.record = found
-        tokens = [entry.token for entry in found.inflight.values()]
+        tokens = [entry.token for entry in found.in_flight.values()]
         assert len(set(tokens)) == len(tokens)
 
-    def check_failures(self, found: Rollout) -> None:
+    def check_failures(self, found: RolloutRecord) -> None:
         """A failure that blocks is not forgotten while its content can be wanted.
 
         It goes by the proof of a member that it names, by a greater revision of the same content,
         or with an admission of newer content.
         """
-        newest = max((entry.revision for entry in found.inflight.values()), default=0)
-        newest = max([newest, *(verdict.revision for verdict in found.verdicts.values())])
-        for digest, before in self.record.verdicts.items():
-            after = found.verdicts.get(digest)
+        newest = max((entry.zxid for entry in found.in_flight.values()), default=0)
+        newest = max([newest, *(version_state.zxid for version_state in found.versions.values())])
+        for digest, before in self.record.versions.items():
+            after = found.versions.get(digest)
             if after is None:
-                assert before.revision < newest
-            elif after.revision == before.revision:
+                assert before.zxid < newest
+            elif after.zxid == before.zxid:
                 assert len(set(before.failed_by) - set(after.failed_by)) <= 1
 
 

@@ -1,16 +1,16 @@
 """What a turn is held for."""
 
-from zkexec.core.policy import Terms
-from zkexec.core.rollout.situation import Standing
+from zkexec.core.policy import Policy
+from zkexec.core.rollout.situation import Situation
 from zkexec.core.snapshot import Mirror, Snapshot
 
-TERMS = Terms(mirrors=(Mirror("/f", "/z"),), in_group=True)
+TERMS = Policy(mirrors=(Mirror("/f", "/z"),), in_group=True)
 
 
 def holds(held: Snapshot | None, wanted: Snapshot | None) -> bool:
     """Whether a turn that was admitted for one is held for the other as well."""
-    at = Standing(TERMS, "m1", lambda: "token")
-    at.tenure.held, at.wanted = held, wanted
+    at = Situation(TERMS, "m1", lambda: "token")
+    at.lease.held, at.wanted = held, wanted
     return at.holds_wanted
 
 

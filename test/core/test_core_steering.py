@@ -4,27 +4,27 @@ from collections.abc import Callable
 
 import pytest
 
-from core.records import FAILED, admitted, entry, proven, unproven
+from core.records import FAILED, admitted, entry, known_good, unproven
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import MOST_DEEDS, Deed
+from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Pause, Refusal, Rollout
+from zkexec.core.rollout.record import Pause, Refusal, RolloutRecord
 from zkexec.frozen import replace
 
-DEED = Deed("verb", "alice@host", "because", "t1")
-LATER = Deed("verb", "alice@host", "because", "t2")
-FREE = Rollout(verdicts={"a": proven(1)})
+DEED = AuditEntry("verb", "alice@host", "because", "t1")
+LATER = AuditEntry("verb", "alice@host", "because", "t2")
+FREE = RolloutRecord(versions={"a": known_good(1)})
 PAUSED = replace(FREE, paused=Pause("bob@host", "holidays"))
-BROKEN = Rollout(
-    inflight={"m2": entry("b@2", phase=FAILED)},
-    verdicts={"a": proven(1), "b": unproven(2, "m2")},
+BROKEN = RolloutRecord(
+    in_flight={"m2": entry("b@2", phase=FAILED)},
+    versions={"a": known_good(1), "b": unproven(2, "m2")},
 )
-Steer = Callable[[Rollout, Deed], Rollout | Objection]
+Steer = Callable[[RolloutRecord, AuditEntry], RolloutRecord | Objection]
 
 
-def done(found: Rollout | Objection) -> Rollout:
+def done(found: RolloutRecord | Objection) -> RolloutRecord:
     """The record, which there has to be."""
-    assert isinstance(found, Rollout)
+    assert isinstance(found, RolloutRecord)
     return found
 
 
@@ -34,8 +34,8 @@ def test_a_pause_lets_nobody_in_and_ends() -> None:
     assert paused.paused == Pause("alice@host", "because")
     assert paused.admit("m1", entry("b@2"), "scope", 5, 0) is Refusal.PAUSED
     resumed = done(operations.resume(paused, LATER))
-    assert admitted(resumed, "m1", "b@2").inflight.keys() == {"m1"}
-    assert [deed.token for deed in resumed.deeds] == ["t1", "t2"]
+    assert admitted(resumed, "m1", "b@2").in_flight.keys() == {"m1"}
+    assert [audit_entry.token for audit_entry in resumed.audit] == ["t1", "t2"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_pause_lets_nobody_in_and_ends() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    steer: Steer, record: Rollout, objection: Objection
+    steer: Steer, record: RolloutRecord, objection: Objection
 ) -> None:
     """An operator hears why nothing was done."""
     assert steer(record, DEED) is objection
@@ -60,14 +60,14 @@ def test_what_makes_no_sense_is_refused(
     ("steer", "record"),
     [(operations.retry, BROKEN), (operations.restart, FREE), (operations.restart, BROKEN)],
 )
-def test_a_retry_and_a_restart_only_leave_a_note(steer: Steer, record: Rollout) -> None:
+def test_a_retry_and_a_restart_only_leave_a_note(steer: Steer, record: RolloutRecord) -> None:
     """What makes the members act is another znode."""
-    assert done(steer(record, DEED)) == replace(record, deeds=(DEED,))
+    assert done(steer(record, DEED)) == replace(record, audit=(DEED,))
 
 
 def test_a_failure_that_was_replaced_is_none() -> None:
     """What failed is not tried once more where something newer is under way."""
-    replaced = replace(BROKEN, verdicts={**BROKEN.verdicts, "c": unproven(3)})
+    replaced = replace(BROKEN, versions={**BROKEN.versions, "c": unproven(3)})
     assert operations.failures(BROKEN).keys() == {"b"}
     assert operations.failures(replaced) == {}
     assert operations.retry(replaced, DEED) is Objection.NOTHING_FAILED
@@ -76,29 +76,34 @@ def test_a_failure_that_was_replaced_is_none() -> None:
 def test_a_member_is_forgotten_as_if_it_were_reaped() -> None:
     """Its turn is free again, and its loss counts."""
     record = admitted(FREE, "m2", "b@2")
-    deed = replace(DEED, subject="m2")
-    forgotten = done(operations.forget(record, deed, is_alive=False, is_forced=False))
-    assert forgotten == replace(record.reap("m2", "m2-turn"), deeds=(deed,))
-    assert forgotten.inflight == {}
-    assert forgotten.verdicts["b"].lost == 1
+    audit_entry = replace(DEED, member="m2")
+    forgotten = done(operations.forget(record, audit_entry, is_alive=False, is_forced=False))
+    assert forgotten == replace(record.reclaim("m2", "m2-turn"), audit=(audit_entry,))
+    assert forgotten.in_flight == {}
+    assert forgotten.versions["b"].lost_turns == 1
 
 
 def test_who_is_alive_is_forgotten_by_force_only() -> None:
     """A member that is there ends its entry itself; one without an entry has nothing to forget."""
-    deed = replace(DEED, subject="m2")
-    alive = operations.forget(BROKEN, deed, is_alive=True, is_forced=False)
+    audit_entry = replace(DEED, member="m2")
+    alive = operations.forget(BROKEN, audit_entry, is_alive=True, is_forced=False)
     assert alive is Objection.ALIVE
-    assert done(operations.forget(BROKEN, deed, is_alive=True, is_forced=True)).inflight == {}
-    nobody = operations.forget(FREE, deed, is_alive=False, is_forced=True)
+    assert (
+        done(operations.forget(BROKEN, audit_entry, is_alive=True, is_forced=True)).in_flight == {}
+    )
+    nobody = operations.forget(FREE, audit_entry, is_alive=False, is_forced=True)
     assert nobody is Objection.NOT_IN_FLIGHT
 
 
 def test_the_latest_deeds_are_kept() -> None:
     """The list does not grow without end, and tells whether a deed was done."""
     record = FREE
-    deeds = [Deed("restart", "alice@host", "", f"t{number}") for number in range(MOST_DEEDS + 3)]
-    for deed in deeds:
-        record = done(operations.restart(record, deed))
-    assert len(record.deeds) == MOST_DEEDS
-    assert operations.is_done(record, deeds[-1])
-    assert not operations.is_done(record, deeds[0])
+    audit = [
+        AuditEntry("restart", "alice@host", "", f"t{number}")
+        for number in range(MOST_AUDIT_ENTRIES + 3)
+    ]
+    for audit_entry in audit:
+        record = done(operations.restart(record, audit_entry))
+    assert len(record.audit) == MOST_AUDIT_ENTRIES
+    assert operations.is_done(record, audit[-1])
+    assert not operations.is_done(record, audit[0])

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from core.records import FAILED, entry, proven, target, unproven
+from core.records import FAILED, entry, known_good, target, unproven
 from zkexec.core import events
-from zkexec.core.actions import Action, Card, ListQueue, ShowCard
+from zkexec.core.actions import Action, ListQueue, MemberStatus, PublishStatus
 from zkexec.core.events import SessionConnected
 from zkexec.core.rollout.group_events import GroupRequestFailed, QueueListed
-from zkexec.core.rollout.group_requests import Requests
-from zkexec.core.rollout.lease import Proposal, Tenure
+from zkexec.core.rollout.group_requests import GroupRequests
+from zkexec.core.rollout.lease import Lease, Proposal
 from zkexec.core.rollout.membership import BRIEF_S, Membership
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Snapshot
 from zkexec.frozen import replace
 
@@ -23,40 +23,42 @@ TIMEOUT_S = 12.0
 """Its sixth, two seconds, is the lease."""
 
 
-def tenure() -> Tenure:
+def lease() -> Lease:
     """The tenure of m1, whose tokens are the letters."""
     letters: Iterator[str] = iter(ascii_lowercase)
-    return Tenure("m1", lambda: next(letters))
+    return Lease("m1", lambda: next(letters))
 
 
-def record_with(under: str = "a") -> Rollout:
+def record_with(under: str = "a") -> RolloutRecord:
     """A record with an entry of m1 for b@2."""
-    return Rollout(inflight={"m1": entry("b@2", under)}, verdicts={"b": unproven(2)})
+    return RolloutRecord(in_flight={"m1": entry("b@2", under)}, versions={"b": unproven(2)})
 
 
-def propose(of: Tenure, at: float = 0) -> Proposal:
+def propose(of: Lease, at: float = 0) -> Proposal:
     """Send an admission to b@2 on its way."""
-    record = Rollout(inflight={"m1": of.entry_for(target("b@2"))}, verdicts={"b": unproven(2)})
+    record = RolloutRecord(
+        in_flight={"m1": of.entry_for(target("b@2"))}, versions={"b": unproven(2)}
+    )
     of.proposal = Proposal(record, at, B, target("b@2"))
     return of.proposal
 
 
-def holding(at: float = 0) -> Tenure:
+def holding(at: float = 0) -> Lease:
     """A tenure with a turn that was committed."""
-    own = tenure()
+    own = lease()
     propose(own, at)
     own.committed()
     return own
 
 
-def held(of: Tenure) -> Snapshot | None:
+def held(of: Lease) -> Snapshot | None:
     """What the turn is held for, at this moment."""
     return of.held
 
 
 def test_a_turn_is_held_once_it_is_committed() -> None:
     """A proposal alone is nothing; its commit is the turn, with the lease from its sending on."""
-    own = tenure()
+    own = lease()
     proposal = propose(own, at=10)
     assert held(own) is None
     assert not own.may_stop(10, TIMEOUT_S)
@@ -70,12 +72,12 @@ def test_a_turn_is_held_once_it_is_committed() -> None:
 def test_a_commit_that_nobody_asked_for_is_a_mistake() -> None:
     """The core does not go on after an answer without a request."""
     with pytest.raises(RuntimeError, match="nobody asked for"):
-        tenure().committed()
+        lease().committed()
 
 
 def test_a_refused_commit_gives_nothing() -> None:
     """The proposal is forgotten, and the token stays for the next attempt."""
-    own = tenure()
+    own = lease()
     proposal = propose(own)
     word = own.token
     assert own.refused() is proposal
@@ -86,7 +88,7 @@ def test_a_refused_commit_gives_nothing() -> None:
 
 def test_a_commit_whose_answer_was_lost_is_read_back() -> None:
     """The token in the record says that it was made; the lease runs from its sending."""
-    own = tenure()
+    own = lease()
     proposal = propose(own, at=10)
     assert not own.read(proposal.record)
     assert held(own) is B
@@ -96,9 +98,9 @@ def test_a_commit_whose_answer_was_lost_is_read_back() -> None:
 
 def test_a_commit_that_was_never_made_is_read_back() -> None:
     """Without the token in the record there is no turn, and none was lost."""
-    own = tenure()
+    own = lease()
     propose(own)
-    assert not own.read(Rollout())
+    assert not own.read(RolloutRecord())
     assert held(own) is None
 
 
@@ -136,8 +138,8 @@ def test_a_lost_confirmation_renews_nothing() -> None:
     assert not own.may_stop(31, TIMEOUT_S)
 
 
-@pytest.mark.parametrize("found", [Rollout(), record_with("another")])
-def test_a_turn_that_was_taken_back_is_lost(found: Rollout) -> None:
+@pytest.mark.parametrize("found", [RolloutRecord(), record_with("another")])
+def test_a_turn_that_was_taken_back_is_lost(found: RolloutRecord) -> None:
     """Without the own token in the record the turn is over, and the next has another token."""
     own = holding()
     assert own.read(found)
@@ -149,7 +151,7 @@ def test_a_turn_that_was_taken_back_is_lost(found: Rollout) -> None:
 def test_a_release_ends_the_tenure() -> None:
     """A committed record without the entry is the end of the turn."""
     own = holding()
-    own.proposal = Proposal(Rollout(verdicts={"b": proven(2)}), 5)
+    own.proposal = Proposal(RolloutRecord(versions={"b": known_good(2)}), 5)
     own.committed()
     assert held(own) is None
     assert not own.may_stop(5, TIMEOUT_S)
@@ -159,23 +161,23 @@ def test_a_failed_entry_is_told_from_others() -> None:
     """Only an own entry that is kept for a failure counts as one."""
     own = holding()
     assert not own.has_failed(record_with())
-    assert not own.has_failed(Rollout())
-    failed = Rollout(inflight={"m1": entry("b@2", "a", FAILED)})
+    assert not own.has_failed(RolloutRecord())
+    failed = RolloutRecord(in_flight={"m1": entry("b@2", "a", FAILED)})
     assert own.has_failed(failed)
-    assert not own.has_failed(replace(failed, inflight={"m1": entry("b@2", "x", FAILED)}))
+    assert not own.has_failed(replace(failed, in_flight={"m1": entry("b@2", "x", FAILED)}))
 
 
-def requests() -> Requests:
+def requests() -> GroupRequests:
     """Requests under a session timeout of ten seconds."""
-    return Requests(10.0)
+    return GroupRequests(10.0)
 
 
-def is_free(of: Requests, now: float) -> bool:
+def is_free(of: GroupRequests, now: float) -> bool:
     """Whether the next request may be sent."""
     return of.is_free(now)
 
 
-def due(of: Requests) -> float | None:
+def due(of: GroupRequests) -> float | None:
     """When something is due, at this moment."""
     return of.deadline
 
@@ -233,7 +235,7 @@ def test_a_pause_after_a_failure() -> None:
 
 def show(of: Membership, now: float = 0.0, *, along: bool = False, **changes: Any) -> list[Action]:
     """Change the card, and see whether it is written."""
-    of.card = replace(of.card, **changes)
+    of.status = replace(of.status, **changes)
     return of.show(now, may_go_along=along)
 
 
@@ -241,7 +243,7 @@ def enrolled() -> Membership:
     """A member whose node shows its card."""
     own = Membership(10.0)
     own.connect(SessionConnected(1, 8.0))
-    own.enrolled_with(own.card)
+    own.enrolled_with(own.status)
     return own
 
 
@@ -250,9 +252,9 @@ def test_a_card_is_written_by_members_only() -> None:
     own = Membership(10.0)
     assert show(own, phase="loading") == []
     assert own.connect(SessionConnected(1, 8.0))
-    own.enrolled_with(own.card)
+    own.enrolled_with(own.status)
     assert show(own) == []
-    assert show(own, phase="running") == [ShowCard(Card("running"))]
+    assert show(own, phase="running") == [PublishStatus(MemberStatus("running"))]
     assert show(own) == []
     assert own.session_timeout_s == 8
 
@@ -268,11 +270,11 @@ def test_a_step_of_a_restart_is_shown_once_it_has_lasted() -> None:
     assert show(own, 5, phase="waiting") == []
     assert card_due(own) == 5 + BRIEF_S
     assert show(own, 5.1, phase="stopping") == []
-    assert show(own, 5 + BRIEF_S) == [ShowCard(Card("stopping"))]
+    assert show(own, 5 + BRIEF_S) == [PublishStatus(MemberStatus("stopping"))]
     assert card_due(own) is None
-    assert show(own, 6, phase="proving") == []
+    assert show(own, 6, phase="verifying") == []
     assert show(own, 6, along=True, phase="running") == []
-    assert show(own, 6) == [ShowCard(Card("running"))]
+    assert show(own, 6) == [PublishStatus(MemberStatus("running"))]
     assert card_due(own) is None
 
 
@@ -289,16 +291,16 @@ def test_a_card_is_taken_along_once() -> None:
     """What goes along is not written again, unless that was refused; without news nothing goes."""
     own = enrolled()
     assert own.news() is None
-    own.card = Card("running")
-    assert own.news() == Card("running")
+    own.status = MemberStatus("running")
+    assert own.news() == MemberStatus("running")
     assert own.news() is None
     assert show(own) == []
     own.not_shown(None)
     assert show(own) == []
-    own.not_shown(Card("running"))
-    assert show(own) == [ShowCard(Card("running"))]
+    own.not_shown(MemberStatus("running"))
+    assert show(own) == [PublishStatus(MemberStatus("running"))]
     own.doubt()
-    own.card = Card("paused")
+    own.status = MemberStatus("failed")
     assert own.news() is None
 
 
@@ -306,7 +308,7 @@ def test_the_own_node_is_looked_after_at_each_connection() -> None:
     """Also where the session lives on: its watch is gone."""
     own = Membership(10.0)
     assert own.connect(SessionConnected(1, 10.0))
-    own.enrolled_with(own.card)
+    own.enrolled_with(own.status)
     own.disconnect()
     assert not own.enrolled
     assert not own.connect(SessionConnected(1, 10.0))
@@ -318,7 +320,7 @@ def test_a_doubt_about_the_own_node() -> None:
     """It is looked after again, on the same connection."""
     own = Membership(10.0)
     own.connect(SessionConnected(1, 10.0))
-    own.enrolled_with(own.card)
+    own.enrolled_with(own.status)
     own.doubt()
     assert own.connected
     assert show(own, phase="running") == []

@@ -9,8 +9,8 @@ import pytest
 from scenarios.script import play
 from simulation.fate import Fate
 from zkexec.core import events
-from zkexec.core.command import Child
-from zkexec.core.current_phase import Course
+from zkexec.core.command import Command
+from zkexec.core.current_phase import CurrentPhase
 from zkexec.core.events import Event
 from zkexec.core.phases import (
     LETTERS,
@@ -20,9 +20,9 @@ from zkexec.core.phases import (
     check_transition,
     may_lead_to,
 )
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.rollout import group_events
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 TEST = Path(__file__).resolve().parent.parent
 ENOUGH_SEEDS = 600
@@ -65,27 +65,27 @@ def test_staying_is_always_allowed() -> None:
 
 def test_a_step_that_is_not_in_the_table_is_a_mistake() -> None:
     """The core does not go on after a step that nobody has thought of."""
-    check_transition(Phase.PAUSED, events.Tick(), Phase.WAITING)
+    check_transition(Phase.FAILED, events.Tick(), Phase.WAITING)
     with pytest.raises(ImpossibleTransitionError, match="Tick led from running to waiting"):
         check_transition(Phase.RUNNING, events.Tick(), Phase.WAITING)
 
 
 def test_nothing_is_running_without_a_command() -> None:
     """The phase "running" cannot be entered without a command, whatever the core believes."""
-    child = Child(Terms())
-    course = Course(child)
+    child = Command(Policy())
+    course = CurrentPhase(child)
     with pytest.raises(ImpossibleTransitionError, match="loading led to running without a command"):
         course.enter(Phase.RUNNING)
     child.start()
     with pytest.raises(ImpossibleTransitionError):
         course.enter(Phase.RUNNING)
-    child.started(events.ChildStarted(1, pid=101))
+    child.started(events.CommandStarted(1, pid=101))
     course.enter(Phase.RUNNING)
     assert course.is_in(Phase.RUNNING)
 
 
 ENDING = """
-terms /f=/z in_group
+policy /f=/z in_group
 child obeys 0.5
 at 6 under way /z=a@1
 at 10 pushed /z=b@2
@@ -105,9 +105,9 @@ LATE: list[Event] = [
     group_events.EnrolmentOccupied(0, "somebody"),
     group_events.QueueJoined(0, "a-0000000000"),
     group_events.QueueListed(0, ()),
-    group_events.QueueNodeSeen(0, None),
+    group_events.QueueNodeRead(0, None),
     group_events.QueueLeft(0),
-    group_events.RecordRead(0, Rollout(), 0, frozenset(), 0),
+    group_events.RecordRead(0, RolloutRecord(), 0, frozenset(), 0),
     group_events.RecordCommitted(0),
     group_events.CommitRefused(0, group_events.Conflict.RECORD),
     group_events.GroupRequestFailed(0, "no answer"),

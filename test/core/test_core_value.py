@@ -2,10 +2,10 @@
 
 import pytest
 
-from zkexec.frozen import fields, replace, value
+from zkexec.frozen import fields, frozen, replace
 
 
-@value(hidden=("hidden",), uncompared=("seen_at",))
+@frozen(hidden=("hidden",), uncompared=("seen_at",))
 class Key:
     """A value with all that a value may have."""
 
@@ -18,7 +18,7 @@ class Key:
             raise ValueError("a key has a name")
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Door:
     """A value whose fields are named."""
 
@@ -26,7 +26,7 @@ class Door:
     height: int = 2
 
 
-@value()
+@frozen()
 class Nothing:
     """A value without a field."""
 

@@ -3,22 +3,22 @@
 import pytest
 
 from zkexec.core.actions import Note, notes_on_files
-from zkexec.core.events import Ending
+from zkexec.core.events import ExitStatus
 from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.version import contents_of, short, target_of
+from zkexec.core.rollout.version import contents_of, short, version_of
 from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
 
 
 @pytest.mark.parametrize(
     ("ending", "failed", "status", "words"),
     [
-        (Ending(), False, 0, "exit status 0"),
-        (Ending(code=3), True, 3, "exit status 3"),
-        (Ending(signal=15), True, 143, "signal 15"),
+        (ExitStatus(), False, 0, "exit status 0"),
+        (ExitStatus(code=3), True, 3, "exit status 3"),
+        (ExitStatus(signal=15), True, 143, "signal 15"),
     ],
 )
 def test_an_ending_is_told_as_a_shell_would(
-    ending: Ending, failed: bool, status: int, words: str
+    ending: ExitStatus, failed: bool, status: int, words: str
 ) -> None:
     """An ending knows whether it is a failure, its status in a shell, and its words."""
     assert (ending.failed, ending.shell_status, str(ending)) == (failed, status, words)
@@ -27,13 +27,13 @@ def test_an_ending_is_told_as_a_shell_would(
 def test_a_process_does_not_end_in_two_ways() -> None:
     """An ending has a code or a signal, never both."""
     with pytest.raises(ValueError, match="not by both"):
-        Ending(code=1, signal=15)
+        ExitStatus(code=1, signal=15)
 
 
 def test_snapshots_are_equal_by_content() -> None:
     """The revision and the order of the files make no difference, the bytes do."""
-    one = Snapshot({"/a": b"1", "/b": b"2"}, revision=1)
-    same = Snapshot({"/b": b"2", "/a": b"1"}, revision=9)
+    one = Snapshot({"/a": b"1", "/b": b"2"}, zxid=1)
+    same = Snapshot({"/b": b"2", "/a": b"1"}, zxid=9)
     assert one == same
     assert len({one, same}) == 1
     assert one != Snapshot({"/a": b"1", "/b": b""})
@@ -78,7 +78,7 @@ def test_a_restart_makes_another_target_of_the_same_contents() -> None:
     assert before != after
     assert plan(before, after) == Plan((), restarts=True)
     assert plan(before, after)
-    old, new = target_of(before, [Mirror("/f", "/z")]), target_of(after, [Mirror("/f", "/z")])
+    old, new = version_of(before, [Mirror("/f", "/z")]), version_of(after, [Mirror("/f", "/z")])
     assert new.digest == f"{old.digest}.a1b2c3d4"
     assert contents_of(new.digest) == old.digest
     assert (short(old.digest), short(new.digest)) == (old.digest[:12], f"{old.digest[:12]}.a1b2")

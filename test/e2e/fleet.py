@@ -243,7 +243,7 @@ class Fleet:
 
     def in_flight(self) -> dict[str, Any]:
         """The members in flight with their entries."""
-        found: dict[str, Any] = self.record().get("inflight", {})
+        found: dict[str, Any] = self.record().get("in_flight", {})
         return found
 
     def phase_of(self, member: FleetMember) -> str:
@@ -321,8 +321,8 @@ class Fleet:
 
     def keeps_width(self, width: int = 1) -> None:
         """Demand that never more members than that were down."""
-        verdict = judge(self.journal.entries(), self.reaped())
-        assert verdict.most_down <= width, f"{verdict.story}\n{self.story()}"
+        version_state = judge(self.journal.entries(), self.reaped())
+        assert version_state.most_down <= width, f"{version_state.story}\n{self.story()}"
 
     def failing(self, content: str) -> FleetMember:
         """Wait until a member has tried the content and failed, and return it."""
@@ -332,8 +332,8 @@ class Fleet:
 
     def is_condemned(self) -> bool:
         """Whether the record holds a failure."""
-        verdicts = self.record().get("verdicts", {})
-        return any(verdict.get("failed_by") for verdict in verdicts.values())
+        versions = self.record().get("versions", {})
+        return any(version_state.get("failed_by") for version_state in versions.values())
 
     def ran(self, content: str) -> set[str]:
         """The members whose server was started on this content."""

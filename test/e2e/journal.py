@@ -66,7 +66,7 @@ def _entry(line: str) -> Entry:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VersionState:
     """What the journal shows."""
 
     most_down: int
@@ -84,16 +84,16 @@ class _Member:
         self.newest = 0
 
 
-def judge(entries: Sequence[Entry], reaped: Iterable[tuple[float, str]] = ()) -> Verdict:
+def judge(entries: Sequence[Entry], reaped: Iterable[tuple[float, str]] = ()) -> VersionState:
     """Follow the journal; `reaped` are the times and names that the logs tell of."""
-    worst = Verdict(0, "")
+    worst = VersionState(0, "")
     members: dict[str, _Member] = {}
     ordered = _merged(entries, reaped)
     for index, entry in enumerate(ordered):
         _follow(members.setdefault(entry.name, _Member()), entry)
         down = [name for name, member in members.items() if member.down]
         if len(down) > worst.most_down:
-            worst = Verdict(len(down), f"{down} down after\n" + told(ordered[: index + 1]))
+            worst = VersionState(len(down), f"{down} down after\n" + told(ordered[: index + 1]))
     return worst
 
 

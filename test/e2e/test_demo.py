@@ -128,10 +128,10 @@ def assert_rollout(shown: str) -> None:
     # moment may be shown in either order.
     assert " next in the queue\n" in pause
     failed = set(re.findall(r"(member-\d) .*has failed", shown))
-    proven = re.findall(r"(member-\d)  running   on 2h\n", shown)
+    known_good = re.findall(r"(member-\d)  running   on 2h\n", shown)
     assert len(failed) == 1
-    assert proven[0] in failed
-    assert set(proven) == MEMBERS
+    assert known_good[0] in failed
+    assert set(known_good) == MEMBERS
 
 
 def assert_nothing_left(stage: Stage, remains: Path) -> None:

@@ -36,7 +36,7 @@ def of_group(fleet: Fleet, event: str) -> list[dict[str, Any]]:
 
 def test_the_log_of_a_turn(fleet: Fleet) -> None:
     """A restart is told from the new content to the turn given back, each step once."""
-    steps = ("changed", "turn-taken", "restarting", "installed", "proving", "proven")
+    steps = ("changed", "turn-taken", "restarting", "installed", "verifying", "known_good")
     fleet.launch(1)
     before = len(events(fleet[0], steps))
 

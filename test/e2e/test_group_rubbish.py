@@ -204,11 +204,11 @@ def test_a_lost_member_whose_node_was_restored_is_reaped(fleet: Fleet) -> None:
     gone = json.dumps(
         {
             **fleet.record(),
-            "inflight": {
+            "in_flight": {
                 "m7": {
                     "token": "t",
                     "digest": "d",
-                    "revision": 1,
+                    "zxid": 1,
                     "phase": "restarting",
                     "since": 1,
                 }
@@ -227,8 +227,8 @@ def test_a_lost_member_whose_node_was_restored_is_reaped(fleet: Fleet) -> None:
 def test_a_record_without_the_verdict_of_a_failure(fleet: Fleet, phase: str) -> None:
     """A member that starts again under such an entry adopts it, and everything goes on."""
     fleet.launch(2)
-    entry = {"token": "t", "digest": "d", "revision": 1, "phase": phase, "since": 1}
-    record = {**fleet.record(), "inflight": {"m0": entry}, "verdicts": {}}
+    entry = {"token": "t", "digest": "d", "zxid": 1, "phase": phase, "since": 1}
+    record = {**fleet.record(), "in_flight": {"m0": entry}, "versions": {}}
     fleet[0].end()
     fleet.client.set(f"{base(fleet)}/state", json.dumps(record).encode())
     fleet[0].start()

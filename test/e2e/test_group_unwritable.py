@@ -57,7 +57,7 @@ class Member:
     def is_idle(self) -> bool:
         """Whether the record has nobody in flight."""
         content, _ = self._scene.client.get(f"{self.lock}/state")
-        return not json.loads(content)["inflight"]
+        return not json.loads(content)["in_flight"]
 
 
 @pytest.fixture

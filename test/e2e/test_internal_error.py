@@ -27,7 +27,7 @@ def start(scene: Scene, fault: tuple[str, str, str], trip: Path) -> Running:
         ("action", "ReadZnodes", "natural-once"),
         ("action", "StageFiles", "natural-once"),
         ("event", "FilesStaged", "natural-once"),
-        ("action", "SignalTree", "natural-once"),
+        ("action", "SignalProcessTree", "natural-once"),
     ],
 )
 def test_a_change_is_applied_in_spite_of_a_mistake(
@@ -56,12 +56,12 @@ def test_a_change_is_applied_in_spite_of_a_mistake(
 @pytest.mark.parametrize(
     "fault",
     [
-        ("done", "SignalTree", "natural-once"),
-        ("event", "ChildExited", "natural-once"),
-        ("action", "InspectTree", "natural-once"),
+        ("done", "SignalProcessTree", "natural-once"),
+        ("event", "CommandExited", "natural-once"),
+        ("action", "InspectProcessTree", "natural-once"),
         ("action", "InstallFiles", "natural-once"),
         ("done", "InstallFiles", "natural-once"),
-        ("action", "StartChild", "natural-once"),
+        ("action", "StartCommand", "natural-once"),
     ],
 )
 def test_without_a_command_a_mistake_is_the_end(
@@ -114,8 +114,8 @@ def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Flee
         ("event", "QueueJoined"),
         ("event", "RecordCommitted"),
         ("done", "CommitRecord"),
-        ("event", "ChildStarted"),
-        ("event", "CheckFinished"),
+        ("event", "CommandStarted"),
+        ("event", "HealthCheckFinished"),
     ],
 )
 def test_a_member_goes_on_in_its_turn(fleet: Fleet, kind: str, name: str, tmp_path: Path) -> None:

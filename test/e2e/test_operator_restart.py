@@ -42,8 +42,8 @@ def runs(fleet: Fleet, member: FleetMember) -> str:
         content, _ = fleet.client.get(f"/zkexec/{fleet.lock}/members/{member.name}")
     except NoNodeError:
         return ""
-    card = json.loads(content)
-    return str(card["running"]) if card["running"] == card["wanted"] else ""
+    status = json.loads(content)
+    return str(status["running"]) if status["running"] == status["wanted"] else ""
 
 
 def asked(fleet: Fleet) -> str:
@@ -85,8 +85,12 @@ def test_a_restart_goes_through_all(fleet: Fleet) -> None:
     assert not [entry for entry in old if entry is None or is_alive(entry.pid)]
     stats = [file_of(member).stat() for member in fleet.members]
     assert [(s.st_ino, s.st_mtime_ns) for s in stats] == [(s.st_ino, s.st_mtime_ns) for s in files]
-    (deed,) = fleet.record()["deeds"]
-    assert (deed["verb"], deed["by"], deed["reason"]) == ("restart", "ann", "new certificates")
+    (audit_entry,) = fleet.record()["audit"]
+    assert (audit_entry["verb"], audit_entry["by"], audit_entry["reason"]) == (
+        "restart",
+        "ann",
+        "new certificates",
+    )
     fleet.keeps_width()
 
 

@@ -65,7 +65,7 @@ def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
 
     assert ": the database moves" in zkexecctl(fleet, "resume")
     fleet.at_rest("good 2")
-    assert [deed["verb"] for deed in fleet.record()["deeds"]] == ["pause", "resume"]
+    assert [audit_entry["verb"] for audit_entry in fleet.record()["audit"]] == ["pause", "resume"]
     assert sorted(births(fleet)) == [2, 2, 3]
     fleet.keeps_width()
 
@@ -112,7 +112,7 @@ def test_a_frozen_member(fleet: Fleet) -> None:
     frozen.thaw()
     fleet.until(lambda: len(frozen.entries("born")) == 3, "it restarts as it was asked to")
     fleet.at_rest("slow 1")
-    assert [deed["verb"] for deed in fleet.record()["deeds"]] == [
+    assert [audit_entry["verb"] for audit_entry in fleet.record()["audit"]] == [
         "pause",
         "resume",
         "restart",

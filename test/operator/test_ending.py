@@ -18,7 +18,7 @@ def test_the_end_is_that_of_the_rollout() -> None:
     """Done is 0, failed and paused are 1, and what goes on has no end."""
     assert status(Ending(), sight({"m1": on(NEW, 20)})) == DONE
     assert status(Ending(), sight({"m1": on(OLD, 10)})) is None
-    assert status(Ending(), sight({"m1": waiting()}, verdicts=failed_on("m1"))) == NO
+    assert status(Ending(), sight({"m1": waiting()}, versions=failed_on("m1"))) == NO
     assert status(Ending(), sight({"m1": waiting()}, paused=paused())) == NO
     assert status(Ending(), sight({"m1": on(NEW, 20)}, paused=paused())) == DONE
 
@@ -34,7 +34,7 @@ def test_a_missing_znode_and_different_contents_are_no_end() -> None:
 
 def test_the_end_has_the_member_and_the_reason() -> None:
     """What is told of a failure is on whom it failed and why."""
-    end = Ending().judge(sight({"m1": waiting()}, verdicts=failed_on("m1")), NOW, 0.0)
+    end = Ending().judge(sight({"m1": waiting()}, versions=failed_on("m1")), NOW, 0.0)
 
     assert end is not None
     assert " failed on m1 since " in end.text
@@ -50,7 +50,7 @@ def test_nobody_and_nothing_are_ends() -> None:
 
 def test_a_lost_member_in_its_turn_is_no_end() -> None:
     """Who went away in its turn may come back, or be forgotten; until then it goes on."""
-    group = sight({"m2": on(NEW, 20)}, inflight={"m1": entry()})
+    group = sight({"m2": on(NEW, 20)}, in_flight={"m1": entry()})
 
     assert status(Ending(), group) is None
     assert status(Ending(), group, RETURN_S * 100) is None

@@ -14,7 +14,7 @@ from e2e.fleet import Fleet, fleet_on
 from e2e.stage import Stage, end, lines, until
 from glass import Watched
 from proxy import Proxy
-from zkexec.core.rollout.record import EntryPhase, Rollout
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
 from zookeeper import Server
 
 STATUS = (sys.executable, "-m", "zkexec.operator", "status")
@@ -98,8 +98,8 @@ def test_who_matters_is_shown_where_there_is_no_room(board: Board, watch: Watch)
         board.show(f"m{number}")
     board.show("m150", phase="waiting", wanted=NEW)
     board.queue("m150")
-    board.show("m170", phase="proving", wanted=NEW)
-    board.decide(Rollout(inflight={"m170": entry()}))
+    board.show("m170", phase="verifying", wanted=NEW)
+    board.decide(RolloutRecord(in_flight={"m170": entry()}))
     watched = watch(board.lock)
 
     watched.shows(r"\.\.\. and 1\d\d more")
@@ -130,8 +130,8 @@ def test_another_size_is_another_picture(board: Board, watch: Watch) -> None:
 
 def test_what_comes_from_znodes_moves_nobodys_cursor(board: Board, watch: Watch) -> None:
     """Control characters in cards and reasons are shown as what they are."""
-    board.show("m1", phase="paused", reason="\x1b[2J\x07 gone\r\n")
-    board.decide(Rollout(paused=paused()))
+    board.show("m1", phase="failed", reason="\x1b[2J\x07 gone\r\n")
+    board.decide(RolloutRecord(paused=paused()))
     watched = watch(board.lock)
 
     watched.shows(r"\\x1b\[2J\\x07 gone")
@@ -141,9 +141,9 @@ def test_what_comes_from_znodes_moves_nobodys_cursor(board: Board, watch: Watch)
 
 def test_without_colours_there_is_no_paint(board: Board, watch: Watch) -> None:
     """NO_COLOR is heeded; without it the failed are red."""
-    board.show("m1", phase="paused", wanted=NEW)
-    verdicts = failed_on("m1", revision=board.revision)
-    board.decide(Rollout(inflight={"m1": entry(EntryPhase.FAILED)}, verdicts=verdicts))
+    board.show("m1", phase="failed", wanted=NEW)
+    versions = failed_on("m1", zxid=board.zxid)
+    board.decide(RolloutRecord(in_flight={"m1": entry(EntryPhase.FAILED)}, versions=versions))
 
     plain, painted = watch(board.lock, NO_COLOR="1"), watch(board.lock)
     plain.shows("failed on m1")

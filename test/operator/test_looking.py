@@ -9,7 +9,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from boards import NEW, OLD, Board, call, entry, failed_on
 from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.operator.aims import UNREADABLE, StrayKind
 from zkexec.operator.cluster import LOST, STALE, Cluster
 from zkexec.operator.looking import Lookout, UnreachableError
@@ -114,7 +114,7 @@ def test_members_come_and_go(board: Board, cluster: Cluster) -> None:
     assert [row.name for row in seen(lookout).rows] == ["m1", "m2"]
 
     board.client.delete(f"{board.base}/members/m1")
-    board.decide(Rollout(inflight={"m3": entry()}))
+    board.decide(RolloutRecord(in_flight={"m3": entry()}))
 
     def follows() -> bool:
         lookout.touch(cluster.touched(0.1))
@@ -142,14 +142,14 @@ def test_a_mirrored_znode_that_goes_and_comes(board: Board, cluster: Cluster) ->
 def test_what_is_from_another_history(board: Board, cluster: Cluster) -> None:
     """A card or a record with a number above that of its own node says nothing of what is there."""
     later = 2**62
-    board.show("m1", revision=later)
-    board.decide(Rollout(verdicts=failed_on("m2", revision=later)))
+    board.show("m1", zxid=later)
+    board.decide(RolloutRecord(versions=failed_on("m2", zxid=later)))
 
     sight = seen(Lookout(cluster, board.lock, live=False))
 
     assert sight.rows[0].untaken == (board.path,)
     assert sight.done == 0
-    assert all(verdict.revision < later for verdict in sight.record.verdicts.values())
+    assert all(version_state.zxid < later for version_state in sight.record.versions.values())
 
 
 def test_a_lost_connection_reads_all_anew(board: Board, cluster: Cluster, proxy: Proxy) -> None:
@@ -181,7 +181,7 @@ def test_a_card_that_is_no_card_is_shown(board: Board, cluster: Cluster, junk: b
     sight = seen(Lookout(cluster, board.lock, live=False))
 
     assert [(row.name, row.phase) for row in sight.rows] == [("m1", "running"), ("m2", UNREADABLE)]
-    assert "card" in sight.rows[1].reason
+    assert "status" in sight.rows[1].reason
     assert sight.state is State.ROLLING
 
 

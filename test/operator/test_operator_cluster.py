@@ -314,7 +314,7 @@ def test_a_server_that_comes_later(own_zookeeper: Server) -> None:
     with operator(hosts) as client:
         for verb in VERBS:
             content, stat = client.get(f"/zkexec/{verb}/state")
-            assert [deed.verb for deed in decode(content).deeds] == [verb]
+            assert [audit_entry.verb for audit_entry in decode(content).audit] == [verb]
             assert stat.version == 2
 
 
@@ -346,7 +346,7 @@ def test_identity_and_tls(tmp_path: Path) -> None:
             us = started(hosts, *verb, f"--tls-ca={ours.ca}", f"--auth=digest:@{right}")
             assert us.communicate(timeout=DEADLINE_S)[1] == ""
             assert us.returncode == 0
-            assert group.deed("pause").reason == "tea"
+            assert group.audit_entry("pause").reason == "tea"
     finally:
         server.close()
 

@@ -42,13 +42,13 @@ class Behind:
     hand: Hand
     pool: ThreadPoolExecutor
 
-    def once(self, opcode: int, deed: Callable[[], None]) -> threading.Event:
+    def once(self, opcode: int, audit_entry: Callable[[], None]) -> threading.Event:
         """Do something when the first request of this kind comes, before it is passed on."""
         done = threading.Event()
 
         def look(request: Request) -> Fate:
             if request.opcode == opcode and not done.is_set():
-                deed()
+                audit_entry()
                 done.set()
             return Fate.PASS_ON
 

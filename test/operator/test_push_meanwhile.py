@@ -12,7 +12,7 @@ from pushing import Answer, Hand, entries, index_of, is_whole, kept
 from zookeeper import Server, wait_until
 
 PATIENCE_S = 60.0
-Deed = Callable[[KazooClient, str], object]
+AuditEntry = Callable[[KazooClient, str], object]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def hand(zookeeper: Server, tmp_path: Path) -> Hand:
     return Hand(zookeeper.hosts, tmp_path)
 
 
-def meanwhile(hand: Hand, words: Sequence[str], deed: Callable[[], object]) -> Answer:
+def meanwhile(hand: Hand, words: Sequence[str], audit_entry: Callable[[], object]) -> Answer:
     """Run a push, and do something after its difference was shown and before it writes."""
     started, go = hand.folder / "started", hand.folder / "go"
     check = f"touch {started}; until [ -e {go} ]; do sleep 0.01; done"
@@ -29,7 +29,7 @@ def meanwhile(hand: Hand, words: Sequence[str], deed: Callable[[], object]) -> A
         push = pool.submit(hand, *words, "--yes", "--check", check)
         try:
             wait_until(lambda: started.exists() or push.done(), "the check runs")
-            deed()
+            audit_entry()
         finally:
             go.touch()
         return push.result(PATIENCE_S)
@@ -41,7 +41,7 @@ def anew(client: KazooClient, path: str) -> None:
     client.create(path, b"anew")
 
 
-CHANGES: list[tuple[Deed, str]] = [
+CHANGES: list[tuple[AuditEntry, str]] = [
     (
         lambda client, path: client.set(path, b"theirs"),
         "was changed since the diff was shown (version 0, now 1)",
@@ -58,16 +58,16 @@ CHANGES: list[tuple[Deed, str]] = [
 @pytest.mark.parametrize("change", CHANGES, ids=["set", "touched", "deleted", "anew"])
 @pytest.mark.parametrize("is_unchanged", [False, True], ids=["written", "unchanged"])
 def test_changed_by_another_tool(
-    hand: Hand, client: KazooClient, root: str, change: tuple[Deed, str], is_unchanged: bool
+    hand: Hand, client: KazooClient, root: str, change: tuple[AuditEntry, str], is_unchanged: bool
 ) -> None:
     """What another tool has done since the difference was shown stands, and is told."""
-    deed, told = change
+    audit_entry, told = change
     conf, other = f"{root}/conf", f"{root}/other"
     client.create(conf, b"old")
     content = b"old" if is_unchanged else b"new"
     words = ["push", f"{other}={hand.file(b'x', 'x')}", f"{conf}={hand.file(content)}"]
 
-    answer = meanwhile(hand, words, lambda: deed(client, conf))
+    answer = meanwhile(hand, words, lambda: audit_entry(client, conf))
 
     assert answer.status == 1
     assert answer.err == f"zkexecctl: {conf} {told}; nothing was pushed\n"
@@ -138,9 +138,11 @@ LAST_CHANGES: list[Callable[[KazooClient, str], object]] = [
 ]
 
 
-@pytest.mark.parametrize("deed", LAST_CHANGES, ids=["set", "delete", "check", "create", "index"])
+@pytest.mark.parametrize(
+    "audit_entry", LAST_CHANGES, ids=["set", "delete", "check", "create", "index"]
+)
 def test_at_the_last_moment(
-    hand: Hand, proxy: Proxy, client: KazooClient, root: str, deed: Deed
+    hand: Hand, proxy: Proxy, client: KazooClient, root: str, audit_entry: AuditEntry
 ) -> None:
     """What others do while the transaction is on its way stops all of it."""
     behind = Hand(proxy.hosts, hand.folder)
@@ -150,7 +152,7 @@ def test_at_the_last_moment(
 
     def look(request: Request) -> Fate:
         if request.opcode == TRANSACTION and not done:
-            done.append(deed(client, root))
+            done.append(audit_entry(client, root))
         return Fate.PASS_ON
 
     proxy.on_request = look

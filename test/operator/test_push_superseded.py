@@ -30,14 +30,14 @@ def board(client: KazooClient, root: str) -> Board:
 
 
 def waiting_for(
-    hand: Hand, client: KazooClient, path: str, lock: str, deed: Callable[[], object]
+    hand: Hand, client: KazooClient, path: str, lock: str, audit_entry: Callable[[], object]
 ) -> Answer:
     """Push and wait, and do something once the push is written."""
     words = ["push", f"{path}={hand.file(b'ours', 'ours')}", "--yes", "--lock", lock, "--wait"]
     with ThreadPoolExecutor(1) as pool:
         push = pool.submit(hand, *words, "--timeout", "40")
         wait_until(lambda: client.get(path)[0] == b"ours" or push.done(), "it is pushed")
-        deed()
+        audit_entry()
         return push.result(PATIENCE_S)
 
 
@@ -63,7 +63,7 @@ def test_what_is_through_may_be_the_later_push(
         client.delete(f"{board.base}/members/m1")
         hand.push(board.path, b"theirs", "--by", "bob@desk")
         stat = client.exists(board.path)
-        board.revision = stat.mzxid
+        board.zxid = stat.mzxid
         board.show("m1")
 
     answer = waiting_for(hand, client, board.path, board.lock, push)
@@ -94,7 +94,7 @@ def test_the_same_bytes_supersede_nothing(hand: Hand, board: Board, client: Kazo
     """The wait goes on where the same content is written once more, for its newest write."""
 
     def write() -> None:
-        board.revision = client.set(board.path, b"ours").mzxid
+        board.zxid = client.set(board.path, b"ours").mzxid
         board.show("m1")
 
     answer = waiting_for(hand, client, board.path, board.lock, write)

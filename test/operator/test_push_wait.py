@@ -8,7 +8,7 @@ from kazoo.client import KazooClient
 from boards import Board, failed_on, paused
 from e2e.fleet import Fleet
 from pushing import Hand, entries
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zookeeper import Server
 
 
@@ -35,7 +35,7 @@ def line_of(answer: str, lock: str) -> str:
 def test_how_the_group_stands(hand: Hand, board: Board) -> None:
     """Before the question it is told how many are alive, who has paused the group, and why."""
     board.show("m2")
-    board.decide(Rollout(paused=paused()))
+    board.decide(RolloutRecord(paused=paused()))
 
     told = line_of(hand.push(board.path, b"new", "--lock", board.lock).out, board.lock)
 
@@ -47,7 +47,7 @@ def test_how_the_group_stands(hand: Hand, board: Board) -> None:
 def test_what_has_failed(hand: Hand, board: Board) -> None:
     """Before the question it is told what has failed in the group."""
     board.show("m1", wanted="b" * 64, phase="waiting")
-    board.decide(Rollout(verdicts=failed_on("m1", revision=board.revision)))
+    board.decide(RolloutRecord(versions=failed_on("m1", zxid=board.zxid)))
 
     told = line_of(hand.push(board.path, b"new", "--lock", board.lock).out, board.lock)
 

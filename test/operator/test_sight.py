@@ -17,9 +17,9 @@ from boards import (
     sight,
     waiting,
 )
-from zkexec.core.actions import Card
-from zkexec.core.max_unavailable import GroupWidth, Width
-from zkexec.core.rollout.record import EntryPhase, Verdict
+from zkexec.core.actions import MemberStatus
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.rollout.record import EntryPhase, VersionState
 from zkexec.frozen import replace
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Seen, Written
 from zkexec.operator.sentences import absent, awaited, standing
@@ -59,8 +59,8 @@ def test_who_has_not_seen_the_newest_is_not_through() -> None:
 @pytest.mark.parametrize(
     "unfinished",
     [
-        on(NEW, 20, phase="proving"),
-        on(NEW, 20, phase="paused"),
+        on(NEW, 20, phase="verifying"),
+        on(NEW, 20, phase="failed"),
         on(NEW, 20, phase="a word of a later version"),
         on(OLD, 20, wanted=NEW),
         Seen(trouble="the card is no valid JSON"),
@@ -76,7 +76,7 @@ def test_whoever_is_not_running_what_it_wants_is_not_through(unfinished: Seen) -
 
 def test_a_turn_that_is_not_given_back_is_not_the_end() -> None:
     """A member that runs the newest and still has the turn may fail yet."""
-    group = sight({"m1": on(NEW, 20)}, inflight={"m1": entry()})
+    group = sight({"m1": on(NEW, 20)}, in_flight={"m1": entry()})
 
     assert group.rows[0].place == TURN
     assert group.state is State.ROLLING
@@ -88,7 +88,7 @@ def test_the_aim_is_what_the_newest_write_led_to() -> None:
     unseen = sight({"m1": on(OLD, 10), "m2": on(OLD, 10)})
 
     assert [aim.digest for aim in seen.aims] == [NEW]
-    assert [(aim.digest, aim.revision) for aim in unseen.aims] == [("", 20)]
+    assert [(aim.digest, aim.zxid) for aim in unseen.aims] == [("", 20)]
     assert unseen.state is State.ROLLING
 
 
@@ -117,7 +117,7 @@ def test_nobody_is_through_with_a_znode_that_does_not_exist() -> None:
 
 def test_a_missing_znode_and_somebody_in_flight_are_both_awaited() -> None:
     """Which znode is missing is told whatever else goes on, and with one aim no digest is."""
-    group = sight({"m1": on(NEW, 20)}, inflight={"m1": entry()}, znodes={}, absent=(PATH,))
+    group = sight({"m1": on(NEW, 20)}, in_flight={"m1": entry()}, znodes={}, absent=(PATH,))
     alone = sight({"m1": on(NEW, 20)}, znodes={}, absent=(PATH,))
 
     assert awaited(group) == f"m1 restarting; {PATH}, which does not exist"
@@ -131,7 +131,7 @@ def test_a_missing_znode_and_somebody_in_flight_are_both_awaited() -> None:
 
 def test_a_failure_of_before_is_no_news_where_a_znode_is_missing() -> None:
     """All run what once failed elsewhere; that their znode is gone makes no failure of it."""
-    group = sight({"m2": on(NEW, 20)}, verdicts=failed_on("m1"), znodes={}, absent=(PATH,))
+    group = sight({"m2": on(NEW, 20)}, versions=failed_on("m1"), znodes={}, absent=(PATH,))
 
     assert group.state is State.ROLLING
 
@@ -163,8 +163,8 @@ def test_a_restart_that_was_asked_for_has_to_be_known(size: int, state: State) -
 
 def test_a_failure_of_what_is_wanted_stops_the_rollout() -> None:
     """A verdict against the newest content is the state of the group, with the member."""
-    members = {"m1": on(NEW, 20, phase="paused"), "m2": waiting()}
-    group = sight(members, verdicts=failed_on("m1"), inflight={"m1": entry(EntryPhase.FAILED)})
+    members = {"m1": on(NEW, 20, phase="failed"), "m2": waiting()}
+    group = sight(members, versions=failed_on("m1"), in_flight={"m1": entry(EntryPhase.FAILED)})
 
     assert group.state is State.FAILED
     assert group.is_stopped
@@ -175,8 +175,8 @@ def test_a_failure_of_what_is_wanted_stops_the_rollout() -> None:
 
 def test_a_newer_push_supersedes_a_failure() -> None:
     """What failed before is of no interest once the znodes hold something newer."""
-    members = {"m1": on(NEW, 20, phase="paused"), "m2": waiting()}
-    group = sight(members, revision=30, verdicts=failed_on("m1"))
+    members = {"m1": on(NEW, 20, phase="failed"), "m2": waiting()}
+    group = sight(members, zxid=30, versions=failed_on("m1"))
 
     assert group.state is State.ROLLING
     assert not group.is_stopped
@@ -184,14 +184,14 @@ def test_a_newer_push_supersedes_a_failure() -> None:
 
 def test_the_same_bytes_pushed_again_are_a_new_try() -> None:
     """A verdict holds up to its revision, as the members count it."""
-    group = sight({"m1": waiting(30), "m2": waiting(30)}, revision=30, verdicts=failed_on("m1"))
+    group = sight({"m1": waiting(30), "m2": waiting(30)}, zxid=30, versions=failed_on("m1"))
 
     assert group.state is State.ROLLING
 
 
 def test_a_failure_that_nobody_waits_for_is_over() -> None:
     """Where all that live run the newest, it does not matter that it once failed elsewhere."""
-    group = sight({"m2": on(NEW, 20)}, verdicts=failed_on("m1"))
+    group = sight({"m2": on(NEW, 20)}, versions=failed_on("m1"))
 
     assert group.state is State.DONE
     assert not group.is_stopped
@@ -208,8 +208,8 @@ def test_a_pause_is_shown_also_where_nothing_waits() -> None:
 
 def test_a_pause_stops_who_has_no_turn_yet() -> None:
     """Who is in flight finishes in spite of a pause; who waits does not go on."""
-    last = sight({"m1": waiting()}, paused=paused(), inflight={"m1": entry()})
-    more = sight({"m1": waiting(), "m2": waiting()}, paused=paused(), inflight={"m1": entry()})
+    last = sight({"m1": waiting()}, paused=paused(), in_flight={"m1": entry()})
+    more = sight({"m1": waiting(), "m2": waiting()}, paused=paused(), in_flight={"m1": entry()})
 
     assert not last.is_stopped
     assert more.is_stopped
@@ -217,7 +217,7 @@ def test_a_pause_stops_who_has_no_turn_yet() -> None:
 
 def test_a_member_that_is_lost_in_its_turn_is_missing() -> None:
     """An entry without a node has a row of its own, and the group is not done without it."""
-    group = sight({"m2": on(NEW, 20)}, inflight={"m1": entry()})
+    group = sight({"m2": on(NEW, 20)}, in_flight={"m1": entry()})
 
     assert [(row.name, row.phase, row.place) for row in group.missing] == [("m1", MISSING, TURN)]
     assert (group.done, len(group.rows)) == (1, 2)
@@ -228,7 +228,7 @@ def test_a_member_that_is_lost_in_its_turn_is_missing() -> None:
 def test_a_group_without_members_is_empty() -> None:
     """No member alive is a state of its own, also where one is missing."""
     assert sight({}).state is State.EMPTY
-    assert sight({}, inflight={"m1": entry()}).state is State.EMPTY
+    assert sight({}, in_flight={"m1": entry()}).state is State.EMPTY
     assert not sight({}).is_through
 
 
@@ -258,7 +258,7 @@ def test_members_are_sorted_as_people_count() -> None:
 def test_places_are_those_of_the_queue() -> None:
     """Who came first is the first; who has the turn has no other place."""
     members = {"m1": waiting(), "m2": waiting(), "m3": waiting()}
-    group = sight(members, queue=("m3", "m1", "m2"), inflight={"m2": entry()})
+    group = sight(members, queue=("m3", "m1", "m2"), in_flight={"m2": entry()})
 
     assert {row.name: row.place for row in group.rows} == {"m1": 2, "m2": TURN, "m3": 1}
     assert [row.name for row in group.waiting] == ["m3", "m1"]
@@ -289,7 +289,7 @@ def test_one_failed_aim_fails_the_group() -> None:
     group = sight(
         {"m1": waiting(), "m2": elsewhere(on(OLD, 25), OTHER)},
         znodes={PATH: Written(20, START), OTHER: Written(25, START)},
-        verdicts=failed_on("m1"),
+        versions=failed_on("m1"),
     )
 
     assert group.state is State.FAILED
@@ -338,18 +338,20 @@ def test_clocks_that_differ_give_no_negative_times() -> None:
 
 def test_how_many_at_a_time_is_what_the_record_allows() -> None:
     """One alone tries what is not proven; what is proven goes as fast as the width says."""
-    width = GroupWidth(Width(50, percent=True), "m1")
+    width = AgreedMaxUnavailable(MaxUnavailable(50, percent=True), "m1")
     members = {f"m{number}": waiting() for number in range(6)}
-    (untried,) = sight(members, width=width).aims
-    (proven,) = sight(members, width=width, verdicts={NEW: Verdict(20, "", proven=True)}).aims
+    (untried,) = sight(members, max_unavailable=width).aims
+    (known_good,) = sight(
+        members, max_unavailable=width, versions={NEW: VersionState(20, "", known_good=True)}
+    ).aims
 
-    assert (untried.is_proven, untried.at_once) == (False, 1)
-    assert (proven.is_proven, proven.at_once) == (True, 3)
+    assert (untried.is_known_good, untried.at_once) == (False, 1)
+    assert (known_good.is_known_good, known_good.at_once) == (True, 3)
 
 
 def test_a_member_that_mirrors_nothing_is_through() -> None:
     """Without mirrored znodes there is nothing to wait for."""
-    nothing = Seen(Card("running", OLD, OLD), facts(paths=()), START)
+    nothing = Seen(MemberStatus("running", OLD, OLD), facts(paths=()), START)
 
     assert sight({"m1": nothing}).state is State.DONE
 
@@ -377,7 +379,7 @@ def test_a_duplicate_that_has_got_the_id_is_one_member() -> None:
 def test_a_duplicate_is_not_held_by_a_pause() -> None:
     """The end of a pause would not help it, and a failure of before is over for the others."""
     group = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}, paused=paused())
-    failed = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}, verdicts=failed_on("m2"))
+    failed = sight({"m1": on(NEW, 20), "m1~0": duplicate("m1")}, versions=failed_on("m2"))
 
     assert not group.is_stopped
     assert failed.state is State.ROLLING

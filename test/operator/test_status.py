@@ -27,9 +27,9 @@ from boards import (
 )
 from e2e.stage import TEST, Stage
 from glass import Watched
-from zkexec.core.max_unavailable import GroupWidth, Width
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.record import EntryPhase, Pause, Rollout
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.record import EntryPhase, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.frozen import replace
 from zkexec.operator import sentences
@@ -57,9 +57,9 @@ def drawn(group: Sight, width: int | None = None, height: int | None = None) -> 
 def a_rollout(count: int = 5) -> Sight:
     """One member through, one in flight, the others waiting."""
     members = {f"m{number}": waiting() for number in range(count)}
-    members |= {"m0": on(NEW, 20), "m1": on(NEW, 20, phase="proving", running="")}
+    members |= {"m0": on(NEW, 20), "m1": on(NEW, 20, phase="verifying", running="")}
     queue = tuple(f"m{number}" for number in range(2, count))
-    return sight(members, inflight={"m1": entry()}, queue=queue)
+    return sight(members, in_flight={"m1": entry()}, queue=queue)
 
 
 def strays(count: int) -> tuple[Stray, ...]:
@@ -70,13 +70,13 @@ def strays(count: int) -> tuple[Stray, ...]:
 
 def everything() -> list[Sight]:
     """Groups in all states, with all that there can be."""
-    deeds = (Deed("forget", "anna", "its host burnt", "token", "m9", START),)
-    width = GroupWidth(Width(50, percent=True), "m0")
+    audit = (AuditEntry("forget", "anna", "its host burnt", "token", "m9", START),)
+    width = AgreedMaxUnavailable(MaxUnavailable(50, percent=True), "m0")
     failed = {"m1": entry(EntryPhase.FAILED), "m9": entry()}
     return [
         a_rollout(),
-        sight({"m1": on(NEW, 20)}, width=width, deeds=deeds),
-        sight({"m1": waiting()}, verdicts=failed_on("m1"), inflight=failed),
+        sight({"m1": on(NEW, 20)}, max_unavailable=width, audit=audit),
+        sight({"m1": waiting()}, versions=failed_on("m1"), in_flight=failed),
         sight({"m1": waiting()}, paused=paused()),
         sight({}),
         sight({"m1": sharing(on(NEW, 20), "m2"), "m2": on(NEW, 20), "m1~0": duplicate("m1")}),
@@ -118,7 +118,7 @@ def test_texts_of_a_megabyte_are_drawn() -> None:
     long = "界é x" * 250_000
     crowd = {long: on(NEW, 20, reason=long, health=long, phase=long), "m1": on(NEW, 20)}
     group = sight(
-        crowd, paused=Pause(long, long, START), verdicts=failed_on(long), strays=strays(3)
+        crowd, paused=Pause(long, long, START), versions=failed_on(long), strays=strays(3)
     )
     for width in (20, 80, 200):
         lines = drawn(group, width)
@@ -224,9 +224,9 @@ def test_who_has_not_seen_the_newest_cannot_tell_what_it_wants() -> None:
 
 def test_what_is_in_the_way_is_told_with_the_way_out() -> None:
     """Failure, pause and lost members: who, why, since when, and what to do about it."""
-    failed = drawn(sight({"m1": waiting()}, verdicts=failed_on("m1")))
+    failed = drawn(sight({"m1": waiting()}, versions=failed_on("m1")))
     held = drawn(sight({"m1": waiting()}, paused=paused()))
-    lost = drawn(sight({"m2": on(NEW, 20)}, inflight={"m1": entry()}))
+    lost = drawn(sight({"m2": on(NEW, 20)}, in_flight={"m1": entry()}))
 
     assert re.match(r"b{12} failed on m1 since .*: the command ended \(exit status 3\)", failed[1])
     assert failed[2].endswith("zkexecctl retry web")
@@ -268,8 +268,8 @@ def test_what_operators_did_is_told() -> None:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """Columns go and texts are cut until it fits, also with letters of double width."""
     reason = "健康な状態になりませんでした " * 5
-    members = {"名前" * 4: on(NEW, 20, phase="paused", reason=reason), "m2": waiting()}
-    group = sight(members, inflight={"名前" * 4: entry()}, paused=paused())
+    members = {"名前" * 4: on(NEW, 20, phase="failed", reason=reason), "m2": waiting()}
+    group = sight(members, in_flight={"名前" * 4: entry()}, paused=paused())
 
     lines = drawn(group, width)
 
@@ -279,7 +279,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 def test_a_narrow_terminal_shows_what_says_something() -> None:
     """Columns in which nothing stands go first, and the reason stays as long as it can."""
-    group = sight({"m1": on(NEW, 20, phase="paused", reason="no space left on the disk")})
+    group = sight({"m1": on(NEW, 20, phase="failed", reason="no space left on the disk")})
     (titles,) = (line for line in drawn(group, 79) if line.startswith("MEMBER"))
 
     assert "TURN" not in titles
@@ -410,7 +410,7 @@ def test_what_cannot_be_understood_is_shown(board: Board, stage: Stage) -> None:
 
 def test_a_terminal_gets_colours_and_is_not_overfilled(board: Board, stage: Stage) -> None:
     """On a terminal there is paint, and the table keeps to the width."""
-    board.show("m1", phase="paused", reason="because " * 40)
+    board.show("m1", phase="failed", reason="because " * 40)
     watched = Watched([*STATUS, board.lock], stage.environment(), stage.folder)
 
     assert watched.ends() == 0
@@ -424,7 +424,9 @@ def test_nothing_hidden_reaches_a_terminal(board: Board, stage: Stage) -> None:
     evil = "\x1b[2J\x07\u202eevil"
     board.show("m1", phase=f"running{evil}", reason=evil, health=evil)
     board.decide(
-        Rollout(paused=paused(), deeds=(Deed(f"pause{evil}", evil, evil, "token", "", START),))
+        RolloutRecord(
+            paused=paused(), audit=(AuditEntry(f"pause{evil}", evil, evil, "token", "", START),)
+        )
     )
 
     for words in ([board.lock], [], [board.lock, "--json"]):

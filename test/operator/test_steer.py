@@ -26,8 +26,8 @@ from steered import (
 )
 from zkexec.cli.security import Access, Credential
 from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.record import Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
 from zkexec.frozen import replace
 from zookeeper import Server
 
@@ -59,9 +59,9 @@ def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
 @pytest.mark.parametrize(
     "case",
     [
-        (["pause"], Rollout(), Rollout(), "paused, nobody begins to restart"),
+        (["pause"], RolloutRecord(), RolloutRecord(), "paused, nobody begins to restart"),
         (["pause"], FLYING, FLYING, ".*; in the middle of a restart, and going on: m1"),
-        (["resume"], PAUSED, Rollout(), "resumed; .* by ann@hill since 2020-09-1. .*: lunch"),
+        (["resume"], PAUSED, RolloutRecord(), "resumed; .* by ann@hill since 2020-09-1. .*: lunch"),
         (
             ["resume"],
             replace(FAILED, paused=PAUSED.paused),
@@ -73,18 +73,20 @@ def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
         (
             ["forget", "m1"],
             FLYING,
-            Rollout(served=7, verdicts={"d1": Verdict(5, "", lost=1, at=THEN)}),
+            RolloutRecord(
+                last_admitted=7, versions={"d1": VersionState(5, "", lost_turns=1, at=THEN)}
+            ),
             r"m1 is forgotten \(restarting for d1 since 2020-09-1. .*\)",
         ),
         (
             ["forget", "m1"],
             FAILED,
-            replace(FAILED, inflight={}),
+            replace(FAILED, in_flight={}),
             r"m1 is forgotten \(failed for d1 .*\); that configuration counts as failed",
         ),
         (
             ["forget", "--force", "m3"],
-            Rollout({"m3": FLIGHT["m1"]}, {"d1": Verdict(5, "", lost=1, at=THEN)}),
+            RolloutRecord({"m3": FLIGHT["m1"]}, {"d1": VersionState(5, "", lost_turns=1, at=THEN)}),
             None,
             "m3 is forgotten .*; that configuration counts as failed",
         ),
@@ -92,33 +94,37 @@ def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
     ids=lambda case: "-".join(case[0]),
 )
 def test_what_a_deed_does(
-    group: Group, hand: Hand, case: tuple[list[str], Rollout, Rollout | None, str]
+    group: Group, hand: Hand, case: tuple[list[str], RolloutRecord, RolloutRecord | None, str]
 ) -> None:
     """Each verb says what it did, does just that, and leaves who, when and why in the record."""
     words, before, after, said = case
-    earlier = Deed("pause", "eve", "tea", "t0", at=900.0)
-    group.write(replace(before, deeds=(earlier,)))
+    earlier = AuditEntry("pause", "eve", "tea", "t0", at=900.0)
+    group.write(replace(before, audit=(earlier,)))
     group.live(["m2", "m3"])
     verb, *rest = words
     answer = hand(verb, group.base, *rest, "--by=bob", WHY)
 
     assert (answer.status, answer.err) == (0, "")
     assert re.fullmatch(f"{group.base}: {said}", one_line(answer.out))
-    deed = group.deed(verb)
+    audit_entry = group.audit_entry(verb)
     member = rest[-1] if rest else ""
-    assert (deed.by, deed.reason, deed.subject) == ("bob", "the database moves", member)
+    assert (audit_entry.by, audit_entry.reason, audit_entry.member) == (
+        "bob",
+        "the database moves",
+        member,
+    )
     found = group.record()
-    assert found.deeds == (earlier, deed)
+    assert found.audit == (earlier, audit_entry)
     if verb == "pause":
-        assert found.paused == Pause("bob", "the database moves", deed.at)
+        assert found.paused == Pause("bob", "the database moves", audit_entry.at)
     if after is not None:
-        assert timeless(replace(found, deeds=(), paused=None)) == timeless(after)
+        assert timeless(replace(found, audit=(), paused=None)) == timeless(after)
 
 
-def timeless(record: Rollout) -> Rollout:
+def timeless(record: RolloutRecord) -> RolloutRecord:
     """A record without the times of its verdicts."""
-    verdicts = {digest: replace(one, at=THEN) for digest, one in record.verdicts.items()}
-    return replace(record, verdicts=verdicts)
+    versions = {digest: replace(one, at=THEN) for digest, one in record.versions.items()}
+    return replace(record, versions=versions)
 
 
 def test_the_members_hear_of_restarts_and_retries(group: Group, hand: Hand) -> None:
@@ -126,27 +132,27 @@ def test_the_members_hear_of_restarts_and_retries(group: Group, hand: Hand) -> N
     group.write(FAILED)
     hand.does(*command("retry", group.base))
     name, token = group.asked()
-    assert (name, token) == ("-", group.deed("retry").token)
+    assert (name, token) == ("-", group.audit_entry("retry").token)
 
     hand.does(*command("restart", group.base))
     name, token = group.asked()
-    assert (name, token) == (token[:8], group.deed("restart").token)
+    assert (name, token) == (token[:8], group.audit_entry("restart").token)
 
     hand.does(*command("retry", group.base))
-    assert group.asked() == [name, group.deed("retry").token]
+    assert group.asked() == [name, group.audit_entry("retry").token]
 
     group.client.delete(group.restart)
     hand.does(*command("restart", group.base))
-    assert group.asked()[1] == group.deed("restart").token
+    assert group.asked()[1] == group.audit_entry("restart").token
 
 
 def test_a_restart_while_the_one_before_is_under_way(group: Group, hand: Hand) -> None:
     """The second is told who was first and who is left; once all have restarted it is a new one."""
-    group.card("m1", on("c1", 1))
-    group.card("m2", on("c1", 1))
+    group.status("m1", on("c1", 1))
+    group.status("m2", on("c1", 1))
     hand.does("restart", group.base, "--by=ann")
     name, znodes = group.asked()[0], group.znodes()
-    group.card("m1", on(f"c1.{name}", 1))
+    group.status("m1", on(f"c1.{name}", 1))
     answer = hand("restart", group.base, "--by=bob")
 
     assert (answer.status, answer.out) == (1, "")
@@ -158,14 +164,14 @@ def test_a_restart_while_the_one_before_is_under_way(group: Group, hand: Hand) -
     assert group.znodes()[group.state] == znodes[group.state]
     assert group.asked()[0] == name
 
-    group.card("m2", on(f"c1.{name}", 1))
+    group.status("m2", on(f"c1.{name}", 1))
     hand.does("restart", group.base, "--by=bob")
     assert group.asked()[0] != name
 
 
 def test_another_deed_makes_room_for_a_restart(group: Group, hand: Hand) -> None:
     """Where a member never restarts, a pause and its end let the others be restarted."""
-    group.card("m1", on("c1", 1))
+    group.status("m1", on("c1", 1))
     hand.does("restart", group.base)
     assert hand("restart", group.base).status == 1
     hand.does("pause", group.base, WHY)
@@ -189,8 +195,8 @@ def test_a_retry_while_the_one_before_is_under_way(group: Group, hand: Hand) -> 
     assert group.znodes() == znodes
 
     tried_at = znodes[group.restart][1]
-    failed = {"d1": replace(CRASH["d1"], revision=tried_at)}
-    group.write(replace(group.record(), verdicts=failed))
+    failed = {"d1": replace(CRASH["d1"], zxid=tried_at)}
+    group.write(replace(group.record(), versions=failed))
     hand.does("retry", group.base, "--by=bob")
 
 
@@ -202,8 +208,8 @@ def test_a_retry_of_what_nobody_wants(
 ) -> None:
     """Where all that live want other contents, as after an older record came back, it is no use."""
     group.write(FAILED)
-    group.card("m1", on(wanted, 0, phase="paused"))
-    group.card("m2", on("c1", 0))
+    group.status("m1", on(wanted, 0, phase="failed"))
+    group.status("m2", on("c1", 0))
     answer = hand("retry", group.base)
 
     assert answer.status == int(is_refused)
@@ -212,14 +218,14 @@ def test_a_retry_of_what_nobody_wants(
         "alive wants it; nothing was done; to take back the turn of m1: "
         f"zkexecctl forget --force {group.base} m1"
     )
-    assert len(group.record().deeds) == int(not is_refused)
+    assert len(group.record().audit) == int(not is_refused)
 
 
-@pytest.mark.parametrize("phase", ["running", "proving"])
+@pytest.mark.parametrize("phase", ["running", "verifying"])
 def test_a_turn_that_its_member_does_not_know_of(group: Group, hand: Hand, phase: str) -> None:
     """A member that just runs ends no turn; what does end it is told, and does."""
     group.write(FLYING)
-    group.card("m1", on("d1", 0, phase=phase))
+    group.status("m1", on("d1", 0, phase=phase))
     answer = hand("forget", group.base, "m1")
 
     assert (answer.status, answer.out) == (1, "")
@@ -228,7 +234,7 @@ def test_a_turn_that_its_member_does_not_know_of(group: Group, hand: Hand, phase
     way_out = f"to take it back: zkexecctl forget --force {group.base} m1\n"
     assert (is_known, answer.err.endswith(way_out)) == (phase != "running", phase == "running")
     hand.does("forget", "--force", group.base, "m1")
-    assert group.record().inflight == {}
+    assert group.record().in_flight == {}
 
 
 def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, hand: Hand) -> None:
@@ -243,13 +249,15 @@ def test_only_the_last_ten_deeds_are_kept(group: Group, hand: Hand) -> None:
     for number in range(11):
         hand.does("restart", group.base, f"--reason={number}")
 
-    assert [deed.reason for deed in group.record().deeds] == [str(n) for n in range(1, 11)]
+    assert [audit_entry.reason for audit_entry in group.record().audit] == [
+        str(n) for n in range(1, 11)
+    ]
 
 
 BY_ANN = r"by ann@hill since 2020-09-1. \S+ \S+: lunch"
 EARLIER = (
-    Deed("resume", "ann@hill", "back", "t1", at=THEN),
-    Deed("forget", "eve", "burnt", "t2", "m1", at=THEN),
+    AuditEntry("resume", "ann@hill", "back", "t1", at=THEN),
+    AuditEntry("forget", "eve", "burnt", "t2", "m1", at=THEN),
 )
 
 
@@ -259,10 +267,10 @@ EARLIER = (
         (["pause"], PAUSED, f"is paused already, {BY_ANN}"),
         (["retry"], replace(FAILED, paused=PAUSED.paused), f"is paused {BY_ANN}; resume it first"),
         (["restart"], PAUSED, f"is paused {BY_ANN}; resume it first"),
-        (["resume"], Rollout(), "no operator has paused it"),
+        (["resume"], RolloutRecord(), "no operator has paused it"),
         (
             ["resume"],
-            replace(FAILED, deeds=EARLIER),
+            replace(FAILED, audit=EARLIER),
             (
                 r"no operator has paused it since ann@hill \(2020-.*\) has resumed it; "
                 r"configuration d1 failed on m1 \(exit status 3\): push other content, or retry"
@@ -271,18 +279,18 @@ EARLIER = (
         (["retry"], FLYING, "nothing has failed that could be tried once more"),
         (
             ["retry"],
-            Rollout(verdicts={**CRASH, "d2": Verdict(6, "s", proven=True, at=THEN)}),
+            RolloutRecord(versions={**CRASH, "d2": VersionState(6, "s", known_good=True, at=THEN)}),
             "nothing has failed that could be tried once more",
         ),
         (["forget", "m2"], FLYING, "m2 is not in the middle of a restart; m1 is"),
-        (["forget", "m2"], Rollout(), "m2 is not in the middle of a restart; nobody is"),
-        (["forget", "m1"], replace(PAUSED, deeds=EARLIER), r".*; eve \(2020-.*\) has forgotten it"),
+        (["forget", "m2"], RolloutRecord(), "m2 is not in the middle of a restart; nobody is"),
+        (["forget", "m1"], replace(PAUSED, audit=EARLIER), r".*; eve \(2020-.*\) has forgotten it"),
         (["forget", "m1"], FLYING, "m1 is alive and will end its turn itself; --force .*"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
 def test_what_makes_no_sense_is_refused(
-    group: Group, hand: Hand, words: list[str], before: Rollout, said: str
+    group: Group, hand: Hand, words: list[str], before: RolloutRecord, said: str
 ) -> None:
     """What is not as the verb needs it is told in one line with exit status 1, and stays so."""
     group.write(before)
@@ -320,7 +328,7 @@ def test_junk_in_the_record(group: Group, hand: Hand, verb: str, junk: bytes, wh
 
 def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
     """A deed for which the record has no room is refused before it is sent."""
-    group.write(Rollout(verdicts={"d": Verdict(1, "s" * 999_700, at=THEN)}))
+    group.write(RolloutRecord(versions={"d": VersionState(1, "s" * 999_700, at=THEN)}))
     znodes = group.znodes()
     answer = hand("pause", group.base, WHY)
 
@@ -336,7 +344,7 @@ def test_a_node_that_lasts_is_no_sign_of_life(group: Group, hand: Hand) -> None:
     group.client.create(f"{group.base}/members/m1", b"")
 
     assert hand("forget", group.base, "m1", WHY).status == 0
-    assert group.record().inflight == {}
+    assert group.record().in_flight == {}
 
 
 @pytest.mark.parametrize("asked", [b"x" * 990_000, b"\xff\xfe rubbish", b"{}"])
@@ -363,13 +371,13 @@ def test_no_such_group(hand: Hand, client: KazooClient, root: str, verb: str) ->
 
 
 HOSTILE = "\x1b[2J\x9b31m\r\n\u202eevil\x07\ud800"
-EVIL = Rollout(
-    inflight={"m\u202e1": Entry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
-    verdicts={"d\x1b[0m": Verdict(5, "s", failed_by=("m\u202e1",), reason=HOSTILE, at=THEN)},
+EVIL = RolloutRecord(
+    in_flight={"m\u202e1": InFlightEntry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
+    versions={"d\x1b[0m": VersionState(5, "s", failed_by=("m\u202e1",), reason=HOSTILE, at=THEN)},
     paused=Pause(HOSTILE, HOSTILE, THEN),
-    deeds=(
-        Deed("resume", HOSTILE, HOSTILE, "t", at=THEN),
-        Deed("forget", HOSTILE, HOSTILE, "t", "m1", at=THEN),
+    audit=(
+        AuditEntry("resume", HOSTILE, HOSTILE, "t", at=THEN),
+        AuditEntry("forget", HOSTILE, HOSTILE, "t", "m1", at=THEN),
     ),
 )
 
@@ -402,7 +410,7 @@ def test_odd_names_and_chroots(
     below = chroot and root + chroot
     group = Group.named(client, lock, below)
     member = "web 3'\\$(id)ü"
-    group.write(Rollout(inflight={member: FLIGHT["m1"]}))
+    group.write(RolloutRecord(in_flight={member: FLIGHT["m1"]}))
     words = [f"--cluster={zookeeper.hosts}{below}", "--by=bob", lock]
     done = subprocess.run(
         [*ZKEXECCTL, "forget", *words, member], capture_output=True, check=False, timeout=60.0
@@ -417,7 +425,7 @@ def test_odd_names_and_chroots(
     assert again.stderr.decode() == (
         f"zkexecctl: {lock}: m1 is not in the middle of a restart; nobody is\n"
     )
-    assert group.deed("forget").subject == member
+    assert group.audit_entry("forget").member == member
 
 
 @pytest.mark.parametrize("verb", VERBS)

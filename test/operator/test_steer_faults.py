@@ -113,7 +113,7 @@ def test_a_lost_reply_and_a_lost_request(
     assert answer.status == 0, answer
     assert ann.proxy.accepted == 3
     assert timeless(answer.out) == timeless(undisturbed.out)
-    assert [deed.verb for deed in group.record().deeds] == [verb]
+    assert [audit_entry.verb for audit_entry in group.record().audit] == [verb]
     assert group.client.exists(group.state).version == version + 1
     steps = 1 if verb in ("restart", "retry") else 0
     assert group.client.exists(group.restart).version == asked + steps
@@ -143,7 +143,7 @@ def test_a_deed_that_was_undone_before_its_reply_came(group: Group, ann: Operato
 
     assert (answer.status, answer.err) == (0, "")
     assert "paused, nobody begins" in answer.out
-    assert len(group.record().deeds) == 1
+    assert len(group.record().audit) == 1
     assert group.record().paused is None
 
 
@@ -158,7 +158,7 @@ def test_nobody_is_told_what_nobody_knows(group: Group, hasty: Operator) -> None
         f"zkexecctl: --cluster: cannot connect to {hasty.proxy.hosts} within 1.5 s"
     )
     assert said.endswith(f"; whether it was done is not known: zkexecctl status {group.base} tells")
-    assert len(group.record().deeds) == 1
+    assert len(group.record().audit) == 1
 
     hasty.proxy.heal()
     hasty.proxy.refuse()
@@ -208,12 +208,12 @@ def test_restarts_that_are_asked_for_by_hand(group: Group, ann: Operator) -> Non
     assert answer.status == 1
     said = "somebody else has asked for a restart at the same time; nothing was done"
     assert one_line(answer.err) == f"zkexecctl: {group.base}: {said}"
-    assert (group.asked(), group.record().deeds) == (["by-hand"], ())
+    assert (group.asked(), group.record().audit) == (["by-hand"], ())
 
     with just_before_the_write(ann, lambda: group.client.delete(group.restart)):
         answer = ann.does("restart", group)
     assert answer.status == 0
-    assert group.asked()[1] == group.deed("restart").token
+    assert group.asked()[1] == group.audit_entry("restart").token
 
 
 class Meeting:
@@ -252,13 +252,13 @@ def test_two_operators_at_once(group: Group, ann: Operator, bob: Operator, verb:
         assert sorted(answer.status for answer in answers) == [0, 1], answers
         won = [answer.status for answer in answers].index(0)
         winner, loser = (ann, bob)[won], answers[1 - won]
-        deed = group.deed(verb)
-        assert [one.by for one in group.record().deeds] == [deed.by] == [winner.name]
+        audit_entry = group.audit_entry(verb)
+        assert [one.by for one in group.record().audit] == [audit_entry.by] == [winner.name]
         assert (loser.out, answers[won].err) == ("", "")
         assert winner.name in one_line(loser.err)
         assert group.client.exists(group.state).version == version + 1
         if verb in ("restart", "retry"):
-            assert group.asked()[1] == deed.token
+            assert group.asked()[1] == audit_entry.token
 
 
 def test_a_restart_and_a_retry_at_once(group: Group, ann: Operator, bob: Operator) -> None:
@@ -274,9 +274,9 @@ def test_a_restart_and_a_retry_at_once(group: Group, ann: Operator, bob: Operato
         )
 
     loser = next(answer for answer in answers if answer.status == 1)
-    (deed,) = group.record().deeds
-    assert f"{deed.by} (" in loser.err
-    assert f"has asked for a {deed.verb} at the same time; nothing was done" in loser.err
+    (audit_entry,) = group.record().audit
+    assert f"{audit_entry.by} (" in loser.err
+    assert f"has asked for a {audit_entry.verb} at the same time; nothing was done" in loser.err
 
 
 def test_a_pause_and_a_restart_at_once(group: Group, ann: Operator, bob: Operator) -> None:
@@ -291,13 +291,13 @@ def test_a_pause_and_a_restart_at_once(group: Group, ann: Operator, bob: Operato
 
         assert paused.result().status == 0
         assert group.record().paused is not None
-        done = [deed.verb for deed in group.record().deeds]
+        done = [audit_entry.verb for audit_entry in group.record().audit]
         if restarted.status:
             assert "is paused by ann since" in restarted.err
             assert (done, group.asked()) == (["pause"], asked)
         else:
             assert done == ["restart", "pause"]
-            assert group.asked()[1] == group.record().deeds[0].token
+            assert group.asked()[1] == group.record().audit[0].token
 
 
 class Committing:
@@ -325,7 +325,9 @@ class Committing:
             record = decode(content)
             try:
                 client.set(
-                    state, encode(replace(record, served=record.served + 1), 1.0), stat.version
+                    state,
+                    encode(replace(record, last_admitted=record.last_admitted + 1), 1.0),
+                    stat.version,
                 )
             except BadVersionError:
                 continue
@@ -336,7 +338,7 @@ class Committing:
 
 def test_members_that_commit_all_the_time(group: Group, ann: Operator) -> None:
     """No verb fails because members write the record, and nothing that they write is lost."""
-    group.write(replace(VERBS["retry"][0], served=0))
+    group.write(replace(VERBS["retry"][0], last_admitted=0))
     with Committing(group) as member:
         for verb in ("pause", "resume", "restart", "retry") * 5:
             answer = ann.does(verb, group)
@@ -345,12 +347,12 @@ def test_members_that_commit_all_the_time(group: Group, ann: Operator) -> None:
         assert answer.status == 0, answer
 
     record = group.record()
-    assert record.served == member.done
-    assert [deed.verb for deed in record.deeds[-5:]] == [
+    assert record.last_admitted == member.done
+    assert [audit_entry.verb for audit_entry in record.audit[-5:]] == [
         "pause",
         "resume",
         "restart",
         "retry",
         "forget",
     ]
-    assert group.asked()[1] == record.deeds[-2].token
+    assert group.asked()[1] == record.audit[-2].token

@@ -12,7 +12,7 @@ from boards import NEW, Board, entry, paused
 from e2e.fleet import PATIENCE_S, Fleet, fleet_on
 from e2e.stage import Stage, lines, until
 from glass import Watched
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zookeeper import Server
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
@@ -141,8 +141,8 @@ def test_a_push_that_supersedes_a_failure_is_followed(fleet: Fleet, stage: Stage
 def test_the_wait_has_its_time(board: Board, stage: Stage) -> None:
     """3 where it is not decided in time, with how far it is and whom it waits for."""
     board.show("m1", NEW)
-    board.show("m2", phase="proving", wanted=NEW)
-    board.decide(Rollout(inflight={"m2": entry()}))
+    board.show("m2", phase="verifying", wanted=NEW)
+    board.decide(RolloutRecord(in_flight={"m2": entry()}))
 
     status, out, err = waited(stage, board.lock, "--timeout", "1")
 
@@ -188,7 +188,7 @@ def test_a_deleted_znode_in_the_middle_is_no_end(fleet: Fleet, stage: Stage) -> 
 def test_a_pause_ends_the_wait(board: Board, stage: Stage) -> None:
     """1 where an operator holds the group, with who and why."""
     board.show("m1", phase="waiting", wanted=NEW)
-    board.decide(Rollout(paused=paused()))
+    board.decide(RolloutRecord(paused=paused()))
 
     status, _, err = waited(stage, board.lock)
 
@@ -199,7 +199,7 @@ def test_a_pause_ends_the_wait(board: Board, stage: Stage) -> None:
 def test_a_member_that_is_away_in_its_turn_is_told(board: Board, stage: Stage) -> None:
     """The wait goes on for a member that was lost in its turn, and tells how to give it up."""
     board.show("m2")
-    board.decide(Rollout(inflight={"m1": entry()}))
+    board.decide(RolloutRecord(in_flight={"m1": entry()}))
 
     status, out, _ = waited(stage, board.lock, "--timeout", "1")
 

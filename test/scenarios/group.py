@@ -13,7 +13,7 @@ from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.inputs import restart_name
-from zkexec.core.max_unavailable import Width
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -25,12 +25,19 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     QueueLeft,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.rollout.record import AS_COMMITTED, Entry, Pause, Refusal, Rollout, Verdict
-from zkexec.core.rollout.version import Target, target_of
+from zkexec.core.rollout.record import (
+    AS_COMMITTED,
+    InFlightEntry,
+    Pause,
+    Refusal,
+    RolloutRecord,
+    VersionState,
+)
+from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.frozen import replace
 
@@ -44,16 +51,16 @@ REQUESTS: Mapping[str, type[Action]] = {
     "enrol": actions.Enrol,
     "join": actions.JoinQueue,
     "list": actions.ListQueue,
-    "look": actions.LookAtQueueNode,
+    "look": actions.WatchQueueNode,
     "leave": actions.LeaveQueue,
     "read": actions.ReadRecord,
     "commit": actions.CommitRecord,
 }
 
 
-def read_width(word: str) -> Width:
+def read_width(word: str) -> MaxUnavailable:
     """Make a width from `2` or `50%`."""
-    return Width(int(word.removesuffix("%")), word.endswith("%"))
+    return MaxUnavailable(int(word.removesuffix("%")), word.endswith("%"))
 
 
 class ScriptedGroup:
@@ -69,7 +76,7 @@ class ScriptedGroup:
         """Those of the mirrored znodes."""
         self._mirrors = mirrors
         self.name(Snapshot({}))
-        self._record = Rollout()
+        self._record = RolloutRecord()
         self._version = -1
         self._queue: dict[str, str] = {}
         self._left_over: set[str] = set()
@@ -88,14 +95,14 @@ class ScriptedGroup:
         """Give a word that is no other word's beginning."""
         return f"{MEMBER}-{next(self._words)}"
 
-    def target(self, word: str) -> Target:
+    def target(self, word: str) -> ConfigVersion:
         """Make a target from content.restart@mzxid, all mirrored znodes with that content."""
         text, _, mzxid = word.partition("@")
         content, _, restart = text.partition(".")
         files = {mirror.local_path: content.encode() for mirror in self._mirrors}
         snapshot = Snapshot(files, int(mzxid), restart=restart)
         self.name(snapshot)
-        return target_of(snapshot, self._mirrors)
+        return version_of(snapshot, self._mirrors)
 
     def read(self, znodes: Mapping[str, Znode]) -> None:
         """Take over what the member is told of the mirrored znodes."""
@@ -111,7 +118,7 @@ class ScriptedGroup:
         words = (content.decode() for content in snapshot.files.values())
         told = "+".join(dict.fromkeys(words)) or "nothing"
         told += f".{snapshot.restart}" if snapshot.restart else ""
-        self.names[target_of(snapshot, self._mirrors).digest] = told
+        self.names[version_of(snapshot, self._mirrors).digest] = told
 
     def prepare_mishap(self, request: str, kind: str) -> None:
         """Let the next request of this kind be `lost`, `undone` or `unanswered`."""
@@ -149,10 +156,10 @@ class ScriptedGroup:
                 return [QueueJoined(number, self._join(ticket, MEMBER))]
             case actions.ListQueue():
                 return [QueueListed(number, tuple(self._queue))]
-            case actions.LookAtQueueNode(name=name):
+            case actions.WatchQueueNode(name=name):
                 self._watched.add(name)
                 member = self._queue.get(name)
-                return [QueueNodeSeen(number, member, name in self._left_over)]
+                return [QueueNodeRead(number, member, name in self._left_over)]
             case actions.LeaveQueue(name=name):
                 self._queue.pop(name, None)
                 return [QueueLeft(number)]
@@ -181,9 +188,9 @@ class ScriptedGroup:
         record, asks = self._record, request.asks
         if request.watch:
             self._watched |= {GroupPart.RECORD, GroupPart.IN_FLIGHT}
-        known = record.width.width if record.width else None
-        flying = record.inflight if request.watch else {}
-        askers = [record.width.by] if record.width and known != asks else []
+        known = record.max_unavailable.limit if record.max_unavailable else None
+        flying = record.in_flight if request.watch else {}
+        askers = [record.max_unavailable.by] if record.max_unavailable and known != asks else []
         alive = frozenset(self._alive & {*flying, *askers})
         is_counted = asks is None or asks.percent or (known is not None and known.percent)
         population = len(self._alive) if is_counted else 0
@@ -224,7 +231,7 @@ class ScriptedGroup:
                 self._left_over.add(self._join(owner, owner))
                 return []
             case ["is", "wiped"]:
-                self._record, self._version, self._sequence = Rollout(), -1, 0
+                self._record, self._version, self._sequence = RolloutRecord(), -1, 0
                 self._queue.clear()
                 self._alive.clear()
                 return []
@@ -264,18 +271,19 @@ class ScriptedGroup:
                 return self._admit(member, self.target(word))
             case "goes-on", [word]:
                 target = self.target(word)
-                entry = Entry(token, target.digest, target.revision)
+                entry = InFlightEntry(token, target.digest, target.zxid)
                 return self._write(record.readmit(member, entry, target.scope))
-            case "proven", [word]:
+            case "known-good", [word]:
                 return self._write(record.release(member, self.target(word)))
             case "releases", []:
                 return self._write(record.release(member, None))
             case "failed", [word, *reason]:
                 return self._write(record.fail(member, token, self.target(word), " ".join(reason)))
             case "reaps", [other]:
-                return self._write(record.reap(other, record.inflight[other].token))
+                return self._write(record.reclaim(other, record.in_flight[other].token))
             case "wants", [word]:
-                lives = record.width is not None and record.width.by in self._alive
+                known = record.max_unavailable
+                lives = known is not None and known.by in self._alive
                 agreed = record.agree(member, read_width(word), len(self._alive), lives)
                 return self._write(agreed)
         raise ValueError(f"no member does this: {member} {verb} {' '.join(words)}")
@@ -283,13 +291,13 @@ class ScriptedGroup:
     def _appear(self, member: str) -> list[Event]:
         self._alive.add(member)
         self._version = max(self._version, 0)
-        return self._fire([GroupPart.IN_FLIGHT]) if member in self._record.inflight else []
+        return self._fire([GroupPart.IN_FLIGHT]) if member in self._record.in_flight else []
 
     def _vanish(self, member: str) -> list[Event]:
         touched = self._leave(member)
         was_alive = member in self._alive
         self._alive.discard(member)
-        in_flight = was_alive and member in self._record.inflight and member != MEMBER
+        in_flight = was_alive and member in self._record.in_flight and member != MEMBER
         return touched + (self._fire([GroupPart.IN_FLIGHT]) if in_flight else [])
 
     def _leave(self, member: str) -> list[Event]:
@@ -300,15 +308,15 @@ class ScriptedGroup:
             del self._queue[name]
         return self._fire(names)
 
-    def _admit(self, member: str, target: Target) -> list[Event]:
-        entry = Entry(f"{member}-turn", target.digest, target.revision)
+    def _admit(self, member: str, target: ConfigVersion) -> list[Event]:
+        entry = InFlightEntry(f"{member}-turn", target.digest, target.zxid)
         names = [name for name, owner in self._queue.items() if owner == member]
-        seq = int(names[0][-10:]) if names else self._record.served
+        seq = int(names[0][-10:]) if names else self._record.last_admitted
         population = len(self._alive)
         admitted = self._record.admit(member, entry, target.scope, population, seq)
         return self._write(admitted) + self._leave(member)
 
-    def _write(self, record: Rollout | Refusal) -> list[Event]:
+    def _write(self, record: RolloutRecord | Refusal) -> list[Event]:
         if isinstance(record, Refusal):
             raise ValueError(f"by the rules of the record this is not possible: {record.value}")
         self._version = max(self._version, 0) + 1
@@ -325,13 +333,13 @@ class ScriptedGroup:
         return fired
 
 
-def _stamped(record: Rollout, now: float) -> Rollout:
+def _stamped(record: RolloutRecord, now: float) -> RolloutRecord:
     """The record as it is read back: with the times of the commit in it, in the order of names."""
 
-    def entry(found: Entry) -> Entry:
+    def entry(found: InFlightEntry) -> InFlightEntry:
         return replace(found, since=now) if found.since == AS_COMMITTED else found
 
-    def verdict(found: Verdict) -> Verdict:
+    def version_state(found: VersionState) -> VersionState:
         return replace(found, at=now) if found.at == AS_COMMITTED else found
 
     pause = record.paused
@@ -339,7 +347,7 @@ def _stamped(record: Rollout, now: float) -> Rollout:
         pause = replace(pause, at=now)
     return replace(
         record,
-        inflight={name: entry(found) for name, found in sorted(record.inflight.items())},
-        verdicts={name: verdict(found) for name, found in sorted(record.verdicts.items())},
+        in_flight={name: entry(found) for name, found in sorted(record.in_flight.items())},
+        versions={name: version_state(found) for name, found in sorted(record.versions.items())},
         paused=pause,
     )

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from scenarios.group import MEMBER, ScriptedGroup
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
-from zkexec.core.events import Ending, Event
+from zkexec.core.events import Event, ExitStatus
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Terms
-from zkexec.core.rollout.participant import LockedTurn
+from zkexec.core.policy import Policy
+from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.turn import FreeTurn, Turn
 
@@ -24,11 +24,11 @@ Teller = Callable[[Event, list[Action]], None]
 class ScriptedHost:
     """A member and the host around it."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, policy: Policy) -> None:
         """Begin at time 0, before the first event."""
-        self.group = ScriptedGroup(terms.mirrors, terms.restart_path)
-        self.terms = terms
-        self._member = Member(terms, self._new_turn())
+        self.group = ScriptedGroup(policy.mirrors, policy.restart_path)
+        self.policy = policy
+        self._member = Member(policy, self._new_turn())
         self._session = 0
         self.now = 0.0
         self.files = Snapshot({})
@@ -46,8 +46,8 @@ class ScriptedHost:
         self._exit_at: float | None = None
 
     def _new_turn(self) -> Turn:
-        if self.terms.in_group:
-            return LockedTurn(self.terms, MEMBER, self.group.new_token)
+        if self.policy.in_group:
+            return Participant(self.policy, MEMBER, self.group.new_token)
         return FreeTurn()
 
     @property
@@ -101,7 +101,7 @@ class ScriptedHost:
             self.now = max(self.now, min(due))
             if self._exit_at is not None and self._exit_at <= self.now:
                 self._exit_at = None
-                self.happen(events.ChildExited(self.generation, Ending(signal=15)), tell)
+                self.happen(events.CommandExited(self.generation, ExitStatus(signal=15)), tell)
             else:
                 self.happen(events.Tick(), tell)
         self.now = time
@@ -123,12 +123,12 @@ class ScriptedHost:
         """Let another core take over the running command, as after an error inside zkexec."""
         adopted = self._member.adopted(check=None, alerting=False)
         self.group.disconnect()
-        self._member = Member(self.terms, self._new_turn(), adopted, reason)
+        self._member = Member(self.policy, self._new_turn(), adopted, reason)
         self.happen(events.Started(), tell)
 
     def connected(self) -> Event:
         """The client has a session: the one that it had, or a new one."""
-        return events.SessionConnected(self._session, self.terms.session_timeout_s)
+        return events.SessionConnected(self._session, self.policy.session_timeout_s)
 
     def lose_session(self) -> None:
         """The session has expired; the client opens another."""
@@ -154,15 +154,15 @@ class ScriptedHost:
                 return [] if waits else [self._failed("staging") or events.FilesStaged()]
             case actions.InstallFiles():
                 return [self._failed("install") or self._installed()]
-            case actions.StartChild(generation):
+            case actions.StartCommand(generation):
                 self.generation = generation
                 return [self._start()]
-            case actions.InspectTree(generation):
+            case actions.InspectProcessTree(generation):
                 remaining = self._remaining.popleft() if self._remaining else 0
-                return [events.TreeInspected(generation, remaining)]
-            case actions.RunCheck(generation):
+                return [events.ProcessTreeInspected(generation, remaining)]
+            case actions.RunHealthCheck(generation):
                 self.last_check = generation
-            case actions.SignalTree() if self._obeys_after_s is not None:
+            case actions.SignalProcessTree() if self._obeys_after_s is not None:
                 self._exit_at = self.now + self._obeys_after_s
         return self.group.answer(action)
 
@@ -178,6 +178,6 @@ class ScriptedHost:
     def _start(self) -> Event:
         failure = self._failures.pop("start", None)
         if failure is None:
-            return events.ChildStarted(self.generation, pid=self.generation + 100)
+            return events.CommandStarted(self.generation, pid=self.generation + 100)
         status, _, reason = failure.partition(" ")
         return events.StartFailed(self.generation, reason, int(status))

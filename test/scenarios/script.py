@@ -1,6 +1,6 @@
 """The language of the stories: one command a line, its outcome indented below it.
 
-    terms /f=/z settle_s=1 start=wait     the terms; /f=/z mirrors, a bare word is a switch
+    policy /f=/z settle_s=1 start=wait     the terms; /f=/z mirrors, a bare word is a switch
     at 0.5 connected                      something happens at this time; due deadlines come first
     at 0.5 quiet                          nothing but deadlines
     at 1 read /z=a@1 /y=missing           the answer to the read that was asked for last
@@ -51,8 +51,8 @@ from scenarios.telling import tell
 from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
-from zkexec.core.events import Ending, Event
-from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.core.events import Event, ExitStatus
+from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror, Problem, Znode
 from zkexec.frozen import replace
 
@@ -71,17 +71,17 @@ PROBLEMS = {"missing": Problem.MISSING, "forbidden": Problem.FORBIDDEN}
 def play(text: str) -> tuple[str, ScriptedHost]:
     """Carry out the commands of a story; return it with its outcomes, and the host at the end."""
     commands = [line for line in text.splitlines() if not line.startswith(" ")]
-    terms = [line for line in commands if line.startswith("terms")]
-    host = ScriptedHost(read_terms(" ".join(terms).replace("terms", "").split()))
+    policy = [line for line in commands if line.startswith("policy")]
+    host = ScriptedHost(read_terms(" ".join(policy).replace("policy", "").split()))
     lines = []
     for line in commands:
         lines.append(line)
-        if line and not line.startswith(("#", "terms")):
+        if line and not line.startswith(("#", "policy")):
             lines += [f"    {outcome}" for outcome in Command(host).carry_out(line.split())]
     return "\n".join(lines) + "\n", host
 
 
-def read_terms(words: list[str]) -> Terms:
+def read_terms(words: list[str]) -> Policy:
     """Make terms from words."""
     given: dict[str, Any] = {"mirrors": ()}
     for word in words:
@@ -100,7 +100,7 @@ def read_terms(words: list[str]) -> Terms:
             given["kill_signal"] = int(value)
         else:
             given[name] = float(value) if value else True
-    return Terms(**given)
+    return Policy(**given)
 
 
 def read_znodes(words: list[str]) -> dict[str, Znode]:
@@ -116,9 +116,9 @@ def read_znodes(words: list[str]) -> dict[str, Znode]:
     return znodes
 
 
-def read_ending(words: list[str]) -> Ending:
+def read_ending(words: list[str]) -> ExitStatus:
     """Make an ending from `code N` or `signal N`."""
-    return Ending(**{words[0]: int(words[1])})
+    return ExitStatus(**{words[0]: int(words[1])})
 
 
 class Command:
@@ -176,12 +176,12 @@ class Command:
             case "read-failed", _:
                 return events.ReadFailed(host.last_read, " ".join(words))
             case "child-exited", _:
-                return events.ChildExited(host.generation, read_ending(words))
+                return events.CommandExited(host.generation, read_ending(words))
             case "old-child-exited", _:
-                return events.ChildExited(host.generation - 1, read_ending(words))
-            case "check", [verdict, *reason]:
-                passed = verdict == "passed"
-                return events.CheckFinished(host.last_check, passed, " ".join(reason))
+                return events.CommandExited(host.generation - 1, read_ending(words))
+            case "check", [version_state, *reason]:
+                passed = version_state == "passed"
+                return events.HealthCheckFinished(host.last_check, passed, " ".join(reason))
             case "signal", [number, *sender]:
                 return events.SignalReceived(int(number), sender == ["from", "terminal"])
         return WORDS[name](" ".join(words))
@@ -193,7 +193,7 @@ class Command:
 
     def _begin(self, znodes: list[str]) -> None:
         """Make the first start, as all other stories tell it, and do not tell it again."""
-        host, terms = self._host, self._host.terms
+        host, policy = self._host, self._host.policy
 
         def in_silence(_: Event, __: list[Action]) -> None:
             return
@@ -201,8 +201,8 @@ class Command:
         host.happen(events.Started(), in_silence)
         host.happen(host.connected(), in_silence)
         host.happen(self._event("read", znodes), in_silence)
-        if terms.checks_health:
-            host.run_until(host.now + terms.health_delay_s, in_silence)
+        if policy.checks_health:
+            host.run_until(host.now + policy.health_delay_s, in_silence)
             host.happen(self._event("check", ["passed"]), in_silence)
 
     def _push(self, words: list[str], tell_of: Teller) -> None:

@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from simulation.transcript import describe
 from zkexec.core.actions import (
     Action,
-    Card,
     CommitRecord,
     Enrol,
     JoinQueue,
+    MemberStatus,
+    PublishStatus,
     ReadRecord,
-    ShowCard,
 )
 from zkexec.core.events import Event
 from zkexec.core.rollout.group_events import (
     GroupRequestFailed,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     RecordRead,
 )
-from zkexec.core.rollout.record import Entry, Rollout, Verdict
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import contents_of
 
 SHORT = 12
@@ -44,59 +44,64 @@ def _line(step: Event | Action) -> str:
         case RecordRead(number, record, version, alive, population):
             living = f"alive={','.join(sorted(alive)) or 'none'} of {population}"
             return f"RecordRead number={number} version={version} {living} {_record(record)}"
-        case JoinQueue(number, ticket, card):
-            return f"JoinQueue number={number} ticket={ticket}{_along(card)}"
+        case JoinQueue(number, ticket, status):
+            return f"JoinQueue number={number} ticket={ticket}{_along(status)}"
         case ReadRecord(number, watch):
             return f"ReadRecord number={number} watch={watch}"
-        case CommitRecord(number, record, version, checks, place, card):
+        case CommitRecord(number, record, version, checks, place, status):
             told = f"CommitRecord number={number} version={version}"
             told += "".join(f" check {path}={known}" for path, known in checks.items())
             told += f" place={place}" if place else ""
-            return f"{told} {_record(record)}{_along(card)}"
-        case Enrol(number, card, may_be_duplicate):
+            return f"{told} {_record(record)}{_along(status)}"
+        case Enrol(number, status, may_be_duplicate):
             again = " may_be_duplicate" if may_be_duplicate else ""
-            return f"Enrol number={number}{again} {_card(card)}"
-        case ShowCard(card):
-            return f"ShowCard {_card(card)}"
+            return f"Enrol number={number}{again} {_status(status)}"
+        case PublishStatus(status):
+            return f"PublishStatus {_status(status)}"
         case QueueListed(number, names):
             return f"QueueListed number={number} names={', '.join(names) or 'none'}"
         case GroupRequestFailed(number, reason, is_refused):
             failed = "GroupRequestRefused" if is_refused else "GroupRequestFailed"
             return f"{failed} number={number} reason={reason}"
-        case QueueNodeSeen(number, member, is_left_over):
-            told = f"QueueNodeSeen number={number} member={member}"
+        case QueueNodeRead(number, member, is_left_over):
+            told = f"QueueNodeRead number={number} member={member}"
             return f"{told} and left over" if is_left_over else told
     return describe(step)
 
 
-def _along(card: Card | None) -> str:
-    return "" if card is None else f" with {_card(card)}"
+def _along(status: MemberStatus | None) -> str:
+    return "" if status is None else f" with {_status(status)}"
 
 
-def _card(card: Card) -> str:
-    told = f"{card.phase} health={card.health}"
-    told += f" running={card.running}" if card.running else ""
-    told += f" wanted={card.wanted}" if card.wanted else ""
-    return told + (f" reason={card.reason}" if card.reason else "")
+def _status(status: MemberStatus) -> str:
+    told = f"{status.phase} health={status.health}"
+    told += f" running={status.running}" if status.running else ""
+    told += f" wanted={status.wanted}" if status.wanted else ""
+    return told + (f" reason={status.reason}" if status.reason else "")
 
 
-def _record(record: Rollout) -> str:
+def _record(record: RolloutRecord) -> str:
     """The record without times, and without what is as it always begins."""
-    parts = [_entry(member, entry) for member, entry in record.inflight.items()]
-    parts += [_verdict(digest, verdict) for digest, verdict in record.verdicts.items()]
-    parts += [f"width {record.width.width} by {record.width.by}"] if record.width else []
+    parts = [_entry(member, entry) for member, entry in record.in_flight.items()]
+    parts += [
+        _version_state(digest, version_state) for digest, version_state in record.versions.items()
+    ]
+    if record.max_unavailable:
+        parts.append(
+            f"max_unavailable {record.max_unavailable.limit} by {record.max_unavailable.by}"
+        )
     parts += [f"paused by {record.paused.by}"] if record.paused else []
-    parts += [f"served {record.served}"] if record.served >= 0 else []
+    parts += [f"last_admitted {record.last_admitted}"] if record.last_admitted >= 0 else []
     return "{" + "; ".join(parts) + "}"
 
 
-def _entry(member: str, entry: Entry) -> str:
-    return f"{member} {entry.phase.value} {entry.digest}@{entry.revision} as {entry.token}"
+def _entry(member: str, entry: InFlightEntry) -> str:
+    return f"{member} {entry.phase.value} {entry.digest}@{entry.zxid} as {entry.token}"
 
 
-def _verdict(digest: str, verdict: Verdict) -> str:
-    words = [f"{digest}@{verdict.revision}"]
-    words += ["proven"] if verdict.proven else []
-    words += [f"lost {verdict.lost}"] if verdict.lost else []
-    words += [f"failed by {','.join(verdict.failed_by)}"] if verdict.failed_by else []
+def _version_state(digest: str, version_state: VersionState) -> str:
+    words = [f"{digest}@{version_state.zxid}"]
+    words += ["known good"] if version_state.known_good else []
+    words += [f"lost_turns {version_state.lost_turns}"] if version_state.lost_turns else []
+    words += [f"failed by {','.join(version_state.failed_by)}"] if version_state.failed_by else []
     return " ".join(words)

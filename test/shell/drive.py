@@ -18,8 +18,8 @@ import sys  # noqa: E402
 import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
-from zkexec.cli.shell_command import Command  # noqa: E402
-from zkexec.core.events import Ending, Event  # noqa: E402
+from zkexec.cli.shell_command import CommandLine  # noqa: E402
+from zkexec.core.events import Event, ExitStatus  # noqa: E402
 from zkexec.frozen import fields  # noqa: E402
 from zkexec.process.processes import Processes  # noqa: E402
 
@@ -28,7 +28,7 @@ def as_json(answer: Any) -> Any:
     """Spell an event, or a list of events."""
     if isinstance(answer, list):
         return [as_json(one) for one in answer]
-    if isinstance(answer, Ending):
+    if isinstance(answer, ExitStatus):
         return fields(answer)
     if isinstance(answer, Event):
         parts = {name: as_json(part) for name, part in fields(answer).items()}
@@ -36,9 +36,9 @@ def as_json(answer: Any) -> Any:
     return answer
 
 
-def command(words: list[str]) -> Command:
+def command(words: list[str]) -> CommandLine:
     """The command of these words."""
-    return Command(" ".join(words), tuple(os.fsencode(word) for word in words))
+    return CommandLine(" ".join(words), tuple(os.fsencode(word) for word in words))
 
 
 class Drive:
@@ -74,7 +74,7 @@ class Drive:
         """Do one command and return its answer."""
         if name == "die":
             code, number = arguments
-            die_like(Ending(code=code, signal=number))
+            die_like(ExitStatus(code=code, signal=number))
         return as_json(getattr(self.processes, name)(*arguments))
 
     def run(self) -> None:

@@ -167,10 +167,10 @@ class Driven:
         self._commands.write(json.dumps([method, *arguments]) + "\n")
         self._commands.flush()
 
-    def start_child(self, generation: int = 1) -> int:
+    def start_command(self, generation: int = 1) -> int:
         """Start the child and return its pid."""
-        started = self.call("start_child", generation)
-        assert started["name"] == "ChildStarted", started
+        started = self.call("start_command", generation)
+        assert started["name"] == "CommandStarted", started
         return int(started["pid"])
 
     def event(self) -> dict[str, Any]:

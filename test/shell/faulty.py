@@ -20,7 +20,7 @@ from zkexec.core.member import Member
 from zkexec.core.rollout import group_events
 from zkexec.main import main as zkexec
 from zkexec.runtime import loop
-from zkexec.runtime.executor import Effects
+from zkexec.runtime.executor import Executor
 
 KIND, NAME, HOW, TRIP = sys.argv[1:5]
 sys.argv[1:5] = []
@@ -73,7 +73,7 @@ class Fault:
 def main() -> None:
     """Put the mistake in, and be zkexec."""
     fault = Fault()
-    handle, perform, begin = Member.handle, Effects.perform, loop.Run.__init__
+    handle, perform, begin = Member.handle, Executor.perform, loop.Run.__init__
 
     def wrong_handle(self: Any, event: Any, now: float) -> list[Any]:
         fault.strike("event", event)
@@ -93,7 +93,7 @@ def main() -> None:
             threading.Thread(target=fault.provoke, daemon=True).start()
 
     Member.handle = wrong_handle  # type: ignore[method-assign]
-    Effects.perform = wrong_perform  # type: ignore[method-assign]
+    Executor.perform = wrong_perform  # type: ignore[method-assign]
     loop.Run.__init__ = seen  # type: ignore[method-assign,assignment]
     loop.FIRST_RETRY_S = 0.2
     zkexec()

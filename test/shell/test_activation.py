@@ -36,10 +36,10 @@ def asking(drive: Start, tmp_path: Path) -> Callable[[str], tuple[Driven, Path, 
 def ask_all(driven: Driven) -> None:
     """Start the child twice, then a check and an alert."""
     for generation in (1, 2):
-        driven.start_child(generation)
-        assert driven.event()["name"] == "ChildExited"
+        driven.start_command(generation)
+        assert driven.event()["name"] == "CommandExited"
     driven.call("run_check", 2)
-    assert driven.event()["name"] == "CheckFinished"
+    assert driven.event()["name"] == "HealthCheckFinished"
     driven.call("run_alert", {})
     assert driven.event()["name"] == "AlertFinished"
 

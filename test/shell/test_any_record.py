@@ -9,28 +9,28 @@ from hypothesis import strategies as st
 from core.talk import MIRRORS, PLACE, Talk, snapshot
 from rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
 from zkexec.core import actions
-from zkexec.core.max_unavailable import Width
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.first_start import Basis, basis_of
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.first_start import StartBasis, basis_of
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Entry, Refusal, Rollout, Verdict
-from zkexec.core.rollout.version import Target, target_of
+from zkexec.core.rollout.record import InFlightEntry, Refusal, RolloutRecord, VersionState
+from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.frozen import replace
-from zkexec.group.member_codec import decode_card, encode_card
+from zkexec.group.member_codec import decode_status, encode_status
 from zkexec.group.record_codec import decode, encode
 
 NOW = 1_700_000_000.0
 QUICK = examples(120)
-KNOWN = (Rollout, Refusal, Objection, Basis, Verdict, bool, dict)
+KNOWN = (RolloutRecord, Refusal, Objection, StartBasis, VersionState, bool, dict)
 """What the record answers with."""
 TARGETS = (
-    Target("a" * 64, 7, "scope"),
-    Target("b" * 64, 0, ""),
-    Target("b" * 64 + ".restart1", 2**63 - 1, "scope"),
+    ConfigVersion("a" * 64, 7, "scope"),
+    ConfigVersion("b" * 64, 0, ""),
+    ConfigVersion("b" * 64 + ".restart1", 2**63 - 1, "scope"),
 )
 T = TypeVar("T")
-SCOPE = target_of(snapshot("a@1"), MIRRORS).scope
+SCOPE = version_of(snapshot("a@1"), MIRRORS).scope
 
 
 def understood(read: Callable[[bytes], T], content: bytes) -> T | None:
@@ -44,53 +44,53 @@ def understood(read: Callable[[bytes], T], content: bytes) -> T | None:
     return None
 
 
-def decoded(value: object) -> Rollout:
+def decoded(value: object) -> RolloutRecord:
     """The record that this is; an example that is none says nothing."""
     record = understood(decode, in_bytes(value))
     assume(record is not None)
-    return record or Rollout()
+    return record or RolloutRecord()
 
 
 def with_own_words(value: dict[str, Any]) -> dict[str, Any]:
     """The same record, about the contents that the member of a Talk wants."""
     named = {"a" * 64: "a@2", "b" * 64: "b@2"}
-    digests = {old: target_of(snapshot(word), MIRRORS).digest for old, word in named.items()}
-    verdicts = {digests.get(d, d): {**v, "scope": SCOPE} for d, v in value["verdicts"].items()}
-    inflight = {
+    digests = {old: version_of(snapshot(word), MIRRORS).digest for old, word in named.items()}
+    versions = {digests.get(d, d): {**v, "scope": SCOPE} for d, v in value["versions"].items()}
+    in_flight = {
         name: {**entry, "digest": digests.get(entry["digest"], entry["digest"])}
-        for name, entry in value["inflight"].items()
+        for name, entry in value["in_flight"].items()
     }
-    return {**value, "verdicts": verdicts, "inflight": inflight}
+    return {**value, "versions": versions, "in_flight": in_flight}
 
 
-def members_do(record: Rollout) -> Iterator[object]:
+def members_do(record: RolloutRecord) -> Iterator[object]:
     """All that members make of a record, and all that they ask it."""
-    for member in dict.fromkeys([*MEMBERS, *record.inflight]):
-        entry = record.inflight.get(member)
+    for member in dict.fromkeys([*MEMBERS, *record.in_flight]):
+        entry = record.in_flight.get(member)
         token = "t1" if entry is None else entry.token
         yield from (record.adopt(member, "new"), record.adopt(member, token))
-        yield from (record.reap(member, token), record.release(member, None))
-        yield record.agree(member, Width(50, percent=True), 3, asker_lives=member == "m1")
+        yield from (record.reclaim(member, token), record.release(member, None))
+        yield record.agree(member, MaxUnavailable(50, percent=True), 3, asker_lives=member == "m1")
         for target in TARGETS:
-            yield from (record.blocking(target), record.is_proven(target))
+            yield from (record.blocking(target), record.is_known_good(target))
             yield record.knows_newer(target)
-            entry = Entry("new", target.digest, target.revision)
+            entry = InFlightEntry("new", target.digest, target.zxid)
             yield record.admit(member, entry, target.scope, 3, 9)
             yield record.readmit(member, replace(entry, token=token), target.scope)
-            yield from (record.release(member, target), record.vouch(member, target))
+            yield from (record.release(member, target), record.report_known_good(member, target))
             yield record.fail(member, token, target, "why")
             yield basis_of(record, member, target, None)
             yield basis_of(record, member, target, TARGETS[0])
 
 
-def operators_do(record: Rollout) -> Iterator[object]:
+def operators_do(record: RolloutRecord) -> Iterator[object]:
     """All that operators make of a record."""
-    deed = Deed("forget", "by", "why", "token", "m1", NOW)
-    yield from (operations.pause(record, deed), operations.resume(record, deed))
-    yield from (operations.retry(record, deed), operations.restart(record, deed))
-    yield from (operations.failures(record), operations.is_done(record, deed))
-    for name in record.inflight:
-        about = replace(deed, subject=name)
+    audit_entry = AuditEntry("forget", "by", "why", "token", "m1", NOW)
+    yield from (operations.pause(record, audit_entry), operations.resume(record, audit_entry))
+    yield from (operations.retry(record, audit_entry), operations.restart(record, audit_entry))
+    yield from (operations.failures(record), operations.is_done(record, audit_entry))
+    for name in record.in_flight:
+        about = replace(audit_entry, member=name)
         yield operations.forget(record, about, is_alive=True, is_forced=True)
         yield operations.forget(record, about, is_alive=True, is_forced=False)
 
@@ -101,12 +101,12 @@ def test_everything_can_be_done_with_a_record(value: dict[str, Any]) -> None:
     """What becomes of it is a record that all others understand, or a word of the core's own."""
     record = decoded(value)
     found = [record, *members_do(record), *operators_do(record)]
-    after = {id(each): each for each in found if isinstance(each, Rollout)}
+    after = {id(each): each for each in found if isinstance(each, RolloutRecord)}
     assert after
     for each in after.values():
         again = decode(encode(each, NOW))
-        assert [*sorted(again.inflight)] == [*sorted(each.inflight)]
-        assert {*each.verdicts} <= {*again.verdicts}
+        assert [*sorted(again.in_flight)] == [*sorted(each.in_flight)]
+        assert {*each.versions} <= {*again.versions}
     assert all(isinstance(each, KNOWN) or each is None for each in found)
 
 
@@ -115,23 +115,23 @@ def test_everything_can_be_done_with_a_record(value: dict[str, Any]) -> None:
 def test_any_bytes_are_a_record_or_none(content: bytes) -> None:
     """Nothing but a ValueError of one short line comes of what is no record, or no card."""
     record = understood(decode, content)
-    card = understood(decode_card, content)
-    assert record is None or isinstance(record, Rollout)
-    assert card is None or content
+    status = understood(decode_status, content)
+    assert record is None or isinstance(record, RolloutRecord)
+    assert status is None or content
 
 
 @QUICK
 @given(CARDS)
 def test_any_card_comes_back(value: dict[str, Any]) -> None:
     """A card that is understood is shown again as a card that is."""
-    found = understood(decode_card, in_bytes(value))
+    found = understood(decode_status, in_bytes(value))
     assume(found is not None)
     if found is not None:
-        card, facts = decode_card(encode_card(*found))
-        assert (card.running, facts.paths) == (found[0].running, found[1].paths)
+        status, facts = decode_status(encode_status(*found))
+        assert (status.running, facts.paths) == (found[0].running, found[1].paths)
 
 
-def answer(talk: Talk, record: Rollout, names: Sequence[str]) -> None:
+def answer(talk: Talk, record: RolloutRecord, names: Sequence[str]) -> None:
     """Answer the last request of a member as a group with this record and this queue does."""
     match talk.last:
         case actions.ReadRecord():
@@ -145,7 +145,7 @@ def answer(talk: Talk, record: Rollout, names: Sequence[str]) -> None:
             talk.queue_joined()
         case actions.ListQueue():
             talk.listed(PLACE, *names)
-        case actions.LookAtQueueNode():
+        case actions.WatchQueueNode():
             talk.seen("m9", is_left_over=True)
         case actions.LeaveQueue():
             talk.queue_left()
@@ -174,8 +174,8 @@ def test_a_member_lives_with_any_record(
                 talk.turn.fail(snapshot(word), "why")
             case "prove":
                 talk.turn.prove(snapshot(word))
-            case "vouch":
-                talk.turn.vouch(snapshot(word))
+            case "report_known_good":
+                talk.turn.report_known_good(snapshot(word))
             case _:
                 talk.turn.withdraw()
         talk.advance()

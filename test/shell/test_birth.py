@@ -27,9 +27,9 @@ print(json.dumps({
 DIE = """
 import sys
 from zkexec.process.inheritance import die_like, inherit
-from zkexec.core.events import Ending
+from zkexec.core.events import ExitStatus
 inherit()
-die_like(Ending(code=int(sys.argv[1]), signal=int(sys.argv[2])))
+die_like(ExitStatus(code=int(sys.argv[1]), signal=int(sys.argv[2])))
 """
 FORWARDED = {
     signal.SIGTERM,

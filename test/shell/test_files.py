@@ -13,7 +13,7 @@ from shutil import which
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files, FilesError, load_cached
+from zkexec.files.installer import Installer, InstallError, load_cached
 from zkexec.files.staged_file import name_beside
 
 
@@ -24,7 +24,7 @@ def no_warning(path: str, reason: str) -> None:
 
 def mirror(*pairs: tuple[Path, bytes]) -> tuple[str, ...]:
     """Stage and install these contents as one snapshot."""
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(path): content for path, content in pairs}))
     return files.install()
 
@@ -45,7 +45,7 @@ def test_nothing_is_seen_until_installed(tmp_path: Path) -> None:
     """Staging changes no name and no content in the folder."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"before")
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(old): b"after", str(new): b"fresh"}))
     assert names(tmp_path) == ["old"]
     assert old.read_bytes() == b"before"
@@ -57,7 +57,7 @@ def test_nothing_is_seen_until_installed(tmp_path: Path) -> None:
 def test_discard_leaves_nothing(tmp_path: Path) -> None:
     """What is discarded is neither installed later nor left on disk or in descriptors."""
     before = os.listdir("/proc/self/fd")
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(tmp_path / "file"): b"content"}))
     files.discard()
     files.discard()
@@ -69,7 +69,7 @@ def test_discard_leaves_nothing(tmp_path: Path) -> None:
 def test_staging_again_replaces(tmp_path: Path) -> None:
     """Only the snapshot that was staged last is installed."""
     first, second = tmp_path / "first", tmp_path / "second"
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(first): b"1"}))
     files.stage(Snapshot({str(second): b"2"}))
     assert files.install() == (str(second),)
@@ -80,9 +80,9 @@ def test_failed_staging_leaves_nothing_staged(tmp_path: Path) -> None:
     """One target that cannot be written keeps the whole snapshot, and the one before, out."""
     good, folder = tmp_path / "a", tmp_path / "b"
     folder.mkdir()
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(good): b"1"}))
-    with pytest.raises(FilesError, match=f"^{folder}: Is a directory$"):
+    with pytest.raises(InstallError, match=f"^{folder}: Is a directory$"):
         files.stage(Snapshot({str(good): b"2", str(folder): b"2"}))
     assert files.install() == ()
     assert names(tmp_path) == ["b"]
@@ -217,16 +217,16 @@ def test_symlink_loop_is_told(tmp_path: Path) -> None:
     path = tmp_path / "one"
     path.symlink_to("two")
     (tmp_path / "two").symlink_to("one")
-    with pytest.raises(FilesError, match=f"^{path}: Too many levels of symbolic links$"):
+    with pytest.raises(InstallError, match=f"^{path}: Too many levels of symbolic links$"):
         mirror((path, b"x"))
-    with pytest.raises(FilesError, match=f"^{path}: Too many levels of symbolic links$"):
+    with pytest.raises(InstallError, match=f"^{path}: Too many levels of symbolic links$"):
         load_cached([str(path)])
 
 
 def test_two_paths_to_one_file_are_told(tmp_path: Path) -> None:
     """Two mirrors that end at the same file are an error, for each would undo the other."""
     (tmp_path / "link").symlink_to("file")
-    with pytest.raises(FilesError, match="is the same file as"):
+    with pytest.raises(InstallError, match="is the same file as"):
         mirror((tmp_path / "file", b"1"), (tmp_path / "link", b"2"))
     assert names(tmp_path) == ["link"]
 
@@ -236,16 +236,16 @@ def test_what_is_no_file_is_told(tmp_path: Path, make: Callable[[Path], None]) -
     """A directory or a fifo as a target is an error at once, and blocks nothing."""
     path = tmp_path / "target"
     make(path)
-    with pytest.raises(FilesError, match=f"^{path}: Is (a directory|not a regular file)$"):
+    with pytest.raises(InstallError, match=f"^{path}: Is (a directory|not a regular file)$"):
         mirror((path, b"x"))
-    with pytest.raises(FilesError, match=f"^{path}: Is (a directory|not a regular file)$"):
+    with pytest.raises(InstallError, match=f"^{path}: Is (a directory|not a regular file)$"):
         load_cached([str(path)])
     assert names(tmp_path) == ["target"]
 
 
 def test_device_is_told() -> None:
     """A device as a target is an error, and is not replaced by a file."""
-    with pytest.raises(FilesError, match=r"^/dev/null: Is not a regular file$"):
+    with pytest.raises(InstallError, match=r"^/dev/null: Is not a regular file$"):
         mirror((Path("/dev/null"), b"x"))
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
@@ -254,7 +254,7 @@ def test_file_as_folder_is_told(tmp_path: Path) -> None:
     """A target below something that is no folder is an error that names the target."""
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file" / "below"
-    with pytest.raises(FilesError, match=f"^{path}: Not a directory$"):
+    with pytest.raises(InstallError, match=f"^{path}: Not a directory$"):
         mirror((path, b"x"))
 
 
@@ -292,7 +292,7 @@ def test_hard_links_keep_the_old_content(tmp_path: Path) -> None:
 def test_file_that_appears_meanwhile_is_replaced(tmp_path: Path) -> None:
     """A file that somebody makes between staging and installing does not stop the install."""
     path = tmp_path / "file"
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(path): b"new"}))
     path.write_bytes(b"surprise")
     files.install()
@@ -306,11 +306,11 @@ def test_failed_install_puts_everything_back(tmp_path: Path) -> None:
     changed.write_bytes(b"old secret")
     changed.chmod(0o600)
     last.write_bytes(b"old")
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(changed): b"new", str(fresh): b"new", str(last): b"new secret"}))
     last.unlink()
     last.mkdir()
-    with pytest.raises(FilesError, match=f"^{last}: Is a directory$"):
+    with pytest.raises(InstallError, match=f"^{last}: Is a directory$"):
         files.install()
     assert changed.read_bytes() == b"old secret"
     assert stat.S_IMODE(changed.stat().st_mode) == 0o600
@@ -332,7 +332,7 @@ def test_missing_cached_file_is_named(tmp_path: Path) -> None:
     """The target that has no file is named."""
     (tmp_path / "there").write_bytes(b"x")
     missing = tmp_path / "missing"
-    with pytest.raises(FilesError, match=f"^{missing}: No such file or directory$"):
+    with pytest.raises(InstallError, match=f"^{missing}: No such file or directory$"):
         load_cached([str(tmp_path / "there"), str(missing)])
 
 

@@ -15,7 +15,7 @@ from shutil import which
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files
+from zkexec.files.installer import Installer
 from zkexec.files.staged_file import name_beside
 
 CONTENTS = (b"a" * 100_001, b"b" * 300_007)
@@ -68,7 +68,7 @@ def no_warning(path: str, reason: str) -> None:
 
 def settle(*targets: Path) -> None:
     """Stage and install once more, as the next start does."""
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(target): CONTENTS[0] for target in targets}))
     files.install()
 

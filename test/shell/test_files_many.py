@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files
+from zkexec.files.installer import Installer
 from zkexec.files.target_file import Present, Resolver
 
 
@@ -28,7 +28,7 @@ def test_more_files_than_descriptors(tmp_path: Path) -> None:
     paths = [tmp_path / f"file-{number}" for number in range(1500)]
     for path in paths[::2]:
         path.write_bytes(b"old")
-    files = Files(no_warning)
+    files = Installer(no_warning)
     files.stage(Snapshot({str(path): f"content of {path.name}".encode() for path in paths}))
     assert len(files.install()) == len(paths)
     assert all(path.read_text() == f"content of {path.name}" for path in paths)
@@ -78,7 +78,7 @@ def test_room_for_descriptors_is_made_at_once(tmp_path: Path) -> None:
 def test_what_somebody_else_has_written_is_replaced(tmp_path: Path) -> None:
     """A file that was edited since is put back, also where its size and time are the old ones."""
     path = tmp_path / "file"
-    files = Files(no_warning)
+    files = Installer(no_warning)
     for _ in range(3):
         files.stage(Snapshot({str(path): b"wanted"}))
         files.install()

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files, FilesError
+from zkexec.files.installer import Installer, InstallError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
 NOBODY = 65534
@@ -26,7 +26,7 @@ NOBODY = 65534
 DRIVER = """
 import json, os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files, FilesError
+from zkexec.files.installer import Files, InstallError
 
 uid, files = json.load(sys.stdin)
 if os.getuid() == 0 and uid:
@@ -38,7 +38,7 @@ mirror = Files(lambda path, reason: told["warnings"].append([path, reason]))
 try:
     mirror.stage(Snapshot({path: text.encode() for path, text in files.items()}))
     told["written"] = list(mirror.install())
-except FilesError as failure:
+except InstallError as failure:
     told["error"] = str(failure)
 print(json.dumps(told))
 """
@@ -130,8 +130,8 @@ def test_full_disk_fails_staging(ground: Ground) -> None:
     first, path = folder / "a", folder / "b"
     path.write_bytes(b"old" * 10000)
     free_before = os.statvfs(folder).f_bfree
-    files = Files(Warnings())
-    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+    files = Installer(Warnings())
+    with pytest.raises(InstallError, match=f"^{path}: No space left on device$"):
         files.stage(Snapshot({str(first): b"fits", str(path): b"secret" * 10000}))
     assert path.read_bytes() == b"old" * 10000
     assert os.listdir(folder) == ["b"]
@@ -144,13 +144,13 @@ def test_what_cannot_be_put_back_is_told(ground: Ground) -> None:
     folder = ground.mount("small", "-o", "size=64k")
     path, last = folder / "a", folder / "b"
     path.write_bytes(b"secret" * 5000)
-    files = Files(Warnings())
+    files = Installer(Warnings())
     files.stage(Snapshot({str(path): b"new", str(last): b"new"}))
     fill(folder)
     # Held open, the old file gives no room free.
     with path.open("rb"):
         last.mkdir()
-        with pytest.raises(FilesError) as caught:
+        with pytest.raises(InstallError) as caught:
             files.install()
     put_back = f"{path} could not be put back: No space left on device"
     assert str(caught.value) == f"{last}: Is a directory; {put_back}"
@@ -167,7 +167,7 @@ def test_single_file_mount_is_written_in_place(ground: Ground) -> None:
     ground.bind(source, path)
     inode = path.stat().st_ino
     warnings = Warnings()
-    files = Files(warnings)
+    files = Installer(warnings)
     for content in (b"a longer one" * 1000, b"", b"short"):
         files.stage(Snapshot({str(path): content}))
         assert files.install() == (str(path),)
@@ -184,7 +184,7 @@ def test_mount_that_appears_after_staging(ground: Ground) -> None:
     source.write_bytes(b"old")
     path.write_bytes(b"old")
     warnings = Warnings()
-    files = Files(warnings)
+    files = Installer(warnings)
     files.stage(Snapshot({str(path): b"new"}))
     ground.bind(source, path)
     files.install()
@@ -202,8 +202,8 @@ def test_in_place_without_room_fails_staging(ground: Ground) -> None:
     path.touch()
     ground.bind(source, path)
     filler = fill(folder)
-    files = Files(Warnings())
-    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+    files = Installer(Warnings())
+    with pytest.raises(InstallError, match=f"^{path}: No space left on device$"):
         files.stage(Snapshot({str(path): b"n" * 5000}))
     assert source.read_bytes() == b"old"
     filler.unlink()
@@ -212,7 +212,7 @@ def test_in_place_without_room_fails_staging(ground: Ground) -> None:
     before = other.stat()
     files.stage(Snapshot({str(path): b"n" * 5000, str(other): b"new"}))
     fill(folder)
-    with pytest.raises(FilesError, match=f"^{path}: No space left on device$"):
+    with pytest.raises(InstallError, match=f"^{path}: No space left on device$"):
         files.install()
     assert source.read_bytes() == b"old"
     # What may fail comes first, so that this file never had to be put back.
@@ -226,10 +226,10 @@ def test_in_place_is_put_back(ground: Ground) -> None:
     source.write_bytes(b"old and long")
     path.touch()
     ground.bind(source, path)
-    files = Files(Warnings())
+    files = Installer(Warnings())
     files.stage(Snapshot({str(path): b"new", str(last): b"new"}))
     last.mkdir()
-    with pytest.raises(FilesError, match=f"^{last}: Is a directory$"):
+    with pytest.raises(InstallError, match=f"^{last}: Is a directory$"):
         files.install()
     assert source.read_bytes() == b"old and long"
 
@@ -248,8 +248,8 @@ def test_read_only_mount_fails_staging(ground: Ground, single_file: bool) -> Non
     else:
         ground.bind(folder, folder, read_only=True)
     for target in [path] if single_file else [path, folder / "new", folder / "deep" / "new"]:
-        with pytest.raises(FilesError, match=f"^{target}: Read-only file system$"):
-            Files(Warnings()).stage(Snapshot({str(target): b"new"}))
+        with pytest.raises(InstallError, match=f"^{target}: Read-only file system$"):
+            Installer(Warnings()).stage(Snapshot({str(target): b"new"}))
     assert path.read_bytes() == b"old"
 
 
@@ -260,13 +260,13 @@ def test_immutable_file_and_folder(ground: Ground) -> None:
     path = ground.path / "file"
     path.write_bytes(b"old")
     warnings = Warnings()
-    files = Files(warnings)
+    files = Installer(warnings)
     for immutable in (path, ground.path):
         if subprocess.run(["chattr", "+i", immutable], check=False).returncode:
             pytest.skip("this filesystem knows no immutable files")
         try:
             if immutable == path:
-                with pytest.raises(FilesError, match=f"^{path}: Operation not permitted$"):
+                with pytest.raises(InstallError, match=f"^{path}: Operation not permitted$"):
                     files.stage(Snapshot({str(path): b"new"}))
                 assert path.read_bytes() == b"old"
             else:
@@ -287,8 +287,8 @@ def test_file_that_can_only_be_appended_to(ground: Ground) -> None:
     if subprocess.run(["chattr", "+a", path], check=False).returncode:
         pytest.skip("this filesystem knows no such files")
     try:
-        with pytest.raises(FilesError, match=f"^{path}: Operation not permitted$"):
-            Files(Warnings()).stage(Snapshot({str(path): b"new"}))
+        with pytest.raises(InstallError, match=f"^{path}: Operation not permitted$"):
+            Installer(Warnings()).stage(Snapshot({str(path): b"new"}))
     finally:
         subprocess.run(["chattr", "-a", path], check=True)
     assert path.read_bytes() == b"old"

@@ -6,7 +6,7 @@ from kazoo.client import KazooClient
 
 from news import Asking, member_of, place
 from proxy import EXISTS, SET, TRANSACTION, Fate, Proxy, Request, Way
-from zkexec.core.actions import Card, CommitRecord, JoinQueue
+from zkexec.core.actions import CommitRecord, JoinQueue, MemberStatus
 from zkexec.core.events import Event, SessionConnected, SessionSuspended
 from zkexec.core.rollout.group_events import (
     CommitRefused,
@@ -15,20 +15,20 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     RecordCommitted,
 )
-from zkexec.core.rollout.record import Rollout
-from zkexec.group.member_codec import decode_card
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.group.member_codec import decode_status
 from zkexec.group.store import LARGEST_COMMIT
 from zookeeper import Server, wait_until
 
 
-def shown(client: KazooClient, path: str) -> Card:
+def shown(client: KazooClient, path: str) -> MemberStatus:
     """The card that stands in a member's node."""
-    return decode_card(client.get(path)[0])[0]
+    return decode_status(client.get(path)[0])[0]
 
 
-def wait_for_card(client: KazooClient, path: str, card: Card) -> None:
+def wait_for_card(client: KazooClient, path: str, status: MemberStatus) -> None:
     """Wait until this card stands in a member's node."""
-    wait_until(lambda: shown(client, path) == card, "the card is shown")
+    wait_until(lambda: shown(client, path) == status, "the card is shown")
 
 
 def touched(asking: Asking) -> list[GroupPart]:
@@ -42,9 +42,9 @@ def test_cards_are_shown(zookeeper: Server, client: KazooClient, root: str) -> N
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
         for number in range(20):
-            card = Card("proving", str(number))
-            asking.show(card)
-            wait_for_card(client, node, card)
+            status = MemberStatus("verifying", str(number))
+            asking.show(status)
+            wait_for_card(client, node, status)
         asking.read()
         assert touched(asking) == []
         # The watch is still there after all of these.
@@ -66,7 +66,7 @@ def test_only_the_newest_waits(proxy: Proxy, client: KazooClient, root: str) -> 
         asking.enrol()
         proxy.on_request = hold_writes
         for number in range(50):
-            asking.show(Card("proving", str(number)))
+            asking.show(MemberStatus("verifying", str(number)))
         wait_until(lambda: SET in proxy.opcodes, "the first card is on its way")
         let_go.set()
         wait_until(lambda: shown(client, node).running == "49", "the last card is shown")
@@ -77,10 +77,10 @@ def test_only_the_newest_waits(proxy: Proxy, client: KazooClient, root: str) -> 
 def test_a_card_before_enrolment(zookeeper: Server, client: KazooClient, root: str) -> None:
     """A card that is shown before there is a node is dropped: enrolling brings its own."""
     with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.show(Card("too early"))
-        asking.enrol(Card("waiting"))
+        asking.show(MemberStatus("too early"))
+        asking.enrol(MemberStatus("waiting"))
         asking.read()
-        assert shown(client, f"{root}/members/m1") == Card("waiting")
+        assert shown(client, f"{root}/members/m1") == MemberStatus("waiting")
         assert client.exists(f"{root}/members/m1").version == 0
 
 
@@ -95,14 +95,14 @@ def test_a_card_during_enrolment(proxy: Proxy, client: KazooClient, root: str) -
             return Fate.PASS_ON
 
         proxy.on_request = hold_everything
-        enrolling = threading.Thread(target=asking.enrol, args=(Card("older"),))
+        enrolling = threading.Thread(target=asking.enrol, args=(MemberStatus("older"),))
         enrolling.start()
         wait_until(lambda: proxy.opcodes[-1] == EXISTS, "enrolling has begun")
-        asking.show(Card("newer"))
+        asking.show(MemberStatus("newer"))
         let_go.set()
         enrolling.join()
         asking.read()
-        assert shown(client, f"{root}/members/m1") == Card("newer")
+        assert shown(client, f"{root}/members/m1") == MemberStatus("newer")
         assert touched(asking) == []
 
 
@@ -118,14 +118,14 @@ def test_a_card_over_somebody_elses_write(proxy: Proxy, client: KazooClient, roo
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
         proxy.on_request = interfere
-        asking.show(Card("paused"))
+        asking.show(MemberStatus("failed"))
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
         assert client.get(node)[0] == b"by hand"
 
 
-def along(asking: Asking, card: Card, version: int) -> Event:
+def along(asking: Asking, status: MemberStatus, version: int) -> Event:
     """Write the record, the card with it, over this version of the record."""
-    return asking.ask(CommitRecord(0, Rollout(served=1), version, card=card))
+    return asking.ask(CommitRecord(0, RolloutRecord(last_admitted=1), version, status=status))
 
 
 def test_a_card_goes_along(proxy: Proxy, client: KazooClient, root: str) -> None:
@@ -134,13 +134,13 @@ def test_a_card_goes_along(proxy: Proxy, client: KazooClient, root: str) -> None
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
         proxy.opcodes.clear()
-        asking.get(QueueJoined, JoinQueue(0, "t", Card("waiting")))
-        assert shown(client, node) == Card("waiting")
-        assert isinstance(along(asking, Card("running"), 0), RecordCommitted)
-        assert shown(client, node) == Card("running")
+        asking.get(QueueJoined, JoinQueue(0, "t", MemberStatus("waiting")))
+        assert shown(client, node) == MemberStatus("waiting")
+        assert isinstance(along(asking, MemberStatus("running"), 0), RecordCommitted)
+        assert shown(client, node) == MemberStatus("running")
         assert proxy.opcodes == [TRANSACTION, TRANSACTION]
-        asking.show(Card("paused"))
-        wait_for_card(client, node, Card("paused"))
+        asking.show(MemberStatus("failed"))
+        wait_for_card(client, node, MemberStatus("failed"))
         assert touched(asking) == []
 
 
@@ -151,10 +151,10 @@ def test_a_card_does_not_stand_in_the_way(
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
         client.set(f"{root}/members/m1", b"by hand")
-        assert isinstance(along(asking, Card("running"), 0), RecordCommitted)
+        assert isinstance(along(asking, MemberStatus("running"), 0), RecordCommitted)
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
         # Nothing is known of the own node now, so the next card has nothing to go along to.
-        assert isinstance(along(asking, Card("running"), 1), RecordCommitted)
+        assert isinstance(along(asking, MemberStatus("running"), 1), RecordCommitted)
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
 
 
@@ -164,11 +164,11 @@ def test_a_card_goes_along_with_nothing_that_is_refused(
     """It is not shown then, and the next one is."""
     node = f"{root}/members/m1"
     with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol(Card("waiting"))
-        assert isinstance(along(asking, Card("running"), 5), CommitRefused)
-        assert shown(client, node) == Card("waiting")
-        asking.show(Card("paused"))
-        wait_for_card(client, node, Card("paused"))
+        asking.enrol(MemberStatus("waiting"))
+        assert isinstance(along(asking, MemberStatus("running"), 5), CommitRefused)
+        assert shown(client, node) == MemberStatus("waiting")
+        asking.show(MemberStatus("failed"))
+        wait_for_card(client, node, MemberStatus("failed"))
 
 
 def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -> None:
@@ -184,14 +184,16 @@ def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
         proxy.on_request = hold_writes
-        asking.show(Card("waiting"))
+        asking.show(MemberStatus("waiting"))
         number = asking.news.fresh_number()
-        asking.ensemble.request(CommitRecord(number, Rollout(), 0, card=Card("running")))
+        asking.ensemble.request(
+            CommitRecord(number, RolloutRecord(), 0, status=MemberStatus("running"))
+        )
         wait_until(lambda: SET in proxy.opcodes, "the first card is on its way")
         let_go.set()
         assert isinstance(asking.news.answer_to(number), RecordCommitted)
-        wait_for_card(client, node, Card("running"))
-        large = Card("paused", wanted="x" * LARGEST_COMMIT)
+        wait_for_card(client, node, MemberStatus("running"))
+        large = MemberStatus("failed", wanted="x" * LARGEST_COMMIT)
         assert isinstance(along(asking, large, 1), RecordCommitted)
         wait_for_card(client, node, large)
         assert touched(asking) == []
@@ -203,13 +205,13 @@ def test_a_card_is_never_sent_late(proxy: Proxy, client: KazooClient, root: str)
     with member_of(proxy.hosts, group=place(root), session_timeout_s=2.0) as asking:
         asking.enrol()
         proxy.black_hole(Way.TO_SERVER)
-        asking.show(Card("old"))
-        asking.show(Card("older than the next"))
+        asking.show(MemberStatus("old"))
+        asking.show(MemberStatus("older than the next"))
         asking.news.next(SessionSuspended)
-        asking.show(Card("without a connection"))
+        asking.show(MemberStatus("without a connection"))
         proxy.heal()
         asking.news.next(SessionConnected)
         asking.read()
-        asking.enrol(Card("next"))
+        asking.enrol(MemberStatus("next"))
         asking.read()
-        assert shown(client, node) == Card("next")
+        assert shown(client, node) == MemberStatus("next")

@@ -16,11 +16,13 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     RecordCommitted,
 )
-from zkexec.core.rollout.record import Entry, Rollout, Verdict
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord, VersionState
 from zkexec.group.record_codec import decode
 from zookeeper import Server
 
-NEW = Rollout(inflight={"m1": Entry("token", "digest", 5, since=3.0)}, served=4)
+NEW = RolloutRecord(
+    in_flight={"m1": InFlightEntry("token", "digest", 5, since=3.0)}, last_admitted=4
+)
 READ_ONLY = [ACL(1, Id("world", "anyone"))]
 
 
@@ -70,7 +72,7 @@ def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -
         queued = asking.get(QueueJoined, JoinQueue(0, "t")).name
         match case:
             case "stale record":
-                asking.commit(Rollout(served=1))
+                asking.commit(RolloutRecord(last_admitted=1))
                 expected = Conflict.RECORD
             case "changed":
                 client.set(f"{root}/b", b"2")
@@ -81,7 +83,7 @@ def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -
                 client.create(f"{root}/b", b"1")
             case _:
                 # Whose place is gone has to queue again, whatever else has changed.
-                asking.commit(Rollout(served=1))
+                asking.commit(RolloutRecord(last_admitted=1))
                 client.set(f"{root}/b", b"2")
                 queued = "t-0000000009"
                 expected = Conflict.PLACE
@@ -100,7 +102,7 @@ def test_of_two_only_one_wins(zookeeper: Server, root: str) -> None:
         first.enrol()
         for round_number in range(10):
             version = first.read().version
-            record = Rollout(served=round_number)
+            record = RolloutRecord(last_admitted=round_number)
             answers = [one.ask(CommitRecord(0, record, version)) for one in (first, second)]
             assert [type(answer) for answer in answers] == [RecordCommitted, CommitRefused]
 
@@ -125,7 +127,9 @@ def test_a_member_that_may_only_read_the_record(
 @pytest.mark.parametrize("what", ["record", "checks"])
 def test_a_commit_too_large(proxy: Proxy, root: str, what: str) -> None:
     """What no server would take is refused in words, before it costs the connection."""
-    record = Rollout(inflight={f"member-{n}": Entry("t" * 80, "d" * 64, n) for n in range(5000)})
+    record = RolloutRecord(
+        in_flight={f"member-{n}": InFlightEntry("t" * 80, "d" * 64, n) for n in range(5000)}
+    )
     checks: Mapping[str, int] = {f"/{'x' * 1000}/{number}": 0 for number in range(1000)}
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
@@ -138,8 +142,10 @@ def test_a_commit_too_large(proxy: Proxy, root: str, what: str) -> None:
 
 def test_a_large_commit(zookeeper: Server, root: str) -> None:
     """A record of thousands of members, with a thousand znodes checked, is written."""
-    record = Rollout(
-        inflight={f"member-{n:04}": Entry(f"t{n}", f"d{n}", 1, since=1.0) for n in range(3000)}
+    record = RolloutRecord(
+        in_flight={
+            f"member-{n:04}": InFlightEntry(f"t{n}", f"d{n}", 1, since=1.0) for n in range(3000)
+        }
     )
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
@@ -153,13 +159,13 @@ def test_a_large_commit(zookeeper: Server, root: str) -> None:
 
 def test_a_record_from_a_dump(zookeeper: Server, root: str) -> None:
     """A record is never newer than the transaction that has written it, whatever stands in it."""
-    older = Rollout(verdicts={"d1": Verdict(2**62, "scope", failed_by=("m2",), at=1.0)})
+    older = RolloutRecord(versions={"d1": VersionState(2**62, "scope", failed_by=("m2",), at=1.0)})
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
         asking.commit(older)
-        (verdict,) = asking.read().record.verdicts.values()
-        assert 0 < verdict.revision < 2**62
-        assert (verdict.scope, verdict.failed_by) == ("", ("m2",))
+        (version_state,) = asking.read().record.versions.values()
+        assert 0 < version_state.zxid < 2**62
+        assert (version_state.scope, version_state.failed_by) == ("", ("m2",))
 
 
 def test_without_a_record(zookeeper: Server, root: str) -> None:
@@ -173,8 +179,8 @@ def test_times_of_the_commit(zookeeper: Server, root: str) -> None:
     """Times that stand for that of the commit are filled in when it is sent."""
 
     def since(asking: Asking) -> float:
-        asking.commit(Rollout(inflight={"m1": Entry("t", "d", 1)}))
-        return asking.read().record.inflight["m1"].since
+        asking.commit(RolloutRecord(in_flight={"m1": InFlightEntry("t", "d", 1)}))
+        return asking.read().record.in_flight["m1"].since
 
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()

@@ -12,7 +12,7 @@ from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
 from news import RUNNING, Asking, member_of, place
 from proxy import CLOSE, Fate, Proxy, pass_all
-from zkexec.core.actions import Card, CommitRecord, Enrol, JoinQueue, ReadRecord
+from zkexec.core.actions import CommitRecord, Enrol, JoinQueue, MemberStatus, ReadRecord
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
 from zkexec.core.rollout.group_events import (
     Enrolled,
@@ -23,10 +23,10 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     RecordRead,
 )
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import replace
-from zkexec.group.member_codec import Facts, decode_card, encode_card
-from zkexec.group.member_profile import GroupPlace, PhaseTime
+from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
+from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.group.record_codec import decode
 from zkexec.zookeeper.connect_string import base_of
 from zookeeper import Server, wait_until
@@ -37,10 +37,10 @@ def client_hosts(client: KazooClient) -> tuple[str, ...]:
     return tuple(f"{host}:{port}" for host, port in client.hosts)
 
 
-def card_in(client: KazooClient, path: str) -> Card:
+def card_in(client: KazooClient, path: str) -> MemberStatus:
     """The card that stands in a member's node."""
     content, _ = client.get(path)
-    return decode_card(content)[0]
+    return decode_status(content)[0]
 
 
 def touched(asking: Asking) -> list[GroupPart]:
@@ -65,13 +65,13 @@ def test_the_first_member_makes_everything(client: KazooClient, root: str) -> No
     base = f"{root}/not/there/yet"
     with member_of(*client_hosts(client), group=place(base)) as asking:
         before = time.time()
-        asking.enrol(Card("proving", "d1", "d2", "unknown", "reasons"))
-        assert decode(client.get(f"{base}/state")[0]) == Rollout()
+        asking.enrol(MemberStatus("verifying", "d1", "d2", "unknown", "reasons"))
+        assert decode(client.get(f"{base}/state")[0]) == RolloutRecord()
         assert client.get_children(base + "/queue") == []
         content, stat = client.get(f"{base}/members/m1")
-        card, facts = decode_card(content)
-        assert card == Card("proving", "d1", "d2", "unknown", "reasons")
-        assert (facts.place, facts.width) == ("place of m1", "1")
+        status, facts = decode_status(content)
+        assert status == MemberStatus("verifying", "d1", "d2", "unknown", "reasons")
+        assert (facts.place, facts.max_unavailable) == ("place of m1", "1")
         assert before - 1 <= facts.since <= time.time() + 1
         assert facts.pid
         assert stat.ephemeralOwner != 0
@@ -100,11 +100,11 @@ def test_the_second_member(client: KazooClient, root: str) -> None:
     hosts = client_hosts(client)
     with member_of(*hosts, group=place(root, "m1")) as first:
         first.enrol()
-        first.commit(Rollout(served=7))
+        first.commit(RolloutRecord(last_admitted=7))
         with member_of(*hosts, group=place(root, "m2")) as second:
             second.enrol()
             assert sorted(client.get_children(f"{root}/members")) == ["m1", "m2"]
-            assert second.read().record.served == 7
+            assert second.read().record.last_admitted == 7
             assert second.read().population == 2
 
 
@@ -113,10 +113,10 @@ def test_enrolled_twice(client: KazooClient, root: str) -> None:
     with member_of(*client_hosts(client), group=place(root)) as asking:
         asking.enrol()
         made = client.get(f"{root}/members/m1")[1].czxid
-        asking.enrol(Card("paused"))
-        asking.enrol(Card("waiting"))
+        asking.enrol(MemberStatus("failed"))
+        asking.enrol(MemberStatus("waiting"))
         content, stat = client.get(f"{root}/members/m1")
-        assert decode_card(content)[0] == Card("waiting")
+        assert decode_status(content)[0] == MemberStatus("waiting")
         assert stat.czxid == made
         settle(asking)
         assert touched(asking) == []
@@ -131,9 +131,9 @@ def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
     ):
         dead.enrol()
         old = client.get(f"{root}/members/m1")[1]
-        restarted.enrol(Card("waiting"))
+        restarted.enrol(MemberStatus("waiting"))
         content, new = client.get(f"{root}/members/m1")
-        assert decode_card(content)[0] == Card("waiting")
+        assert decode_status(content)[0] == MemberStatus("waiting")
         assert new.ephemeralOwner != old.ephemeralOwner
         # What is left of the dead one hears of it, and nobody else.
         dead.news.next(GroupTouched, part=GroupPart.OWN_NODE)
@@ -144,14 +144,14 @@ def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
 def test_occupied_by_another(client: KazooClient, root: str) -> None:
     """A node of a process at another place is left alone, and its holder is told."""
     hosts = client_hosts(client)
-    elsewhere = GroupPlace(root, "m1", "another place", "1", PhaseTime())
+    elsewhere = MemberProfile(root, "m1", "another place", "1", PhaseTime())
     with (
         member_of(*hosts, group=place(root)) as first,
         member_of(*hosts, group=elsewhere) as second,
     ):
         first.enrol()
         content, stat = client.get(f"{root}/members/m1")
-        facts = decode_card(content)[1]
+        facts = decode_status(content)[1]
         occupied = second.get(EnrolmentOccupied, Enrol(0, RUNNING))
         assert occupied.holder == f"{facts.host}, pid {facts.pid}"
         assert client.get(f"{root}/members/m1") == (content, stat)
@@ -163,8 +163,10 @@ def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> N
     """A node at the own place is left alone while the process that made it is still there."""
     asleep = "import time; time.sleep(1000)"
     other = subprocess.Popen([sys.executable, "-c", asleep, "zkexec"])
-    facts = Facts("h", other.pid, "0", "place of m1", "1", 0.0)
-    client.create(f"{root}/members/m1", encode_card(RUNNING, facts), ephemeral=True, makepath=True)
+    facts = StatusFacts("h", other.pid, "0", "place of m1", "1", 0.0)
+    client.create(
+        f"{root}/members/m1", encode_status(RUNNING, facts), ephemeral=True, makepath=True
+    )
     try:
         with member_of(*client_hosts(client), group=place(root)) as asking:
             occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
@@ -184,8 +186,8 @@ def test_a_dead_process_at_the_same_place(client: KazooClient, root: str) -> Non
     try:
         os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
         for pid in (dead.pid, stranger.pid):
-            facts = Facts("h", pid, "0", "place of m1", "1", 0.0)
-            content = encode_card(RUNNING, facts)
+            facts = StatusFacts("h", pid, "0", "place of m1", "1", 0.0)
+            content = encode_status(RUNNING, facts)
             client.create(f"{root}/members/m1", content, ephemeral=True, makepath=True)
             with member_of(*client_hosts(client), group=place(root)) as asking:
                 asking.enrol()
@@ -209,10 +211,10 @@ def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
         first.enrol()
         with member_of(*hosts, group=elsewhere) as second:
             for phase in ("running", "waiting", "waiting"):
-                second.get(EnrolmentOccupied, Enrol(0, Card(phase), may_be_duplicate=True))
+                second.get(EnrolmentOccupied, Enrol(0, MemberStatus(phase), may_be_duplicate=True))
                 content, stat = client.get(f"{root}/members/{other}")
-                card, facts = decode_card(content)
-                assert (card.phase, facts.duplicate_of) == (phase, "m1")
+                status, facts = decode_status(content)
+                assert (status.phase, facts.duplicate_of) == (phase, "m1")
                 assert stat.ephemeralOwner != 0
             assert stat.version == 1, "what is shown already is not written again"
             assert names(client, root) == ["m1", other]
@@ -229,7 +231,7 @@ def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
         wait_until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
         second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
         assert names(client, root) == ["m1"]
-        assert decode_card(client.get(f"{root}/members/m1")[0])[1].duplicate_of == ""
+        assert decode_status(client.get(f"{root}/members/m1")[0])[1].duplicate_of == ""
         second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
         assert names(client, root) == ["m1"]
 
@@ -310,13 +312,13 @@ def test_own_node_changed(client: KazooClient, root: str) -> None:
     with member_of(*client_hosts(client), group=place(root)) as asking:
         asking.enrol()
         client.set(f"{root}/members/m1", b"mine")
-        asking.show(Card("not shown"))
+        asking.show(MemberStatus("not shown"))
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        asking.show(Card("not shown either"))
+        asking.show(MemberStatus("not shown either"))
         settle(asking)
         assert client.get(f"{root}/members/m1")[0] == b"mine"
-        asking.enrol(Card("waiting"))
-        assert card_in(client, f"{root}/members/m1") == Card("waiting")
+        asking.enrol(MemberStatus("waiting"))
+        assert card_in(client, f"{root}/members/m1") == MemberStatus("waiting")
 
 
 def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
@@ -327,10 +329,10 @@ def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
         client.delete(base, recursive=True)
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
         assert asking.read() == RecordRead(
-            asking.read().number - 1, Rollout(), -1, frozenset(), population=0
+            asking.read().number - 1, RolloutRecord(), -1, frozenset(), population=0
         )
         assert asking.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
-        assert "enrol" in asking.failure(CommitRecord(0, Rollout(), -1))
+        assert "enrol" in asking.failure(CommitRecord(0, RolloutRecord(), -1))
         asking.enrol()
         assert asking.read().version == 0
         asking.get(QueueJoined, JoinQueue(0, "t"))
@@ -356,7 +358,7 @@ def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> N
     client.set_acls(base, [ACL(1, Id("world", "anyone"))])
     with member_of(*client_hosts(client), group=place(base)) as asking:
         asking.enrol()
-        assert asking.read().record == Rollout()
+        assert asking.read().record == RolloutRecord()
 
 
 def test_no_permission(client: KazooClient, root: str) -> None:
@@ -382,7 +384,7 @@ def test_acl_of_what_is_made(client: KazooClient, root: str) -> None:
             found, _ = client.get_acls(base + path)
             assert found == acl, path
         assert found[0].id.id == make_digest_acl_credential("some", "one")
-        asking.commit(Rollout(served=3))
+        asking.commit(RolloutRecord(last_admitted=3))
 
 
 def test_expired_session(own_zookeeper: Server) -> None:
@@ -428,8 +430,8 @@ def test_reconnected_in_the_same_session(proxy: Proxy, client: KazooClient, root
         proxy.cut()
         asking.news.next(SessionSuspended)
         asking.news.next(SessionConnected)
-        asking.enrol(Card("waiting"))
-        assert card_in(client, f"{root}/members/m1") == Card("waiting")
+        asking.enrol(MemberStatus("waiting"))
+        assert card_in(client, f"{root}/members/m1") == MemberStatus("waiting")
         assert client.exists(f"{root}/members/m1").czxid == made
         client.delete(f"{root}/members/m1")
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)

@@ -33,8 +33,8 @@ from zkexec.core.actions import (
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    LookAtQueueNode,
     ReadRecord,
+    WatchQueueNode,
 )
 from zkexec.core.events import (
     ReadFailed,
@@ -49,7 +49,7 @@ from zkexec.core.rollout.group_events import (
     GroupTouched,
     QueueJoined,
 )
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import replace
 from zookeeper import Ensemble as Servers
 from zookeeper import Server, wait_until
@@ -71,14 +71,14 @@ def _version(client: KazooClient, base: str) -> object:
 
 READS: list[tuple[Request, int]] = [
     (ListQueue(0), CHILDREN),
-    (LookAtQueueNode(0, "first-0000000000"), GET),
+    (WatchQueueNode(0, "first-0000000000"), GET),
     (ReadRecord(0, watch=True), GET),
 ]
 WRITES: list[tuple[Request, int, Truth, object, object]] = [
     (Enrol(0, RUNNING), CREATE, _member, False, True),
     (JoinQueue(0, "second"), TRANSACTION, _queue, ["first"], ["first", "second"]),
     (LeaveQueue(0, "first-0000000000"), DELETE, _queue, ["first"], []),
-    (CommitRecord(0, Rollout(), 0, {}, "first-0000000000"), TRANSACTION, _version, 0, 1),
+    (CommitRecord(0, RolloutRecord(), 0, {}, "first-0000000000"), TRANSACTION, _version, 0, 1),
 ]
 
 
@@ -253,8 +253,8 @@ def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
         assert isinstance(asking.news.answer_to(read), ZnodesRead)
         assert not isinstance(asking.news.answer_to(number), GroupRequestFailed)
         name = asking.get(QueueJoined, JoinQueue(0, "t")).name
-        asking.ask(CommitRecord(0, Rollout(served=0), 0, {f"{root}/a": 0}, name))
-        assert asking.read(watch=True).record.served == 0
+        asking.ask(CommitRecord(0, RolloutRecord(last_admitted=0), 0, {f"{root}/a": 0}, name))
+        assert asking.read(watch=True).record.last_admitted == 0
         assert not [e for e in asking.news.events if isinstance(e, SessionClosed)]
     assert proxy.opcodes.count(MULTI_READ) == 1
 
@@ -289,7 +289,7 @@ def test_a_hundred_flaps(proxy: Proxy, client: KazooClient, root: str) -> None:
         wait_until(lambda: threading.active_count() <= threads, "no more threads than before")
         wait_until(lambda: sockets() <= open_sockets, "no more sockets than before")
         assert not [e for e in asking.news.events if isinstance(e, GroupTouched)]
-        asking.commit(Rollout(served=1))
+        asking.commit(RolloutRecord(last_admitted=1))
         client.delete(f"{root}/g/members/m1")
         asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
         asking.read()
@@ -334,8 +334,8 @@ def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
                 member_of(there.hosts, group=place("/g", "m2")) as reader,
             ):
                 writer.enrol()
-                writer.commit(Rollout(served=number))
-                assert reader.read().record.served == number
+                writer.commit(RolloutRecord(last_admitted=number))
+                assert reader.read().record.last_admitted == number
 
 
 def test_the_leader_dies(own_ensemble: Servers) -> None:
@@ -351,9 +351,9 @@ def test_the_leader_dies(own_ensemble: Servers) -> None:
 
         wait_until(goes_on, "the member is enrolled again")
         version = asking.read().version
-        asking.ask(CommitRecord(0, Rollout(served=0), version, {}, name))
+        asking.ask(CommitRecord(0, RolloutRecord(last_admitted=0), version, {}, name))
         found = asking.read()
-        assert (found.record.served, found.population) == (0, 1)
+        assert (found.record.last_admitted, found.population) == (0, 1)
 
 
 def test_a_frozen_server(own_zookeeper: Server) -> None:
@@ -363,10 +363,10 @@ def test_a_frozen_server(own_zookeeper: Server) -> None:
         own_zookeeper.pause()
         # The signal to freeze takes a moment to reach every thread.
         wait_until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
-        number = ask(asking, CommitRecord(0, Rollout(served=5), 0))
+        number = ask(asking, CommitRecord(0, RolloutRecord(last_admitted=5), 0))
         assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
         own_zookeeper.resume()
         asking.news.next(SessionConnected)
         found = asking.read()
-        assert (found.record.served, found.version) in {(5, 1), (-1, 0)}
+        assert (found.record.last_admitted, found.version) in {(5, 1), (-1, 0)}
         assert len(answers(asking, number)) == 1

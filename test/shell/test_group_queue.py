@@ -7,25 +7,25 @@ from kazoo.security import ACL, Id
 from news import Asking, member_of, place
 from proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
 from zkexec.core.actions import (
-    Card,
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    LookAtQueueNode,
+    MemberStatus,
     ReadRecord,
+    WatchQueueNode,
 )
 from zkexec.core.events import SessionConnected, SessionSuspended
-from zkexec.core.max_unavailable import GroupWidth, Width
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
 from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,
     QueueJoined,
     QueueLeft,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     RecordRead,
 )
-from zkexec.core.rollout.record import Entry, Rollout
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.group.record_codec import encode
 from zookeeper import Server
 
@@ -47,7 +47,7 @@ def names(asking: Asking) -> list[str]:
 
 def seen(asking: Asking, name: str) -> str | None:
     """Whose queue node that is."""
-    return asking.get(QueueNodeSeen, LookAtQueueNode(0, name)).member
+    return asking.get(QueueNodeRead, WatchQueueNode(0, name)).member
 
 
 def test_a_place_in_the_queue(zookeeper: Server, client: KazooClient, root: str) -> None:
@@ -108,9 +108,9 @@ def test_a_queue_node_that_lasts(zookeeper: Server, client: KazooClient, root: s
         asking.enrol()
         lasting = client.create(f"{root}/queue/t-", b"m9", sequence=True).rpartition("/")[2]
         alive = client.create(f"{root}/queue/u-", b"\xff" * 900_000, ephemeral=True, sequence=True)
-        found = asking.get(QueueNodeSeen, LookAtQueueNode(0, lasting))
+        found = asking.get(QueueNodeRead, WatchQueueNode(0, lasting))
         assert (found.member, found.is_left_over) == ("m9", True)
-        found = asking.get(QueueNodeSeen, LookAtQueueNode(0, alive.rpartition("/")[2]))
+        found = asking.get(QueueNodeRead, WatchQueueNode(0, alive.rpartition("/")[2]))
         assert not found.is_left_over
         assert found.member is not None
         assert len(found.member) == 1000
@@ -120,7 +120,7 @@ def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str)
     """Before anyone has enrolled, the record is an empty one without a version."""
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         found = asking.read(watch=True)
-        assert (found.record, found.version) == (Rollout(), -1)
+        assert (found.record, found.version) == (RolloutRecord(), -1)
         assert (found.alive, found.population) == (frozenset(), 0)
         assert asking.failure(ListQueue(0)) == f"{root}/queue: does not exist"
         client.create(f"{root}/state", b"")
@@ -130,9 +130,9 @@ def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str)
 
 def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None:
     """Of those whom the record names, the living are told, and how many members there are."""
-    record = Rollout(
-        inflight={"m1": Entry("t", "d", 1), "gone": Entry("t", "d", 1)},
-        width=GroupWidth(Width(2), "m2"),
+    record = RolloutRecord(
+        in_flight={"m1": InFlightEntry("t", "d", 1), "gone": InFlightEntry("t", "d", 1)},
+        max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "m2"),
     )
     with member_of(zookeeper.hosts, group=place(root, "m1")) as asking:
         asking.enrol()
@@ -142,7 +142,7 @@ def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None
         found = asking.read(watch=True)
         assert found.alive == {"m1", "m2"}
         assert (found.population, found.version) == (3, 1)
-        assert found.record.inflight["m1"] == Entry("t", "d", 1, since=7.0)
+        assert found.record.in_flight["m1"] == InFlightEntry("t", "d", 1, since=7.0)
         client.delete(f"{root}/members/m2")
         assert asking.read(watch=True).alive == {"m1"}
         assert asking.read().alive == set()
@@ -152,15 +152,19 @@ def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None
 @pytest.mark.parametrize(
     ("known", "asks", "seen"),
     [
-        (Width(2), Width(2), ([], 0)),
-        (Width(2), Width(3), (["m2"], 0)),
-        (Width(20, percent=True), Width(20, percent=True), ([], 2)),
-        (Width(20, percent=True), Width(3), (["m2"], 2)),
-        (Width(2), Width(20, percent=True), (["m2"], 2)),
+        (MaxUnavailable(2), MaxUnavailable(2), ([], 0)),
+        (MaxUnavailable(2), MaxUnavailable(3), (["m2"], 0)),
+        (MaxUnavailable(20, percent=True), MaxUnavailable(20, percent=True), ([], 2)),
+        (MaxUnavailable(20, percent=True), MaxUnavailable(3), (["m2"], 2)),
+        (MaxUnavailable(2), MaxUnavailable(20, percent=True), (["m2"], 2)),
     ],
 )
 def test_only_what_matters_is_counted(
-    zookeeper: Server, root: str, known: Width, asks: Width, seen: tuple[list[str], int]
+    zookeeper: Server,
+    root: str,
+    known: MaxUnavailable,
+    asks: MaxUnavailable,
+    seen: tuple[list[str], int],
 ) -> None:
     """Who asked for another width, and of percentages how many there are; nothing else."""
     with (
@@ -169,7 +173,7 @@ def test_only_what_matters_is_counted(
     ):
         asking.enrol()
         other.enrol()
-        asking.commit(Rollout(width=GroupWidth(known, "m2")))
+        asking.commit(RolloutRecord(max_unavailable=AgreedMaxUnavailable(known, "m2")))
         found = asking.get(RecordRead, ReadRecord(0, watch=True, asks=asks))
         assert (sorted(found.alive), found.population) == seen
 
@@ -185,11 +189,11 @@ def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
         for _ in range(3):
             watcher.read(watch=True)
         reader.read()
-        writer.commit(Rollout(served=1))
-        writer.commit(Rollout(served=2))
+        writer.commit(RolloutRecord(last_admitted=1))
+        writer.commit(RolloutRecord(last_admitted=2))
         watcher.news.next(GroupTouched, part=GroupPart.RECORD)
-        assert watcher.read().record.served == 2
-        assert reader.read().record.served == 2
+        assert watcher.read().record.last_admitted == 2
+        assert reader.read().record.last_admitted == 2
         assert (touched(watcher), touched(reader), touched(writer)) == ([], [], [])
 
 
@@ -198,7 +202,7 @@ def test_the_own_commit(zookeeper: Server, root: str) -> None:
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.enrol()
         asking.read(watch=True)
-        asking.commit(Rollout(served=1))
+        asking.commit(RolloutRecord(last_admitted=1))
         asking.news.next(GroupTouched, part=GroupPart.RECORD)
         asking.read()
         assert touched(asking) == []
@@ -206,8 +210,9 @@ def test_the_own_commit(zookeeper: Server, root: str) -> None:
 
 def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: str) -> None:
     """The end of a member in flight is told, once; neither its cards nor others' ends are."""
-    record = Rollout(
-        inflight={"m1": Entry("t", "d", 1)}, width=GroupWidth(Width(2), "not in flight")
+    record = RolloutRecord(
+        in_flight={"m1": InFlightEntry("t", "d", 1)},
+        max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "not in flight"),
     )
     with (
         member_of(zookeeper.hosts, group=place(root, "m1")) as member,
@@ -219,7 +224,7 @@ def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: s
         assert head.read(watch=True).alive == {"m1", "not in flight"}
         client.delete(f"{root}/members/not in flight")
         for number in range(5):
-            member.show(Card("proving", str(number)))
+            member.show(MemberStatus("verifying", str(number)))
             member.read()
         head.read(watch=True)
         assert touched(head) == []
@@ -234,7 +239,11 @@ def test_a_member_in_flight_comes_back(zookeeper: Server, client: KazooClient, r
     node = f"{root}/members/m1"
     with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
         head.enrol()
-        head.commit(Rollout(inflight={"m1": Entry("t", "d", 1), "m3": Entry("t", "d", 1)}))
+        head.commit(
+            RolloutRecord(
+                in_flight={"m1": InFlightEntry("t", "d", 1), "m3": InFlightEntry("t", "d", 1)}
+            )
+        )
         for _ in range(3):
             assert head.read(watch=True).alive == frozenset()
         client.create(node, ephemeral=True)
@@ -252,7 +261,10 @@ def test_a_member_that_lasts_is_not_alive(
 ) -> None:
     """A node that belongs to no session is nobody's; that a member replaces it is told, once."""
     node = f"{root}/members/m1"
-    record = Rollout(inflight={"m1": Entry("t", "d", 1)}, width=GroupWidth(Width(2), "m3"))
+    record = RolloutRecord(
+        in_flight={"m1": InFlightEntry("t", "d", 1)},
+        max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "m3"),
+    )
     with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
         head.enrol()
         head.commit(record)
@@ -294,7 +306,11 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
     """The first read on a connection syncs; a missing member costs one more request if watched."""
     with member_of(proxy.hosts, group=place(root)) as asking:
         asking.enrol()
-        asking.commit(Rollout(inflight={"m1": Entry("t", "d", 1), "m2": Entry("t", "d", 1)}))
+        asking.commit(
+            RolloutRecord(
+                in_flight={"m1": InFlightEntry("t", "d", 1), "m2": InFlightEntry("t", "d", 1)}
+            )
+        )
         proxy.cut()
         asking.news.next(SessionSuspended)
         asking.news.next(SessionConnected)
@@ -302,7 +318,7 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         asking.read(watch=True)
         assert proxy.opcodes == [SYNC, GET, CHILDREN2, CHILDREN2, EXISTS, EXISTS]
         proxy.opcodes.clear()
-        asking.get(RecordRead, ReadRecord(0, watch=True, asks=Width()))
+        asking.get(RecordRead, ReadRecord(0, watch=True, asks=MaxUnavailable()))
         # That the one of them lives is known, as the watch on it would have told its end.
         assert proxy.opcodes == [GET, CHILDREN2, EXISTS]
         proxy.opcodes.clear()
@@ -316,7 +332,7 @@ def test_without_a_connection(zookeeper: Server, root: str) -> None:
     with member_of(zookeeper.hosts, group=place(root)) as asking:
         asking.ensemble.close(10.0)
         assert asking.failure(ListQueue(0)) == "there is no session"
-        asking.show(Card("running"))
+        asking.show(MemberStatus("running"))
         asking.ensemble.group = None
         with pytest.raises(ValueError, match="without a group"):
             asking.ensemble.request(ListQueue(1))

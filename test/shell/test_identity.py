@@ -35,7 +35,7 @@ if "HOST" in os.environ:
     os.uname = lambda: os.uname_result(("", os.environ["HOST"], "", "", ""))
 try:
     held = member_id.hold_identity(settings)
-except member_id.IdentityError as error:
+except member_id.MemberIdError as error:
     print(f"error|{error}", flush=True)
 else:
     print(f"{held.member_id}|{held.place}|{held.obstacles}".rstrip("|"), flush=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from zkexec.core.events import (
-    CheckFinished,
-    ChildExited,
-    Ending,
+    CommandExited,
     Event,
+    ExitStatus,
     FilesStaged,
+    HealthCheckFinished,
     SignalReceived,
     Tick,
     ZnodeTouched,
@@ -19,7 +19,7 @@ from zkexec.core.events import (
 from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
 from zkexec.runtime.inbox import Inbox, now
 
-EXITED = ChildExited(1, Ending())
+EXITED = CommandExited(1, ExitStatus())
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def send(number: int) -> None:
 
 def test_what_waits_for_the_member_is_known(inheritance: Inheritance) -> None:
     """Whether an answer, the end of a child, or what another thread has posted is still there."""
-    box = inbox(inheritance, [EXITED, CheckFinished(1, True, "")])
+    box = inbox(inheritance, [EXITED, HealthCheckFinished(1, True, "")])
     found = [box.is_empty]
     box.answer(FilesStaged())
     found.append(box.is_empty)
@@ -106,7 +106,7 @@ def test_a_dead_child_is_reaped_at_once(inheritance: Inheritance) -> None:
 
 def test_of_two_dead_the_second_waits(inheritance: Inheritance) -> None:
     """The answer to what the first calls for comes before the news of the second."""
-    check = CheckFinished(1, passed=True, reason="exit status 0")
+    check = HealthCheckFinished(1, passed=True, reason="exit status 0")
     box = inbox(inheritance, [check, EXITED])
     send(signal.SIGCHLD)
     assert box.next(until=None) == check

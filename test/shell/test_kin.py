@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shell.driven import Marked, until, until_lines
-from zkexec.process.descendants import Orphans, look_at_kin
-from zkexec.process.process_tree import ChildTree
+from zkexec.process.descendants import Orphans, find_related
+from zkexec.process.process_tree import ProcessTree
 
 # An orphan in another session than the child's, and below it a member of the child's session.
 DETACHED = """
@@ -89,18 +89,18 @@ def test_below_a_detached_orphan_the_session_is_found(
     start: Start, tmp_path: Path, others: int
 ) -> None:
     """A member of the session below an orphan that left it is found, also beside many others."""
-    tree = ChildTree(own_session=True)
+    tree = ProcessTree(own_session=True)
     tree.clear_ground()
     pids = tmp_path / "pids"
-    child = start(sys.executable, "-c", DETACHED, pids, str(os.getpid()))
-    tree.plant(child.pid)
+    command = start(sys.executable, "-c", DETACHED, pids, str(os.getpid()))
+    tree.plant(command.pid)
     detached, member = map(int, until_lines(pids)[0].split())
     start("sh", "-c", f"for i in $(seq {others}); do setsid sleep 1000 & done").wait()
     until(lambda: os.getsid(detached) == detached, "it has a session of its own")
 
     for _ in range(4):
         found = {process.pid for process in tree.members()}
-        assert {child.pid, member} <= found
+        assert {command.pid, member} <= found
         assert len(found) == 2
 
 
@@ -111,11 +111,11 @@ def test_a_later_orphan_is_found_although_others_are_known(start: Start, tmp_pat
     session = start("sh", "-c", f"read line <{gate}; (sleep 1000 & echo $! >{pids}); sleep 1000")
     orphans = Orphans()
     for _ in range(3):
-        assert set(look_at_kin(session.pid, orphans)) >= {session.pid}
+        assert set(find_related(session.pid, orphans)) >= {session.pid}
     gate.write_text("open\n")
     orphan = int(until_lines(pids)[0])
 
-    assert orphan in look_at_kin(session.pid, orphans)
+    assert orphan in find_related(session.pid, orphans)
 
 
 def test_a_look_costs_the_same_beside_many(marked: Marked, start: Start) -> None:

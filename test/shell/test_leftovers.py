@@ -11,7 +11,7 @@ import pytest
 from shell.driven import Marked, is_alive, until_lines
 from zkexec.cli import parser
 from zkexec.cli.settings import Settings, settle
-from zkexec.process.leftovers import Leftovers, Remembered, is_proven
+from zkexec.process.leftovers import Leftovers, Remembered, is_known_good
 from zkexec.process.procfs import Process
 
 COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000)
@@ -22,25 +22,25 @@ def member(started: int, pid: int = 60) -> Process:
     return Process(pid, 1, 50, 50, started, alive=True, stopped=False)
 
 
-def proven(*session: Process, leader: Process | None = None) -> bool:
+def known_good(*session: Process, leader: Process | None = None) -> bool:
     """Whether these are of the command."""
-    return is_proven(COMMAND, leader, session)
+    return is_known_good(COMMAND, leader, session)
 
 
 def test_the_command_itself_is_proven_by_its_start() -> None:
     """A process with the command's pid is the command only if it started at the same moment."""
-    assert proven(leader=member(1000, pid=50))
-    assert not proven(leader=member(1001, pid=50))
-    assert not proven(member(1500), leader=member(999, pid=50))
+    assert known_good(leader=member(1000, pid=50))
+    assert not known_good(leader=member(1001, pid=50))
+    assert not known_good(member(1500), leader=member(999, pid=50))
 
 
 def test_a_member_from_the_commands_time_proves_its_session() -> None:
     """Who started while the command was known to run is of its session; who came later is not."""
-    assert proven(member(3000), member(1999))
-    assert proven(member(1000))
-    assert not proven(member(2000))
-    assert not proven(member(999))
-    assert not proven()
+    assert known_good(member(3000), member(1999))
+    assert known_good(member(1000))
+    assert not known_good(member(2000))
+    assert not known_good(member(999))
+    assert not known_good()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_a_mistake_about_any_action_keeps_the_command(tmp_path: Path, name: str)
         keeps_its_command(run)
 
 
-@pytest.mark.parametrize("name", ["Tick", "CheckFinished", "AlertFinished", "SignalReceived"])
+@pytest.mark.parametrize("name", ["Tick", "HealthCheckFinished", "AlertFinished", "SignalReceived"])
 def test_a_mistake_that_comes_back_keeps_the_command(tmp_path: Path, name: str) -> None:
     """Core after core fails at the same event: the command still runs, and gets its signals."""
     health = "--health=false" if name == "AlertFinished" else "--health=true"
@@ -142,7 +142,7 @@ def test_a_mistake_that_comes_back_keeps_the_command(tmp_path: Path, name: str) 
         assert run.process.wait(60) == 7
 
 
-@pytest.mark.parametrize("name", ["Note", "RunCheck", "RunAlert", "SignalGroup"])
+@pytest.mark.parametrize("name", ["Note", "RunHealthCheck", "RunAlert", "SignalProcessGroup"])
 def test_an_action_that_never_works_keeps_the_command(tmp_path: Path, name: str) -> None:
     """An action that fails each time, for the caretaker as well, costs the command nothing."""
     health = "--health=false" if name == "RunAlert" else "--health=true"
@@ -171,13 +171,13 @@ def end_by_term(run: Faulty) -> None:
 @pytest.mark.parametrize(
     ("fault", "end", "status"),
     [
-        (("event", "ChildExited", "natural-once"), end_by_itself, 7),
+        (("event", "CommandExited", "natural-once"), end_by_itself, 7),
         (("event", "SignalReceived", "natural-once"), end_by_itself, 7),
         (("event", "SignalReceived", "natural-once"), end_by_term, -signal.SIGTERM),
-        (("event", "ChildExited", "natural-once"), end_by_term, -signal.SIGTERM),
-        (("action", "SignalTree", "natural-once"), end_by_term, -signal.SIGTERM),
-        (("done", "SignalTree", "natural-once"), end_by_term, -signal.SIGTERM),
-        (("action", "InspectTree", "natural-always"), end_by_term, -signal.SIGTERM),
+        (("event", "CommandExited", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("action", "SignalProcessTree", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("done", "SignalProcessTree", "natural-once"), end_by_term, -signal.SIGTERM),
+        (("action", "InspectProcessTree", "natural-always"), end_by_term, -signal.SIGTERM),
     ],
 )
 def test_a_mistake_at_the_end_changes_no_status(

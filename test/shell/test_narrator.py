@@ -13,7 +13,7 @@ import pytest
 from zkexec.cli import parser
 from zkexec.cli.settings import settle
 from zkexec.core.actions import Note
-from zkexec.runtime.log import Narrator
+from zkexec.runtime.log import Log
 from zkexec.runtime.log_messages import TEXTS, Level
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "zkexec"
@@ -28,9 +28,9 @@ def said(capfd: pytest.CaptureFixture[str]) -> Said:
     return lambda: capfd.readouterr().err
 
 
-def narrator(*words: str) -> Narrator:
+def log(*words: str) -> Log:
     """A narrator for this command line."""
-    return Narrator(settle(parser.read([*words, "--exec", "serve 'a b'"]), {}))
+    return Log(settle(parser.read([*words, "--exec", "serve 'a b'"]), {}))
 
 
 def notes_in_sources() -> Iterator[tuple[str, str, set[str] | None]]:
@@ -74,7 +74,7 @@ def test_no_words_without_a_topic() -> None:
 
 def test_a_line_has_the_time_and_the_message(said: Said) -> None:
     """The format is that of the tutorial: `[2014-04-28 16:41:38 -0700] message`."""
-    narrator().tell(Note("forking"))
+    log().tell(Note("forking"))
     assert re.fullmatch(
         r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] forking serve 'a b'\n", said()
     )
@@ -85,7 +85,7 @@ def test_a_line_has_the_time_and_the_message(said: Said) -> None:
 )
 def test_how_much_is_said(said: Said, option: str, least: Level) -> None:
     """`--silent` leaves the fatal lines only, `--verbose` says all."""
-    teller = narrator(option)
+    teller = log(option)
     for topic, (_, text) in TEXTS.items():
         names = {name for _, name, _, _ in string.Formatter().parse(text) if name}
         teller.tell(Note(topic, dict.fromkeys(names - KNOWN_TO_ALL, 1)))
@@ -94,7 +94,7 @@ def test_how_much_is_said(said: Said, option: str, least: Level) -> None:
 
 def test_a_note_is_one_line(said: Said) -> None:
     """Whatever a path or a reason holds, it breaks neither the line nor the terminal."""
-    narrator().tell(Note("read-failed", {"reason": "a\nb\x1b[2J\udcff é"}))
+    log().tell(Note("read-failed", {"reason": "a\nb\x1b[2J\udcff é"}))
     line = said()
     assert line.endswith("a\\nb\\x1b[2J\\udcff é\n")
     assert line.count("\n") == 1
@@ -102,7 +102,7 @@ def test_a_note_is_one_line(said: Said) -> None:
 
 def test_json_is_one_object_a_line(said: Said) -> None:
     """`--log-format json` gives time, level, event, message and the fields of the event."""
-    teller = narrator("--log-format", "json")
+    teller = log("--log-format", "json")
     teller.tell(Note("forked", {"pid": 7}))
     teller.tell(Note("stopping", {"signal": 15, "kill_timeout_s": 30.0}))
     teller.tell(Note("read-failed", {"reason": "a\nb\udcff"}))
@@ -119,9 +119,9 @@ def test_a_broken_stderr_is_nobodys_problem() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         os.dup2(full, 2)
-        narrator().tell(Note("connected"))
+        log().tell(Note("connected"))
         os.close(2)
-        narrator().tell(Note("connected"))
+        log().tell(Note("connected"))
     finally:
         os.dup2(kept, 2)
         os.close(kept)
@@ -131,7 +131,7 @@ def test_a_broken_stderr_is_nobodys_problem() -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_line_is_never_longer_than_anybody_reads(form: str, said: Said) -> None:
     """Whatever stands in a znode, a name or a reason of it takes a thousand letters of the log."""
-    teller = narrator("--log-format", form)
+    teller = log("--log-format", form)
     for letter in ("x", "\udcff", "\U0001f40d", "\n", "é"):
         teller.tell(Note("turn-awaited", {"ahead": 2, "behind": letter * 900_000}))
         line = said()
@@ -143,5 +143,5 @@ def test_a_line_is_never_longer_than_anybody_reads(form: str, said: Said) -> Non
 def test_a_command_line_may_be_longer_than_a_reason(said: Said) -> None:
     """What an operator wrote is shown in full, as long as a person could have written it."""
     words = "serve " + "a" * 5000
-    Narrator(settle(parser.read(["--exec", words]), {})).tell(Note("forking"))
+    Log(settle(parser.read(["--exec", words]), {})).tell(Note("forking"))
     assert words in said()

@@ -25,7 +25,7 @@ def sh(text: str) -> list[str]:
 
 def ended(code: int = 0, number: int = 0) -> dict[str, object]:
     """The event by which the end of the first child is told."""
-    return {"name": "ChildExited", "generation": 1, "ending": {"code": code, "signal": number}}
+    return {"name": "CommandExited", "generation": 1, "ending": {"code": code, "signal": number}}
 
 
 def gone(driven: Driven) -> bool:
@@ -37,7 +37,7 @@ def gone(driven: Driven) -> bool:
 def test_the_end_of_the_child_is_told(drive: Start, text: str, code: int, number: int) -> None:
     """The child's own code, or the signal it died of, comes with its generation."""
     driven = drive(command=sh(text))
-    driven.start_child()
+    driven.start_command()
 
     assert driven.event() == ended(code, number)
     assert zombies_of(driven.process.pid) == []
@@ -48,7 +48,7 @@ def test_a_start_that_fails_is_told(drive: Start) -> None:
     driven = drive(command=["no-such-command"])
 
     for generation in (1, 2):
-        failed = driven.call("start_child", generation)
+        failed = driven.call("start_command", generation)
         assert (failed["name"], failed["generation"]) == ("StartFailed", generation)
         assert failed["status"] == 127
     assert driven.remaining() == 0
@@ -61,7 +61,7 @@ def test_each_generation_has_the_same_birth(drive: Start, tmp_path: Path) -> Non
     driven = drive(command=sh(f"{ask}; mv {told}.new {told}; exit 0"))
     births = []
     for generation in (1, 2):
-        driven.start_child(generation)
+        driven.start_command(generation)
         assert driven.event()["generation"] == generation
         births.append(told.read_bytes())
 
@@ -74,7 +74,7 @@ def test_the_child_has_zkexecs_streams(drive: Start, tmp_path: Path) -> None:
     given.write_text("typed")
     with given.open() as stdin, (tmp_path / "out").open("w") as stdout:
         driven = drive(command=["cat"], options={"stdin": stdin, "stdout": stdout})
-        driven.start_child()
+        driven.start_command()
         assert driven.event() == ended()
 
     assert (tmp_path / "out").read_text() == "typed"
@@ -85,7 +85,7 @@ def test_a_signal_reaches_the_whole_group_once(drive: Start, tmp_path: Path, nam
     """A signal to zkexec reaches shell and foreground program, and the program just once."""
     log = tmp_path / "log"
     driven = drive(command=sh(f"trap : {name}; {SIGNAL_LOG} {log} {name}; echo"))
-    driven.start_child()
+    driven.start_command()
     pid = until_lines(log)[0].split()[1]
 
     driven.process.send_signal(signal.Signals[f"SIG{name}"])
@@ -100,11 +100,11 @@ def test_no_signal_is_lost_at_the_start(drive: Start) -> None:
     driven = drive(command=["sleep", "1000"])
     assert driven.call("inspect_tree", 0)["remaining"] == 0
     for generation in range(1, 61):
-        driven.send("start_child", generation)
+        driven.send("start_command", generation)
         time.sleep(generation / 10_000)  # each time at another moment of the start
         driven.process.send_signal(signal.SIGTERM)
         came_too_early = driven.comes_first() == "signal"
-        assert driven.reply()["name"] == "ChildStarted"
+        assert driven.reply()["name"] == "CommandStarted"
         assert driven.signal() == [signal.SIGTERM, False]
         if came_too_early:
             driven.call("signal_group", signal.SIGTERM)
@@ -116,7 +116,7 @@ def test_a_stop_reaches_everybody(drive: Start, tmp_path: Path) -> None:
     log, pids = tmp_path / "log", tmp_path / "pids"
     orphan = f"({SIGNAL_LOG} {log} & echo $! >>{pids})"
     driven = drive(command=sh(f"{orphan}; {SIGNAL_LOG} {log} & exec {SIGNAL_LOG} {log}"))
-    driven.start_child()
+    driven.start_command()
     ready = {line.split()[1] for line in until_lines(log, 3)}
 
     driven.call("signal_tree", signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_a_grandchild_does_not_escape(drive: Start, tmp_path: Path) -> None:
     """After the shell of `cd x && server` is gone, the server still counts and can be killed."""
     log = tmp_path / "log"
     driven = drive(command=sh(f"cd / && {SIGNAL_LOG} {log} TERM; :"))
-    driven.start_child()
+    driven.start_command()
     server = int(until_lines(log)[0].split()[1])
 
     driven.call("signal_tree", signal.SIGTERM)
@@ -145,7 +145,7 @@ def test_who_left_the_session_does_not_escape(drive: Start, tmp_path: Path) -> N
     """A descendant with a session of its own is killed, also once its parent is gone."""
     pids = tmp_path / "pids"
     driven = drive(command=sh(DAEMON.format(pids=pids) + " exec sleep 1000"))
-    driven.start_child()
+    driven.start_command()
     daemon = int(until_lines(pids)[0])
 
     driven.call("signal_tree", signal.SIGSTOP)
@@ -164,7 +164,7 @@ def test_what_a_trap_starts_is_left_to_work(drive: Start, tmp_path: Path) -> Non
     driven = drive(
         command=sh(f'trap "{clean}; exit 0" TERM; echo up >>{done}; while :; do :; done')
     )
-    driven.start_child()
+    driven.start_command()
     until_lines(done)
 
     driven.call("signal_tree", signal.SIGTERM)
@@ -177,7 +177,7 @@ def test_nor_is_what_it_starts_in_another_session(drive: Start, tmp_path: Path) 
     log = tmp_path / "log"
     answer = f"setsid {SIGNAL_LOG} {log} TERM & wait"
     driven = drive(command=sh(f'trap "{answer}" TERM; echo up >>{log}; while :; do :; done'))
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     driven.call("signal_tree", signal.SIGTERM)
@@ -192,7 +192,7 @@ def test_the_status_is_the_childs_alone(drive: Start, tmp_path: Path) -> None:
     """`server & exit 3` gives 3 at once, and nothing is done to the server."""
     pids = tmp_path / "pids"
     driven = drive(command=sh(f"sleep 1000 & echo $! >>{pids}; exit 3"))
-    driven.start_child()
+    driven.start_command()
 
     assert driven.event() == ended(3)
     driven.send("die", 3, 0)
@@ -206,7 +206,7 @@ def test_orphans_are_reaped_by_a_subreaper(drive: Start, tmp_path: Path) -> None
     orphan = f"(sh -c 'echo $$ >>{pids}; read line <{tmp_path}/gate; exit 9' &)"
     os.mkfifo(tmp_path / "gate")
     driven = drive(command=sh(f"{orphan}; exec sleep 1000"), subreaper=True)
-    driven.start_child()
+    driven.start_command()
     pid = int(until_lines(pids)[0])
     parent = Path(f"/proc/{pid}/stat")
     until(lambda: int(parent.read_text().split()[3]) == driven.process.pid, "the adoption")
@@ -227,7 +227,7 @@ def test_pid_1_reaps_orphans(drive: Start, tmp_path: Path) -> None:
     orphans = "i=0; while [ $i -lt 20 ]; do (true & ); i=$((i+1)); done"
     wait = f'n=0; while [ "$({count})" != 0 ] && [ $n -lt 500 ]; do n=$((n+1)); sleep 0.02; done'
     driven = drive(command=sh(f"{orphans}; {wait}; {count} >{told}; exit 5"), before=isolated)
-    driven.start_child()
+    driven.start_command()
 
     assert driven.event() == ended(5)
     assert told.read_text() == "0\n"
@@ -236,7 +236,7 @@ def test_pid_1_reaps_orphans(drive: Start, tmp_path: Path) -> None:
 def test_a_sudden_death_takes_the_child_along(drive: Start) -> None:
     """When zkexec is SIGKILLed the kernel kills the child and the health check."""
     driven = drive(command=["sleep", "1000"], health=["sleep", "1001"])
-    pid = driven.start_child()
+    pid = driven.start_command()
     driven.call("run_check", 1)
     children = Path(f"/proc/{driven.process.pid}/task/{driven.process.pid}/children")
     pids = [int(word) for word in children.read_text().split()]
@@ -260,7 +260,7 @@ def test_a_check_is_told(drive: Start, text: str, passed: bool, reason: str) -> 
     driven = drive(health=sh(text))
 
     assert driven.call("run_check", 4) == []
-    told = {"name": "CheckFinished", "generation": 4, "passed": passed, "reason": reason}
+    told = {"name": "HealthCheckFinished", "generation": 4, "passed": passed, "reason": reason}
     assert driven.event() == told
 
 
@@ -269,7 +269,7 @@ def test_check_and_alert_that_cannot_start_are_told(drive: Start) -> None:
     driven = drive(health=["/no/check"], alert=["/no/alert"])
     words = "No such file or directory"
 
-    check = {"name": "CheckFinished", "generation": 2, "passed": False}
+    check = {"name": "HealthCheckFinished", "generation": 2, "passed": False}
     assert driven.call("run_check", 2) == [
         {**check, "reason": f"cannot execute /no/check: {words}"}
     ]
@@ -341,7 +341,7 @@ def test_a_restart_leaves_alerts_alone(drive: Start, tmp_path: Path) -> None:
         alert=sh(ORPHAN.format(pids=pids) + f"; echo $$ >>{pids}; sleep 1000 & wait"),
         subreaper=True,
     )
-    driven.start_child()
+    driven.start_command()
     driven.call("run_alert", {})
     pair = [int(pid) for pid in until_lines(pids, 2)]
 
@@ -367,7 +367,7 @@ def test_warnings_never_reach_stderr(drive: Start, tmp_path: Path) -> None:
     with (tmp_path / "err").open("w") as stderr:
         loud = {"PYTHONWARNINGS": "always"}
         driven = drive(command=["true"], environment=loud, options={"stderr": stderr})
-        driven.start_child()
+        driven.start_command()
         assert driven.event() == ended()
         driven.send("die", 0, 0)
         assert driven.end() == 0

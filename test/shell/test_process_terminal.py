@@ -86,7 +86,7 @@ def zkexec_of(child: int) -> int:
 def test_the_child_stays_in_zkexecs_group(terminal: Terminal, log: Path) -> None:
     """With a terminal the child is in zkexec's session and process group."""
     driven = terminal.start(*logging_child(log))
-    child = driven.start_child()
+    child = driven.start_command()
 
     assert os.getsid(child) == os.getsid(driven.process.pid)
     assert os.getpgid(child) == os.getpgid(driven.process.pid)
@@ -96,7 +96,7 @@ def test_the_child_stays_in_zkexecs_group(terminal: Terminal, log: Path) -> None
 def test_a_key_reaches_the_child_once(terminal: Terminal, log: Path, key: bytes, name: str) -> None:
     """Ctrl-C and Ctrl-4 are known to come from the terminal, and the child gets just one."""
     driven = terminal.start(*logging_child(log))
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     terminal.type(key)
@@ -107,7 +107,7 @@ def test_a_key_reaches_the_child_once(terminal: Terminal, log: Path, key: bytes,
 def test_a_new_size_reaches_the_child_once(terminal: Terminal, log: Path) -> None:
     """A change of the terminal's size comes to the child from the kernel, and only from it."""
     driven = terminal.start(*logging_child(log))
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
@@ -119,7 +119,7 @@ def test_a_new_size_reaches_the_child_once(terminal: Terminal, log: Path) -> Non
 def test_a_sent_signal_reaches_the_child_once(terminal: Terminal, log: Path, name: str) -> None:
     """A signal that was sent to zkexec alone is no key, and is passed on once."""
     driven = terminal.start(*logging_child(log))
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     driven.process.send_signal(signal.Signals[f"SIG{name}"])
@@ -130,7 +130,7 @@ def test_a_sent_signal_reaches_the_child_once(terminal: Terminal, log: Path, nam
 def test_a_term_reaches_shell_and_program(terminal: Terminal, log: Path) -> None:
     """A TERM to zkexec reaches the child's shell and what it runs; zkexec itself lives on."""
     driven = terminal.start("sh", "-c", f"cd / && {SIGNAL_LOG} {log}; echo goes on >>{log}")
-    driven.start_child()
+    driven.start_command()
     program = until_lines(log)[0].split()[1]
 
     driven.process.send_signal(signal.SIGTERM)
@@ -145,7 +145,7 @@ def test_the_rest_of_a_pipeline_is_left_alone(
     """The other end of `zkexec | less`, in the same group, gets nothing of what zkexec sends."""
     other = tmp_path / "other"
     driven = terminal.start(*logging_child(log), script=f'"$@" | {SIGNAL_LOG} {other}')
-    child = driven.start_child()
+    child = driven.start_command()
     stranger = int(until_lines(other)[0].split()[1])
     until_lines(log)
     assert os.getpgid(stranger) == os.getpgid(child)
@@ -166,7 +166,7 @@ def test_other_groups_are_not_signalled(terminal: Terminal, log: Path, tmp_path:
     other = tmp_path / "other"
     aside = f"setsid {SIGNAL_LOG} {other} HUP & exec {SIGNAL_LOG} {log} HUP"
     driven = terminal.start("sh", "-c", aside)
-    driven.start_child()
+    driven.start_command()
     until_lines(other)
     until_lines(log)
 
@@ -181,7 +181,7 @@ def test_other_groups_are_not_signalled(terminal: Terminal, log: Path, tmp_path:
 def test_a_grandchild_does_not_escape(terminal: Terminal, log: Path) -> None:
     """After the shell of `cd x && server` is gone, the server still counts and can be killed."""
     driven = terminal.start("sh", "-c", f"cd / && {SIGNAL_LOG} {log} TERM; :")
-    driven.start_child()
+    driven.start_command()
     server = int(until_lines(log)[0].split()[1])
 
     driven.call("signal_tree", signal.SIGTERM)
@@ -197,7 +197,7 @@ def test_a_child_with_a_group_of_its_own_is_reached(terminal: Terminal, log: Pat
     """A child that made itself a group, as a shell with job control does, gets signals and keys."""
     leave = "import os, sys; os.setpgid(0, 0); os.execv(sys.argv[1], sys.argv[1:])"
     driven = terminal.start(sys.executable, "-c", leave, *logging_child(log))
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     driven.process.send_signal(signal.SIGHUP)
@@ -210,7 +210,7 @@ def test_a_child_with_a_group_of_its_own_is_reached(terminal: Terminal, log: Pat
 def test_stop_and_continue_are_the_shells(terminal: Terminal, log: Path) -> None:
     """Ctrl-Z stops zkexec and child, `fg` continues both, and the child gets that CONT once."""
     driven = terminal.start(*logging_child(log), script='"$@"; fg >/dev/null')
-    driven.start_child()
+    driven.start_command()
     until_lines(log)
 
     terminal.type(b"\x1a")
@@ -222,7 +222,7 @@ def test_a_lone_continue_is_passed_on(terminal: Terminal, log: Path) -> None:
     """A CONT from the shell to zkexec alone is passed on where the child is still stopped."""
     script = '"$@" & trap "kill -CONT $!" USR1; while :; do wait $!; done'
     driven = terminal.start(*logging_child(log), script=script)
-    child = driven.start_child()
+    child = driven.start_command()
     until_lines(log)
     os.kill(child, signal.SIGSTOP)
     until(lambda: Path(f"/proc/{child}/stat").read_text().split()[2] == "T", "the stop")
@@ -242,7 +242,7 @@ def test_the_terminal_is_left_as_it_was(terminal: Terminal, log: Path) -> None:
 
     before = modes()
     for generation in (1, 2):
-        driven.start_child(generation)
+        driven.start_command(generation)
         until_lines(log, generation)
         driven.call("signal_tree", signal.SIGKILL)
         assert driven.event()["generation"] == generation

@@ -8,16 +8,16 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from news import Asking, Opener, member_of, place
 from proxy import SET_WATCHES, Fate, Proxy
-from zkexec.core.actions import JoinQueue, ListQueue, LookAtQueueNode
+from zkexec.core.actions import JoinQueue, ListQueue, WatchQueueNode
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,
     QueueJoined,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
 )
-from zkexec.core.rollout.record import Entry, Rollout
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zookeeper import wait_until
 
 
@@ -197,7 +197,7 @@ def test_a_predecessor_that_goes_unseen(
     before = client.create(f"{root}/queue/other-", b"m2", sequence=True)
     assert join(watcher) in watcher.get(QueueListed, ListQueue(0)).names
     name = before.rpartition("/")[2]
-    assert watcher.get(QueueNodeSeen, LookAtQueueNode(0, name)).member == "m2"
+    assert watcher.get(QueueNodeRead, WatchQueueNode(0, name)).member == "m2"
     assert rearmed(watcher) == []
     lose(proxy, 1, lambda: client.delete(before))
     assert rearmed(watcher) == [GroupPart.PREDECESSOR]
@@ -235,7 +235,11 @@ def test_members_in_flight_that_come_and_go_unseen(
     """The end of a member in flight, and the return of a missing one, are told by rearming."""
     there, missing = f"{root}/members/m2", f"{root}/members/m3"
     client.create(there, b"", ephemeral=True)
-    watcher.commit(Rollout(inflight={"m2": Entry("t", "d", 1), "m3": Entry("t", "d", 1)}))
+    watcher.commit(
+        RolloutRecord(
+            in_flight={"m2": InFlightEntry("t", "d", 1), "m3": InFlightEntry("t", "d", 1)}
+        )
+    )
     assert watcher.read(watch=True).alive == {"m2"}
     forget_touches(watcher)
     assert rearmed(watcher) == []

@@ -16,7 +16,7 @@ from zkexec.core.events import (
     SessionConnected,
     SessionSuspended,
 )
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Problem
 from zkexec.zookeeper.credentials import client_options
 from zkexec.zookeeper.ensemble import Ensemble
@@ -65,7 +65,7 @@ def enrolled(ensemble: Ensemble, news: News) -> None:
     news.next(SessionConnected)
     member = Asking(ensemble, news)
     member.enrol()
-    member.commit(Rollout())
+    member.commit(RolloutRecord())
 
 
 def told(acls: tuple[list[object], object]) -> set[tuple[str, str, int]]:

@@ -16,7 +16,7 @@ LAUNCH = """
 from zkexec.process.inheritance import inherit, die_like
 i = inherit()
 import json, os, sys
-from zkexec.core.events import Ending
+from zkexec.core.events import ExitStatus
 from zkexec.process.spawn import Launch, SpawnError, spawn
 traits = {"own_session": False, "dies_with_parent": False, **json.loads(sys.argv[1])}
 launch = Launch(argv=[os.fsencode(a) for a in sys.argv[2:]], environment=i.environment,
@@ -33,7 +33,7 @@ except SpawnError as error:
     os.write(1, json.dumps([error.status, error.reason, left]).encode())
     os._exit(0)
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-die_like(Ending(code=code) if code >= 0 else Ending(signal=-code))
+die_like(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
 """
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from shell.driven import Marked, is_alive, state, until, until_lines
 from zkexec.frozen import replace
-from zkexec.process.descendants import look_at_kin
-from zkexec.process.process_tree import ChildTree, kill_session, send
+from zkexec.process.descendants import find_related
+from zkexec.process.process_tree import ProcessTree, kill_session, send
 from zkexec.process.procfs import Process, look, look_around, with_descendants
 
 
@@ -198,16 +198,16 @@ for _ in range(5000):
 def test_the_session_is_the_tree(start: Started, tmp_path: Path) -> None:
     """With a session of its own the child's tree holds orphans and other groups as well."""
     pids = tmp_path / "pids"
-    child = start("bash", "-mc", f"(sleep 1000 & echo $! >>{pids}); sleep 1000 & wait")
+    command = start("bash", "-mc", f"(sleep 1000 & echo $! >>{pids}); sleep 1000 & wait")
     orphan = int(until_lines(pids)[0])
-    tree = ChildTree(own_session=True)
-    tree.plant(child.pid)
+    tree = ProcessTree(own_session=True)
+    tree.plant(command.pid)
 
     def members() -> set[int]:
         return {process.pid for process in tree.members()}
 
     until(lambda: len(members()) == 3, "shell, job and orphan")
-    assert {child.pid, orphan} < members()
+    assert {command.pid, orphan} < members()
     assert os.getpid() not in members()
 
 
@@ -231,11 +231,11 @@ threading.Thread(target=fork).start()
     (other,) = {int(pid) for pid in until_lines(pids, 4)} - sleepers
 
     def kin() -> set[int]:
-        return set(look_at_kin(session))
+        return set(find_related(session))
 
     assert {os.getpid(), session} | sleepers <= kin()
     assert other not in kin()
-    assert len(set(look_at_kin()) & sleepers) == 1
+    assert len(set(find_related()) & sleepers) == 1
 
 
 def test_an_orphan_from_before_is_seen_in_every_look(start: Started, tmp_path: Path) -> None:
@@ -243,10 +243,10 @@ def test_an_orphan_from_before_is_seen_in_every_look(start: Started, tmp_path: P
     pids = tmp_path / "pids"
     forking = f"sh -c 'read line <{tmp_path}/gate; sleep 1000 & echo $! >>{pids}; wait' & echo $!"
     os.mkfifo(tmp_path / "gate")
-    child = start("bash", "-mc", f"({forking} >>{pids}); sleep 1000 & wait")
+    command = start("bash", "-mc", f"({forking} >>{pids}); sleep 1000 & wait")
     orphan = int(until_lines(pids)[0])
-    tree = ChildTree(own_session=True)
-    tree.plant(child.pid)
+    tree = ProcessTree(own_session=True)
+    tree.plant(command.pid)
     tree.adopt()
 
     for _ in range(4):
@@ -261,7 +261,7 @@ def test_kin_are_found_in_every_look(start: Started, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     os.mkfifo(tmp_path / "gate")
     later = f"read line <{tmp_path}/gate; setsid sleep 1000 & echo $! >>{pids}; wait"
-    tree = ChildTree(own_session=True)
+    tree = ProcessTree(own_session=True)
     tree.plant(start("sh", "-c", later).pid)
     tree.adopt()
 
@@ -276,20 +276,20 @@ def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
     """When the child leaves nobody behind, its pid stands for nothing any more."""
     leaving = start("sh", "-c", "sleep 1000 & :")
     alone = start("true")
-    for child, session in ((leaving, leaving.pid), (alone, 0)):
-        tree = ChildTree(own_session=True)
-        tree.plant(child.pid)
-        until(lambda pid=child.pid: state(pid) == "Z", "the end")  # type: ignore[misc]
-        tree.child_ended()
+    for command, session in ((leaving, leaving.pid), (alone, 0)):
+        tree = ProcessTree(own_session=True)
+        tree.plant(command.pid)
+        until(lambda pid=command.pid: state(pid) == "Z", "the end")  # type: ignore[misc]
+        tree.command_ended()
         assert tree.session == session
 
 
 def test_a_reused_session_number_is_nobodys(start: Started) -> None:
     """A process with the reaped child's pid shows that the number belongs to strangers now."""
     stranger = start("sh", "-c", "sleep 1000 & wait")
-    tree = ChildTree(own_session=True)
+    tree = ProcessTree(own_session=True)
     tree.plant(stranger.pid)
-    tree.child_ended()  # the child that had this pid has ended, and left somebody
+    tree.command_ended()  # the child that had this pid has ended, and left somebody
 
     assert tree.members() == []
     assert tree.session == 0
@@ -299,9 +299,9 @@ def test_helpers_from_before_are_strangers(marked: Marked) -> None:
     """What was there before, as in `helper & exec zkexec`, is no part of the child's tree."""
     code = """
 import os, time
-from zkexec.process.process_tree import ChildTree
+from zkexec.process.process_tree import ProcessTree
 for own_session in (True, False):
-    tree = ChildTree(own_session=own_session)
+    tree = ProcessTree(own_session=own_session)
     later = os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsid=True)
     print([process.pid == later for process in tree.members()], flush=True)
     os.kill(later, 9)

@@ -33,13 +33,13 @@ class AlertsAsOwed:
     def see(self, moment: Moment, witness: Witness) -> None:
         """Compare what is owed with what is told."""
         told = [action for action in moment.actions if isinstance(action, actions.RunAlert)]
-        if not witness.terms.raises_alerts:
+        if not witness.policy.raises_alerts:
             if told:
                 raise Violation("an alert without --alert")
             return
         if isinstance(moment.event, events.AlertFinished):
             self._telling = False
-        if isinstance(moment.event, events.ChildStarted):
+        if isinstance(moment.event, events.CommandStarted):
             if self._told_at_start not in ("", self._restart_trouble):
                 self._owed.append(Cause(AlertEvent.RESTART_FAILED))
             self._restart_trouble = self._told_at_start or self._restart_trouble
@@ -75,11 +75,11 @@ class AlertsAsOwed:
         if isinstance(event, events.Started):
             # A fresh core, which knows nothing of what the caretaker has told.
             self._unhealthy, self._silent_until = False, 0.0
-        awaited = events.ZnodesRead if witness.terms.mirrors else events.SessionConnected
+        awaited = events.ZnodesRead if witness.policy.mirrors else events.SessionConnected
         is_read = isinstance(event, awaited) and not witness.is_kept
         if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
             self._is_followed = True
-            return [Cause(AlertEvent.RECOVERED)] if witness.terms.alert_recovery else []
+            return [Cause(AlertEvent.RECOVERED)] if witness.policy.alert_recovery else []
         if witness.check_counts:
             return self._causes_of_check(moment.now, witness)
         if witness.failure is not None:
@@ -102,11 +102,11 @@ class AlertsAsOwed:
         was_unhealthy, self._unhealthy = self._unhealthy, not witness.check_passed
         if witness.check_passed:
             self._silent_until = 0.0
-            recovered = was_unhealthy and witness.terms.alert_recovery
+            recovered = was_unhealthy and witness.policy.alert_recovery
             return [Cause(AlertEvent.RECOVERED)] if recovered else []
         if now < self._silent_until:
             return []
-        self._silent_until = now + witness.terms.alert_interval_s
+        self._silent_until = now + witness.policy.alert_interval_s
         return [Cause(AlertEvent.HEALTH_FAILED)]
 
     def _causes_of_settling(self, moment: Moment, witness: Witness) -> list[Cause]:
@@ -114,4 +114,4 @@ class AlertsAsOwed:
         if not self._restart_trouble or moment.phase is not Phase.RUNNING:
             return []
         self._restart_trouble = ""
-        return [Cause(AlertEvent.RECOVERED)] if witness.terms.alert_recovery else []
+        return [Cause(AlertEvent.RECOVERED)] if witness.policy.alert_recovery else []

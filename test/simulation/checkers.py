@@ -10,7 +10,7 @@ from typing import Protocol
 from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
-from zkexec.core.events import Ending
+from zkexec.core.events import ExitStatus
 from zkexec.core.phases import Phase
 from zkexec.core.snapshot import Snapshot, plan
 
@@ -20,7 +20,7 @@ ENDING = (1, 2, 3, SIGTERM)
 """The signals that end zkexec where there is no command."""
 
 ANSWERED = (
-    actions.StageFiles, actions.InstallFiles, actions.StartChild, actions.InspectTree,
+    actions.StageFiles, actions.InstallFiles, actions.StartCommand, actions.InspectProcessTree,
     actions.LoadCachedFiles,
 )  # fmt: skip
 """What is answered at once by an event."""
@@ -36,7 +36,7 @@ class Checker(Protocol):
 def is_passed_on(moment: Moment, action: Action) -> bool:
     """Whether this is a TERM on its way from zkexec to the whole tree."""
     return (
-        isinstance(action, actions.SignalTree)
+        isinstance(action, actions.SignalProcessTree)
         and isinstance(moment.event, events.SignalReceived)
         and action.signal == moment.event.signal == SIGTERM
     )
@@ -49,10 +49,10 @@ class StopsOnlyForChange:
         """Look at each signal to the tree."""
         since = witness.stopping_since
         for action in moment.actions:
-            if not isinstance(action, actions.SignalTree):
+            if not isinstance(action, actions.SignalProcessTree):
                 continue
             if action.signal == SIGKILL:
-                if since is None or moment.now < since + witness.terms.kill_timeout_s:
+                if since is None or moment.now < since + witness.policy.kill_timeout_s:
                     raise Violation("killed before the kill timeout")
                 continue
             if is_passed_on(moment, action):
@@ -111,9 +111,9 @@ class InstallsHistory:
 
     def _fits(self, files: Snapshot, number: int, witness: Witness) -> bool:
         history = witness.ensemble.history[: number + 1]
-        for mirror in witness.terms.mirrors:
+        for mirror in witness.policy.mirrors:
             content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
-            if znode.problem is None and (znode.content or witness.terms.allow_empty):
+            if znode.problem is None and (znode.content or witness.policy.allow_empty):
                 possible = {znode.content}
             else:
                 possible = {state[mirror.zk_path].content for state in history}
@@ -141,7 +141,7 @@ class RollsOutThePresent:
         event = moment.event
         if isinstance(event, events.ZnodesRead) and event.number == self._number:
             self._history = witness.ensemble.reads[event.number]
-            allow_empty = witness.terms.allow_empty
+            allow_empty = witness.policy.allow_empty
             self._gone = {
                 path
                 for path, znode in event.znodes.items()
@@ -161,7 +161,7 @@ class RollsOutThePresent:
         if self._history is None:
             return
         present = witness.ensemble.history[self._history :]
-        for mirror in witness.terms.mirrors:
+        for mirror in witness.policy.mirrors:
             content = witness.host.files.files[mirror.local_path]
             if content == self._files.get(mirror.local_path):
                 continue
@@ -179,7 +179,7 @@ class ChildRuns:
         if tree is None or moment.answers_due or witness.over or witness.termed:
             return
         starts = any(
-            isinstance(a, actions.StartChild | actions.StageFiles | actions.InstallFiles)
+            isinstance(a, actions.StartCommand | actions.StageFiles | actions.InstallFiles)
             for a in moment.actions
         )
         if witness.delayed:
@@ -188,7 +188,7 @@ class ChildRuns:
             starts = starts or (moment.deadline is not None and moment.deadline <= latest)
             starts = starts or moment.phase in (Phase.EXITING, Phase.DONE)
         stops = witness.stopping_since is not None and tree.remaining
-        looks = any(isinstance(action, actions.InspectTree) for action in moment.actions)
+        looks = any(isinstance(action, actions.InspectProcessTree) for action in moment.actions)
         # Between two looks at a tree that has just vanished, the next look has to be due.
         looks = looks or (moment.deadline is not None and moment.deadline <= moment.now + 0.06)
         if witness.generation != tree.generation and not (starts or stops or looks):
@@ -240,9 +240,9 @@ class OneAtATime:
                     raise Violation("a staging before the last one was answered")
                 case actions.StageFiles():
                     self._staging = True
-                case actions.StartChild() if host.tree is not None and host.tree.remaining:
+                case actions.StartCommand() if host.tree is not None and host.tree.remaining:
                     raise Violation("a start before the old tree was gone")
-                case actions.RunCheck() if host.check is not None:
+                case actions.RunHealthCheck() if host.check is not None:
                     raise Violation("two checks at once")
                 case actions.RunAlert() if host.alerting:
                     raise Violation("two alerts at once")
@@ -255,10 +255,10 @@ class ChecksTheLiving:
         """Look at each check that begins and at each result that is told."""
         for action in moment.actions:
             match action:
-                case actions.RunCheck(generation):
+                case actions.RunHealthCheck(generation):
                     if generation != witness.generation or witness.stopping_since is not None:
                         raise Violation(f"a check of generation {generation}, which is not there")
-                    if moment.now < witness.started_at + witness.terms.health_delay_s:
+                    if moment.now < witness.started_at + witness.policy.health_delay_s:
                         raise Violation("a check within the health delay")
                 case actions.Note("check-passed" | "check-failed" as topic):
                     if not witness.check_counts:
@@ -289,7 +289,7 @@ class StartsNothingAtTheEnd:
     """After TERM nothing is started; after the command's own end nothing but alerts is."""
 
     STARTS = (
-        actions.StartChild, actions.RunCheck, actions.StageFiles, actions.InstallFiles,
+        actions.StartCommand, actions.RunHealthCheck, actions.StageFiles, actions.InstallFiles,
         actions.LoadCachedFiles,
     )  # fmt: skip
 
@@ -307,7 +307,7 @@ class PassesSignalsOn:
 
     def see(self, moment: Moment, witness: Witness) -> None:
         """Count what is sent to the group, or for a TERM to the tree."""
-        sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalGroup)]
+        sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalProcessGroup)]
         sent += [SIGTERM for action in moment.actions if is_passed_on(moment, action)]
         event = moment.event
         if not isinstance(event, events.SignalReceived):
@@ -334,8 +334,8 @@ class StartsWithoutCluster:
         """Look at whatever happens before the first start."""
         if self._began_at is None:
             self._began_at = moment.now
-        starts = any(isinstance(action, actions.StartChild) for action in moment.actions)
-        if witness.terms.mirrors or moment.phase is not Phase.LOADING or starts:
+        starts = any(isinstance(action, actions.StartCommand) for action in moment.actions)
+        if witness.policy.mirrors or moment.phase is not Phase.LOADING or starts:
             return
         if isinstance(moment.event, events.ConnectFailed) and moment.event.is_last:
             raise Violation("every server has refused, and the command waits")
@@ -350,7 +350,7 @@ class EndsOnce:
         """Begin with no end in sight."""
         self._ended = False
         self._due: float | None = None
-        self._signal_alone: Ending | None = None
+        self._signal_alone: ExitStatus | None = None
         """The last signal that ends zkexec where there is no command to pass it on to."""
 
     def see(self, moment: Moment, witness: Witness) -> None:
@@ -360,7 +360,7 @@ class EndsOnce:
         is_alone = witness.host.tree is None or witness.delayed
         event = moment.event
         if isinstance(event, events.SignalReceived) and is_alone and event.signal in ENDING:
-            self._signal_alone = Ending(signal=event.signal)
+            self._signal_alone = ExitStatus(signal=event.signal)
         ends = [i for i, a in enumerate(moment.actions) if isinstance(a, actions.EndProcess)]
         if ends:
             self._ended = True
@@ -380,9 +380,9 @@ class EndsOnce:
         if witness.host.alerting:
             raise Violation("an alert outlives zkexec")
         if tree is None:
-            allowed = [Ending(code=125), Ending(code=127), self._signal_alone]
-        elif witness.over and end.ending == Ending(code=127):
-            allowed = [Ending(code=127)]
+            allowed = [ExitStatus(code=125), ExitStatus(code=127), self._signal_alone]
+        elif witness.over and end.ending == ExitStatus(code=127):
+            allowed = [ExitStatus(code=127)]
         else:
             allowed = [self._signal_alone if witness.delayed else witness.ending]
         if end.ending not in allowed:
@@ -391,6 +391,6 @@ class EndsOnce:
     def _judge_time(self, moment: Moment, witness: Witness) -> None:
         if self._due is None and (witness.termed or witness.over):
             # The child's time, two alerts, and some for those who take theirs.
-            self._due = moment.now + 3 * witness.terms.kill_timeout_s + 25
+            self._due = moment.now + 3 * witness.policy.kill_timeout_s + 25
         if self._due is not None and moment.now > self._due and not self._ended:
             raise Violation("the end does not come")

@@ -9,9 +9,9 @@ from random import Random
 
 from simulation.witness import Violation
 from simulation.world import Recorder, Step, World
-from zkexec.core.events import Ending, SignalReceived
+from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.phases import Phase
-from zkexec.core.policy import StartPolicy, Terms
+from zkexec.core.policy import Policy, StartPolicy
 from zkexec.core.snapshot import Mirror, Problem, Snapshot
 from zkexec.frozen import replace
 
@@ -20,10 +20,10 @@ QUIET_S = 4.0
 REARM_S = 60.0
 
 
-def draw_terms(random: Random) -> Terms:
+def draw_terms(random: Random) -> Policy:
     """Terms with times short enough that everything gets into each other's way."""
     count = random.choice((0, 1, 1, 2, 3))
-    return Terms(
+    return Policy(
         mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
         start=random.choice(list(StartPolicy)),
         allow_empty=random.random() < 0.2,
@@ -49,13 +49,13 @@ class Fate:
     def __init__(self, seed: int, record: Recorder | None = None) -> None:
         """Draw the terms and make the world."""
         self._random = Random(seed)
-        self.terms = draw_terms(self._random)
+        self.policy = draw_terms(self._random)
         # Drawn apart, so that a known seed goes on telling what it told.
         self._loses_watches = Random(seed).random() < 0.3
         if not self._loses_watches and Random(seed + 1).random() < 0.5:
             # A deadline that comes in any case would hide that another is missing.
-            self.terms = replace(self.terms, rearm_s=None)
-        self.world = World(self.terms, self._random, record)
+            self.policy = replace(self.policy, rearm_s=None)
+        self.world = World(self.policy, self._random, record)
         self._calm_now = False
         self._mortal = self._random.random() < 0.3
         """Whether this run may see its end; else too few would live to see the calm."""
@@ -81,7 +81,7 @@ class Fate:
         if random.random() < 0.5:
             world.host.files_are_cached = True
             world.host.files = Snapshot(
-                {mirror.local_path: random.choice(CONTENTS) for mirror in self.terms.mirrors}
+                {mirror.local_path: random.choice(CONTENTS) for mirror in self.policy.mirrors}
             )
         world.ensemble.reachable = random.random() < 0.8
         world.ensemble.loses_replies = random.random() < 0.3
@@ -156,7 +156,7 @@ class Fate:
 
     def _put_back(self, wanted: Snapshot) -> None:
         """Write what these files hold, as far as they are all there."""
-        files, mirrors = wanted.files, self.terms.mirrors
+        files, mirrors = wanted.files, self.policy.mirrors
         if mirrors and not self._calm_now and all(m.local_path in files for m in mirrors):
             contents = {mirror.zk_path: files[mirror.local_path] for mirror in mirrors}
             self.world.ensemble.write(contents)
@@ -168,7 +168,7 @@ class Fate:
             signal = self._random.choice((3, 15, 15, 15))
             self.world.deliver(SignalReceived(signal, from_terminal=False))
         else:
-            ending = self._random.choice((Ending(), Ending(code=3), Ending(signal=11)))
+            ending = self._random.choice((ExitStatus(), ExitStatus(code=3), ExitStatus(signal=11)))
             self.world.host.end_child(ending)
 
     def _write_something(self) -> None:
@@ -201,9 +201,9 @@ class Fate:
 
     def _demand_progress(self) -> None:
         """Run on until things stay as they should be, for so long that nothing is on its way."""
-        world, terms = self.world, self.terms
-        patience_s = max(60.0, 6 * terms.session_timeout_s)
-        bound = world.clock.now + patience_s + 2 * terms.session_timeout_s + 60
+        world, policy = self.world, self.policy
+        patience_s = max(60.0, 6 * policy.session_timeout_s)
+        bound = world.clock.now + patience_s + 2 * policy.session_timeout_s + 60
         settled = 0
         while not world.done and settled < 3:
             if world.clock.now > bound:
@@ -217,9 +217,9 @@ class Fate:
             return f"the phase is {world.phase.value}"
         if world.host.tree is None or not world.host.tree.alive:
             return "no child is there"
-        for mirror in self.terms.mirrors:
+        for mirror in self.policy.mirrors:
             znode = world.ensemble.state[mirror.zk_path]
-            usable = znode.problem is None and (znode.content or self.terms.allow_empty)
+            usable = znode.problem is None and (znode.content or self.policy.allow_empty)
             if usable and world.host.files.files[mirror.local_path] != znode.content:
                 return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
         return ""

@@ -14,16 +14,16 @@ from zkexec.core.events import (
     AlertFinished,
     CachedFilesFound,
     CachedFilesMissing,
-    CheckFinished,
-    ChildExited,
-    ChildStarted,
-    Ending,
+    CommandExited,
+    CommandStarted,
     Event,
+    ExitStatus,
     FilesFailed,
     FilesInstalled,
     FilesStaged,
+    HealthCheckFinished,
+    ProcessTreeInspected,
     StartFailed,
-    TreeInspected,
 )
 from zkexec.core.snapshot import Snapshot, plan
 
@@ -113,7 +113,7 @@ class HostModel:
             return CachedFilesFound(self.files)
         return CachedFilesMissing("no such file")
 
-    def start_child(self, generation: int) -> Event:
+    def start_command(self, generation: int) -> Event:
         """Start the command."""
         if self.faults and generation > 1 and self._luck.random() < 0.05:
             return StartFailed(generation, "no process to spare", HOST_IN_TROUBLE)
@@ -123,7 +123,7 @@ class HostModel:
         self.tree = Tree(
             generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2)
         )
-        return ChildStarted(generation, pid=generation + 100)
+        return CommandStarted(generation, pid=generation + 100)
 
     def signal(self, signal: int) -> None:
         """Signal the child and what descends from it."""
@@ -134,24 +134,24 @@ class HostModel:
         if signal != 9 and (tree.stubborn or (signal != 15 and self._random.random() < 0.5)):
             return
         code = self._random.choice((None, None, 0, 3))
-        ending = Ending(signal=signal) if signal == 9 or code is None else Ending(code=code)
+        ending = ExitStatus(signal=signal) if signal == 9 or code is None else ExitStatus(code=code)
         self._clock.after(self._random.uniform(0, 0.5), lambda: self._exit(tree, ending))
         if signal == 9 or self._random.random() < 0.7:
             self._clock.after(self._random.uniform(0, 1.5), lambda: self._bury_others(tree))
 
-    def end_child(self, ending: Ending) -> None:
+    def end_child(self, ending: ExitStatus) -> None:
         """Let the child end by itself."""
         if self.tree is not None:
             self._exit(self.tree, ending)
 
     def inspect(self, generation: int) -> Event:
         """Count what is left of the tree."""
-        return TreeInspected(generation, self.tree.remaining if self.tree else 0)
+        return ProcessTreeInspected(generation, self.tree.remaining if self.tree else 0)
 
-    def _exit(self, tree: Tree, ending: Ending) -> None:
+    def _exit(self, tree: Tree, ending: ExitStatus) -> None:
         if tree.alive:
             tree.alive = False
-            self._deliver(ChildExited(tree.generation, ending))
+            self._deliver(CommandExited(tree.generation, ending))
 
     @staticmethod
     def _bury_others(tree: Tree) -> None:
@@ -160,7 +160,7 @@ class HostModel:
     def run_check(self, generation: int) -> list[Event]:
         """Start a health check; one that cannot be started is answered at once."""
         if self._unlucky(0.03):
-            return [CheckFinished(generation, False, "command not found")]
+            return [HealthCheckFinished(generation, False, "command not found")]
         self.check = generation
         self._check_number += 1
         number, passed = self._check_number, not self._unlucky(0.3)
@@ -177,7 +177,9 @@ class HostModel:
     def _finish_check(self, number: int, passed: bool) -> None:
         if self.check is not None and number == self._check_number:
             generation, self.check = self.check, None
-            self._deliver(CheckFinished(generation, passed, "" if passed else "exit status 1"))
+            self._deliver(
+                HealthCheckFinished(generation, passed, "" if passed else "exit status 1")
+            )
 
     def run_alert(self) -> list[Event]:
         """Start the alert command; one that cannot be started is answered at once."""

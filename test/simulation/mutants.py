@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from zkexec.core import startup
-from zkexec.core.actions import Action, SignalTree
-from zkexec.core.alerts import Alarm
-from zkexec.core.command import Child
-from zkexec.core.debounce import Settling
-from zkexec.core.events import CheckFinished, Event, SignalReceived
-from zkexec.core.health import HealthGate, Verdict
-from zkexec.core.inputs import Source
+from zkexec.core.actions import Action, SignalProcessTree
+from zkexec.core.alerts import Alerts
+from zkexec.core.command import Command
+from zkexec.core.debounce import Debounce
+from zkexec.core.events import Event, HealthCheckFinished, SignalReceived
+from zkexec.core.health import CheckResult, HealthCheck
+from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.verifying import Proving
+from zkexec.core.verifying import Verification
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Mutant:
 Anything = Any
 
 
-def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict:
+def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> CheckResult:
     """Count a result for whatever child there is."""
     self._running = self._timeout_at = None
-    self._due = now + self._terms.health_interval_s
-    return Verdict(event.passed, event.reason)
+    self._due = now + self._policy.health_interval_s
+    return CheckResult(event.passed, event.reason)
 
 
 def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
@@ -76,7 +76,7 @@ def forget_read(self: Anything, *_: object) -> list[Action]:
 
 def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
     """Stop the child for want of news."""
-    return [*original_disconnected(self, topic, reason, now), SignalTree(15)]
+    return [*original_disconnected(self, topic, reason, now), SignalProcessTree(15)]
 
 
 def pass_on_only(self: Anything, event: SignalReceived, now: float) -> list[Action]:
@@ -89,7 +89,7 @@ def pass_on_only(self: Anything, event: SignalReceived, now: float) -> list[Acti
 
 def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # noqa: ARG001
     """Start an alert beside another."""
-    if not self._terms.raises_alerts:
+    if not self._policy.raises_alerts:
         return []
     self._running = True
     return [alert]
@@ -138,11 +138,11 @@ def do_nothing(*_: object) -> list[Action]:
 
 def take_all_for_changes(self: Anything, now: float) -> list[Action]:
     """Begin a restart for whatever is new, also where it is in place."""
-    wanted, phases = self._source.wanted, (Phase.RUNNING, Phase.WAITING, Phase.PAUSED)
+    wanted, phases = self._source.wanted, (Phase.RUNNING, Phase.WAITING, Phase.FAILED)
     if wanted is None or not self._attempt.is_news(wanted) or not self._course.is_in(*phases):
         return []
     self._attempt.seen = wanted
-    self._settling.changed(now)
+    self._debounce.changed(now)
     entered: list[Action] = self._course.enter(Phase.WAITING)
     return entered
 
@@ -156,11 +156,11 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
 original_consider = private(Restart, "consider")
 original_signal = private(Member, "_on_signal")
 original_failed = private(Member, "_on_files_failed")
-original_touched = private(Source, "_on_touched")
-original_connected = private(Source, "_on_connected")
-original_trouble = private(Source, "_on_trouble")
-original_disconnected = private(Source, "_on_disconnected")
-original_merged: Callable[..., Snapshot] = getattr(Source, "_merged")  # noqa: B009 -- it is private
+original_touched = private(Inputs, "_on_touched")
+original_connected = private(Inputs, "_on_connected")
+original_trouble = private(Inputs, "_on_trouble")
+original_disconnected = private(Inputs, "_on_disconnected")
+original_merged: Callable[..., Snapshot] = getattr(Inputs, "_merged")  # noqa: B009 -- it is private
 
 
 def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
@@ -174,25 +174,25 @@ def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Sna
 PROGRESS = "no progress"
 
 MUTANTS = (
-    Mutant("a check of an earlier child counts", HealthGate, "finished", count_any_check,
+    Mutant("a check of an earlier child counts", HealthCheck, "finished", count_any_check,
            "ChecksTheLiving"),
-    Mutant("the checks go on while the child is stopped", HealthGate, "close", do_nothing,
+    Mutant("the checks go on while the child is stopped", HealthCheck, "close", do_nothing,
            "ChecksTheLiving"),
-    Mutant("a touch during a read is forgotten", Source, "_on_touched", forget_touch, PROGRESS),
-    Mutant("any reply is accepted", Source, "_is_awaited", lambda *_: True, "InstallsHistory"),
-    Mutant("nothing is read after a reconnect", Source, "_on_connected", connect_without_reading,
+    Mutant("a touch during a read is forgotten", Inputs, "_on_touched", forget_touch, PROGRESS),
+    Mutant("any reply is accepted", Inputs, "_is_awaited", lambda *_: True, "InstallsHistory"),
+    Mutant("nothing is read after a reconnect", Inputs, "_on_connected", connect_without_reading,
            PROGRESS),
-    Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
+    Mutant("the child is stopped on SUSPENDED", Inputs, "_on_disconnected", kill_on_disconnect,
            "StopsOnlyForChange"),
-    Mutant("a failed read is not repeated", Source, "_on_read_failed", forget_read, PROGRESS),
-    Mutant("no watch is armed again", Source, "_rearm_later", do_nothing, PROGRESS),
-    Mutant("a refused client is kept", Source, "_patience_s", 1e9, PROGRESS),
-    Mutant("files of two states are mixed", Source, "_merged", merge_one_path, "InstallsHistory"),
-    Mutant("a cluster that refuses is waited for", Source, "_on_trouble", wait_for_refusers,
+    Mutant("a failed read is not repeated", Inputs, "_on_read_failed", forget_read, PROGRESS),
+    Mutant("no watch is armed again", Inputs, "_rearm_later", do_nothing, PROGRESS),
+    Mutant("a refused client is kept", Inputs, "_patience_s", 1e9, PROGRESS),
+    Mutant("files of two states are mixed", Inputs, "_merged", merge_one_path, "InstallsHistory"),
+    Mutant("a cluster that refuses is waited for", Inputs, "_on_trouble", wait_for_refusers,
            "StartsWithoutCluster"),
     Mutant("a cluster is waited for without need", startup, "UNNEEDED_WAIT_S", 2.0,
            "StartsWithoutCluster"),
-    Mutant("what is in no znode is still wanted", Source, "_merged", keep_what_was_read,
+    Mutant("what is in no znode is still wanted", Inputs, "_merged", keep_what_was_read,
            "RollsOutThePresent"),
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
@@ -200,22 +200,23 @@ MUTANTS = (
            "StagesWhatIsWanted"),
     Mutant("back and forth during a stop is missed", Restart, "consider",
            heed_only_what_is_not_staged, "StagesWhatIsWanted"),
-    Mutant("files are not tried again", Settling, "try_again", do_nothing, "AlwaysHasACause"),
-    Mutant("the end of the command is survived", Proving, "survives_exit", True,
+    Mutant("files are not tried again", Debounce, "try_again", do_nothing, "AlwaysHasACause"),
+    Mutant("the end of the command is survived", Verification, "survives_exit", True,
            "RunningHasACommand"),
-    Mutant("a start without a process is not tried again", Child, "start_later", lambda *_: 0.0,
+    Mutant("a start without a process is not tried again", Command, "start_later", lambda *_: 0.0,
            "ChildRuns"),
     Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
     Mutant("equal content is a change", Restart, "consider", take_all_for_changes,
            "StopsOnlyForChange"),
-    Mutant("a start beside the old tree", Child, "inspected", believe_gone, "OneAtATime"),
-    Mutant("a stubborn child is waited for", Child, "expect_end", expect_without_limit, "EndsOnce"),
-    Mutant("an end that was asked for is a failure", Child, "was_asked_to_end", lambda *_: False,
+    Mutant("a start beside the old tree", Command, "inspected", believe_gone, "OneAtATime"),
+    Mutant("a stubborn command is waited for", Command, "expect_end", expect_without_limit,
+           "EndsOnce"),
+    Mutant("an end that was asked for is a failure", Command, "was_asked_to_end", lambda *_: False,
            "AlertsAsOwed"),
-    Mutant("an alert beside another", Alarm, "_tell", tell_at_once, "OneAtATime"),
-    Mutant("the end does not wait for an alert", Alarm, "busy", False, "EndsOnce"),
-    Mutant("what waits is told after TERM", Alarm, "drop_waiting", do_nothing,
+    Mutant("an alert beside another", Alerts, "_tell", tell_at_once, "OneAtATime"),
+    Mutant("the end does not wait for an alert", Alerts, "busy", False, "EndsOnce"),
+    Mutant("what waits is told after TERM", Alerts, "drop_waiting", do_nothing,
            "StartsNothingAtTheEnd"),
-    Mutant("a failed restart is not told", Alarm, "restart_failed", do_nothing, "AlertsAsOwed"),
+    Mutant("a failed restart is not told", Alerts, "restart_failed", do_nothing, "AlertsAsOwed"),
 )  # fmt: skip

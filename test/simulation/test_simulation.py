@@ -40,7 +40,7 @@ def transcript(seed: int) -> str:
     except Exception as error:  # noqa: BLE001 -- it ends the transcript
         lines.append(f"!!! {type(error).__name__}: {error}")
     again = f"ZKEXEC_SEED={seed} pytest test/simulation/test_simulation.py"
-    head = [f"seed {seed}; to run it alone: {again}", str(fate.terms)]
+    head = [f"seed {seed}; to run it alone: {again}", str(fate.policy)]
     return "\n".join([*head, *lines[-LAST_LINES:]])
 
 

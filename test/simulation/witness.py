@@ -10,9 +10,9 @@ from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
-from zkexec.core.events import Ending, Event
+from zkexec.core.events import Event, ExitStatus
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Znode
 
 SIGKILL, SIGTERM = 9, 15
@@ -42,9 +42,9 @@ class Moment:
 class Witness:
     """The course of things so far."""
 
-    def __init__(self, terms: Terms, ensemble: EnsembleModel, host: HostModel) -> None:
+    def __init__(self, policy: Policy, ensemble: EnsembleModel, host: HostModel) -> None:
         """Begin before the first event."""
-        self.terms = terms
+        self.policy = policy
         self.ensemble = ensemble
         self.host = host
         self.generation = 0
@@ -60,8 +60,8 @@ class Witness:
         """Whether a caretaker has the command."""
         self.over = False
         """Whether the command has ended by itself or could never start."""
-        self.ending: Ending | None = None
-        self.failure: events.ChildExited | events.StartFailed | None = None
+        self.ending: ExitStatus | None = None
+        self.failure: events.CommandExited | events.StartFailed | None = None
         """Set where the command's end counts as a failure, at that very event."""
         self.check_counts = False
         """Whether the event is the result of a check of the child that lives now."""
@@ -79,12 +79,12 @@ class Witness:
         """Take in what happened, before the checkers look at what was done about it."""
         self.check_counts, self.failure = False, None
         match moment.event:
-            case events.ChildStarted(generation):
+            case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
                 self.delayed = False
                 self._passed_on.clear()
-            case events.ChildExited():
+            case events.CommandExited():
                 self._see_exit(moment.event, moment.now)
             case events.StartFailed(generation, _, status):
                 self.delayed = status == HOST_IN_TROUBLE and generation > 1 and not self.termed
@@ -98,7 +98,7 @@ class Witness:
                 self._read_asked = 0
             case CoreLost():
                 self._read_asked, self.wanted = 0, None
-            case events.CheckFinished(generation, passed):
+            case events.HealthCheckFinished(generation, passed):
                 self.check_passed = passed and not self._check_killed
                 self.check_counts = (
                     generation == self.generation == self._check_generation
@@ -106,13 +106,13 @@ class Witness:
                 )
 
     def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
-        mirrors = self.terms.mirrors
+        mirrors = self.policy.mirrors
         read = [znodes[mirror.zk_path] for mirror in mirrors]
-        if not all(z.problem is None and (z.content or self.terms.allow_empty) for z in read):
+        if not all(z.problem is None and (z.content or self.policy.allow_empty) for z in read):
             return None
         return {m.local_path: z.content for m, z in zip(mirrors, read, strict=True)}
 
-    def _see_exit(self, event: events.ChildExited, now: float) -> None:
+    def _see_exit(self, event: events.CommandExited, now: float) -> None:
         self.ending = event.ending
         self.generation = 0
         if self.stopping_since is None:
@@ -129,20 +129,20 @@ class Witness:
                 self.stopping_since = now
         self._passed_on.add(signal)
         if signal in ASKING_SIGNALS:
-            self._asked_until = now + max(self.terms.kill_timeout_s, 60.0)
+            self._asked_until = now + max(self.policy.kill_timeout_s, 60.0)
 
     def see_actions(self, moment: Moment) -> None:
         """Take in what was done, after the checkers have judged it."""
         for action in moment.actions:
             match action:
-                case actions.SignalTree(signal) if signal != SIGKILL:
+                case actions.SignalProcessTree(signal) if signal != SIGKILL:
                     if self.stopping_since is None:
                         self.stopping_since = moment.now
                 case actions.OpenSession():
                     self._read_asked = 0
                 case actions.ReadZnodes(number):
                     self._read_asked = number
-                case actions.RunCheck(generation):
+                case actions.RunHealthCheck(generation):
                     self._check_generation, self._check_killed = generation, False
-                case actions.KillCheck():
+                case actions.KillHealthCheck():
                     self._check_killed = True

@@ -29,10 +29,10 @@ from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
-from zkexec.core.events import ChildExited, Event, SignalReceived, Started, Tick
+from zkexec.core.events import CommandExited, Event, SignalReceived, Started, Tick
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.turn import FreeTurn
 
 Recorder = Callable[[Moment], None]
@@ -52,19 +52,19 @@ def all_checkers() -> list[Checker]:
 class World:
     """A member, its host, and the ensemble; events come one at a time, answers first."""
 
-    def __init__(self, terms: Terms, random: Random, record: Recorder | None = None) -> None:
+    def __init__(self, policy: Policy, random: Random, record: Recorder | None = None) -> None:
         """Make everything; nothing happens before `run_until`."""
-        self.terms = terms
+        self.policy = policy
         self.clock = Clock()
-        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in terms.mirrors))
+        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.mirrors))
         self.ensemble = EnsembleModel(self.clock, random, paths, self.deliver)
         self.host = HostModel(self.clock, random, self.deliver)
-        self.core: Member | Caretaker = Member(terms, FreeTurn())
+        self.core: Member | Caretaker = Member(policy, FreeTurn())
         self.done = False
         """Whether zkexec has ended."""
         self._random = random
         self._record = record
-        self._witness = Witness(terms, self.ensemble, self.host)
+        self._witness = Witness(policy, self.ensemble, self.host)
         self._checkers = all_checkers()
         self._answers: deque[Event] = deque([Started()])
         self._arrived: deque[Event] = deque()
@@ -126,13 +126,13 @@ class World:
         if not isinstance(member, Member) or not is_kept or self.done:
             return
         self._answers.clear()
-        kept = [e for e in self._arrived if isinstance(e, ChildExited | SignalReceived)]
+        kept = [e for e in self._arrived if isinstance(e, CommandExited | SignalReceived)]
         self._arrived = deque(kept)
         self.ensemble.drop_session()
         host.discard()
         adopted = member.adopted(check=host.check, alerting=host.alerting)
         now = self.clock.now
-        caretaker = self.core = Caretaker(self.terms, adopted, now + pause_s, now)
+        caretaker = self.core = Caretaker(self.policy, adopted, now + pause_s, now)
         self._see(CoreLost(), caretaker.begin("a mistake", now))
 
     @property
@@ -142,7 +142,7 @@ class World:
     def _begin_again(self) -> None:
         assert isinstance(self.core, Caretaker)
         adopted = self.core.adopted(check=self.host.check, alerting=self.host.alerting)
-        self.core = Member(self.terms, FreeTurn(), adopted, "a mistake")
+        self.core = Member(self.policy, FreeTurn(), adopted, "a mistake")
         self._answers.appendleft(Started())
 
     def _handle(self, event: Event) -> None:
@@ -193,21 +193,21 @@ class World:
                 return [self.host.install()]
             case actions.DiscardFiles():
                 self.host.discard()
-            case actions.StartChild(generation):
-                return [self.host.start_child(generation)]
+            case actions.StartCommand(generation):
+                return [self.host.start_command(generation)]
             case _:
                 return self._perform_on_processes(action)
         return []
 
     def _perform_on_processes(self, action: Action) -> list[Event]:
         match action:
-            case actions.SignalGroup(signal) | actions.SignalTree(signal):
+            case actions.SignalProcessGroup(signal) | actions.SignalProcessTree(signal):
                 self.host.signal(signal)
-            case actions.InspectTree(generation):
+            case actions.InspectProcessTree(generation):
                 return [self.host.inspect(generation)]
-            case actions.RunCheck(generation):
+            case actions.RunHealthCheck(generation):
                 return self.host.run_check(generation)
-            case actions.KillCheck():
+            case actions.KillHealthCheck():
                 self.host.kill_check()
             case actions.RunAlert():
                 return self.host.run_alert()

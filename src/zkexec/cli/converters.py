@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from zkexec.core.max_unavailable import Width
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.snapshot import Mirror
 from zkexec.zookeeper.connect_string import base_of, check_zk_path
 
@@ -111,7 +111,7 @@ def mirror(text: str) -> Mirror:
     return Mirror(absolute, zk_path)
 
 
-def width(text: str) -> Width:
+def width(text: str) -> MaxUnavailable:
     """Read a number of members, or a percentage of them."""
     number = text.removesuffix("%")
     percent = number != text
@@ -119,7 +119,7 @@ def width(text: str) -> Width:
         raise ValueError("expected a number of members such as 2, or a percentage such as 25%")
     if percent and int(number) > 100:
         raise ValueError("expected a percentage from 1% to 100%")
-    return Width(int(number), percent)
+    return MaxUnavailable(int(number), percent)
 
 
 def lock_name(text: str) -> str:

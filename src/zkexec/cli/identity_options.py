@@ -4,11 +4,11 @@ Both commands know these options, and read them here.
 """
 
 from zkexec.cli import converters, security
-from zkexec.cli.option_values import Reading
+from zkexec.cli.option_values import OptionReader
 from zkexec.cli.security import Access, Credential, Tls
 
 
-def read_access(reading: Reading) -> Access:
+def read_access(reading: OptionReader) -> Access:
     """Read the identity, the ACL and TLS; note what does not go together."""
     credentials, tls = _read_credentials(reading), _read_tls(reading)
     entries = reading.value("acl", security.acl, security.concealed_acl)
@@ -20,7 +20,7 @@ def read_access(reading: Reading) -> Access:
     return Access(credentials=credentials, acl=entries, tls=tls)
 
 
-def _read_credentials(reading: Reading) -> tuple[Credential, ...]:
+def _read_credentials(reading: OptionReader) -> tuple[Credential, ...]:
     texts, is_typed = reading.texts("auth"), reading.is_typed("auth")
     if not is_typed:
         # Without a meaning for quotes, which are as good in a password as other characters.
@@ -33,7 +33,7 @@ def _read_credentials(reading: Reading) -> tuple[Credential, ...]:
     return credentials
 
 
-def _read_tls(reading: Reading) -> Tls | None:
+def _read_tls(reading: OptionReader) -> Tls | None:
     ca = reading.optional("tls-ca", security.authorities)
     cert = reading.optional("tls-cert", security.readable_file)
     key = reading.optional("tls-key", security.private_file)

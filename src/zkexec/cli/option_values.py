@@ -1,16 +1,16 @@
 """What was given for each option: the command line before the environment before the defaults.
 
-A `Reading` turns the texts into values and notes every mistake under the name that the operator
-used.  What a text may be is told by the parsers that it is handed.
+An `OptionReader` turns the texts into values and notes every mistake under the name that the
+operator used.  The converters that it is given decide what a text can be.
 """
 
 from collections.abc import Callable, Mapping
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.options import BY_NAME, Option
-from zkexec.cli.parser import Written
-from zkexec.cli.shell_command import Command
-from zkexec.frozen import value
+from zkexec.cli.parser import ParsedArguments
+from zkexec.cli.shell_command import CommandLine
+from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Value = TypeVar("Value")
 
 
-@value()
-class Given:
+@frozen()
+class OptionTexts:
     """The texts that an option got, and the name under which a mistake in them is told."""
 
     label: str
@@ -28,8 +28,10 @@ class Given:
 
 
 def merge(
-    written: Written, environment: Mapping[str, str], options: Mapping[str, Option] = BY_NAME
-) -> dict[str, Given]:
+    written: ParsedArguments,
+    environment: Mapping[str, str],
+    options: Mapping[str, Option] = BY_NAME,
+) -> dict[str, OptionTexts]:
     """Give each option the texts of its best source; the defaults have none here."""
     merged = {}
     for option in options.values():
@@ -38,13 +40,13 @@ def merge(
             texts = written.values[option.name]
             # The last one counts, so that a script can add to a command line that it was given.
             kept = tuple(texts if option.repeatable else texts[-1:])
-            merged[option.name] = Given("--" + option.name, kept)
+            merged[option.name] = OptionTexts("--" + option.name, kept)
         elif from_environment and not _is_overruled(option.name, written):
-            merged[option.name] = Given(option.variable, (from_environment,))
+            merged[option.name] = OptionTexts(option.variable, (from_environment,))
     return merged
 
 
-def _is_overruled(name: str, written: Written) -> bool:
+def _is_overruled(name: str, written: ParsedArguments) -> bool:
     """Tell whether the command line answers this option's question by another option."""
     if name == "exec":
         return written.command is not None
@@ -53,12 +55,12 @@ def _is_overruled(name: str, written: Written) -> bool:
     return False
 
 
-class Reading:
+class OptionReader:
     """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
 
     def __init__(
         self,
-        merged: dict[str, Given],
+        merged: dict[str, OptionTexts],
         mistakes: list[str],
         options: Mapping[str, Option] = BY_NAME,
     ) -> None:
@@ -117,6 +119,6 @@ class Reading:
         """Return whether a flag is set."""
         return any(self.attempt(name, converters.flag, text) for text in self.texts(name))
 
-    def command(self, name: str) -> Command | None:
+    def command(self, name: str) -> CommandLine | None:
         """Return the command of an option, None where there is none."""
         return self.optional(name, shell_command.parse)

@@ -6,10 +6,10 @@ Defaults are written as an operator would type them and pass through the same ch
 values.  The options of zkexecctl stand in `operator.words`, in the same form.
 """
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Option:
     """One option: how it is spelled, what it means, and what holds where it is not given.
 

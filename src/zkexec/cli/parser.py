@@ -10,18 +10,18 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from zkexec.cli.options import OPTIONS, Option
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
-@value()
-class Vocabulary:
+@frozen()
+class OptionNames:
     """The options that a command line may hold, by their names and by their letters."""
 
     by_name: dict[str, Option]
     by_short: dict[str, Option]
 
     @classmethod
-    def of(cls, options: Iterable[Option]) -> "Vocabulary":
+    def of(cls, options: Iterable[Option]) -> "OptionNames":
         """Make it from a table; of two options with one name the first counts."""
         by_name: dict[str, Option] = {}
         for option in options:
@@ -29,11 +29,11 @@ class Vocabulary:
         return cls(by_name, {option.short: option for option in by_name.values() if option.short})
 
 
-VOCABULARY = Vocabulary.of(OPTIONS)
+VOCABULARY = OptionNames.of(OPTIONS)
 """What zkexec understands."""
 
 
-class Written:
+class ParsedArguments:
     """What the words of a command line say, before anything is believed.
 
     `values` holds the texts by option name, in order; a flag that was given holds "yes".
@@ -72,7 +72,7 @@ class Written:
         ]
 
 
-def read(words: Sequence[str], vocabulary: Vocabulary = VOCABULARY) -> Written:
+def read(words: Sequence[str], vocabulary: OptionNames = VOCABULARY) -> ParsedArguments:
     """Read the words of a command line (without the program's own name)."""
     return _Reader(words, vocabulary).read()
 
@@ -80,12 +80,12 @@ def read(words: Sequence[str], vocabulary: Vocabulary = VOCABULARY) -> Written:
 class _Reader:
     """Takes the words one after the other."""
 
-    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
+    def __init__(self, words: Sequence[str], vocabulary: OptionNames) -> None:
         self._rest = deque(words)
         self._vocabulary = vocabulary
-        self._written = Written()
+        self._written = ParsedArguments()
 
-    def read(self) -> Written:
+    def read(self) -> ParsedArguments:
         while self._rest:
             word = self._rest.popleft()
             if word == "--":

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from zkexec.cli.converters import shown
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # as in cli.py: `ssl` is slow to import, and few clusters speak TLS
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PERMISSIONS = "cdrwa"
 _MOST_BYTES = 65536
 
 
-@value(hidden=("password",))
+@frozen(hidden=("password",))
 class Credential:
     """An identity and its proof; `scheme` is digest or sasl."""
 
@@ -33,7 +33,7 @@ class Credential:
     password: str
 
 
-@value()
+@frozen()
 class AclEntry:
     """What one identity may do, in letters of cdrwa; the scheme auth stands for our own ones."""
 
@@ -42,7 +42,7 @@ class AclEntry:
     permissions: str
 
 
-@value()
+@frozen()
 class Tls:
     """Absolute paths of PEM files; `ca` may be SYSTEM, the others are "" without a certificate."""
 
@@ -83,7 +83,7 @@ _ACLS = {
 }
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Access:
     """What zkexec shows to the cluster, and the ACL of its znodes; no `tls` is plain text."""
 

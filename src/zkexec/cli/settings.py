@@ -12,14 +12,14 @@ from enum import Enum
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.identity_options import read_access
-from zkexec.cli.option_values import Reading, merge
+from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.options import BY_NAME
-from zkexec.cli.parser import Written
+from zkexec.cli.parser import ParsedArguments
 from zkexec.cli.security import Access
-from zkexec.cli.shell_command import Command
-from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.cli.shell_command import CommandLine
+from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
-from zkexec.frozen import replace, value
+from zkexec.frozen import frozen, replace
 from zkexec.zookeeper.connect_string import RESTART, base_of, parse_cluster
 
 REARM_S = 60.0
@@ -41,21 +41,21 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Settings:
-    """All that zkexec is told at its start; times in seconds, inside `terms`.
+    """All that zkexec is told at its start; times in seconds, inside `policy`.
 
     `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
     is the group's NAME as written, "" without a group; `member_id` is "" where it is automatic.
     """
 
-    command: Command
+    command: CommandLine
     hosts_text: str
     servers: tuple[tuple[str, int], ...]
     chroot: str
-    terms: Terms
-    health: Command | None
-    alert: Command | None
+    policy: Policy
+    health: CommandLine | None
+    alert: CommandLine | None
     verbosity: Verbosity
     log_format: LogFormat
     subreaper: bool
@@ -75,17 +75,17 @@ class UsageError(Exception):
         self.lacks_command = lacks_command
 
 
-def settle(written: Written, environment: Mapping[str, str]) -> Settings:
+def settle(written: ParsedArguments, environment: Mapping[str, str]) -> Settings:
     """Merge and validate; raise UsageError where anything is wrong."""
-    reading = Reading(merge(written, environment), _misspellings(written))
+    reading = OptionReader(merge(written, environment), _misspellings(written))
     chosen = _choose_command(written, reading)
     health, alert = reading.command("health"), reading.command("alert")
     lock = reading.optional("lock", converters.lock_name) or ""
     member_id = reading.optional("member-id", converters.member_id) or ""
-    terms = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
+    policy = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
     if lock:
-        terms = replace(terms, restart_path=f"{base_of(lock)}/{RESTART}")
-    _check_group(written, reading, terms)
+        policy = replace(policy, restart_path=f"{base_of(lock)}/{RESTART}")
+    _check_group(written, reading, policy)
     shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
     log_format = reading.value("log-format", converters.choice(LogFormat))
@@ -98,7 +98,7 @@ def settle(written: Written, environment: Mapping[str, str]) -> Settings:
         hosts_text=reading.value("cluster", str),
         servers=servers,
         chroot=chroot,
-        terms=terms,
+        policy=policy,
         health=health,
         alert=alert,
         verbosity=verbosity,
@@ -110,7 +110,7 @@ def settle(written: Written, environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _misspellings(written: Written) -> list[str]:
+def _misspellings(written: ParsedArguments) -> list[str]:
     return [
         *written.misspellings("zkexec --help"),
         *(
@@ -120,11 +120,11 @@ def _misspellings(written: Written) -> list[str]:
     ]
 
 
-def _lacks_command(written: Written, reading: Reading) -> bool:
+def _lacks_command(written: ParsedArguments, reading: OptionReader) -> bool:
     return not written.command and not reading.texts("exec")
 
 
-def _choose_command(written: Written, reading: Reading) -> Command | None:
+def _choose_command(written: ParsedArguments, reading: OptionReader) -> CommandLine | None:
     parsed = reading.command("exec")
     if _lacks_command(written, reading):
         # A bare --exec is told already, as an option without its value.
@@ -140,7 +140,7 @@ def _choose_command(written: Written, reading: Reading) -> Command | None:
     return parsed
 
 
-def _read_verbosity(reading: Reading) -> Verbosity:
+def _read_verbosity(reading: OptionReader) -> Verbosity:
     verbose, silent = reading.flag("verbose"), reading.flag("silent")
     if verbose and silent:
         reading.mistakes.append(
@@ -152,7 +152,7 @@ def _read_verbosity(reading: Reading) -> Verbosity:
     return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
-def _read_mirrors(reading: Reading) -> tuple[Mirror, ...]:
+def _read_mirrors(reading: OptionReader) -> tuple[Mirror, ...]:
     texts = reading.texts("mirror")
     if reading.label("mirror") == BY_NAME["mirror"].variable:
         texts = reading.attempt("mirror", converters.shell_words, texts[0]) or ()
@@ -168,10 +168,10 @@ def _read_mirrors(reading: Reading) -> tuple[Mirror, ...]:
     return tuple(mirrors)
 
 
-def _read_terms(reading: Reading, checks_health: bool, raises_alerts: bool) -> Terms:
+def _read_terms(reading: OptionReader, checks_health: bool, raises_alerts: bool) -> Policy:
     seconds = converters.seconds()
     positive = converters.seconds(least=0.1)
-    return Terms(
+    return Policy(
         mirrors=_read_mirrors(reading),
         start=reading.value("start", converters.choice(StartPolicy)),
         allow_empty=reading.flag("allow-empty"),
@@ -195,18 +195,18 @@ def _read_terms(reading: Reading, checks_health: bool, raises_alerts: bool) -> T
     )
 
 
-def _check_group(written: Written, reading: Reading, terms: Terms) -> None:
+def _check_group(written: ParsedArguments, reading: OptionReader, policy: Policy) -> None:
     """Note what makes no sense without a group, or makes every turn in it fail.
 
     Variables that speak of turns need no lock: they may be those of a whole fleet.
     """
-    if not terms.in_group and BY_NAME["lock"] not in written.missing_values:
+    if not policy.in_group and BY_NAME["lock"] not in written.missing_values:
         reading.mistakes.extend(
             f"--{name}: expected --lock NAME with it, got none"
             for name in ("max-unavailable", "min-healthy", "on-failure", "member-id")
             if reading.is_typed(name)
         )
-    if terms.in_group and terms.checks_health and not terms.health_delay_s:
+    if policy.in_group and policy.checks_health and not policy.health_delay_s:
         reading.mistakes.append(
             f"{reading.label('health-delay')}: expected more than 0 with --lock, "
             "as the time in which a restarted child has to become healthy, got 0"

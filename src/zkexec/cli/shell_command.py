@@ -10,7 +10,7 @@ slower to stop, but never wrong.
 import os
 from collections.abc import Sequence
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 _BLANKS = " \t"
 
@@ -32,8 +32,8 @@ _SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
 _NESTING = ("#", "`", "$(", "${", "$'", "<<")
 
 
-@value()
-class Command:
+@frozen()
+class CommandLine:
     """What is executed: the text as a person knows it, and the arguments byte for byte.
 
     `variables` are names and values that the command finds in its environment.
@@ -48,7 +48,7 @@ class _NeedsShellError(Exception):
     """The text holds something that only a shell understands."""
 
 
-def parse(text: str) -> Command:
+def parse(text: str) -> CommandLine:
     """Read a COMMAND string; a ValueError says what was expected."""
     if "\0" in text:
         raise ValueError("expected a command without NUL characters")
@@ -66,16 +66,16 @@ def parse(text: str) -> Command:
         raise ValueError("expected a command")
     variables = [(os.fsencode(name), os.fsencode(value)) for name, value in splitter.variables]
     argv = tuple(os.fsencode(word) for word in words)
-    return Command(text.strip(_BLANKS + "\n"), argv, tuple(variables))
+    return CommandLine(text.strip(_BLANKS + "\n"), argv, tuple(variables))
 
 
-def from_words(words: Sequence[str]) -> Command:
+def from_words(words: Sequence[str]) -> CommandLine:
     """Take ready-made arguments as they are; a ValueError says what was expected."""
     if not words or not words[0]:
         raise ValueError("expected a command")
     import shlex  # noqa: PLC0415 - only this form of the command needs quoting
 
-    return Command(shlex.join(words), tuple(os.fsencode(word) for word in words))
+    return CommandLine(shlex.join(words), tuple(os.fsencode(word) for word in words))
 
 
 def _demand_closed_quotes(text: str) -> None:

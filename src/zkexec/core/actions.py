@@ -9,11 +9,11 @@ The answers to an action are handled before anything else that has happened mean
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from zkexec.core.events import Ending
-from zkexec.core.max_unavailable import Width
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.events import ExitStatus
+from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Snapshot, short_digest
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
 class Action:
@@ -32,7 +32,7 @@ class AlertEvent(Enum):
     RECOVERED = "recovered"
 
 
-@value()
+@frozen()
 class Note(Action):
     """Say something to the operator; the narrator has the words for each topic."""
 
@@ -40,19 +40,19 @@ class Note(Action):
     fields: Mapping[str, object] = {}
 
 
-@value()
+@frozen()
 class OpenSession(Action):
     """Connect with a new client; an earlier one is dropped and never heard of again."""
 
 
-@value()
+@frozen()
 class ReadZnodes(Action):
     """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
 
     number: int
 
 
-@value()
+@frozen()
 class RearmWatches(Action):
     """Arm all watches again, also those of the group: a server may have dropped one silently.
 
@@ -60,13 +60,13 @@ class RearmWatches(Action):
     """
 
 
-@value()
-class Card:
+@frozen()
+class MemberStatus:
     """What a member's node tells a status view, beside host, pid, version and time.
 
     `running` and `wanted` are digests as the group's record knows them, or "" for none; with them
     stand the times at which their newest znode was written, in seconds of the epoch as the
-    ensemble tells it, 0 where it is not known.  `revision` is that of what is wanted.
+    ensemble tells it, 0 where it is not known.  `zxid` is that of what is wanted.
     """
 
     phase: str
@@ -74,12 +74,12 @@ class Card:
     wanted: str = ""
     health: str = "unknown"
     reason: str = ""
-    revision: int = 0
+    zxid: int = 0
     running_at: float = 0.0
     wanted_at: float = 0.0
 
 
-@value()
+@frozen()
 class Enrol(Action):
     """Make what the group needs, and this member's node → Enrolled or EnrolmentOccupied.
 
@@ -89,45 +89,45 @@ class Enrol(Action):
     """
 
     number: int
-    card: Card
+    status: MemberStatus
     may_be_duplicate: bool = False
 
 
-@value()
-class ShowCard(Action):
+@frozen()
+class PublishStatus(Action):
     """Write the card into this member's node; nobody waits for it, and the newest counts."""
 
-    card: Card
+    status: MemberStatus
 
 
-@value()
+@frozen()
 class JoinQueue(Action):
     """Make a queue node whose name begins with this ticket → QueueJoined.
 
-    A `card` is shown with it, in the same request.
+    A `status` is shown with it, in the same request.
     """
 
     number: int
     ticket: str
-    card: Card | None = None
+    status: MemberStatus | None = None
 
 
-@value()
+@frozen()
 class ListQueue(Action):
     """Read the names of the queue nodes → QueueListed."""
 
     number: int
 
 
-@value()
-class LookAtQueueNode(Action):
-    """Read a queue node and watch it → QueueNodeSeen, later GroupTouched."""
+@frozen()
+class WatchQueueNode(Action):
+    """Read a queue node and watch it → QueueNodeRead, later GroupTouched."""
 
     number: int
     name: str
 
 
-@value()
+@frozen()
 class LeaveQueue(Action):
     """Delete the own queue node → QueueLeft."""
 
@@ -135,7 +135,7 @@ class LeaveQueue(Action):
     name: str
 
 
-@value()
+@frozen()
 class ReadRecord(Action):
     """Read the record, and with `watch` who of those in flight is alive → RecordRead.
 
@@ -146,64 +146,64 @@ class ReadRecord(Action):
 
     number: int
     watch: bool
-    asks: Width | None = None
+    asks: MaxUnavailable | None = None
 
 
-@value()
+@frozen()
 class CommitRecord(Action):
     """Write the record in one transaction → RecordCommitted or CommitRefused.
 
     Nothing is written unless the record still has `version`, each znode of `checks` the version
     given there, and the queue node `place`, if one is named, still exists; it is deleted with it.
-    A `card` is shown with it; what stands in its way does not stand in that of the record.
+    A `status` is shown with it; what stands in its way does not stand in that of the record.
     """
 
     number: int
-    record: Rollout
+    record: RolloutRecord
     version: int
     checks: Mapping[str, int] = {}
     place: str = ""
-    card: Card | None = None
+    status: MemberStatus | None = None
 
 
-@value()
+@frozen()
 class LoadCachedFiles(Action):
     """Read the files at the targets → CachedFilesFound or CachedFilesMissing."""
 
 
-@value()
+@frozen()
 class StageFiles(Action):
     """Write and sync what differs, out of everyone's sight → FilesStaged or FilesFailed."""
 
     snapshot: Snapshot
 
 
-@value()
+@frozen()
 class InstallFiles(Action):
     """Put what is staged in its places → FilesInstalled or FilesFailed."""
 
 
-@value()
+@frozen()
 class DiscardFiles(Action):
     """Forget what is staged; nothing of it stays on disk."""
 
 
-@value()
-class StartChild(Action):
-    """Start the command → ChildStarted or StartFailed, and later ChildExited."""
+@frozen()
+class StartCommand(Action):
+    """Start the command → CommandStarted or StartFailed, and later CommandExited."""
 
     generation: int
 
 
-@value()
-class SignalGroup(Action):
+@frozen()
+class SignalProcessGroup(Action):
     """Pass a signal on, once, to the processes that share the child's process group."""
 
     signal: int
 
 
-@value()
-class SignalTree(Action):
+@frozen()
+class SignalProcessTree(Action):
     """Signal every process that descends from the child or lives in its session.
 
     What is stopped is woken, as it could not answer otherwise.
@@ -212,26 +212,26 @@ class SignalTree(Action):
     signal: int
 
 
-@value()
-class InspectTree(Action):
-    """Count what is left of the child's tree → TreeInspected."""
+@frozen()
+class InspectProcessTree(Action):
+    """Count what is left of the child's tree → ProcessTreeInspected."""
 
     generation: int
 
 
-@value()
-class RunCheck(Action):
-    """Start the health check → CheckFinished, always, also where it cannot be started."""
+@frozen()
+class RunHealthCheck(Action):
+    """Start the health check → HealthCheckFinished, always, also where it cannot be started."""
 
     generation: int
 
 
-@value()
-class KillCheck(Action):
-    """End the running health check with everything it started → CheckFinished."""
+@frozen()
+class KillHealthCheck(Action):
+    """End the running health check with everything it started → HealthCheckFinished."""
 
 
-@value()
+@frozen()
 class RunAlert(Action):
     """Start the alert command → AlertFinished, always."""
 
@@ -240,20 +240,20 @@ class RunAlert(Action):
     exit_status: int | None = None
 
 
-@value()
+@frozen()
 class KillAlert(Action):
     """End the running alert with everything it started → AlertFinished."""
 
 
-@value()
+@frozen()
 class EndProcess(Action):
     """End zkexec: with this exit status, or by this signal.  Always the last action."""
 
-    ending: Ending
+    ending: ExitStatus
 
 
-QueueRequest = JoinQueue | ListQueue | LookAtQueueNode | LeaveQueue
-GroupRequest = Enrol | ShowCard | QueueRequest | ReadRecord | CommitRecord
+QueueRequest = JoinQueue | ListQueue | WatchQueueNode | LeaveQueue
+GroupRequest = Enrol | PublishStatus | QueueRequest | ReadRecord | CommitRecord
 
 
 def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:

@@ -7,18 +7,18 @@ come after it.  While a failure of health lasts, its repeats keep `--alert-inter
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
-from zkexec.core.adoption import Adopted
-from zkexec.core.policy import Terms
+from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.policy import Policy
 
 AT_LEAST_S = 5.0
 """The kill timeout may be short, even 0, for the command's sake; an alert is to arrive."""
 
 
-class Alarm:
+class Alerts:
     """The alert command and what it has been told."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._unhealthy = False
         self._silent_until: float | None = None
         self._restart_trouble = ""
@@ -41,14 +41,14 @@ class Alarm:
         self._unhealthy = True
         if self._silent_until is not None and now < self._silent_until:
             return []
-        self._silent_until = now + self._terms.alert_interval_s
+        self._silent_until = now + self._policy.alert_interval_s
         return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
 
     def health_passed(self, now: float) -> list[Action]:
         """A steady-state check succeeded."""
         was_unhealthy, self._unhealthy = self._unhealthy, False
         self._silent_until = None
-        if was_unhealthy and self._terms.alert_recovery:
+        if was_unhealthy and self._policy.alert_recovery:
             return self._tell(
                 RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"), now
             )
@@ -64,7 +64,7 @@ class Alarm:
     def restart_settled(self, now: float) -> list[Action]:
         """Nothing stands in the way of the wanted configuration any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
-        if trouble and self._terms.alert_recovery:
+        if trouble and self._policy.alert_recovery:
             return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
         return []
 
@@ -76,7 +76,7 @@ class Alarm:
         """An error inside zkexec: the command runs on, and its configuration is not followed."""
         return self._tell(RunAlert(AlertEvent.ZKEXEC_FAILED, reason), now)
 
-    def take_over(self, adopted: Adopted, trouble: str = "") -> None:
+    def take_over(self, adopted: AdoptedCommand, trouble: str = "") -> None:
         """Wait for the alert that runs; `trouble` is over when `restart_settled` says so."""
         self._running = adopted.alerting
         self._restart_trouble = trouble
@@ -96,7 +96,7 @@ class Alarm:
     def limit(self, now: float) -> None:
         """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
         if self._running and self._kill_at is None:
-            self._kill_at = now + max(self._terms.kill_timeout_s, AT_LEAST_S)
+            self._kill_at = now + max(self._policy.kill_timeout_s, AT_LEAST_S)
 
     def expire(self, now: float) -> list[Action]:
         """End an alert that has used up its time."""
@@ -106,7 +106,7 @@ class Alarm:
         return [Note("alert-killed"), KillAlert()]
 
     def _tell(self, alert: RunAlert, now: float) -> list[Action]:
-        if not self._terms.raises_alerts:
+        if not self._policy.raises_alerts:
             return []
         if self._running:
             self._waiting = alert

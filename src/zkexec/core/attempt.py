@@ -40,13 +40,13 @@ class Attempt:
         """Whether this was not looked at yet; the same bytes are news where they failed before."""
         if self.seen is None or wanted != self.seen:
             return True
-        return self.failing is not None and wanted.revision > self.seen.revision
+        return self.failing is not None and wanted.zxid > self.seen.zxid
 
     def is_retry(self, wanted: Snapshot) -> bool:
         """Whether these are the bytes that failed, pushed once more."""
         if self.failing is None or wanted != self.failing:
             return False
-        return wanted.revision > self.failing.revision
+        return wanted.zxid > self.failing.zxid
 
     def is_in_place(self, wanted: Snapshot) -> bool:
         """Whether nothing stands between this and what is in place, not even a failure of it."""
@@ -59,21 +59,21 @@ class Attempt:
 
     def disown(self) -> None:
         """Take what was looked at or tried for that of another history, whatever its revision."""
-        self.seen = self.seen and replace(self.seen, revision=UNLIMITED)
-        self.tried = self.tried and replace(self.tried, revision=UNLIMITED)
-        self.failing = self.failing and replace(self.failing, revision=UNLIMITED)
+        self.seen = self.seen and replace(self.seen, zxid=UNLIMITED)
+        self.tried = self.tried and replace(self.tried, zxid=UNLIMITED)
+        self.failing = self.failing and replace(self.failing, zxid=UNLIMITED)
 
     def date(self, newest: int) -> None:
         """Take what was looked at or tried in another history for as new as what is read now.
 
         Only what is written from now on is newer: that is what makes a retry.
         """
-        if self.seen is not None and self.seen.revision > newest:
-            self.seen = replace(self.seen, revision=newest)
-        if self.tried is not None and self.tried.revision > newest:
-            self.tried = replace(self.tried, revision=newest)
-        if self.failing is not None and self.failing.revision > newest:
-            self.failing = replace(self.failing, revision=newest)
+        if self.seen is not None and self.seen.zxid > newest:
+            self.seen = replace(self.seen, zxid=newest)
+        if self.tried is not None and self.tried.zxid > newest:
+            self.tried = replace(self.tried, zxid=newest)
+        if self.failing is not None and self.failing.zxid > newest:
+            self.failing = replace(self.failing, zxid=newest)
 
     def install(self, snapshot: Snapshot) -> None:
         """Take note of what is in place now; anything but a reverting is a new attempt."""

@@ -7,29 +7,31 @@ being stopped when the error came is waited for, and so is the alert if no comma
 
 from zkexec.core import events
 from zkexec.core.actions import Action, EndProcess, Note
-from zkexec.core.adoption import CANNOT_WORK, Adopted
-from zkexec.core.alerts import Alarm
-from zkexec.core.command import SIGTERM, Child
-from zkexec.core.events import Ending, Event, SignalReceived
-from zkexec.core.health import HealthGate
-from zkexec.core.policy import Terms
+from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
+from zkexec.core.alerts import Alerts
+from zkexec.core.command import SIGTERM, Command
+from zkexec.core.events import Event, ExitStatus, SignalReceived
+from zkexec.core.health import HealthCheck
+from zkexec.core.policy import Policy
 
 
 class Caretaker:
     """Who decides about a command between two cores."""
 
-    def __init__(self, terms: Terms, adopted: Adopted, retry_at: float, now: float) -> None:
+    def __init__(
+        self, policy: Policy, adopted: AdoptedCommand, retry_at: float, now: float
+    ) -> None:
         """Take over a command; `retry_at` is when a fresh core may begin."""
-        self._terms = terms
+        self._policy = policy
         self._retry_at = retry_at
         self._applied = adopted.applied
-        self._verdict = adopted.verdict
-        self._child = Child(terms)
-        self._child.take_over(adopted, now)
-        self._gate = HealthGate(terms)
-        self._alarm = Alarm(terms)
-        self._alarm.take_over(adopted)
-        self._ends = adopted.stopping or not self._child.present
+        self._check_result = adopted.check_result
+        self._command = Command(policy)
+        self._command.take_over(adopted, now)
+        self._gate = HealthCheck(policy)
+        self._alerts = Alerts(policy)
+        self._alerts.take_over(adopted)
+        self._ends = adopted.stopping or not self._command.present
         if not self._ends:
             self._gate.take_over(adopted, now)
 
@@ -37,7 +39,7 @@ class Caretaker:
     def deadline(self) -> float | None:
         """The absolute time of the next Tick that is needed."""
         retry_at = None if self._ends else self._retry_at
-        due = (self._child.deadline, self._gate.deadline, self._alarm.deadline, retry_at)
+        due = (self._command.deadline, self._gate.deadline, self._alerts.deadline, retry_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
@@ -49,11 +51,11 @@ class Caretaker:
         """Whether it is time for a fresh core, which only a command that goes on running gets."""
         return not self._ends and now >= self._retry_at
 
-    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+    def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The command for the next core; `check` and `alerting` are what runs beside it."""
-        asked_until, passed_on = self._child.asked
-        return Adopted(
-            generation=self._child.generation,
+        asked_until, passed_on = self._command.asked
+        return AdoptedCommand(
+            generation=self._command.generation,
             applied=self._applied,
             check=check,
             check_due=self._gate.due,
@@ -65,69 +67,71 @@ class Caretaker:
 
     def begin(self, reason: str, now: float) -> list[Action]:
         """Raise the alert."""
-        return self._alarm.zkexec_failed(reason, now) + self._finish(now)
+        return self._alerts.zkexec_failed(reason, now) + self._finish(now)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Decide what to do about this event, and about everything that is due by `now`."""
-        actions = self._react(event, now) + self._child.expire(now) + self._alarm.expire(now)
+        actions = self._react(event, now) + self._command.expire(now) + self._alerts.expire(now)
         # A check that may take no time at all is over as soon as it has begun.
         actions += self._gate.expire(now) + self._gate.expire(now)
         return actions + self._finish(now)
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""
-        if not self._ends or self._child.present:
+        if not self._ends or self._command.present:
             return []
-        if self._alarm.busy:
-            self._alarm.limit(now)
+        if self._alerts.busy:
+            self._alerts.limit(now)
             return []
-        return [EndProcess(self._verdict or self._child.ending or Ending(code=CANNOT_WORK))]
+        return [
+            EndProcess(self._check_result or self._command.ending or ExitStatus(code=CANNOT_WORK))
+        ]
 
     def _react(self, event: Event, now: float) -> list[Action]:
         match event:
             case SignalReceived():
                 return self._on_signal(event, now)
-            case events.ChildExited(generation) if generation == self._child.generation:
+            case events.CommandExited(generation) if generation == self._command.generation:
                 return self._on_exited(event, now)
-            case events.TreeInspected():
-                self._child.inspected(event)
-            case events.CheckFinished():
+            case events.ProcessTreeInspected():
+                self._command.inspected(event)
+            case events.HealthCheckFinished():
                 return self._on_checked(event, now)
             case events.AlertFinished(reason):
-                return self._alarm.finished(reason, now)
+                return self._alerts.finished(reason, now)
         return []
 
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
         if event.signal == SIGTERM:
-            self._alarm.drop_waiting()
-        if not self._child.present:
+            self._alerts.drop_waiting()
+        if not self._command.present:
             return []
-        passed_on = self._child.pass_on(event, now)
+        passed_on = self._command.pass_on(event, now)
         if event.signal == SIGTERM:
-            self._verdict = None
-            self._child.expect_end(now)
+            self._check_result = None
+            self._command.expect_end(now)
             passed_on += self._end()
         return passed_on
 
-    def _on_exited(self, event: events.ChildExited, now: float) -> list[Action]:
-        is_stopped = self._child.stopping
-        actions = self._child.exited(event, now) + self._end()
+    def _on_exited(self, event: events.CommandExited, now: float) -> list[Action]:
+        is_stopped = self._command.stopping
+        actions = self._command.exited(event, now) + self._end()
         ending = event.ending
-        if is_stopped or not ending.failed or self._child.was_asked_to_end(ending, now):
+        if is_stopped or not ending.failed or self._command.was_asked_to_end(ending, now):
             return actions
         status = ending.shell_status
         actions.append(Note("command-failed", {"exit_status": status}))
-        return actions + self._alarm.command_failed(str(ending), status, now)
+        return actions + self._alerts.command_failed(str(ending), status, now)
 
     def _end(self) -> list[Action]:
         self._ends = True
         return self._gate.close()
 
-    def _on_checked(self, event: events.CheckFinished, now: float) -> list[Action]:
-        verdict = self._gate.finished(event, now)
-        if verdict is None:
+    def _on_checked(self, event: events.HealthCheckFinished, now: float) -> list[Action]:
+        check_result = self._gate.finished(event, now)
+        if check_result is None:
             return []
-        if verdict.healthy:
-            return [Note("check-passed"), *self._alarm.health_passed(now)]
-        failed = Note("check-failed", {"reason": verdict.reason})
-        return [failed, *self._alarm.health_failed(verdict.reason, now)]
+        if check_result.healthy:
+            return [Note("check-passed"), *self._alerts.health_passed(now)]
+        failed = Note("check-failed", {"reason": check_result.reason})
+        return [failed, *self._alerts.health_failed(check_result.reason, now)]

@@ -6,16 +6,23 @@ ends by itself is over at once: what it left running is none of zkexec's busines
 be without zkexec.
 """
 
-from zkexec.core.actions import Action, InspectTree, Note, SignalGroup, SignalTree, StartChild
-from zkexec.core.adoption import Adopted
-from zkexec.core.events import (
-    ChildExited,
-    ChildStarted,
-    Ending,
-    SignalReceived,
-    TreeInspected,
+from zkexec.core.actions import (
+    Action,
+    InspectProcessTree,
+    Note,
+    SignalProcessGroup,
+    SignalProcessTree,
+    StartCommand,
 )
-from zkexec.core.policy import Terms
+from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.events import (
+    CommandExited,
+    CommandStarted,
+    ExitStatus,
+    ProcessTreeInspected,
+    SignalReceived,
+)
+from zkexec.core.policy import Policy
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
@@ -34,13 +41,13 @@ INSPECT_S = 0.05
 are not zkexec's own children, so no signal tells of their end."""
 
 
-class Child:
+class Command:
     """The present generation of the command."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self.generation = 0
-        self.ending: Ending | None = None
+        self.ending: ExitStatus | None = None
         self.stopping = False
         self.tree_gone = False
         self._alive = False
@@ -80,9 +87,9 @@ class Child:
         self.stopping = self.tree_gone = False
         self._kill_at = self._inspect_at = self.start_at = self._asked_until = None
         self._passed_on.clear()
-        return [Note("forking"), StartChild(self.generation)]
+        return [Note("forking"), StartCommand(self.generation)]
 
-    def take_over(self, adopted: Adopted, now: float) -> None:
+    def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Go on with a command that an earlier core has started, or has begun to stop."""
         self.generation = adopted.generation
         self.ending = adopted.ending
@@ -98,7 +105,7 @@ class Child:
         """Until when, and by which signals, an end of the command is one that was asked for."""
         return self._asked_until, frozenset(self._passed_on)
 
-    def started(self, event: ChildStarted) -> list[Action]:
+    def started(self, event: CommandStarted) -> list[Action]:
         """The generation is born."""
         self._alive = True
         self._pause_s = START_AGAIN_S
@@ -123,15 +130,15 @@ class Child:
         """
         self._passed_on.add(event.signal)
         if event.signal in ASKING_SIGNALS:
-            self._asked_until = now + max(self._terms.kill_timeout_s, ASKED_AT_LEAST_S)
+            self._asked_until = now + max(self._policy.kill_timeout_s, ASKED_AT_LEAST_S)
         note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
         if event.signal == SIGTERM:
-            return [note, SignalTree(SIGTERM)]
+            return [note, SignalProcessTree(SIGTERM)]
         if event.from_terminal and event.signal != SIGHUP:
             return [note]
-        return [note, SignalGroup(event.signal)]
+        return [note, SignalProcessGroup(event.signal)]
 
-    def was_asked_to_end(self, ending: Ending, now: float) -> bool:
+    def was_asked_to_end(self, ending: ExitStatus, now: float) -> bool:
         """Whether a signal to zkexec explains this ending, so that it is no failure."""
         in_time = self._asked_until is not None and now <= self._asked_until
         return in_time or ending.signal in self._passed_on
@@ -140,24 +147,24 @@ class Child:
         """Ask the whole tree to end, once."""
         self.expect_end(now)
         return [
-            Note("stopping", {"signal": signal, "kill_timeout_s": self._terms.kill_timeout_s}),
-            SignalTree(signal),
+            Note("stopping", {"signal": signal, "kill_timeout_s": self._policy.kill_timeout_s}),
+            SignalProcessTree(signal),
         ]
 
     def expect_end(self, now: float) -> None:
         """The tree has been asked to end: from now on its time runs."""
         self.stopping = True
         if self._kill_at is None:
-            self._kill_at = now + self._terms.kill_timeout_s
+            self._kill_at = now + self._policy.kill_timeout_s
 
-    def exited(self, event: ChildExited, now: float) -> list[Action]:
+    def exited(self, event: CommandExited, now: float) -> list[Action]:
         """The child was reaped; where it was being stopped, look for what is left of it."""
         self._alive = False
         self.ending = event.ending
         note = Note("ended", {"ending": event.ending, "exit_status": event.ending.shell_status})
         return [note, *self._inspect(now)] if self.stopping else [note]
 
-    def inspected(self, event: TreeInspected) -> None:
+    def inspected(self, event: ProcessTreeInspected) -> None:
         """Learn whether anything is left of the tree."""
         if event.generation == self.generation and self.ending and not event.remaining:
             self.tree_gone = True
@@ -168,11 +175,11 @@ class Child:
         actions: list[Action] = []
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = now + KILL_AGAIN_S
-            actions += [Note("killing"), SignalTree(SIGKILL)]
+            actions += [Note("killing"), SignalProcessTree(SIGKILL)]
         if self._inspect_at is not None and now >= self._inspect_at:
             actions += self._inspect(now)
         return actions
 
     def _inspect(self, now: float) -> list[Action]:
         self._inspect_at = now + INSPECT_S
-        return [InspectTree(self.generation)]
+        return [InspectProcessTree(self.generation)]

@@ -8,7 +8,7 @@ for ever.
 STREAM_LIMIT = 10
 
 
-class Settling:
+class Debounce:
     """The quiet that has to follow a change before it is acted on."""
 
     def __init__(self, settle_s: float) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from zkexec.core.input_state import UNLIMITED
 from zkexec.core.snapshot import Snapshot, Znode
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
-@value()
-class Ending:
+@frozen()
+class ExitStatus:
     """How a process ended: with an exit code, or by a signal (then `signal` is not 0)."""
 
     code: int = 0
@@ -44,17 +44,17 @@ class Event:
     __slots__ = ()
 
 
-@value()
+@frozen()
 class Started(Event):
     """The process is set up and the loop begins; always the first event, never seen again."""
 
 
-@value()
+@frozen()
 class Tick(Event):
     """Time has passed; the deadline that was asked for may be due.  One too many does nothing."""
 
 
-@value()
+@frozen()
 class SessionConnected(Event):
     """The ensemble answers; every watch is gone, everything has to be read again.
 
@@ -66,7 +66,7 @@ class SessionConnected(Event):
     session_timeout_s: float
 
 
-@value()
+@frozen()
 class SessionSuspended(Event):
     """The connection is lost; the session may or may not live on.
 
@@ -77,7 +77,7 @@ class SessionSuspended(Event):
     zxid: int = 0
 
 
-@value()
+@frozen()
 class SessionLost(Event):
     """The session has expired; the client goes on to open a new one by itself."""
 
@@ -85,7 +85,7 @@ class SessionLost(Event):
     zxid: int = 0
 
 
-@value()
+@frozen()
 class SessionClosed(Event):
     """The client has given up for good; only a new one will ever connect again."""
 
@@ -93,7 +93,7 @@ class SessionClosed(Event):
     zxid: int = 0
 
 
-@value()
+@frozen()
 class ConnectFailed(Event):
     """One attempt to connect to one server failed; the client goes on trying.
 
@@ -105,14 +105,14 @@ class ConnectFailed(Event):
     is_last: bool = False
 
 
-@value()
+@frozen()
 class ZnodeTouched(Event):
     """A watch fired: this znode may hold something else now.  A hint, never a fact."""
 
     path: str
 
 
-@value()
+@frozen()
 class ZnodesRead(Event):
     """All mirrored znodes as they were at one point of the ensemble's history, watches set.
 
@@ -125,7 +125,7 @@ class ZnodesRead(Event):
     zxid: int = UNLIMITED
 
 
-@value()
+@frozen()
 class ReadFailed(Event):
     """A read of the mirrored znodes got no answer."""
 
@@ -133,48 +133,48 @@ class ReadFailed(Event):
     reason: str
 
 
-@value()
+@frozen()
 class CachedFilesFound(Event):
     """The files that stand at the targets now, all there and readable."""
 
     snapshot: Snapshot
 
 
-@value()
+@frozen()
 class CachedFilesMissing(Event):
     """Not every target holds a file that could be used."""
 
     reason: str
 
 
-@value()
+@frozen()
 class FilesStaged(Event):
     """The wanted files are on disk, complete and synced, but not yet in their places."""
 
 
-@value()
+@frozen()
 class FilesInstalled(Event):
     """The staged files are in their places; `written` are those whose content changed."""
 
     written: tuple[str, ...]
 
 
-@value()
+@frozen()
 class FilesFailed(Event):
     """Staging or installing failed; the files in their places are what they were before."""
 
     reason: str
 
 
-@value()
-class ChildStarted(Event):
+@frozen()
+class CommandStarted(Event):
     """The exec of this generation is known to have happened."""
 
     generation: int
     pid: int
 
 
-@value()
+@frozen()
 class StartFailed(Event):
     """The generation was never born; `status` is what zkexec ends with (125, 126, 127)."""
 
@@ -183,24 +183,24 @@ class StartFailed(Event):
     status: int
 
 
-@value()
-class ChildExited(Event):
+@frozen()
+class CommandExited(Event):
     """The child itself was reaped; others of its tree may live on."""
 
     generation: int
-    ending: Ending
+    ending: ExitStatus
 
 
-@value()
-class TreeInspected(Event):
+@frozen()
+class ProcessTreeInspected(Event):
     """How many processes of this generation's tree are still there, the child included."""
 
     generation: int
     remaining: int
 
 
-@value()
-class CheckFinished(Event):
+@frozen()
+class HealthCheckFinished(Event):
     """A health check ended; `reason` says how, in words."""
 
     generation: int
@@ -208,14 +208,14 @@ class CheckFinished(Event):
     reason: str
 
 
-@value()
+@frozen()
 class AlertFinished(Event):
     """The alert command ended or could not be started; `reason` is empty where all went well."""
 
     reason: str
 
 
-@value()
+@frozen()
 class SignalReceived(Event):
     """A signal reached zkexec; one from the terminal's keys has reached the child as well."""
 

@@ -6,29 +6,29 @@ a new generation's first check the old one has to have ended.  A child that a gr
 checked at once and often; any other after the health delay, and once each interval.
 """
 
-from zkexec.core.actions import Action, KillCheck, Note, RunCheck
-from zkexec.core.adoption import Adopted
-from zkexec.core.events import CheckFinished
-from zkexec.core.policy import Terms
-from zkexec.frozen import value
+from zkexec.core.actions import Action, KillHealthCheck, Note, RunHealthCheck
+from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.events import HealthCheckFinished
+from zkexec.core.policy import Policy
+from zkexec.frozen import frozen
 
 EAGER_S = 1.0
 """Pause at most between two checks of a child that a group waits for."""
 
 
-@value()
-class Verdict:
+@frozen()
+class CheckResult:
     """What a finished check said about the present child."""
 
     healthy: bool
     reason: str
 
 
-class HealthGate:
+class HealthCheck:
     """The health checks of the running child; idle while there is none."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._generation: int | None = None
         self._running: int | None = None
         self._due: float | None = None
@@ -45,21 +45,21 @@ class HealthGate:
         """A child has come to life: its first check is due at once, or after the health delay."""
         self._generation = generation
         self._eager = eager
-        delay_s = 0.0 if eager else self._terms.health_delay_s
-        self._due = now + delay_s if self._terms.checks_health else None
+        delay_s = 0.0 if eager else self._policy.health_delay_s
+        self._due = now + delay_s if self._policy.checks_health else None
 
-    def take_over(self, adopted: Adopted, now: float) -> None:
+    def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Go on with the checks of a running child, and with the one that is under way."""
         self._generation = adopted.generation
-        if not self._terms.checks_health:
+        if not self._policy.checks_health:
             return
-        timeout_s = self._terms.health_timeout_s
+        timeout_s = self._policy.health_timeout_s
         self._running = adopted.check
         self._timed_out = adopted.check_is_late
         if adopted.check is not None and timeout_s is not None:
             self._timeout_at = now + timeout_s
         known = adopted.check_due
-        self._due = now + self._terms.health_interval_s if known is None else known
+        self._due = now + self._policy.health_interval_s if known is None else known
 
     @property
     def is_late(self) -> bool:
@@ -80,7 +80,7 @@ class HealthGate:
     def relax(self, now: float) -> None:
         """Nobody waits for this child any more: go over to the usual interval."""
         if self._eager and self._due is not None:
-            self._due = now + self._terms.health_interval_s
+            self._due = now + self._policy.health_interval_s
         self._eager = False
 
     def close(self) -> list[Action]:
@@ -89,7 +89,7 @@ class HealthGate:
         if self._running is None:
             return []
         self._timeout_at = None
-        return [KillCheck()]
+        return [KillHealthCheck()]
 
     def expire(self, now: float) -> list[Action]:
         """Start the check that is due, or end the one that takes too long."""
@@ -99,22 +99,22 @@ class HealthGate:
         if self._running is not None:
             self._timeout_at = None
             self._timed_out = True
-            return [KillCheck()]
+            return [KillHealthCheck()]
         self._running = self._generation
         self._timed_out = False
-        timeout_s = self._terms.health_timeout_s
+        timeout_s = self._policy.health_timeout_s
         self._timeout_at = None if timeout_s is None else now + timeout_s
-        return [Note("checking"), RunCheck(self._generation)]
+        return [Note("checking"), RunHealthCheck(self._generation)]
 
-    def finished(self, event: CheckFinished, now: float) -> Verdict | None:
+    def finished(self, event: HealthCheckFinished, now: float) -> CheckResult | None:
         """Judge a result; None where it is about a child that is no longer the present one."""
         if event.generation != self._running:
             return None
         self._running = self._timeout_at = None
         if event.generation != self._generation:
             return None
-        interval_s = self._terms.health_interval_s
+        interval_s = self._policy.health_interval_s
         self._due = now + (min(interval_s, EAGER_S) if self._eager else interval_s)
         if self._timed_out:
-            return Verdict(False, f"no answer within {self._terms.health_timeout_s:g} s")
-        return Verdict(event.passed, event.reason)
+            return CheckResult(False, f"no answer within {self._policy.health_timeout_s:g} s")
+        return CheckResult(event.passed, event.reason)

@@ -5,17 +5,17 @@ With a health check the child has `--health-delay` to become healthy, and has to
 watched: a child that becomes healthy after all has proven itself, too.
 """
 
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 
 
-class Trial:
+class HealthDeadline:
     """The proof of one generation of the child."""
 
-    def __init__(self, terms: Terms, now: float, *, limited: bool) -> None:
+    def __init__(self, policy: Policy, now: float, *, limited: bool) -> None:
         """Begin with a child that was started now; only a limited trial can be lost."""
-        self._terms = terms
-        self._lost_at = now + terms.health_delay_s if limited and terms.checks_health else None
-        self._proven_at = None if terms.checks_health else now + terms.proof_s
+        self._policy = policy
+        self._lost_at = now + policy.health_delay_s if limited and policy.checks_health else None
+        self._proven_at = None if policy.checks_health else now + policy.success_s
         self._trouble = "no health check has ended"
 
     @property
@@ -29,9 +29,9 @@ class Trial:
             self._proven_at = None
             self._trouble = reason
         elif self._proven_at is None:
-            self._proven_at = now + self._terms.proof_s
+            self._proven_at = now + self._policy.success_s
 
-    def is_proven(self, now: float) -> bool:
+    def is_known_good(self, now: float) -> bool:
         """Whether the child was healthy for long enough."""
         return self._proven_at is not None and now >= self._proven_at
 
@@ -42,4 +42,4 @@ class Trial:
     def lose(self) -> str:
         """Set no limit any more; return in words why the trial is lost."""
         self._lost_at = None
-        return f"not healthy within {self._terms.health_delay_s:g} s: {self._trouble}"
+        return f"not healthy within {self._policy.health_delay_s:g} s: {self._trouble}"

@@ -5,14 +5,14 @@ numbered from below again.  In one history no revision is above what was read la
 is above belongs to another, and is never compared with what is read now.
 """
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 UNLIMITED = 2**63 - 1
 """Stands for the newest transaction where nothing is known of it."""
 
 
-@value()
-class Knowledge:
+@frozen()
+class InputState:
     """What the reads on the present connection have shown.
 
     `is_answered`: one was answered, be it by an error.  `is_current`: one has shown the znodes.
@@ -29,5 +29,5 @@ class Knowledge:
     history: int = 0
 
 
-NOTHING_READ = Knowledge(is_answered=False, is_current=False, is_whole=False)
+NOTHING_READ = InputState(is_answered=False, is_current=False, is_whole=False)
 """On a connection on which no read was answered yet."""

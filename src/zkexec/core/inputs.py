@@ -23,8 +23,8 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
-from zkexec.core.input_state import NOTHING_READ, UNLIMITED, Knowledge
-from zkexec.core.policy import Terms
+from zkexec.core.input_state import NOTHING_READ, UNLIMITED, InputState
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.frozen import replace
 
@@ -53,12 +53,12 @@ ANSWER_SESSIONS = 2
 """A connection on which a read goes unanswered for two session timeouts is given up."""
 
 
-class Source:
+class Inputs:
     """The mirrored znodes and the session through which they are seen."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
-        self.mirrored, self.paths = terms.mirrored, terms.followed
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.mirrored, self.paths = policy.mirrored, policy.followed
         self.connected = False
         self.wanted: Snapshot | None = None
         self.in_place = Snapshot({})
@@ -112,7 +112,7 @@ class Source:
         wanted = self.wanted
         if wanted is None or not self.knowledge.is_current:
             return False
-        is_of_another = wanted != snapshot and snapshot.revision > self.knowledge.newest
+        is_of_another = wanted != snapshot and snapshot.zxid > self.knowledge.newest
         return is_of_another or self._has_lost(snapshot)
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
@@ -154,8 +154,8 @@ class Source:
 
     def _rearm_later(self, now: float) -> None:
         """Arm all watches again after a while; without any there is nothing to be done."""
-        has_watches = bool(self.paths) or self._terms.in_group
-        rearm_s = self._terms.rearm_s if has_watches else None
+        has_watches = bool(self.paths) or self._policy.in_group
+        rearm_s = self._policy.rearm_s if has_watches else None
         self._rearm_at = None if rearm_s is None else now + rearm_s
 
     def _on_connected(self, now: float) -> list[Action]:
@@ -241,7 +241,7 @@ class Source:
             return []
         self._last_number += 1
         self._reading = True
-        patience_s = max(ANSWER_SESSIONS * self._terms.session_timeout_s, RETRY_S)
+        patience_s = max(ANSWER_SESSIONS * self._policy.session_timeout_s, RETRY_S)
         self._answer_due = now + patience_s
         return [ReadZnodes(self._last_number)]
 
@@ -251,7 +251,7 @@ class Source:
 
     @property
     def _patience_s(self) -> float:
-        return max(RENEW_SESSIONS * self._terms.session_timeout_s, RENEW_AT_LEAST_S)
+        return max(RENEW_SESSIONS * self._policy.session_timeout_s, RENEW_AT_LEAST_S)
 
     def _renew(self, topic: str, now: float) -> list[Action]:
         self.connected = False
@@ -265,7 +265,7 @@ class Source:
 
     def _look_at_restart(self, znodes: Mapping[str, Znode]) -> list[Action]:
         """Tell once of a request that is none: it is ignored."""
-        path, was_odd = self._terms.restart_path, self._is_odd
+        path, was_odd = self._policy.restart_path, self._is_odd
         asked = znodes.get(path)
         self._is_odd = asked is not None and restart_name(asked.content) is None
         is_new = self._is_odd and not was_odd
@@ -299,28 +299,28 @@ class Source:
 
     def _is_another(self, before: Snapshot, zxid: int) -> bool:
         """Whether the servers, or the znodes, have fallen behind what was heard of them before."""
-        return zxid < self._heard or before.revision > self.knowledge.newest
+        return zxid < self._heard or before.zxid > self.knowledge.newest
 
-    def _known_by(self, zxid: int) -> Knowledge:
+    def _known_by(self, zxid: int) -> InputState:
         """What a read tells of itself; a whole one has the newest revision there is in it."""
         wanted = self.wanted
         if wanted is None or self.problems:
             is_lost = self._has_lost(wanted)
-            return Knowledge(is_whole=False, is_lost=is_lost, newest=zxid, history=self._history)
-        return Knowledge(newest=wanted.revision, history=self._history)
+            return InputState(is_whole=False, is_lost=is_lost, newest=zxid, history=self._history)
+        return InputState(newest=wanted.zxid, history=self._history)
 
     def _has_lost(self, snapshot: Snapshot | None) -> bool:
         """Whether something of this is in no znode and in no file."""
         return snapshot is not None and any(
             snapshot.files.get(mirror.local_path) != self.in_place.files.get(mirror.local_path)
-            for mirror in self._terms.mirrors
+            for mirror in self._policy.mirrors
             if mirror.zk_path in self.problems
         )
 
     def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
         files = dict(known.files)
         usable = [path for path in self.mirrored if path not in self.problems]
-        for mirror in self._terms.mirrors:
+        for mirror in self._policy.mirrors:
             place = mirror.local_path
             if mirror.zk_path in self.problems:
                 content = self.in_place.files.get(place, files[place])
@@ -329,24 +329,24 @@ class Source:
             # What did not change stays the same object: in memory once, and equal at a glance.
             if files.get(place) != content:
                 files[place] = content
-        asked = znodes.get(self._terms.restart_path)
+        asked = znodes.get(self._policy.restart_path)
         restart = known.restart
         name = restart_name(asked.content) if asked is not None and asked.content else None
         if name is not None:
-            usable.append(self._terms.restart_path)
+            usable.append(self._policy.restart_path)
             restart = name or restart
         read = [znodes[path] for path in usable]
         # Nothing is remembered here, which would be wrong after an ensemble was wiped.
         return Snapshot(
             files,
-            revision=max((znode.mzxid for znode in read), default=0),
+            zxid=max((znode.mzxid for znode in read), default=0),
             versions={path: z.version for path, z in znodes.items() if z.version >= 0},
             restart=restart,
             changed_at=max((znode.mtime for znode in read), default=0.0),
         )
 
     def _problem_of(self, znode: Znode) -> Problem | None:
-        if znode.problem is None and not znode.content and not self._terms.allow_empty:
+        if znode.problem is None and not znode.content and not self._policy.allow_empty:
             return Problem.EMPTY
         return znode.problem
 

@@ -3,11 +3,11 @@
 The width is a decision of the group: of what its living members ask for, the smallest counts.
 """
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
-@value()
-class Width:
+@frozen()
+class MaxUnavailable:
     """A number of members, or a percentage of those alive."""
 
     amount: int = 1
@@ -21,19 +21,22 @@ class Width:
         return f"{self.amount}%" if self.percent else str(self.amount)
 
 
-@value()
-class GroupWidth:
+@frozen()
+class AgreedMaxUnavailable:
     """The width in force, and the member that asked for it."""
 
-    width: Width
+    limit: MaxUnavailable
     by: str
 
 
 def agreed(
-    known: GroupWidth | None, asked: GroupWidth, population: int, asker_lives: bool
-) -> GroupWidth:
+    known: AgreedMaxUnavailable | None,
+    asked: AgreedMaxUnavailable,
+    population: int,
+    asker_lives: bool,
+) -> AgreedMaxUnavailable:
     """The width after a member has asked for its own; `asker_lives` is about the known one's."""
     if known is None or known.by == asked.by or not asker_lives:
         return asked
-    smaller = asked.width.of(population) < known.width.of(population)
+    smaller = asked.limit.of(population) < known.limit.of(population)
     return asked if smaller else known

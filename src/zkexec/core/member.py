@@ -1,26 +1,26 @@
 """One wrapped process: events in, actions out, one deadline.
 
-`Member` couples the mirrored znodes (`Source`), the turn, the child, its health and the alerts.
+`Member` couples the mirrored znodes (`Inputs`), the turn, the child, its health and the alerts.
 It is in one phase at a time; `transitions.TABLE` says which event may lead where, and `_enter`
 is the only place that changes it.  Whatever is due by `now` is done after every event,
 whichever it was, so that a busy inbox cannot starve a deadline.
 """
 
 from zkexec.core import events
-from zkexec.core.actions import Action, Card, EndProcess, Note
-from zkexec.core.adoption import CANNOT_WORK, Adopted
-from zkexec.core.command import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Child
-from zkexec.core.current_phase import Course
-from zkexec.core.events import Ending, Event, SignalReceived
-from zkexec.core.inputs import Source
+from zkexec.core.actions import Action, EndProcess, MemberStatus, Note
+from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
+from zkexec.core.command import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Command
+from zkexec.core.current_phase import CurrentPhase
+from zkexec.core.events import Event, ExitStatus, SignalReceived
+from zkexec.core.inputs import Inputs
 from zkexec.core.phases import Phase, check_transition
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.restart import Restart
-from zkexec.core.rollout.first_start import Basis
+from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.startup import CannotStartError, Launch
+from zkexec.core.startup import CannotStartError, Startup
 from zkexec.core.turn import Turn
-from zkexec.core.verifying import Proving
+from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
@@ -35,19 +35,19 @@ class Member:
     """The way of one wrapped process from its first snapshot to its end."""
 
     def __init__(
-        self, terms: Terms, turn: Turn, adopted: Adopted | None = None, trouble: str = ""
+        self, policy: Policy, turn: Turn, adopted: AdoptedCommand | None = None, trouble: str = ""
     ) -> None:
         """`adopted` is a command that runs, `trouble` the reason why another core failed."""
-        self.source = Source(terms)
-        self.child = Child(terms)
-        self._terms = terms
+        self.inputs = Inputs(policy)
+        self.command = Command(policy)
+        self._policy = policy
         self._turn = turn
-        self._course = Course(self.child)
-        self._launch = Launch(terms, self.source, turn)
-        self._proving = Proving(terms, turn, self._course, self.child)
-        self._restart = Restart(terms, turn, self._course, self.source, self._proving)
-        self._alarm = self._proving.alarm
-        self._verdict: Ending | None = None
+        self._course = CurrentPhase(self.command)
+        self._launch = Startup(policy, self.inputs, turn)
+        self._verification = Verification(policy, turn, self._course, self.command)
+        self._restart = Restart(policy, turn, self._course, self.inputs, self._verification)
+        self._alerts = self._verification.alerts
+        self._check_result: ExitStatus | None = None
         self._adopted = adopted
         self._trouble = trouble
 
@@ -59,20 +59,20 @@ class Member:
     @property
     def applied(self) -> Snapshot:
         """The content of the files in place."""
-        return self._proving.attempt.applied
+        return self._verification.attempt.applied
 
-    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+    def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The command for another core; `check` and `alerting` are what runs beside it."""
-        return self._proving.adopted(check=check, alerting=alerting)
+        return self._verification.adopted(check=check, alerting=alerting)
 
     @property
     def deadline(self) -> float | None:
         """The absolute time of the next Tick that is needed; None: only events help."""
         due = (
-            self.source.deadline,
-            self.child.deadline,
+            self.inputs.deadline,
+            self.command.deadline,
             self._launch.deadline,
-            self._proving.deadline,
+            self._verification.deadline,
             self._restart.deadline,
             self._turn.deadline,
         )
@@ -81,7 +81,7 @@ class Member:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Say what to do about this event, and about everything that is due by `now`."""
         actions = self._step(event, now)
-        if isinstance(event, DISK_WAS_BUSY) and self._proving.is_open:
+        if isinstance(event, DISK_WAS_BUSY) and self._verification.is_open:
             # Nobody has looked meanwhile whether the child still lives.  What has happened is
             # told before the next Tick, and only then its time is judged.
             return actions
@@ -103,22 +103,26 @@ class Member:
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
-        self._turn.refresh(self.source.wanted, self.source.knowledge, now)
+        self._turn.refresh(self.inputs.wanted, self.inputs.knowledge, now)
         actions = self._restart.consider(now)
-        is_current = self.source.has_read and self.source.wanted == self.applied
-        if self._proving.is_untold and is_current:
-            actions += self._proving.put_to_proof(now)
-        if self._proving.is_steady and self._turn.has_entry and self.source.wanted == self.applied:
+        is_current = self.inputs.has_read and self.inputs.wanted == self.applied
+        if self._verification.is_untold and is_current:
+            actions += self._verification.put_to_proof(now)
+        if (
+            self._verification.is_steady
+            and self._turn.has_entry
+            and self.inputs.wanted == self.applied
+        ):
             self._turn.prove(self.applied)
         actions += self._restart.proceed(now)
         if self.phase is Phase.DONE:
             return actions
-        reason = self._proving.attempt.reason or self.child.delayed
-        if self.phase is Phase.WAITING and not self.child.generation:
+        reason = self._verification.attempt.reason or self.command.delayed
+        if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
-        card = Card(self.phase.value, "", "", self._proving.health, reason)
-        runs = self.child.present or self.phase is Phase.PROVING
-        self._turn.show(card, self.applied if runs else None, self.source.wanted)
+        status = MemberStatus(self.phase.value, "", "", self._verification.health, reason)
+        runs = self.command.present or self.phase is Phase.VERIFYING
+        self._turn.show(status, self.applied if runs else None, self.inputs.wanted)
         return actions + self._turn.advance(now) + self._finish(now)
 
     # One arm for each event: a table would say the same in two places.
@@ -138,57 +142,57 @@ class Member:
                 return self._restart.installed(written)
             case events.FilesFailed(reason):
                 return self._on_files_failed(reason, now)
-            case events.ChildStarted():
-                return self._proving.started(event, now) + self._restart.started(now)
+            case events.CommandStarted():
+                return self._verification.started(event, now) + self._restart.started(now)
             case events.StartFailed():
                 return self._on_start_failed(event, now)
-            case events.ChildExited():
+            case events.CommandExited():
                 return self._on_child_exited(event, now)
-            case events.TreeInspected():
-                self.child.inspected(event)
-                is_stopped = self.child.tree_gone and self.phase is Phase.STOPPING
+            case events.ProcessTreeInspected():
+                self.command.inspected(event)
+                is_stopped = self.command.tree_gone and self.phase is Phase.STOPPING
                 return self._restart.tree_gone() if is_stopped else []
-            case events.CheckFinished():
-                return self._proving.checked(event, now) + self._judge(now)
+            case events.HealthCheckFinished():
+                return self._verification.checked(event, now) + self._judge(now)
             case events.AlertFinished(reason):
-                return self._alarm.finished(reason, now)
+                return self._alerts.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        self.source.in_place = self.applied
-        taken = self.source.handle(event, now)
+        self.inputs.in_place = self.applied
+        taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_launch()
 
     def _follow_again(self, event: Event, now: float) -> list[Action]:
         """See whether what the failed core has followed is followed again."""
-        awaited = events.ZnodesRead if self.source.paths else events.SessionConnected
+        awaited = events.ZnodesRead if self.inputs.paths else events.SessionConnected
         if not isinstance(event, awaited) or self._course.is_in(Phase.EXITING):
             return []
         self._trouble = ""
-        return self._alarm.restart_settled(now)
+        return self._alerts.restart_settled(now)
 
     def _begin(self, now: float) -> list[Action]:
         """Make the first start, or go on with a command that runs on the files that are there."""
         if self._adopted is None:
             return self._launch.begin(now)
         self._launch.end()
-        self.source.assume(self._adopted.applied)
-        taken = self._proving.take_over(self._adopted, now, self._trouble)
-        return [Note("begun-again"), *taken, *self.source.open()]
+        self.inputs.assume(self._adopted.applied)
+        taken = self._verification.take_over(self._adopted, now, self._trouble)
+        return [Note("begun-again"), *taken, *self.inputs.open()]
 
     def _on_tick(self, now: float) -> list[Action]:
         actions = self._launch.expire(now) + self._consider_launch()
         if self._turn.is_mute(now):
             self._turn.disconnect()
-            actions += self.source.renew_mute(now)
-        actions += self.source.expire(now) + self.child.expire(now)
-        actions += self._proving.expire(now) + self._restart.expire(now)
+            actions += self.inputs.renew_mute(now)
+        actions += self.inputs.expire(now) + self.command.expire(now)
+        actions += self._verification.expire(now) + self._restart.expire(now)
         return actions + self._judge(now)
 
     def _judge(self, now: float) -> list[Action]:
         """See whether the child has proven itself by now, or lost its trial."""
-        judged = self._proving.judge(now)
-        return judged + (self._restart.pause(now) if self._proving.is_back_in_trouble else [])
+        judged = self._verification.judge(now)
+        return judged + (self._restart.pause(now) if self._verification.is_back_in_trouble else [])
 
     def _consider_launch(self) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
@@ -202,16 +206,16 @@ class Member:
 
     def _start_first(self) -> list[Action]:
         self._launch.end()
-        wanted, on_disk = self.source.wanted, self._launch.on_disk
+        wanted, on_disk = self.inputs.wanted, self._launch.on_disk
         if wanted is None:
-            return self.child.start()
+            return self.command.start()
         if on_disk is not None:
             # Whatever is started now has restarted since the last restart was asked for.
             on_disk = replace(on_disk, restart=wanted.restart)
         basis = self._turn.basis(wanted, on_disk)
-        if basis is Basis.NOTHING:
+        if basis is StartBasis.NOTHING:
             return self._restart.begin_waiting(wanted)
-        if basis is Basis.ON_DISK and on_disk is not None and on_disk != wanted:
+        if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
             return [Note("proven-files-used"), *self._restart.begin_on(on_disk)]
         return self._restart.begin(wanted)
 
@@ -220,9 +224,9 @@ class Member:
             self._launch.has_looked(snapshot)
             return self._consider_launch()
         self._launch.end()
-        wanted = self.source.wanted
+        wanted = self.inputs.wanted
         if wanted is None:
-            self.source.assume(snapshot)
+            self.inputs.assume(snapshot)
         else:
             # Only the record was not answered.  This start is the restart that was asked for last.
             snapshot = replace(snapshot, restart=wanted.restart)
@@ -240,11 +244,11 @@ class Member:
         return self._restart.files_failed(reason, now)
 
     def _on_start_failed(self, event: events.StartFailed, now: float) -> list[Action]:
-        if event.status == CANNOT_WORK and self.phase is Phase.PROVING:
+        if event.status == CANNOT_WORK and self.phase is Phase.VERIFYING:
             return self._start_later(event.reason, now)
-        if self._proving.survives_exit:
+        if self._verification.survives_exit:
             return self._survive_exit(event.reason, now)
-        alert = self._alarm.command_failed(event.reason, event.status, now)
+        alert = self._alerts.command_failed(event.reason, event.status, now)
         note = Note("start-failed", {"reason": event.reason})
         return alert + self._give_up(note, event.status)
 
@@ -253,73 +257,73 @@ class Member:
 
         To end instead would leave a service down whose command was stopped for a change.
         """
-        retry_s = self.child.start_later(reason, now)
+        retry_s = self.command.start_later(reason, now)
         note = Note("start-delayed", {"reason": reason, "retry_s": retry_s})
-        return [note, *self._alarm.restart_failed(reason, now)]
+        return [note, *self._alerts.restart_failed(reason, now)]
 
-    def _on_child_exited(self, event: events.ChildExited, now: float) -> list[Action]:
-        if event.generation != self.child.generation:
+    def _on_child_exited(self, event: events.CommandExited, now: float) -> list[Action]:
+        if event.generation != self.command.generation:
             return []
-        actions = self.child.exited(event, now)
-        if self.child.stopping:
+        actions = self.command.exited(event, now)
+        if self.command.stopping:
             return actions
-        was_asked = self.child.was_asked_to_end(event.ending, now)
-        if self._proving.survives_exit and not was_asked:
+        was_asked = self.command.was_asked_to_end(event.ending, now)
+        if self._verification.survives_exit and not was_asked:
             return actions + self._survive_exit(str(event.ending), now)
         if event.ending.failed and not was_asked:
             status = event.ending.shell_status
             actions += [Note("command-failed", {"exit_status": status})]
-            actions += self._alarm.command_failed(str(event.ending), status, now)
+            actions += self._alerts.command_failed(str(event.ending), status, now)
         return actions + self._exit(asked=was_asked)
 
     def _survive_exit(self, reason: str, now: float) -> list[Action]:
-        exited = self._proving.exited(reason, now)
-        return exited + (self._restart.pause(now) if self._proving.is_troubled else [])
+        exited = self._verification.exited(reason, now)
+        return exited + (self._restart.pause(now) if self._verification.is_troubled else [])
 
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
-        if not self.child.present:
+        if not self.command.present:
             return self._on_signal_alone(event.signal)
-        actions = self.child.pass_on(event, now)
+        actions = self.command.pass_on(event, now)
         restarting = self.phase is Phase.STOPPING
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):
-            self.child.expect_end(now)
-            self._alarm.drop_waiting()
+            self.command.expect_end(now)
+            self._alerts.drop_waiting()
             actions += self._exit(asked=True)
         return actions
 
     def _on_signal_alone(self, signal: int) -> list[Action]:
         """No child to pass it on to: what would end the command ends zkexec."""
-        is_idle = self._course.is_in(Phase.LOADING, Phase.WAITING, Phase.PAUSED)
-        is_idle |= bool(self.child.delayed)
+        is_idle = self._course.is_in(Phase.LOADING, Phase.WAITING, Phase.FAILED)
+        is_idle |= bool(self.command.delayed)
         is_end = is_idle and signal in ENDING_SIGNALS
         if is_end or signal == SIGTERM:
-            self._alarm.drop_waiting()
+            self._alerts.drop_waiting()
         if not is_end:
             return []
-        self._verdict = Ending(signal=signal)
+        self._check_result = ExitStatus(signal=signal)
         return self._exit(asked=True)
 
     def _give_up(self, note: Note, status: int) -> list[Action]:
-        self._verdict = Ending(code=status)
+        self._check_result = ExitStatus(code=status)
         return [note, *self._exit(asked=False)]
 
     def _exit(self, *, asked: bool) -> list[Action]:
         """Begin the end: nothing is started any more but what alerts are owed."""
         self._launch.end()
-        self.child.give_up_start()
+        self.command.give_up_start()
         self._restart.end()
-        self._turn.stand_down(keeps_entry=self._proving.owes_proof and not asked)
-        return self._course.enter(Phase.EXITING) + self._proving.stop()
+        self._turn.stand_down(keeps_entry=self._verification.is_in_turn and not asked)
+        return self._course.enter(Phase.EXITING) + self._verification.stop()
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""
-        if self.phase is not Phase.EXITING or self.child.present:
+        if self.phase is not Phase.EXITING or self.command.present:
             return []
         closing = [] if self._turn.close(now) else self._turn.advance(now)
-        if self._alarm.busy:
-            self._alarm.limit(now)
+        if self._alerts.busy:
+            self._alerts.limit(now)
             return closing
         if not self._turn.close(now):
             return closing
-        ending = self._verdict or self.child.ending or Ending()
+        ending = self._check_result or self.command.ending or ExitStatus()
         return [*closing, *self._course.enter(Phase.DONE), EndProcess(ending)]

@@ -27,9 +27,9 @@ class Phase(Enum):
     """
     STOPPING = "stopping"
     """The old child has been told to end, or its tree is not gone yet."""
-    PROVING = "proving"
+    VERIFYING = "verifying"
     """The new child is started; it has to come to life, and in a group to become healthy."""
-    PAUSED = "paused"
+    FAILED = "failed"
     """The new configuration failed, or could not be written; there may be no child at all."""
     EXITING = "exiting"
     """The end: nothing is started any more but a last alert."""
@@ -37,42 +37,42 @@ class Phase(Enum):
     """Over."""
 
 
-LETTERS = "LRWSPHXD"
+LETTERS = "LRWSVFXD"
 PHASES = dict(zip(LETTERS, Phase, strict=True))
 
 TABLE: dict[type[Event], tuple[str, ...]] = {
-    # In the phases:                   L      R     W      S    P      H      X    D
+    # In the phases:                   L      R     W      S    V      F      X    D
     events.Started: (                 "R",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.Tick: (                    "XD",  "-",  "-",   "-", "RWH", "RW",  "D", "-"),
+    events.Tick: (                    "XD",  "-",  "-",   "-", "RWF", "RW",  "D", "-"),
     events.SessionConnected: (        "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.SessionSuspended: (        "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.SessionLost: (             "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.SessionClosed: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.ConnectFailed: (           "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.ZnodeTouched: (            "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
-    events.ZnodesRead: (              "XD",  "WP", "RP",  "-", "-",   "RWP", "-", "-"),
+    events.ZnodesRead: (              "XD",  "WV", "RV",  "-", "-",   "RWV", "-", "-"),
     events.ReadFailed: (              "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.GroupTouched: (      "-",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     group_events.Enrolled: (          "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.EnrolmentOccupied: ( "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.QueueJoined: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.QueueListed: (       "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
-    group_events.QueueNodeSeen: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.QueueNodeRead: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.QueueLeft: (         "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
-    group_events.RecordRead: (        "-",   "P",  "-",   "-", "-",   "-",   "D", "-"),
+    group_events.RecordRead: (        "-",   "V",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.RecordCommitted: (   "-",   "-",  "S",   "-", "S",   "S",   "D", "-"),
     group_events.CommitRefused: (     "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     group_events.GroupRequestFailed: ("-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.CachedFilesFound: (        "W",   "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.CachedFilesMissing: (      "WXD", "-",  "-",   "-", "-",   "-",   "-", "-"),
     events.FilesStaged: (             "-",   "-",  "S",   "-", "S",   "S",   "-", "-"),
-    events.FilesInstalled: (          "-",   "-",  "P",   "P", "-",   "P",   "-", "-"),
-    events.FilesFailed: (             "XD",  "-",  "H",   "P", "-",   "-",   "-", "-"),
-    events.ChildStarted: (            "RWP", "-",  "-",   "-", "RWH", "-",   "-", "-"),
-    events.StartFailed: (             "XD",  "-",  "-",   "-", "HXD", "-",   "-", "-"),
-    events.ChildExited: (             "-",   "XD", "XD",  "-", "HXD", "XD",  "-", "-"),
-    events.TreeInspected: (           "-",   "-",  "-",   "P", "-",   "-",   "D", "-"),
-    events.CheckFinished: (           "-",   "-",  "-",   "-", "RWH", "RW",  "-", "-"),
+    events.FilesInstalled: (          "-",   "-",  "V",   "V", "-",   "V",   "-", "-"),
+    events.FilesFailed: (             "XD",  "-",  "F",   "V", "-",   "-",   "-", "-"),
+    events.CommandStarted: (            "RWV", "-",  "-",   "-", "RWF", "-",   "-", "-"),
+    events.StartFailed: (             "XD",  "-",  "-",   "-", "FXD", "-",   "-", "-"),
+    events.CommandExited: (             "-",   "XD", "XD",  "-", "FXD", "XD",  "-", "-"),
+    events.ProcessTreeInspected: (           "-",   "-",  "-",   "V", "-",   "-",   "D", "-"),
+    events.HealthCheckFinished: (           "-",   "-",  "-",   "-", "RWF", "RW",  "-", "-"),
     events.AlertFinished: (           "-",   "-",  "-",   "-", "-",   "-",   "D", "-"),
     events.SignalReceived: (          "XD",  "X",  "XD",  "X", "XD",  "XD",  "-", "-"),
 }  # fmt: skip

@@ -2,9 +2,9 @@
 
 from enum import Enum
 
-from zkexec.core.max_unavailable import Width
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.snapshot import Mirror
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 ALIVE_S = 1.0
 """Without health checks, and unless told otherwise, a child that lives so long is healthy."""
@@ -25,8 +25,8 @@ class OnFailure(Enum):
     REVERT = "revert"
 
 
-@value(kw_only=True)
-class Terms:
+@frozen(kw_only=True)
+class Policy:
     """What the operator agreed to.  Times in seconds; None is "none".
 
     `in_group` says whether there is a `--lock`; `restart_path` is that of the znode by which an
@@ -50,7 +50,7 @@ class Terms:
     alert_recovery: bool = False
     in_group: bool = False
     restart_path: str = ""
-    max_unavailable: Width = Width()
+    max_unavailable: MaxUnavailable = MaxUnavailable()
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
     rearm_s: float | None = None
@@ -68,7 +68,7 @@ class Terms:
         return tuple(dict.fromkeys([*self.mirrored, *extra]))
 
     @property
-    def proof_s(self) -> float:
+    def success_s(self) -> float:
         """How long a new child has to be healthy, or without health checks alive, to count."""
         if self.min_healthy_s is not None:
             return self.min_healthy_s
@@ -77,4 +77,4 @@ class Terms:
     @property
     def grace_s(self) -> float:
         """By then a member in the middle of a restart has come to an end of it, if it lives."""
-        return self.kill_timeout_s + self.health_delay_s + self.proof_s
+        return self.kill_timeout_s + self.health_delay_s + self.success_s

@@ -7,15 +7,15 @@ and the files are installed once nothing of its tree is left.
 """
 
 from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
-from zkexec.core.current_phase import Course
-from zkexec.core.debounce import Settling
-from zkexec.core.input_state import UNLIMITED, Knowledge
-from zkexec.core.inputs import Source
+from zkexec.core.current_phase import CurrentPhase
+from zkexec.core.debounce import Debounce
+from zkexec.core.input_state import UNLIMITED, InputState
+from zkexec.core.inputs import Inputs
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.turn import Turn
-from zkexec.core.verifying import Proving
+from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 RETRY_FILES_S = 10.0
@@ -26,16 +26,21 @@ class Restart:
     """What is to be put in place, and how far that has come."""
 
     def __init__(
-        self, terms: Terms, turn: Turn, course: Course, source: Source, proving: Proving
+        self,
+        policy: Policy,
+        turn: Turn,
+        course: CurrentPhase,
+        inputs: Inputs,
+        verification: Verification,
     ) -> None:
-        self._terms = terms
+        self._policy = policy
         self._turn = turn
         self._course = course
-        self._source = source
-        self._proving = proving
-        self._child = proving.child
-        self._attempt = proving.attempt
-        self._settling = Settling(terms.settle_s)
+        self._inputs = inputs
+        self._verification = verification
+        self._command = verification.command
+        self._attempt = verification.attempt
+        self._debounce = Debounce(policy.settle_s)
         self._staged: Snapshot | None = None
         self._is_staged = False
         self._history = 0
@@ -43,13 +48,13 @@ class Restart:
     @property
     def deadline(self) -> float | None:
         """When the next attempt is due, or the start that this host had no process for."""
-        due = (self._settling.deadline, self._start_at)
+        due = (self._debounce.deadline, self._start_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
     def _start_at(self) -> float | None:
         # Where files are on their way to their places, the start comes after them.
-        return self._child.start_at if self._staged is None else None
+        return self._command.start_at if self._staged is None else None
 
     def begin(self, snapshot: Snapshot) -> list[Action]:
         """Make the first start: put these files in place, then start."""
@@ -58,7 +63,7 @@ class Restart:
     def begin_on(self, on_disk: Snapshot) -> list[Action]:
         """Make the first start on the files that are there."""
         self._attempt.applied = self._attempt.seen = on_disk
-        return self._child.start()
+        return self._command.start()
 
     def begin_waiting(self, wanted: Snapshot) -> list[Action]:
         """Start nothing yet: what is wanted has failed in the group, and nothing else is there."""
@@ -68,14 +73,14 @@ class Restart:
 
     def end(self) -> None:
         """Attempt nothing more."""
-        self._settling.end()
+        self._debounce.end()
 
     def consider(self, now: float) -> list[Action]:
         """Compare what is wanted with what runs, and begin what follows from it."""
-        wanted = self._source.wanted
+        wanted = self._inputs.wanted
         if wanted is None:
             return []
-        self._consider_history(self._source.knowledge, wanted)
+        self._consider_history(self._inputs.knowledge, wanted)
         if self._course.is_in(Phase.STOPPING):
             self._turn.ask(wanted)
         if self._is_back_at_failure(wanted):
@@ -83,14 +88,14 @@ class Restart:
         if self._is_undone(wanted):
             return self._undo(wanted, now)
         if not self._attempt.is_news(wanted) or not self._course.is_in(
-            Phase.RUNNING, Phase.WAITING, Phase.PROVING, Phase.PAUSED
+            Phase.RUNNING, Phase.WAITING, Phase.VERIFYING, Phase.FAILED
         ):
             return []
         self._attempt.seen = wanted
         changes = plan(self._attempt.applied, wanted)
         if not changes and not self._attempt.is_retry(wanted):
             return self._undo(wanted, now)
-        self._settling.changed(now)
+        self._debounce.changed(now)
         notes = notes_on_files("changed", changes.changed, wanted)
         if not notes:
             notes = [Note("restart-asked" if changes.restarts else "pushed-again")]
@@ -102,21 +107,21 @@ class Restart:
         This is read from what is in place and not from what is new, so that an undo counts
         whenever it came: nothing is ever stopped for what it runs.
         """
-        is_trying = self._course.is_in(Phase.WAITING, Phase.PAUSED)
-        if self._course.is_in(Phase.PROVING):
+        is_trying = self._course.is_in(Phase.WAITING, Phase.FAILED)
+        if self._course.is_in(Phase.VERIFYING):
             is_trying = bool(self._attempt.reason)
         # A first start that waits has put nothing in place yet, also where nothing is mirrored.
-        has_run = self._child.generation > 0
+        has_run = self._command.generation > 0
         return is_trying and has_run and self._attempt.is_in_place(wanted)
 
-    def _consider_history(self, known: Knowledge, wanted: Snapshot) -> None:
+    def _consider_history(self, known: InputState, wanted: Snapshot) -> None:
         if known.is_current and known.history != self._history:
             self._history = known.history
             self._attempt.disown()
             if self._staged is not None:
-                self._staged = replace(self._staged, revision=UNLIMITED)
+                self._staged = replace(self._staged, zxid=UNLIMITED)
         if known.is_whole:
-            self._attempt.date(wanted.revision)
+            self._attempt.date(wanted.zxid)
 
     def _is_back_at_failure(self, wanted: Snapshot) -> bool:
         """Whether what failed here is all that is left to want, and was not written since.
@@ -124,38 +129,38 @@ class Restart:
         Something newer was wanted meanwhile, and is gone with its znode or with its history.
         """
         attempt = self._attempt
-        if not self._proving.is_paused_by_failure or wanted == attempt.seen:
+        if not self._verification.is_paused_by_failure or wanted == attempt.seen:
             return False
         is_tried = wanted == attempt.tried and not plan(attempt.applied, wanted)
         return is_tried and not attempt.is_retry(wanted)
 
     def _forget_newer(self) -> list[Action]:
         self._attempt.seen = self._attempt.tried
-        self._settling.end()
+        self._debounce.end()
         return [Note("change-gone"), *self._discard()]
 
     @property
     def _keeps_turn(self) -> bool:
         """Whether something new is tried in the turn that is held already."""
-        return self._course.is_in(Phase.PROVING) or self._proving.is_paused_by_failure
+        return self._course.is_in(Phase.VERIFYING) or self._verification.is_paused_by_failure
 
     def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
         """Go on with what is in place; in the turn, where it is still to prove itself there."""
-        self._settling.end()
+        self._debounce.end()
         undone = [Note("change-undone"), *self._discard()]
-        if self._course.is_in(Phase.PROVING):
+        if self._course.is_in(Phase.VERIFYING):
             self._go_on_with(wanted)
             return undone
-        if not self._child.present:
+        if not self._command.present:
             self._go_on_with(wanted)
             return undone + self._start_again()
-        if self._turn.has_entry and self._proving.is_open:
+        if self._turn.has_entry and self._verification.is_open:
             self._go_on_with(wanted)
-            return undone + self._proving.put_to_proof(now)
+            return undone + self._verification.put_to_proof(now)
         self._turn.withdraw()
         self._attempt.begin_anew(wanted)
         self._attempt.tried = None
-        settled = self._proving.alarm.restart_settled(now)
+        settled = self._verification.alerts.restart_settled(now)
         return undone + self._course.enter(Phase.RUNNING) + settled
 
     def _go_on_with(self, wanted: Snapshot) -> None:
@@ -169,13 +174,13 @@ class Restart:
     def expire(self, now: float) -> list[Action]:
         """Make the attempt that is due."""
         starts = self._start_at is not None and now >= self._start_at
-        started = self._child.start() if starts else []
+        started = self._command.start() if starts else []
         return started + self._attempt_again(now)
 
     def _attempt_again(self, now: float) -> list[Action]:
-        if self._settling.deadline is None or now < self._settling.deadline:
+        if self._debounce.deadline is None or now < self._debounce.deadline:
             return []
-        self._settling.end()
+        self._debounce.end()
         if self._course.is_in(Phase.RUNNING):
             # What had failed was pushed again, and became healthy before it could be tried again.
             return []
@@ -183,14 +188,14 @@ class Restart:
         return [] if self._keeps_turn else self._course.enter(Phase.WAITING)
 
     def _wanted_now(self) -> Snapshot:
-        return self._attempt.applied if self._source.wanted is None else self._source.wanted
+        return self._attempt.applied if self._inputs.wanted is None else self._inputs.wanted
 
     def proceed(self, now: float) -> list[Action]:
         """Go one step on towards the goal, or away from one that is none any more."""
-        if not self._course.is_in(Phase.WAITING, Phase.PROVING, Phase.PAUSED):
+        if not self._course.is_in(Phase.WAITING, Phase.VERIFYING, Phase.FAILED):
             return []
-        is_being_started = self._child.start_at is None and not self._child.present
-        if self._course.is_in(Phase.PROVING) and is_being_started:
+        is_being_started = self._command.start_at is None and not self._command.present
+        if self._course.is_in(Phase.VERIFYING) and is_being_started:
             # What becomes of the start is heard of before anything else is staged.
             return []
         goal = self._goal()
@@ -198,7 +203,7 @@ class Restart:
         if goal is None or (is_granted and goal != self._wanted_now()):
             # What was granted is out of date: the turn has to be asked for what is wanted now.
             return self._discard()
-        if is_granted and self._source.is_gone(goal):
+        if is_granted and self._inputs.is_gone(goal):
             return self._await_content(goal)
         if self._staged is None or goal != self._staged:
             return self._stage(goal)
@@ -207,7 +212,7 @@ class Restart:
 
     def _await_content(self, gone: Snapshot) -> list[Action]:
         """Do not hold the others up for what is in no znode: ask once more when it is there."""
-        if not self._proving.owes_proof:
+        if not self._verification.is_in_turn:
             self._turn.withdraw()
             self._turn.ask(gone)
         return self._discard()
@@ -220,7 +225,7 @@ class Restart:
 
     def _goal(self) -> Snapshot | None:
         """What is to be put in place next."""
-        if self._attempt.trouble and self._settling.deadline is not None:
+        if self._attempt.trouble and self._debounce.deadline is not None:
             return None
         granted = self._turn.granted
         if granted is not None and not self._attempt.was_tried(granted):
@@ -229,17 +234,19 @@ class Restart:
         return self._attempt.good if is_to_revert else None
 
     def _take_down(self, now: float) -> list[Action]:
-        if not self._child.present:
+        if not self._command.present:
             self._is_staged = False
             return [InstallFiles()]
         if not self._turn.may_stop(now):
             self._turn.confirm()
             return []
         # From now on the newest that is wanted counts, and none of it has to settle.
-        self._settling.end()
+        self._debounce.end()
         self._attempt.stopped = True
         actions: list[Action] = [Note("restarting"), *self._course.enter(Phase.STOPPING)]
-        return actions + self._proving.stop() + self._child.stop(self._terms.kill_signal, now)
+        return (
+            actions + self._verification.stop() + self._command.stop(self._policy.kill_signal, now)
+        )
 
     def _stage(self, snapshot: Snapshot) -> list[Action]:
         self._staged = snapshot
@@ -256,7 +263,7 @@ class Restart:
     def tree_gone(self) -> list[Action]:
         """Nothing of the old child is left: install the goal, which may be a newer one by now."""
         goal = self._goal() or self._staged
-        if goal is not None and not self._attempt.reverting and self._source.is_gone(goal):
+        if goal is not None and not self._attempt.reverting and self._inputs.is_gone(goal):
             goal = None
         if goal is not None and not self._attempt.is_in_place(goal):
             return [InstallFiles()] if goal == self._staged else self._stage(goal)
@@ -275,8 +282,8 @@ class Restart:
     def _start_again(self) -> list[Action]:
         """Start the next child; the first start of all stays in its phase until then."""
         is_first = self._course.is_in(Phase.LOADING)
-        entered = [] if is_first else self._course.enter(Phase.PROVING)
-        return entered + self._child.start()
+        entered = [] if is_first else self._course.enter(Phase.VERIFYING)
+        return entered + self._command.start()
 
     def started(self, now: float) -> list[Action]:
         """The child is born; without a group that was all."""
@@ -287,19 +294,19 @@ class Restart:
         if self._is_to_go_on:
             # Something newer came between the files and the birth: this start was not the last.
             return self._course.enter(Phase.WAITING)
-        self._settling.end()
+        self._debounce.end()
         self._turn.withdraw()
         self._attempt.tried = None
         # What came since the files were put in place has not been acted on.
         self._attempt.seen = self._attempt.applied
-        return self._course.enter(Phase.RUNNING) + self._proving.alarm.restart_settled(now)
+        return self._course.enter(Phase.RUNNING) + self._verification.alerts.restart_settled(now)
 
     @property
     def _is_to_go_on(self) -> bool:
         """Whether something else is wanted than what is in place, and an attempt at it is due."""
         granted = self._turn.granted
         is_granted = granted is not None and not self._attempt.was_tried(granted)
-        is_due = self._settling.deadline is not None or is_granted
+        is_due = self._debounce.deadline is not None or is_granted
         return is_due and bool(plan(self._attempt.applied, self._wanted_now()))
 
     def files_failed(self, reason: str, now: float) -> list[Action]:
@@ -311,15 +318,15 @@ class Restart:
         if self._course.is_in(Phase.STOPPING):
             return [note, *self._not_installed(staged, reason, now), *self._start_again()]
         if self._keeps_turn:
-            self._settling.try_again(RETRY_FILES_S, now)
-            return [note, *self._proving.alarm.restart_failed(reason, now)]
+            self._debounce.try_again(RETRY_FILES_S, now)
+            return [note, *self._verification.alerts.restart_failed(reason, now)]
         return [note, *self.pause(now)]
 
     def _not_installed(self, staged: Snapshot | None, reason: str, now: float) -> list[Action]:
         """The child was stopped for what could not be put in place; what it ran is there still."""
         if self._attempt.reverting and staged == self._attempt.good:
-            self._settling.try_again(RETRY_FILES_S, now)
-            return self._proving.alarm.restart_failed(reason, now)
+            self._debounce.try_again(RETRY_FILES_S, now)
+            return self._verification.alerts.restart_failed(reason, now)
         if staged is not None and not plan(self._attempt.applied, staged):
             # What failed was to be tried once more: it is in place, so that can be done.
             self._attempt.begin_anew(staged)
@@ -332,9 +339,9 @@ class Restart:
 
         A turn in which a child was stopped is not given back before the present one is proven.
         """
-        if not self._proving.owes_proof:
+        if not self._verification.is_in_turn:
             self._turn.withdraw()
         self._attempt.tried = None
-        self._settling.try_again(RETRY_FILES_S, now)
-        entered = self._course.enter(Phase.PAUSED)
-        return entered + self._proving.alarm.restart_failed(self._attempt.trouble, now)
+        self._debounce.try_again(RETRY_FILES_S, now)
+        entered = self._course.enter(Phase.FAILED)
+        return entered + self._verification.alerts.restart_failed(self._attempt.trouble, now)

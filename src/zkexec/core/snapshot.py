@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
 class Problem(Enum):
@@ -21,7 +21,7 @@ class Problem(Enum):
     EMPTY = "is empty"
 
 
-@value(hidden=("content",), uncompared=("mtime",))
+@frozen(hidden=("content",), uncompared=("mtime",))
 class Znode:
     """One znode as it was read: its bytes, the transaction that wrote them (mzxid), its version.
 
@@ -37,7 +37,7 @@ class Znode:
     mtime: float = 0.0
 
 
-@value()
+@frozen()
 class Mirror:
     """One pair of `--mirror`: the local file (absolute) and the znode that it follows."""
 
@@ -45,7 +45,7 @@ class Mirror:
     zk_path: str
 
 
-@value(hidden=("files",))
+@frozen(hidden=("files",))
 class Snapshot:
     """The bytes of all mirrored files, by local path, and the newest mzxid among them.
 
@@ -55,7 +55,7 @@ class Snapshot:
     """
 
     files: Mapping[str, bytes]
-    revision: int = 0
+    zxid: int = 0
     versions: Mapping[str, int] = {}
     restart: str = ""
     changed_at: float = 0.0
@@ -71,7 +71,7 @@ class Snapshot:
         return hash((self.restart, frozenset(self.files.items())))
 
 
-@value()
+@frozen()
 class Plan:
     """What stands between the applied and the wanted configuration.
 

@@ -9,8 +9,8 @@ order of things, its silence is a warning, and connecting continues beside the c
 from collections.abc import Mapping
 
 from zkexec.core.actions import Action, LoadCachedFiles, Note
-from zkexec.core.inputs import Source
-from zkexec.core.policy import StartPolicy, Terms
+from zkexec.core.inputs import Inputs
+from zkexec.core.policy import Policy, StartPolicy
 from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.turn import Turn
 
@@ -26,14 +26,14 @@ class CannotStartError(Exception):
         self.note = note
 
 
-class Launch:
+class Startup:
     """The conditions of the first start."""
 
-    def __init__(self, terms: Terms, source: Source, turn: Turn) -> None:
-        self._terms = terms
-        self._source = source
+    def __init__(self, policy: Policy, inputs: Inputs, turn: Turn) -> None:
+        self._policy = policy
+        self._inputs = inputs
         self._turn = turn
-        self._needs_ensemble = bool(source.paths) or turn.in_group
+        self._needs_ensemble = bool(inputs.paths) or turn.in_group
         self._looks = self._has_looked = False
         self.on_disk: Snapshot | None = None
         self._waits_for: Mapping[str, Problem] = {}
@@ -46,17 +46,17 @@ class Launch:
         """Whether all is there that the first start, still to come, waits for."""
         if self._over or not self._turn.known:
             return False
-        if self._source.paths:
+        if self._inputs.paths:
             # What was read on an earlier connection may be in no znode any more, and is in no file.
-            is_whole = self._source.knowledge.is_current and not self._source.problems
-            return is_whole and self._source.wanted is not None
-        return self._source.connected or self._without_ensemble
+            is_whole = self._inputs.knowledge.is_current and not self._inputs.problems
+            return is_whole and self._inputs.wanted is not None
+        return self._inputs.connected or self._without_ensemble
 
     def begin(self, now: float) -> list[Action]:
         """Connect, and let the time run."""
-        wait_s = self._terms.connect_timeout_s
+        wait_s = self._policy.connect_timeout_s
         self.deadline = now + (wait_s if self._needs_ensemble else min(wait_s, UNNEEDED_WAIT_S))
-        return self._source.open()
+        return self._inputs.open()
 
     def end(self) -> None:
         """The first start is under way, or will never be."""
@@ -65,7 +65,7 @@ class Launch:
 
     def look_at_disk(self) -> list[Action]:
         """Ask once for what the files hold, which only a member of a group has to know."""
-        if self._looks or not (self._turn.in_group and self._source.paths):
+        if self._looks or not (self._turn.in_group and self._inputs.paths):
             return []
         self._looks = True
         return [LoadCachedFiles()]
@@ -85,12 +85,12 @@ class Launch:
         if self._over:
             return []
         if not self._needs_ensemble:
-            return self._go_without() if self._source.refused else []
-        problems = self._source.problems
+            return self._go_without() if self._inputs.refused else []
+        problems = self._inputs.problems
         if not problems:
             return []
         words = ", ".join(f"{path} {problem.value}" for path, problem in problems.items())
-        if self._terms.start is not StartPolicy.WAIT:
+        if self._policy.start is not StartPolicy.WAIT:
             raise CannotStartError(Note("znodes-unusable", {"problems": words}))
         self.deadline = None
         if self._waits_for == problems:
@@ -105,8 +105,8 @@ class Launch:
         self.deadline = None
         if not self._needs_ensemble:
             return self._go_without()
-        fields = {"reason": self._silence(), "connect_timeout_s": self._terms.connect_timeout_s}
-        if self._terms.start is StartPolicy.CACHED:
+        fields = {"reason": self._silence(), "connect_timeout_s": self._policy.connect_timeout_s}
+        if self._policy.start is StartPolicy.CACHED:
             return [Note("cluster-silent", fields), LoadCachedFiles()]
         raise CannotStartError(Note("cluster-unreachable", fields))
 
@@ -115,8 +115,8 @@ class Launch:
         return [Note("unneeded-cluster-silent", {"reason": self._silence()})]
 
     def _silence(self) -> str:
-        if self._source.connected and self._turn.trouble:
+        if self._inputs.connected and self._turn.trouble:
             return self._turn.trouble
-        if self._source.connected:
+        if self._inputs.connected:
             return "connected, but not all was read that a start needs"
-        return self._source.last_trouble or "no answer"
+        return self._inputs.last_trouble or "no answer"

@@ -3,13 +3,13 @@
 A turn is asked for when the wanted configuration differs from the applied one, and is held from
 the grant until the new child has proven itself.  Without `--lock` nobody else is in the queue: the
 turn is granted at once, and a child that has come to life has proven all that it is asked to
-prove.  With it, `LockedTurn` goes through the queue of the group.
+prove.  With it, `Participant` goes through the queue of the group.
 """
 
-from zkexec.core.actions import Action, Card
+from zkexec.core.actions import Action, MemberStatus
 from zkexec.core.events import Event
-from zkexec.core.input_state import Knowledge
-from zkexec.core.rollout.first_start import Basis
+from zkexec.core.input_state import InputState
+from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.snapshot import Snapshot
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
@@ -50,13 +50,13 @@ class Turn(Protocol):
     def deadline(self) -> float | None:
         """When something is due that `advance` takes care of."""
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> Basis:
+    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
         """What a first start may run, as far as is `known`; `on_disk` is what the files hold."""
 
     def ask(self, wanted: Snapshot) -> None:
         """Queue for a restart to this snapshot; asked again, the newest counts."""
 
-    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
+    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
         """Learn what is wanted now, also before it has settled, and how surely that is known."""
 
     def withdraw(self) -> None:
@@ -71,7 +71,7 @@ class Turn(Protocol):
     def prove(self, snapshot: Snapshot) -> None:
         """End the turn: the child is healthy on this snapshot."""
 
-    def vouch(self, snapshot: Snapshot) -> None:
+    def report_known_good(self, snapshot: Snapshot) -> None:
         """Count a snapshot as proven without ending any turn."""
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
@@ -95,7 +95,7 @@ class Turn(Protocol):
     def disconnect(self) -> None:
         """Expect nothing of this connection any more."""
 
-    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Let others see where this member stands, at each change of phase or of health."""
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -117,15 +117,15 @@ class FreeTurn:
     def __init__(self) -> None:
         self.granted: Snapshot | None = None
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> Basis:  # noqa: ARG002 -- protocol
+    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:  # noqa: ARG002 -- protocol
         """Start on what is wanted."""
-        return Basis.WANTED
+        return StartBasis.WANTED
 
     def ask(self, wanted: Snapshot) -> None:
         """Take the turn at once."""
         self.granted = wanted
 
-    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
+    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
         """Versions are nothing that anybody checks."""
 
     def withdraw(self) -> None:
@@ -147,7 +147,7 @@ class FreeTurn:
     def confirm(self) -> None:
         """Nobody confirms."""
 
-    def vouch(self, snapshot: Snapshot) -> None:
+    def report_known_good(self, snapshot: Snapshot) -> None:
         """Nobody wants to know."""
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
@@ -164,7 +164,7 @@ class FreeTurn:
     def disconnect(self) -> None:
         """Nothing is expected."""
 
-    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Nobody looks."""
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: ARG002 -- protocol

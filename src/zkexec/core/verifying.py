@@ -5,45 +5,45 @@ that has come to life has proven all it has to, and one that ends takes zkexec w
 """
 
 from zkexec.core.actions import Action, Note
-from zkexec.core.adoption import Adopted
-from zkexec.core.alerts import Alarm
+from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.alerts import Alerts
 from zkexec.core.attempt import Attempt
-from zkexec.core.command import Child
-from zkexec.core.current_phase import Course
-from zkexec.core.events import CheckFinished, ChildStarted
-from zkexec.core.health import HealthGate
-from zkexec.core.health_deadline import Trial
+from zkexec.core.command import Command
+from zkexec.core.current_phase import CurrentPhase
+from zkexec.core.events import CommandStarted, HealthCheckFinished
+from zkexec.core.health import HealthCheck
+from zkexec.core.health_deadline import HealthDeadline
 from zkexec.core.phases import Phase
-from zkexec.core.policy import OnFailure, Terms
+from zkexec.core.policy import OnFailure, Policy
 from zkexec.core.snapshot import plan
 from zkexec.core.turn import Turn
 
 
-class Proving:
+class Verification:
     """The health of the present child, and what it proves."""
 
-    def __init__(self, terms: Terms, turn: Turn, course: Course, child: Child) -> None:
+    def __init__(self, policy: Policy, turn: Turn, course: CurrentPhase, command: Command) -> None:
         self.attempt = Attempt()
-        self.alarm = Alarm(terms)
-        self.child = child
+        self.alerts = Alerts(policy)
+        self.command = command
         self.health = "unknown"
-        self._gate = HealthGate(terms)
-        self._terms = terms
+        self._gate = HealthCheck(policy)
+        self._policy = policy
         self._turn = turn
         self._course = course
-        self._trial: Trial | None = None
+        self._health_deadline: HealthDeadline | None = None
 
     @property
     def deadline(self) -> float | None:
         """When a check, an alert or the trial has something due."""
-        trial_at = self._trial.deadline if self._trial else None
-        due = (self._gate.deadline, self.alarm.deadline, trial_at)
+        trial_at = self._health_deadline.deadline if self._health_deadline else None
+        due = (self._gate.deadline, self.alerts.deadline, trial_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
     def is_paused_by_failure(self) -> bool:
         """Whether the turn is kept because what was tried has failed."""
-        return self._course.is_in(Phase.PAUSED) and self.attempt.failing is not None
+        return self._course.is_in(Phase.FAILED) and self.attempt.failing is not None
 
     @property
     def survives_exit(self) -> bool:
@@ -52,9 +52,9 @@ class Proving:
         It fails its group; or it is the old child, started again and not proven yet, in a turn
         that goes on as soon as files can be written.
         """
-        is_open = self._trial is not None and self.attempt.failing is None
-        is_trying_again = is_open and self._course.is_in(Phase.WAITING, Phase.PAUSED)
-        return self._is_watched or (is_trying_again and self.owes_proof and self.attempt.stopped)
+        is_open = self._health_deadline is not None and self.attempt.failing is None
+        is_trying_again = is_open and self._course.is_in(Phase.WAITING, Phase.FAILED)
+        return self._is_watched or (is_trying_again and self.is_in_turn and self.attempt.stopped)
 
     @property
     def _is_watched(self) -> bool:
@@ -62,20 +62,22 @@ class Proving:
         if not self._turn.in_group:
             return False
         is_failing = self.is_paused_by_failure and not self.attempt.reverted
-        return self._course.is_in(Phase.PROVING) or is_failing
+        return self._course.is_in(Phase.VERIFYING) or is_failing
 
-    def started(self, event: ChildStarted, now: float) -> list[Action]:
+    def started(self, event: CommandStarted, now: float) -> list[Action]:
         """The child is born: check it, and in a group put it to the proof."""
-        actions = self.child.started(event)
+        actions = self.command.started(event)
         is_first = self._course.is_in(Phase.LOADING)
         adopted = is_first and self._turn.has_entry and self.attempt.tried is not None
         awaited = self._turn.in_group and not self.attempt.reverting
-        awaited = awaited and (adopted or self._course.is_in(Phase.PROVING))
+        awaited = awaited and (adopted or self._course.is_in(Phase.VERIFYING))
         self.health = "unknown"
         self._gate.open(event.generation, now, eager=awaited)
-        self._trial = Trial(self._terms, now, limited=awaited) if self._turn.in_group else None
+        self._health_deadline = (
+            HealthDeadline(self._policy, now, limited=awaited) if self._turn.in_group else None
+        )
         if awaited:
-            return [*actions, Note("proving"), *self._course.enter(Phase.PROVING)]
+            return [*actions, Note("verifying"), *self._course.enter(Phase.VERIFYING)]
         if self.attempt.reverting:
             return actions + self._revert()
         if is_first:
@@ -83,63 +85,65 @@ class Proving:
             return [*actions, *self._course.enter(Phase.RUNNING)]
         return actions
 
-    def take_over(self, adopted: Adopted, now: float, trouble: str) -> list[Action]:
+    def take_over(self, adopted: AdoptedCommand, now: float, trouble: str) -> list[Action]:
         """Go on with a child that an earlier core has started; `trouble` is why there is another.
 
         In a group nothing is known any more of what it has proven.
         """
         self.attempt.applied = self.attempt.seen = adopted.applied
-        self.child.take_over(adopted, now)
-        self.alarm.take_over(adopted, trouble)
+        self.command.take_over(adopted, now)
+        self.alerts.take_over(adopted, trouble)
         self._gate.take_over(adopted, now)
-        self._trial = Trial(self._terms, now, limited=False) if self._turn.in_group else None
+        self._health_deadline = (
+            HealthDeadline(self._policy, now, limited=False) if self._turn.in_group else None
+        )
         return self._course.enter(Phase.RUNNING)
 
     def _revert(self) -> list[Action]:
         """Wait on the good content; or on what failed, where the good could not be put in place."""
         is_done = self.attempt.applied == self.attempt.good
         self.attempt.reverting = not is_done
-        return [*([Note("reverted")] if is_done else []), *self._course.enter(Phase.PAUSED)]
+        return [*([Note("reverted")] if is_done else []), *self._course.enter(Phase.FAILED)]
 
     def stop(self) -> list[Action]:
         """The child is going: nothing more is to be learnt from it."""
-        self._trial = None
+        self._health_deadline = None
         self.health = "unknown"
         return self._gate.close()
 
     def expire(self, now: float) -> list[Action]:
         """Start or end the checks and alerts that are due."""
-        return self._gate.expire(now) + self.alarm.expire(now)
+        return self._gate.expire(now) + self.alerts.expire(now)
 
-    def checked(self, event: CheckFinished, now: float) -> list[Action]:
+    def checked(self, event: HealthCheckFinished, now: float) -> list[Action]:
         """Take in the result of a check."""
-        verdict = self._gate.finished(event, now)
-        if verdict is None:
+        check_result = self._gate.finished(event, now)
+        if check_result is None:
             return []
-        self.health = "healthy" if verdict.healthy else "unhealthy"
-        if self._trial is not None:
-            self._trial.checked(verdict.healthy, verdict.reason, now)
-        if verdict.healthy:
-            return [Note("check-passed"), *self.alarm.health_passed(now)]
-        failed = Note("check-failed", {"reason": verdict.reason})
+        self.health = "healthy" if check_result.healthy else "unhealthy"
+        if self._health_deadline is not None:
+            self._health_deadline.checked(check_result.healthy, check_result.reason, now)
+        if check_result.healthy:
+            return [Note("check-passed"), *self.alerts.health_passed(now)]
+        failed = Note("check-failed", {"reason": check_result.reason})
         # A child that is still to become healthy has the health delay for it, and then one alert.
         return (
             [failed]
             if self._is_watched
-            else [failed, *self.alarm.health_failed(verdict.reason, now)]
+            else [failed, *self.alerts.health_failed(check_result.reason, now)]
         )
 
     def judge(self, now: float) -> list[Action]:
         """See whether the trial is over by now."""
-        if self._trial is None or not self.child.present:
+        if self._health_deadline is None or not self.command.present:
             return []
-        if self._trial.is_proven(now):
-            self._trial = None
+        if self._health_deadline.is_known_good(now):
+            self._health_deadline = None
             self._gate.relax(now)
-            return self._proven(now)
-        if not self._trial.is_lost(now):
+            return self._known_good(now)
+        if not self._health_deadline.is_lost(now):
             return []
-        reason = self._trial.lose()
+        reason = self._health_deadline.lose()
         if self.is_troubled:
             # It is not the new configuration that is not healthy: that was never started.
             self.attempt.trouble = f"{self.attempt.trouble}; {reason}"
@@ -149,18 +153,18 @@ class Proving:
     @property
     def is_open(self) -> bool:
         """Whether the child lives, and has not proven itself yet."""
-        return self._trial is not None and self.child.present
+        return self._health_deadline is not None and self.command.present
 
     @property
     def is_untold(self) -> bool:
         """Whether the turn of an earlier core waits for the proof of a child that just runs on."""
         return self.is_open and self._course.is_in(Phase.RUNNING) and self._turn.has_entry
 
-    def adopted(self, *, check: int | None, alerting: bool) -> Adopted:
+    def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The child for another core; `check` and `alerting` are what runs beside it."""
-        asked_until, passed_on = self.child.asked
-        return Adopted(
-            generation=self.child.generation,
+        asked_until, passed_on = self.command.asked
+        return AdoptedCommand(
+            generation=self.command.generation,
             applied=self.attempt.applied,
             check=check,
             check_due=self._gate.due,
@@ -171,17 +175,17 @@ class Proving:
         )
 
     @property
-    def owes_proof(self) -> bool:
+    def is_in_turn(self) -> bool:
         """Whether a child was stopped in this turn, and none has proven itself since."""
         was_stopped = self.attempt.stopped or self._turn.inherited
-        is_proven = self._trial is None and self.child.present
-        return self._turn.has_entry and was_stopped and not is_proven
+        is_known_good = self._health_deadline is None and self.command.present
+        return self._turn.has_entry and was_stopped and not is_known_good
 
     def put_to_proof(self, now: float) -> list[Action]:
         """Give the present child a time limit: the turn ends with its proof."""
         self._gate.press(now)
-        self._trial = Trial(self._terms, now, limited=True)
-        return [Note("proving"), *self._course.enter(Phase.PROVING)]
+        self._health_deadline = HealthDeadline(self._policy, now, limited=True)
+        return [Note("verifying"), *self._course.enter(Phase.VERIFYING)]
 
     @property
     def is_back_in_trouble(self) -> bool:
@@ -189,23 +193,23 @@ class Proving:
 
         If it is not within its time, there is nothing to wait for either.
         """
-        is_decided = self._trial is None or self._trial.deadline is None
-        return self.is_troubled and is_decided and self.child.present and self._turn.in_group
+        is_decided = self._health_deadline is None or self._health_deadline.deadline is None
+        return self.is_troubled and is_decided and self.command.present and self._turn.in_group
 
     @property
     def is_steady(self) -> bool:
         """Whether the child runs, healthy as far as that was asked for, and no turn is needed."""
-        is_proven = self._trial is None and self.child.present
-        return is_proven and self._course.is_in(Phase.RUNNING)
+        is_known_good = self._health_deadline is None and self.command.present
+        return is_known_good and self._course.is_in(Phase.RUNNING)
 
     @property
     def is_troubled(self) -> bool:
         """Whether the old configuration was started again, as the new could not be written."""
         attempt = self.attempt
         is_old = bool(attempt.trouble) and attempt.applied != attempt.tried
-        return is_old and self._course.is_in(Phase.PROVING)
+        return is_old and self._course.is_in(Phase.VERIFYING)
 
-    def _proven(self, now: float) -> list[Action]:
+    def _known_good(self, now: float) -> list[Action]:
         attempt = self.attempt
         attempt.stopped = False
         if self.is_troubled:
@@ -223,11 +227,11 @@ class Proving:
             # What was refused in this turn is asked for anew, in a turn of its own.
             attempt.seen = attempt.applied
             entered = self._course.enter(Phase.RUNNING)
-            return [Note("proven"), *entered, *self.alarm.restart_settled(now)]
-        if self._course.is_in(Phase.PAUSED) and attempt.failing is None:
+            return [Note("known-good"), *entered, *self.alerts.restart_settled(now)]
+        if self._course.is_in(Phase.FAILED) and attempt.failing is None:
             self._turn.withdraw()
-        if self._terms.mirrors and not attempt.reverted:
-            self._turn.vouch(attempt.applied)
+        if self._policy.mirrors and not attempt.reverted:
+            self._turn.report_known_good(attempt.applied)
         return []
 
     def fail(self, reason: str, now: float) -> list[Action]:
@@ -236,21 +240,21 @@ class Proving:
         self._gate.relax(now)
         self._turn.fail(attempt.fail(reason), reason)
         can_revert = attempt.good is not None and bool(plan(attempt.applied, attempt.good))
-        attempt.reverting = self._terms.on_failure is OnFailure.REVERT and can_revert
+        attempt.reverting = self._policy.on_failure is OnFailure.REVERT and can_revert
         # A command that has ended will not recover.
-        or_else = ", or until the command becomes healthy" if self.child.present else ""
+        or_else = ", or until the command becomes healthy" if self.command.present else ""
         note = Note("restart-failed", {"reason": reason, "or_else": or_else})
-        entered = self._course.enter(Phase.PAUSED)
-        return [note, *entered, *self.alarm.restart_failed(reason, now, again=True)]
+        entered = self._course.enter(Phase.FAILED)
+        return [note, *entered, *self.alerts.restart_failed(reason, now, again=True)]
 
     def exited(self, reason: str, now: float) -> list[Action]:
         """The child ended by itself, which fails its group, if it was on what is to be proven."""
         attempt, closed = self.attempt, self.stop()
         if not self.is_troubled:
-            if self._course.is_in(Phase.PROVING):
+            if self._course.is_in(Phase.VERIFYING):
                 return closed + self.fail(f"the command ended ({reason})", now)
             if attempt.failing is not None:
                 return closed
         attempt.trouble = f"{attempt.trouble}; the old command does not run: {reason}"
         ended = Note("old-command-ended", {"reason": reason})
-        return [*closed, ended, *self.alarm.restart_failed(attempt.trouble, now)]
+        return [*closed, ended, *self.alerts.restart_failed(attempt.trouble, now)]

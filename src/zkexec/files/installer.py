@@ -22,10 +22,10 @@ from zkexec.core.snapshot import Snapshot
 from zkexec.files.staged_file import (
     MOST_UNSYNCED,
     AttributesLostError,
-    Draft,
+    StagedFile,
     make_room,
     sweep,
-    write_draft,
+    write_staged,
 )
 from zkexec.files.target_file import (
     Place,
@@ -46,7 +46,7 @@ _FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})
 _NAME_REFUSES = frozenset({EBUSY, EXDEV, EACCES, EPERM})
 
 
-class FilesError(Exception):
+class InstallError(Exception):
     """A file could not be read, staged or installed; the text is a part of a sentence."""
 
 
@@ -62,11 +62,11 @@ class _Change:
         self.target = target
         self.new = new
         self.old = old
-        self.draft: Draft | None = None
+        self.staged: StagedFile | None = None
         self.reason = ""
 
 
-class Files:
+class Installer:
     """The files at the targets of all mirrors.
 
     At most one snapshot is staged at a time.  `discard` has to be called at every end.
@@ -88,7 +88,7 @@ class Files:
         """Write and sync what differs from the disk, where nobody sees it.
 
         Whatever was staged before is discarded first, so that the room it took is free.
-        Raises FilesError; then nothing is staged.
+        Raises InstallError; then nothing is staged.
         """
         self.discard()
         try:
@@ -127,13 +127,13 @@ class Files:
     def install(self) -> tuple[str, ...]:
         """Put what is staged into its places, and name the local paths that were written.
 
-        Raises FilesError after everything is back as it was; where that fails too, the message
+        Raises InstallError after everything is back as it was; where that fails too, the message
         says for which file.  Nothing is staged afterwards.
         """
         done: list[_Change] = []
         # Writing in place is the likeliest to fail, and it comes first: then there is nothing
         # yet to put back.
-        order = sorted(self._changes, key=lambda change: change.draft is not None)
+        order = sorted(self._changes, key=lambda change: change.staged is not None)
         try:
             for change in order:
                 try:
@@ -145,8 +145,8 @@ class Files:
                 with _naming(folder):
                     sync_folder(folder)
             return tuple(change.local_path for change in self._changes)
-        except FilesError as failure:
-            raise FilesError("; ".join([str(failure), *_put_back(done)])) from failure
+        except InstallError as failure:
+            raise InstallError("; ".join([str(failure), *_put_back(done)])) from failure
         finally:
             self.discard()
 
@@ -154,19 +154,19 @@ class Files:
         """Forget what is staged; nothing of it stays on disk.  Idempotent."""
         changes, self._changes = self._changes, []
         for change in changes:
-            if change.draft is not None:
-                change.draft.drop()
+            if change.staged is not None:
+                change.staged.drop()
 
     def _put(self, change: _Change) -> None:
-        if change.draft is not None:
+        if change.staged is not None:
             try:
-                change.draft.publish()
+                change.staged.publish()
                 return
             except OSError as failure:
                 if change.old is None or failure.errno not in _NAME_REFUSES:
                     raise
-                change.draft.drop()
-                change.draft = None
+                change.staged.drop()
+                change.staged = None
                 change.reason = f"it cannot be renamed over ({failure.strerror})"
         overwrite(change.target, change.new, change.old or b"")
         if change.local_path not in self._warned:
@@ -177,7 +177,7 @@ class Files:
 def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
     """Read the files that stand at the targets now.
 
-    Raises FilesError naming the first path that is missing, unreadable or no regular file.
+    Raises InstallError naming the first path that is missing, unreadable or no regular file.
     """
     resolver = Resolver()
     contents: dict[str, bytes] = {}
@@ -199,7 +199,7 @@ def _places(local_paths: Iterable[str]) -> dict[str, Place]:
             raise _failed(local_path, failure) from failure
         owner = owners.setdefault(place[0], local_path)
         if owner is not local_path:
-            raise FilesError(f"{local_path}: is the same file as {owner}")
+            raise InstallError(f"{local_path}: is the same file as {owner}")
         places[local_path] = place
     return places
 
@@ -212,20 +212,20 @@ def _naming(path: str) -> Iterator[None]:
         raise _failed(path, failure) from failure
 
 
-def _failed(path: str, failure: OSError) -> FilesError:
-    return FilesError(f"{path}: {failure.strerror or failure}")
+def _failed(path: str, failure: OSError) -> InstallError:
+    return InstallError(f"{path}: {failure.strerror or failure}")
 
 
 def _sync(changes: Sequence[_Change]) -> None:
     """Wait until these drafts are on disk, which takes half as long once all are on their way."""
     if len(changes) > 1:
         for change in changes:
-            if change.draft is not None:
-                change.draft.hurry()
+            if change.staged is not None:
+                change.staged.hurry()
     for change in changes:
-        if change.draft is not None:
+        if change.staged is not None:
             try:
-                change.draft.sync()
+                change.staged.sync()
             except OSError as failure:
                 raise _failed(change.local_path, failure) from failure
 
@@ -235,10 +235,10 @@ def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
     target = change.target
     if change.old is None:
         try:
-            change.draft = write_draft(target, change.new, replaces=False)
+            change.staged = write_staged(target, change.new, replaces=False)
         except FileNotFoundError:
             os.makedirs(folder_of(target), exist_ok=True)
-            change.draft = write_draft(target, change.new, replaces=False)
+            change.staged = write_staged(target, change.new, replaces=False)
         return
     refusal = write_refusal(target)
     if target in mounts():
@@ -248,7 +248,7 @@ def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
         raise refusal
     else:
         try:
-            change.draft = write_draft(target, change.new, replaces=True)
+            change.staged = write_staged(target, change.new, replaces=True)
             return
         except AttributesLostError as lost:
             change.reason = f"its owner or access list cannot be kept ({lost.strerror})"
@@ -281,17 +281,17 @@ def _put_back(done: Sequence[_Change]) -> list[str]:
 def _undo(change: _Change) -> None:
     if change.old is None:
         os.unlink(change.target)
-    elif change.draft is None:
+    elif change.staged is None:
         overwrite(change.target, change.old, change.new)
     else:
         # The file in place has the attributes of the old one, so it is their source again.
-        draft = write_draft(change.target, change.old, replaces=True)
+        staged = write_staged(change.target, change.old, replaces=True)
         try:
-            draft.sync()
-            draft.publish()
+            staged.sync()
+            staged.publish()
         finally:
-            draft.drop()
+            staged.drop()
 
 
 def _folders(changes: Sequence[_Change]) -> list[str]:
-    return sorted({folder_of(change.target) for change in changes if change.draft})
+    return sorted({folder_of(change.target) for change in changes if change.staged})

@@ -46,7 +46,7 @@ class AttributesLostError(OSError):
     """The owner or the access list of the present file cannot be given to a new one."""
 
 
-class Draft:
+class StagedFile:
     """One new file on its way to its target.  `drop` has to be called at every end."""
 
     def __init__(self, target: str, *, replaces: bool) -> None:
@@ -130,14 +130,14 @@ class Draft:
         os.link(_proc_path(self._fd), path, dst_dir_fd=self._fd, follow_symlinks=True)
 
 
-def make_room(drafts: int) -> None:
+def make_room(staged_files: int) -> None:
     """Let the kernel's table of descriptors have room for so many drafts.
 
     Called while there is one thread only: later each time that the table is doubled holds the
     process up until every processor has noticed, which takes some 10 ms.  Never fails.
     """
     most = _MOST_NAMELESS + MOST_UNSYNCED
-    last = min(_OTHER_DESCRIPTORS + drafts, most, _MOST_DESCRIPTORS) - 1
+    last = min(_OTHER_DESCRIPTORS + staged_files, most, _MOST_DESCRIPTORS) - 1
     if last >= _FIRST_DESCRIPTORS:
         with suppress(OSError):
             fd = os.open("/", os.O_PATH)
@@ -147,18 +147,18 @@ def make_room(drafts: int) -> None:
                 os.close(fd)
 
 
-def write_draft(target: str, content: bytes, *, replaces: bool) -> Draft:
+def write_staged(target: str, content: bytes, *, replaces: bool) -> StagedFile:
     """Make a draft that is ready to be synced.
 
     Raises AttributesLostError or OSError; then nothing is left of it.
     """
-    draft = Draft(target, replaces=replaces)
+    staged = StagedFile(target, replaces=replaces)
     try:
-        draft.write(content)
+        staged.write(content)
     except BaseException:
-        draft.drop()
+        staged.drop()
         raise
-    return draft
+    return staged
 
 
 def name_beside(target: str) -> str:

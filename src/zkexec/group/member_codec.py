@@ -5,17 +5,17 @@ What is no valid card raises a ValueError whose one line says what is wrong, see
 
 from typing import Any
 
-from zkexec.core.actions import Card
-from zkexec.frozen import value
+from zkexec.core.actions import MemberStatus
+from zkexec.frozen import frozen
 from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
 from zkexec.text import cut
 
 
-@value()
-class Facts:
+@frozen()
+class StatusFacts:
     """What a card tells beside the member's own words: who wrote it, where and when.
 
-    `place` is a text that two living processes never share; `width` is that of
+    `place` is a text that two living processes never share; `max_unavailable` is that of
     `--max-unavailable` as a text; `since` is the time at which the phase was entered, in seconds
     of the epoch.  `paths` are those of the mirrored znodes, below the chroot.
 
@@ -28,14 +28,14 @@ class Facts:
     pid: int
     version: str
     place: str
-    width: str
+    max_unavailable: str
     since: float
     paths: tuple[str, ...] = ()
     duplicate_of: str = ""
     shared: tuple[tuple[str, str], ...] = ()
 
 
-def encode_card(card: Card, facts: Facts) -> bytes:
+def encode_status(status: MemberStatus, facts: StatusFacts) -> bytes:
     """The bytes of a member's node."""
     return to_json(
         {
@@ -44,23 +44,23 @@ def encode_card(card: Card, facts: Facts) -> bytes:
             "pid": facts.pid,
             "version": facts.version,
             "place": facts.place,
-            "width": facts.width,
+            "max_unavailable": facts.max_unavailable,
             "since": round(facts.since, 3),
-            "phase": card.phase,
-            "running": card.running,
-            "wanted": card.wanted,
-            "health": card.health,
-            "reason": clean(cut(card.reason)),
-            "revision": card.revision,
-            "running_at": round(card.running_at, 3),
-            "wanted_at": round(card.wanted_at, 3),
+            "phase": status.phase,
+            "running": status.running,
+            "wanted": status.wanted,
+            "health": status.health,
+            "reason": clean(cut(status.reason)),
+            "zxid": status.zxid,
+            "running_at": round(status.running_at, 3),
+            "wanted_at": round(status.wanted_at, 3),
             "paths": list(facts.paths),
             **_marks(facts),
         }
     )
 
 
-def _marks(facts: Facts) -> dict[str, Any]:
+def _marks(facts: StatusFacts) -> dict[str, Any]:
     """What few members have to tell, and earlier versions did not."""
     marks: dict[str, Any] = {}
     if facts.duplicate_of:
@@ -70,25 +70,25 @@ def _marks(facts: Facts) -> dict[str, Any]:
     return marks
 
 
-def decode_card(content: bytes) -> tuple[Card, Facts]:
+def decode_status(content: bytes) -> tuple[MemberStatus, StatusFacts]:
     """What a member's node tells."""
     fields = Fields.of_bytes(content, "the card")
-    card = Card(
+    status = MemberStatus(
         phase=fields.words("phase"),
         running=fields.text("running"),
         wanted=fields.text("wanted"),
         health=fields.words("health"),
         reason=fields.words("reason"),
-        revision=fields.integer("revision"),
+        zxid=fields.integer("zxid"),
         running_at=fields.time("running_at"),
         wanted_at=fields.time("wanted_at"),
     )
-    facts = Facts(
+    facts = StatusFacts(
         host=fields.words("host"),
         pid=fields.integer("pid", least=0),
         version=fields.words("version"),
         place=fields.text("place"),
-        width=fields.words("width"),
+        max_unavailable=fields.words("max_unavailable"),
         since=fields.time("since"),
         paths=tuple(fields.texts("paths")),
         duplicate_of=fields.text("duplicate_of") if fields.has("duplicate_of") else "",
@@ -97,4 +97,4 @@ def decode_card(content: bytes) -> tuple[Card, Facts]:
             for item in (fields.items("shared") if fields.has("shared") else ())
         ),
     )
-    return card, facts
+    return status, facts

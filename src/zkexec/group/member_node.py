@@ -36,12 +36,12 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import EventType, WatchedEvent
 
 from zkexec import __version__
-from zkexec.core.actions import Card, Enrol
+from zkexec.core.actions import Enrol, MemberStatus
 from zkexec.core.rollout.group_events import Enrolled, EnrolmentOccupied, GroupPart
-from zkexec.core.rollout.record import Rollout
-from zkexec.frozen import value
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.frozen import frozen
 from zkexec.group import record_codec
-from zkexec.group.member_codec import Facts, decode_card, encode_card
+from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.store import EPHEMERAL, LARGEST_COMMIT, Group, first_error, is_left_over
 from zkexec.process.procfs import look, read
 from zkexec.zookeeper.link import Dialogue, RefusedError, Steps
@@ -65,7 +65,7 @@ class Enrolment:
         self._path = group.paths.member(group.place.member_id)
         self._duplicate_path = group.paths.member(group.place.duplicate_id)
         self._version: int | None = None
-        self._newest: Card | None = None
+        self._newest: MemberStatus | None = None
         self._is_writing = False
 
     def enrol(self, request: Enrol) -> Steps:
@@ -78,7 +78,7 @@ class Enrolment:
             state, queue, made = yield [
                 Exists(paths.state, None),
                 Exists(paths.queue, None),
-                self._create(request.card),
+                self._create(request.status),
             ]
             if isinstance(made, NoNodeError) or None in (
                 demand(paths.state, state),
@@ -86,9 +86,9 @@ class Enrolment:
             ):
                 yield from self._make_parents()
             if isinstance(made, NodeExistsError):
-                made = yield from self._take_over(self._path, self._content(request.card))
+                made = yield from self._take_over(self._path, self._content(request.status))
             if isinstance(made, _Holder):
-                yield from self._be_duplicate(request.card)
+                yield from self._be_duplicate(request.status)
                 return EnrolmentOccupied(request.number, made.name)
             if not isinstance(made, _HAS_CHANGED):
                 self._version = 0 if isinstance(made, str) else demand(self._path, made).version
@@ -99,9 +99,9 @@ class Enrolment:
                 return Enrolled(request.number)
         raise RefusedError(f"{paths.shown(self._path)}: others change it all the time")
 
-    def show(self, card: Card) -> Steps:
+    def show(self, status: MemberStatus) -> Steps:
         """Write the card as soon as nothing else is being written."""
-        self._newest = card
+        self._newest = status
         yield from self._write_waiting()
         return None
 
@@ -123,13 +123,13 @@ class Enrolment:
             self._is_writing = False
         return None
 
-    def write(self, operations: Sequence[Any], card: Card | None) -> Steps:
+    def write(self, operations: Sequence[Any], status: MemberStatus | None) -> Steps:
         """Do these operations in one transaction, and show the card with them if that can be."""
         version, with_card = self._version, []
-        if card is not None and version is not None:
-            with_card = [*operations, SetData(self._path, self._content(card), version)]
+        if status is not None and version is not None:
+            with_card = [*operations, SetData(self._path, self._content(status), version)]
             if self._is_writing or len(Transaction(with_card).serialize()) > LARGEST_COMMIT:
-                self._newest, with_card = card, []
+                self._newest, with_card = status, []
                 self._go_on_writing()
         if not with_card:
             (results,) = yield [Transaction(operations)]
@@ -160,7 +160,9 @@ class Enrolment:
         yield from self._make(paths.members, b"")
         yield from self._make(paths.queue, b"")
         yield from self._make(paths.restart, b"")
-        yield from self._make(paths.state, record_codec.encode(Rollout(), self._group.clock()))
+        yield from self._make(
+            paths.state, record_codec.encode(RolloutRecord(), self._group.clock())
+        )
         return None
 
     def _make(self, path: str, content: bytes) -> Steps:
@@ -183,10 +185,10 @@ class Enrolment:
             paths.demand(path, made)
         return None
 
-    def _be_duplicate(self, card: Card) -> Steps:
+    def _be_duplicate(self, status: MemberStatus) -> Steps:
         """Show the card in a node of another name, also where it is there already."""
         path = self._duplicate_path
-        content = self._content(card, duplicate_of=self._group.place.member_id)
+        content = self._content(status, duplicate_of=self._group.place.member_id)
         made = yield from self._take_over(path, content)
         if isinstance(made, NoNodeError):
             (made,) = yield [Create(path, content, self._group.acl, EPHEMERAL)]
@@ -269,26 +271,26 @@ class Enrolment:
         self._version = self._newest = None
         self._group.link.group_touched(GroupPart.OWN_NODE)
 
-    def _create(self, card: Card) -> Create:
-        return Create(self._path, self._content(card), self._group.acl, EPHEMERAL)
+    def _create(self, status: MemberStatus) -> Create:
+        return Create(self._path, self._content(status), self._group.acl, EPHEMERAL)
 
-    def _content(self, card: Card, duplicate_of: str = "") -> bytes:
+    def _content(self, status: MemberStatus, duplicate_of: str = "") -> bytes:
         place = self._group.place
-        facts = Facts(
+        facts = StatusFacts(
             host=os.uname().nodename,
             pid=os.getpid(),
             version=__version__,
             place=place.place,
-            width=place.width_text,
-            since=place.since.entered(card.phase, card.running, self._group.clock()),
+            max_unavailable=place.width_text,
+            since=place.since.entered(status.phase, status.running, self._group.clock()),
             paths=place.paths,
             duplicate_of=duplicate_of,
             shared=place.shared,
         )
-        return encode_card(card, facts)
+        return encode_status(status, facts)
 
 
-@value()
+@frozen()
 class _Holder:
     """Who has the node: in words, and place and pid of the process, None where it tells none."""
 
@@ -299,7 +301,7 @@ class _Holder:
 
 def _holder(content: bytes, session: int) -> _Holder:
     try:
-        _, facts = decode_card(content)
+        _, facts = decode_status(content)
     except ValueError:
         return _Holder(f"session {session & _ALL_BITS:#x}, without a readable card", None)
     return _Holder(f"{facts.host}, pid {facts.pid}", facts.place or None, facts.pid)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
 class PhaseTime:
@@ -23,8 +23,8 @@ class PhaseTime:
         return self._entered
 
 
-@value()
-class GroupPlace:
+@frozen()
+class MemberProfile:
     """Which group, and who in it.
 
     `base` is the path of its znodes, below the chroot.  No two living processes share a `place`.

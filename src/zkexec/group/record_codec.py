@@ -9,9 +9,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zkexec.core.max_unavailable import GroupWidth, Width
-from zkexec.core.rollout.audit import MOST_DEEDS, Deed
-from zkexec.core.rollout.record import AS_COMMITTED, Entry, EntryPhase, Pause, Rollout, Verdict
+from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
+from zkexec.core.rollout.record import (
+    AS_COMMITTED,
+    EntryPhase,
+    InFlightEntry,
+    Pause,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
 from zkexec.text import cut
 from zkexec.zookeeper.connect_string import check_zk_path
@@ -21,53 +28,55 @@ _MOST_LOSSES = 1000
 """More losses than that are not counted: two condemn already."""
 
 
-def encode(record: Rollout, now: float) -> bytes:
+def encode(record: RolloutRecord, now: float) -> bytes:
     """The bytes of the record; `now` (seconds of the epoch) becomes the time of what is new."""
     return to_json(
         {
             "format": FORMAT,
-            "inflight": {name: _from_entry(e, now) for name, e in record.inflight.items()},
-            "verdicts": {digest: _from_verdict(v, now) for digest, v in record.verdicts.items()},
-            "width": _from_width(record.width),
+            "in_flight": {name: _from_entry(e, now) for name, e in record.in_flight.items()},
+            "versions": {
+                digest: _from_version_state(v, now) for digest, v in record.versions.items()
+            },
+            "max_unavailable": _from_max_unavailable(record.max_unavailable),
             "paused": _from_pause(record.paused, now),
-            "served": record.served,
-            "deeds": [_from_deed(deed, now) for deed in record.deeds],
+            "last_admitted": record.last_admitted,
+            "audit": [_from_audit_entry(audit_entry, now) for audit_entry in record.audit],
         }
     )
 
 
-def decode(content: bytes) -> Rollout:
+def decode(content: bytes) -> RolloutRecord:
     """The record; no bytes at all are the empty one."""
     if not content:
-        return Rollout()
+        return RolloutRecord()
     fields = Fields.of_bytes(content, "the record")
-    inflight = {_member(name): _entry(e) for name, e in fields.each("inflight")}
-    verdicts = {_filled(digest): _verdict(v) for digest, v in fields.each("verdicts")}
-    return Rollout(
-        inflight=inflight,
-        verdicts=dict(_with_the_untold(inflight, verdicts)),
-        width=fields.optional("width", _width),
+    in_flight = {_member(name): _entry(e) for name, e in fields.each("in_flight")}
+    versions = {_filled(digest): _version_state(v) for digest, v in fields.each("versions")}
+    return RolloutRecord(
+        in_flight=in_flight,
+        versions=dict(_with_the_untold(in_flight, versions)),
+        max_unavailable=fields.optional("max_unavailable", _max_unavailable),
         paused=fields.optional("paused", _pause),
-        served=fields.integer("served", least=-1),
-        deeds=tuple(_deed(item) for item in fields.items("deeds")[-MOST_DEEDS:]),
+        last_admitted=fields.integer("last_admitted", least=-1),
+        audit=tuple(_audit_entry(item) for item in fields.items("audit")[-MOST_AUDIT_ENTRIES:]),
     )
 
 
 def _with_the_untold(
-    inflight: Mapping[str, Entry], verdicts: Mapping[str, Verdict]
-) -> Iterable[tuple[str, Verdict]]:
+    in_flight: Mapping[str, InFlightEntry], versions: Mapping[str, VersionState]
+) -> Iterable[tuple[str, VersionState]]:
     """The verdicts, and for failed entries to which there is none what these themselves tell."""
-    yield from verdicts.items()
+    yield from versions.items()
     untold: dict[str, list[str]] = {}
-    for name, entry in inflight.items():
-        if entry.phase is EntryPhase.FAILED and entry.digest not in verdicts:
+    for name, entry in in_flight.items():
+        if entry.phase is EntryPhase.FAILED and entry.digest not in versions:
             untold.setdefault(entry.digest, []).append(name)
     for digest, names in untold.items():
-        newest = max((inflight[name] for name in names), key=lambda entry: entry.revision)
+        newest = max((in_flight[name] for name in names), key=lambda entry: entry.zxid)
         yield (
             digest,
-            Verdict(
-                newest.revision,
+            VersionState(
+                newest.zxid,
                 "",
                 failed_by=tuple(names),
                 reason="the record does not say why",
@@ -76,60 +85,66 @@ def _with_the_untold(
         )
 
 
-def _from_entry(entry: Entry, now: float) -> dict[str, Any]:
+def _from_entry(entry: InFlightEntry, now: float) -> dict[str, Any]:
     return {
         "token": entry.token,
         "digest": entry.digest,
-        "revision": entry.revision,
+        "zxid": entry.zxid,
         "phase": entry.phase.value,
         "since": _time(entry.since, now),
     }
 
 
-def _entry(fields: Fields) -> Entry:
-    return Entry(
+def _entry(fields: Fields) -> InFlightEntry:
+    return InFlightEntry(
         token=_filled(fields.text("token")),
         digest=_filled(fields.text("digest")),
-        revision=fields.integer("revision"),
+        zxid=fields.integer("zxid"),
         phase=fields.choice("phase", EntryPhase),
         since=fields.time("since"),
     )
 
 
-def _from_verdict(verdict: Verdict, now: float) -> dict[str, Any]:
+def _from_version_state(version_state: VersionState, now: float) -> dict[str, Any]:
     return {
-        "revision": verdict.revision,
-        "scope": verdict.scope,
-        "proven": verdict.proven,
-        "failed_by": list(verdict.failed_by),
-        "lost": verdict.lost,
-        "reason": clean(cut(verdict.reason)),
-        "at": _time(verdict.at, now),
+        "zxid": version_state.zxid,
+        "scope": version_state.scope,
+        "known_good": version_state.known_good,
+        "failed_by": list(version_state.failed_by),
+        "lost_turns": version_state.lost_turns,
+        "reason": clean(cut(version_state.reason)),
+        "at": _time(version_state.at, now),
     }
 
 
-def _verdict(fields: Fields) -> Verdict:
-    return Verdict(
-        revision=fields.integer("revision"),
+def _version_state(fields: Fields) -> VersionState:
+    return VersionState(
+        zxid=fields.integer("zxid"),
         scope=fields.text("scope"),
-        proven=fields.truth("proven"),
+        known_good=fields.truth("known_good"),
         failed_by=tuple(_member(name) for name in fields.texts("failed_by")),
-        lost=min(fields.integer("lost"), _MOST_LOSSES),
+        lost_turns=min(fields.integer("lost_turns"), _MOST_LOSSES),
         reason=fields.words("reason"),
         at=fields.time("at"),
     )
 
 
-def _from_width(width: GroupWidth | None) -> dict[str, Any] | None:
-    return None if width is None else {"width": str(width.width), "by": width.by}
+def _from_max_unavailable(max_unavailable: AgreedMaxUnavailable | None) -> dict[str, Any] | None:
+    return (
+        None
+        if max_unavailable is None
+        else {"limit": str(max_unavailable.limit), "by": max_unavailable.by}
+    )
 
 
-def _width(fields: Fields) -> GroupWidth:
-    text = fields.text("width")
+def _max_unavailable(fields: Fields) -> AgreedMaxUnavailable:
+    text = fields.text("limit")
     found = re.fullmatch(r"([1-9][0-9]{0,8})(%?)", text)
     if found is None or (found[2] and int(found[1]) > 100):
         raise ValueError("expected a number or a percentage as the width")
-    return GroupWidth(Width(int(found[1]), bool(found[2])), _member(fields.text("by")))
+    return AgreedMaxUnavailable(
+        MaxUnavailable(int(found[1]), bool(found[2])), _member(fields.text("by"))
+    )
 
 
 def _from_pause(pause: Pause | None, now: float) -> dict[str, Any] | None:
@@ -159,23 +174,23 @@ def _filled(text: str) -> str:
     return text
 
 
-def _from_deed(deed: Deed, now: float) -> dict[str, Any]:
+def _from_audit_entry(audit_entry: AuditEntry, now: float) -> dict[str, Any]:
     return {
-        "verb": deed.verb,
-        "by": clean(cut(deed.by)),
-        "reason": clean(cut(deed.reason)),
-        "subject": deed.subject,
-        "at": _time(deed.at, now),
-        "token": deed.token,
+        "verb": audit_entry.verb,
+        "by": clean(cut(audit_entry.by)),
+        "reason": clean(cut(audit_entry.reason)),
+        "member": audit_entry.member,
+        "at": _time(audit_entry.at, now),
+        "token": audit_entry.token,
     }
 
 
-def _deed(fields: Fields) -> Deed:
-    return Deed(
+def _audit_entry(fields: Fields) -> AuditEntry:
+    return AuditEntry(
         verb=fields.words("verb"),
         by=fields.words("by"),
         reason=fields.words("reason"),
-        subject=fields.words("subject"),
+        member=fields.words("member"),
         at=fields.time("at"),
         token=fields.text("token"),
     )

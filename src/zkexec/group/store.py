@@ -40,16 +40,16 @@ from kazoo.protocol.states import EventType, WatchedEvent
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from zkexec.core.actions import (
-    Card,
     CommitRecord,
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    LookAtQueueNode,
+    MemberStatus,
     QueueRequest,
     ReadRecord,
+    WatchQueueNode,
 )
-from zkexec.core.max_unavailable import Width
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -57,20 +57,20 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     QueueLeft,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     RecordCommitted,
     RecordRead,
 )
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.group import record_codec
-from zkexec.group.member_profile import GroupPlace
+from zkexec.group.member_profile import MemberProfile
 from zkexec.text import in_letters
 from zkexec.zookeeper.connect_string import RESTART
 from zkexec.zookeeper.link import Link, RefusedError, Steps, in_words
 
 _T = TypeVar("_T")
 
-Write = Callable[[Sequence[Any], Card | None], Steps]
+Write = Callable[[Sequence[Any], MemberStatus | None], Steps]
 """Does these operations at once, shows a card with them, and returns kazoo's list of results."""
 
 LARGEST_COMMIT = 1_000_000
@@ -128,7 +128,7 @@ class Group:
     """The queue and the record as one connection sees them."""
 
     def __init__(
-        self, place: GroupPlace, paths: Paths, link: Link, clock: Callable[[], float]
+        self, place: MemberProfile, paths: Paths, link: Link, clock: Callable[[], float]
     ) -> None:
         """`clock` tells the seconds of the epoch."""
         self.place = place
@@ -154,7 +154,7 @@ class Group:
                 return self._join(request, write)
             case ListQueue(number):
                 return self._list(number)
-            case LookAtQueueNode(number, name):
+            case WatchQueueNode(number, name):
                 return self._look(number, f"{self.paths.queue}/{name}")
             case LeaveQueue(number, name):
                 return self._leave(number, f"{self.paths.queue}/{name}")
@@ -162,7 +162,7 @@ class Group:
     def _join(self, request: JoinQueue, write: Write) -> Steps:
         path, content = f"{self.paths.queue}/{request.ticket}-", self.place.member_id.encode()
         create = Create(path, content, self.acl, EPHEMERAL_SEQUENTIAL)
-        made = self.paths.demand(self.paths.queue, (yield from write([create], request.card)))
+        made = self.paths.demand(self.paths.queue, (yield from write([create], request.status)))
         if refused := first_error(made):
             raise self.paths.refusal(self.paths.queue, refused[1])
         return QueueJoined(request.number, made[0].rpartition("/")[2])
@@ -179,10 +179,10 @@ class Group:
         if isinstance(found, Exception):
             watches.node_refused(path)
         if isinstance(found, NoNodeError):
-            return QueueNodeSeen(number, None)
+            return QueueNodeRead(number, None)
         content, stat = self.paths.demand(path, found)
         watches.node_seen(path, stat.mzxid)
-        return QueueNodeSeen(number, in_letters(content or b""), is_left_over(stat))
+        return QueueNodeRead(number, in_letters(content or b""), is_left_over(stat))
 
     def _leave(self, number: int, path: str) -> Steps:
         (gone,) = yield [Delete(path, -1)]
@@ -217,26 +217,35 @@ class Group:
             watches.node_seen(state, armed.mzxid if armed else None)
         return found
 
-    def _record_in(self, found: tuple[bytes | None, Any] | Exception) -> tuple[Rollout, int]:
+    def _record_in(self, found: tuple[bytes | None, Any] | Exception) -> tuple[RolloutRecord, int]:
         if isinstance(found, NoNodeError):
-            return Rollout(), -1
+            return RolloutRecord(), -1
         content, stat = self.paths.demand(self.paths.state, found)
         try:
             return record_codec.decode(content or b"").believed(stat.mzxid), stat.version
         except ValueError as error:
             raise RefusedError(f"{self.paths.shown(self.paths.state)}: {error}") from None
 
-    def _population(self, rollout: Rollout, asks: Width | None) -> Generator[Any, Any, int]:
-        widths = [asks, rollout.width.width if rollout.width else None]
-        if asks is not None and not any(width and width.percent for width in widths):
+    def _population(
+        self, rollout: RolloutRecord, asks: MaxUnavailable | None
+    ) -> Generator[Any, Any, int]:
+        widths = [
+            asks,
+            rollout.max_unavailable.limit if rollout.max_unavailable else None,
+        ]
+        if asks is not None and not any(
+            max_unavailable and max_unavailable.percent for max_unavailable in widths
+        ):
             return 0
         (members,) = yield [Exists(self.paths.members, None)]
         stat = self.paths.demand(self.paths.members, members)
         return stat.numChildren if stat else 0
 
-    def _alive(self, rollout: Rollout, request: ReadRecord) -> Generator[Any, Any, set[str]]:
-        askers = [known.by for known in [rollout.width] if known and known.width != request.asks]
-        flying = list(rollout.inflight) if request.watch else []
+    def _alive(self, rollout: RolloutRecord, request: ReadRecord) -> Generator[Any, Any, set[str]]:
+        askers = [
+            known.by for known in [rollout.max_unavailable] if known and known.limit != request.asks
+        ]
+        flying = list(rollout.in_flight) if request.watch else []
         paths = {name: self.paths.member(name) for name in (*flying, *askers)}
         alive = {name for name, path in paths.items() if path in self._living}
         if not (unknown := [name for name in paths if name not in alive]):
@@ -289,7 +298,7 @@ class Group:
                 f"the record would take {size} bytes with what is checked, "
                 f"more than the {LARGEST_COMMIT} that a server takes for sure"
             )
-        results = yield from write(to_do, request.card)
+        results = yield from write(to_do, request.status)
         refused = first_error(self.paths.demand(self.paths.state, results))
         if refused is None:
             return RecordCommitted(request.number)

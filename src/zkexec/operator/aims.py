@@ -8,11 +8,11 @@ duplicate, whose member ID another process has, is never through: it gets no tur
 
 from enum import Enum
 
-from zkexec.core.actions import Card
+from zkexec.core.actions import MemberStatus
 from zkexec.core.phases import Phase
-from zkexec.core.rollout.record import EntryPhase, Verdict
-from zkexec.frozen import value
-from zkexec.group.member_codec import Facts
+from zkexec.core.rollout.record import EntryPhase, VersionState
+from zkexec.frozen import frozen
+from zkexec.group.member_codec import StatusFacts
 
 MISSING = "missing"
 """Instead of a phase: the member is in flight, and its node is gone."""
@@ -22,24 +22,24 @@ TURN = 0
 """Instead of a place in the queue: the member is in flight."""
 
 
-@value()
+@frozen()
 class Written:
     """The newest write of a znode that is there: its mzxid, seconds of the epoch, and bytes."""
 
-    revision: int
+    zxid: int
     at: float = 0.0
     size: int = 1
 
 
-@value()
+@frozen()
 class Seen:
     """A member's node: the card, or the trouble with it; `born` is when the node was made.
 
     A node that `is_left_over` lasts, and belongs to nobody.
     """
 
-    card: Card | None = None
-    facts: Facts | None = None
+    status: MemberStatus | None = None
+    facts: StatusFacts | None = None
     born: float = 0.0
     trouble: str = ""
     is_left_over: bool = False
@@ -53,7 +53,7 @@ class StrayKind(Enum):
     LEFT_OVER = "it is lasting, so it belongs to no living member (restored from a dump?)"
 
 
-@value()
+@frozen()
 class Stray:
     """A znode below `members` or `queue` that is no member's, or a `restart` that is no operator's.
 
@@ -64,7 +64,7 @@ class Stray:
     kind: StrayKind
 
 
-@value()
+@frozen()
 class Intruder:
     """A node in the queue with the name of no member; those behind its `place` wait for its end."""
 
@@ -73,7 +73,7 @@ class Intruder:
     path: str
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Row:
     """One member, alive or missed; `untaken` are the znodes whose newest write it does not know.
 
@@ -102,9 +102,9 @@ class Row:
         return self.seen.facts.duplicate_of if self.seen.facts else ""
 
     @property
-    def card(self) -> Card:
+    def status(self) -> MemberStatus:
         """What the member says of itself; an empty one where nothing of that is known."""
-        return self.seen.card or Card("")
+        return self.seen.status or MemberStatus("")
 
     @property
     def is_alive(self) -> bool:
@@ -125,9 +125,11 @@ class Row:
     @property
     def runs_wanted(self) -> bool:
         """Whether it says that it runs what it wants, and that all is done for that."""
-        card = self.seen.card
+        status = self.seen.status
         return (
-            card is not None and card.phase == Phase.RUNNING.value and card.running == card.wanted
+            status is not None
+            and status.phase == Phase.RUNNING.value
+            and status.running == status.wanted
         )
 
     @property
@@ -138,23 +140,23 @@ class Row:
         return self.entry is not EntryPhase.RESTARTING
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Aim:
     """What those want that mirror the same znodes, as far as one of them has seen the newest.
 
-    `digest` is "" where nobody has.  `revision` and `at` are those of the newest write, `at_once`
+    `digest` is "" where nobody has.  `zxid` and `at` are those of the newest write, `at_once`
     is how many may be in flight with it, `failure` is what stands against it.  Of `missing` znodes
     nothing can be wanted.
     """
 
     paths: tuple[str, ...]
     rows: tuple[Row, ...]
-    revision: int = 0
+    zxid: int = 0
     at: float = 0.0
     digest: str = ""
-    is_proven: bool = False
+    is_known_good: bool = False
     at_once: int = 1
-    failure: Verdict | None = None
+    failure: VersionState | None = None
     missing: tuple[str, ...] = ()
 
     @property

@@ -1,11 +1,11 @@
 """What one command line of zkexecctl says, validated: the operator's counterpart of Settings."""
 
 from zkexec.cli.security import Access
-from zkexec.cli.shell_command import Command
-from zkexec.frozen import value
+from zkexec.cli.shell_command import CommandLine
+from zkexec.frozen import frozen
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Connection:
     """How the cluster is reached; `hosts_text` is the cluster as it was written."""
 
@@ -16,7 +16,7 @@ class Connection:
     access: Access = Access()
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Call:
     """One verb and all that was said with it; what a verb has no option for is at its default.
 
@@ -34,7 +34,7 @@ class Call:
     by: str = ""
     reason: str = ""
     message: str = ""
-    check: Command | None = None
+    check: CommandLine | None = None
     to: int | None = None
     timeout_s: float | None = None
     watch: bool = False

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from zkexec.cli.shell_command import Command
+from zkexec.cli.shell_command import CommandLine
 from zkexec.operator.outcome import OperatorError
 
 _GRACE_S = 2.0
@@ -37,7 +37,9 @@ class _AskedToEndError(BaseException):
         self.number = number
 
 
-def check(command: Command, contents: Mapping[str, bytes], environment: Mapping[str, str]) -> None:
+def check(
+    command: CommandLine, contents: Mapping[str, bytes], environment: Mapping[str, str]
+) -> None:
     """Run the command on the contents of these znodes; OperatorError where it does not succeed."""
     try:
         with _signals_raised() as signals:
@@ -82,7 +84,7 @@ def _file_name(path: str) -> str:
     return os.fsdecode(last) or "root"
 
 
-def _words(command: Command, copies: Sequence[Path]) -> list[bytes]:
+def _words(command: CommandLine, copies: Sequence[Path]) -> list[bytes]:
     files = [os.fsencode(copy) for copy in copies]
     is_script = command.argv[:2] == _SHELL and len(command.argv) == 3
     # To a script they are "$1", "$2" and so on; before them a shell takes a name for itself.
@@ -113,7 +115,7 @@ class _Signals:
             _raise(self._noted)
 
 
-def _assigned(command: Command) -> dict[str, str]:
+def _assigned(command: CommandLine) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in command.variables}
 
 

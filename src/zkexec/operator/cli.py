@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from zkexec.cli.parser import Written
+    from zkexec.cli.parser import ParsedArguments
     from zkexec.operator.console import Console
     from zkexec.operator.words import Verb
 
@@ -76,7 +76,7 @@ def _answer(words: "Sequence[str]", console: "Console") -> int:
     return status
 
 
-def _is_answered(written: "Written", console: "Console") -> bool:
+def _is_answered(written: "ParsedArguments", console: "Console") -> bool:
     """Answer `help`, `--help` and `--version`; False where nothing of that was asked."""
     from zkexec.operator.usage import overview, verb_help
     from zkexec.operator.verbs import BY_VERB
@@ -107,7 +107,7 @@ def _find(name: str) -> "Verb":
         raise OperatorError(str(mistake), WRONG_USAGE) from None
 
 
-def _ask_for_verb(written: "Written", console: "Console") -> int:
+def _ask_for_verb(written: "ParsedArguments", console: "Console") -> int:
     from zkexec.operator.outcome import WRONG_USAGE
     from zkexec.operator.usage import HINT, USAGE
 

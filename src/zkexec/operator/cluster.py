@@ -28,7 +28,7 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator.call import Connection
 from zkexec.operator.console import Console, clean
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
@@ -54,7 +54,7 @@ _HASTY_FAREWELL_S = 0.1
 Question = Callable[[Link], Steps]
 
 
-@value()
+@frozen()
 class _Answer:
     """What a question came to: a value or an error, or neither where it has to be asked anew."""
 
@@ -64,7 +64,7 @@ class _Answer:
     is_final: bool = True
 
 
-@value()
+@frozen()
 class _Touched:
     key: object
 

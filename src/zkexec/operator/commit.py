@@ -26,7 +26,7 @@ from kazoo.protocol.serialization import (
 )
 from kazoo.protocol.states import ZnodeStat
 
-from zkexec.frozen import replace, value
+from zkexec.frozen import frozen, replace
 from zkexec.group.store import LARGEST_COMMIT, first_error
 from zkexec.operator.contents import Entry, Stamp, Znode, digest_of, encode, entries_after
 from zkexec.operator.keeping import Places, looked
@@ -39,7 +39,7 @@ _MOST_LEFTOVERS = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 
 
-@value(kw_only=True, hidden=("content",))
+@frozen(kw_only=True, hidden=("content",))
 class Change:
     """New content for a znode, which is as it was shown; `source` is where it comes from.
 
@@ -52,7 +52,7 @@ class Change:
     restores: int = 0
 
 
-@value()
+@frozen()
 class Pushed:
     """The number of the transaction, and the entry of each path."""
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
 from zkexec.text import cut
 
@@ -30,7 +30,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHORT = 12
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Entry:
     """One content that a znode had: who brought it, when, why.
 
@@ -55,7 +55,7 @@ class Entry:
         return self.restores or self.number
 
 
-@value(kw_only=True, hidden=("content",))
+@frozen(kw_only=True, hidden=("content",))
 class Znode:
     """One path and its history, as they were at one moment.
 
@@ -120,7 +120,7 @@ class Znode:
         return next((entry for entry in self.entries if entry.token == token), None)
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Stamp:
     """Who pushes, when, and why; `token` is what this push is known by."""
 

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Pause, Rollout
+from zkexec.core.rollout.record import Pause, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.operator.sentences import names
 from zkexec.operator.times import when
@@ -15,11 +15,11 @@ ASKS = ("retry", "restart")
 """The verbs that the members have to hear of."""
 
 
-def told(deed: Deed, before: Rollout, after: Rollout, alive: int) -> str:
+def told(audit_entry: AuditEntry, before: RolloutRecord, after: RolloutRecord, alive: int) -> str:
     """What was done; `alive` is the number of members that are."""
-    match deed.verb:
+    match audit_entry.verb:
         case "pause":
-            flying = ", ".join(sorted(before.inflight))
+            flying = ", ".join(sorted(before.in_flight))
             goes_on = f"; in the middle of a restart, and going on: {flying}" if flying else ""
             return f"paused, nobody begins to restart{goes_on}"
         case "resume":
@@ -32,16 +32,16 @@ def told(deed: Deed, before: Rollout, after: Rollout, alive: int) -> str:
         case "restart":
             if not alive:
                 return "no member is alive; who starts from now on has restarted"
-            return f"rolling restart {deed.token[:4]} asked for; members alive: {alive}"
-    return _forgotten(deed.subject, before, after)
+            return f"rolling restart {audit_entry.token[:4]} asked for; members alive: {alive}"
+    return _forgotten(audit_entry.member, before, after)
 
 
-def objected(objection: Objection, record: Rollout, deed: Deed) -> str:
+def objected(objection: Objection, record: RolloutRecord, audit_entry: AuditEntry) -> str:
     """Why it was not done."""
     paused = record.paused
     match objection:
         case Objection.PAUSED if paused is not None:
-            if deed.verb == "pause":
+            if audit_entry.verb == "pause":
                 return f"is paused already, {_pause(paused)}"
             return f"is paused {_pause(paused)}; resume it first"
         case Objection.NOT_PAUSED:
@@ -53,14 +53,15 @@ def objected(objection: Objection, record: Rollout, deed: Deed) -> str:
         case Objection.NOTHING_FAILED:
             return "nothing has failed that could be tried once more"
         case Objection.ALIVE:
-            return f"{deed.subject} is alive and will end its turn itself; --force forgets it still"
-    forgotten = _newest(record, ["forget"], deed.subject)
-    flying = ", ".join(sorted(record.inflight)) or "nobody"
+            member = audit_entry.member
+            return f"{member} is alive and will end its turn itself; --force forgets it still"
+    forgotten = _newest(record, ["forget"], audit_entry.member)
+    flying = ", ".join(sorted(record.in_flight)) or "nobody"
     besides = f"{_who(forgotten)} has forgotten it" if forgotten else f"{flying} is"
-    return f"{deed.subject} is not in the middle of a restart; {besides}"
+    return f"{audit_entry.member} is not in the middle of a restart; {besides}"
 
 
-def overtaken(record: Rollout) -> str:
+def overtaken(record: RolloutRecord) -> str:
     """Who has asked the members for something at the same time."""
     asked = _newest(record, ASKS)
     if asked is None:
@@ -68,16 +69,16 @@ def overtaken(record: Rollout) -> str:
     return f"{_who(asked)} has asked for a {asked.verb} at the same time"
 
 
-def under_way(first: Deed, left: Sequence[str]) -> str:
+def under_way(first: AuditEntry, left: Sequence[str]) -> str:
     """That the same was asked for before, by whom, and who is `left` to do it."""
     goes_on = f"{names(left)} still to restart" if left else "nobody has tried it yet"
     return f"{_who(first)} has asked for a {first.verb} already, {goes_on}; nothing was done"
 
 
-def unwanted(lock: str, record: Rollout) -> str:
+def unwanted(lock: str, record: RolloutRecord) -> str:
     """That a retry would be in vain, and what to do about turns for what has failed."""
     failed = operations.failures(record)
-    held = [name for name, entry in record.inflight.items() if entry.digest in failed]
+    held = [name for name, entry in record.in_flight.items() if entry.digest in failed]
     way_out = "".join(f"; to take back the turn of {m}: {_by_force(lock, m)}" for m in held[:1])
     return f"{_failed(record)}, but no member alive wants it; nothing was done{way_out}"
 
@@ -94,21 +95,23 @@ def _by_force(lock: str, member: str) -> str:
     return shlex.join(["zkexecctl", "forget", "--force", lock, member])
 
 
-def _newest(record: Rollout, verbs: Iterable[str], subject: str = "") -> Deed | None:
-    found = [one for one in record.deeds if one.verb in verbs and one.subject == subject]
+def _newest(record: RolloutRecord, verbs: Iterable[str], member: str = "") -> AuditEntry | None:
+    found = [one for one in record.audit if one.verb in verbs and one.member == member]
     return found[-1] if found else None
 
 
-def _who(deed: Deed) -> str:
-    return f"{deed.by} ({when(deed.at)})"
+def _who(audit_entry: AuditEntry) -> str:
+    return f"{audit_entry.by} ({when(audit_entry.at)})"
 
 
-def _forgotten(member: str, before: Rollout, after: Rollout) -> str:
-    entry = before.inflight.get(member)
+def _forgotten(member: str, before: RolloutRecord, after: RolloutRecord) -> str:
+    entry = before.in_flight.get(member)
     if entry is None:
         return f"{member} is forgotten"
-    verdict = after.verdicts.get(entry.digest)
-    condemned = "; that configuration counts as failed" if verdict and verdict.failed_by else ""
+    version_state = after.versions.get(entry.digest)
+    condemned = (
+        "; that configuration counts as failed" if version_state and version_state.failed_by else ""
+    )
     was = f"{entry.phase.value} for {short(entry.digest)} since {when(entry.since)}"
     return f"{member} is forgotten ({was}){condemned}"
 
@@ -117,9 +120,9 @@ def _pause(paused: Pause) -> str:
     return f"by {paused.by} since {when(paused.at)}: {paused.reason}"
 
 
-def _failed(record: Rollout) -> str:
+def _failed(record: RolloutRecord) -> str:
     """What has failed, in words; "" for nothing."""
     return ", ".join(
-        f"configuration {short(digest)} failed on {', '.join(verdict.failed_by)} ({verdict.reason})"
-        for digest, verdict in operations.failures(record).items()
+        f"configuration {short(digest)} failed on {', '.join(state.failed_by)} ({state.reason})"
+        for digest, state in operations.failures(record).items()
     )

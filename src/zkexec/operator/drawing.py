@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator import sentences
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Row
 from zkexec.operator.console import clean
@@ -30,12 +30,12 @@ _STYLES = {
     State.UNREADABLE: "bad",
     State.GONE: "bad",
 }
-_BAD_PHASES = (Phase.PAUSED.value, MISSING, UNREADABLE)
+_BAD_PHASES = (Phase.FAILED.value, MISSING, UNREADABLE)
 _DEEDS = 3
 _LEAST_ROWS = 3
 
 
-@value()
+@frozen()
 class Frame:
     """What a picture has to keep to; None stands for as much as it takes."""
 
@@ -112,12 +112,13 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
     yield from (("busy", text) for text in sentences.strays(sight))
     if state is State.ROLLING:
         yield "", f"waits for: {sentences.awaited(sight)}"
-    if sight.record.width is not None:
+    if sight.record.max_unavailable is not None:
         yield "faint", _width(sight)
-    for deed in sight.record.deeds[-_DEEDS:]:
-        about = f" {deed.subject}" if deed.subject else ""
-        why = f": {deed.reason}" if deed.reason else ""
-        yield "faint", f"{sentences.moment(deed.at, now)} {deed.by}: {deed.verb}{about}{why}"
+    for audit_entry in sight.record.audit[-_DEEDS:]:
+        about = f" {audit_entry.member}" if audit_entry.member else ""
+        why = f": {audit_entry.reason}" if audit_entry.reason else ""
+        when = sentences.moment(audit_entry.at, now)
+        yield "faint", f"{when} {audit_entry.by}: {audit_entry.verb}{about}{why}"
 
 
 def _aim_line(aim: Aim, now: float) -> str:
@@ -128,12 +129,12 @@ def _aim_line(aim: Aim, now: float) -> str:
 
 
 def _width(sight: Sight) -> str:
-    width = sight.record.width
+    width = sight.record.max_unavailable
     if width is None:
         return ""
     allowed = sight.record.allowed(len(sight.members))
-    shown = f"{width.width}, that is {allowed}," if width.width.percent else str(width.width)
-    untried = any(not aim.is_proven and not aim.is_through for aim in sight.aims)
+    shown = f"{width.limit}, that is {allowed}," if width.limit.percent else str(width.limit)
+    untried = any(not aim.is_known_good and not aim.is_through for aim in sight.aims)
     alone = "; only one before the new configuration is proven" if untried and allowed > 1 else ""
     return f"at most {shown} at a time, asked for by {width.by}{alone}"
 
@@ -163,10 +164,10 @@ def _columns(rows: Sequence[Row], sight: Sight, now: float) -> list[Column]:
         column("HOST", lambda row: Cell(row.seen.facts.host if row.seen.facts else ""), 4),
         column("PID", lambda row: Cell(str(row.seen.facts.pid) if row.seen.facts else ""), 6),
         column("PHASE", _phase),
-        column("RUNS", lambda row: Cell(short(row.card.running))),
-        column("WRITTEN", lambda row: moment(row.card.running_at), 5),
+        column("RUNS", lambda row: Cell(short(row.status.running))),
+        column("WRITTEN", lambda row: moment(row.status.running_at), 5),
         column("WANTS", _wanted),
-        column("WRITTEN", lambda row: moment(row.card.wanted_at if _differs(row) else 0), 7),
+        column("WRITTEN", lambda row: moment(row.status.wanted_at if _differs(row) else 0), 7),
         column("HEALTH", _health, 2),
         column("SINCE", lambda row: Cell(sentences.age(row.since, now)), 3),
         column("TURN", lambda row: Cell(_place(row), "busy" if row.place == TURN else "")),
@@ -181,12 +182,12 @@ def _phase(row: Row) -> Cell:
 
 
 def _health(row: Row) -> Cell:
-    health = row.card.health if row.seen.card else ""
+    health = row.status.health if row.seen.status else ""
     return Cell(health, {"healthy": "good", "unhealthy": "bad"}.get(health, ""))
 
 
 def _differs(row: Row) -> bool:
-    return row.wanted != row.card.running and not row.untaken
+    return row.wanted != row.status.running and not row.untaken
 
 
 def _wanted(row: Row) -> Cell:

@@ -8,7 +8,7 @@ The rules of this file:
 - A duplicate is never through.  So it is an end as well, but not at once.
 """
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator import sentences
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight, State
@@ -22,7 +22,7 @@ What an earlier process of the ID has left behind is gone when its session has e
 """
 
 
-@value()
+@frozen()
 class End:
     """How it ended: the exit status of the command, and why in words."""
 
@@ -60,7 +60,7 @@ class Ending:
         if sight.state in (State.GONE, State.UNREADABLE):
             status = CANNOT_WORK if sight.state is State.UNREADABLE else NO
             return End(status, sentences.standing(sight, now))
-        if is_first and self._at_least and all(a.revision < self._at_least for a in sight.aims):
+        if is_first and self._at_least and all(a.zxid < self._at_least for a in sight.aims):
             return End(NO, f"{sight.name}: no member alive mirrors what was pushed")
         if sight.is_stopped:
             why = sentences.failure(sight, now) or sentences.pause(sight, now)

@@ -20,11 +20,11 @@ from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from zkexec.cli.converters import HISTORY
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.queue_position import is_queue_node, sequence_of
-from zkexec.core.rollout.record import Rollout
-from zkexec.frozen import replace, value
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.frozen import frozen, replace
 from zkexec.group import record_codec
 from zkexec.group.json_fields import NewerFormatError
-from zkexec.group.member_codec import decode_card
+from zkexec.group.member_codec import decode_status
 from zkexec.group.store import Paths, is_left_over
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
@@ -46,13 +46,13 @@ class Kind(Enum):
 
     RECORD = "record"
     NAMES = "names of its children"
-    CARD = "card"
+    CARD = "status"
     PLACE = "who waits"
     WRITE = "newest write"
     REQUEST = "newest request of an operator"
 
 
-@value()
+@frozen()
 class Key:
     """One thing to look at; the path is the whole one."""
 
@@ -65,15 +65,15 @@ class _Forbidden(Enum):
     WRITE = "nobody tells whether it is there"
 
 
-@value()
+@frozen()
 class _Record:
-    rollout: Rollout
+    rollout: RolloutRecord
     trouble: str = ""
     forbidden: bool = False
     is_newer: bool = False
 
 
-@value()
+@frozen()
 class _Place:
     """Who waits in the queue; nobody where the node `is_left_over`, None where that is hidden."""
 
@@ -135,23 +135,25 @@ class Glance:
         paths = Paths("", base)
         known = self.found.get(Key(Kind.RECORD, paths.state))
         members = self.found.get(Key(Kind.NAMES, paths.members))
-        found = known or _Record(Rollout())
+        found = known or _Record(RolloutRecord())
         if members is _Forbidden.NAMES:
             found = self._forbidden(paths.members)
-        cards = {path: self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members)}
+        statuses = {
+            path: self.found.get(Key(Kind.CARD, path)) for path in self._below(paths.members)
+        }
         return Sight(
             name=name,
             base=base.removeprefix(self._chroot),
             record=found.rollout,
             members={
                 path.rpartition("/")[2]: seen
-                for path, seen in cards.items()
+                for path, seen in statuses.items()
                 if seen and not seen.is_left_over
             },
             queue=tuple(member for member, _ in self._queue(paths)),
             tickets=tuple(self._shown(path) for _, path in self._queue(paths)),
-            znodes=dict(self._writes(cards.values())),
-            absent=tuple(self._absent(cards.values())),
+            znodes=dict(self._writes(statuses.values())),
+            absent=tuple(self._absent(statuses.values())),
             restart=self._request_in(paths),
             strays=tuple(self._strays(paths)),
             trouble=found.trouble,
@@ -250,14 +252,14 @@ class Glance:
 
     def _forbidden(self, path: str) -> _Record:
         refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
-        return _Record(Rollout(), str(refusal), forbidden=True)
+        return _Record(RolloutRecord(), str(refusal), forbidden=True)
 
     def _record(self, path: str, content: bytes, zxid: int) -> _Record:
         try:
             return _Record(record_codec.decode(content).believed(zxid))
         except ValueError as error:
             trouble = f"{self._shown(path)}: {error}"
-            return _Record(Rollout(), trouble, is_newer=isinstance(error, NewerFormatError))
+            return _Record(RolloutRecord(), trouble, is_newer=isinstance(error, NewerFormatError))
 
     def _names(self, path: str) -> tuple[str, ...]:
         found = self.found.get(Key(Kind.NAMES, path))
@@ -300,8 +302,8 @@ class Glance:
         if self.found.get(Key(Kind.REQUEST, paths.restart)) is StrayKind.NO_REQUEST:
             yield Stray(self._shown(paths.restart), StrayKind.NO_REQUEST)
 
-    def _writes(self, cards: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
-        for path in _mirrored(cards):
+    def _writes(self, statuses: Iterable[Seen | None]) -> Iterable[tuple[str, Written]]:
+        for path in _mirrored(statuses):
             if written := self._written(self._whole(path)):
                 yield path, written
 
@@ -309,9 +311,9 @@ class Glance:
         found = self.found.get(Key(Kind.WRITE, path))
         return found if isinstance(found, Written) else None
 
-    def _absent(self, cards: Iterable[Seen | None]) -> list[str]:
+    def _absent(self, statuses: Iterable[Seen | None]) -> list[str]:
         """The mirrored znodes of which a server has said that they do not exist, sorted."""
-        keys = {path: Key(Kind.WRITE, self._whole(path)) for path in _mirrored(cards)}
+        keys = {path: Key(Kind.WRITE, self._whole(path)) for path in _mirrored(statuses)}
         return sorted(p for p, key in keys.items() if self.found.get(key, ...) is None)
 
     def _shown(self, path: str) -> str:
@@ -321,9 +323,9 @@ class Glance:
         return Paths(self._chroot, "").mirrored(path)
 
 
-def _mirrored(cards: Iterable[Seen | None]) -> Iterable[str]:
+def _mirrored(statuses: Iterable[Seen | None]) -> Iterable[str]:
     """What living members mirror, each path once."""
-    living = [seen for seen in cards if seen is not None and not seen.is_left_over]
+    living = [seen for seen in statuses if seen is not None and not seen.is_left_over]
     return dict.fromkeys(path for seen in living for path in _paths(seen))
 
 
@@ -336,15 +338,15 @@ def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
     if is_left_over(stat):
         return Seen(born=born, is_left_over=True)
     try:
-        card, facts = decode_card(content or b"")
+        status, facts = decode_status(content or b"")
         for path in facts.paths:
             check_zk_path(path)
     except ValueError as error:
         return Seen(born=born, trouble=str(error))
-    if card.revision > stat.mzxid:
+    if status.zxid > stat.mzxid:
         # It is about another history of the ensemble, and says nothing about what is there now.
-        card = replace(card, revision=0)
-    return Seen(card, facts, born)
+        status = replace(status, zxid=0)
+    return Seen(status, facts, born)
 
 
 def _written(stat: ZnodeStat) -> Written:

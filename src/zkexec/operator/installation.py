@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 
 _DEBIAN = "usr/share/java"
@@ -25,7 +25,7 @@ _JAR = re.compile(r"zookeeper-(\d[\w.+-]*)\.jar")
 _MORE_OF_DEBIAN = ("slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
 
 
-@value()
+@frozen()
 class Installation:
     """What a server is started from: the command java, and jars below a folder.
 

@@ -29,7 +29,7 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import ZnodeStat
 
 from zkexec.cli.converters import HISTORY
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.group.store import Paths
 from zkexec.operator.cluster import Question, sync
 from zkexec.operator.contents import Entry, Znode, decode, digest_of, is_digest
@@ -40,7 +40,7 @@ _TRIES = 20
 _NO_VERSION = 2**31 - 1
 
 
-@value()
+@frozen()
 class Places:
     """The whole paths of a znode, its history and its contents, for one chroot."""
 

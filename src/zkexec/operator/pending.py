@@ -10,24 +10,28 @@ The rules of this file:
 from collections.abc import Mapping
 
 from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.record import Rollout, Verdict
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.record import RolloutRecord, VersionState
 from zkexec.core.rollout.version import is_same_contents
 from zkexec.operator.aims import TURN, Row
 from zkexec.operator.sight import Sight
 
 
-def last_asked(record: Rollout, verb: str, asked: bytes) -> Deed | None:
+def last_asked(record: RolloutRecord, verb: str, asked: bytes) -> AuditEntry | None:
     """The latest deed, where it is of this verb and `asked`, the znode of restarts, is its."""
-    deed = record.deeds[-1] if record.deeds else None
-    if deed is None or deed.verb != verb or asked.split()[1:] != [deed.token.encode()]:
+    audit_entry = record.audit[-1] if record.audit else None
+    if (
+        audit_entry is None
+        or audit_entry.verb != verb
+        or asked.split()[1:] != [audit_entry.token.encode()]
+    ):
         return None
-    return deed
+    return audit_entry
 
 
-def is_untried(failed: Mapping[str, Verdict], revision: int) -> bool:
+def is_untried(failed: Mapping[str, VersionState], zxid: int) -> bool:
     """Whether nothing has failed since a retry was written in that transaction."""
-    return all(verdict.revision < revision for verdict in failed.values())
+    return all(version_state.zxid < zxid for version_state in failed.values())
 
 
 def not_restarted(sight: Sight, asked: bytes) -> list[str]:
@@ -39,19 +43,19 @@ def not_restarted(sight: Sight, asked: bytes) -> list[str]:
 
 
 def _is_to_restart(row: Row, name: str) -> bool:
-    if row.seen.card is None or row.duplicate_of:
+    if row.seen.status is None or row.duplicate_of:
         return False
-    running = row.card.running
+    running = row.status.running
     # Who runs nothing and has no turn is about to start for the first time.
     return running.partition(".")[2] != name and (bool(running) or row.place == TURN)
 
 
-def is_unwanted(sight: Sight, failed: Mapping[str, Verdict]) -> bool:
+def is_unwanted(sight: Sight, failed: Mapping[str, VersionState]) -> bool:
     """Whether everybody alive has told of the newest, and wants nothing of what has failed."""
     alive = [row for row in sight.rows if row.is_alive and not row.duplicate_of]
-    if any(row.seen.card is None or row.untaken for row in alive):
+    if any(row.seen.status is None or row.untaken for row in alive):
         return False
-    wanted = {row.card.wanted for row in alive}
+    wanted = {row.status.wanted for row in alive}
     return bool(alive) and not any(
         is_same_contents(one, digest) for one in wanted for digest in failed
     )

@@ -24,7 +24,7 @@ def report(sights: Sequence[Sight], now: float, lost_since: float | None = None)
 
 
 def _group(sight: Sight, now: float) -> dict[str, Any]:
-    paused, width = sight.record.paused, sight.record.width
+    paused, width = sight.record.paused, sight.record.max_unavailable
     return {
         "name": sight.name,
         "path": sight.base,
@@ -42,7 +42,7 @@ def _group(sight: Sight, now: float) -> dict[str, Any]:
         ],
         "width": width
         and {
-            "asked": str(width.width),
+            "asked": str(width.limit),
             "by": width.by,
             "allowed": sight.record.allowed(len(sight.members)),
         },
@@ -50,15 +50,15 @@ def _group(sight: Sight, now: float) -> dict[str, Any]:
         "aims": [_aim(aim, now) for aim in sight.aims],
         "members": [_member(row) for row in sight.rows],
         "ignored": [{"path": one.path, "reason": one.kind.value} for one in sight.strays],
-        "deeds": [
+        "audit": [
             {
-                "verb": deed.verb,
-                "by": deed.by,
-                "reason": deed.reason,
-                "member": deed.subject or None,
-                "at": _time(deed.at),
+                "verb": audit_entry.verb,
+                "by": audit_entry.by,
+                "reason": audit_entry.reason,
+                "member": audit_entry.member or None,
+                "at": _time(audit_entry.at),
             }
-            for deed in sight.record.deeds
+            for audit_entry in sight.record.audit
         ],
     }
 
@@ -68,9 +68,9 @@ def _aim(aim: Aim, now: float) -> dict[str, Any]:
     return {
         "paths": list(aim.paths),
         "digest": aim.digest or None,
-        "revision": aim.revision,
+        "zxid": aim.zxid,
         "written_at": _time(aim.at),
-        "proven": aim.is_proven,
+        "known_good": aim.is_known_good,
         "at_once": aim.at_once,
         "missing": list(aim.missing),
         "done": aim.done,
@@ -87,7 +87,7 @@ def _aim(aim: Aim, now: float) -> dict[str, Any]:
 
 
 def _member(row: Row) -> dict[str, Any]:
-    card, facts = row.card, row.seen.facts
+    status, facts = row.status, row.seen.facts
     return {
         "name": row.name,
         "alive": row.is_alive,
@@ -96,12 +96,12 @@ def _member(row: Row) -> dict[str, Any]:
         "host": facts and facts.host,
         "pid": facts and facts.pid,
         "version": facts and facts.version,
-        "running": _content(card.running, card.running_at),
-        "wanted": _content(row.wanted, card.wanted_at),
-        "revision": card.revision,
+        "running": _content(status.running, status.running_at),
+        "wanted": _content(row.wanted, status.wanted_at),
+        "zxid": status.zxid,
         "unseen": list(row.untaken),
         "paths": list(facts.paths) if facts else [],
-        "health": card.health if row.seen.card else None,
+        "health": status.health if row.seen.status else None,
         "since": _time(row.since),
         "in_flight": row.place == TURN,
         "failed": row.entry is EntryPhase.FAILED,

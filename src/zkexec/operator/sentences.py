@@ -96,10 +96,10 @@ def failure(sight: Sight, now: float) -> str:
     aim = sight.failure
     if aim is None or aim.failure is None:
         return ""
-    verdict = aim.failure
-    since = f" since {moment(verdict.at, now)}" if verdict.at else ""
-    reason = verdict.reason or "no reason is known"
-    return f"{short(aim.digest)} failed on {names(verdict.failed_by)}{since}: {reason}"
+    version_state = aim.failure
+    since = f" since {moment(version_state.at, now)}" if version_state.at else ""
+    reason = version_state.reason or "no reason is known"
+    return f"{short(aim.digest)} failed on {names(version_state.failed_by)}{since}: {reason}"
 
 
 def absent(sight: Sight) -> list[str]:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from zkexec.cli import converters
 from zkexec.cli.identity_options import read_access
-from zkexec.cli.option_values import Reading, merge
-from zkexec.cli.parser import Vocabulary, Written
+from zkexec.cli.option_values import OptionReader, merge
+from zkexec.cli.parser import OptionNames, ParsedArguments
 from zkexec.operator import parsing
 from zkexec.operator.author import author
 from zkexec.operator.call import Call, Connection
@@ -23,17 +23,17 @@ Value = TypeVar("Value")
 _LAST_PORT = 65535
 
 
-def settle(verb: Verb, written: Written, environment: Mapping[str, str]) -> Call:
+def settle(verb: Verb, written: ParsedArguments, environment: Mapping[str, str]) -> Call:
     """Merge and validate; raise OperatorError where anything is wrong.
 
     The first of the stray words is the verb, the others are its arguments.
     """
     connecting = CONNECTION if verb.needs_cluster else ()
-    options = Vocabulary.of((*verb.options, *connecting, *QUESTIONS)).by_name
+    options = OptionNames.of((*verb.options, *connecting, *QUESTIONS)).by_name
     _set_strangers_aside(written, options)
     mistakes = written.misspellings(f"zkexecctl {verb.name} --help")
     # The defaults of options that the verb does not have are those of the Call.
-    reading = Reading(merge(written, environment, options), mistakes, VOCABULARY.by_name)
+    reading = OptionReader(merge(written, environment, options), mistakes, VOCABULARY.by_name)
     arguments = _Arguments(verb, written.stray_words[1:], mistakes)
     call = _read_call(verb, reading, arguments, environment)
     mistakes.extend(_contradictions(call, reading, arguments))
@@ -44,7 +44,7 @@ def settle(verb: Verb, written: Written, environment: Mapping[str, str]) -> Call
     return call
 
 
-def _set_strangers_aside(written: Written, own: Collection[str]) -> None:
+def _set_strangers_aside(written: ParsedArguments, own: Collection[str]) -> None:
     """Count the options of other verbs among the unknown ones."""
     given = [
         *written.values,
@@ -57,7 +57,7 @@ def _set_strangers_aside(written: Written, own: Collection[str]) -> None:
     written.unwanted_values = [each for each in written.unwanted_values if each[0].name in own]
 
 
-def _is_tried(name: str, written: Written) -> bool:
+def _is_tried(name: str, written: ParsedArguments) -> bool:
     """Tell whether an option was given, also where it lacks its value."""
     return name in written.values or any(option.name == name for option in written.missing_values)
 
@@ -101,7 +101,7 @@ class _Arguments:
 
 
 def _read_call(
-    verb: Verb, reading: Reading, arguments: _Arguments, environment: Mapping[str, str]
+    verb: Verb, reading: OptionReader, arguments: _Arguments, environment: Mapping[str, str]
 ) -> Call:
     numbered = arguments.all("ZK_PATH[@N]", parsing.numbered_path)
     paths = arguments.all("ZK_PATH", check_zk_path)
@@ -133,7 +133,7 @@ def _read_call(
     )
 
 
-def _read_connection(reading: Reading) -> Connection:
+def _read_connection(reading: OptionReader) -> Connection:
     servers, chroot = reading.value("cluster", parse_cluster)
     return Connection(
         hosts_text=reading.value("cluster", str),
@@ -144,7 +144,7 @@ def _read_connection(reading: Reading) -> Connection:
     )
 
 
-def _contradictions(call: Call, reading: Reading, arguments: _Arguments) -> list[str]:
+def _contradictions(call: Call, reading: OptionReader, arguments: _Arguments) -> list[str]:
     """Say what makes no sense together, although each by itself does."""
     told: list[str] = []
     if call.until_done and not arguments.has("NAME"):

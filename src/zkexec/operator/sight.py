@@ -14,9 +14,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from zkexec.core.rollout.record import EntryPhase, Rollout
-from zkexec.core.rollout.version import Target, is_same_contents
-from zkexec.frozen import replace, value
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, is_same_contents
+from zkexec.frozen import frozen, replace
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Intruder, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
 from zkexec.zookeeper.connect_string import RESTART
@@ -40,7 +40,7 @@ class State(Enum):
     """There is no such group."""
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Sight:
     """The znodes of one group at one moment.
 
@@ -52,7 +52,7 @@ class Sight:
 
     name: str
     base: str
-    record: Rollout = Rollout()
+    record: RolloutRecord = RolloutRecord()
     members: Mapping[str, Seen] = {}
     queue: tuple[str, ...] = ()
     tickets: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Sight:
     @property
     def intruders(self) -> tuple[Intruder, ...]:
         """What stands in the queue with the name of nobody who is there or missed."""
-        names = {*self.members, *self.record.inflight}
+        names = {*self.members, *self.record.in_flight}
         tickets = zip(self.queue, self.tickets, strict=False)
         return tuple(
             Intruder(place, name, path)
@@ -149,12 +149,12 @@ class Sight:
             self._aim(paths, tuple(rows[row.name] for row in scope))
             for paths, scope in self._scopes.items()
         ]
-        return tuple(sorted(aims, key=lambda aim: (-aim.revision, aim.paths)))
+        return tuple(sorted(aims, key=lambda aim: (-aim.zxid, aim.paths)))
 
     @cached_property
     def _rows(self) -> tuple[Row, ...]:
         """The members, each by itself."""
-        names = {*self.members, *self.record.inflight} - set(self._superseded())
+        names = {*self.members, *self.record.in_flight} - set(self._superseded())
         return tuple(self._row(name) for name in sorted(names, key=natural))
 
     @cached_property
@@ -182,7 +182,7 @@ class Sight:
                     yield name
 
     def _row(self, name: str) -> Row:
-        entry = self.record.inflight.get(name)
+        entry = self.record.in_flight.get(name)
         seen = self.members.get(name)
         if entry is None and seen is not None:
             place = self._places.get(name)
@@ -204,19 +204,19 @@ class Sight:
         )
 
     def _told_by(self, name: str, seen: Seen) -> dict[str, Any]:
-        if seen.card is None or seen.facts is None:
+        if seen.status is None or seen.facts is None:
             return {"phase": UNREADABLE, "reason": seen.trouble}
         return {
-            "phase": seen.card.phase,
+            "phase": seen.status.phase,
             "since": seen.facts.since,
-            "wanted": seen.card.wanted,
-            "reason": seen.card.reason,
+            "wanted": seen.status.wanted,
+            "reason": seen.status.reason,
             "shares_with": tuple(self._sharing(name)),
             "absent": tuple(path for path in self.absent if path in seen.facts.paths),
             "untaken": tuple(
                 path
                 for path, written in self._sources(seen.facts.paths)
-                if written.revision > seen.card.revision
+                if written.zxid > seen.status.zxid
             ),
         }
 
@@ -242,30 +242,30 @@ class Sight:
 
     def _aim(self, paths: tuple[str, ...], rows: tuple[Row, ...]) -> Aim:
         writes = [written for _, written in self._sources(paths)]
-        newest = max(writes, key=lambda written: written.revision, default=Written(0))
+        newest = max(writes, key=lambda written: written.zxid, default=Written(0))
         target = _wanted(rows)
         digest = target.digest
-        is_proven = bool(digest) and self.record.is_proven(target)
+        is_known_good = bool(digest) and self.record.is_known_good(target)
         is_settled = all(row.is_settled for row in rows if not row.duplicate_of)
         return Aim(
             paths=paths,
             rows=rows,
-            revision=newest.revision,
+            zxid=newest.zxid,
             at=newest.at,
             digest=digest,
-            is_proven=is_proven,
-            at_once=self.record.allowed(len(self.members)) if is_proven else 1,
+            is_known_good=is_known_good,
+            at_once=self.record.allowed(len(self.members)) if is_known_good else 1,
             failure=self.record.blocking(target) if digest and not is_settled else None,
             missing=tuple(path for path in self.absent if path in paths),
         )
 
 
-def _wanted(rows: Sequence[Row]) -> Target:
+def _wanted(rows: Sequence[Row]) -> ConfigVersion:
     """What most of those want that know the newest; without a digest where nobody does."""
-    informed = [row.card for row in rows if row.seen.card is not None and not row.untaken]
-    revision = max((card.revision for card in informed), default=0)
-    digests = Counter(card.wanted for card in informed if card.revision == revision)
-    return Target(digests.most_common(1)[0][0] if digests else "", revision, "")
+    informed = [row.status for row in rows if row.seen.status is not None and not row.untaken]
+    zxid = max((status.zxid for status in informed), default=0)
+    digests = Counter(status.wanted for status in informed if status.zxid == zxid)
+    return ConfigVersion(digests.most_common(1)[0][0] if digests else "", zxid, "")
 
 
 def _compared(rows: Sequence[Row]) -> Iterable[Row]:
@@ -276,7 +276,7 @@ def _compared(rows: Sequence[Row]) -> Iterable[Row]:
     """
     digest = _wanted(rows).digest
     for row in rows:
-        own = row.card.wanted
+        own = row.status.wanted
         is_other = bool(own and digest) and not row.untaken and not is_same_contents(own, digest)
         yield replace(row, others_want=digest) if is_other else row
 

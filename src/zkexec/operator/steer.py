@@ -22,10 +22,10 @@ from kazoo.protocol.serialization import Create, Exists, GetACL, GetData, SetDat
 
 from zkexec.core.inputs import NO_RESTART, restart_name
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Rollout
-from zkexec.frozen import replace, value
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.frozen import frozen, replace
 from zkexec.group.record_codec import decode, encode
 from zkexec.group.store import LARGEST_COMMIT, Paths, first_error, is_left_over
 from zkexec.operator.call import Call
@@ -58,7 +58,7 @@ _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 _HIDDEN = ":x"
 
 
-@value()
+@frozen()
 class _Sight:
     """What the deed is decided on.
 
@@ -66,7 +66,7 @@ class _Sight:
     of restarts, the version -1 where there is none, or where the deed does not need it.
     """
 
-    record: Rollout
+    record: RolloutRecord
     version: int
     asked: bytes = b""
     asked_version: int = -1
@@ -75,7 +75,7 @@ class _Sight:
     subject_lives: bool = False
 
 
-Steer = Callable[[_Sight, Deed], Rollout | Objection]
+Steer = Callable[[_Sight, AuditEntry], RolloutRecord | Objection]
 
 
 class _Attempt:
@@ -85,32 +85,32 @@ class _Attempt:
     knows what became of that write.
     """
 
-    def __init__(self, lock: str, paths: Paths, deed: Deed, steer: Steer) -> None:
+    def __init__(self, lock: str, paths: Paths, audit_entry: AuditEntry, steer: Steer) -> None:
         self.lock = lock
         self.paths = paths
-        self.deed = deed
+        self.audit_entry = audit_entry
         self.steer = steer
         self.first: _Sight | None = None
         self.tried: _Sight | None = None
 
 
-@value()
+@frozen()
 class _Done:
     """What was there before the deed, and what the record is since."""
 
     before: _Sight
-    after: Rollout
+    after: RolloutRecord
 
 
 def run(call: Call, console: Console) -> int:
     """Do the deed, and say what was done to whom."""
-    deed = Deed(call.verb, call.by, call.reason, os.urandom(8).hex(), call.member)
+    audit_entry = AuditEntry(call.verb, call.by, call.reason, os.urandom(8).hex(), call.member)
     steer = _STEER[call.verb]
     if call.verb == "forget":
         steer = partial(_forget, is_forced=call.force)
     with opened(call.connection, console) as cluster:
         paths = Paths(cluster.chroot, base_of(call.lock))
-        attempt = _Attempt(call.lock, paths, deed, steer)
+        attempt = _Attempt(call.lock, paths, audit_entry, steer)
         try:
             done: _Done = cluster.ask(lambda link: _do(link, attempt))
         except OperatorError as error:
@@ -118,7 +118,7 @@ def run(call: Call, console: Console) -> int:
                 raise
             doubt = f"whether it was done is not known: zkexecctl status {call.lock} tells"
             raise OperatorError(f"{error}; {doubt}", error.status) from None
-    said = told(deed, done.before.record, done.after, done.before.alive)
+    said = told(audit_entry, done.before.record, done.after, done.before.alive)
     console.out(clean(f"{call.lock}: {said}"))
     return DONE
 
@@ -127,12 +127,12 @@ def _do(link: Link, what: _Attempt) -> Steps:
     yield from sync(link)
     for _ in range(_TRIES):
         sight: _Sight = yield from _look(what)
-        if operations.is_done(sight.record, what.deed):
+        if operations.is_done(sight.record, what.audit_entry):
             return _Done(what.tried or sight, sight.record)
         what.first, what.tried = what.first or sight, None
         if _is_overtaken(what.first, sight):
             raise OperatorError(f"{what.lock}: {overtaken(sight.record)}; nothing was done")
-        after = what.steer(sight, what.deed)
+        after = what.steer(sight, what.audit_entry)
         if isinstance(after, Objection):
             why = yield from _objected(what, sight, after)
             raise OperatorError(f"{what.lock}: {why}")
@@ -155,16 +155,16 @@ def _is_overtaken(first: _Sight, sight: _Sight) -> bool:
 def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Steps:
     """Why the record is against it, in words."""
     if objection is Objection.ALIVE:
-        member = what.deed.subject
+        member = what.audit_entry.member
         if knows_of_no_turn((yield from _members(what)), member):
             return unknown_turn(what.lock, member)
-    return objected(objection, sight.record, what.deed)
+    return objected(objection, sight.record, what.audit_entry)
 
 
 def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
     """Why the deed makes no sense beside what the members do, in words; "" where it does."""
-    first = last_asked(sight.record, what.deed.verb, sight.asked)
-    if what.deed.verb == "retry":
+    first = last_asked(sight.record, what.audit_entry.verb, sight.asked)
+    if what.audit_entry.verb == "retry":
         failed = operations.failures(sight.record)
         if first and is_untried(failed, sight.asked_at):
             return under_way(first, [])
@@ -185,12 +185,12 @@ def _members(what: _Attempt) -> Steps:
 
 def _look(what: _Attempt) -> Steps:
     paths = what.paths
-    member = paths.member(what.deed.subject) if what.deed.subject else paths.members
-    found, members, subject, *asked = yield [
+    member = paths.member(what.audit_entry.member) if what.audit_entry.member else paths.members
+    found, members, member, *asked = yield [
         GetData(paths.state, None),
         Exists(paths.members, None),
         Exists(member, None),
-        *([GetData(paths.restart, None)] if what.deed.verb in ASKS else []),
+        *([GetData(paths.restart, None)] if what.audit_entry.verb in ASKS else []),
     ]
     if isinstance(found, NoNodeError):
         raise OperatorError(f"there is no group {what.lock}: {paths.shown(paths.state)} is missing")
@@ -204,7 +204,7 @@ def _look(what: _Attempt) -> Steps:
         record=record,
         version=stat.version,
         alive=alive.numChildren if alive else 0,
-        subject_lives=_lives(paths.demand(member, subject)),
+        subject_lives=_lives(paths.demand(member, member)),
     )
     for outcome in asked:
         if not isinstance(outcome, NoNodeError):
@@ -219,14 +219,14 @@ def _lives(node: Any) -> bool:  # noqa: ANN401 -- kazoo's ZnodeStat, or None
     return node is not None and not is_left_over(node)
 
 
-def _write(what: _Attempt, sight: _Sight, after: Rollout) -> Steps:
+def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Steps:
     """Write the record, and where it is a deed for them, what the members follow.
 
     Nothing is returned where that was done, or else which path was refused, and why.
     """
     paths = what.paths
     operations: list[Any] = [SetData(paths.state, encode(after, time.time()), sight.version)]
-    if what.deed.verb in ASKS:
+    if what.audit_entry.verb in ASKS:
         operations.append((yield from _asking(what, sight)))
     transaction = Transaction(operations)
     if (size := len(transaction.serialize())) > LARGEST_COMMIT:
@@ -246,8 +246,8 @@ def _write(what: _Attempt, sight: _Sight, after: Rollout) -> Steps:
 
 def _asking(what: _Attempt, sight: _Sight) -> Steps:
     """What writes the znode of restarts: with a name of its own, or for a retry with the old."""
-    paths, token = what.paths, what.deed.token.encode()
-    name = token[:8] if what.deed.verb == "restart" else _name_in(sight.asked)
+    paths, token = what.paths, what.audit_entry.token.encode()
+    name = token[:8] if what.audit_entry.verb == "restart" else _name_in(sight.asked)
     content = b"%s %s" % (name, token)
     if sight.asked_version >= 0:
         return SetData(paths.restart, content, sight.asked_version)
@@ -268,15 +268,17 @@ def _name_in(asked: bytes) -> bytes:
     return (restart_name(asked) or "").encode() or NO_RESTART
 
 
-def _forget(sight: _Sight, deed: Deed, *, is_forced: bool) -> Rollout | Objection:
+def _forget(
+    sight: _Sight, audit_entry: AuditEntry, *, is_forced: bool
+) -> RolloutRecord | Objection:
     lives = sight.subject_lives
-    return operations.forget(sight.record, deed, is_alive=lives, is_forced=is_forced)
+    return operations.forget(sight.record, audit_entry, is_alive=lives, is_forced=is_forced)
 
 
 _STEER: dict[str, Steer] = {
-    "pause": lambda sight, deed: operations.pause(sight.record, deed),
-    "resume": lambda sight, deed: operations.resume(sight.record, deed),
-    "retry": lambda sight, deed: operations.retry(sight.record, deed),
-    "restart": lambda sight, deed: operations.restart(sight.record, deed),
+    "pause": lambda sight, audit_entry: operations.pause(sight.record, audit_entry),
+    "resume": lambda sight, audit_entry: operations.resume(sight.record, audit_entry),
+    "retry": lambda sight, audit_entry: operations.retry(sight.record, audit_entry),
+    "restart": lambda sight, audit_entry: operations.restart(sight.record, audit_entry),
     "forget": partial(_forget, is_forced=False),
 }

@@ -11,14 +11,14 @@ The rules of this file:
 from collections.abc import Mapping
 from typing import Any
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator.cluster import Cluster
 from zkexec.operator.contents import Znode, digest_of, summary
 from zkexec.operator.keeping import Places, look
 from zkexec.operator.sight import Sight
 
 
-@value()
+@frozen()
 class Held:
     """What a push has left in a path: the transaction that wrote it, and its digest."""
 
@@ -53,7 +53,7 @@ class Claim:
         return [
             path
             for path, written in found.items()
-            if written is None or written.revision != self._held[path].zxid
+            if written is None or written.zxid != self._held[path].zxid
         ]
 
 

@@ -11,7 +11,7 @@ The rules of this file:
 
 from collections.abc import Callable, Sequence
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.operator.console import cells, cells_of, clean
 from zkexec.text import cut
 
@@ -22,7 +22,7 @@ _NOTHING = "-"
 _LAST_AT_LEAST = 24
 
 
-@value()
+@frozen()
 class Cell:
     """What stands in one place, and the style in which it does."""
 
@@ -35,7 +35,7 @@ class Cell:
         return clean(cut(self.text))
 
 
-@value()
+@frozen()
 class Column:
     """A title and what stands below it; the higher the rank, the sooner it is left out."""
 

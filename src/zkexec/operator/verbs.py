@@ -1,7 +1,7 @@
 """The table of verbs: `--help`, parsing, man page, completions and dispatching all read it."""
 
 from zkexec.cli.options import Option
-from zkexec.cli.parser import Vocabulary
+from zkexec.cli.parser import OptionNames
 from zkexec.operator.verbs_of_content import OF_CONTENT
 from zkexec.operator.words import (
     BY,
@@ -203,7 +203,7 @@ VERBS: tuple[Verb, ...] = (
 )
 BY_VERB = {verb.name: verb for verb in VERBS}
 
-VOCABULARY = Vocabulary.of(
+VOCABULARY = OptionNames.of(
     (*CONNECTION, *(option for verb in VERBS for option in verb.options), *QUESTIONS)
 )
 """All that may stand on a command line; an option takes a value with every verb or with none."""

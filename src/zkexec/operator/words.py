@@ -6,10 +6,10 @@ deed; only who somebody is, and the ACL of a fleet, hold for all of them.
 """
 
 from zkexec.cli.options import BY_NAME, Option
-from zkexec.frozen import replace, value
+from zkexec.frozen import frozen, replace
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Argument:
     """One argument of a verb; `metavar` is also the name under which a mistake in it is told."""
 
@@ -25,7 +25,7 @@ class Argument:
         return shown if self.is_needed else f"[{shown}]"
 
 
-@value(kw_only=True)
+@frozen(kw_only=True)
 class Verb:
     """One verb: what it is for, what may be said with it, and the module that does it.
 

@@ -85,7 +85,7 @@ class Orphans:
         return found
 
 
-def look_at_kin(
+def find_related(
     session: int = 0, orphans: Orphans | None = None, *, thorough: bool = False
 ) -> dict[int, Process]:
     """Look at a session, and at all descendants of its members and of zkexec."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from zkexec.core.events import Ending
+    from zkexec.core.events import ExitStatus
 
 WAKE_SIGNAL = signal.SIGRTMIN
 """The signal by which other threads wake the main thread."""
@@ -97,7 +97,7 @@ def inherit() -> Inheritance:
     )
 
 
-def die_like(ending: "Ending") -> "NoReturn":
+def die_like(ending: "ExitStatus") -> "NoReturn":
     """End this process as `ending` says: by the signal that ended the child, or with its code.
 
     A shell tells death by a signal from an exit code, and so does systemd.  No core is left:

@@ -7,7 +7,7 @@ folder.  The rules of this file:
 - The file is held by a lock as long as zkexec lives.  Files of one kind of zkexec (the same
   command, inputs, lock, cluster and working directory) are numbered: two of them on one host
   have two files, and a file that is held belongs to a zkexec that lives.
-- Nothing is signalled that is not proven to be the remembered command's (`is_proven`).
+- Nothing is signalled that is not proven to be the remembered command's (`is_known_good`).
 - Where no folder can be used nothing is remembered.  PID 1 leaves nothing behind.
 """
 
@@ -20,7 +20,7 @@ from itertools import count
 
 from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
 from zkexec.process.descendants import with_all_below
 from zkexec.process.process_tree import send
@@ -38,7 +38,7 @@ _GIVE_UP_S = 10.0
 """How long the killed may take to vanish, before the command is started all the same."""
 
 
-@value()
+@frozen()
 class Remembered:
     """A command as its zkexec noted it; times are in clock ticks since the machine booted.
 
@@ -53,7 +53,7 @@ class Remembered:
     confirmed: int
 
 
-def is_proven(command: Remembered, leader: Process | None, session: Sequence[Process]) -> bool:
+def is_known_good(command: Remembered, leader: Process | None, session: Sequence[Process]) -> bool:
     """Decide whether the processes that are there now under these numbers are the command's.
 
     `leader` has the pid of the command, `session` are the members of its session.
@@ -217,7 +217,7 @@ class _Stopping:
     """The end of what is left: the kill signal, and SIGKILL when its time is over."""
 
     def __init__(self, settings: Settings, left: _Left, is_in_a_hurry: Callable[[], bool]) -> None:
-        self._terms = settings.terms
+        self._policy = settings.policy
         self._left = left
         self._is_in_a_hurry = is_in_a_hurry
 
@@ -228,8 +228,8 @@ class _Stopping:
             return []
         tell(len(members))
         for process in members:
-            send(process, self._terms.kill_signal, _SIGCONT)
-        kill_at = time.monotonic() + self._terms.kill_timeout_s
+            send(process, self._policy.kill_signal, _SIGCONT)
+        kill_at = time.monotonic() + self._policy.kill_timeout_s
         while (members := self._left.members()) and time.monotonic() < kill_at:
             if self._is_in_a_hurry():
                 break
@@ -263,7 +263,7 @@ def _members(command: Remembered) -> list[Process]:
     pids = [pid for pid in list_pids() if session_of(pid) == command.session != 0]
     session = look_at(pids)
     leader = look(command.leader)
-    if not is_proven(command, leader, list(session.values())):
+    if not is_known_good(command, leader, list(session.values())):
         return []
     everyone = look_at(with_all_below([*pids, command.leader]))
     roots = [one for one in everyone.values() if one.pid in session or one.pid == command.leader]
@@ -290,7 +290,7 @@ def _kind(settings: Settings) -> str:
         folder = os.getcwd()
     except OSError:
         folder = ""
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.terms.mirrors]
+    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.mirrors]
     command = settings.command
     group = (settings.lock, settings.member_id)
     cluster = (sorted(settings.servers), settings.chroot)

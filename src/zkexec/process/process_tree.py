@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 
 from zkexec.process.cgroup import CommandGroup
-from zkexec.process.descendants import Orphans, look_at_kin, with_all_below
+from zkexec.process.descendants import Orphans, find_related, with_all_below
 from zkexec.process.procfs import Process, look, look_at, with_descendants
 
 _KILL_ROUNDS = 20
@@ -77,13 +77,13 @@ def kill_session(leader: int, orphans: Orphans | None = None) -> None:
 
 
 def _session_members(leader: int, orphans: Orphans) -> list[Process]:
-    everyone = look_at_kin(leader, orphans)
+    everyone = find_related(leader, orphans)
     return with_descendants(
         everyone, [process for process in everyone.values() if process.session == leader]
     )
 
 
-class ChildTree:
+class ProcessTree:
     """The rule who belongs to the child, and the little that must be remembered for it."""
 
     def __init__(self, *, own_session: bool) -> None:
@@ -125,7 +125,7 @@ class ChildTree:
         """Remember the session of a check or an alert, which is not of the tree."""
         self._apart.add(session)
 
-    def child_ended(self) -> None:
+    def command_ended(self) -> None:
         """Settle what the dead child's pid still stands for; call it before it is reaped.
 
         A session's number is taken as long as anybody lives in it.  Once nobody does, it may
@@ -162,8 +162,8 @@ class ChildTree:
         self._grouped = set(self.group.pids)
         grouped = look_at(with_all_below(self._grouped)) if self._grouped else {}
         if self._looks_without_outsiders >= 2:
-            return {**look_at_kin(), **grouped}
-        everyone = look_at_kin(self._session, self.orphans, thorough=True)
+            return {**find_related(), **grouped}
+        everyone = find_related(self._session, self.orphans, thorough=True)
         if self._adopts:
             session = [one for one in everyone.values() if one.session == self._session]
             outsiders = any(one.parent not in everyone for one in session)
@@ -199,7 +199,7 @@ def _present_descendants() -> frozenset[tuple[int, int]]:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return frozenset()  # without any child there is no need to look
-    everyone = look_at_kin()
+    everyone = find_related()
     own = os.getpid()
     children = [process for process in everyone.values() if process.parent == own]
     return frozenset(process.identity for process in with_descendants(everyone, children))

@@ -19,25 +19,25 @@ import signal
 import time
 from collections.abc import Mapping
 
-from zkexec.cli.shell_command import Command
+from zkexec.cli.shell_command import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
 from zkexec.core.events import (
     AlertFinished,
-    CheckFinished,
-    ChildExited,
-    ChildStarted,
-    Ending,
+    CommandExited,
+    CommandStarted,
     Event,
+    ExitStatus,
+    HealthCheckFinished,
+    ProcessTreeInspected,
     StartFailed,
-    TreeInspected,
 )
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.process import socket_activation
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.inheritance import Inheritance
-from zkexec.process.process_tree import ChildTree, kill_all, kill_session, send, send_to_group
+from zkexec.process.process_tree import ProcessTree, kill_all, kill_session, send, send_to_group
 from zkexec.process.procfs import look
-from zkexec.process.spawn import Launch, SpawnError, prctl, spawn
+from zkexec.process.spawn import SpawnError, SpawnRequest, prctl, spawn
 from zkexec.process.terminal import KEYS, is_job_control_shell, is_key
 
 _CLOSE_LIMIT_S = 2.0
@@ -46,7 +46,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
-@value()
+@frozen()
 class _Running:
     """A process of ours that is not reaped yet."""
 
@@ -61,9 +61,9 @@ class Processes:
         self,
         inheritance: Inheritance,
         *,
-        command: Command,
-        health: Command | None,
-        alert: Command | None,
+        command: CommandLine,
+        health: CommandLine | None,
+        alert: CommandLine | None,
         subreaper: bool,
     ) -> None:
         self._inheritance = inheritance
@@ -75,18 +75,18 @@ class Processes:
         self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        self._tree = ChildTree(own_session=not inheritance.has_terminal)
+        self._tree = ProcessTree(own_session=not inheritance.has_terminal)
         self._child: _Running | None = None
         self._check: _Running | None = None
         self._alert: _Running | None = None
         self._unheard: set[int] = set()
-        self.ending: Ending | None = None
+        self.ending: ExitStatus | None = None
         """How the child ended that was started last; None while it runs."""
         self.generation = 0
         """That of the child that was started last, 0 if none ever was."""
 
     @property
-    def child_runs(self) -> bool:
+    def command_runs(self) -> bool:
         """Whether the command runs."""
         return self._child is not None
 
@@ -100,7 +100,7 @@ class Processes:
         """Whether an alert runs."""
         return self._alert is not None
 
-    def start_child(self, generation: int) -> ChildStarted | StartFailed:
+    def start_command(self, generation: int) -> CommandStarted | StartFailed:
         """Start the command; the one before must have been reaped."""
         _require(self._child is None, "the child runs already")
         self._adopt(False)
@@ -115,7 +115,7 @@ class Processes:
         self._child = _Running(pid, generation)
         self.generation, self.ending = generation, None
         self._tree.plant(pid)
-        return ChildStarted(generation, pid)
+        return CommandStarted(generation, pid)
 
     def use_group(self, group: CommandGroup) -> None:
         """Start the command in this cgroup from now on."""
@@ -160,12 +160,12 @@ class Processes:
         # Here the child is on its way; after its end everybody would wait for this second look.
         self._tree.members()
 
-    def inspect_tree(self, generation: int) -> TreeInspected:
+    def inspect_tree(self, generation: int) -> ProcessTreeInspected:
         """Count what is left of the tree, the child included until it is reaped.
 
         The generation only marks the answer.
         """
-        return TreeInspected(generation, self._tree.count() or int(self._child is not None))
+        return ProcessTreeInspected(generation, self._tree.count() or int(self._child is not None))
 
     def run_check(self, generation: int) -> list[Event]:
         """Start the health check; the answer is empty unless it could not be started."""
@@ -174,7 +174,7 @@ class Processes:
             launch = self._launch(self._health, dies_with_parent=True, stdout_to_stderr=True)
             pid = spawn(launch)
         except SpawnError as error:
-            return [CheckFinished(generation, False, error.reason)]
+            return [HealthCheckFinished(generation, False, error.reason)]
         self._check = _Running(pid, generation)
         self._tree.set_apart(pid)
         return []
@@ -212,7 +212,7 @@ class Processes:
             if self._check and pid == self._check.pid:
                 kill_session(pid, self._tree.orphans)
             elif self._child and pid == self._child.pid:
-                self._tree.child_ended()
+                self._tree.command_ended()
             _, status = os.waitpid(pid, 0)
             events += self._reaped(pid, _ending(status))
         return events
@@ -248,9 +248,9 @@ class Processes:
             return False
         return is_key(info)
 
-    def _launch_of_child(self) -> Launch:
+    def _launch_of_child(self) -> SpawnRequest:
         inherited, own = self._inheritance, os.getpid()
-        return Launch(
+        return SpawnRequest(
             argv=self._command.argv,
             environment={
                 **socket_activation.of_command(inherited.environment, own),
@@ -266,16 +266,16 @@ class Processes:
 
     def _launch(
         self,
-        command: Command | None,
+        command: CommandLine | None,
         additions: Mapping[bytes, bytes] | None = None,
         *,
         dies_with_parent: bool = False,
         stdout_to_stderr: bool = False,
-    ) -> Launch:
+    ) -> SpawnRequest:
         """A check or an alert, which reads nothing, in a session of its own."""
         if command is None:
             raise RuntimeError("there is no such command")
-        return Launch(
+        return SpawnRequest(
             argv=command.argv,
             environment={**self._environment, **(additions or {}), **dict(command.variables)},
             mask=self._inheritance.mask,
@@ -303,13 +303,13 @@ class Processes:
             else:
                 send_to_group(self._child.pid, number)
 
-    def _reaped(self, pid: int, ending: Ending) -> list[Event]:
+    def _reaped(self, pid: int, ending: ExitStatus) -> list[Event]:
         if self._child and pid == self._child.pid:
             child, self._child, self.ending = self._child, None, ending
-            return [ChildExited(child.generation, ending)]
+            return [CommandExited(child.generation, ending)]
         if self._check and pid == self._check.pid:
             check, self._check = self._check, None
-            return [CheckFinished(check.generation, not ending.failed, str(ending))]
+            return [HealthCheckFinished(check.generation, not ending.failed, str(ending))]
         if self._alert and pid == self._alert.pid:
             self._alert = None
             return [AlertFinished(str(ending) if ending.failed else "")]
@@ -347,6 +347,6 @@ def _next_ended() -> int:
     return ended.si_pid if ended else 0
 
 
-def _ending(status: int) -> Ending:
+def _ending(status: int) -> ExitStatus:
     code = os.waitstatus_to_exitcode(status)
-    return Ending(code=code) if code >= 0 else Ending(signal=-code)
+    return ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)

@@ -7,10 +7,10 @@ is never mistaken for its former owner.  Zombies are not alive and do not count.
 import os
 from collections.abc import Iterable, Mapping
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 
-@value()
+@frozen()
 class Process:
     """One process as /proc showed it; `started` is in clock ticks since the machine booted."""
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from errno import EPERM
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # not the one of `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ TMP = "/tmp"  # noqa: S108 - A folder in it is used only if it is ours alone.
 """Where the folder is if there is no other."""
 
 
-@value()
+@frozen()
 class RuntimeFolder:
     """An open folder; `of_service` if systemd made it for this service and will remove it."""
 

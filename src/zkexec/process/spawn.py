@@ -1,6 +1,6 @@
 """The one way in which zkexec starts a process, be it child, health check or alert.
 
-The main thread forks, the new process makes itself what the `Launch` says and executes the
+The main thread forks, the new process makes itself what the `SpawnRequest` says and executes the
 command; a pipe that closes on exec tells whether it got so far.  `spawn` returns only then, so
 no signal can be passed on to something that is not yet the command.  Signals stay blocked until
 just before exec.  Whatever goes wrong in the new process ends it: it never runs on as a second
@@ -20,7 +20,7 @@ import warnings
 from _thread import get_native_id
 from collections.abc import Mapping, Sequence
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.process.cgroup import enter
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
 
@@ -60,8 +60,8 @@ class SpawnError(Exception):
         self.status = status
 
 
-@value(kw_only=True)
-class Launch:
+@frozen(kw_only=True)
+class SpawnRequest:
     """A process to be: what it executes and what it is born with.
 
     `mask` and `ignored` are signal numbers.  `dies_with_parent` has the kernel kill it when
@@ -89,7 +89,7 @@ def prctl(option: int, argument: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def spawn(launch: Launch, unheard: set[int] | None = None) -> int:
+def spawn(launch: SpawnRequest, unheard: set[int] | None = None) -> int:
     """Start a process and return its pid, once it has executed the command.
 
     Into `unheard` come the signals that wait for zkexec but came too early for the new process:
@@ -123,7 +123,7 @@ def spawn(launch: Launch, unheard: set[int] | None = None) -> int:
     return pid
 
 
-def _fork_into(launch: Launch, pipe: int) -> int:
+def _fork_into(launch: SpawnRequest, pipe: int) -> int:
     zkexec = os.getpid()
     try:
         pid = os.fork()
@@ -135,7 +135,7 @@ def _fork_into(launch: Launch, pipe: int) -> int:
             os._exit(_CANNOT_RUN)
 
 
-def _become(launch: Launch, zkexec: int, pipe: int) -> "NoReturn":
+def _become(launch: SpawnRequest, zkexec: int, pipe: int) -> "NoReturn":
     """Turn this new process into what the launch says; every way out of here ends it."""
     try:
         gc.disable()  # nothing of zkexec's may be finalized a second time in here
@@ -152,7 +152,7 @@ def _become(launch: Launch, zkexec: int, pipe: int) -> "NoReturn":
         os._exit(_CANNOT_RUN)
 
 
-def _prepare(launch: Launch, zkexec: int) -> None:
+def _prepare(launch: SpawnRequest, zkexec: int) -> None:
     if launch.own_session:
         os.setsid()
     if launch.cgroup:
@@ -172,12 +172,12 @@ def _prepare(launch: Launch, zkexec: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _environment(launch: Launch) -> Mapping[bytes, bytes]:
+def _environment(launch: SpawnRequest) -> Mapping[bytes, bytes]:
     own = b"%d" % os.getpid()
     return {**launch.environment, **dict.fromkeys(launch.named_by_pid, own)}
 
 
-def _let_signals_in(launch: Launch, pipe: int) -> None:
+def _let_signals_in(launch: SpawnRequest, pipe: int) -> None:
     """Tell zkexec what has been kept waiting since the fork, and take the caller's mask."""
     heard = " ".join(str(int(number)) for number in signal.sigpending())
     os.write(pipe, f"{heard}\n".encode())

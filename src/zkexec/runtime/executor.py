@@ -10,20 +10,20 @@ from zkexec.core.actions import Action, Note, RunAlert
 from zkexec.core.events import (
     CachedFilesFound,
     CachedFilesMissing,
-    ChildStarted,
+    CommandStarted,
     Event,
     FilesFailed,
     FilesInstalled,
     FilesStaged,
 )
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files, FilesError, load_cached
+from zkexec.files.installer import Installer, InstallError, load_cached
 from zkexec.process.processes import Processes, ending_is_asked_for
-from zkexec.runtime.log import Narrator
+from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from zkexec.group.member_profile import GroupPlace
+    from zkexec.group.member_profile import MemberProfile
     from zkexec.process.leftovers import Leftovers
     from zkexec.zookeeper.ensemble import Ensemble
 
@@ -34,21 +34,21 @@ UNNEEDED_PAUSE_S = 30.0
 """Longest pause between two rounds of connecting if nothing is needed of the cluster."""
 
 
-class Effects:
+class Executor:
     """Performs the core's actions and answers those that have an outcome."""
 
     def __init__(
         self,
         settings: Settings,
         processes: Processes,
-        narrator: Narrator,
+        log: Log,
         post: Callable[[Event], None],
-        group: "GroupPlace | None" = None,
+        group: "MemberProfile | None" = None,
         leftovers: "Leftovers | None" = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
-        self._narrator = narrator
+        self._log = log
         self._post = post
         self._group = group
         self._leftovers = leftovers
@@ -59,14 +59,14 @@ class Effects:
         """Do it, and tell the events that answer it at once."""
         match action:
             case Note():
-                self._narrator.tell(action)
+                self._log.tell(action)
             case actions.OpenSession():
                 self._open_session()
             case actions.ReadZnodes(number):
                 if self._ensemble is not None:
                     self._ensemble.read(number)
             case actions.RearmWatches():
-                if self._leftovers and self._processes.child_runs:
+                if self._leftovers and self._processes.command_runs:
                     self._leftovers.confirm()
                 if self._ensemble is not None:
                     self._ensemble.rearm()
@@ -93,15 +93,15 @@ class Effects:
     def look_after(self, now: float) -> None:
         """Remember that the command still runs, where it is time for that."""
         if self._leftovers:
-            self._leftovers.confirm_what_is_due(now, runs=self._processes.child_runs)
+            self._leftovers.confirm_what_is_due(now, runs=self._processes.command_runs)
 
     def close(self) -> None:
         """Let nothing be looked for that this zkexec has left behind: it has left nothing."""
         if self._leftovers:
             self._leftovers.forget()
 
-    def _fresh_files(self) -> Files:
-        return Files(self._warn_of_writing_in_place, len(self._settings.terms.mirrors))
+    def _fresh_files(self) -> Installer:
+        return Installer(self._warn_of_writing_in_place, len(self._settings.policy.mirrors))
 
     def _perform_on_files(self, action: Action) -> list[Event]:
         match action:
@@ -119,19 +119,19 @@ class Effects:
 
     def _perform_on_processes(self, action: Action) -> list[Event]:
         match action:
-            case actions.StartChild(generation):
+            case actions.StartCommand(generation):
                 return [self._start_child(generation)]
-            case actions.SignalGroup(signal):
+            case actions.SignalProcessGroup(signal):
                 self._processes.signal_group(signal)
-            case actions.SignalTree(signal):
+            case actions.SignalProcessTree(signal):
                 self._processes.signal_tree(signal)
-            case actions.InspectTree(generation):
+            case actions.InspectProcessTree(generation):
                 return [self._processes.inspect_tree(generation)]
-            case actions.RunCheck(generation):
+            case actions.RunHealthCheck(generation):
                 if self._leftovers:
                     self._leftovers.confirm()
                 self._post_all(self._processes.run_check(generation))
-            case actions.KillCheck():
+            case actions.KillHealthCheck():
                 self._processes.kill_check()
             case RunAlert():
                 self._post_all(self._processes.run_alert(self._alert_environment(action)))
@@ -146,22 +146,22 @@ class Effects:
         if self._leftovers:
             remaining = self._leftovers.stop(self._tell_of_leftovers, ending_is_asked_for)
             if remaining:
-                self._narrator.tell(Note("left-over-stays", {"pids": remaining}))
+                self._log.tell(Note("left-over-stays", {"pids": remaining}))
             self._processes.use_group(self._leftovers.group)
-        event = self._processes.start_child(generation)
-        if self._leftovers and isinstance(event, ChildStarted):
+        event = self._processes.start_command(generation)
+        if self._leftovers and isinstance(event, CommandStarted):
             self._leftovers.note(event.pid)
         return event
 
     def _tell_of_leftovers(self, number: int) -> None:
-        terms = self._settings.terms
-        self._narrator.tell(
+        policy = self._settings.policy
+        self._log.tell(
             Note(
                 "left-over",
                 {
                     "count": number,
-                    "signal": terms.kill_signal,
-                    "kill_timeout_s": terms.kill_timeout_s,
+                    "signal": policy.kill_signal,
+                    "kill_timeout_s": policy.kill_timeout_s,
                 },
             )
         )
@@ -177,20 +177,20 @@ class Effects:
             from zkexec.zookeeper.credentials import client_options  # noqa: PLC0415
             from zkexec.zookeeper.ensemble import Ensemble  # noqa: PLC0415
 
-            terms = self._settings.terms
+            policy = self._settings.policy
             self._ensemble = Ensemble(
                 servers=self._settings.servers,
                 chroot=self._settings.chroot,
-                session_timeout_s=terms.session_timeout_s,
-                paths=terms.followed,
+                session_timeout_s=policy.session_timeout_s,
+                paths=policy.followed,
                 post=self._post,
             )
-            if not (terms.followed or terms.in_group):
+            if not (policy.followed or policy.in_group):
                 self._ensemble.longest_pause_s = UNNEEDED_PAUSE_S
             self._ensemble.client_options = client_options(self._settings.access)
             self._ensemble.group = self._group
             self._import_for_later()
-            if self._narrator.verbose:
+            if self._log.verbose:
                 self._ensemble.verbose = self._tell_client_line
         self._ensemble.open()
 
@@ -212,29 +212,29 @@ class Effects:
 
     def _load_cached(self) -> Event:
         try:
-            files = load_cached([mirror.local_path for mirror in self._settings.terms.mirrors])
-        except FilesError as problem:
+            files = load_cached([mirror.local_path for mirror in self._settings.policy.mirrors])
+        except InstallError as problem:
             return CachedFilesMissing(str(problem))
         return CachedFilesFound(Snapshot(files))
 
     def _stage(self, snapshot: Snapshot) -> Event:
         try:
             self._files.stage(snapshot)
-        except FilesError as problem:
+        except InstallError as problem:
             return FilesFailed(str(problem))
         return FilesStaged()
 
     def _install(self) -> Event:
         try:
             return FilesInstalled(self._files.install())
-        except FilesError as problem:
+        except InstallError as problem:
             return FilesFailed(str(problem))
 
     def _tell_client_line(self, line: str) -> None:
-        self._narrator.tell(Note("client", {"line": line}))
+        self._log.tell(Note("client", {"line": line}))
 
     def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
-        self._narrator.tell(Note("written-in-place", {"path": path, "reason": reason}))
+        self._log.tell(Note("written-in-place", {"path": path, "reason": reason}))
 
     def _alert_environment(self, alert: RunAlert) -> dict[str, str]:
         return {

@@ -13,7 +13,7 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from zkexec.core.events import ChildExited, Event, SignalReceived, Tick
+from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
 from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
 from zkexec.process.signal_wait import PendingSignals
 
@@ -56,7 +56,7 @@ class Inbox:
         """Drop what was meant for a core that is no more; the end of a child concerns the next."""
         self._answers.clear()
         self._posted.clear()
-        self._reaped = deque(event for event in self._reaped if isinstance(event, ChildExited))
+        self._reaped = deque(event for event in self._reaped if isinstance(event, CommandExited))
 
     def post(self, event: Event) -> None:
         """Queue an event from any thread, and wake the main thread."""

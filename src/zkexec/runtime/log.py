@@ -20,7 +20,7 @@ LONGEST_MESSAGE = 10 * LONGEST
 """Of our own texts that stand in one, only a command line and a traceback can be that long."""
 
 
-class Narrator:
+class Log:
     """Writes the log; says as much as the operator asked for."""
 
     def __init__(self, settings: Settings) -> None:

@@ -148,8 +148,8 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "the turn was taken back: this member was out of sight for too long",
     ),
-    "proving": (Level.INFO, "waiting for the command to become healthy"),
-    "proven": (Level.INFO, "healthy on the new configuration"),
+    "verifying": (Level.INFO, "waiting for the command to become healthy"),
+    "known-good": (Level.INFO, "healthy on the new configuration"),
     "restart-failed": (
         Level.WARNING,
         (

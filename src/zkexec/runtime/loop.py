@@ -12,17 +12,17 @@ from contextlib import suppress
 from zkexec.cli.settings import LogFormat, Settings
 from zkexec.core import actions
 from zkexec.core.actions import Action, EndProcess, Note
-from zkexec.core.adoption import CANNOT_WORK, Adopted
+from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.command import SIGTERM
 from zkexec.core.events import (
     AlertFinished,
-    Ending,
     Event,
+    ExitStatus,
+    ProcessTreeInspected,
     SignalReceived,
     Started,
     Tick,
-    TreeInspected,
 )
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
@@ -32,9 +32,9 @@ from zkexec.frozen import replace
 from zkexec.process.inheritance import Inheritance, die_like
 from zkexec.process.leftovers import Leftovers
 from zkexec.process.processes import Processes
-from zkexec.runtime.executor import Effects
+from zkexec.runtime.executor import Executor
 from zkexec.runtime.inbox import Inbox, now
-from zkexec.runtime.log import Narrator
+from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from zkexec.core.turn import Turn
-    from zkexec.group.member_profile import GroupPlace
+    from zkexec.group.member_profile import MemberProfile
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
@@ -52,28 +52,28 @@ A core that works for the longest pause ends the series."""
 _LONGEST_MESSAGE = 200
 _BREATH_S = 0.2
 """Pause after an error of the caretaker, during which nothing is heard."""
-_SIGNALS = actions.SignalGroup | actions.SignalTree
+_SIGNALS = actions.SignalProcessGroup | actions.SignalProcessTree
 _ENDS_WITH_COMMAND = (Phase.RUNNING, Phase.WAITING, Phase.EXITING)
 """In these phases the end of the command is the end of zkexec."""
 
 
 def run(settings: Settings, inheritance: Inheritance) -> "NoReturn":
     """Wrap the command until its end, and end as it ended."""
-    narrator = Narrator(settings)
+    log = Log(settings)
     try:
-        one = Run(settings, inheritance, narrator)
+        one = Run(settings, inheritance, log)
     except Exception as error:  # noqa: BLE001 -- nothing runs yet that could be kept
-        report_error(narrator, error, settings)
-        die_like(Ending(code=CANNOT_WORK))
+        report_error(log, error, settings)
+        die_like(ExitStatus(code=CANNOT_WORK))
     die_like(one.to_the_end())
 
 
 class Run:
     """One zkexec: its processes and its log outlive every core that decides about them."""
 
-    def __init__(self, settings: Settings, inheritance: Inheritance, narrator: Narrator) -> None:
+    def __init__(self, settings: Settings, inheritance: Inheritance, log: Log) -> None:
         self._settings = settings
-        self._narrator = narrator
+        self._log = log
         self._processes = Processes(
             inheritance,
             command=settings.command,
@@ -82,13 +82,11 @@ class Run:
             subreaper=settings.subreaper,
         )
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)
-        self._new_turn, group = _join(settings, narrator)
+        self._new_turn, group = _join(settings, log)
         leftovers = Leftovers(
             settings, own_session=not inheritance.has_terminal, is_pid1=inheritance.is_pid1
         )
-        self._effects = Effects(
-            settings, self._processes, narrator, self._inbox.post, group, leftovers
-        )
+        self._effects = Executor(settings, self._processes, log, self._inbox.post, group, leftovers)
         self._member: Member | None = None
         self._applied = Snapshot({})
         self._event: Event = Started()
@@ -97,10 +95,10 @@ class Run:
         """The newest generation of the command whose process tree was told to end."""
         self._retry_s = FIRST_RETRY_S
 
-    def to_the_end(self) -> Ending:
+    def to_the_end(self) -> ExitStatus:
         """Follow the configuration, with as many cores as it takes; return how zkexec ends."""
-        ending: Ending | None = None
-        adopted: Adopted | None = None
+        ending: ExitStatus | None = None
+        adopted: AdoptedCommand | None = None
         trouble = ""
         while ending is None:
             began_at = now()
@@ -119,9 +117,9 @@ class Run:
                 leave()
         return ending
 
-    def _follow(self, adopted: Adopted | None, trouble: str) -> Ending:
+    def _follow(self, adopted: AdoptedCommand | None, trouble: str) -> ExitStatus:
         """Do what a fresh core decides, until it ends zkexec."""
-        member = self._member = Member(self._settings.terms, self._new_turn(), adopted, trouble)
+        member = self._member = Member(self._settings.policy, self._new_turn(), adopted, trouble)
         self._event = Started()
         self._is_passed_on = False
         while True:
@@ -139,20 +137,22 @@ class Run:
         """Remember what must be known of the command if the core fails."""
         if isinstance(action, _SIGNALS):
             self._is_passed_on = True
-        if isinstance(action, actions.SignalTree):
+        if isinstance(action, actions.SignalProcessTree):
             self._told_to_end = self._processes.generation
 
-    def _survive(self, error: Exception, trouble: str) -> tuple[Ending | None, Adopted | None]:
+    def _survive(
+        self, error: Exception, trouble: str
+    ) -> tuple[ExitStatus | None, AdoptedCommand | None]:
         """Say what happened, drop the core, and keep the command until the next one may begin."""
         found = self._salvage()
         is_kept = found.ending is None and found.generation > 0 and not found.stopping
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
-        report_error(self._narrator, error, self._settings, retry_s if is_kept else None)
+        report_error(self._log, error, self._settings, retry_s if is_kept else None)
         event = self._event
         with suppress(Exception):
             self._effects.reset()
         self._inbox.forget()
-        caretaker = Caretaker(self._settings.terms, found, now() + retry_s, now())
+        caretaker = Caretaker(self._settings.policy, found, now() + retry_s, now())
         ending = self._perform(caretaker.begin(trouble, now()))
         if isinstance(event, SignalReceived) and not self._is_passed_on:
             ending = ending or self._perform(caretaker.handle(event, now()))
@@ -164,10 +164,10 @@ class Run:
             check=processes.check_generation, alerting=processes.alert_runs
         )
 
-    def _salvage(self) -> Adopted:
+    def _salvage(self) -> AdoptedCommand:
         """What is known of the command; the core that failed is asked as little as possible."""
         processes, member = self._processes, self._member
-        found, phase = Adopted(generation=0, applied=Snapshot({})), Phase.LOADING
+        found, phase = AdoptedCommand(generation=0, applied=Snapshot({})), Phase.LOADING
         check, alerting = processes.check_generation, processes.alert_runs
         with suppress(Exception):
             if member is not None:
@@ -183,12 +183,12 @@ class Run:
             applied=self._applied,
             ending=processes.ending,
             stopping=is_stopping,
-            verdict=None if ends_alike else Ending(code=CANNOT_WORK),
+            check_result=None if ends_alike else ExitStatus(code=CANNOT_WORK),
             check=check,
             alerting=alerting,
         )
 
-    def _keep(self, caretaker: Caretaker) -> Ending | None:
+    def _keep(self, caretaker: Caretaker) -> ExitStatus | None:
         """Do what the caretaker decides about the next event; if it fails, the least of it."""
         event: Event = Tick()
         try:
@@ -197,7 +197,7 @@ class Run:
         except Exception:  # noqa: BLE001 -- this is the last that stands between error and command
             return self._do_the_least(event)
 
-    def _perform(self, todo: "Iterable[Action]") -> Ending | None:
+    def _perform(self, todo: "Iterable[Action]") -> ExitStatus | None:
         """Perform what can be performed; return how zkexec ends, if it does."""
         for action in todo:
             if isinstance(action, EndProcess):
@@ -205,10 +205,10 @@ class Run:
             try:
                 self._inbox.answer(*self._effects.perform(action))
             except Exception as error:  # noqa: BLE001 -- the next action may matter more
-                self._inbox.answer(*_instead(action, in_words(error), self._processes.child_runs))
+                self._inbox.answer(*_instead(action, in_words(error), self._processes.command_runs))
         return None
 
-    def _do_the_least(self, event: Event) -> Ending | None:
+    def _do_the_least(self, event: Event) -> ExitStatus | None:
         """Pass a signal on, and end as the command has ended."""
         if isinstance(event, SignalReceived):
             send = self._processes.signal_group
@@ -216,13 +216,13 @@ class Run:
                 send = self._processes.signal_tree
             with suppress(Exception):
                 send(event.signal)
-        if not self._processes.child_runs:
-            return self._processes.ending or Ending(code=CANNOT_WORK)
+        if not self._processes.command_runs:
+            return self._processes.ending or ExitStatus(code=CANNOT_WORK)
         # Whatever has failed may fail again at once.
         time.sleep(_BREATH_S)
         return None
 
-    def _stand_by(self) -> Ending:
+    def _stand_by(self) -> ExitStatus:
         """Do no more than the least for as long as the command runs."""
         while True:
             event: Event = Tick()
@@ -238,11 +238,11 @@ def _earlier(one: float | None, other: float | None) -> float | None:
     return min(one, other)
 
 
-def _instead(action: Action, reason: str, child_runs: bool) -> "Iterable[Event]":
+def _instead(action: Action, reason: str, command_runs: bool) -> "Iterable[Event]":
     """What answers an action that could not be performed and must be answered."""
     match action:
-        case actions.InspectTree(generation):
-            return [TreeInspected(generation, int(child_runs))]
+        case actions.InspectProcessTree(generation):
+            return [ProcessTreeInspected(generation, int(command_runs))]
         case actions.RunAlert():
             return [AlertFinished(reason)]
     return []
@@ -264,7 +264,7 @@ def in_words(error: Exception) -> str:
 
 
 def report_error(
-    narrator: Narrator, error: Exception, settings: Settings, retry_s: float | None = None
+    log: Log, error: Exception, settings: Settings, retry_s: float | None = None
 ) -> None:
     """Log an error inside zkexec in one line; `retry_s` is None if there is no command to keep.
 
@@ -273,53 +273,53 @@ def report_error(
     with suppress(Exception):  # The error may be the narrator's.
         reason, as_json = in_words(error), settings.log_format is LogFormat.JSON
         lines: list[str] = []
-        if narrator.verbose or as_json:
+        if log.verbose or as_json:
             import traceback  # noqa: PLC0415 -- heavy, and only an error needs it
 
             lines = "".join(traceback.format_tb(error.__traceback__)).splitlines()
         place = {"traceback": "\n".join(lines)} if as_json else {}
         if retry_s is None:
-            narrator.tell(Note("zkexec-failed-alone", {"reason": reason, **place}))
+            log.tell(Note("zkexec-failed-alone", {"reason": reason, **place}))
         else:
-            narrator.tell(Note("zkexec-failed", {"reason": reason, "retry_s": retry_s, **place}))
+            log.tell(Note("zkexec-failed", {"reason": reason, "retry_s": retry_s, **place}))
         for line in [] if as_json else lines:
-            narrator.tell(Note("traceback", {"line": line}))
+            log.tell(Note("traceback", {"line": line}))
 
 
-def _join(settings: Settings, narrator: Narrator) -> "tuple[Callable[[], Turn], GroupPlace | None]":
+def _join(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], MemberProfile | None]":
     """Return what makes the turn of each core, and the place in the group if there is one."""
     if not settings.lock:
         return FreeTurn, None
     # What only a group needs is imported for a group only.
-    from zkexec.core.rollout.participant import LockedTurn  # noqa: PLC0415
-    from zkexec.group.member_profile import GroupPlace, PhaseTime  # noqa: PLC0415
-    from zkexec.runtime.member_id import IdentityError, hold_identity  # noqa: PLC0415
+    from zkexec.core.rollout.participant import Participant  # noqa: PLC0415
+    from zkexec.group.member_profile import MemberProfile, PhaseTime  # noqa: PLC0415
+    from zkexec.runtime.member_id import MemberIdError, lock_member_id  # noqa: PLC0415
     from zkexec.runtime.shared_files import share_files  # noqa: PLC0415
     from zkexec.zookeeper.connect_string import base_of  # noqa: PLC0415
     from zkexec.zookeeper.credentials import acl_of  # noqa: PLC0415
 
     try:
-        identity = hold_identity(settings)
-    except IdentityError as problem:
-        narrator.tell(Note("no-identity", {"reason": str(problem)}))
-        die_like(Ending(code=CANNOT_WORK))
+        identity = lock_member_id(settings)
+    except MemberIdError as problem:
+        log.tell(Note("no-identity", {"reason": str(problem)}))
+        die_like(ExitStatus(code=CANNOT_WORK))
     if identity.obstacles:
         named = {"member": identity.member_id, "obstacles": identity.obstacles}
-        narrator.tell(Note("id-not-locked", named))
+        log.tell(Note("id-not-locked", named))
     shared = share_files(settings, identity)
     if shared:
         members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
-        narrator.tell(Note("files-shared", {"members": members, "path": shared[0].file}))
-    group = GroupPlace(
+        log.tell(Note("files-shared", {"members": members, "path": shared[0].file}))
+    group = MemberProfile(
         base=base_of(settings.lock),
         member_id=identity.member_id,
         place=identity.place,
-        width_text=str(settings.terms.max_unavailable),
+        width_text=str(settings.policy.max_unavailable),
         since=PhaseTime(),
-        paths=settings.terms.mirrored,
+        paths=settings.policy.mirrored,
         shared=tuple((other.member, other.file) for other in shared),
         acl=acl_of(settings.access),
     )
     return (
-        lambda: LockedTurn(settings.terms, identity.member_id, lambda: os.urandom(8).hex())
+        lambda: Participant(settings.policy, identity.member_id, lambda: os.urandom(8).hex())
     ), group

@@ -20,7 +20,7 @@ from itertools import count
 
 from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.process.runtime_folder import (
     NoRuntimeFolderError,
     RuntimeFolder,
@@ -33,12 +33,12 @@ _LONGEST_HOST_NAME = 100
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class IdentityError(Exception):
+class MemberIdError(Exception):
     """There is no name for this member; the text is for the operator."""
 
 
-@value()
-class Identity:
+@frozen()
+class MemberIdentity:
     """The member's name, and the place of its lock: a text that no two living processes share.
 
     `obstacles` says why the name is not locked, "" if it is.
@@ -49,33 +49,33 @@ class Identity:
     obstacles: str = ""
 
 
-def hold_identity(settings: Settings) -> Identity:
-    """Take the member's name and hold it until this process ends; raises IdentityError."""
+def lock_member_id(settings: Settings) -> MemberIdentity:
+    """Take the member's name and hold it until this process ends; raises MemberIdError."""
     try:
         return in_first(lambda folder: _hold_in(folder, settings))
     except NoRuntimeFolderError as none:
         if settings.member_id:
-            return Identity(settings.member_id, _place_of_process(), str(none))
-        raise IdentityError(
+            return MemberIdentity(settings.member_id, _place_of_process(), str(none))
+        raise MemberIdError(
             f"--lock: no folder for the lock of the member ID: {none}; make one of them usable, "
             "name another by $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, "
             "or give each member a --member-id of its own"
         ) from None
 
 
-def _hold_in(folder: RuntimeFolder, settings: Settings) -> Identity:
+def _hold_in(folder: RuntimeFolder, settings: Settings) -> MemberIdentity:
     for member_id in _names(settings):
         place = _hold(folder, _digest(member_id, settings.lock, *_cluster(settings)))
         if place:
-            return Identity(member_id, place)
-    raise IdentityError(f"--member-id: another zkexec on this host uses {settings.member_id}")
+            return MemberIdentity(member_id, place)
+    raise MemberIdError(f"--member-id: another zkexec on this host uses {settings.member_id}")
 
 
 def _names(settings: Settings) -> Iterator[str]:
     if settings.member_id:
         yield settings.member_id
         return
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.terms.mirrors]
+    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.mirrors]
     service = (service_folders(),) if service_folders() else ()
     command = (*settings.command.argv, *settings.command.variables)
     ours = (command, mirrors, settings.lock, *_cluster(settings), *service)

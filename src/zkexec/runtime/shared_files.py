@@ -20,9 +20,9 @@ from typing import Any
 
 from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 from zkexec.process.runtime_folder import NoRuntimeFolderError, RuntimeFolder, in_first
-from zkexec.runtime.member_id import Identity
+from zkexec.runtime.member_id import MemberIdentity
 
 _SUFFIX = ".files"
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -32,7 +32,7 @@ MOST_MEMBERS = 10
 """More of them are not worth a line."""
 
 
-@value()
+@frozen()
 class Sharing:
     """Another member, and a file that both write to; `member` names its group if that differs."""
 
@@ -41,9 +41,9 @@ class Sharing:
     file: str
 
 
-def share_files(settings: Settings, identity: Identity) -> list[Sharing]:
+def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
     """Tell the other members of this host what this one writes to; return who writes there too."""
-    targets = [os.path.realpath(mirror.local_path) for mirror in settings.terms.mirrors]
+    targets = [os.path.realpath(mirror.local_path) for mirror in settings.policy.mirrors]
     group = f"{sorted(settings.servers)}{settings.chroot} {settings.lock}"
     own = {"member": identity.member_id, "group": group, "lock": settings.lock, "files": targets}
     if not targets:
@@ -54,7 +54,9 @@ def share_files(settings: Settings, identity: Identity) -> list[Sharing]:
         return []
 
 
-def _share_in(folder: RuntimeFolder, identity: Identity, own: dict[str, Any]) -> list[Sharing]:
+def _share_in(
+    folder: RuntimeFolder, identity: MemberIdentity, own: dict[str, Any]
+) -> list[Sharing]:
     name = sha256(identity.place.encode()).hexdigest()[:32] + _SUFFIX
     _hold(folder, name, json.dumps({**own, "pid": os.getpid()}).encode())
     found = [sharing for other in _others(folder, name) for sharing in _common(own, other)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kazoo.handlers.threading import AsyncResult
     from kazoo.protocol.states import WatchedEvent
 
-    from zkexec.zookeeper.connecting import Log, Sockets
+    from zkexec.zookeeper.connecting import KazooLog, Sockets
 
 _RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.4}
 
@@ -27,7 +27,7 @@ class Client(KazooClient):  # type: ignore[misc]
         self,
         servers: Sequence[tuple[str, int]],
         sockets: Sockets,
-        log: Log,
+        log: KazooLog,
         *,
         longest_pause_s: float,
         **options: object,

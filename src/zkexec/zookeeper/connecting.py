@@ -222,7 +222,7 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             thread.join()
 
 
-class Log:
+class KazooLog:
     """Takes kazoo's log lines: remembers why a connection ended, tells what nobody else tells.
 
     It has the methods of a logger, but is none: the module `logging` is heavy.

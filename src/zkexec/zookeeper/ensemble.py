@@ -12,7 +12,7 @@ The rules of this file:
 
 from __future__ import annotations
 
-from zkexec.core.actions import ShowCard
+from zkexec.core.actions import PublishStatus
 from zkexec.core.events import ReadFailed
 from zkexec.core.rollout.group_events import GroupRequestFailed
 from zkexec.zookeeper import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zkexec.core.actions import GroupRequest
     from zkexec.core.events import Event
-    from zkexec.group.member_profile import GroupPlace
+    from zkexec.group.member_profile import MemberProfile
     from zkexec.zookeeper.link import Link, Steps
 
 LONGEST_PAUSE_S = 1.0
@@ -54,7 +54,7 @@ class Ensemble:
         """Takes kazoo's log lines, from its threads; set it before `open()`."""
         self.client_options: Mapping[str, object] = {}
         """What kazoo's client is told beside the rest, who we are above all; the same holds."""
-        self.group: GroupPlace | None = None
+        self.group: MemberProfile | None = None
         """The group whose requests are taken, and our place in it; the same holds."""
         self.longest_pause_s = LONGEST_PAUSE_S
         """The longest pause between two rounds of connecting; the same holds."""
@@ -93,13 +93,13 @@ class Ensemble:
     def request(self, action: GroupRequest) -> None:
         """Ask for something of the group → its answer or GroupRequestFailed, just one.
 
-        A ShowCard has no answer.  The rest is as for `read`.  ValueError without a group.
+        A PublishStatus has no answer.  The rest is as for `read`.  ValueError without a group.
         """
         if self.group is None:
             raise ValueError(f"without a group there is nobody to ask: {action}")
         if self._session is not None:
             self._session.request(action)
-        elif not isinstance(action, ShowCard):
+        elif not isinstance(action, PublishStatus):
             self.post(GroupRequestFailed(action.number, "there is no session"))
 
     def converse(self, steps: Callable[[Link], Steps], answer: Callable[[Any], None]) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from kazoo.protocol.serialization import GetData, MultiHeader, int_struct
 
-from zkexec.frozen import value
+from zkexec.frozen import frozen
 
 ERROR_TYPE = -1
 
 
-@value()
+@frozen()
 class Found:
     """What the server says of one znode, or an error code below zero; `mtime` in milliseconds."""
 

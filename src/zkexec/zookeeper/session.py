@@ -21,7 +21,7 @@ from kazoo.exceptions import ConnectionLoss
 from kazoo.protocol.serialization import Exists
 from kazoo.protocol.states import KazooState, KeeperState
 
-from zkexec.core.actions import CommitRecord, Enrol, ReadRecord, ShowCard
+from zkexec.core.actions import CommitRecord, Enrol, PublishStatus, ReadRecord
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -36,9 +36,9 @@ from zkexec.core.rollout.group_events import GroupRequestFailed, GroupTouched
 from zkexec.core.snapshot import Problem
 from zkexec.frozen import replace
 from zkexec.zookeeper.client import Client
-from zkexec.zookeeper.connecting import SHORTAGES, Log, Sockets, shortage_in_words
+from zkexec.zookeeper.connecting import SHORTAGES, KazooLog, Sockets, shortage_in_words
 from zkexec.zookeeper.link import Dialogue, Link, RefusedError
-from zkexec.zookeeper.snapshot_reader import Reading
+from zkexec.zookeeper.snapshot_reader import SnapshotReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from zkexec.core.rollout.group_events import GroupPart
     from zkexec.core.snapshot import Znode
     from zkexec.group.member_node import Enrolment
-    from zkexec.group.member_profile import GroupPlace
+    from zkexec.group.member_profile import MemberProfile
     from zkexec.group.store import Group
     from zkexec.zookeeper.ensemble import Ensemble
     from zkexec.zookeeper.link import Steps
@@ -76,7 +76,7 @@ class Session:
         self._owed: dict[tuple[_Failure, int], None] = {}
         limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
         self._sockets = Sockets(limit_s, self)
-        self._log = Log(ensemble.servers, self._sockets, ensemble.verbose)
+        self._log = KazooLog(ensemble.servers, self._sockets, ensemble.verbose)
         self._client = Client(
             ensemble.servers,
             self._sockets,
@@ -152,7 +152,7 @@ class Session:
         link = self._owe(ReadFailed, number)
         if link is not None:
             answer = partial(self._answer_read, number)
-            self._later(partial(link.start, Reading(link, self._ensemble.names, answer)))
+            self._later(partial(link.start, SnapshotReader(link, self._ensemble.names, answer)))
 
     def rearm(self) -> None:
         """Arm all watches again, if there is a connection, and look at what none is set on."""
@@ -169,8 +169,12 @@ class Session:
 
     def request(self, action: GroupRequest) -> None:
         """Ask for something of the group, or refuse it where there is no connection."""
-        number = 0 if isinstance(action, ShowCard) else action.number
-        link = self._link if isinstance(action, ShowCard) else self._owe(GroupRequestFailed, number)
+        number = 0 if isinstance(action, PublishStatus) else action.number
+        link = (
+            self._link
+            if isinstance(action, PublishStatus)
+            else self._owe(GroupRequestFailed, number)
+        )
         if link is not None:
             self._later(partial(self._begin, link, action, number))
 
@@ -289,7 +293,7 @@ class Session:
             self._link, self._group = link, group
             self._ensemble.post(SessionConnected(number, self._client.granted_s))
 
-    def _meet(self, place: GroupPlace, link: Link, number: int) -> tuple[Group, Enrolment]:
+    def _meet(self, place: MemberProfile, link: Link, number: int) -> tuple[Group, Enrolment]:
         # Nothing of a group is imported where there is none.
         from zkexec.group.member_node import Enrolment  # noqa: PLC0415
         from zkexec.group.store import Group, Paths  # noqa: PLC0415
@@ -325,8 +329,8 @@ def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
     match action:
         case Enrol():
             return enrolment.enrol(action)
-        case ShowCard(card):
-            return enrolment.show(card)
+        case PublishStatus(status):
+            return enrolment.show(status)
         case ReadRecord():
             return group.read(action)
         case CommitRecord():

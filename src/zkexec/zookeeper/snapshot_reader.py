@@ -46,7 +46,7 @@ COLLECTS = 50
 """How often an old server is read before a read gives up on znodes that keep changing."""
 
 
-class Reading:
+class SnapshotReader:
     """One read on its way.  It calls `answer` once, with the znodes or with a reason in words."""
 
     def __init__(

@@ -104,7 +104,7 @@ class Chaos:
 
     def freeze(self, process: "Process") -> None:
         """Freeze the process, sometimes for longer than anybody waits for it."""
-        timeout_s = process.terms.session_timeout_s
+        timeout_s = process.policy.session_timeout_s
         longest_s = self._random.choice((timeout_s / 3, timeout_s, 3 * timeout_s, 120.0))
         self._tell(process, "freezes")
         process.freeze()
@@ -184,7 +184,7 @@ class Chaos:
             return
         self._tell(process, f"and server {server.number} are cut off from the leader")
         server.cut_off()
-        limit_s = process.terms.session_timeout_s * self._random.random()
+        limit_s = process.policy.session_timeout_s * self._random.random()
         self._world.clock.after(limit_s, server.give_up)
         self._after(self._some_time(process), server.rejoin)
 
@@ -216,7 +216,7 @@ class Chaos:
             self._after(seconds, self._world.ensemble.elect)
 
     def _some_time(self, process: "Process") -> float:
-        timeout_s = process.terms.session_timeout_s
+        timeout_s = process.policy.session_timeout_s
         return self._random.random() * self._random.choice((1.0, timeout_s, 4 * timeout_s, 90.0))
 
     def _after(self, delay_s: float, heal: Callable[[], None]) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from simulation.group.contents import Mood, mood_of
 from zkexec.core import events
-from zkexec.core.events import Ending, Event
-from zkexec.core.policy import Terms
+from zkexec.core.events import Event, ExitStatus
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -32,19 +32,19 @@ class Child:
     was_proven: bool = False
     """Whether it has ever been healthy for as long as it has to."""
 
-    def is_healthy(self, now: float, terms: Terms) -> bool:
+    def is_healthy(self, now: float, policy: Policy) -> bool:
         """Whether a bystander would call it healthy, for as long as it has to be."""
-        since = self.passed_at if terms.checks_health else self.started_at
+        since = self.passed_at if policy.checks_health else self.started_at
         if since is None or not self.alive:
             return False
-        return now >= since + least_healthy_s(terms) - 1e-3
+        return now >= since + least_healthy_s(policy) - 1e-3
 
 
-def least_healthy_s(terms: Terms) -> float:
+def least_healthy_s(policy: Policy) -> float:
     """How long a child has to stay healthy before it counts."""
-    if terms.min_healthy_s is None:
-        return 0.0 if terms.checks_health else 1.0
-    return terms.min_healthy_s
+    if policy.min_healthy_s is None:
+        return 0.0 if policy.checks_health else 1.0
+    return policy.min_healthy_s
 
 
 class Children:
@@ -61,7 +61,7 @@ class Children:
 
     def start(self, generation: int) -> Event:
         """Start the command on the files that stand on disk."""
-        host, terms, random = self._process.host, self._process.terms, self._random
+        host, policy, random = self._process.host, self._process.policy, self._random
         mood = mood_of(host.files.files.values(), host.number)
         if generation > 1 and self._process.chaos.lacks_process():
             self.present = None
@@ -69,24 +69,24 @@ class Children:
         if mood is Mood.UNSTARTABLE or self._world.disks.start_fails(host):
             self.present = None
             return events.StartFailed(generation, "command not found", 127)
-        slow = random.random() * min(self._world.start_s, 0.6 * terms.health_delay_s)
+        slow = random.random() * min(self._world.start_s, 0.6 * policy.health_delay_s)
         if mood is Mood.LATE:
-            slow = terms.health_delay_s * (0.5 + random.random())
+            slow = policy.health_delay_s * (0.5 + random.random())
         now = self._world.clock.now
         child = Child(generation, host.files, mood, now, now + slow)
         child.stubborn = random.random() < self._world.stubbornness
         self.present = child
         self._world.child_started(self._process, child)
         if mood is Mood.EXITS:
-            self._later(0.5 * random.random(), lambda: self._exit(child, Ending(code=3)))
+            self._later(0.5 * random.random(), lambda: self._exit(child, ExitStatus(code=3)))
         elif mood is Mood.EXITS_LATE:
-            delay_s = terms.health_delay_s * 1.5 * random.random()
-            self._later(delay_s, lambda: self._exit(child, Ending(code=4)))
+            delay_s = policy.health_delay_s * 1.5 * random.random()
+            self._later(delay_s, lambda: self._exit(child, ExitStatus(code=4)))
         elif mood is Mood.KILLER:
             self._later(2.0 * random.random(), lambda: self._take_down(child))
-        if not terms.checks_health:
-            self._later(least_healthy_s(terms), lambda: self._survived(child))
-        return events.ChildStarted(generation, pid=100 + generation)
+        if not policy.checks_health:
+            self._later(least_healthy_s(policy), lambda: self._survived(child))
+        return events.CommandStarted(generation, pid=100 + generation)
 
     def signal(self, signal: int) -> None:
         """Signal the child; a stubborn one ends by KILL alone."""
@@ -94,12 +94,12 @@ class Children:
         if child is None or signal == SIGCONT or (child.stubborn and signal != SIGKILL):
             return
         delay_s = 0.02 if signal == SIGKILL else self._world.stop_s * self._random.random()
-        self._later(delay_s, lambda: self._exit(child, Ending(signal=signal)))
+        self._later(delay_s, lambda: self._exit(child, ExitStatus(signal=signal)))
 
     def inspect(self, generation: int) -> Event:
         """Count what is left of the tree."""
         alive = self.present is not None and self.present.alive
-        return events.TreeInspected(generation, int(alive))
+        return events.ProcessTreeInspected(generation, int(alive))
 
     @property
     def check_generation(self) -> int | None:
@@ -110,7 +110,7 @@ class Children:
         """Begin a health check of the present child."""
         child = self.present
         if child is None or not child.alive:
-            return [events.CheckFinished(generation, False, "nobody there")]
+            return [events.HealthCheckFinished(generation, False, "nobody there")]
         self._check = child
         self._check_number += 1
         number = self._check_number
@@ -134,7 +134,7 @@ class Children:
             delay_s = 3.0 * self._random.random() if self._random.random() < 0.2 else 0.01
             self._later(delay_s, lambda: self._end_check(check.generation, number, False))
 
-    def end_by_itself(self, ending: Ending) -> None:
+    def end_by_itself(self, ending: ExitStatus) -> None:
         """Let the present child end."""
         if self.present is not None:
             self._exit(self.present, ending)
@@ -156,13 +156,15 @@ class Children:
                 child.passed_at = self._world.clock.now
             if passed:
                 self._world.child_healthy(self._process)
-                self._later(least_healthy_s(self._process.terms), lambda: self._judge(child))
+                self._later(least_healthy_s(self._process.policy), lambda: self._judge(child))
             if child.passed_at is not None:
                 self._judge(child)
-        self._process.post(events.CheckFinished(generation, passed, "" if passed else "exit 1"))
+        self._process.post(
+            events.HealthCheckFinished(generation, passed, "" if passed else "exit 1")
+        )
 
     def _judge(self, child: Child) -> None:
-        is_healthy = child.is_healthy(self._world.clock.now, self._process.terms)
+        is_healthy = child.is_healthy(self._world.clock.now, self._process.policy)
         if is_healthy and child is self.present and not child.was_proven:
             child.was_proven = True
             self._world.child_proven(self._process, child)
@@ -172,14 +174,14 @@ class Children:
             self._world.child_healthy(self._process)
             self._judge(child)
 
-    def _exit(self, child: Child, ending: Ending) -> None:
+    def _exit(self, child: Child, ending: ExitStatus) -> None:
         if child.alive and not self._process.dead:
             child.alive = False
-            self._process.post_reaped(events.ChildExited(child.generation, ending))
+            self._process.post_reaped(events.CommandExited(child.generation, ending))
 
     def _take_down(self, child: Child) -> None:
         if self._world.chaos.calm:
-            self._exit(child, Ending(code=5))
+            self._exit(child, ExitStatus(code=5))
         elif child.alive and not self._process.dead:
             self._process.kill("its child took it down")
 

@@ -82,7 +82,7 @@ class Client:
 
     def path_blocked(self, connection: Connection) -> None:
         """Notice after a while that nothing is heard on this connection."""
-        timeout_s = self.process.terms.session_timeout_s
+        timeout_s = self.process.policy.session_timeout_s
         patience_s = timeout_s * (0.4 + 2 * self._random.random())
         self._ensemble.clock.after(patience_s, lambda: self._give_up(connection))
 
@@ -137,7 +137,7 @@ class Client:
             self._try_later(CONNECT_S)
             return
         if self.session is None:
-            self.session = self._ensemble.open(self.process.terms.session_timeout_s)
+            self.session = self._ensemble.open(self.process.policy.session_timeout_s)
             self.session.place = self.process.host
         connection = self.connection = Connection(self, server, self.session)
         self._ensemble.touch(self.session)

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from simulation.disk import Disk, Write
-from zkexec.core.events import Ending
+from zkexec.core.events import ExitStatus
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -68,7 +68,7 @@ class DiskTrouble:
 
     def undo(self, host: "Host") -> None:
         """Push what the files of this host hold, as far as they are all there."""
-        files, mirrors = host.files.files, host.terms.mirrors
+        files, mirrors = host.files.files, host.policy.mirrors
         if mirrors and all(mirror.local_path in files for mirror in mirrors):
             self._world.push({mirror.zk_path: files[mirror.local_path] for mirror in mirrors})
 
@@ -79,7 +79,7 @@ class DiskTrouble:
     def end_child(self, host: "Host") -> None:
         """Let the command end by itself, which may be the old one, started again."""
         if host.living is not None:
-            host.living.children.end_by_itself(Ending(code=self._random.choice((0, 5))))
+            host.living.children.end_by_itself(ExitStatus(code=self._random.choice((0, 5))))
 
     def terminate(self, host: "Host") -> None:
         """Ask zkexec to end."""

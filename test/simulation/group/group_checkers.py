@@ -8,9 +8,9 @@ from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
-from simulation.group.witness import Checker, RecordChange, Violation, is_proven
-from zkexec.core.rollout.record import Entry, EntryPhase, Rollout, Verdict
-from zkexec.core.rollout.version import contents_of, target_of
+from simulation.group.witness import Checker, RecordChange, Violation, is_known_good
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
+from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class KeepsTheWidth(Checker):
     def kill(self, process: Process, child: Child) -> None:
         """Count those who are down."""
         del child
-        if process.host.name not in self.world.truth.inflight:
+        if process.host.name not in self.world.truth.in_flight:
             return
         self._down[process.host.name] = process.host
         most = self.world.most_down + len(self._rejoined)
@@ -59,24 +59,24 @@ class KeepsTheWidth(Checker):
             self._rejoined.discard(name)
         self._rejoined |= {
             name
-            for name, entry in change.after.inflight.items()
-            if name not in change.before.inflight and entry.phase is EntryPhase.FAILED
+            for name, entry in change.after.in_flight.items()
+            if name not in change.before.in_flight and entry.phase is EntryPhase.FAILED
         }
         for name, entry in change.admitted:
-            if name in change.before.inflight:
+            if name in change.before.in_flight:
                 self._judge_other_tries(change, name)
                 continue
-            if len(change.after.inflight) > self.world.most_down:
+            if len(change.after.in_flight) > self.world.most_down:
                 raise Violation(f"{name} was admitted beyond the width")
-            if change.before.inflight and not is_proven(change.before, entry):
+            if change.before.in_flight and not is_known_good(change.before, entry):
                 raise Violation(f"{name} was admitted for something unproven beside others")
 
     @staticmethod
     def _judge_other_tries(change: RecordChange, name: str) -> None:
-        entry = change.after.inflight[name]
-        if is_proven(change.before, entry):
+        entry = change.after.in_flight[name]
+        if is_known_good(change.before, entry):
             return
-        for other, theirs in change.before.inflight.items():
+        for other, theirs in change.before.in_flight.items():
             if theirs.phase is EntryPhase.FAILED:
                 continue
             if other != name and theirs.digest == entry.digest:
@@ -95,10 +95,12 @@ class TriesAlone(Checker):
     def record(self, change: RecordChange) -> None:
         """Count the entries that were lost, and begin anew with what is tried anew."""
         for name, entry in change.admitted:
-            verdict = change.before.verdicts.get(entry.digest)
-            if verdict is None or (verdict.failed_by and entry.revision > verdict.revision):
+            version_state = change.before.versions.get(entry.digest)
+            if version_state is None or (
+                version_state.failed_by and entry.zxid > version_state.zxid
+            ):
                 self._forget(entry.digest)
-            known = change.before.inflight.get(name)
+            known = change.before.in_flight.get(name)
             if known is not None:
                 self._losses[known.digest] = self._losses.get(known.digest, 0) + 1
         for _, entry in change.left:
@@ -116,8 +118,8 @@ class TriesAlone(Checker):
     def kill(self, process: Process, child: Child) -> None:
         """Count who was restarted for it."""
         del child
-        entry = self.world.truth.inflight.get(process.host.name)
-        if entry is None or is_proven(self.world.truth, entry):
+        entry = self.world.truth.in_flight.get(process.host.name)
+        if entry is None or is_known_good(self.world.truth, entry):
             return
         tried = self._tried.setdefault(entry.digest, {})
         tried[process.host.name] = None
@@ -143,45 +145,45 @@ class HeedsVerdicts(Checker):
         for name, entry in change.admitted:
             for other in self._failed_on(entry, change.before):
                 raise Violation(f"{name} was admitted for what failed on {other}")
-        for digest, verdict in change.before.verdicts.items():
-            after = change.after.verdicts.get(digest)
-            if after is None or after.revision > verdict.revision:
+        for digest, version_state in change.before.versions.items():
+            after = change.after.versions.get(digest)
+            if after is None or after.zxid > version_state.zxid:
                 continue
-            for name in verdict.failed_by:
+            for name in version_state.failed_by:
                 if name not in after.failed_by:
                     self._clear(change, digest, name)
-        for digest, verdict in change.after.verdicts.items():
-            self._follow_retry(digest, verdict)
-            for name in verdict.failed_by:
+        for digest, version_state in change.after.versions.items():
+            self._follow_retry(digest, version_state)
+            for name in version_state.failed_by:
                 failed = self._failed.setdefault(digest, {})
-                failed[name] = max(failed.get(name, 0), verdict.revision)
+                failed[name] = max(failed.get(name, 0), version_state.zxid)
 
-    def _failed_on(self, entry: Entry, record: Rollout) -> Iterator[str]:
-        known = record.verdicts.get(entry.digest)
-        is_good = known is not None and known.proven and not known.failed_by
+    def _failed_on(self, entry: InFlightEntry, record: RolloutRecord) -> Iterator[str]:
+        known = record.versions.get(entry.digest)
+        is_good = known is not None and known.known_good and not known.failed_by
         for digest, failed in self._failed.items():
             is_same = digest == entry.digest
             if is_same or (not is_good and contents_of(digest) == contents_of(entry.digest)):
-                yield from (name for name, at in failed.items() if at >= entry.revision)
+                yield from (name for name, at in failed.items() if at >= entry.zxid)
 
     def began_anew(self) -> None:
         """Hold to what the record says now."""
         self._failed = {
-            digest: dict.fromkeys(verdict.failed_by, verdict.revision)
-            for digest, verdict in self.world.truth.verdicts.items()
+            digest: dict.fromkeys(version_state.failed_by, version_state.zxid)
+            for digest, version_state in self.world.truth.versions.items()
         }
 
-    def _follow_retry(self, digest: str, verdict: Verdict) -> None:
+    def _follow_retry(self, digest: str, version_state: VersionState) -> None:
         """Forget what failed before a later try was a success, and has not failed since."""
-        if not verdict.proven or verdict.failed_by:
+        if not version_state.known_good or version_state.failed_by:
             return
         for other, failed in self._failed.items():
             if contents_of(other) == contents_of(digest):
-                for name in [name for name, at in failed.items() if at < verdict.revision]:
+                for name in [name for name, at in failed.items() if at < version_state.zxid]:
                     del failed[name]
 
     def _clear(self, change: RecordChange, digest: str, name: str) -> None:
-        if name != change.author or not change.after.verdicts[digest].proven:
+        if name != change.author or not change.after.versions[digest].known_good:
             raise Violation(f"the failure of {name} was forgotten by {change.author}")
         self._failed[digest].pop(name, None)
 
@@ -193,12 +195,12 @@ class ProvesTheHealthy(Checker):
         """Begin with nobody restarted."""
         super().__init__(world)
         self._restarted: dict[str, str] = {}
-        self._proven: dict[Process, dict[str, None]] = {}
+        self._known_good: dict[Process, dict[str, None]] = {}
 
     def kill(self, process: Process, child: Child) -> None:
         """Take note of the turn in which it was."""
         del child
-        entry = self.world.truth.inflight.get(process.host.name)
+        entry = self.world.truth.in_flight.get(process.host.name)
         if entry is not None:
             self._restarted[process.host.name] = entry.token
 
@@ -206,18 +208,18 @@ class ProvesTheHealthy(Checker):
         """Forget the turns: they are over."""
         self._restarted.clear()
 
-    def proven(self, process: Process, child: Child) -> None:
+    def known_good(self, process: Process, child: Child) -> None:
         """Take note of what was healthy, and of whose turn may end."""
-        digest = target_of(child.files, process.terms.mirrors).digest
-        self._proven.setdefault(process, {})[digest] = None
+        digest = version_of(child.files, process.policy.mirrors).digest
+        self._known_good.setdefault(process, {})[digest] = None
         self._restarted.pop(process.host.name, None)
 
     def record(self, change: RecordChange) -> None:
         """Look at what is newly proven, and at who ends its own turn."""
-        for digest, verdict in change.after.verdicts.items():
-            before = change.before.verdicts.get(digest)
-            is_news = verdict.proven and (before is None or not before.proven)
-            if is_news and digest not in self._proven.get(change.process, {}):
+        for digest, version_state in change.after.versions.items():
+            before = change.before.versions.get(digest)
+            is_news = version_state.known_good and (before is None or not before.known_good)
+            if is_news and digest not in self._known_good.get(change.process, {}):
                 raise Violation(f"{change.author} proved what was not healthy there")
         self._follow_adoption(change)
         for name, entry in change.left:
@@ -230,8 +232,8 @@ class ProvesTheHealthy(Checker):
                 raise Violation(f"{name} ended its turn without a healthy child")
 
     def _follow_adoption(self, change: RecordChange) -> None:
-        for name, entry in change.after.inflight.items():
-            before = change.before.inflight.get(name)
+        for name, entry in change.after.in_flight.items():
+            before = change.before.in_flight.get(name)
             if before is not None and self._restarted.get(name) == before.token:
                 self._restarted[name] = entry.token
 
@@ -270,26 +272,26 @@ class KeepsEntries(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Look at each entry that is gone or has another token."""
-        for name, entry in change.before.inflight.items():
-            after = change.after.inflight.get(name)
+        for name, entry in change.before.in_flight.items():
+            after = change.after.in_flight.get(name)
             if after is not None and after.token != entry.token and name != change.author:
                 raise Violation(f"{change.author} took over the entry of {name}")
-            if after is None and change.deed is not None:
-                if (change.deed.verb, change.deed.subject) != ("forget", name):
-                    raise Violation(f"to {change.deed.verb} took the entry of {name} away")
+            if after is None and change.audit_entry is not None:
+                if (change.audit_entry.verb, change.audit_entry.member) != ("forget", name):
+                    raise Violation(f"to {change.audit_entry.verb} took the entry of {name} away")
             elif after is None and name != change.author:
                 self._judge_reaping(change, name)
 
     def _judge_reaping(self, change: RecordChange, name: str) -> None:
-        terms = change.process.terms
-        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
+        policy = change.process.policy
+        grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
         since = self._absent_from.get(name, 0.0)
         until = self._absent_to.get(name, change.decided_at)
         if change.decided_at - since < grace_s - 1e-3:
             raise Violation(
                 f"{name} was reaped {change.decided_at - since:.1f} s after it was gone"
             )
-        if until < change.decided_at - terms.session_timeout_s - 5:
+        if until < change.decided_at - policy.session_timeout_s - 5:
             raise Violation(f"{name} was reaped although it is back")
         queue = self.world.ensemble.tree
         first = min(queue.children[QUEUE].items(), key=lambda item: item[1][-10:], default=None)
@@ -297,7 +299,7 @@ class KeepsEntries(Checker):
         if place and (first is None or place[-10:] <= first[1][-10:]):
             return
         is_head = first is not None and queue.nodes[first[0]].content == change.author
-        if not is_head and change.author not in change.before.inflight:
+        if not is_head and change.author not in change.before.in_flight:
             raise Violation(f"{change.author} reaped {name}, neither head nor in flight")
 
 
@@ -313,17 +315,17 @@ class AdmitsTheCurrent(Checker):
         nodes = self.world.ensemble.tree.nodes
         if not change.admitted or self.world.has_deleted:
             return
-        mirrors = change.process.terms.mirrors
+        mirrors = change.process.policy.mirrors
         if any(mirror.zk_path not in nodes for mirror in mirrors):
             return
         files = {mirror.local_path: nodes[mirror.zk_path].content for mirror in mirrors}
         asked = [nodes[RESTART]] if nodes[RESTART].content else []
         read = [*asked, *(nodes[mirror.zk_path] for mirror in mirrors)]
-        revision = max((node.mzxid for node in read), default=0)
+        zxid = max((node.mzxid for node in read), default=0)
         restart = restart_in(nodes[RESTART].content)
         for name, entry in change.admitted:
-            wanted = target_of(Snapshot(files, revision, restart=restart), mirrors)
-            if (entry.digest, entry.revision) != (wanted.digest, wanted.revision):
+            wanted = version_of(Snapshot(files, zxid, restart=restart), mirrors)
+            if (entry.digest, entry.zxid) != (wanted.digest, wanted.zxid):
                 raise Violation(f"{name} was admitted for what is out of date")
 
 
@@ -332,7 +334,7 @@ class KeepsTheQueue(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Look at who is left in the queue."""
-        if not any(name not in change.before.inflight for name, _ in change.admitted):
+        if not any(name not in change.before.in_flight for name, _ in change.admitted):
             return
         place = self.world.place_taken[-10:]
         names = self.world.ensemble.tree.children[QUEUE].values()
@@ -371,11 +373,11 @@ class WakesFew(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Take note of each release."""
-        if change.deed is not None:
+        if change.audit_entry is not None:
             return
         if any(name == change.author for name, _ in change.left):
             self._woken[change.zxid] = {}
-            self._most[change.zxid] = self.MOST + sum(self._lost) + len(change.after.inflight)
+            self._most[change.zxid] = self.MOST + sum(self._lost) + len(change.after.in_flight)
         self._lost = [0, *self._lost[:2]]
 
     def woken(self, process: Process, transaction: Transaction) -> None:

@@ -12,10 +12,10 @@ from simulation.group.host import Host
 from simulation.group.tree import QUEUE, RESTART
 from simulation.group.witness import Violation
 from simulation.group.world import Plot, World
-from zkexec.core.max_unavailable import Width
-from zkexec.core.policy import OnFailure, StartPolicy, Terms
+from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
-from zkexec.core.rollout.version import target_of
+from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Mirror, Snapshot
 from zkexec.frozen import replace
 
@@ -35,11 +35,11 @@ def draw_size(random: Random) -> int:
     return random.randint(2, 5) if random.random() < 0.9 else random.randint(6, 12)
 
 
-def draw_terms(random: Random) -> Terms:
+def draw_terms(random: Random) -> Policy:
     """Terms that all members of a group share."""
     # Now and then there is nothing to mirror: then all that can change is what is asked for.
     count = 0 if random.random() < 0.04 else random.choice((1, 1, 1, 2, 2, 3))
-    terms = Terms(
+    policy = Policy(
         mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
         start=random.choice((StartPolicy.FRESH, *StartPolicy)),
         connect_timeout_s=random.choice((10.0, 30.0)),
@@ -53,26 +53,39 @@ def draw_terms(random: Random) -> Terms:
         raises_alerts=random.random() < 0.3,
         min_healthy_s=random.choice((None, None, 0.0, 1.0, 5.0)),
         on_failure=random.choice((OnFailure.PAUSE, OnFailure.PAUSE, OnFailure.REVERT)),
-        max_unavailable=random.choice((Width(), Width(), Width(2), Width(3), Width(50, True))),
+        max_unavailable=random.choice(
+            (
+                MaxUnavailable(),
+                MaxUnavailable(),
+                MaxUnavailable(2),
+                MaxUnavailable(3),
+                MaxUnavailable(50, True),
+            )
+        ),
         in_group=True,
         restart_path=RESTART,
     )
-    if not terms.checks_health and terms.min_healthy_s == 0.0:
+    if not policy.checks_health and policy.min_healthy_s == 0.0:
         # What has lived for no time at all is proven, and a program that ends at each start on such
         # files never lives until its turn comes.
-        return replace(terms, min_healthy_s=None)
-    return terms
+        return replace(policy, min_healthy_s=None)
+    return policy
 
 
 def draw_plot(random: Random, size: int) -> Plot:
     """The members with their terms, and the ensemble."""
     shared = draw_terms(random)
-    terms = [shared] * size
+    policy = [shared] * size
     if random.random() < 0.2:
-        widths = (Width(), Width(2), Width(34, True), Width(100, True))
-        terms = [replace(shared, max_unavailable=random.choice(widths)) for _ in terms]
+        widths = (
+            MaxUnavailable(),
+            MaxUnavailable(2),
+            MaxUnavailable(34, True),
+            MaxUnavailable(100, True),
+        )
+        policy = [replace(shared, max_unavailable=random.choice(widths)) for _ in policy]
     tick_s = shared.session_timeout_s * random.choice((0.05, 0.2, 0.5))
-    return Plot(terms, random.choice((1, 3, 3, 5)), tick_s)
+    return Plot(policy, random.choice((1, 3, 3, 5)), tick_s)
 
 
 class GroupFate:
@@ -87,8 +100,8 @@ class GroupFate:
         # Drawn apart, so that a known seed goes on telling what it told.
         loses_watches = Random(seed + 1).random() < 0.25
         if loses_watches:
-            terms = [replace(each, rearm_s=REARM_S) for each in self.plot.terms]
-            self.plot = Plot(terms, self.plot.servers, self.plot.tick_s)
+            policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
+            self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.
         self._twins = Random(f"twins of {seed}")
@@ -123,7 +136,7 @@ class GroupFate:
         together = random.random() < 0.5
         for host in world.hosts:
             if random.random() < 0.2:
-                files = {m.local_path: world.history[-1][m.zk_path] for m in host.terms.mirrors}
+                files = {m.local_path: world.history[-1][m.zk_path] for m in host.policy.mirrors}
                 host.files = Snapshot(files if all(files.values()) else {})
             world.clock.after(0.0 if together else random.uniform(0, 20), host.start)
 
@@ -132,7 +145,7 @@ class GroupFate:
         random, world = self._twins, self.world
         if random.random() < SHARE_OF_TWINS:
             first = random.choice(world.hosts)
-            twin = Host(world, first.number, first.terms, is_twin=True)
+            twin = Host(world, first.number, first.policy, is_twin=True)
             world.double(twin)
             world.clock.after(random.uniform(0, faults_s), twin.start)
 
@@ -211,50 +224,50 @@ class GroupFate:
 
     def _look_at_rest(self) -> None:
         """Without anything new, turns are over all the same where the child is as it should be."""
-        world, terms = self.world, self.plot.terms[0]
-        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
+        world, policy = self.world, self.plot.policy[0]
+        grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
         world.run_until(
-            world.clock.now + 60 + 2 * terms.session_timeout_s + grace_s + self._refused_s
+            world.clock.now + 60 + 2 * policy.session_timeout_s + grace_s + self._refused_s
         )
         world.rest()
         if world.truth.paused is not None:
             return
         doubled = [twin.name for twin in world.twins]
-        for name, entry in world.truth.inflight.items():
+        for name, entry in world.truth.in_flight.items():
             if name in doubled:
                 # Which of the two has the turn is not told.
                 continue
             process = world.hosts[int(name[1:])].living
-            child = None if process is None else process.children.present
-            if process is None or child is None or not child.was_proven or not child.alive:
+            command = None if process is None else process.children.present
+            if process is None or command is None or not command.was_proven or not command.alive:
                 continue
             if self._has_failed_what_is_wanted(process.host):
                 # Who came back on what is proven waits in its turn for something newer.
                 continue
-            proven = target_of(child.files, process.terms.mirrors).digest
-            if proven == entry.digest and world.clock.now > child.started_at + 30 + grace_s:
+            known_good = version_of(command.files, process.policy.mirrors).digest
+            if known_good == entry.digest and world.clock.now > command.started_at + 30 + grace_s:
                 raise Violation(f"no progress: {name} keeps its turn")
 
     @property
     def _refused_s(self) -> float:
         """How long clients may be refused that have seen more than the servers have now."""
         has_more = self.world.histories > 0
-        return max(60.0, 7 * self.plot.terms[0].session_timeout_s) if has_more else 0.0
+        return max(60.0, 7 * self.plot.policy[0].session_timeout_s) if has_more else 0.0
 
     def _has_failed_what_is_wanted(self, host: Host) -> bool:
-        state, mirrors = self.world.history[-1], host.terms.mirrors
+        state, mirrors = self.world.history[-1], host.policy.mirrors
         files = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
-        wanted = target_of(Snapshot(files, restart=restart_in(state[RESTART])), mirrors)
-        verdict = self.world.truth.verdicts.get(wanted.digest)
-        return verdict is not None and bool(verdict.failed_by)
+        wanted = version_of(Snapshot(files, restart=restart_in(state[RESTART])), mirrors)
+        version_state = self.world.truth.versions.get(wanted.digest)
+        return version_state is not None and bool(version_state.failed_by)
 
     def _demand_progress(self) -> None:
         """Run on until all is as it should be, and stays so."""
         world = self.world
-        terms = self.plot.terms[0]
-        turn_s = terms.kill_timeout_s + (terms.min_healthy_s or 0.0) + 15.0
-        grace_s = terms.kill_timeout_s + terms.health_delay_s + (terms.min_healthy_s or 0.0)
-        patience_s = 200 + 8 * terms.session_timeout_s + 4 * grace_s + 2 * self._size * turn_s
+        policy = self.plot.policy[0]
+        turn_s = policy.kill_timeout_s + (policy.min_healthy_s or 0.0) + 15.0
+        grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
+        patience_s = 200 + 8 * policy.session_timeout_s + 4 * grace_s + 2 * self._size * turn_s
         bound = world.clock.now + patience_s + self._refused_s
         born = sum(host.incarnations for host in world.hosts)
         world.clock.after(patience_s / 2, lambda: self._help_who_crash(born))
@@ -281,9 +294,9 @@ class GroupFate:
                 return f"{host.name} {told}"
         # Who is gone for good is reaped by the next who queues, which may be nobody.
         hosts = {host.name: host for host in world.hosts}
-        inflight = [name for name in world.truth.inflight if not hosts[name].gone]
-        if inflight:
-            return f"{inflight} are in flight"
+        in_flight = [name for name in world.truth.in_flight if not hosts[name].gone]
+        if in_flight:
+            return f"{in_flight} are in flight"
         queue = world.ensemble.tree.children[QUEUE]
         return f"{list(queue.values())} are in the queue" if queue else ""
 
@@ -291,13 +304,13 @@ class GroupFate:
         process, wanted = host.living, self.world.history[-1]
         if process is None:
             return "has no process"
-        child = process.children.present
-        if child is None or not child.alive:
+        command = process.children.present
+        if command is None or not command.alive:
             return "has no child"
-        if not child.is_healthy(self.world.clock.now, host.terms):
+        if not command.is_healthy(self.world.clock.now, host.policy):
             return "is not healthy"
-        for mirror in host.terms.mirrors:
-            if child.files.files[mirror.local_path] != wanted[mirror.zk_path]:
+        for mirror in host.policy.mirrors:
+            if command.files.files[mirror.local_path] != wanted[mirror.zk_path]:
                 return f"does not run on what {mirror.zk_path} holds"
         asked = restart_in(wanted[RESTART])
-        return f"has not restarted for {asked}" if asked not in ("", child.files.restart) else ""
+        return f"has not restarted for {asked}" if asked not in ("", command.files.restart) else ""

@@ -13,12 +13,12 @@ from simulation.group.connection import Connection, Kind
 from simulation.group.record_reading import RecordReading
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
 from zkexec.core import actions
-from zkexec.core.actions import Action, Card
+from zkexec.core.actions import Action, MemberStatus
 from zkexec.core.events import Event, ReadFailed, ZnodesRead, ZnodeTouched
 from zkexec.core.rollout import group_events
-from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.frozen import replace
 
@@ -37,9 +37,9 @@ class Commit:
 
     process: "Process | None"
     decided_at: float
-    before: Rollout = field(default_factory=Rollout)
+    before: RolloutRecord = field(default_factory=RolloutRecord)
     place: str = ""
-    deed: Deed | None = None
+    audit_entry: AuditEntry | None = None
 
 
 def read_znode(connection: Connection, path: str) -> Znode:
@@ -56,7 +56,7 @@ def make_parents(connection: Connection) -> None:
     if STATE not in ensemble.tree.nodes:
         if RESTART not in ensemble.tree.nodes:
             ensemble.commit(number, [ensemble.written(RESTART, b"")])
-        ensemble.commit(number, [ensemble.written(STATE, Rollout())])
+        ensemble.commit(number, [ensemble.written(STATE, RolloutRecord())])
 
 
 class GroupRequests:
@@ -71,7 +71,7 @@ class GroupRequests:
         """The node that it has while another process has the ID."""
         self.living: set[tuple[Connection, str]] = set()
         """The nodes in flight of which a watch on this connection would have told their end."""
-        self._card: Card | None = None
+        self._status: MemberStatus | None = None
         self._card_on_its_way: Connection | None = None
         """The connection on which a card is on its way."""
 
@@ -84,13 +84,13 @@ class GroupRequests:
                 self._rearm()
             case actions.Enrol():
                 self._enrol(action)
-            case actions.ShowCard(card):
-                self._show(card)
+            case actions.PublishStatus(status):
+                self._show(status)
             case actions.JoinQueue():
                 self._join(action)
             case actions.ListQueue(number):
                 self.ask_group(number, Kind.READ, partial(self._list_queue, number), self.post)
-            case actions.LookAtQueueNode(number, name):
+            case actions.WatchQueueNode(number, name):
                 self.ask_group(number, Kind.READ, partial(self._look, number, name), self.post)
             case actions.LeaveQueue(number, name):
                 self.ask_group(number, Kind.WRITE, partial(self._leave, number, name), self.post)
@@ -183,7 +183,7 @@ class GroupRequests:
             node = ensemble.tree.nodes.get(self._me)
             if node is not None and node.owner != session.number:
                 return False
-            change = ensemble.written(self._me, request.card, session.number)
+            change = ensemble.written(self._me, request.status, session.number)
             ensemble.commit(session.number, [change])
             return True
 
@@ -195,7 +195,7 @@ class GroupRequests:
 
         def seen(found: tuple[int | None, bool]) -> None:
             version, is_ours = found
-            run = partial(self._replace if is_ours else self._be_duplicate, request.card, version)
+            run = partial(self._replace if is_ours else self._be_duplicate, request.status, version)
             reply = replaced if is_ours else occupied
             self.ask_group(request.number, Kind.WRITE, run, reply)
 
@@ -236,12 +236,12 @@ class GroupRequests:
         owner = connection.server.ensemble.sessions[node.owner]
         return node.mzxid, owner.place is self.process.host
 
-    def _be_duplicate(self, card: Card, _: int | None, connection: Connection) -> None:
+    def _be_duplicate(self, status: MemberStatus, _: int | None, connection: Connection) -> None:
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._duplicate)
         if node is not None and node.owner != session.number:
             ensemble.commit(session.number, [(self._duplicate, None)])
-        made = ensemble.written(self._duplicate, card, session.number)
+        made = ensemble.written(self._duplicate, status, session.number)
         ensemble.commit(session.number, [made])
 
     def _be_no_duplicate(self, connection: Connection) -> None:
@@ -249,52 +249,52 @@ class GroupRequests:
         if self._duplicate in ensemble.tree.nodes:
             ensemble.commit(connection.session.number, [(self._duplicate, None)])
 
-    def _replace(self, card: Card, mzxid: int | None, connection: Connection) -> bool:
+    def _replace(self, status: MemberStatus, mzxid: int | None, connection: Connection) -> bool:
         """Delete and create in one transaction, if nobody has done anything meanwhile."""
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._me)
         if (None if node is None else node.mzxid) != mzxid:
             return False
-        _, made = ensemble.written(self._me, card, session.number)
+        _, made = ensemble.written(self._me, status, session.number)
         changes = [(self._me, None), (self._me, made)]
         ensemble.commit(session.number, changes if node is not None else changes[1:])
         return True
 
-    def _show(self, card: Card) -> None:
+    def _show(self, status: MemberStatus) -> None:
         client = self.process.client
         connection = client.connection if client is not None and client.connected else None
         if client is None or connection is None:
             return
-        self._card = card
+        self._status = status
         if self._card_on_its_way is not connection:
             self._card_on_its_way = connection
             self._send_card()
 
     def _send_card(self) -> None:
-        card, self._card = self._card, None
+        status, self._status = self._status, None
         client = self.process.client
-        if card is None or client is None or client.connection is None:
+        if status is None or client is None or client.connection is None:
             self._card_on_its_way = None
             return
         self.world.count("requests", self.process)
-        client.ask(Kind.WRITE, partial(self._write_card, card), self._card_written, None)
+        client.ask(Kind.WRITE, partial(self._write_card, status), self._card_written, None)
 
-    def _write_card(self, card: Card, connection: Connection) -> None:
+    def _write_card(self, status: MemberStatus, connection: Connection) -> None:
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._me)
         if node is not None and node.owner == session.number:
-            ensemble.commit(session.number, [ensemble.written(self._me, card, session.number)])
+            ensemble.commit(session.number, [ensemble.written(self._me, status, session.number)])
 
     def _card_written(self, _: object) -> None:
         self._send_card()
 
-    def _with_card(self, card: Card | None, connection: Connection) -> list[Change]:
+    def _with_card(self, status: MemberStatus | None, connection: Connection) -> list[Change]:
         """What a request writes besides, to show a card where the own node is there."""
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._me)
-        if card is None or node is None or node.owner != session.number:
+        if status is None or node is None or node.owner != session.number:
             return []
-        return [ensemble.written(self._me, card, session.number)]
+        return [ensemble.written(self._me, status, session.number)]
 
     def _join(self, request: actions.JoinQueue) -> None:
         def run(connection: Connection) -> Event:
@@ -303,8 +303,8 @@ class GroupRequests:
             ensemble.tree.made_in_queue += 1
             content = self.process.host.name
             change = ensemble.written(QUEUE + name, content, session.number)
-            card = self._with_card(request.card, connection)
-            ensemble.commit(session.number, [change, *card])
+            status = self._with_card(request.status, connection)
+            ensemble.commit(session.number, [change, *status])
             return group_events.QueueJoined(request.number, name)
 
         self.ask_group(request.number, Kind.WRITE, run, self.post)
@@ -317,9 +317,9 @@ class GroupRequests:
     def _look(self, number: int, name: str, connection: Connection) -> Event:
         node = connection.server.tree.nodes.get(QUEUE + name)
         if node is None:
-            return group_events.QueueNodeSeen(number, None)
+            return group_events.QueueNodeRead(number, None)
         self.watch(connection, QUEUE + name, GroupPart.PREDECESSOR)
-        return group_events.QueueNodeSeen(number, node.content)
+        return group_events.QueueNodeRead(number, node.content)
 
     def _leave(self, number: int, name: str, connection: Connection) -> Event:
         ensemble = connection.server.ensemble
@@ -344,7 +344,7 @@ class GroupRequests:
         changes = [ensemble.written(STATE, request.record)]
         if request.place:
             changes.append((QUEUE + request.place, None))
-        changes += self._with_card(request.card, connection)
+        changes += self._with_card(request.status, connection)
         before = nodes[STATE].content.believed(nodes[STATE].mzxid)
         self.world.commit = replace(commit, before=before)
         ensemble.commit(session.number, changes)

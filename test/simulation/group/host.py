@@ -12,7 +12,7 @@ from zkexec.core.events import (
     FilesInstalled,
     FilesStaged,
 )
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot, plan
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Host:
     """A machine with one member of the group; a twin has the member ID of another host's."""
 
-    def __init__(self, world: "World", number: int, terms: Terms, *, is_twin: bool = False) -> None:
+    def __init__(
+        self, world: "World", number: int, policy: Policy, *, is_twin: bool = False
+    ) -> None:
         """Begin without files and without a process."""
         self.world = world
         self.number = number
@@ -30,7 +32,7 @@ class Host:
         """The member ID."""
         self.label = f"{self.name}'" if is_twin else self.name
         """What no other host is called."""
-        self.terms = terms
+        self.policy = policy
         self.clock_offset_s = float(world.random.randrange(1 << 16))
         self.files = Snapshot({})
         self.began_on = Snapshot({})
@@ -89,6 +91,6 @@ class Host:
 
     def load_cached(self) -> Event:
         """Show the files of an earlier run."""
-        if self.files.files or not self.terms.mirrors:
+        if self.files.files or not self.policy.mirrors:
             return CachedFilesFound(Snapshot(dict(self.files.files)))
         return CachedFilesMissing("no such file")

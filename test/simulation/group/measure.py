@@ -15,9 +15,9 @@ from simulation.group.contents import Mood
 from simulation.group.process import Process
 from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
-from zkexec.core.max_unavailable import Width
-from zkexec.core.policy import Terms
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import Policy
+from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Mirror
 from zkexec.frozen import replace
 from zkexec.group.record_codec import encode
@@ -25,11 +25,11 @@ from zkexec.group.record_codec import encode
 SIZES = (10, 100, 1_000, 10_000)
 MOST_AT_ONCE = 100
 """Beyond that a group spends its time on conflicts, and the measurement takes hours."""
-WIDTHS = (Width(1), Width(10), Width(5, percent=True))
+WIDTHS = (MaxUnavailable(1), MaxUnavailable(10), MaxUnavailable(5, percent=True))
 NAME_BYTES = 4 + 32 + 1 + 10
 """A queue node's name in a listing: its length, the ticket, a dash, the sequence number."""
 STARTS_OVER_S = 60.0
-TERMS = Terms(
+TERMS = Policy(
     mirrors=(Mirror("/f0", "/z0"),),
     checks_health=True,
     health_delay_s=30.0,
@@ -43,10 +43,10 @@ TERMS = Terms(
 class MeasuredWorld(World):
     """A group in which nothing goes wrong, and whose traffic is counted."""
 
-    def __init__(self, size: int, width: Width) -> None:
+    def __init__(self, size: int, width: MaxUnavailable) -> None:
         """Make the group; three servers, nobody judges."""
-        terms = replace(TERMS, max_unavailable=width)
-        super().__init__(Plot([terms] * size, servers=3, tick_s=2.0), Random(size))
+        policy = replace(TERMS, max_unavailable=width)
+        super().__init__(Plot([policy] * size, servers=3, tick_s=2.0), Random(size))
         self.chaos.calm = True
         self.judges = judges_of([])
         self.start_s, self.stop_s, self.stubbornness, self.lies = 3.0, 1.0, 0.0, 0.0
@@ -55,7 +55,7 @@ class MeasuredWorld(World):
         self.handed_over: list[tuple[float, int]] = []
         """When members were released, and how many bytes had been read by then."""
         self._sizes: dict[int, int] = {}
-        self._last = Rollout()
+        self._last = RolloutRecord()
 
     def count(self, what: str, process: Process, number: int = 1) -> None:
         """Add to a sum."""
@@ -65,7 +65,7 @@ class MeasuredWorld(World):
             self.counts["bytes"] += number * NAME_BYTES
             self.counts["listings"] += 1
 
-    def count_record(self, record: Rollout, process: Process) -> None:
+    def count_record(self, record: RolloutRecord, process: Process) -> None:
         """Add the bytes of a record that is read."""
         del process
         if record is not self._last:
@@ -75,9 +75,9 @@ class MeasuredWorld(World):
 
     def committed(self, transaction: Transaction) -> None:
         """See who is released."""
-        before = self.truth.inflight
+        before = self.truth.in_flight
         super().committed(transaction)
-        after = self.truth.inflight
+        after = self.truth.in_flight
         if len(after) < len(before):
             self.handed_over.append((self.clock.now, self.counts["bytes"]))
 
@@ -87,7 +87,7 @@ class Row:
     """One line of the table."""
 
     size: int
-    width: Width
+    width: MaxUnavailable
     rollout_s: float
     requests: float
     bytes_to_queue: float
@@ -111,7 +111,7 @@ def told(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def measure(size: int, width: Width) -> Row:
+def measure(size: int, width: MaxUnavailable) -> Row:
     """Roll one good change out."""
     began = time.monotonic()
     world = MeasuredWorld(size, width)
@@ -133,7 +133,7 @@ def measure(size: int, width: Width) -> Row:
     return row_of(world, width, pushed_at, time.monotonic() - began)
 
 
-def row_of(world: MeasuredWorld, width: Width, pushed_at: float, took_s: float) -> Row:
+def row_of(world: MeasuredWorld, width: MaxUnavailable, pushed_at: float, took_s: float) -> Row:
     """Sum up what was counted."""
     size, times = len(world.hosts), world.handed_over
     first_bytes = times[0][1]

@@ -8,7 +8,7 @@ from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, RESTART
-from simulation.group.witness import Checker, RecordChange, Violation, is_proven
+from simulation.group.witness import Checker, RecordChange, Violation, is_known_good
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
@@ -16,7 +16,7 @@ from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.group_events import GroupRequestFailed
 from zkexec.core.rollout.record import EntryPhase
-from zkexec.core.rollout.version import Target, contents_of, target_of
+from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
 from zkexec.core.snapshot import Snapshot, Znode
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def is_restart(process: Process, action: Action) -> bool:
     """Whether this tells the child to end so that another can follow."""
-    if process.termed or not isinstance(action, actions.SignalTree):
+    if process.termed or not isinstance(action, actions.SignalProcessTree):
         return False
     return action.signal != SIGKILL
 
@@ -43,11 +43,11 @@ class KillsWithinTheLease(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Remember when an entry was last written by its owner, and forget it with the entry."""
-        entry = change.after.inflight.get(change.author)
+        entry = change.after.in_flight.get(change.author)
         if entry is not None:
             self._confirmed[change.author] = (entry.token, change.decided_at)
         for name, _ in change.left:
-            if change.deed is None or MEMBERS + name not in self.world.ensemble.tree.nodes:
+            if change.audit_entry is None or MEMBERS + name not in self.world.ensemble.tree.nodes:
                 self._confirmed.pop(name, None)
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
@@ -62,7 +62,7 @@ class KillsWithinTheLease(Checker):
         if not token.startswith(process.name + "-"):
             raise Violation(f"{process.name} kills without an entry of its own")
         age_s = self.world.clock.now - decided_at
-        if age_s >= process.terms.session_timeout_s / 6:
+        if age_s >= process.policy.session_timeout_s / 6:
             raise Violation(f"{process.name} kills {age_s:.2f} s after its last commit")
 
 
@@ -88,7 +88,7 @@ class InstallsHistory(Checker):
             known = (restart_in(state[RESTART]) for state in history[:number])
             if asked or name not in known:
                 return False
-        for mirror in host.terms.mirrors:
+        for mirror in host.policy.mirrors:
             content, held = host.files.files[mirror.local_path], history[number][mirror.zk_path]
             if held:
                 if content != held:
@@ -127,7 +127,7 @@ class RollsOutThePresent(Checker):
             if isinstance(action, actions.ReadZnodes):
                 self._asked[process] = action.number
 
-    def proven(self, process: Process, child: Child) -> None:
+    def known_good(self, process: Process, child: Child) -> None:
         """Remember what was healthy."""
         self._good.setdefault(process.host, []).append(child.files)
 
@@ -138,7 +138,7 @@ class RollsOutThePresent(Checker):
             return
         is_present = self._seen[host] == self.world.histories
         states = self.world.history[self.world.present if is_present else 0 :]
-        for mirror in host.terms.mirrors:
+        for mirror in host.policy.mirrors:
             content = host.files.files[mirror.local_path]
             if content == before.files.get(mirror.local_path):
                 continue
@@ -187,18 +187,18 @@ class KillsForChange(Checker):
         """
         for name, _ in change.left:
             self._failed.pop(name, None)
-        for name, entry in change.after.inflight.items():
+        for name, entry in change.after.in_flight.items():
             if entry.phase is EntryPhase.FAILED:
                 self._failed.setdefault(name, {})[entry.digest] = None
-        for digest, verdict in change.after.verdicts.items():
-            for name in verdict.failed_by:
-                if name not in change.after.inflight:
+        for digest, version_state in change.after.versions.items():
+            for name in version_state.failed_by:
+                if name not in change.after.in_flight:
                     self._failed.setdefault(name, {})[digest] = None
 
     def kill(self, process: Process, child: Child) -> None:
         """Compare what it runs with what is staged, which may be for a restart asked for."""
         failed = self._failed.get(process.host.name, {})
-        is_failed = target_of(child.files, process.terms.mirrors).digest in failed
+        is_failed = version_of(child.files, process.policy.mirrors).digest in failed
         if is_failed or self._failed_now.get(process) is child:
             return
         staged = process.host.staged
@@ -214,7 +214,7 @@ class KillsForChange(Checker):
 
     def _is_wanted(self, process: Process, child: Child) -> bool:
         """Whether the child runs what was read last, as far as that is complete."""
-        znodes, mirrors = self._wanted.get(process, {}), process.terms.mirrors
+        znodes, mirrors = self._wanted.get(process, {}), process.policy.mirrors
         if any(m.zk_path not in znodes or znodes[m.zk_path].problem for m in mirrors):
             return False
         if not mirrors:
@@ -239,9 +239,9 @@ class RunningHasACommand(Checker):
             case events.Started() if child is not None and child.alive:
                 # A fresh core, whose predecessor may not have heard of the start.
                 self._living[process] = child.generation
-            case events.ChildStarted(generation):
+            case events.CommandStarted(generation):
                 self._living[process] = generation
-            case events.ChildExited(generation) if self._living.get(process) == generation:
+            case events.CommandExited(generation) if self._living.get(process) == generation:
                 del self._living[process]
         core = process.core
         is_running = isinstance(core, Member) and core.phase is Phase.RUNNING
@@ -263,10 +263,10 @@ class OutlivesTheCommand(Checker):
     def kill(self, process: Process, child: Child) -> None:
         """Take note of the turn in which it was."""
         del child
-        if process.host.name in self.world.truth.inflight:
+        if process.host.name in self.world.truth.in_flight:
             self._stopped[process.host.name] = process
 
-    def proven(self, process: Process, child: Child) -> None:
+    def known_good(self, process: Process, child: Child) -> None:
         """From now on they end together."""
         del child
         self._stopped.pop(process.host.name, None)
@@ -287,7 +287,7 @@ class OutlivesTheCommand(Checker):
         if isinstance(event, events.Started) or "restart-failed" in notes:
             self._stopped.pop(name, None)
         is_stopped = self._stopped.get(name) is process and not process.termed
-        if not (is_stopped and isinstance(event, events.ChildExited | events.StartFailed)):
+        if not (is_stopped and isinstance(event, events.CommandExited | events.StartFailed)):
             return
         if isinstance(core, Member) and core.phase in (Phase.EXITING, Phase.DONE):
             raise Violation(f"{process.name} ends with its command in the middle of its turn")
@@ -326,9 +326,9 @@ class StartsOnTheProven(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Remember since when each snapshot has been proven without failing anywhere."""
-        after = change.after.verdicts
+        after = change.after.versions
         bad = {contents_of(digest) for digest, v in after.items() if v.failed_by}
-        good = {contents_of(digest) for digest, v in after.items() if v.proven} - bad
+        good = {contents_of(digest) for digest, v in after.items() if v.known_good} - bad
         for contents in [contents for contents in self._proven_since if contents not in good]:
             del self._proven_since[contents]
         for contents in good:
@@ -344,9 +344,9 @@ class StartsOnTheProven(Checker):
             return
         runs = self._target(process, child.files)
         found = contents_of(self._target(process, process.files_at_first).digest)
-        if found == contents_of(runs.digest) or is_proven(self.world.truth, runs):
+        if found == contents_of(runs.digest) or is_known_good(self.world.truth, runs):
             return
-        entry = self.world.truth.inflight.get(process.host.name)
+        entry = self.world.truth.in_flight.get(process.host.name)
         if entry is not None and contents_of(entry.digest) == found:
             return
         since = self._proven_since.get(found, self.world.clock.now)
@@ -354,5 +354,5 @@ class StartsOnTheProven(Checker):
             raise Violation(f"{process.name} starts on what nobody has proven")
 
     @staticmethod
-    def _target(process: Process, files: Snapshot) -> Target:
-        return target_of(files, process.terms.mirrors)
+    def _target(process: Process, files: Snapshot) -> ConfigVersion:
+        return version_of(files, process.policy.mirrors)

@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core.actions import Action, CommitRecord, SignalTree
-from zkexec.core.events import CheckFinished, Event, SessionConnected
-from zkexec.core.health import HealthGate, Verdict
-from zkexec.core.inputs import Source
+from zkexec.core.actions import Action, CommitRecord, SignalProcessTree
+from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
+from zkexec.core.health import CheckResult, HealthCheck
+from zkexec.core.inputs import Inputs
 from zkexec.core.phases import Phase
 from zkexec.core.restart import Restart
 from zkexec.core.rollout import next_request, participant, situation
-from zkexec.core.rollout.first_start import Basis
-from zkexec.core.rollout.lease import Tenure
+from zkexec.core.rollout.first_start import StartBasis
+from zkexec.core.rollout.lease import Lease
 from zkexec.core.rollout.membership import Membership
-from zkexec.core.rollout.participant import LockedTurn
-from zkexec.core.rollout.queue_position import Line
-from zkexec.core.rollout.record import Rollout
-from zkexec.core.rollout.record_view import Ledger
-from zkexec.core.rollout.turn_outcome import Outcome, Result
-from zkexec.core.rollout.version import Target, contents_of, target_of
+from zkexec.core.rollout.participant import Participant
+from zkexec.core.rollout.queue_position import QueuePosition
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_view import RecordView
+from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
+from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
-from zkexec.core.verifying import Proving
+from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 # What the replacements reach into is the private state of the core, which has no types here.
@@ -49,54 +49,54 @@ def private(owner: object, name: str) -> Callable[..., Any]:
     return function
 
 
-original_admit = private(Rollout, "admit")
-original_adopt = private(Rollout, "adopt")
-original_fail = private(Rollout, "fail")
-original_handle = private(LockedTurn, "handle")
-original_advance = private(LockedTurn, "advance")
-original_disconnected = private(Source, "_on_disconnected")
-original_explain = private(Line, "explain")
+original_admit = private(RolloutRecord, "admit")
+original_adopt = private(RolloutRecord, "adopt")
+original_fail = private(RolloutRecord, "fail")
+original_handle = private(Participant, "handle")
+original_advance = private(Participant, "advance")
+original_disconnected = private(Inputs, "_on_disconnected")
+original_explain = private(QueuePosition, "explain")
 original_commit = private(next_request, "_commit")
-original_merged = private(Source, "_merged")
-original_readmit = private(Rollout, "readmit")
-original_is_proven = private(Rollout, "is_proven")
+original_merged = private(Inputs, "_merged")
+original_readmit = private(RolloutRecord, "readmit")
+original_is_proven = private(RolloutRecord, "is_known_good")
 original_begin = private(Membership, "begin")
-original_release = private(Rollout, "release")
+original_release = private(RolloutRecord, "release")
 original_undo = private(Restart, "_undo")
 
 
 def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
     """Take an admission without an answer for made, once the ensemble is back."""
-    at, proposal = self._at, self._at.tenure.proposal
+    at, proposal = self._at, self._at.lease.proposal
     found: list[Action] = original_handle(self, event, now)
     if isinstance(event, SessionConnected) and proposal is not None and proposal.admits is not None:
-        vars(at.tenure).update(held=proposal.admits, _lease_from=proposal.sent_at)
-        at.ledger.record = proposal.record
+        vars(at.lease).update(held=proposal.admits, _lease_from=proposal.sent_at)
+        at.record_view.record = proposal.record
     return found
 
 
-def forget_failure(self: Anything, member: str, token: str, *_: object) -> Rollout:
+def forget_failure(self: Anything, member: str, token: str, *_: object) -> RolloutRecord:
     """Give the turn back, and say nothing of what went wrong."""
-    entry = self.inflight.get(member)
+    entry = self.in_flight.get(member)
     if entry is None or entry.token != token:
         return self  # type: ignore[no-any-return]
-    released: Rollout = self.release(member, None)
+    released: RolloutRecord = self.release(member, None)
     return released
 
 
-def drop_entry(self: Anything, member: str, token: str) -> Rollout:
+def drop_entry(self: Anything, member: str, token: str) -> RolloutRecord:
     """Throw away what the incarnation before was doing."""
-    entry = self.inflight.get(member)
+    entry = self.in_flight.get(member)
     if entry is None or entry.token == token or not token:
         return self  # type: ignore[no-any-return]
-    released: Rollout = self.release(member, None)
+    released: RolloutRecord = self.release(member, None)
     return released
 
 
 def release_once(self: Anything, now: float) -> list[Action]:
     """Send a proof once, and take it for told, whatever became of it."""
-    at, token = self._at, self._at.tenure.token
-    proofs = [outcome for outcome in at.outcomes if outcome.result is Result.PROVEN]
+    at, token = self._at, self._at.lease.token
+    proofs = [outcome for outcome in at.outcomes if outcome.result is TurnResult.KNOWN_GOOD]
     if token == getattr(self, "told", ""):
         at.outcomes[:] = [outcome for outcome in at.outcomes if outcome not in proofs]
         proofs = []
@@ -111,28 +111,29 @@ def admit_as_proven(
 ) -> object:  # fmt: skip
     """Let as many try what nobody has proven as may be down."""
     with_proof = {
-        digest: replace(verdict, proven=True) for digest, verdict in self.verdicts.items()
+        digest: replace(check_result, known_good=True)
+        for digest, check_result in self.versions.items()
     }
-    record = replace(self, verdicts=with_proof)
+    record = replace(self, versions=with_proof)
     found = original_admit(record, member, entry, scope, population, seq)
-    if not isinstance(found, Rollout):
+    if not isinstance(found, RolloutRecord):
         return found
-    known = {d: replace(v, proven=self.verdicts[d].proven) if d in self.verdicts else v
-             for d, v in found.verdicts.items()}  # fmt: skip
-    return replace(found, verdicts=known)
+    known = {d: replace(v, known_good=self.versions[d].known_good) if d in self.versions else v
+             for d, v in found.versions.items()}  # fmt: skip
+    return replace(found, versions=known)
 
 
 def admit_many(
     self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
 ) -> object:  # fmt: skip
     """Take no account of who is in flight already."""
-    found = original_admit(replace(self, inflight={}), member, entry, scope, population, seq)
-    if not isinstance(found, Rollout):
+    found = original_admit(replace(self, in_flight={}), member, entry, scope, population, seq)
+    if not isinstance(found, RolloutRecord):
         return found
-    return replace(found, inflight={**self.inflight, **found.inflight})
+    return replace(found, in_flight={**self.in_flight, **found.in_flight})
 
 
-def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict | None:
+def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> CheckResult | None:
     """Count a result for whatever child there is."""
     if event.generation != self._running:
         return None
@@ -140,12 +141,12 @@ def count_any_check(self: Anything, event: CheckFinished, now: float) -> Verdict
     if self._generation is None:
         self._generation = event.generation
     self._due = now + 1.0
-    return Verdict(event.passed, event.reason)
+    return CheckResult(event.passed, event.reason)
 
 
 def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
     """Stop the child for want of news."""
-    return [*original_disconnected(self, topic, reason, now), SignalTree(15)]
+    return [*original_disconnected(self, topic, reason, now), SignalProcessTree(15)]
 
 
 def reap_at_once(self: Anything) -> tuple[str, str] | None:
@@ -172,51 +173,51 @@ def lose_nothing(*_: object) -> None:
     """Forget that a queue node may be there."""
 
 
-def start_on_wanted(*_: object) -> Basis:
+def start_on_wanted(*_: object) -> StartBasis:
     """Start on whatever is wanted."""
-    return Basis.WANTED
+    return StartBasis.WANTED
 
 
 def forget_verdicts(self: Anything, member: str, entry: Any, *rest: Any) -> object:
     """Keep no verdict but that of what is admitted."""
     found = original_admit(self, member, entry, *rest)
-    if not isinstance(found, Rollout):
+    if not isinstance(found, RolloutRecord):
         return found
-    kept = {d: replace(v, failed_by=()) for d, v in found.verdicts.items()}
-    return replace(found, verdicts=kept)
+    kept = {d: replace(v, failed_by=()) for d, v in found.versions.items()}
+    return replace(found, versions=kept)
 
 
 def never_blocking(*_: object) -> None:
     """Know of no verdict against anything."""
 
 
-def take_over_lead(self: Anything, served: int) -> None:
+def take_over_lead(self: Anything, last_admitted: int) -> None:
     """Take the place of a predecessor that is gone, whoever is before it."""
     if self.unexplained:
         self.unexplained = False
         self._before.clear()
-    original_explain(self, served)
+    original_explain(self, last_admitted)
 
 
 def give_back_failed(
-    self: Anything, record: Rollout, member: str, token: str
-) -> Rollout:  # fmt: skip
+    self: Anything, record: RolloutRecord, member: str, token: str
+) -> RolloutRecord:  # fmt: skip
     """Take any outcome for a success."""
     del token
-    return record.release(member, self.target if self.result is not Result.GIVEN_BACK else None)
+    return record.release(member, self.target if self.result is not TurnResult.GIVEN_BACK else None)
 
 
-def block_for_ever(self: Anything, target: Target) -> object:
+def block_for_ever(self: Anything, target: ConfigVersion) -> object:
     """Hold a failure against what is tried once more as well."""
-    verdict = self.verdicts.get(target.digest)
-    return verdict if verdict is not None and verdict.failed_by else None
+    check_result = self.versions.get(target.digest)
+    return check_result if check_result is not None and check_result.failed_by else None
 
 
 def ignore_revision_of_restart(
     self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
 ) -> Snapshot:  # fmt: skip
     """Take the znode of restarts for as old as it can be."""
-    path = self._terms.restart_path
+    path = self._policy.restart_path
     old = replace(znodes[path], mzxid=0)
     found: Snapshot = original_merged(self, known, {**znodes, path: old})
     return found
@@ -236,29 +237,29 @@ def miss_restarts(self: Anything, known: Snapshot, znodes: Mapping[str, Znode]) 
     return replace(found, restart="")
 
 
-def nameless(snapshot: Snapshot, mirrors: Sequence[Mirror]) -> Target:
+def nameless(snapshot: Snapshot, mirrors: Sequence[Mirror]) -> ConfigVersion:
     """Leave the name of the restart out of what the group knows."""
-    return target_of(replace(snapshot, restart=""), mirrors)
+    return version_of(replace(snapshot, restart=""), mirrors)
 
 
-def prove_by_contents(self: Anything, target: Target) -> bool:
+def prove_by_contents(self: Anything, target: ConfigVersion) -> bool:
     """Take a restart for proven, because its contents are."""
     known = [
-        digest for digest in self.verdicts if contents_of(digest) == contents_of(target.digest)
+        digest for digest in self.versions if contents_of(digest) == contents_of(target.digest)
     ]
     return any(original_is_proven(self, replace(target, digest=digest)) for digest in known)
 
 
-def know_newer_restarts(self: Anything, target: Target) -> bool:
+def know_newer_restarts(self: Anything, target: ConfigVersion) -> bool:
     """Take a restart of the same contents for newer ones."""
-    known = [v for v in self.verdicts.values() if v.scope == target.scope]
-    return any(verdict.revision > target.revision for verdict in known)
+    known = [v for v in self.versions.values() if v.scope == target.scope]
+    return any(check_result.zxid > target.zxid for check_result in known)
 
 
 def readmit_while_paused(self: Anything, member: str, entry: Any, scope: str) -> object:
     """Heed a pause at the queue only."""
     found = original_readmit(replace(self, paused=None), member, entry, scope)
-    return replace(found, paused=self.paused) if isinstance(found, Rollout) else found
+    return replace(found, paused=self.paused) if isinstance(found, RolloutRecord) else found
 
 
 def admit_while_paused(
@@ -267,21 +268,21 @@ def admit_while_paused(
     """Heed a pause in the turn only."""
     record = replace(self, paused=None)
     found = original_admit(record, member, entry, scope, population, seq)
-    return replace(found, paused=self.paused) if isinstance(found, Rollout) else found
+    return replace(found, paused=self.paused) if isinstance(found, RolloutRecord) else found
 
 
-def release_anew(self: Anything, member: str, proven: Target | None) -> Rollout:
+def release_anew(self: Anything, member: str, known_good: ConfigVersion | None) -> RolloutRecord:
     """End a pause with the turn during which it was begun."""
-    found: Rollout = original_release(self, member, proven)
+    found: RolloutRecord = original_release(self, member, known_good)
     return found if found is self else replace(found, paused=None)
 
 
 def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
     """Go on with what is in place, and not look whether anything runs on it."""
-    if self._child.present or self._course.is_in(Phase.PROVING):
+    if self._child.present or self._course.is_in(Phase.VERIFYING):
         found: list[Action] = original_undo(self, wanted, now)
         return found
-    self._settling.end()
+    self._debounce.end()
     self._turn.withdraw()
     self._attempt.begin_anew(wanted)
     self._course.phase = Phase.RUNNING
@@ -305,56 +306,58 @@ MUTANTS = (
            "RunningHasACommand"),
     Mutant("an undo is looked for among the news", Restart, "_is_undone", lambda *_: False,
            "KillsForChange"),
-    Mutant("the old command ends zkexec in its turn", Proving, "survives_exit",
+    Mutant("the old command ends zkexec in its turn", Verification, "survives_exit",
            property(lambda self: self._is_watched), "OutlivesTheCommand"),
-    Mutant("the lease is not looked at", Tenure, "may_stop", lambda self, *_: bool(self.held),
+    Mutant("the lease is not looked at", Lease, "may_stop", lambda self, *_: bool(self.held),
            "KillsWithinTheLease"),
-    Mutant("a lost reply is taken for an admission", LockedTurn, "handle", assume_admission,
+    Mutant("a lost reply is taken for an admission", Participant, "handle", assume_admission,
            "KillsWithinTheLease"),
-    Mutant("a failure is forgotten", Rollout, "fail", forget_failure, "ProvesTheHealthy"),
-    Mutant("a failed snapshot counts as proven", Outcome, "entered", give_back_failed,
+    Mutant("a failure is forgotten", RolloutRecord, "fail", forget_failure, "ProvesTheHealthy"),
+    Mutant("a failed snapshot counts as proven", TurnOutcome, "entered", give_back_failed,
            "ProvesTheHealthy"),
-    Mutant("a restarted member drops its entry", Rollout, "adopt", drop_entry,
+    Mutant("a restarted member drops its entry", RolloutRecord, "adopt", drop_entry,
            "ProvesTheHealthy"),
-    Mutant("a release is not repeated", LockedTurn, "advance", release_once, PROGRESS),
-    Mutant("several try what nobody has proven", Rollout, "admit", admit_as_proven,
+    Mutant("a release is not repeated", Participant, "advance", release_once, PROGRESS),
+    Mutant("several try what nobody has proven", RolloutRecord, "admit", admit_as_proven,
            "KeepsTheWidth"),
-    Mutant("the width is not looked at", Rollout, "admit", admit_many, "KeepsTheWidth"),
-    Mutant("a check of an earlier child counts", HealthGate, "finished", count_any_check,
+    Mutant("the width is not looked at", RolloutRecord, "admit", admit_many, "KeepsTheWidth"),
+    Mutant("a check of an earlier child counts", HealthCheck, "finished", count_any_check,
            "ProvesTheHealthy"),
-    Mutant("the child is stopped on SUSPENDED", Source, "_on_disconnected", kill_on_disconnect,
+    Mutant("the child is stopped on SUSPENDED", Inputs, "_on_disconnected", kill_on_disconnect,
            "StandsStill"),
-    Mutant("a member is reaped at once", Ledger, "overdue", reap_at_once, "KeepsEntries"),
+    Mutant("a member is reaped at once", RecordView, "overdue", reap_at_once, "KeepsEntries"),
     Mutant("the configuration is not checked", next_request, "_commit", commit_unchecked,
            "AdmitsTheCurrent"),
-    Mutant("no watch is armed again", Source, "_rearm_later", lose_nothing, PROGRESS),
-    Mutant("a queue node is left behind", Line, "lost", lose_nothing, PROGRESS),
+    Mutant("no watch is armed again", Inputs, "_rearm_later", lose_nothing, PROGRESS),
+    Mutant("a queue node is left behind", QueuePosition, "lost", lose_nothing, PROGRESS),
     Mutant("a duplicate keeps its node", Membership, "begin", remember_no_duplicate,
            "MarksDuplicates"),
-    Mutant("a verdict is not heeded", Rollout, "blocking", never_blocking, "HeedsVerdicts"),
-    Mutant("an admission wipes the verdicts", Rollout, "admit", forget_verdicts, "HeedsVerdicts"),
-    Mutant("who is behind a gap goes first", Line, "explain", take_over_lead, "KeepsTheQueue"),
+    Mutant("a verdict is not heeded", RolloutRecord, "blocking", never_blocking, "HeedsVerdicts"),
+    Mutant("an admission wipes the verdicts", RolloutRecord, "admit", forget_verdicts,
+           "HeedsVerdicts"),
+    Mutant("who is behind a gap goes first", QueuePosition, "explain", take_over_lead,
+           "KeepsTheQueue"),
     Mutant("a first start takes any risk", participant, "basis_of", start_on_wanted,
            "StartsOnTheProven"),
-    Mutant("a retry is not heeded", Rollout, "blocking", block_for_ever, PROGRESS),
-    Mutant("a retry is nothing new", Source, "_merged", ignore_revision_of_restart,
+    Mutant("a retry is not heeded", RolloutRecord, "blocking", block_for_ever, PROGRESS),
+    Mutant("a retry is nothing new", Inputs, "_merged", ignore_revision_of_restart,
            "AdmitsTheCurrent"),
-    Mutant("a restart is nothing new", Source, "_merged", miss_restarts, PROGRESS),
-    Mutant("a znode of restarts that is gone counts", Source, "_merged", take_missing_for_news,
+    Mutant("a restart is nothing new", Inputs, "_merged", miss_restarts, PROGRESS),
+    Mutant("a znode of restarts that is gone counts", Inputs, "_merged", take_missing_for_news,
            "KillsForChange"),
-    Mutant("the group does not know of restarts", situation, "target_of", nameless,
+    Mutant("the group does not know of restarts", situation, "version_of", nameless,
            "TriesRestartsAlone"),
-    Mutant("a restart is as proven as its contents", Rollout, "is_proven", prove_by_contents,
-           "KeepsTheWidth"),
-    Mutant("a restart that is gone is waited for", Rollout, "knows_newer", know_newer_restarts,
-           PROGRESS),
-    Mutant("a pause lets the failed go on", Rollout, "readmit", readmit_while_paused,
+    Mutant("a restart is as proven as its contents", RolloutRecord, "is_known_good",
+           prove_by_contents, "KeepsTheWidth"),
+    Mutant("a restart that is gone is waited for", RolloutRecord, "knows_newer",
+           know_newer_restarts, PROGRESS),
+    Mutant("a pause lets the failed go on", RolloutRecord, "readmit", readmit_while_paused,
            "HeedsThePause"),
-    Mutant("what is gone is put in place", Source, "is_gone", lambda *_: False,
+    Mutant("what is gone is put in place", Inputs, "is_gone", lambda *_: False,
            "RollsOutThePresent"),
-    Mutant("a copied record is believed", Rollout, "believed", as_it_was, PROGRESS),
-    Mutant("a new session trusts the old record", situation.Standing, "begin_session",
+    Mutant("a copied record is believed", RolloutRecord, "believed", as_it_was, PROGRESS),
+    Mutant("a new session trusts the old record", situation.Situation, "begin_session",
            read_no_record, PROGRESS),
-    Mutant("a pause lets the next in", Rollout, "admit", admit_while_paused, "HeedsThePause"),
-    Mutant("a release ends a pause", Rollout, "release", release_anew, "FollowsOperators"),
+    Mutant("a pause lets the next in", RolloutRecord, "admit", admit_while_paused, "HeedsThePause"),
+    Mutant("a release ends a pause", RolloutRecord, "release", release_anew, "FollowsOperators"),
 )  # fmt: skip

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from simulation.group.group_requests import Commit
 from simulation.group.tree import MEMBERS, RESTART, STATE
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import Deed
+from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -27,7 +27,7 @@ PATIENCE_S = 1.0
 class Errand:
     """A deed on its way; `asked` is the version of the znode of restarts at its first look."""
 
-    deed: Deed
+    audit_entry: AuditEntry
     is_forced: bool = False
     asked: int | None = None
 
@@ -36,7 +36,7 @@ class Errand:
 class Sight:
     """What a deed is decided on; -1 is the version of what is not there."""
 
-    record: Rollout
+    record: RolloutRecord
     version: int
     asked: bytes
     asked_version: int
@@ -79,14 +79,14 @@ class Operator:
 
     def forget(self) -> None:
         """Forget somebody who is in flight; by force now and then, which may hit the living."""
-        names = list(self._world.truth.inflight)
+        names = list(self._world.truth.in_flight)
         if names:
             is_forced = self._random.random() < 0.2
             self._begin("forget", self._random.choice(names), is_forced=is_forced)
 
     def forget_the_gone(self) -> None:
         """Forget all those who will never come back."""
-        for name in self._world.truth.inflight:
+        for name in self._world.truth.in_flight:
             if self._world.hosts[int(name[1:])].gone:
                 self._begin("forget", name)
 
@@ -101,20 +101,20 @@ class Operator:
                 state = self._random.choice(self._world.history[-4:])
                 self._world.spoil_restart(state[RESTART])
 
-    def _begin(self, verb: str, subject: str = "", *, is_forced: bool = False) -> None:
+    def _begin(self, verb: str, member: str = "", *, is_forced: bool = False) -> None:
         self._errands += 1
-        deed = Deed(verb, "operator", "", f"r{self._errands}", subject)
-        self._world.tell(f"operator {deed.token} begins to {verb} {subject}")
-        self._look(Errand(deed, is_forced))
+        audit_entry = AuditEntry(verb, "operator", "", f"r{self._errands}", member)
+        self._world.tell(f"operator {audit_entry.token} begins to {verb} {member}")
+        self._look(Errand(audit_entry, is_forced))
 
     def _look(self, errand: Errand) -> None:
-        deed, nodes = errand.deed, self._ensemble.tree.nodes
+        audit_entry, nodes = errand.audit_entry, self._ensemble.tree.nodes
         if not self._ensemble.has_quorum:
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
             return
-        if STATE not in nodes or operations.is_done(nodes[STATE].content, deed):
+        if STATE not in nodes or operations.is_done(nodes[STATE].content, audit_entry):
             return
-        if deed.verb == "pause" and self._world.chaos.calm:
+        if audit_entry.verb == "pause" and self._world.chaos.calm:
             return
         asked = nodes.get(RESTART)
         sight = Sight(
@@ -124,55 +124,60 @@ class Operator:
         )  # fmt: skip
         if errand.asked is None:
             errand.asked = sight.asked_version
-        if errand.asked != sight.asked_version and deed.verb in ASKS:
+        if errand.asked != sight.asked_version and audit_entry.verb in ASKS:
             return
         after = self._steer(errand, sight.record)
         if isinstance(after, Objection):
-            self._world.tell(f"operator {deed.token} hears: {after.value}")
+            self._world.tell(f"operator {audit_entry.token} hears: {after.value}")
             return
         thinks_s = self._random.choice((0.02, 0.02, 1.0, 10.0)) * self._random.random()
         self._world.clock.after(thinks_s, lambda: self._write(errand, sight, after))
 
-    def _steer(self, errand: Errand, record: Rollout) -> Rollout | Objection:
-        deed = errand.deed
-        match deed.verb:
+    def _steer(self, errand: Errand, record: RolloutRecord) -> RolloutRecord | Objection:
+        audit_entry = errand.audit_entry
+        match audit_entry.verb:
             case "restart":
-                return operations.restart(record, deed)
+                return operations.restart(record, audit_entry)
             case "retry":
-                return operations.retry(record, deed)
+                return operations.retry(record, audit_entry)
             case "pause":
-                return operations.pause(record, deed)
+                return operations.pause(record, audit_entry)
             case "resume":
-                return operations.resume(record, deed)
-        is_alive = MEMBERS + deed.subject in self._ensemble.tree.nodes
-        return operations.forget(record, deed, is_alive=is_alive, is_forced=errand.is_forced)
+                return operations.resume(record, audit_entry)
+        is_alive = MEMBERS + audit_entry.member in self._ensemble.tree.nodes
+        return operations.forget(record, audit_entry, is_alive=is_alive, is_forced=errand.is_forced)
 
-    def _write(self, errand: Errand, sight: Sight, after: Rollout) -> None:
-        deed, ensemble = errand.deed, self._ensemble
-        is_too_late = deed.verb == "pause" and self._world.chaos.calm
+    def _write(self, errand: Errand, sight: Sight, after: RolloutRecord) -> None:
+        audit_entry, ensemble = errand.audit_entry, self._ensemble
+        is_too_late = audit_entry.verb == "pause" and self._world.chaos.calm
         is_lost = not self._world.chaos.calm and self._random.random() < 0.1
-        if is_too_late or is_lost or not ensemble.has_quorum or self._has_changed(deed, sight):
+        if (
+            is_too_late
+            or is_lost
+            or not ensemble.has_quorum
+            or self._has_changed(audit_entry, sight)
+        ):
             self._world.clock.after(0.1, lambda: self._look(errand))
             return
         changes = [ensemble.written(STATE, after)]
-        if deed.verb in ASKS:
-            name = deed.token.encode()
-            if deed.verb == "retry":
+        if audit_entry.verb in ASKS:
+            name = audit_entry.token.encode()
+            if audit_entry.verb == "retry":
                 name = next(iter(sight.asked.split()), b"-")
-            content = b"%s %s" % (name, deed.token.encode())
+            content = b"%s %s" % (name, audit_entry.token.encode())
             changes.append(ensemble.written(RESTART, content))
             self._world.remember({RESTART: content})
-        self._world.commit = Commit(None, sight.seen_at, sight.record, deed=deed)
+        self._world.commit = Commit(None, sight.seen_at, sight.record, audit_entry=audit_entry)
         ensemble.commit(0, changes)
         if self._random.random() < 0.1:
             # The reply was lost: whether it is done has to be found out.
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
 
-    def _has_changed(self, deed: Deed, sight: Sight) -> bool:
+    def _has_changed(self, audit_entry: AuditEntry, sight: Sight) -> bool:
         nodes = self._ensemble.tree.nodes
         if self._world.histories != sight.history or STATE not in nodes:
             return True
         asked = nodes[RESTART].version if RESTART in nodes else -1
-        if deed.verb in ASKS and asked != sight.asked_version:
+        if audit_entry.verb in ASKS and asked != sight.asked_version:
             return True
         return nodes[STATE].version != sight.version

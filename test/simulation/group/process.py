@@ -14,12 +14,12 @@ from simulation.group.client import Client
 from simulation.group.group_requests import GroupRequests
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
-from zkexec.core.adoption import Adopted
+from zkexec.core.adoption import AdoptedCommand
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
 from zkexec.core.inputs import restart_name
 from zkexec.core.member import Member
-from zkexec.core.rollout.participant import LockedTurn
+from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Process:
         """Start it."""
         self.world = world
         self.host = host
-        self.terms = host.terms
+        self.policy = host.policy
         self.chaos = world.chaos
         self.name = f"{host.label}.{host.incarnations}"
-        mirrored = [mirror.zk_path for mirror in self.terms.mirrors]
-        self.paths = tuple(dict.fromkeys([*mirrored, self.terms.restart_path]))
+        mirrored = [mirror.zk_path for mirror in self.policy.mirrors]
+        self.paths = tuple(dict.fromkeys([*mirrored, self.policy.restart_path]))
         self.dead = False
         self.frozen = False
         self.termed = False
@@ -73,9 +73,9 @@ class Process:
         """The time on this host's clock, which no other host shares."""
         return self.world.clock.now + self.host.clock_offset_s
 
-    def _fresh_core(self, adopted: Adopted | None) -> Member:
-        turn = LockedTurn(self.terms, self.host.name, self._new_token)
-        return Member(self.terms, turn, adopted, "a mistake" if adopted else "")
+    def _fresh_core(self, adopted: AdoptedCommand | None) -> Member:
+        turn = Participant(self.policy, self.host.name, self._new_token)
+        return Member(self.policy, turn, adopted, "a mistake" if adopted else "")
 
     def lose_core(self, pause_s: float) -> bool:
         """Let the core make a mistake, if there is a command that it has not told to end."""
@@ -86,11 +86,11 @@ class Process:
         adopted = member.adopted(check=self.children.check_generation, alerting=False)
         for queue in (self._todo, self._answers, self._posted, self._outbox):
             queue.clear()
-        kept = [e for e in self._reaped if isinstance(e, events.ChildExited | SignalReceived)]
+        kept = [e for e in self._reaped if isinstance(e, events.CommandExited | SignalReceived)]
         self._reaped = deque(kept)
         self._close_session(clean=self.world.random.random() < 0.5)
         self.client = self.host.staged = None
-        caretaker = self.core = Caretaker(self.terms, adopted, self.now + pause_s, self.now)
+        caretaker = self.core = Caretaker(self.policy, adopted, self.now + pause_s, self.now)
         self._todo.extend(caretaker.begin("a mistake", self.now))
         self._deadline = caretaker.deadline
         self.run()
@@ -244,9 +244,9 @@ class Process:
 
     def _note_restart(self, read: ZnodesRead) -> None:
         """Learn from a complete reading which restart was asked for last."""
-        if any(read.znodes[mirror.zk_path].problem for mirror in self.terms.mirrors):
+        if any(read.znodes[mirror.zk_path].problem for mirror in self.policy.mirrors):
             return
-        self._restart = restart_name(read.znodes[self.terms.restart_path].content) or self._restart
+        self._restart = restart_name(read.znodes[self.policy.restart_path].content) or self._restart
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Note):
@@ -275,23 +275,23 @@ class Process:
 
     def _answers_of_child(self, action: Action) -> list[Event]:
         match action:
-            case actions.StartChild(generation):
+            case actions.StartCommand(generation):
                 if generation == 1 and not self.host.has_installed:
                     # What is on disk has restarted since the restart that was read of.
                     files, restart = self.host.files.files, self._restart
                     self.host.files = self.host.began_on = Snapshot(files, restart=restart)
                 self._is_stopping = False
                 return [self.children.start(generation)]
-            case actions.SignalTree(signal) | actions.SignalGroup(signal):
-                if isinstance(action, actions.SignalTree):
+            case actions.SignalProcessTree(signal) | actions.SignalProcessGroup(signal):
+                if isinstance(action, actions.SignalProcessTree):
                     self._is_stopping = True
                     self._tell_kill(signal)
                 self.children.signal(signal)
-            case actions.InspectTree(generation):
+            case actions.InspectProcessTree(generation):
                 return [self.children.inspect(generation)]
-            case actions.RunCheck(generation):
+            case actions.RunHealthCheck(generation):
                 self._posted.extend(self.children.run_check(generation))
-            case actions.KillCheck():
+            case actions.KillHealthCheck():
                 self.children.kill_check()
             case actions.RunAlert():
                 self._posted.append(events.AlertFinished(""))
@@ -315,7 +315,7 @@ class Process:
             self._answers.append(answer)
             self.run()
 
-        delay_s = self.terms.session_timeout_s * self.world.random.random()
+        delay_s = self.policy.session_timeout_s * self.world.random.random()
         self.world.clock.after(delay_s, written)
         return []
 

@@ -11,7 +11,7 @@ from simulation.group.connection import Connection, Kind
 from simulation.group.tree import MEMBERS, STATE
 from zkexec.core.actions import ReadRecord
 from zkexec.core.rollout.group_events import GroupPart, RecordRead
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,24 +26,24 @@ class RecordReading:
         """Ask nothing yet."""
         self._requests = requests
         self._request = request
-        self._record = Rollout()
+        self._record = RolloutRecord()
         self._version = self._population = 0
 
     def begin(self) -> None:
         """Read the record."""
         self._requests.ask_group(self._request.number, Kind.READ, self._look, self._found)
 
-    def _look(self, connection: Connection) -> tuple[Connection, Rollout, int, int]:
+    def _look(self, connection: Connection) -> tuple[Connection, RolloutRecord, int, int]:
         tree = connection.server.tree
         if self._request.watch:
             self._requests.watch(connection, STATE, GroupPart.RECORD)
         node = tree.nodes.get(STATE)
-        record = Rollout() if node is None else node.content.believed(node.mzxid)
+        record = RolloutRecord() if node is None else node.content.believed(node.mzxid)
         self._requests.world.count_record(record, self._requests.process)
         version = -1 if node is None else node.version
         return connection, record, version, len(tree.children[MEMBERS])
 
-    def _found(self, answer: tuple[Connection, Rollout, int, int]) -> None:
+    def _found(self, answer: tuple[Connection, RolloutRecord, int, int]) -> None:
         connection, self._record, self._version, counted = answer
         count = partial(self._requests.world.count, "requests", self._requests.process)
         if self._is_counted:
@@ -67,18 +67,18 @@ class RecordReading:
 
     @property
     def _flying(self) -> frozenset[str]:
-        return frozenset(self._record.inflight if self._request.watch else ())
+        return frozenset(self._record.in_flight if self._request.watch else ())
 
     @property
     def _names(self) -> list[str]:
-        width = self._record.width
-        askers = [width.by] if width and width.width != self._request.asks else []
+        width = self._record.max_unavailable
+        askers = [width.by] if width and width.limit != self._request.asks else []
         return sorted({*self._flying, *askers})
 
     @property
     def _is_counted(self) -> bool:
-        asks, known = self._request.asks, self._record.width
-        return asks is None or asks.percent or (known is not None and known.width.percent)
+        asks, known = self._request.asks, self._record.max_unavailable
+        return asks is None or asks.percent or (known is not None and known.limit.percent)
 
     def _look_at_members(self, names: "Sequence[str]", connection: Connection) -> frozenset[str]:
         for name in sorted(self._flying.intersection(names)):

@@ -37,10 +37,13 @@ class FollowsOperators(Checker):
     def record(self, change: RecordChange) -> None:
         """Compare what is not the members' business."""
         before, after = change.before, change.after
-        if change.deed is None and (before.paused, before.deeds) != (after.paused, after.deeds):
+        if change.audit_entry is None and (before.paused, before.audit) != (
+            after.paused,
+            after.audit,
+        ):
             raise Violation(f"{change.author} has changed what an operator did")
-        if change.deed is not None and change.admitted:
-            raise Violation(f"to {change.deed.verb} has admitted {change.admitted}")
+        if change.audit_entry is not None and change.admitted:
+            raise Violation(f"to {change.audit_entry.verb} has admitted {change.admitted}")
 
 
 class TriesRestartsAlone(Checker):
@@ -52,7 +55,7 @@ class TriesRestartsAlone(Checker):
     def __init__(self, world: "World") -> None:
         """Begin without any trial."""
         super().__init__(world)
-        self._proven: dict[Aim, None] = {}
+        self._known_good: dict[Aim, None] = {}
         self._tried: dict[Aim, dict[str, None]] = {}
         self._losses: dict[Aim, int] = {}
         self._trying: dict[str, Aim] = {}
@@ -66,8 +69,10 @@ class TriesRestartsAlone(Checker):
         for name, entry in change.admitted:
             self._lose(name)
             self._keep_unused(name)
-            verdict = change.before.verdicts.get(entry.digest)
-            is_anew = verdict is None or (verdict.failed_by and entry.revision > verdict.revision)
+            version_state = change.before.versions.get(entry.digest)
+            is_anew = version_state is None or (
+                version_state.failed_by and entry.zxid > version_state.zxid
+            )
             if is_anew or entry.digest in self._unused:
                 self._unused.pop(entry.digest, None)
                 self._begins_anew[name] = entry.digest
@@ -95,13 +100,13 @@ class TriesRestartsAlone(Checker):
         """Count who is restarted for it."""
         del child
         name, staged = process.host.name, process.host.staged
-        if name not in self.world.truth.inflight or staged is None:
+        if name not in self.world.truth.in_flight or staged is None:
             return
-        aim = aim_of(staged, process.terms.mirrors)
+        aim = aim_of(staged, process.policy.mirrors)
         if name in self._begins_anew:
             del self._begins_anew[name]
             self._tried.pop(aim, None)
-        if aim in self._proven:
+        if aim in self._known_good:
             return
         self._trying[name] = aim
         tried = self._tried.setdefault(aim, {})
@@ -109,6 +114,6 @@ class TriesRestartsAlone(Checker):
         if len(tried) > 1 + self._losses.get(aim, 0):
             raise Violation(f"{list(tried)} were restarted for {aim}, unproven")
 
-    def proven(self, process: Process, child: Child) -> None:
+    def known_good(self, process: Process, child: Child) -> None:
         """Take note of what was healthy."""
-        self._proven[aim_of(child.files, process.terms.mirrors)] = None
+        self._known_good[aim_of(child.files, process.policy.mirrors)] = None

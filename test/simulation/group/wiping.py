@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from simulation.group.contents import Mood, make_content
 from simulation.group.tree import RESTART, STATE, Node, Transaction
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -96,6 +96,6 @@ class Wiping:
         world.tell(f"the ensemble {how}")
         world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_queue)
         state = dump.nodes.get(STATE)
-        world.truth = Rollout() if state is None else state.content.believed(state.mzxid)
+        world.truth = RolloutRecord() if state is None else state.content.believed(state.mzxid)
         world.history.append(dict(dump.state))
         world.begin_history()

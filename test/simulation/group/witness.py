@@ -12,9 +12,9 @@ from simulation.group.child import Child
 from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
-from zkexec.core.rollout.audit import Deed
-from zkexec.core.rollout.record import Entry, EntryPhase, Rollout
-from zkexec.core.rollout.version import Target
+from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 class RecordChange:
     """One commit of the record; times on the world's clock.
 
-    An operator's has no `author`; it is his `deed`.
+    An operator's has no `author`; it is his `audit_entry`.
     """
 
     by: "Process | None"
-    before: Rollout
-    after: Rollout
+    before: RolloutRecord
+    after: RolloutRecord
     decided_at: float
     zxid: int
-    deed: Deed | None = None
+    audit_entry: AuditEntry | None = None
 
     @property
     def process(self) -> "Process":
@@ -48,32 +48,32 @@ class RecordChange:
         return "" if self.by is None else self.by.host.name
 
     @cached_property
-    def admitted(self) -> Sequence[tuple[str, Entry]]:
+    def admitted(self) -> Sequence[tuple[str, InFlightEntry]]:
         """Who came into flight, or goes on to another target there.
 
         Who has failed, and tells it to a new record, does not: it is down as it was.
         """
         return [
             (name, entry)
-            for name, entry in self.after.inflight.items()
+            for name, entry in self.after.in_flight.items()
             if entry.phase is not EntryPhase.FAILED
-            if (known := self.before.inflight.get(name)) is None
-            or (known.digest, known.revision) != (entry.digest, entry.revision)
+            if (known := self.before.in_flight.get(name)) is None
+            or (known.digest, known.zxid) != (entry.digest, entry.zxid)
         ]
 
     @cached_property
-    def left(self) -> Sequence[tuple[str, Entry]]:
+    def left(self) -> Sequence[tuple[str, InFlightEntry]]:
         """Whose entry is gone."""
-        after = self.after.inflight
-        return [(name, entry) for name, entry in self.before.inflight.items() if name not in after]
+        after = self.after.in_flight
+        return [(name, entry) for name, entry in self.before.in_flight.items() if name not in after]
 
 
-def is_proven(record: Rollout, target: Target | Entry) -> bool:
+def is_known_good(record: RolloutRecord, target: ConfigVersion | InFlightEntry) -> bool:
     """Whether the record has this proven, and not to be tried anew."""
-    verdict = record.verdicts.get(target.digest)
-    if verdict is None or not verdict.proven:
+    version_state = record.versions.get(target.digest)
+    if version_state is None or not version_state.known_good:
         return False
-    return not (verdict.failed_by and target.revision > verdict.revision)
+    return not (version_state.failed_by and target.zxid > version_state.zxid)
 
 
 class Violation(Exception):
@@ -105,7 +105,7 @@ class Checker:
     def healthy(self, process: "Process") -> None:
         """See a check pass, or a child without checks live long enough."""
 
-    def proven(self, process: "Process", child: Child) -> None:
+    def known_good(self, process: "Process", child: Child) -> None:
         """See a child that has been healthy for as long as it has to be."""
 
     def installed(self, host: "Host") -> None:

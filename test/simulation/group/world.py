@@ -45,12 +45,12 @@ from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
 from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
-from zkexec.core.actions import Action, CommitRecord, Enrol, ShowCard
+from zkexec.core.actions import Action, CommitRecord, Enrol, PublishStatus
 from zkexec.core.events import Event
 from zkexec.core.member import Member
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_events import RecordRead
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,
@@ -66,7 +66,7 @@ CHECKERS: tuple[type[Checker], ...] = (
 class Plot:
     """What a run is made of."""
 
-    terms: Sequence[Terms]
+    policy: Sequence[Policy]
     servers: int
     tick_s: float
 
@@ -82,7 +82,7 @@ class World:
         self.stubbornness = random.choice((0.0, 0.0, 0.2))
         self.lies = random.choice((0.0, 0.0, 0.05))
         self.heals: list[Callable[[], None]] = []
-        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.terms for m in t.mirrors))
+        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
         """What the mirrored znodes held, and that of restarts; nothing stands for none."""
         self.histories = 0
@@ -100,14 +100,14 @@ class World:
         """Whether a mirrored znode, or that of restarts, was ever taken away."""
         self.commit: Commit | None = None
         self.place_taken = ""
-        self.truth = Rollout()
+        self.truth = RolloutRecord()
         self.ensemble = Ensemble(self.clock, random, plot.servers, plot.tick_s)
         self.ensemble.observer = self
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
         self.disks = DiskTrouble(self, random)
         self.wiping = Wiping(self, random)
-        self.hosts = [Host(self, number, terms) for number, terms in enumerate(plot.terms)]
+        self.hosts = [Host(self, number, policy) for number, policy in enumerate(plot.policy)]
         self.twins: list[Host] = []
         """Hosts on which zkexec has the member ID of another host's."""
         self._count_members()
@@ -120,7 +120,7 @@ class World:
 
     def _count_members(self) -> None:
         total = len(self.hosts) + len(self.twins)
-        self.most_down = max(host.terms.max_unavailable.of(total) for host in self.hosts)
+        self.most_down = max(host.policy.max_unavailable.of(total) for host in self.hosts)
         """No record can allow more, whoever is alive and whoever is asked."""
 
     def tell(self, line: str) -> None:
@@ -210,10 +210,14 @@ class World:
         self.place_taken = commit.place
         change = RecordChange(
             commit.process, commit.before, self.truth, commit.decided_at, transaction.zxid,
-            commit.deed,
+            commit.audit_entry,
         )  # fmt: skip
         if self.lines is not None:
-            what = f"{commit.deed.verb} {commit.deed.token}" if commit.deed else ""
+            what = (
+                f"{commit.audit_entry.verb} {commit.audit_entry.token}"
+                if commit.audit_entry
+                else ""
+            )
             author = commit.process.name if commit.process else f"the operator, to {what}"
             self.tell(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
@@ -250,7 +254,7 @@ class World:
 
     def child_proven(self, process: Process, child: Child) -> None:
         """See a child that has been healthy for as long as it has to be."""
-        self._judge("proven", process, child)
+        self._judge("known_good", process, child)
 
     def installed(self, host: Host) -> None:
         """See new files."""
@@ -267,7 +271,7 @@ class World:
     def count(self, what: str, process: Process, number: int = 1) -> None:
         """Count requests; only a world that measures does."""
 
-    def count_record(self, record: Rollout, process: Process) -> None:
+    def count_record(self, record: RolloutRecord, process: Process) -> None:
         """Count the bytes of a record that is read; only a world that measures does."""
 
     def process_ended(self, process: Process) -> None:
@@ -300,10 +304,10 @@ def describe_step(step: Event | Action) -> str:
         read = f"version {step.version} alive {sorted(step.alive)} of {step.population}"
         return f"RecordRead number={step.number} {describe_record(step.record)} {read}"
     if isinstance(step, CommitRecord):
-        terms = f"version {step.version} checks {dict(step.checks)} place {step.place}"
-        return f"CommitRecord number={step.number} {describe_record(step.record)} {terms}"
-    if isinstance(step, ShowCard | Enrol):
-        return f"{type(step).__name__} {step.card.phase}"
+        policy = f"version {step.version} checks {dict(step.checks)} place {step.place}"
+        return f"CommitRecord number={step.number} {describe_record(step.record)} {policy}"
+    if isinstance(step, PublishStatus | Enrol):
+        return f"{type(step).__name__} {step.status.phase}"
     return describe(step)
 
 
@@ -313,17 +317,20 @@ def brief(digest: str) -> str:
     return contents[:6] + dot + restart
 
 
-def describe_record(record: Rollout) -> str:
+def describe_record(record: RolloutRecord) -> str:
     """Write the record as one line."""
-    inflight = [
-        f"{name} {entry.phase.value} {brief(entry.digest)}@{entry.revision} {entry.token}"
-        for name, entry in record.inflight.items()
+    in_flight = [
+        f"{name} {entry.phase.value} {brief(entry.digest)}@{entry.zxid} {entry.token}"
+        for name, entry in record.in_flight.items()
     ]
-    verdicts = [
-        f"{brief(digest)}@{v.revision}{' proven' if v.proven else ''}"
-        f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost}"
-        for digest, v in record.verdicts.items()
+    versions = [
+        f"{brief(digest)}@{v.zxid}{' known_good' if v.known_good else ''}"
+        f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost_turns}"
+        for digest, v in record.versions.items()
     ]
-    width = record.width.width if record.width else None
+    width = record.max_unavailable.limit if record.max_unavailable else None
     paused = " paused" if record.paused else ""
-    return f"inflight {inflight} verdicts {verdicts} served {record.served} width {width}{paused}"
+    return (
+        f"in_flight {in_flight} versions {versions} last_admitted {record.last_admitted} "
+        f"max_unavailable {width}{paused}"
+    )

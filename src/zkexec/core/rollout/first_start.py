@@ -2,11 +2,11 @@
 
 from enum import Enum
 
-from zkexec.core.rollout.record import Rollout
-from zkexec.core.rollout.version import Target, contents_of
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, contents_of
 
 
-class Basis(Enum):
+class StartBasis(Enum):
     """What a first start may run."""
 
     WANTED = "wanted"
@@ -14,7 +14,9 @@ class Basis(Enum):
     NOTHING = "nothing"
 
 
-def basis_of(record: Rollout, member: str, wanted: Target, on_disk: Target | None) -> Basis:
+def basis_of(
+    record: RolloutRecord, member: str, wanted: ConfigVersion, on_disk: ConfigVersion | None
+) -> StartBasis:
     """Choose what is proven before what is not, and start nothing that has failed.
 
     `on_disk` is what the files hold by now, None where they are not all there.  What has failed on
@@ -23,17 +25,17 @@ def basis_of(record: Rollout, member: str, wanted: Target, on_disk: Target | Non
     """
     is_blocked = record.blocking(wanted) is not None
     is_there = on_disk is not None and contents_of(on_disk.digest) == contents_of(wanted.digest)
-    if not is_blocked and (is_there or record.is_proven(wanted)):
-        return Basis.WANTED
+    if not is_blocked and (is_there or record.is_known_good(wanted)):
+        return StartBasis.WANTED
     if on_disk is not None and _may_rely_on(record, member, on_disk):
-        return Basis.ON_DISK
+        return StartBasis.ON_DISK
     if not is_blocked or _may_rely_on(record, member, wanted):
-        return Basis.WANTED
-    return Basis.NOTHING
+        return StartBasis.WANTED
+    return StartBasis.NOTHING
 
 
-def _may_rely_on(record: Rollout, member: str, target: Target) -> bool:
+def _may_rely_on(record: RolloutRecord, member: str, target: ConfigVersion) -> bool:
     """Whether these contents are proven, since whatever restart, and have not failed here."""
     contents = contents_of(target.digest)
-    known = [v for digest, v in record.verdicts.items() if contents_of(digest) == contents]
-    return any(v.proven for v in known) and not any(member in v.failed_by for v in known)
+    known = [v for digest, v in record.versions.items() if contents_of(digest) == contents]
+    return any(v.known_good for v in known) and not any(member in v.failed_by for v in known)

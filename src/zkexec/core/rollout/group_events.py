@@ -6,8 +6,8 @@ Each answer carries the number of its request.
 from enum import Enum
 
 from zkexec.core.events import Event
-from zkexec.core.rollout.record import Rollout
-from zkexec.frozen import value
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.frozen import frozen
 
 
 class GroupPart(Enum):
@@ -34,21 +34,21 @@ class Conflict(Enum):
     """The own queue node is gone."""
 
 
-@value()
+@frozen()
 class GroupTouched(Event):
     """A watch of the group fired, and is gone.  A hint, never a fact."""
 
     part: GroupPart
 
 
-@value()
+@frozen()
 class Enrolled(Event):
     """The ephemeral node of this member stands, made by this session."""
 
     number: int
 
 
-@value()
+@frozen()
 class EnrolmentOccupied(Event):
     """Another process has a node under this member's name; `holder` says who, in words.
 
@@ -59,7 +59,7 @@ class EnrolmentOccupied(Event):
     holder: str
 
 
-@value()
+@frozen()
 class QueueJoined(Event):
     """The queue node was made; its name ends with ten digits, its sequence number."""
 
@@ -67,7 +67,7 @@ class QueueJoined(Event):
     name: str
 
 
-@value()
+@frozen()
 class QueueListed(Event):
     """The names of all queue nodes, in no order."""
 
@@ -75,8 +75,8 @@ class QueueListed(Event):
     names: tuple[str, ...]
 
 
-@value()
-class QueueNodeSeen(Event):
+@frozen()
+class QueueNodeRead(Event):
     """Whose queue node that is, a watch set on its end; None where it is gone.
 
     A node that `is_left_over` lasts: it belongs to no session, so nobody will take it away.
@@ -87,14 +87,14 @@ class QueueNodeSeen(Event):
     is_left_over: bool = False
 
 
-@value()
+@frozen()
 class QueueLeft(Event):
     """The queue node is gone, whoever took it away."""
 
     number: int
 
 
-@value()
+@frozen()
 class RecordRead(Event):
     """The group's record, and who of those whom it names is alive.
 
@@ -104,20 +104,20 @@ class RecordRead(Event):
     """
 
     number: int
-    record: Rollout
+    record: RolloutRecord
     version: int
     alive: frozenset[str]
     population: int
 
 
-@value()
+@frozen()
 class RecordCommitted(Event):
     """The record was written, everything that was checked with it held."""
 
     number: int
 
 
-@value()
+@frozen()
 class CommitRefused(Event):
     """The record was certainly not written, because of this conflict."""
 
@@ -125,7 +125,7 @@ class CommitRefused(Event):
     conflict: Conflict
 
 
-@value()
+@frozen()
 class GroupRequestFailed(Event):
     """A request to the group got no answer, or an error; what it asked for may have been done.
 
@@ -142,7 +142,7 @@ ANSWERS = (
     EnrolmentOccupied,
     QueueJoined,
     QueueListed,
-    QueueNodeSeen,
+    QueueNodeRead,
     QueueLeft,
     RecordRead,
     RecordCommitted,

@@ -16,7 +16,7 @@ ANSWER_SESSIONS = 2
 """A connection on which a request goes unanswered for two session timeouts is given up."""
 
 
-class Requests:
+class GroupRequests:
     """The request that is on its way."""
 
     def __init__(self, session_timeout_s: float) -> None:

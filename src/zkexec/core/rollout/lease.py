@@ -8,10 +8,10 @@ commit with the entry in it was *decided on*, which is before it was sent.
 from collections.abc import Callable
 
 from zkexec.core.input_state import UNLIMITED
-from zkexec.core.rollout.record import Entry, EntryPhase, Rollout
-from zkexec.core.rollout.version import Target
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion
 from zkexec.core.snapshot import Snapshot
-from zkexec.frozen import replace, value
+from zkexec.frozen import frozen, replace
 
 LEASE_SHARE = 1 / 6
 """The part of the session timeout for which a committed write vouches for this session.
@@ -20,17 +20,17 @@ The ensemble may have begun to count at the ping before it, a third of the timeo
 counts in ticks, of which a session timeout has at least two: 1 - 1/3 - 1/2."""
 
 
-@value()
+@frozen()
 class Proposal:
     """A commit on its way: what it writes, when it was decided on, and what it admits."""
 
-    record: Rollout
+    record: RolloutRecord
     sent_at: float
     admits: Snapshot | None = None
-    target: Target | None = None
+    target: ConfigVersion | None = None
 
 
-class Tenure:
+class Lease:
     """The entry of this member, under its own token."""
 
     def __init__(self, member: str, new_token: Callable[[], str]) -> None:
@@ -47,16 +47,16 @@ class Tenure:
         self._token = self._token or self._new_token()
         return self._token
 
-    def entry_in(self, record: Rollout) -> Entry | None:
+    def entry_in(self, record: RolloutRecord) -> InFlightEntry | None:
         """The entry, if the record has it under this member's token."""
-        entry = record.inflight.get(self._member)
+        entry = record.in_flight.get(self._member)
         return entry if entry is not None and entry.token == self._token else None
 
-    def entry_for(self, target: Target) -> Entry:
+    def entry_for(self, target: ConfigVersion) -> InFlightEntry:
         """An entry for a restart to this target."""
-        return Entry(self.token, target.digest, target.revision)
+        return InFlightEntry(self.token, target.digest, target.zxid)
 
-    def has_failed(self, record: Rollout) -> bool:
+    def has_failed(self, record: RolloutRecord) -> bool:
         """Whether the entry is kept because the restart went wrong."""
         entry = self.entry_in(record)
         return entry is not None and entry.phase is EntryPhase.FAILED
@@ -70,7 +70,7 @@ class Tenure:
     def disown(self) -> None:
         """Take what is held for that of another history, whatever its revision."""
         if self.held is not None:
-            self.held = replace(self.held, revision=UNLIMITED)
+            self.held = replace(self.held, zxid=UNLIMITED)
 
     def committed(self) -> Proposal:
         """The proposal was written."""
@@ -85,7 +85,7 @@ class Tenure:
         proposal, self.proposal = self.proposal, None
         return proposal
 
-    def read(self, record: Rollout) -> bool:
+    def read(self, record: RolloutRecord) -> bool:
         """Compare with what the record says; return whether an entry that was held is lost."""
         entry, proposal, self.proposal = self.entry_in(record), self.proposal, None
         if entry is not None:
@@ -103,9 +103,9 @@ class Tenure:
         self._token = ""
         self._lease_from = self.held = None
 
-    def _is_made_by(self, entry: Entry, proposal: Proposal) -> bool:
+    def _is_made_by(self, entry: InFlightEntry, proposal: Proposal) -> bool:
         return proposal.target is not None and (
-            (entry.digest, entry.revision) == (proposal.target.digest, proposal.target.revision)
+            (entry.digest, entry.zxid) == (proposal.target.digest, proposal.target.zxid)
         )
 
     def _believe(self, proposal: Proposal) -> None:

@@ -5,14 +5,14 @@ where something else is written anyway; else only what rests is shown at once, a
 restart once they have lasted for a moment.
 """
 
-from zkexec.core.actions import Action, Card, ShowCard
+from zkexec.core.actions import Action, MemberStatus, PublishStatus
 from zkexec.core.events import SessionConnected
 from zkexec.core.phases import Phase
 
 BRIEF_S = 0.2
 """What is over by then is not shown for itself."""
 
-_AT_REST = frozenset({Phase.RUNNING.value, Phase.PAUSED.value})
+_AT_REST = frozenset({Phase.RUNNING.value, Phase.FAILED.value})
 
 
 class Membership:
@@ -25,8 +25,8 @@ class Membership:
         """Whether its node is refused to it again and again, so that it takes no turn."""
 
         self.session_timeout_s = session_timeout_s
-        self.card = Card("")
-        self._shown = Card("")
+        self.status = MemberStatus("")
+        self._shown = MemberStatus("")
         self._show_at: float | None = None
         self._session = 0
         self._in_doubt = False
@@ -66,36 +66,36 @@ class Membership:
         may_be, self._may_be_duplicate = self._may_be_duplicate, True
         return may_be
 
-    def enrolled_with(self, card: Card) -> None:
+    def enrolled_with(self, status: MemberStatus) -> None:
         """The node stands, and shows this card."""
         self.enrolled = not self._in_doubt
         self.is_kept_out = False
         self._may_be_duplicate = False
-        self._shown = card
+        self._shown = status
 
-    def news(self) -> Card | None:
+    def news(self) -> MemberStatus | None:
         """Take the card along in a request that writes, if it is another one than is shown."""
-        if not self.enrolled or self.card == self._shown:
+        if not self.enrolled or self.status == self._shown:
             return None
-        self._shown = self.card
-        return self.card
+        self._shown = self.status
+        return self.status
 
-    def not_shown(self, card: Card | None) -> None:
+    def not_shown(self, status: MemberStatus | None) -> None:
         """What this card was to go along with was not written; None where none was to."""
-        if card is not None:
-            self._shown = Card("")
+        if status is not None:
+            self._shown = MemberStatus("")
 
     def show(self, now: float, *, may_go_along: bool) -> list[Action]:
         """Write the card anew where it has been another one than is shown for long enough.
 
         That is at once for what rests, unless something is about to be written that takes it along.
         """
-        if not self.enrolled or self.card == self._shown:
+        if not self.enrolled or self.status == self._shown:
             self._show_at = None
             return []
         if self._show_at is None:
             self._show_at = now + BRIEF_S
-        if now < self._show_at and (may_go_along or self.card.phase not in _AT_REST):
+        if now < self._show_at and (may_go_along or self.status.phase not in _AT_REST):
             return []
-        self._shown, self._show_at = self.card, None
-        return [ShowCard(self.card)]
+        self._shown, self._show_at = self.status, None
+        return [PublishStatus(self.status)]

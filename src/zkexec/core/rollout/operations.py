@@ -6,8 +6,8 @@ group's znode of restarts, which is written in the same transaction.
 
 from enum import Enum
 
-from zkexec.core.rollout.audit import MOST_DEEDS, Deed
-from zkexec.core.rollout.record import Pause, Rollout, Verdict
+from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
+from zkexec.core.rollout.record import Pause, RolloutRecord, VersionState
 from zkexec.frozen import replace
 
 
@@ -26,63 +26,65 @@ class Objection(Enum):
     """The member is there, and will end its entry itself."""
 
 
-def is_done(record: Rollout, deed: Deed) -> bool:
+def is_done(record: RolloutRecord, audit_entry: AuditEntry) -> bool:
     """Whether the record has this very deed."""
-    return any(known.token == deed.token for known in record.deeds)
+    return any(known.token == audit_entry.token for known in record.audit)
 
 
-def pause(record: Rollout, deed: Deed) -> Rollout | Objection:
+def pause(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
     """Let nobody be admitted; who is in flight goes on."""
     if record.paused is not None:
         return Objection.PAUSED
-    return replace(_with(record, deed), paused=Pause(deed.by, deed.reason))
+    return replace(_with(record, audit_entry), paused=Pause(audit_entry.by, audit_entry.reason))
 
 
-def resume(record: Rollout, deed: Deed) -> Rollout | Objection:
+def resume(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
     """Take back an operator's pause; what has failed still stands."""
     if record.paused is None:
         return Objection.NOT_PAUSED
-    return replace(_with(record, deed), paused=None)
+    return replace(_with(record, audit_entry), paused=None)
 
 
-def retry(record: Rollout, deed: Deed) -> Rollout | Objection:
+def retry(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
     """Have what failed be tried once more, by one member."""
     if record.paused is not None:
         return Objection.PAUSED
     if not failures(record):
         return Objection.NOTHING_FAILED
-    return _with(record, deed)
+    return _with(record, audit_entry)
 
 
-def restart(record: Rollout, deed: Deed) -> Rollout | Objection:
+def restart(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
     """Have all members restart their commands in turns, whatever they run."""
-    return Objection.PAUSED if record.paused is not None else _with(record, deed)
+    return Objection.PAUSED if record.paused is not None else _with(record, audit_entry)
 
 
-def forget(record: Rollout, deed: Deed, *, is_alive: bool, is_forced: bool) -> Rollout | Objection:
+def forget(
+    record: RolloutRecord, audit_entry: AuditEntry, *, is_alive: bool, is_forced: bool
+) -> RolloutRecord | Objection:
     """Take back the turn of a member that will not come back, as the head of the queue would.
 
     So its loss counts against what it was restarting to.
     """
-    entry = record.inflight.get(deed.subject)
+    entry = record.in_flight.get(audit_entry.member)
     if entry is None:
         return Objection.NOT_IN_FLIGHT
     if is_alive and not is_forced:
         return Objection.ALIVE
-    return _with(record.reap(deed.subject, entry.token), deed)
+    return _with(record.reclaim(audit_entry.member, entry.token), audit_entry)
 
 
-def failures(record: Rollout) -> dict[str, Verdict]:
+def failures(record: RolloutRecord) -> dict[str, VersionState]:
     """What has failed and was not replaced by anything newer since, by digest."""
     newest: dict[str, int] = {}
-    for verdict in record.verdicts.values():
-        newest[verdict.scope] = max(verdict.revision, newest.get(verdict.scope, 0))
+    for version_state in record.versions.values():
+        newest[version_state.scope] = max(version_state.zxid, newest.get(version_state.scope, 0))
     return {
-        digest: verdict
-        for digest, verdict in record.verdicts.items()
-        if verdict.failed_by and verdict.revision == newest[verdict.scope]
+        digest: version_state
+        for digest, version_state in record.versions.items()
+        if version_state.failed_by and version_state.zxid == newest[version_state.scope]
     }
 
 
-def _with(record: Rollout, deed: Deed) -> Rollout:
-    return replace(record, deeds=(*record.deeds, deed)[-MOST_DEEDS:])
+def _with(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord:
+    return replace(record, audit=(*record.audit, audit_entry)[-MOST_AUDIT_ENTRIES:])

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 
 from zkexec.core.actions import (
     Action,
-    Card,
     CommitRecord,
     Enrol,
     JoinQueue,
     LeaveQueue,
-    LookAtQueueNode,
+    MemberStatus,
     Note,
     ReadRecord,
+    WatchQueueNode,
 )
 from zkexec.core.events import (
     Event,
@@ -31,15 +31,15 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
-from zkexec.core.input_state import Knowledge
-from zkexec.core.policy import Terms
+from zkexec.core.input_state import InputState
+from zkexec.core.policy import Policy
 from zkexec.core.rollout import group_events
-from zkexec.core.rollout.first_start import Basis, basis_of
+from zkexec.core.rollout.first_start import StartBasis, basis_of
 from zkexec.core.rollout.group_events import Conflict
 from zkexec.core.rollout.group_requests import REFUSED_S, RETRY_S
 from zkexec.core.rollout.next_request import next_step
-from zkexec.core.rollout.situation import Standing
-from zkexec.core.rollout.turn_outcome import Outcome, Result
+from zkexec.core.rollout.situation import Situation
+from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
 from zkexec.core.rollout.version import short
 from zkexec.core.snapshot import Snapshot
 
@@ -47,14 +47,14 @@ CLOSE_S = 2.0
 """How long the end of zkexec waits for its turn to be given back."""
 
 
-class LockedTurn:
+class Participant:
     """A member of the group `--lock`, as the turn that it takes."""
 
     in_group = True
 
-    def __init__(self, terms: Terms, member: str, new_token: Callable[[], str]) -> None:
+    def __init__(self, policy: Policy, member: str, new_token: Callable[[], str]) -> None:
         """`new_token` gives a word that nobody else is ever given."""
-        self._at = Standing(terms, member, new_token)
+        self._at = Situation(policy, member, new_token)
         self._closing = self._keeps_entry = False
         self._close_by: float | None = None
         self.trouble = ""
@@ -62,7 +62,7 @@ class LockedTurn:
     @property
     def granted(self) -> Snapshot | None:
         """The snapshot that may be tried now."""
-        is_over = any(outcome.result is not Result.FAILED for outcome in self._at.outcomes)
+        is_over = any(outcome.result is not TurnResult.FAILED for outcome in self._at.outcomes)
         return None if is_over else self._at.held
 
     @property
@@ -78,7 +78,7 @@ class LockedTurn:
     @property
     def known(self) -> bool:
         """Whether the record was read."""
-        return self._at.ledger.known
+        return self._at.record_view.known
 
     @property
     def deadline(self) -> float | None:
@@ -86,14 +86,14 @@ class LockedTurn:
         at = self._at
         due = [at.requests.deadline, self._close_by, at.membership.deadline, at.admit_from]
         if due[0] is None and self._at.decides and self._at.membership.enrolled:
-            due.append(self._at.ledger.reap_at)
+            due.append(self._at.record_view.reclaim_at)
         return min((at for at in due if at is not None), default=None)
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> Basis:
+    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
         """What a first start may run; an entry of an earlier incarnation counts as its loss."""
         at = self._at
-        record = at.ledger.record
-        if at.tenure.entry_in(record) is None:
+        record = at.record_view.record
+        if at.lease.entry_in(record) is None:
             record = record.adopt(at.member, "")
         disk = None if on_disk is None else at.target(on_disk)
         return basis_of(record, at.member, at.target(wanted), disk)
@@ -108,7 +108,7 @@ class LockedTurn:
             self._at.wanted = wanted
             self._at.requests.hurry()
 
-    def refresh(self, wanted: Snapshot | None, known: Knowledge, now: float) -> None:
+    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
         """Learn what is wanted now; the same bytes as were asked for may have other versions."""
         at = self._at
         at.current, at.knowledge = wanted, known
@@ -124,12 +124,12 @@ class LockedTurn:
     def withdraw(self) -> None:
         """Leave the queue, or give the turn back: nothing is to be restarted any more."""
         self._at.wanted = self._at.failure = None
-        if not any(outcome.result is not Result.FAILED for outcome in self._at.outcomes):
-            self._at.outcomes.append(Outcome(Result.GIVEN_BACK))
+        if not any(outcome.result is not TurnResult.FAILED for outcome in self._at.outcomes):
+            self._at.outcomes.append(TurnOutcome(TurnResult.GIVEN_BACK))
 
     def may_stop(self, now: float) -> bool:
         """Whether the turn was confirmed so lately that nobody else can have been given it."""
-        return self._at.tenure.may_stop(now, self._at.membership.session_timeout_s)
+        return self._at.lease.may_stop(now, self._at.membership.session_timeout_s)
 
     def confirm(self) -> None:
         """Have the turn confirmed, because `may_stop` said no."""
@@ -139,9 +139,9 @@ class LockedTurn:
         """End the turn: the child is healthy on this snapshot."""
         self._at.wanted = self._at.failure = None
         self._at.good = self._at.target(snapshot)
-        self._at.outcomes = [Outcome(Result.PROVEN, self._at.good)]
+        self._at.outcomes = [TurnOutcome(TurnResult.KNOWN_GOOD, self._at.good)]
 
-    def vouch(self, snapshot: Snapshot) -> None:
+    def report_known_good(self, snapshot: Snapshot) -> None:
         """Count a snapshot as proven without ending any turn."""
         self._at.vouched = self._at.good = self._at.target(snapshot)
 
@@ -152,7 +152,7 @@ class LockedTurn:
             self._at.wanted = None
         if self._at.good is not None and self._at.good.digest == failed.digest:
             self._at.good = None
-        self._at.failure = Outcome(Result.FAILED, failed, reason)
+        self._at.failure = TurnOutcome(TurnResult.FAILED, failed, reason)
         self._at.outcomes = [self._at.failure]
 
     def stand_down(self, *, keeps_entry: bool) -> None:
@@ -171,12 +171,12 @@ class LockedTurn:
         if not self._closing:
             self._closing = True
             self._close_by = now + CLOSE_S
-            is_kept = self._keeps_entry or at.tenure.has_failed(at.ledger.record)
-            may_hold = at.in_flight or at.has_stray or at.tenure.proposal is not None
+            is_kept = self._keeps_entry or at.lease.has_failed(at.record_view.record)
+            may_hold = at.in_flight or at.has_stray or at.lease.proposal is not None
             if may_hold and not at.outcomes and not is_kept:
-                at.outcomes = [Outcome(Result.GIVEN_BACK)]
+                at.outcomes = [TurnOutcome(TurnResult.GIVEN_BACK)]
         if self._close_by is not None:
-            is_told = not at.outcomes and at.tenure.proposal is None
+            is_told = not at.outcomes and at.lease.proposal is None
             if is_told or not at.membership.connected or now >= self._close_by:
                 self._close_by = None
         return self._close_by is None
@@ -189,12 +189,12 @@ class LockedTurn:
         """Expect nothing of this connection any more."""
         self._at.membership.disconnect()
         self._at.requests.forget()
-        self._at.ledger.disconnected()
+        self._at.record_view.disconnected()
         self.trouble = ""
 
-    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Let others see where this member stands."""
-        self._at.show(card, running, wanted)
+        self._at.show(status, running, wanted)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in news of the group; other events mean nothing here."""
@@ -202,9 +202,9 @@ class LockedTurn:
             case SessionConnected():
                 self.disconnect()
                 if self._at.membership.connect(event):
-                    self._at.line.begin_session()
+                    self._at.queue.begin_session()
                     self._at.begin_session()
-                self._at.line.reconnected()
+                self._at.queue.reconnected()
             case SessionSuspended() | SessionLost() | SessionClosed():
                 self.disconnect()
             case group_events.GroupTouched(part):
@@ -241,10 +241,10 @@ class LockedTurn:
                 at.requests.pause(now)
                 return [*at.say("member-id-taken", member=at.member, holder=holder)]
             case group_events.QueueJoined(name=name):
-                at.line.joined(name)
+                at.queue.joined(name)
             case group_events.QueueListed(names=names):
-                return at.say_strays(at.line.listed(names))
-            case group_events.QueueNodeSeen() if isinstance(request, LookAtQueueNode):
+                return at.say_strays(at.queue.listed(names))
+            case group_events.QueueNodeRead() if isinstance(request, WatchQueueNode):
                 return self._on_seen(event, request.name)
             case group_events.RecordRead() if isinstance(request, ReadRecord):
                 return self._on_read(event, request.watch, now)
@@ -253,62 +253,62 @@ class LockedTurn:
             case group_events.CommitRefused(conflict=conflict) if isinstance(request, CommitRecord):
                 self._on_conflict(request, conflict, now)
             case _:
-                at.line.gone()  # QueueLeft
+                at.queue.gone()  # QueueLeft
         return []
 
     def _on_enrolled(self, request: Enrol) -> None:
-        ledger = self._at.ledger
-        self._at.membership.enrolled_with(request.card)
+        record_view = self._at.record_view
+        self._at.membership.enrolled_with(request.status)
         if request.may_be_duplicate:
-            ledger.forget()
-        if ledger.version < 0:
-            ledger.touched(of_record=True)
+            record_view.forget()
+        if record_view.version < 0:
+            record_view.touched(of_record=True)
 
-    def _on_seen(self, event: group_events.QueueNodeSeen, name: str) -> list[Action]:
+    def _on_seen(self, event: group_events.QueueNodeRead, name: str) -> list[Action]:
         at = self._at
         if event.is_left_over:
-            return at.say_left_over(name, is_new=at.line.ignore(name))
-        at.line.seen(event.member)
+            return at.say_left_over(name, is_new=at.queue.ignore(name))
+        at.queue.seen(event.member)
         if event.member is None:
             return []
-        return [*at.say("turn-awaited", ahead=at.line.ahead, behind=event.member)]
+        return [*at.say("turn-awaited", ahead=at.queue.ahead, behind=event.member)]
 
     def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
         at = self._at
         was_in_flight = at.in_flight
-        was_foreign = was_in_flight and at.tenure.entry_in(at.ledger.record) is None
-        missing = at.ledger.read(event, watched, now)
-        at.line.explain(event.record.served)
+        was_foreign = was_in_flight and at.lease.entry_in(at.record_view.record) is None
+        missing = at.record_view.read(event, watched, now)
+        at.queue.explain(event.record.last_admitted)
         # The commit of an adoption whose answer was lost is found here.
-        is_adoption = was_foreign and at.tenure.entry_in(event.record) is not None
+        is_adoption = was_foreign and at.lease.entry_in(event.record) is not None
         actions = [*([Note("adopted")] if is_adoption else []), *at.say_width()]
         at.adopted |= is_adoption
-        if at.tenure.read(event.record):
+        if at.lease.read(event.record):
             at.confirming = at.adopted = False
             actions.append(Note("turn-lost"))
         elif was_in_flight and not at.in_flight:
             at.adopted = False
             actions.append(Note("turn-released"))
         if at.decides:
-            grace_s = at.terms.grace_s
+            grace_s = at.policy.grace_s
             actions += [Note("member-missing", {"member": m, "grace_s": grace_s}) for m in missing]
         return actions
 
     def _on_committed(self, request: CommitRecord) -> list[Action]:
         at = self._at
         was_in_flight = at.in_flight
-        is_adoption = was_in_flight and at.tenure.entry_in(at.ledger.record) is None
+        is_adoption = was_in_flight and at.lease.entry_in(at.record_view.record) is None
         actions: list[Action] = [Note("adopted")] if is_adoption else []
         at.adopted |= is_adoption
         if at.confirming:
             at.confirming = False
             actions.append(Note("turn-confirmed"))
-        proposal = at.tenure.committed()
-        at.ledger.committed(proposal.record)
+        proposal = at.lease.committed()
+        at.record_view.committed(proposal.record)
         at.forget_said()
         self.trouble = ""
         if request.place:
-            at.line.gone()
+            at.queue.gone()
         if proposal.target is not None:
             actions.append(Note("turn-taken", {"digest": short(proposal.target.digest)}))
         if was_in_flight and not at.in_flight:
@@ -318,11 +318,11 @@ class LockedTurn:
 
     def _on_conflict(self, request: CommitRecord, conflict: Conflict, now: float) -> None:
         at = self._at
-        at.membership.not_shown(request.card)
-        proposal = at.tenure.refused()
-        at.ledger.touched(of_record=True)
+        at.membership.not_shown(request.status)
+        proposal = at.lease.refused()
+        at.record_view.touched(of_record=True)
         if conflict is Conflict.PLACE:
-            at.line.lost()
+            at.queue.lost()
         if conflict is Conflict.CONFIGURATION and proposal and proposal.admits is at.wanted:
             # A newer reading is on its way; it need not wait for the pause to be over.
             at.requests.pause(now)
@@ -335,12 +335,12 @@ class LockedTurn:
         repeated, self.trouble = reason == self.trouble, reason
         is_kept_out = repeated and failed.is_refused
         at.membership.is_kept_out = is_kept_out and isinstance(request, Enrol)
-        leaves = at.membership.is_kept_out and at.line.may_be_in
+        leaves = at.membership.is_kept_out and at.queue.may_be_in
         is_long = is_kept_out and not leaves and isinstance(request, Enrol | JoinQueue)
         at.requests.pause(now, REFUSED_S if is_long else RETRY_S)
         at.membership.doubt()
-        at.ledger.touched(of_record=True)
+        at.record_view.touched(of_record=True)
         is_admission = isinstance(request, CommitRecord) and request.place
         if is_admission or isinstance(request, JoinQueue | LeaveQueue):
-            at.line.lost()
+            at.queue.lost()
         return [*at.say("group-trouble", reason=reason)] if repeated else []

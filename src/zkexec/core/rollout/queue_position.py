@@ -11,7 +11,14 @@ ignored, and so is a node that lasts: it belongs to no session, as after a resto
 
 from collections.abc import Callable
 
-from zkexec.core.actions import Action, Card, JoinQueue, LeaveQueue, ListQueue, LookAtQueueNode
+from zkexec.core.actions import (
+    Action,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    MemberStatus,
+    WatchQueueNode,
+)
 
 DIGITS = 10
 
@@ -28,7 +35,7 @@ def sequence_of(name: str) -> int:
     return int(name[-DIGITS:])
 
 
-class Line:
+class QueuePosition:
     """What is known of the own queue node and of the one before it."""
 
     def __init__(self, new_ticket: Callable[[], str]) -> None:
@@ -78,7 +85,9 @@ class Line:
         """The session lives on, but its watches are gone."""
         self._watched = False
 
-    def next_request(self, news: Callable[[], Card | None]) -> Callable[[int], Action] | None:
+    def next_request(
+        self, news: Callable[[], MemberStatus | None]
+    ) -> Callable[[int], Action] | None:
         """What to ask on the way to the head, still to be numbered; None while there is nothing.
 
         `news` gives the card that is to be shown with the own node.
@@ -87,14 +96,14 @@ class Line:
             return ListQueue
         if not self.name:
             self._ticket = self._ticket or self._new_ticket()
-            ticket, card = self._ticket, news()
-            return lambda number: JoinQueue(number, ticket, card)
+            ticket, status = self._ticket, news()
+            return lambda number: JoinQueue(number, ticket, status)
         if not self._listed:
             return ListQueue
         if self._predecessor and not self._watched and not self.unexplained:
             predecessor = self._predecessor
             self._fired = False
-            return lambda number: LookAtQueueNode(number, predecessor)
+            return lambda number: WatchQueueNode(number, predecessor)
         return None
 
     def leave(self) -> Callable[[int], Action]:
@@ -146,12 +155,12 @@ class Line:
         self._fired = True
         self.unexplained = bool(self._predecessor)
 
-    def explain(self, served: int) -> None:
+    def explain(self, last_admitted: int) -> None:
         """Learn who was admitted last: the predecessor, or it went away otherwise."""
         if not self.unexplained:
             return
         self.unexplained = False
-        if served == sequence_of(self._predecessor):
+        if last_admitted == sequence_of(self._predecessor):
             self._before.clear()
         else:
             self._listed = False

@@ -6,16 +6,16 @@ repeated read and no more.
 """
 
 from zkexec.core.rollout.group_events import RecordRead
-from zkexec.core.rollout.record import Rollout
+from zkexec.core.rollout.record import RolloutRecord
 
 
-class Ledger:
+class RecordView:
     """What was read last, or committed since."""
 
     def __init__(self, member: str, grace_s: float) -> None:
         self._member = member
         self._grace_s = grace_s
-        self.record = Rollout()
+        self.record = RolloutRecord()
         self.version = -1
         self.known = False
         self.fresh = False
@@ -26,7 +26,7 @@ class Ledger:
         self._read_at = 0.0
 
     @property
-    def reap_at(self) -> float | None:
+    def reclaim_at(self) -> float | None:
         """When the first of the missing members has been gone for the grace period."""
         return min((at + self._grace_s for at in self._missing_since.values()), default=None)
 
@@ -36,7 +36,7 @@ class Ledger:
 
     def needs_last_look(self, now: float) -> bool:
         """Whether a grace period is over, and nobody has looked since."""
-        return self.reap_at is not None and self._read_at < self.reap_at <= now
+        return self.reclaim_at is not None and self._read_at < self.reclaim_at <= now
 
     def lives(self, member: str) -> bool:
         """Whether a member that the record names was alive at the last read."""
@@ -59,7 +59,7 @@ class Ledger:
         self._read_at = now
         gone = [
             (member, entry.token)
-            for member, entry in self.record.inflight.items()
+            for member, entry in self.record.in_flight.items()
             if member not in self._alive and member != self._member
         ]
         since = {key: self._missing_since.get(key, now) for key in gone}
@@ -67,7 +67,7 @@ class Ledger:
         self._missing_since = since
         return fresh
 
-    def committed(self, record: Rollout) -> None:
+    def committed(self, record: RolloutRecord) -> None:
         """Take over what was committed: only this commit can have changed the record meanwhile.
 
         The watch, if there was one, has fired for it.
@@ -80,7 +80,7 @@ class Ledger:
 
     def _forget_the_landed(self) -> None:
         """Miss nobody who is not in flight any more."""
-        flying = {(member, entry.token) for member, entry in self.record.inflight.items()}
+        flying = {(member, entry.token) for member, entry in self.record.in_flight.items()}
         self._missing_since = {k: at for k, at in self._missing_since.items() if k in flying}
 
     def touched(self, *, of_record: bool) -> None:

@@ -1,24 +1,24 @@
 """All that a member of a group knows and wants, in one place.
 
-`LockedTurn` takes in what its member wants and what the group answers; `steps` reads what follows
+`Participant` takes in what its member wants and what the group answers; `steps` reads what follows
 from it.  Neither holds anything of its own.
 """
 
 from collections.abc import Callable, Sequence
 
-from zkexec.core.actions import Action, Card, Note
-from zkexec.core.input_state import UNLIMITED, Knowledge
-from zkexec.core.max_unavailable import Width
+from zkexec.core.actions import Action, MemberStatus, Note
+from zkexec.core.input_state import UNLIMITED, InputState
+from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Terms
+from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_events import GroupPart
-from zkexec.core.rollout.group_requests import Requests
-from zkexec.core.rollout.lease import Tenure
+from zkexec.core.rollout.group_requests import GroupRequests
+from zkexec.core.rollout.lease import Lease
 from zkexec.core.rollout.membership import Membership
-from zkexec.core.rollout.queue_position import Line
-from zkexec.core.rollout.record_view import Ledger
-from zkexec.core.rollout.turn_outcome import Outcome
-from zkexec.core.rollout.version import Target, dated, target_of
+from zkexec.core.rollout.queue_position import QueuePosition
+from zkexec.core.rollout.record_view import RecordView
+from zkexec.core.rollout.turn_outcome import TurnOutcome
+from zkexec.core.rollout.version import ConfigVersion, dated, version_of
 from zkexec.core.snapshot import Snapshot
 from zkexec.frozen import replace
 
@@ -26,27 +26,27 @@ MOST_NAMED = 3
 """So many paths are named in one line of the log."""
 
 
-class Standing:
+class Situation:
     """Where a member stands in its group."""
 
-    def __init__(self, terms: Terms, member: str, new_token: Callable[[], str]) -> None:
-        self.terms = terms
+    def __init__(self, policy: Policy, member: str, new_token: Callable[[], str]) -> None:
+        self.policy = policy
         self.member = member
-        self.membership = Membership(terms.session_timeout_s)
-        self.requests = Requests(terms.session_timeout_s)
-        self.line = Line(new_token)
-        self.ledger = Ledger(member, terms.grace_s)
-        self.tenure = Tenure(member, new_token)
+        self.membership = Membership(policy.session_timeout_s)
+        self.requests = GroupRequests(policy.session_timeout_s)
+        self.queue = QueuePosition(new_token)
+        self.record_view = RecordView(member, policy.grace_s)
+        self.lease = Lease(member, new_token)
         self.wanted: Snapshot | None = None
         self.current: Snapshot | None = None
-        self.knowledge = Knowledge()
-        self.outcomes: list[Outcome] = []
-        self.failure: Outcome | None = None
+        self.knowledge = InputState()
+        self.outcomes: list[TurnOutcome] = []
+        self.failure: TurnOutcome | None = None
         """What has failed here, as long as nothing else was tried since."""
         self.rejoins = False
         """Whether the turn in which that failed is still to be told to a new record."""
-        self.vouched: Target | None = None
-        self.good: Target | None = None
+        self.vouched: ConfigVersion | None = None
+        self.good: ConfigVersion | None = None
         """What the command of this run was healthy on last."""
         self.scope = ""
         """The set of znodes that is mirrored here, once anything was named."""
@@ -60,13 +60,13 @@ class Standing:
         self.confirming = False
         self.adopted = False
         self._said: Note | None = None
-        self._width_said: Width | None = None
-        self._named: list[tuple[Snapshot, Target]] = []
+        self._width_said: MaxUnavailable | None = None
+        self._named: list[tuple[Snapshot, ConfigVersion]] = []
 
     @property
     def in_flight(self) -> bool:
         """Whether the record, as far as it is known, counts this member as restarting."""
-        return self.member in self.ledger.record.inflight and not self.has_stray
+        return self.member in self.record_view.record.in_flight and not self.has_stray
 
     @property
     def has_stray(self) -> bool:
@@ -75,27 +75,29 @@ class Standing:
         What an earlier run has left behind was seen at the start.  What comes later comes from a
         record that was restored from a dump.
         """
-        is_own = self.tenure.entry_in(self.ledger.record) is not None
-        is_there = self.member in self.ledger.record.inflight
+        is_own = self.lease.entry_in(self.record_view.record) is not None
+        is_there = self.member in self.record_view.record.in_flight
         return self._has_settled and is_there and not is_own
 
     @property
     def held(self) -> Snapshot | None:
         """What the turn is held for, if that is a turn of the present history."""
-        held = self.tenure.held
-        return None if held is None or held.revision > self.knowledge.newest else held
+        held = self.lease.held
+        return None if held is None or held.zxid > self.knowledge.newest else held
 
     @property
     def inherited(self) -> bool:
         """Whether it was an earlier run of this member that was counted as restarting."""
-        return self.in_flight and (self.adopted or self.tenure.entry_in(self.ledger.record) is None)
+        return self.in_flight and (
+            self.adopted or self.lease.entry_in(self.record_view.record) is None
+        )
 
     @property
     def decides(self) -> bool:
         """Whether this member is the next to go on, and so has to see who is missing."""
         if self.wanted is None or self.is_settling or not self.may_go_in:
             return False
-        return not self.holds_wanted if self.in_flight else self.line.is_head
+        return not self.holds_wanted if self.in_flight else self.queue.is_head
 
     @property
     def is_settling(self) -> bool:
@@ -124,7 +126,7 @@ class Standing:
         if self.failure is None or self.failure.target is None:
             return False
         failed, target = self.failure.target, self.target(wanted)
-        return failed.digest == target.digest and target.revision <= failed.revision
+        return failed.digest == target.digest and target.zxid <= failed.zxid
 
     def begin_session(self) -> None:
         """Begin where everything may be another: the ensemble may have been wiped or restored."""
@@ -144,28 +146,28 @@ class Standing:
             self.admit_from = now + self.membership.session_timeout_s
             self._disown()
         newest = self.knowledge.newest
-        revision = 0 if self.current is None else min(self.current.revision, newest)
+        zxid = 0 if self.current is None else min(self.current.zxid, newest)
         if self.failure is not None:
-            self._survey_failure(self.failure, self.failure.dated(newest, revision))
-        self.outcomes = [outcome.dated(newest, revision) for outcome in self.outcomes]
+            self._survey_failure(self.failure, self.failure.dated(newest, zxid))
+        self.outcomes = [outcome.dated(newest, zxid) for outcome in self.outcomes]
         if self.vouched is not None:
-            self.vouched = dated(self.vouched, newest, revision)
+            self.vouched = dated(self.vouched, newest, zxid)
         if self.good is not None:
-            self.good = dated(self.good, newest, revision)
+            self.good = dated(self.good, newest, zxid)
         self.surveyed = True
 
     def _disown(self) -> None:
         """Compare nothing that is remembered with what is read now, whatever its revision."""
-        self.tenure.disown()
+        self.lease.disown()
         self.outcomes = [outcome.disowned() for outcome in self.outcomes]
         if self.failure is not None:
             self.failure = self.failure.disowned()
         if self.vouched is not None:
-            self.vouched = replace(self.vouched, revision=UNLIMITED)
+            self.vouched = replace(self.vouched, zxid=UNLIMITED)
         if self.good is not None:
-            self.good = replace(self.good, revision=UNLIMITED)
+            self.good = replace(self.good, zxid=UNLIMITED)
 
-    def _survey_failure(self, failure: Outcome, as_of_now: Outcome) -> None:
+    def _survey_failure(self, failure: TurnOutcome, as_of_now: TurnOutcome) -> None:
         is_of_this_history = failure == as_of_now
         if not is_of_this_history:
             self.outcomes = [outcome for outcome in self.outcomes if outcome != failure]
@@ -192,7 +194,7 @@ class Standing:
             return True
         mine, theirs = self.target(held), self.target(wanted)
         # A znode that was emptied takes its revision away, and what failed then is not tried now.
-        return mine.digest == theirs.digest and mine.revision >= theirs.revision
+        return mine.digest == theirs.digest and mine.zxid >= theirs.zxid
 
     def is_outdated(self, wanted: Snapshot) -> bool:
         """Whether the group has gone on from this, although no check of versions may show it.
@@ -200,14 +202,14 @@ class Standing:
         A znode that is not there cannot be checked, and one that was made again begins to count
         its versions anew.  The revision of all znodes together never becomes less.
         """
-        return self.ledger.record.knows_newer(self.target(wanted))
+        return self.record_view.record.knows_newer(self.target(wanted))
 
-    def target(self, snapshot: Snapshot) -> Target:
+    def target(self, snapshot: Snapshot) -> ConfigVersion:
         """The snapshot as the group knows it; the last few are remembered, they may be large."""
         for named, target in self._named:
             if named is snapshot:
                 return target
-        target = target_of(snapshot, self.terms.mirrors)
+        target = version_of(snapshot, self.policy.mirrors)
         self.scope = target.scope
         self._named = [(snapshot, target), *self._named[:2]]
         return target
@@ -215,26 +217,26 @@ class Standing:
     def touched(self, part: GroupPart) -> None:
         """A watch fired: what it was set on has to be looked at again."""
         if part is GroupPart.PREDECESSOR:
-            self.line.touched()
+            self.queue.touched()
         elif part is GroupPart.OWN_NODE:
             self.membership.doubt()
         else:
-            self.ledger.touched(of_record=part is GroupPart.RECORD)
+            self.record_view.touched(of_record=part is GroupPart.RECORD)
 
-    def show(self, card: Card, running: Snapshot | None, wanted: Snapshot | None) -> None:
+    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
         """Fill in the card anew where the phase, the health, or what is wanted is another."""
-        revision, shown = 0 if wanted is None else wanted.revision, self.membership.card
-        if _news_in(card, revision) == _news_in(shown, shown.revision):
+        zxid, shown = 0 if wanted is None else wanted.zxid, self.membership.status
+        if _news_in(status, zxid) == _news_in(shown, shown.zxid):
             return
         if running is not None:
             digest = self.target(running).digest
-            card = replace(card, running=digest, running_at=running.changed_at)
+            status = replace(status, running=digest, running_at=running.changed_at)
         if wanted is not None:
             target = self.target(wanted)
-            card = replace(
-                card, wanted=target.digest, revision=target.revision, wanted_at=wanted.changed_at
+            status = replace(
+                status, wanted=target.digest, zxid=target.zxid, wanted_at=wanted.changed_at
             )
-        self.membership.card = card
+        self.membership.status = status
 
     def say(self, topic: str, **fields: object) -> list[Note]:
         """Tell the operator what is being waited for, once and not at each look."""
@@ -246,13 +248,18 @@ class Standing:
 
     def say_width(self) -> list[Action]:
         """Tell which width counts, where it is not the one that this member asks for."""
-        agreed, own = self.ledger.record.width, self.terms.max_unavailable
-        if not self.agreed or agreed is None or agreed.width == self._width_said:
+        agreed, own = self.record_view.record.max_unavailable, self.policy.max_unavailable
+        if not self.agreed or agreed is None or agreed.limit == self._width_said:
             return []
-        self._width_said = agreed.width
-        if agreed.width == own:
+        self._width_said = agreed.limit
+        if agreed.limit == own:
             return []
-        return [Note("group-width", {"width": agreed.width, "by": agreed.by, "own": own})]
+        return [
+            Note(
+                "group-width",
+                {"max_unavailable": agreed.limit, "by": agreed.by, "own": own},
+            )
+        ]
 
     def say_strays(self, names: Sequence[str]) -> list[Action]:
         """Tell what is in the queue that no member has put there, the first few by their paths."""
@@ -268,13 +275,13 @@ class Standing:
 
     def _queue_path(self, name: str) -> str:
         # It lies beside the znode of restarts.
-        return f"{self.terms.restart_path.rpartition('/')[0]}/queue/{name}"
+        return f"{self.policy.restart_path.rpartition('/')[0]}/queue/{name}"
 
     def forget_said(self) -> None:
         """Something has happened since: the same words would be news."""
         self._said = None
 
 
-def _news_in(card: Card, revision: int) -> tuple[str, str, int]:
+def _news_in(status: MemberStatus, zxid: int) -> tuple[str, str, int]:
     """What makes a card worth a write; what runs changes with the phase, and loading is short."""
-    return card.phase, card.health, 0 if card.phase == Phase.LOADING.value else revision
+    return status.phase, status.health, 0 if status.phase == Phase.LOADING.value else zxid

@@ -3,43 +3,43 @@
 from enum import Enum
 
 from zkexec.core.input_state import UNLIMITED
-from zkexec.core.rollout.record import Rollout
-from zkexec.core.rollout.version import Target, dated
-from zkexec.frozen import replace, value
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, dated
+from zkexec.frozen import frozen, replace
 
 
-class Result(Enum):
+class TurnResult(Enum):
     """What became of a turn."""
 
-    PROVEN = "proven"
+    KNOWN_GOOD = "known good"
     FAILED = "failed"
     GIVEN_BACK = "given back"
 
 
-@value()
-class Outcome:
+@frozen()
+class TurnOutcome:
     """A result that the record has to show; the target is what the result is about."""
 
-    result: Result
-    target: Target | None = None
+    result: TurnResult
+    target: ConfigVersion | None = None
     reason: str = ""
 
-    def dated(self, newest: int, revision: int) -> "Outcome":
+    def dated(self, newest: int, zxid: int) -> "TurnOutcome":
         """The same result, at this revision where its own is above all that there is."""
         if self.target is None:
             return self
-        return replace(self, target=dated(self.target, newest, revision))
+        return replace(self, target=dated(self.target, newest, zxid))
 
-    def disowned(self) -> "Outcome":
+    def disowned(self) -> "TurnOutcome":
         """The same as a result of another history, whatever its revision."""
         if self.target is None:
             return self
-        return replace(self, target=replace(self.target, revision=UNLIMITED))
+        return replace(self, target=replace(self.target, zxid=UNLIMITED))
 
-    def entered(self, record: Rollout, member: str, token: str) -> Rollout:
+    def entered(self, record: RolloutRecord, member: str, token: str) -> RolloutRecord:
         """The record with this in it: the same object once nothing is missing."""
-        if self.target is None or self.result is Result.GIVEN_BACK:
+        if self.target is None or self.result is TurnResult.GIVEN_BACK:
             return record.release(member, None)
-        if self.result is Result.PROVEN:
+        if self.result is TurnResult.KNOWN_GOOD:
             return record.release(member, self.target)
         return record.fail(member, token, self.target, self.reason)

@@ -8,37 +8,37 @@ from collections.abc import Iterable
 
 from zkexec.core.snapshot import Mirror, Snapshot
 from zkexec.digest import sha256
-from zkexec.frozen import replace, value
+from zkexec.frozen import frozen, replace
 
 
-@value()
-class Target:
-    """What a member wants to run; `scope` names the set of its znodes, `revision` is an mzxid.
+@frozen()
+class ConfigVersion:
+    """What a member wants to run; `scope` names the set of its znodes, `zxid` is an mzxid.
 
     The digest is that of the contents; where a rolling restart was asked for, its name follows
     after a dot.
     """
 
     digest: str
-    revision: int
+    zxid: int
     scope: str
 
 
-def target_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> Target:
+def version_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> ConfigVersion:
     """Name a snapshot whose files follow these mirrors."""
     mirrors = tuple(mirrors)
     pairs = {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
     paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
     restart = f".{snapshot.restart}" if snapshot.restart else ""
-    return Target(_digest(pairs) + restart, snapshot.revision, _digest(paths)[:12])
+    return ConfigVersion(_digest(pairs) + restart, snapshot.zxid, _digest(paths)[:12])
 
 
-def dated(target: Target, newest: int, revision: int) -> Target:
+def dated(target: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:
     """The same target, at this revision where its own is above all that there is.
 
     It is of another history then, and nothing is out of date by it: the scope is left out.
     """
-    return target if target.revision <= newest else replace(target, revision=revision, scope="")
+    return target if target.zxid <= newest else replace(target, zxid=zxid, scope="")
 
 
 def contents_of(digest: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.core.actions import MemberStatus
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.record_codec import encode

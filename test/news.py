@@ -8,20 +8,19 @@ from typing import TypeVar
 
 from kazoo.client import KazooClient
 
-from zkexec.core.actions import (
-    CommitRecord,
-    Enrol,
-    MemberStatus,
-    PublishStatus,
-    QueueRequest,
-    ReadRecord,
-)
 from zkexec.core.events import (
     Event,
     ReadFailed,
     SessionConnected,
     SessionSuspended,
     ZnodesRead,
+)
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    PublishStatus,
+    QueueRequest,
+    ReadRecord,
 )
 from zkexec.core.rollout.group_events import (
     Enrolled,
@@ -31,6 +30,7 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Znode
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.zookeeper.ensemble import Ensemble

@@ -10,8 +10,14 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.record import (
+    AuditEntry,
+    EntryPhase,
+    InFlightEntry,
+    Pause,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.group.member_codec import encode_status
 from zkexec.group.record_codec import decode, encode
 from zkexec.operator.aims import Seen

@@ -14,8 +14,7 @@ from zkexec.cli.options import OPTIONS, Option
 from zkexec.cli.security import Access
 from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, settle
 from zkexec.cli.shell_command import parse
-from zkexec.core.max_unavailable import MaxUnavailable
-from zkexec.core.policy import OnFailure, Policy, StartPolicy
+from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
 
 

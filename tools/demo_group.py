@@ -19,10 +19,10 @@ from kazoo.exceptions import NoNodeError
 from demo_screen import Row
 from demo_stage import DemoError, Stage
 from e2e.wrapped import DEADLINE_S, Wrapped
-from zkexec.core.actions import MemberStatus
 from zkexec.core.rollout.record import EntryPhase, RolloutRecord
 from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.turn import MemberStatus
 from zkexec.group.member_codec import decode_status
 from zkexec.group.record_codec import decode
 from zkexec.group.store import Paths

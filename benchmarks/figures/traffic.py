@@ -2,6 +2,7 @@
 
 from benchmarks.results import Claim, Table
 from benchmarks.stage import Stage
+from zkexec.core.policy import MaxUnavailable
 
 SIZES, SIZES_IF_QUICK = (10, 50, 200, 1_000), (10, 50)
 
@@ -10,7 +11,6 @@ def measure(stage: Stage) -> list[Table]:
     """Roll out through groups in virtual time; they are those of docs/scaling.md."""
     # The simulation is large, and a run without this figure need not know it.
     from simulation.group.measure import measure as rolled_out  # noqa: PLC0415
-    from zkexec.core.max_unavailable import MaxUnavailable  # noqa: PLC0415
 
     requests = Table("requests", "requests of a member and rollout, simulated", "requests")
     handed_over = Table("bytes", "bytes read on a hand-over, simulated", "bytes")

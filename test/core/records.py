@@ -1,7 +1,8 @@
 """Records of a group in short words, for the tests of the record and of who reads it."""
 
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
+    AgreedMaxUnavailable,
     EntryPhase,
     InFlightEntry,
     Refusal,

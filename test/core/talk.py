@@ -5,10 +5,10 @@ from string import ascii_lowercase
 from typing import Any
 
 from core.records import width
-from zkexec.core.actions import Action, CommitRecord, Note, PublishStatus
+from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event, SessionConnected, Tick
-from zkexec.core.input_state import InputState
 from zkexec.core.policy import Policy
+from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -24,7 +24,7 @@ from zkexec.core.rollout.group_events import (
 from zkexec.core.rollout.participant import Participant
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, version_of
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.snapshot import InputState, Mirror, Snapshot
 
 MIRRORS = (Mirror("/f", "/z"),)
 TERMS = Policy(

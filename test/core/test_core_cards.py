@@ -3,9 +3,10 @@
 import pytest
 
 from core.talk import PLACE, Talk, named, snapshot
-from zkexec.core.actions import CommitRecord, JoinQueue, MemberStatus, PublishStatus
+from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue, PublishStatus
 from zkexec.core.rollout.group_events import CommitRefused, Conflict
 from zkexec.core.rollout.membership import BRIEF_S
+from zkexec.core.turn import MemberStatus
 
 
 def test_a_card_names_contents_as_the_group_knows_them() -> None:

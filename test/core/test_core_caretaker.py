@@ -18,8 +18,8 @@ from zkexec.core.actions import (
     SignalProcessGroup,
     SignalProcessTree,
 )
-from zkexec.core.adoption import AdoptedCommand
 from zkexec.core.caretaker import Caretaker
+from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import CommandExited, ExitStatus, ProcessTreeInspected, SignalReceived, Tick
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase

@@ -3,10 +3,9 @@
 import pytest
 
 from core.records import entry, known_good, target, unproven
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable, agreed
-from zkexec.core.policy import Policy
-from zkexec.core.rollout.record import EntryPhase, RolloutRecord
-from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
+from zkexec.core.policy import MaxUnavailable, Policy
+from zkexec.core.rollout.lease import TurnOutcome, TurnResult
+from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, RolloutRecord, agreed
 from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import Mirror, Snapshot
 

@@ -3,10 +3,10 @@
 from core.records import FAILED, entry, known_good, target, unproven
 from core.talk import AGREED, Talk, entry_of, named
 from core.talk import snapshot as snapshot_of
-from zkexec.core.actions import CommitRecord, ReadRecord
 from zkexec.core.events import SessionLost
+from zkexec.core.rollout.group_actions import CommitRecord, ReadRecord
+from zkexec.core.rollout.lease import TurnOutcome, TurnResult
 from zkexec.core.rollout.record import RolloutRecord, VersionState
-from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
 from zkexec.frozen import replace
 
 

@@ -2,7 +2,14 @@
 
 from core.records import width
 from core.talk import PLACE, Talk, entry_of, snapshot
-from zkexec.core.actions import CommitRecord, Enrol, JoinQueue, LeaveQueue, ListQueue, ReadRecord
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    ReadRecord,
+)
 from zkexec.core.rollout.group_events import GroupPart, GroupTouched
 from zkexec.core.rollout.record import RolloutRecord
 

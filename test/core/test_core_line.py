@@ -5,7 +5,8 @@ from string import ascii_lowercase
 
 import pytest
 
-from zkexec.core.actions import Action, JoinQueue, LeaveQueue, ListQueue, WatchQueueNode
+from zkexec.core.actions import Action
+from zkexec.core.rollout.group_actions import JoinQueue, LeaveQueue, ListQueue, WatchQueueNode
 from zkexec.core.rollout.queue_position import QueuePosition, sequence_of
 
 

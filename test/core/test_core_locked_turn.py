@@ -5,18 +5,16 @@ import pytest
 from core.records import FAILED, width
 from core.talk import AGREED, OWN, PLACE, TERMS, Talk, entry_of, named, snapshot
 from zkexec.core import events
-from zkexec.core.actions import (
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    MemberStatus,
     ReadRecord,
     WatchQueueNode,
 )
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.rollout.group_events import (
     Conflict,
     EnrolmentOccupied,
@@ -25,7 +23,8 @@ from zkexec.core.rollout.group_events import (
     QueueNodeRead,
 )
 from zkexec.core.rollout.group_requests import RETRY_S
-from zkexec.core.rollout.record import Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.record import AgreedMaxUnavailable, Pause, RolloutRecord, VersionState
+from zkexec.core.turn import MemberStatus, StartBasis
 from zkexec.frozen import replace
 
 

@@ -5,8 +5,8 @@ import pytest
 from core.records import FAILED
 from core.talk import AGREED, OWN, PLACE, Talk, entry_of, named, snapshot
 from zkexec.core import events
-from zkexec.core.actions import (
-    Action,
+from zkexec.core.actions import Action
+from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
     JoinQueue,

@@ -10,7 +10,6 @@ from zkexec.core.actions import (
     InspectProcessTree,
     KillAlert,
     LoadCachedFiles,
-    MemberStatus,
     Note,
     OpenSession,
     ReadZnodes,
@@ -21,15 +20,14 @@ from zkexec.core.actions import (
 )
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import Command
-from zkexec.core.debounce import Debounce
 from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.policy import Policy, StartPolicy
-from zkexec.core.rollout.first_start import StartBasis
+from zkexec.core.restart import Debounce
 from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
 from zkexec.core.startup import CannotStartError, Startup
-from zkexec.core.turn import FreeTurn
+from zkexec.core.turn import FreeTurn, MemberStatus, StartBasis
 
 ALERTS = Policy(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
 ONE_FILE = Policy(mirrors=(Mirror("/f", "/z"),))

@@ -3,8 +3,14 @@
 import pytest
 
 from core.records import FAILED, SCOPE, admitted, entry, known_good, target, unproven, width
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.record import Pause, Refusal, RolloutRecord, VersionState
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.record import (
+    AgreedMaxUnavailable,
+    Pause,
+    Refusal,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.frozen import replace
 
 PAUSE = Pause("operator", "maintenance")

@@ -3,9 +3,10 @@
 import pytest
 
 from core.records import FAILED, SCOPE, admitted, entry, known_good, target, unproven
-from zkexec.core.rollout.first_start import StartBasis, basis_of
+from zkexec.core.rollout.first_start import basis_of
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import ConfigVersion
+from zkexec.core.turn import StartBasis
 
 B = target("b@2")
 

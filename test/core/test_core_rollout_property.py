@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from core.records import SCOPE, target
-from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, Refusal, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion
 from zkexec.frozen import replace

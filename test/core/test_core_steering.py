@@ -6,9 +6,8 @@ import pytest
 
 from core.records import FAILED, admitted, entry, known_good, unproven
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Pause, Refusal, RolloutRecord
+from zkexec.core.rollout.record import MOST_AUDIT_ENTRIES, AuditEntry, Pause, Refusal, RolloutRecord
 from zkexec.frozen import replace
 
 DEED = AuditEntry("verb", "alice@host", "because", "t1")

@@ -8,14 +8,16 @@ import pytest
 
 from core.records import FAILED, entry, known_good, target, unproven
 from zkexec.core import events
-from zkexec.core.actions import Action, ListQueue, MemberStatus, PublishStatus
+from zkexec.core.actions import Action
 from zkexec.core.events import SessionConnected
+from zkexec.core.rollout.group_actions import ListQueue, PublishStatus
 from zkexec.core.rollout.group_events import GroupRequestFailed, QueueListed
 from zkexec.core.rollout.group_requests import GroupRequests
 from zkexec.core.rollout.lease import Lease, Proposal
 from zkexec.core.rollout.membership import BRIEF_S, Membership
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 
 B = Snapshot({"/f": b"b"}, 2)

@@ -10,11 +10,11 @@ from scenarios.script import play
 from simulation.fate import Fate
 from zkexec.core import events
 from zkexec.core.command import Command
-from zkexec.core.current_phase import CurrentPhase
 from zkexec.core.events import Event
 from zkexec.core.phases import (
     LETTERS,
     TABLE,
+    CurrentPhase,
     ImpossibleTransitionError,
     Phase,
     check_transition,

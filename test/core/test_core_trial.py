@@ -3,9 +3,9 @@
 import pytest
 
 from zkexec.core.attempt import Attempt
-from zkexec.core.health_deadline import HealthDeadline
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.verifying import HealthDeadline
 
 A, B, C = (Snapshot({"/f": letter}, number) for number, letter in enumerate((b"a", b"b", b"c"), 1))
 B_AGAIN = Snapshot({"/f": b"b"}, 9)

@@ -17,9 +17,9 @@ from boards import (
     sight,
     waiting,
 )
-from zkexec.core.actions import MemberStatus
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.record import EntryPhase, VersionState
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, VersionState
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Seen, Written
 from zkexec.operator.sentences import absent, awaited, standing

@@ -27,9 +27,14 @@ from boards import (
 )
 from e2e.stage import TEST, Stage
 from glass import Watched
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.record import EntryPhase, Pause, RolloutRecord
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.record import (
+    AgreedMaxUnavailable,
+    AuditEntry,
+    EntryPhase,
+    Pause,
+    RolloutRecord,
+)
 from zkexec.core.rollout.version import short
 from zkexec.frozen import replace
 from zkexec.operator import sentences

@@ -26,8 +26,14 @@ from steered import (
 )
 from zkexec.cli.security import Access, Credential
 from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.record import (
+    AuditEntry,
+    EntryPhase,
+    InFlightEntry,
+    Pause,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.frozen import replace
 from zookeeper import Server
 

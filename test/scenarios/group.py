@@ -9,11 +9,11 @@ break one is a mistake.
 from collections.abc import Iterable, Mapping
 from string import ascii_lowercase
 
-from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.inputs import restart_name
-from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout import group_actions
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -48,13 +48,13 @@ EPOCH = 1000.0
 """The time of the group's own clock when a story begins."""
 
 REQUESTS: Mapping[str, type[Action]] = {
-    "enrol": actions.Enrol,
-    "join": actions.JoinQueue,
-    "list": actions.ListQueue,
-    "look": actions.WatchQueueNode,
-    "leave": actions.LeaveQueue,
-    "read": actions.ReadRecord,
-    "commit": actions.CommitRecord,
+    "enrol": group_actions.Enrol,
+    "join": group_actions.JoinQueue,
+    "list": group_actions.ListQueue,
+    "look": group_actions.WatchQueueNode,
+    "leave": group_actions.LeaveQueue,
+    "read": group_actions.ReadRecord,
+    "commit": group_actions.CommitRecord,
 }
 
 
@@ -150,22 +150,22 @@ class ScriptedGroup:
 
     def _carry_out(self, request: Action, number: int) -> list[Event]:
         match request:
-            case actions.Enrol():
+            case group_actions.Enrol():
                 return [self._enrol(number)]
-            case actions.JoinQueue(ticket=ticket):
+            case group_actions.JoinQueue(ticket=ticket):
                 return [QueueJoined(number, self._join(ticket, MEMBER))]
-            case actions.ListQueue():
+            case group_actions.ListQueue():
                 return [QueueListed(number, tuple(self._queue))]
-            case actions.WatchQueueNode(name=name):
+            case group_actions.WatchQueueNode(name=name):
                 self._watched.add(name)
                 member = self._queue.get(name)
                 return [QueueNodeRead(number, member, name in self._left_over)]
-            case actions.LeaveQueue(name=name):
+            case group_actions.LeaveQueue(name=name):
                 self._queue.pop(name, None)
                 return [QueueLeft(number)]
-            case actions.ReadRecord():
+            case group_actions.ReadRecord():
                 return [self._read(request)]
-            case actions.CommitRecord():
+            case group_actions.CommitRecord():
                 return self._commit(request)
         return []
 
@@ -184,7 +184,7 @@ class ScriptedGroup:
         self._queue[name] = member
         return name
 
-    def _read(self, request: actions.ReadRecord) -> Event:
+    def _read(self, request: group_actions.ReadRecord) -> Event:
         record, asks = self._record, request.asks
         if request.watch:
             self._watched |= {GroupPart.RECORD, GroupPart.IN_FLIGHT}
@@ -196,7 +196,7 @@ class ScriptedGroup:
         population = len(self._alive) if is_counted else 0
         return RecordRead(request.number, record, self._version, alive, population)
 
-    def _commit(self, request: actions.CommitRecord) -> list[Event]:
+    def _commit(self, request: group_actions.CommitRecord) -> list[Event]:
         number = request.number
         if request.place and request.place not in self._queue:
             return [CommitRefused(number, Conflict.PLACE)]

@@ -6,16 +6,15 @@ Digests are told as the contents that they are of.
 from collections.abc import Mapping
 
 from simulation.transcript import describe
-from zkexec.core.actions import (
-    Action,
+from zkexec.core.actions import Action
+from zkexec.core.events import Event
+from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
     JoinQueue,
-    MemberStatus,
     PublishStatus,
     ReadRecord,
 )
-from zkexec.core.events import Event
 from zkexec.core.rollout.group_events import (
     GroupRequestFailed,
     QueueListed,
@@ -24,6 +23,7 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import contents_of
+from zkexec.core.turn import MemberStatus
 
 SHORT = 12
 

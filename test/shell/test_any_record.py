@@ -8,14 +8,19 @@ from hypothesis import strategies as st
 
 from core.talk import MIRRORS, PLACE, Talk, snapshot
 from rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
-from zkexec.core import actions
-from zkexec.core.max_unavailable import MaxUnavailable
-from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.first_start import StartBasis, basis_of
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout import group_actions, operations
+from zkexec.core.rollout.first_start import basis_of
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import InFlightEntry, Refusal, RolloutRecord, VersionState
+from zkexec.core.rollout.record import (
+    AuditEntry,
+    InFlightEntry,
+    Refusal,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.core.rollout.version import ConfigVersion, version_of
+from zkexec.core.turn import StartBasis
 from zkexec.frozen import replace
 from zkexec.group.member_codec import decode_status, encode_status
 from zkexec.group.record_codec import decode, encode
@@ -134,20 +139,20 @@ def test_any_card_comes_back(value: dict[str, Any]) -> None:
 def answer(talk: Talk, record: RolloutRecord, names: Sequence[str]) -> None:
     """Answer the last request of a member as a group with this record and this queue does."""
     match talk.last:
-        case actions.ReadRecord():
+        case group_actions.ReadRecord():
             talk.read(record)
-        case actions.CommitRecord(record=written):
+        case group_actions.CommitRecord(record=written):
             decode(encode(written, NOW))
             talk.committed()
-        case actions.Enrol():
+        case group_actions.Enrol():
             talk.enrolled()
-        case actions.JoinQueue():
+        case group_actions.JoinQueue():
             talk.queue_joined()
-        case actions.ListQueue():
+        case group_actions.ListQueue():
             talk.listed(PLACE, *names)
-        case actions.WatchQueueNode():
+        case group_actions.WatchQueueNode():
             talk.seen("m9", is_left_over=True)
-        case actions.LeaveQueue():
+        case group_actions.LeaveQueue():
             talk.queue_left()
 
 

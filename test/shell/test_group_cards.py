@@ -6,8 +6,8 @@ from kazoo.client import KazooClient
 
 from news import Asking, member_of, place
 from proxy import EXISTS, SET, TRANSACTION, Fate, Proxy, Request, Way
-from zkexec.core.actions import CommitRecord, JoinQueue, MemberStatus
 from zkexec.core.events import Event, SessionConnected, SessionSuspended
+from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     GroupPart,
@@ -16,6 +16,7 @@ from zkexec.core.rollout.group_events import (
     RecordCommitted,
 )
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.turn import MemberStatus
 from zkexec.group.member_codec import decode_status
 from zkexec.group.store import LARGEST_COMMIT
 from zookeeper import Server, wait_until

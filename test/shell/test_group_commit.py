@@ -8,7 +8,7 @@ from kazoo.security import ACL, Id
 
 from news import Asking, member_of, place
 from proxy import TRANSACTION, Proxy
-from zkexec.core.actions import CommitRecord, JoinQueue
+from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,

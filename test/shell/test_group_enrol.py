@@ -12,8 +12,8 @@ from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
 from news import RUNNING, Asking, member_of, place
 from proxy import CLOSE, Fate, Proxy, pass_all
-from zkexec.core.actions import CommitRecord, Enrol, JoinQueue, MemberStatus, ReadRecord
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
+from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
     Enrolled,
     EnrolmentOccupied,
@@ -24,6 +24,7 @@ from zkexec.core.rollout.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.member_profile import MemberProfile, PhaseTime

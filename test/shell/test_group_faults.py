@@ -27,7 +27,14 @@ from proxy import (
     pass_all,
 )
 from proxy import Request as Frame
-from zkexec.core.actions import (
+from zkexec.core.events import (
+    ReadFailed,
+    SessionClosed,
+    SessionConnected,
+    SessionSuspended,
+    ZnodesRead,
+)
+from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
     JoinQueue,
@@ -35,13 +42,6 @@ from zkexec.core.actions import (
     ListQueue,
     ReadRecord,
     WatchQueueNode,
-)
-from zkexec.core.events import (
-    ReadFailed,
-    SessionClosed,
-    SessionConnected,
-    SessionSuspended,
-    ZnodesRead,
 )
 from zkexec.core.rollout.group_events import (
     GroupPart,

@@ -6,16 +6,15 @@ from kazoo.security import ACL, Id
 
 from news import Asking, member_of, place
 from proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
-from zkexec.core.actions import (
+from zkexec.core.events import SessionConnected, SessionSuspended
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.group_actions import (
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    MemberStatus,
     ReadRecord,
     WatchQueueNode,
 )
-from zkexec.core.events import SessionConnected, SessionSuspended
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
 from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,
@@ -25,7 +24,8 @@ from zkexec.core.rollout.group_events import (
     QueueNodeRead,
     RecordRead,
 )
-from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.rollout.record import AgreedMaxUnavailable, InFlightEntry, RolloutRecord
+from zkexec.core.turn import MemberStatus
 from zkexec.group.record_codec import encode
 from zookeeper import Server
 

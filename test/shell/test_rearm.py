@@ -8,8 +8,8 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
 from news import Asking, Opener, member_of, place
 from proxy import SET_WATCHES, Fate, Proxy
-from zkexec.core.actions import JoinQueue, ListQueue, WatchQueueNode
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
+from zkexec.core.rollout.group_actions import JoinQueue, ListQueue, WatchQueueNode
 from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupTouched,

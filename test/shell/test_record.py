@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from zkexec.core.actions import MemberStatus
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     AS_COMMITTED,
+    AgreedMaxUnavailable,
+    AuditEntry,
     EntryPhase,
     InFlightEntry,
     Pause,
     RolloutRecord,
     VersionState,
 )
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.record_codec import decode, encode
@@ -152,7 +153,7 @@ def _broken(*way: str, value: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-HUGE_NUMBER = encode(FULL, NOW).replace(b'"served":12', b'"served":' + b"9" * 900_000)
+HUGE_NUMBER = encode(FULL, NOW).replace(b'"last_admitted":12', b'"last_admitted":' + b"9" * 900_000)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,12 @@ from zkexec.core import startup
 from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import Command
-from zkexec.core.debounce import Debounce
 from zkexec.core.events import Event, HealthCheckFinished, SignalReceived
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
-from zkexec.core.restart import Restart
+from zkexec.core.restart import Debounce, Restart
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.verifying import Verification
 

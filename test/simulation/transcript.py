@@ -5,8 +5,7 @@ from enum import Enum
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
-from zkexec.core.input_state import UNLIMITED
-from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.frozen import fields
 
 

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.snapshot import Mirror
 from zkexec.zookeeper.connect_string import base_of, check_zk_path
 

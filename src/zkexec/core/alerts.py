@@ -7,7 +7,7 @@ come after it.  While a failure of health lasts, its repeats keep `--alert-inter
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
-from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.command import AdoptedCommand
 from zkexec.core.policy import Policy
 
 AT_LEAST_S = 5.0

@@ -1,7 +1,6 @@
 """What is in place on this host, what was tried, and how that went."""
 
-from zkexec.core.input_state import UNLIMITED
-from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
 from zkexec.frozen import replace
 
 

@@ -7,9 +7,8 @@ being stopped when the error came is waited for, and so is the alert if no comma
 
 from zkexec.core import events
 from zkexec.core.actions import Action, EndProcess, Note
-from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
 from zkexec.core.alerts import Alerts
-from zkexec.core.command import SIGTERM, Command
+from zkexec.core.command import CANNOT_WORK, SIGTERM, AdoptedCommand, Command
 from zkexec.core.events import Event, ExitStatus, SignalReceived
 from zkexec.core.health import HealthCheck
 from zkexec.core.policy import Policy

@@ -8,8 +8,7 @@ from fresh news.
 
 from collections.abc import Mapping
 
-from zkexec.core.input_state import UNLIMITED
-from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.frozen import frozen
 
 

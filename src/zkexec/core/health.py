@@ -7,7 +7,7 @@ checked at once and often; any other after the health delay, and once each inter
 """
 
 from zkexec.core.actions import Action, KillHealthCheck, Note, RunHealthCheck
-from zkexec.core.adoption import AdoptedCommand
+from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import HealthCheckFinished
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen

@@ -23,9 +23,8 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
-from zkexec.core.input_state import NOTHING_READ, UNLIMITED, InputState
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Problem, Snapshot, Znode
+from zkexec.core.snapshot import NOTHING_READ, UNLIMITED, InputState, Problem, Snapshot, Znode
 from zkexec.frozen import replace
 
 RETRY_S = 1.0

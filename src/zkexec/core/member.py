@@ -7,19 +7,24 @@ whichever it was, so that a busy inbox cannot starve a deadline.
 """
 
 from zkexec.core import events
-from zkexec.core.actions import Action, EndProcess, MemberStatus, Note
-from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
-from zkexec.core.command import ENDING_SIGNALS, SIGINT, SIGQUIT, SIGTERM, Command
-from zkexec.core.current_phase import CurrentPhase
+from zkexec.core.actions import Action, EndProcess, Note
+from zkexec.core.command import (
+    CANNOT_WORK,
+    ENDING_SIGNALS,
+    SIGINT,
+    SIGQUIT,
+    SIGTERM,
+    AdoptedCommand,
+    Command,
+)
 from zkexec.core.events import Event, ExitStatus, SignalReceived
 from zkexec.core.inputs import Inputs
-from zkexec.core.phases import Phase, check_transition
+from zkexec.core.phases import CurrentPhase, Phase, check_transition
 from zkexec.core.policy import Policy
 from zkexec.core.restart import Restart
-from zkexec.core.rollout.first_start import StartBasis
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.startup import CannotStartError, Startup
-from zkexec.core.turn import Turn
+from zkexec.core.turn import MemberStatus, StartBasis, Turn
 from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 

@@ -9,6 +9,8 @@ Tick of its own after it.  The diagram in docs/design.md is drawn from this tabl
 from enum import Enum
 
 from zkexec.core import events
+from zkexec.core.actions import Action, Note
+from zkexec.core.command import Command
 from zkexec.core.events import Event
 from zkexec.core.rollout import group_events
 
@@ -94,3 +96,27 @@ def check_transition(before: Phase, event: Event, after: Phase) -> None:
         raise ImpossibleTransitionError(
             f"{type(event).__name__} led from {before.value} to {after.value}"
         )
+
+
+class CurrentPhase:
+    """Where a member stands on its way."""
+
+    def __init__(self, command: Command) -> None:
+        """Begin with a command that is still to be started for the first time."""
+        self._command = command
+        self.phase = Phase.LOADING
+
+    def enter(self, phase: Phase) -> list[Action]:
+        """Go over to another phase, and say so; staying says nothing.
+
+        There is no way into "running" without a command: a member would rest there, with nothing
+        that starts its command and no signal that ends it.
+        """
+        if phase is Phase.RUNNING and not self._command.present:
+            raise ImpossibleTransitionError(f"{self.phase.value} led to running without a command")
+        left, self.phase = self.phase, phase
+        return [] if left is phase else [Note("phase", {"left": left.value, "phase": phase.value})]
+
+    def is_in(self, *phases: Phase) -> bool:
+        """Whether the phase is one of these."""
+        return self.phase in phases

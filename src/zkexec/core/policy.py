@@ -2,9 +2,24 @@
 
 from enum import Enum
 
-from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.snapshot import Mirror
 from zkexec.frozen import frozen
+
+
+@frozen()
+class MaxUnavailable:
+    """A number of members, or a percentage of those alive."""
+
+    amount: int = 1
+    percent: bool = False
+
+    def of(self, population: int) -> int:
+        """The number of members it allows; never less than one, or nothing would ever move."""
+        return max(1, population * self.amount // 100) if self.percent else self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount}%" if self.percent else str(self.amount)
+
 
 ALIVE_S = 1.0
 """Without health checks, and unless told otherwise, a child that lives so long is healthy."""

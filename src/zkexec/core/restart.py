@@ -7,16 +7,40 @@ and the files are installed once nothing of its tree is left.
 """
 
 from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
-from zkexec.core.current_phase import CurrentPhase
-from zkexec.core.debounce import Debounce
-from zkexec.core.input_state import UNLIMITED, InputState
 from zkexec.core.inputs import Inputs
-from zkexec.core.phases import Phase
+from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot, plan
 from zkexec.core.turn import Turn
 from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
+
+STREAM_LIMIT = 10
+
+
+class Debounce:
+    """The quiet that has to follow a change before it is acted on."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._latest: float | None = None
+        self.deadline: float | None = None
+
+    def changed(self, now: float) -> None:
+        """Something newer came: wait for quiet again, but not past the stream's limit."""
+        if self._latest is None:
+            self._latest = now + STREAM_LIMIT * self._settle_s
+        self.deadline = min(now + self._settle_s, self._latest)
+
+    def try_again(self, pause_s: float, now: float) -> None:
+        """The attempt failed; unless something newer comes, the next is after this pause."""
+        self._latest = None
+        self.deadline = now + pause_s
+
+    def end(self) -> None:
+        """No attempt is due: it is being made, or there is nothing to change."""
+        self._latest = self.deadline = None
+
 
 RETRY_FILES_S = 10.0
 """Pause before files that could not be written are tried again."""

@@ -96,3 +96,29 @@ def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
 def short_digest(content: bytes) -> str:
     """Twelve hexadecimal digits of SHA-256: enough to compare by eye, nothing to read from."""
     return sha256(content).hexdigest()[:12]
+
+
+UNLIMITED = 2**63 - 1
+"""Stands for the newest transaction where nothing is known of it."""
+
+
+@frozen()
+class InputState:
+    """What the reads on the present connection have shown.
+
+    `is_answered`: one was answered, be it by an error.  `is_current`: one has shown the znodes.
+    `is_whole`: each of them had content to offer.  `is_lost`: of what is wanted, something is in
+    no znode any more, and in no file either.  `newest`: no revision of this history is above;
+    `history` counts those that there were.
+    """
+
+    is_answered: bool = True
+    is_current: bool = True
+    is_whole: bool = True
+    is_lost: bool = False
+    newest: int = UNLIMITED
+    history: int = 0
+
+
+NOTHING_READ = InputState(is_answered=False, is_current=False, is_whole=False)
+"""On a connection on which no read was answered yet."""

@@ -6,11 +6,40 @@ turn is granted at once, and a child that has come to life has proven all that i
 prove.  With it, `Participant` goes through the queue of the group.
 """
 
-from zkexec.core.actions import Action, MemberStatus
+from enum import Enum
+
+from zkexec.core.actions import Action
 from zkexec.core.events import Event
-from zkexec.core.input_state import InputState
-from zkexec.core.rollout.first_start import StartBasis
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import InputState, Snapshot
+from zkexec.frozen import frozen
+
+
+@frozen()
+class MemberStatus:
+    """What a member's node tells a status view, beside host, pid, version and time.
+
+    `running` and `wanted` are digests as the group's record knows them, or "" for none; with them
+    stand the times at which their newest znode was written, in seconds of the epoch as the
+    ensemble tells it, 0 where it is not known.  `zxid` is that of what is wanted.
+    """
+
+    phase: str
+    running: str = ""
+    wanted: str = ""
+    health: str = "unknown"
+    reason: str = ""
+    zxid: int = 0
+    running_at: float = 0.0
+    wanted_at: float = 0.0
+
+
+class StartBasis(Enum):
+    """What a first start may run."""
+
+    WANTED = "wanted"
+    ON_DISK = "on disk"
+    NOTHING = "nothing"
+
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ What is no valid card raises a ValueError whose one line says what is wrong, see
 
 from typing import Any
 
-from zkexec.core.actions import MemberStatus
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
 from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
 from zkexec.text import cut

@@ -36,9 +36,10 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import EventType, WatchedEvent
 
 from zkexec import __version__
-from zkexec.core.actions import Enrol, MemberStatus
+from zkexec.core.rollout.group_actions import Enrol
 from zkexec.core.rollout.group_events import Enrolled, EnrolmentOccupied, GroupPart
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
 from zkexec.group import record_codec
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable
-from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     AS_COMMITTED,
+    MOST_AUDIT_ENTRIES,
+    AgreedMaxUnavailable,
+    AuditEntry,
     EntryPhase,
     InFlightEntry,
     Pause,

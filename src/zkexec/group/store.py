@@ -39,17 +39,16 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import EventType, WatchedEvent
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
-from zkexec.core.actions import (
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.group_actions import (
     CommitRecord,
     JoinQueue,
     LeaveQueue,
     ListQueue,
-    MemberStatus,
     QueueRequest,
     ReadRecord,
     WatchQueueNode,
 )
-from zkexec.core.max_unavailable import MaxUnavailable
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
@@ -62,6 +61,7 @@ from zkexec.core.rollout.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.turn import MemberStatus
 from zkexec.group import record_codec
 from zkexec.group.member_profile import MemberProfile
 from zkexec.text import in_letters

@@ -8,9 +8,9 @@ duplicate, whose member ID another process has, is never through: it gets no tur
 
 from enum import Enum
 
-from zkexec.core.actions import MemberStatus
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase, VersionState
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
 from zkexec.group.member_codec import StatusFacts
 

@@ -4,9 +4,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import Pause, RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.operator.sentences import names
 from zkexec.operator.times import when

@@ -10,8 +10,7 @@ The rules of this file:
 from collections.abc import Mapping
 
 from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.record import RolloutRecord, VersionState
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import is_same_contents
 from zkexec.operator.aims import TURN, Row
 from zkexec.operator.sight import Sight

@@ -22,9 +22,8 @@ from kazoo.protocol.serialization import Create, Exists, GetACL, GetData, SetDat
 
 from zkexec.core.inputs import NO_RESTART, restart_name
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.frozen import frozen, replace
 from zkexec.group.record_codec import decode, encode
 from zkexec.group.store import LARGEST_COMMIT, Paths, first_error, is_left_over

@@ -16,6 +16,7 @@ from zkexec.core.events import (
     FilesInstalled,
     FilesStaged,
 )
+from zkexec.core.rollout import group_actions
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer, InstallError, load_cached
 from zkexec.process.processes import Processes, ending_is_asked_for
@@ -70,7 +71,7 @@ class Executor:
                     self._leftovers.confirm()
                 if self._ensemble is not None:
                     self._ensemble.rearm()
-            case _ if isinstance(action, actions.GroupRequest):
+            case _ if isinstance(action, group_actions.GroupRequest):
                 if self._ensemble is not None:
                     self._ensemble.request(action)
             case _:

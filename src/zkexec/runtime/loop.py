@@ -12,9 +12,8 @@ from contextlib import suppress
 from zkexec.cli.settings import LogFormat, Settings
 from zkexec.core import actions
 from zkexec.core.actions import Action, EndProcess, Note
-from zkexec.core.adoption import CANNOT_WORK, AdoptedCommand
 from zkexec.core.caretaker import Caretaker
-from zkexec.core.command import SIGTERM
+from zkexec.core.command import CANNOT_WORK, SIGTERM, AdoptedCommand
 from zkexec.core.events import (
     AlertFinished,
     Event,

@@ -12,8 +12,8 @@ The rules of this file:
 
 from __future__ import annotations
 
-from zkexec.core.actions import PublishStatus
 from zkexec.core.events import ReadFailed
+from zkexec.core.rollout.group_actions import GroupRequest, PublishStatus
 from zkexec.core.rollout.group_events import GroupRequestFailed
 from zkexec.zookeeper import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
 from zkexec.zookeeper.link import Manner
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from zkexec.core.actions import GroupRequest
     from zkexec.core.events import Event
     from zkexec.group.member_profile import MemberProfile
     from zkexec.zookeeper.link import Link, Steps

@@ -21,7 +21,6 @@ from kazoo.exceptions import ConnectionLoss
 from kazoo.protocol.serialization import Exists
 from kazoo.protocol.states import KazooState, KeeperState
 
-from zkexec.core.actions import CommitRecord, Enrol, PublishStatus, ReadRecord
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -31,6 +30,13 @@ from zkexec.core.events import (
     SessionSuspended,
     ZnodesRead,
     ZnodeTouched,
+)
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    GroupRequest,
+    PublishStatus,
+    ReadRecord,
 )
 from zkexec.core.rollout.group_events import GroupRequestFailed, GroupTouched
 from zkexec.core.snapshot import Problem
@@ -47,7 +53,6 @@ if TYPE_CHECKING:
 
     from kazoo.handlers.threading import AsyncResult
 
-    from zkexec.core.actions import GroupRequest
     from zkexec.core.events import Event
     from zkexec.core.rollout.group_events import GroupPart
     from zkexec.core.snapshot import Znode

@@ -12,8 +12,7 @@ from simulation.group.host import Host
 from simulation.group.tree import QUEUE, RESTART
 from simulation.group.witness import Violation
 from simulation.group.world import Plot, World
-from zkexec.core.max_unavailable import MaxUnavailable
-from zkexec.core.policy import OnFailure, Policy, StartPolicy
+from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
 from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Mirror, Snapshot

@@ -13,13 +13,13 @@ from simulation.group.connection import Connection, Kind
 from simulation.group.record_reading import RecordReading
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
 from zkexec.core import actions
-from zkexec.core.actions import Action, MemberStatus
+from zkexec.core.actions import Action
 from zkexec.core.events import Event, ReadFailed, ZnodesRead, ZnodeTouched
-from zkexec.core.rollout import group_events
-from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.rollout import group_actions, group_events
 from zkexec.core.rollout.group_events import Conflict, GroupPart, GroupRequestFailed, GroupTouched
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.core.snapshot import Problem, Znode
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 
 if TYPE_CHECKING:
@@ -82,21 +82,21 @@ class GroupRequests:
                 self._read_znodes(number)
             case actions.RearmWatches():
                 self._rearm()
-            case actions.Enrol():
+            case group_actions.Enrol():
                 self._enrol(action)
-            case actions.PublishStatus(status):
+            case group_actions.PublishStatus(status):
                 self._show(status)
-            case actions.JoinQueue():
+            case group_actions.JoinQueue():
                 self._join(action)
-            case actions.ListQueue(number):
+            case group_actions.ListQueue(number):
                 self.ask_group(number, Kind.READ, partial(self._list_queue, number), self.post)
-            case actions.WatchQueueNode(number, name):
+            case group_actions.WatchQueueNode(number, name):
                 self.ask_group(number, Kind.READ, partial(self._look, number, name), self.post)
-            case actions.LeaveQueue(number, name):
+            case group_actions.LeaveQueue(number, name):
                 self.ask_group(number, Kind.WRITE, partial(self._leave, number, name), self.post)
-            case actions.ReadRecord():
+            case group_actions.ReadRecord():
                 RecordReading(self, action).begin()
-            case actions.CommitRecord(number):
+            case group_actions.CommitRecord(number):
                 process = self.process
                 commit = Commit(process, process.handled_at, place=action.place)
                 run = partial(self._commit, action, commit)
@@ -176,7 +176,7 @@ class GroupRequests:
         del transaction
         connection.tell(lambda: self.process.post(ZnodeTouched(path)))
 
-    def _enrol(self, request: actions.Enrol) -> None:
+    def _enrol(self, request: group_actions.Enrol) -> None:
         def create(connection: Connection) -> bool:
             ensemble, session = connection.server.ensemble, connection.session
             make_parents(connection)
@@ -211,7 +211,7 @@ class GroupRequests:
 
         self.ask_group(request.number, Kind.WRITE, create, created)
 
-    def _enrolled(self, request: actions.Enrol) -> None:
+    def _enrolled(self, request: group_actions.Enrol) -> None:
         """Take the node of a duplicate away, watch the own one, and answer."""
 
         def alone(_: object) -> None:
@@ -296,7 +296,7 @@ class GroupRequests:
             return []
         return [ensemble.written(self._me, status, session.number)]
 
-    def _join(self, request: actions.JoinQueue) -> None:
+    def _join(self, request: group_actions.JoinQueue) -> None:
         def run(connection: Connection) -> Event:
             ensemble, session = connection.server.ensemble, connection.session
             name = f"{request.ticket}-{ensemble.tree.made_in_queue:010d}"
@@ -328,7 +328,7 @@ class GroupRequests:
         return group_events.QueueLeft(number)
 
     def _commit(
-        self, request: actions.CommitRecord, commit: Commit, connection: Connection
+        self, request: group_actions.CommitRecord, commit: Commit, connection: Connection
     ) -> Event:
         ensemble, session = connection.server.ensemble, connection.session
         nodes = ensemble.tree.nodes

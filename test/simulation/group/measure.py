@@ -15,8 +15,7 @@ from simulation.group.contents import Mood
 from simulation.group.process import Process
 from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
-from zkexec.core.max_unavailable import MaxUnavailable
-from zkexec.core.policy import Policy
+from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Mirror
 from zkexec.frozen import replace

@@ -8,23 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core.actions import Action, CommitRecord, SignalProcessTree
+from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
 from zkexec.core.phases import Phase
 from zkexec.core.restart import Restart
 from zkexec.core.rollout import next_request, participant, situation
-from zkexec.core.rollout.first_start import StartBasis
-from zkexec.core.rollout.lease import Lease
+from zkexec.core.rollout.group_actions import CommitRecord
+from zkexec.core.rollout.lease import Lease, TurnOutcome, TurnResult
 from zkexec.core.rollout.membership import Membership
 from zkexec.core.rollout.participant import Participant
 from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.rollout.record_view import RecordView
-from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
 from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.turn import StartBasis
 from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 

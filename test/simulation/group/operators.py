@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from simulation.group.group_requests import Commit
 from simulation.group.tree import MEMBERS, RESTART, STATE
 from zkexec.core.rollout import operations
-from zkexec.core.rollout.audit import AuditEntry
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 
 if TYPE_CHECKING:
     from simulation.group.world import World

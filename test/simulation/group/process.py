@@ -14,8 +14,8 @@ from simulation.group.client import Client
 from simulation.group.group_requests import GroupRequests
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
-from zkexec.core.adoption import AdoptedCommand
 from zkexec.core.caretaker import Caretaker
+from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
 from zkexec.core.inputs import restart_name
 from zkexec.core.member import Member

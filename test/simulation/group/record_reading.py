@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulation.group.connection import Connection, Kind
 from simulation.group.tree import MEMBERS, STATE
-from zkexec.core.actions import ReadRecord
+from zkexec.core.rollout.group_actions import ReadRecord
 from zkexec.core.rollout.group_events import GroupPart, RecordRead
 from zkexec.core.rollout.record import RolloutRecord
 

@@ -1,7 +1,7 @@
 """What taking turns costs the servers, counted message by message in groups without faults."""
 
 from simulation.group.measure import measure
-from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.policy import MaxUnavailable
 
 MOST_REQUESTS = 14
 

@@ -12,8 +12,7 @@ from simulation.group.child import Child
 from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
-from zkexec.core.rollout.audit import AuditEntry
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, EntryPhase, InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion
 
 if TYPE_CHECKING:

@@ -45,10 +45,11 @@ from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
 from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
-from zkexec.core.actions import Action, CommitRecord, Enrol, PublishStatus
+from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.member import Member
 from zkexec.core.policy import Policy
+from zkexec.core.rollout.group_actions import CommitRecord, Enrol, PublishStatus
 from zkexec.core.rollout.group_events import RecordRead
 from zkexec.core.rollout.record import RolloutRecord
 

@@ -1,17 +1,8 @@
 """What the first start of a member may run: it takes no turn, so it must not take a risk either."""
 
-from enum import Enum
-
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, contents_of
-
-
-class StartBasis(Enum):
-    """What a first start may run."""
-
-    WANTED = "wanted"
-    ON_DISK = "on disk"
-    NOTHING = "nothing"
+from zkexec.core.turn import StartBasis
 
 
 def basis_of(

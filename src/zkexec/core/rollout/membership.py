@@ -5,9 +5,11 @@ where something else is written anyway; else only what rests is shown at once, a
 restart once they have lasted for a moment.
 """
 
-from zkexec.core.actions import Action, MemberStatus, PublishStatus
+from zkexec.core.actions import Action
 from zkexec.core.events import SessionConnected
 from zkexec.core.phases import Phase
+from zkexec.core.rollout.group_actions import PublishStatus
+from zkexec.core.turn import MemberStatus
 
 BRIEF_S = 0.2
 """What is over by then is not shown for itself."""

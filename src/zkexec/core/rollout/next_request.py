@@ -6,7 +6,8 @@ the record or owed to it, then go through the queue, and leave it where nothing 
 
 from collections.abc import Sequence
 
-from zkexec.core.actions import Action, CommitRecord, Enrol, Note, ReadRecord
+from zkexec.core.actions import Action, Note
+from zkexec.core.rollout.group_actions import CommitRecord, Enrol, ReadRecord
 from zkexec.core.rollout.lease import Proposal
 from zkexec.core.rollout.record import Refusal, RolloutRecord
 from zkexec.core.rollout.situation import Situation

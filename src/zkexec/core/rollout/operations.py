@@ -6,8 +6,13 @@ group's znode of restarts, which is written in the same transaction.
 
 from enum import Enum
 
-from zkexec.core.rollout.audit import MOST_AUDIT_ENTRIES, AuditEntry
-from zkexec.core.rollout.record import Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.record import (
+    MOST_AUDIT_ENTRIES,
+    AuditEntry,
+    Pause,
+    RolloutRecord,
+    VersionState,
+)
 from zkexec.frozen import replace
 
 

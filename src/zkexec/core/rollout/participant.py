@@ -13,17 +13,7 @@ The rules of this file (docs/protocol.md says why):
 
 from collections.abc import Callable, Sequence
 
-from zkexec.core.actions import (
-    Action,
-    CommitRecord,
-    Enrol,
-    JoinQueue,
-    LeaveQueue,
-    MemberStatus,
-    Note,
-    ReadRecord,
-    WatchQueueNode,
-)
+from zkexec.core.actions import Action, Note
 from zkexec.core.events import (
     Event,
     SessionClosed,
@@ -31,17 +21,25 @@ from zkexec.core.events import (
     SessionLost,
     SessionSuspended,
 )
-from zkexec.core.input_state import InputState
 from zkexec.core.policy import Policy
 from zkexec.core.rollout import group_events
-from zkexec.core.rollout.first_start import StartBasis, basis_of
+from zkexec.core.rollout.first_start import basis_of
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    LeaveQueue,
+    ReadRecord,
+    WatchQueueNode,
+)
 from zkexec.core.rollout.group_events import Conflict
 from zkexec.core.rollout.group_requests import REFUSED_S, RETRY_S
+from zkexec.core.rollout.lease import TurnOutcome, TurnResult
 from zkexec.core.rollout.next_request import next_step
 from zkexec.core.rollout.situation import Situation
-from zkexec.core.rollout.turn_outcome import TurnOutcome, TurnResult
 from zkexec.core.rollout.version import short
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import InputState, Snapshot
+from zkexec.core.turn import MemberStatus, StartBasis
 
 CLOSE_S = 2.0
 """How long the end of zkexec waits for its turn to be given back."""

@@ -11,14 +11,9 @@ ignored, and so is a node that lasts: it belongs to no session, as after a resto
 
 from collections.abc import Callable
 
-from zkexec.core.actions import (
-    Action,
-    JoinQueue,
-    LeaveQueue,
-    ListQueue,
-    MemberStatus,
-    WatchQueueNode,
-)
+from zkexec.core.actions import Action
+from zkexec.core.rollout.group_actions import JoinQueue, LeaveQueue, ListQueue, WatchQueueNode
+from zkexec.core.turn import MemberStatus
 
 DIGITS = 10
 

@@ -11,10 +11,51 @@ again have a greater one and are a deliberate retry.
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 
-from zkexec.core.max_unavailable import AgreedMaxUnavailable, MaxUnavailable, agreed
-from zkexec.core.rollout.audit import AuditEntry
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.version import ConfigVersion, is_same_contents
 from zkexec.frozen import frozen, replace
+
+
+@frozen()
+class AgreedMaxUnavailable:
+    """The width in force, and the member that asked for it."""
+
+    limit: MaxUnavailable
+    by: str
+
+
+def agreed(
+    known: AgreedMaxUnavailable | None,
+    asked: AgreedMaxUnavailable,
+    population: int,
+    asker_lives: bool,
+) -> AgreedMaxUnavailable:
+    """The width after a member has asked for its own; `asker_lives` is about the known one's."""
+    if known is None or known.by == asked.by or not asker_lives:
+        return asked
+    smaller = asked.limit.of(population) < known.limit.of(population)
+    return asked if smaller else known
+
+
+MOST_AUDIT_ENTRIES = 10
+"""So many are kept, the newest last."""
+
+
+@frozen()
+class AuditEntry:
+    """One verb of an operator; `member` is the member that it was about, or "".
+
+    `at` is in seconds of the epoch.  The token is random: by it an operator whose reply was lost
+    finds out that the deed was done.
+    """
+
+    verb: str
+    by: str
+    reason: str
+    token: str
+    member: str = ""
+    at: float = 0.0
+
 
 AS_COMMITTED = 0.0
 """Stands for the time of the commit in a record that is still to be written."""

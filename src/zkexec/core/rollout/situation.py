@@ -6,20 +6,18 @@ from it.  Neither holds anything of its own.
 
 from collections.abc import Callable, Sequence
 
-from zkexec.core.actions import Action, MemberStatus, Note
-from zkexec.core.input_state import UNLIMITED, InputState
-from zkexec.core.max_unavailable import MaxUnavailable
+from zkexec.core.actions import Action, Note
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Policy
+from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.group_events import GroupPart
 from zkexec.core.rollout.group_requests import GroupRequests
-from zkexec.core.rollout.lease import Lease
+from zkexec.core.rollout.lease import Lease, TurnOutcome
 from zkexec.core.rollout.membership import Membership
 from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.record_view import RecordView
-from zkexec.core.rollout.turn_outcome import TurnOutcome
 from zkexec.core.rollout.version import ConfigVersion, dated, version_of
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot
+from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 
 MOST_NAMED = 3

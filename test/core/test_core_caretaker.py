@@ -151,7 +151,7 @@ def test_a_signal_that_came_before_is_remembered() -> None:
 def test_a_command_that_was_being_stopped_is_waited_for() -> None:
     """Nothing of its tree is left when zkexec ends with 125, or as the command after a TERM."""
     stopped = AdoptedCommand(
-        generation=2, applied=FILES, stopping=True, check_result=ExitStatus(code=125)
+        generation=2, applied=FILES, stopping=True, zkexec_status=ExitStatus(code=125)
     )
     one = begun(stopped)
     assert one.deadline == 5
@@ -169,7 +169,7 @@ def test_a_command_that_was_being_stopped_is_waited_for() -> None:
 
 def test_without_a_command_only_the_alert_is_waited_for() -> None:
     """No signal is passed on then, and a TERM drops the alerts that wait."""
-    nothing = AdoptedCommand(generation=0, applied=Snapshot({}), check_result=ExitStatus(code=125))
+    nothing = AdoptedCommand(generation=0, applied=Snapshot({}), zkexec_status=ExitStatus(code=125))
     one = Caretaker(TERMS, nothing, 20, 0)
     assert told(one.begin("why", 0)) == [ALARM]
     assert told(one.handle(SignalReceived(TERM, False), 1)) == []

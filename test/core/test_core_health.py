@@ -125,13 +125,13 @@ def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
 def test_a_child_that_is_waited_for_after_all_is_checked_at_once() -> None:
     """The next check is due now and often, unless one is under way or there are none."""
     opened = gate()
-    opened.press(3)
+    opened.check_often(3)
     assert due(opened) == 3
     opened.expire(3)
-    opened.press(4)
+    opened.check_often(4)
     opened.finished(HealthCheckFinished(1, True, ""), now=5)
     assert due(opened) == 6
     idle = HealthCheck(Policy())
     idle.open(1, now=0)
-    idle.press(3)
+    idle.check_often(3)
     assert due(idle) is None

@@ -98,11 +98,11 @@ def test_without_checks_it_has_to_live(min_healthy_s: float | None, proven_at: f
 def test_what_is_news() -> None:
     """New bytes are news, the same bytes are none, also when they are written again."""
     attempt = Attempt()
-    assert attempt.is_news(A)
+    assert attempt.is_new(A)
     attempt.install(B)
-    assert not attempt.is_news(B)
-    assert not attempt.is_news(B_AGAIN)
-    assert attempt.is_news(A)
+    assert not attempt.is_new(B)
+    assert not attempt.is_new(B_AGAIN)
+    assert attempt.is_new(A)
 
 
 def test_what_failed_may_be_pushed_again() -> None:
@@ -110,9 +110,9 @@ def test_what_failed_may_be_pushed_again() -> None:
     attempt = Attempt()
     attempt.install(B)
     attempt.fail("exit status 1")
-    assert attempt.is_news(B_AGAIN)
+    assert attempt.is_new(B_AGAIN)
     assert attempt.is_retry(B_AGAIN)
-    assert not attempt.is_news(B)
+    assert not attempt.is_new(B)
     assert not attempt.is_retry(B)
     assert not attempt.is_retry(A)
     assert attempt.was_tried(B)
@@ -193,5 +193,5 @@ def test_what_stands_in_the_way_is_told() -> None:
     assert attempt.reason == "disk full"
     attempt.fail("exit status 1")
     assert attempt.reason == "exit status 1"
-    attempt.begin_anew(B)
+    attempt.start_over(B)
     assert attempt.reason == ""

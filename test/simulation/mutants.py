@@ -46,8 +46,8 @@ def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> C
 
 def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
     """Look at nothing newer once a restart has been decided on, and take it for seen."""
-    if self._course.is_in(Phase.WAITING):
-        self._source.wanted = self._attempt.seen
+    if self._phase.is_in(Phase.WAITING):
+        self._inputs.wanted = self._attempt.seen
         return []
     return original_consider(self, now)
 
@@ -81,7 +81,7 @@ def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> l
 def pass_on_only(self: Anything, event: SignalReceived, now: float) -> list[Action]:
     """Forget during a restart that TERM means the end."""
     if self.phase is Phase.STOPPING:
-        passed_on: list[Action] = self.child.pass_on(event, now)
+        passed_on: list[Action] = self.command.pass_on(event, now)
         return passed_on
     return original_signal(self, event, now)
 
@@ -96,7 +96,7 @@ def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # 
 
 def heed_only_what_is_not_staged(self: Anything, now: float) -> list[Action]:
     """Take what comes during a stop for wanted only where it is not what the stop was for."""
-    if self._course.is_in(Phase.STOPPING) and self._source.wanted == self._staged:
+    if self._phase.is_in(Phase.STOPPING) and self._inputs.wanted == self._staged:
         return []
     return original_consider(self, now)
 
@@ -137,12 +137,12 @@ def do_nothing(*_: object) -> list[Action]:
 
 def take_all_for_changes(self: Anything, now: float) -> list[Action]:
     """Begin a restart for whatever is new, also where it is in place."""
-    wanted, phases = self._source.wanted, (Phase.RUNNING, Phase.WAITING, Phase.FAILED)
-    if wanted is None or not self._attempt.is_news(wanted) or not self._course.is_in(*phases):
+    wanted, phases = self._inputs.wanted, (Phase.RUNNING, Phase.WAITING, Phase.FAILED)
+    if wanted is None or not self._attempt.is_new(wanted) or not self._phase.is_in(*phases):
         return []
     self._attempt.seen = wanted
     self._debounce.changed(now)
-    entered: list[Action] = self._course.enter(Phase.WAITING)
+    entered: list[Action] = self._phase.enter(Phase.WAITING)
     return entered
 
 
@@ -213,7 +213,7 @@ MUTANTS = (
            "EndsOnce"),
     Mutant("an end that was asked for is a failure", Command, "was_asked_to_end", lambda *_: False,
            "AlertsAsOwed"),
-    Mutant("an alert beside another", Alerts, "_tell", tell_at_once, "OneAtATime"),
+    Mutant("an alert beside another", Alerts, "_raise", tell_at_once, "OneAtATime"),
     Mutant("the end does not wait for an alert", Alerts, "busy", False, "EndsOnce"),
     Mutant("what waits is told after TERM", Alerts, "drop_waiting", do_nothing,
            "StartsNothingAtTheEnd"),

@@ -42,14 +42,14 @@ class Alerts:
         if self._silent_until is not None and now < self._silent_until:
             return []
         self._silent_until = now + self._policy.alert_interval_s
-        return self._tell(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
+        return self._raise(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
 
     def health_passed(self, now: float) -> list[Action]:
         """A steady-state check succeeded."""
         was_unhealthy, self._unhealthy = self._unhealthy, False
         self._silent_until = None
         if was_unhealthy and self._policy.alert_recovery:
-            return self._tell(
+            return self._raise(
                 RunAlert(AlertEvent.RECOVERED, "the health check succeeds again"), now
             )
         return []
@@ -59,22 +59,22 @@ class Alerts:
         if reason == self._restart_trouble and not again:
             return []
         self._restart_trouble = reason
-        return self._tell(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
+        return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
 
     def restart_settled(self, now: float) -> list[Action]:
         """Nothing stands in the way of the wanted configuration any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
         if trouble and self._policy.alert_recovery:
-            return self._tell(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
+            return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
         return []
 
     def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
         """The command ended badly; this is the last alert of this run."""
-        return self._tell(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
+        return self._raise(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
 
     def zkexec_failed(self, reason: str, now: float) -> list[Action]:
         """An error inside zkexec: the command runs on, and its configuration is not followed."""
-        return self._tell(RunAlert(AlertEvent.ZKEXEC_FAILED, reason), now)
+        return self._raise(RunAlert(AlertEvent.ZKEXEC_FAILED, reason), now)
 
     def take_over(self, adopted: AdoptedCommand, trouble: str = "") -> None:
         """Wait for the alert that runs; `trouble` is over when `restart_settled` says so."""
@@ -91,7 +91,7 @@ class Alerts:
         self._kill_at = None
         actions: list[Action] = [Note("alert-failed", {"reason": reason})] if reason else []
         waiting, self._waiting = self._waiting, None
-        return actions + (self._tell(waiting, now) if waiting else [])
+        return actions + (self._raise(waiting, now) if waiting else [])
 
     def limit(self, now: float) -> None:
         """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
@@ -105,7 +105,7 @@ class Alerts:
         self._kill_at = None
         return [Note("alert-killed"), KillAlert()]
 
-    def _tell(self, alert: RunAlert, now: float) -> list[Action]:
+    def _raise(self, alert: RunAlert, now: float) -> list[Action]:
         if not self._policy.raises_alerts:
             return []
         if self._running:

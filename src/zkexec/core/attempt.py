@@ -35,7 +35,7 @@ class Attempt:
         """Why the wanted configuration does not run, "" where there is no such reason."""
         return self.failed or self.trouble
 
-    def is_news(self, wanted: Snapshot) -> bool:
+    def is_new(self, wanted: Snapshot) -> bool:
         """Whether this was not looked at yet; the same bytes are news where they failed before."""
         if self.seen is None or wanted != self.seen:
             return True
@@ -79,7 +79,7 @@ class Attempt:
         self.applied = snapshot
         self.trouble = ""
         if not (self.reverting and snapshot == self.good):
-            self.begin_anew(snapshot)
+            self.start_over(snapshot)
 
     def fail(self, reason: str) -> Snapshot:
         """Take note that what is being tried has failed; return what that is."""
@@ -93,7 +93,7 @@ class Attempt:
         if self.reverting:
             self.reverting, self.trouble = False, ""
 
-    def begin_anew(self, snapshot: Snapshot) -> None:
+    def start_over(self, snapshot: Snapshot) -> None:
         """Try what is in place, with nothing held against it."""
         self.seen = self.tried = snapshot
         self.recover()

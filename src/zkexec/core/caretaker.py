@@ -24,21 +24,21 @@ class Caretaker:
         self._policy = policy
         self._retry_at = retry_at
         self._applied = adopted.applied
-        self._check_result = adopted.check_result
+        self._zkexec_status = adopted.zkexec_status
         self._command = Command(policy)
         self._command.take_over(adopted, now)
-        self._gate = HealthCheck(policy)
+        self._health_check = HealthCheck(policy)
         self._alerts = Alerts(policy)
         self._alerts.take_over(adopted)
         self._ends = adopted.stopping or not self._command.present
         if not self._ends:
-            self._gate.take_over(adopted, now)
+            self._health_check.take_over(adopted, now)
 
     @property
     def deadline(self) -> float | None:
         """The absolute time of the next Tick that is needed."""
         retry_at = None if self._ends else self._retry_at
-        due = (self._command.deadline, self._gate.deadline, self._alerts.deadline, retry_at)
+        due = (self._command.deadline, self._health_check.deadline, self._alerts.deadline, retry_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
@@ -57,8 +57,8 @@ class Caretaker:
             generation=self._command.generation,
             applied=self._applied,
             check=check,
-            check_due=self._gate.due,
-            check_is_late=self._gate.is_late,
+            check_due=self._health_check.due,
+            check_is_late=self._health_check.is_late,
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
@@ -72,7 +72,7 @@ class Caretaker:
         """Decide what to do about this event, and about everything that is due by `now`."""
         actions = self._react(event, now) + self._command.expire(now) + self._alerts.expire(now)
         # A check that may take no time at all is over as soon as it has begun.
-        actions += self._gate.expire(now) + self._gate.expire(now)
+        actions += self._health_check.expire(now) + self._health_check.expire(now)
         return actions + self._finish(now)
 
     def _finish(self, now: float) -> list[Action]:
@@ -83,7 +83,7 @@ class Caretaker:
             self._alerts.limit(now)
             return []
         return [
-            EndProcess(self._check_result or self._command.ending or ExitStatus(code=CANNOT_WORK))
+            EndProcess(self._zkexec_status or self._command.ending or ExitStatus(code=CANNOT_WORK))
         ]
 
     def _react(self, event: Event, now: float) -> list[Action]:
@@ -107,7 +107,7 @@ class Caretaker:
             return []
         passed_on = self._command.pass_on(event, now)
         if event.signal == SIGTERM:
-            self._check_result = None
+            self._zkexec_status = None
             self._command.expect_end(now)
             passed_on += self._end()
         return passed_on
@@ -124,10 +124,10 @@ class Caretaker:
 
     def _end(self) -> list[Action]:
         self._ends = True
-        return self._gate.close()
+        return self._health_check.close()
 
     def _on_checked(self, event: events.HealthCheckFinished, now: float) -> list[Action]:
-        check_result = self._gate.finished(event, now)
+        check_result = self._health_check.finished(event, now)
         if check_result is None:
             return []
         if check_result.healthy:

@@ -34,7 +34,7 @@ class AdoptedCommand:
     """A command that was started, and what is under way for it.
 
     `applied` is the content of the files that it was started on.  `ending` is None while it runs.
-    `stopping` says that its process tree was told to end.  `check_result` is how zkexec ends once
+    `stopping` says that its process tree was told to end.  `zkexec_status` is how zkexec ends once
     no command runs, None if as the command does.  `check` is the generation that
     a running health check was started for, None if none runs; `check_due` is when the next one
     is due, None if that is not known, and `check_is_late` that the running one has had its time.
@@ -47,7 +47,7 @@ class AdoptedCommand:
     applied: Snapshot
     ending: ExitStatus | None = None
     stopping: bool = False
-    check_result: ExitStatus | None = None
+    zkexec_status: ExitStatus | None = None
     check: int | None = None
     check_due: float | None = None
     check_is_late: bool = False

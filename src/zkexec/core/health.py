@@ -71,7 +71,7 @@ class HealthCheck:
         """When the next check is due; while one runs, when that was; None without checks."""
         return self._due
 
-    def press(self, now: float) -> None:
+    def check_often(self, now: float) -> None:
         """Somebody waits for this child after all: check it at once and often."""
         self._eager = True
         if self._due is not None:

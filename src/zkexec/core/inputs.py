@@ -62,8 +62,8 @@ class Inputs:
         self.wanted: Snapshot | None = None
         self.in_place = Snapshot({})
         """The content of the files now, as far as files were put in place or found there."""
-        self.knowledge = NOTHING_READ
-        self._history = self._heard = 0
+        self.state = NOTHING_READ
+        self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
         self._last_number = 0
         self._reading = False
@@ -77,7 +77,7 @@ class Inputs:
         """Whether every server has refused since the last connection."""
         self.last_trouble = ""
         self._is_odd = False
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
         self._answer_due: float | None = None
@@ -95,7 +95,7 @@ class Inputs:
         """Ask for the first session."""
         return [Note("connecting"), OpenSession()]
 
-    def renew_mute(self, now: float) -> list[Action]:
+    def renew_unanswered(self, now: float) -> list[Action]:
         """Give up a connection on which the group's requests go unanswered."""
         return self._renew("read-unanswered", now) if self.connected else []
 
@@ -109,9 +109,9 @@ class Inputs:
         Of a znode that is not there the same is true of all that is not in its file.
         """
         wanted = self.wanted
-        if wanted is None or not self.knowledge.is_current:
+        if wanted is None or not self.state.is_current:
             return False
-        is_of_another = wanted != snapshot and snapshot.zxid > self.knowledge.newest
+        is_of_another = wanted != snapshot and snapshot.zxid > self.state.newest
         return is_of_another or self._has_lost(snapshot)
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
@@ -120,13 +120,13 @@ class Inputs:
             case SessionConnected():
                 return self._on_connected(now)
             case SessionSuspended(reason, zxid):
-                self._hear(zxid)
+                self._note_zxid(zxid)
                 return self._on_disconnected("disconnected", reason, now)
             case SessionLost(reason, zxid):
-                self._hear(zxid)
+                self._note_zxid(zxid)
                 return self._on_disconnected("session-expired", reason, now)
             case SessionClosed(reason, zxid):
-                self._hear(zxid)
+                self._note_zxid(zxid)
                 return self._on_closed(reason, now)
             case ConnectFailed(reason, is_last):
                 return self._on_trouble(reason, is_last)
@@ -161,11 +161,11 @@ class Inputs:
         self.connected = True
         self.refused = False
         self._closings = 0
-        self.knowledge = NOTHING_READ
+        self.state = NOTHING_READ
         self._renew_at = None
         self._rearm_later(now)
         self.last_trouble = ""
-        self._told.clear()
+        self._reported.clear()
         actions: list[Action] = [Note("connected")]
         if not self._registered:
             self._registered = True
@@ -193,9 +193,9 @@ class Inputs:
     def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
         self.last_trouble = reason
         self.refused |= is_last
-        if reason in self._told:
+        if reason in self._reported:
             return []
-        self._told.add(reason)
+        self._reported.add(reason)
         return [Note("connect-failed", {"reason": reason})]
 
     def _on_touched(self, path: str, now: float) -> list[Action]:
@@ -210,15 +210,15 @@ class Inputs:
             return []
         stale = self._stale
         self._forget_read()
-        before, is_first = self.wanted, not self.knowledge.is_current
-        actions = [*self._look_at_restart(event.znodes), *self._take(event.znodes)]
-        self.knowledge = self._known_by(event.zxid)
+        before, is_first = self.wanted, not self.state.is_current
+        actions = [*self._check_restart_request(event.znodes), *self._take(event.znodes)]
+        self.state = self._state_after(event.zxid)
         if is_first and before is not None and self._is_another(before, event.zxid):
             self._history += 1
-            self._heard = 0
-            self.knowledge = replace(self.knowledge, history=self._history)
+            self._highest_zxid = 0
+            self.state = replace(self.state, history=self._history)
             actions.insert(0, Note("history-changed"))
-        self._hear(event.zxid)
+        self._note_zxid(event.zxid)
         if any(znode.problem is Problem.FORBIDDEN for znode in event.znodes.values()):
             self._read_again_at = now + FORBIDDEN_S
         return actions + self._read(now) if stale else actions
@@ -227,7 +227,7 @@ class Inputs:
         if not self._is_awaited(number):
             return []
         self._forget_read()
-        self.knowledge = replace(self.knowledge, is_answered=True)
+        self.state = replace(self.state, is_answered=True)
         self._read_again_at = now + RETRY_S
         return [Note("read-failed", {"reason": reason})]
 
@@ -257,12 +257,12 @@ class Inputs:
         self._rearm_at = None
         self._forget_read()
         self._renew_at = now + self._patience_s
-        if topic in self._told:
+        if topic in self._reported:
             return [OpenSession()]
-        self._told.add(topic)
+        self._reported.add(topic)
         return [Note(topic), OpenSession()]
 
-    def _look_at_restart(self, znodes: Mapping[str, Znode]) -> list[Action]:
+    def _check_restart_request(self, znodes: Mapping[str, Znode]) -> list[Action]:
         """Tell once of a request that is none: it is ignored."""
         path, was_odd = self._policy.restart_path, self._is_odd
         asked = znodes.get(path)
@@ -292,15 +292,15 @@ class Inputs:
         usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
         return unusable + usable
 
-    def _hear(self, zxid: int) -> None:
+    def _note_zxid(self, zxid: int) -> None:
         if zxid != UNLIMITED:
-            self._heard = max(self._heard, zxid)
+            self._highest_zxid = max(self._highest_zxid, zxid)
 
     def _is_another(self, before: Snapshot, zxid: int) -> bool:
         """Whether the servers, or the znodes, have fallen behind what was heard of them before."""
-        return zxid < self._heard or before.zxid > self.knowledge.newest
+        return zxid < self._highest_zxid or before.zxid > self.state.newest
 
-    def _known_by(self, zxid: int) -> InputState:
+    def _state_after(self, zxid: int) -> InputState:
         """What a read tells of itself; a whole one has the newest revision there is in it."""
         wanted = self.wanted
         if wanted is None or self.problems:

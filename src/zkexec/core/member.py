@@ -47,19 +47,19 @@ class Member:
         self.command = Command(policy)
         self._policy = policy
         self._turn = turn
-        self._course = CurrentPhase(self.command)
-        self._launch = Startup(policy, self.inputs, turn)
-        self._verification = Verification(policy, turn, self._course, self.command)
-        self._restart = Restart(policy, turn, self._course, self.inputs, self._verification)
+        self._phase = CurrentPhase(self.command)
+        self._startup = Startup(policy, self.inputs, turn)
+        self._verification = Verification(policy, turn, self._phase, self.command)
+        self._restart = Restart(policy, turn, self._phase, self.inputs, self._verification)
         self._alerts = self._verification.alerts
-        self._check_result: ExitStatus | None = None
+        self._zkexec_status: ExitStatus | None = None
         self._adopted = adopted
         self._trouble = trouble
 
     @property
     def phase(self) -> Phase:
         """Where it stands."""
-        return self._course.phase
+        return self._phase.phase
 
     @property
     def applied(self) -> Snapshot:
@@ -76,7 +76,7 @@ class Member:
         due = (
             self.inputs.deadline,
             self.command.deadline,
-            self._launch.deadline,
+            self._startup.deadline,
             self._verification.deadline,
             self._restart.deadline,
             self._turn.deadline,
@@ -108,11 +108,11 @@ class Member:
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
-        self._turn.refresh(self.inputs.wanted, self.inputs.knowledge, now)
+        self._turn.refresh(self.inputs.wanted, self.inputs.state, now)
         actions = self._restart.consider(now)
         is_current = self.inputs.has_read and self.inputs.wanted == self.applied
-        if self._verification.is_untold and is_current:
-            actions += self._verification.put_to_proof(now)
+        if self._verification.has_to_verify and is_current:
+            actions += self._verification.verify(now)
         if (
             self._verification.is_steady
             and self._turn.has_entry
@@ -152,7 +152,7 @@ class Member:
             case events.StartFailed():
                 return self._on_start_failed(event, now)
             case events.CommandExited():
-                return self._on_child_exited(event, now)
+                return self._on_command_exited(event, now)
             case events.ProcessTreeInspected():
                 self.command.inspected(event)
                 is_stopped = self.command.tree_gone and self.phase is Phase.STOPPING
@@ -166,12 +166,12 @@ class Member:
         self.inputs.in_place = self.applied
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
-        return taken + followed + self._consider_launch()
+        return taken + followed + self._consider_start()
 
     def _follow_again(self, event: Event, now: float) -> list[Action]:
         """See whether what the failed core has followed is followed again."""
         awaited = events.ZnodesRead if self.inputs.paths else events.SessionConnected
-        if not isinstance(event, awaited) or self._course.is_in(Phase.EXITING):
+        if not isinstance(event, awaited) or self._phase.is_in(Phase.EXITING):
             return []
         self._trouble = ""
         return self._alerts.restart_settled(now)
@@ -179,17 +179,17 @@ class Member:
     def _begin(self, now: float) -> list[Action]:
         """Make the first start, or go on with a command that runs on the files that are there."""
         if self._adopted is None:
-            return self._launch.begin(now)
-        self._launch.end()
+            return self._startup.begin(now)
+        self._startup.end()
         self.inputs.assume(self._adopted.applied)
         taken = self._verification.take_over(self._adopted, now, self._trouble)
         return [Note("begun-again"), *taken, *self.inputs.open()]
 
     def _on_tick(self, now: float) -> list[Action]:
-        actions = self._launch.expire(now) + self._consider_launch()
+        actions = self._startup.expire(now) + self._consider_start()
         if self._turn.is_mute(now):
             self._turn.disconnect()
-            actions += self.inputs.renew_mute(now)
+            actions += self.inputs.renew_unanswered(now)
         actions += self.inputs.expire(now) + self.command.expire(now)
         actions += self._verification.expire(now) + self._restart.expire(now)
         return actions + self._judge(now)
@@ -199,19 +199,19 @@ class Member:
         judged = self._verification.judge(now)
         return judged + (self._restart.pause(now) if self._verification.is_back_in_trouble else [])
 
-    def _consider_launch(self) -> list[Action]:
+    def _consider_start(self) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
         if self.phase is not Phase.LOADING:
             return []
-        actions = self._launch.consider()
-        if not self._launch.ready:
+        actions = self._startup.consider()
+        if not self._startup.ready:
             return actions
-        actions += self._launch.look_at_disk()
-        return actions if self._launch.is_looking else actions + self._start_first()
+        actions += self._startup.read_disk()
+        return actions if self._startup.is_reading_disk else actions + self._start_first()
 
     def _start_first(self) -> list[Action]:
-        self._launch.end()
-        wanted, on_disk = self.inputs.wanted, self._launch.on_disk
+        self._startup.end()
+        wanted, on_disk = self.inputs.wanted, self._startup.on_disk
         if wanted is None:
             return self.command.start()
         if on_disk is not None:
@@ -225,10 +225,10 @@ class Member:
         return self._restart.begin(wanted)
 
     def _on_cached(self, snapshot: Snapshot) -> list[Action]:
-        if self._launch.is_looking:
-            self._launch.has_looked(snapshot)
-            return self._consider_launch()
-        self._launch.end()
+        if self._startup.is_reading_disk:
+            self._startup.disk_read(snapshot)
+            return self._consider_start()
+        self._startup.end()
         wanted = self.inputs.wanted
         if wanted is None:
             self.inputs.assume(snapshot)
@@ -238,9 +238,9 @@ class Member:
         return [Note("cached-files-used"), *self._restart.begin_on(snapshot)]
 
     def _on_nothing_cached(self, reason: str) -> list[Action]:
-        if self._launch.is_looking:
-            self._launch.has_looked(None)
-            return self._consider_launch()
+        if self._startup.is_reading_disk:
+            self._startup.disk_read(None)
+            return self._consider_start()
         raise CannotStartError(Note("cached-files-missing", {"reason": reason}))
 
     def _on_files_failed(self, reason: str, now: float) -> list[Action]:
@@ -266,7 +266,7 @@ class Member:
         note = Note("start-delayed", {"reason": reason, "retry_s": retry_s})
         return [note, *self._alerts.restart_failed(reason, now)]
 
-    def _on_child_exited(self, event: events.CommandExited, now: float) -> list[Action]:
+    def _on_command_exited(self, event: events.CommandExited, now: float) -> list[Action]:
         if event.generation != self.command.generation:
             return []
         actions = self.command.exited(event, now)
@@ -298,27 +298,27 @@ class Member:
 
     def _on_signal_alone(self, signal: int) -> list[Action]:
         """No child to pass it on to: what would end the command ends zkexec."""
-        is_idle = self._course.is_in(Phase.LOADING, Phase.WAITING, Phase.FAILED)
+        is_idle = self._phase.is_in(Phase.LOADING, Phase.WAITING, Phase.FAILED)
         is_idle |= bool(self.command.delayed)
         is_end = is_idle and signal in ENDING_SIGNALS
         if is_end or signal == SIGTERM:
             self._alerts.drop_waiting()
         if not is_end:
             return []
-        self._check_result = ExitStatus(signal=signal)
+        self._zkexec_status = ExitStatus(signal=signal)
         return self._exit(asked=True)
 
     def _give_up(self, note: Note, status: int) -> list[Action]:
-        self._check_result = ExitStatus(code=status)
+        self._zkexec_status = ExitStatus(code=status)
         return [note, *self._exit(asked=False)]
 
     def _exit(self, *, asked: bool) -> list[Action]:
         """Begin the end: nothing is started any more but what alerts are owed."""
-        self._launch.end()
+        self._startup.end()
         self.command.give_up_start()
         self._restart.end()
         self._turn.stand_down(keeps_entry=self._verification.is_in_turn and not asked)
-        return self._course.enter(Phase.EXITING) + self._verification.stop()
+        return self._phase.enter(Phase.EXITING) + self._verification.stop()
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""
@@ -330,5 +330,5 @@ class Member:
             return closing
         if not self._turn.close(now):
             return closing
-        ending = self._check_result or self.command.ending or ExitStatus()
-        return [*closing, *self._course.enter(Phase.DONE), EndProcess(ending)]
+        ending = self._zkexec_status or self.command.ending or ExitStatus()
+        return [*closing, *self._phase.enter(Phase.DONE), EndProcess(ending)]

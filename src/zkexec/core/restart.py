@@ -53,13 +53,13 @@ class Restart:
         self,
         policy: Policy,
         turn: Turn,
-        course: CurrentPhase,
+        current_phase: CurrentPhase,
         inputs: Inputs,
         verification: Verification,
     ) -> None:
         self._policy = policy
         self._turn = turn
-        self._course = course
+        self._phase = current_phase
         self._inputs = inputs
         self._verification = verification
         self._command = verification.command
@@ -93,7 +93,7 @@ class Restart:
         """Start nothing yet: what is wanted has failed in the group, and nothing else is there."""
         self._attempt.seen = wanted
         self._turn.ask(wanted)
-        return [Note("start-blocked"), *self._course.enter(Phase.WAITING)]
+        return [Note("start-blocked"), *self._phase.enter(Phase.WAITING)]
 
     def end(self) -> None:
         """Attempt nothing more."""
@@ -104,14 +104,14 @@ class Restart:
         wanted = self._inputs.wanted
         if wanted is None:
             return []
-        self._consider_history(self._inputs.knowledge, wanted)
-        if self._course.is_in(Phase.STOPPING):
+        self._consider_history(self._inputs.state, wanted)
+        if self._phase.is_in(Phase.STOPPING):
             self._turn.ask(wanted)
         if self._is_back_at_failure(wanted):
             return self._forget_newer()
         if self._is_undone(wanted):
             return self._undo(wanted, now)
-        if not self._attempt.is_news(wanted) or not self._course.is_in(
+        if not self._attempt.is_new(wanted) or not self._phase.is_in(
             Phase.RUNNING, Phase.WAITING, Phase.VERIFYING, Phase.FAILED
         ):
             return []
@@ -123,7 +123,7 @@ class Restart:
         notes = notes_on_files("changed", changes.changed, wanted)
         if not notes:
             notes = [Note("restart-asked" if changes.restarts else "pushed-again")]
-        return notes if self._keeps_turn else notes + self._course.enter(Phase.WAITING)
+        return notes if self._keeps_turn else notes + self._phase.enter(Phase.WAITING)
 
     def _is_undone(self, wanted: Snapshot) -> bool:
         """Whether an attempt at something else is under way that is none any more.
@@ -131,8 +131,8 @@ class Restart:
         This is read from what is in place and not from what is new, so that an undo counts
         whenever it came: nothing is ever stopped for what it runs.
         """
-        is_trying = self._course.is_in(Phase.WAITING, Phase.FAILED)
-        if self._course.is_in(Phase.VERIFYING):
+        is_trying = self._phase.is_in(Phase.WAITING, Phase.FAILED)
+        if self._phase.is_in(Phase.VERIFYING):
             is_trying = bool(self._attempt.reason)
         # A first start that waits has put nothing in place yet, also where nothing is mirrored.
         has_run = self._command.generation > 0
@@ -153,7 +153,7 @@ class Restart:
         Something newer was wanted meanwhile, and is gone with its znode or with its history.
         """
         attempt = self._attempt
-        if not self._verification.is_paused_by_failure or wanted == attempt.seen:
+        if not self._verification.has_failed or wanted == attempt.seen:
             return False
         is_tried = wanted == attempt.tried and not plan(attempt.applied, wanted)
         return is_tried and not attempt.is_retry(wanted)
@@ -166,13 +166,13 @@ class Restart:
     @property
     def _keeps_turn(self) -> bool:
         """Whether something new is tried in the turn that is held already."""
-        return self._course.is_in(Phase.VERIFYING) or self._verification.is_paused_by_failure
+        return self._phase.is_in(Phase.VERIFYING) or self._verification.has_failed
 
     def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
         """Go on with what is in place; in the turn, where it is still to prove itself there."""
         self._debounce.end()
         undone = [Note("change-undone"), *self._discard()]
-        if self._course.is_in(Phase.VERIFYING):
+        if self._phase.is_in(Phase.VERIFYING):
             self._go_on_with(wanted)
             return undone
         if not self._command.present:
@@ -180,16 +180,16 @@ class Restart:
             return undone + self._start_again()
         if self._turn.has_entry and self._verification.is_open:
             self._go_on_with(wanted)
-            return undone + self._verification.put_to_proof(now)
+            return undone + self._verification.verify(now)
         self._turn.withdraw()
-        self._attempt.begin_anew(wanted)
+        self._attempt.start_over(wanted)
         self._attempt.tried = None
         settled = self._verification.alerts.restart_settled(now)
-        return undone + self._course.enter(Phase.RUNNING) + settled
+        return undone + self._phase.enter(Phase.RUNNING) + settled
 
     def _go_on_with(self, wanted: Snapshot) -> None:
         """Let what is in place be what the turn is held for, if there is one."""
-        self._attempt.begin_anew(wanted)
+        self._attempt.start_over(wanted)
         if self._turn.has_entry or not self._turn.in_group:
             self._turn.ask(wanted)
         else:
@@ -205,21 +205,21 @@ class Restart:
         if self._debounce.deadline is None or now < self._debounce.deadline:
             return []
         self._debounce.end()
-        if self._course.is_in(Phase.RUNNING):
+        if self._phase.is_in(Phase.RUNNING):
             # What had failed was pushed again, and became healthy before it could be tried again.
             return []
         self._turn.ask(self._wanted_now())
-        return [] if self._keeps_turn else self._course.enter(Phase.WAITING)
+        return [] if self._keeps_turn else self._phase.enter(Phase.WAITING)
 
     def _wanted_now(self) -> Snapshot:
         return self._attempt.applied if self._inputs.wanted is None else self._inputs.wanted
 
     def proceed(self, now: float) -> list[Action]:
         """Go one step on towards the goal, or away from one that is none any more."""
-        if not self._course.is_in(Phase.WAITING, Phase.VERIFYING, Phase.FAILED):
+        if not self._phase.is_in(Phase.WAITING, Phase.VERIFYING, Phase.FAILED):
             return []
         is_being_started = self._command.start_at is None and not self._command.present
-        if self._course.is_in(Phase.VERIFYING) and is_being_started:
+        if self._phase.is_in(Phase.VERIFYING) and is_being_started:
             # What becomes of the start is heard of before anything else is staged.
             return []
         goal = self._goal()
@@ -267,7 +267,7 @@ class Restart:
         # From now on the newest that is wanted counts, and none of it has to settle.
         self._debounce.end()
         self._attempt.stopped = True
-        actions: list[Action] = [Note("restarting"), *self._course.enter(Phase.STOPPING)]
+        actions: list[Action] = [Note("restarting"), *self._phase.enter(Phase.STOPPING)]
         return (
             actions + self._verification.stop() + self._command.stop(self._policy.kill_signal, now)
         )
@@ -279,7 +279,7 @@ class Restart:
 
     def staged(self) -> list[Action]:
         """The goal is on disk, out of everyone's sight."""
-        if self._course.is_in(Phase.LOADING, Phase.STOPPING):
+        if self._phase.is_in(Phase.LOADING, Phase.STOPPING):
             return [InstallFiles()]
         self._is_staged = True
         return []
@@ -292,7 +292,7 @@ class Restart:
         if goal is not None and not self._attempt.is_in_place(goal):
             return [InstallFiles()] if goal == self._staged else self._stage(goal)
         self._staged = None
-        self._attempt.begin_anew(self._attempt.applied)
+        self._attempt.start_over(self._attempt.applied)
         return [DiscardFiles(), Note("change-undone"), *self._start_again()]
 
     def installed(self, written: tuple[str, ...]) -> list[Action]:
@@ -305,8 +305,8 @@ class Restart:
 
     def _start_again(self) -> list[Action]:
         """Start the next child; the first start of all stays in its phase until then."""
-        is_first = self._course.is_in(Phase.LOADING)
-        entered = [] if is_first else self._course.enter(Phase.VERIFYING)
+        is_first = self._phase.is_in(Phase.LOADING)
+        entered = [] if is_first else self._phase.enter(Phase.VERIFYING)
         return entered + self._command.start()
 
     def started(self, now: float) -> list[Action]:
@@ -317,13 +317,13 @@ class Restart:
             return []
         if self._is_to_go_on:
             # Something newer came between the files and the birth: this start was not the last.
-            return self._course.enter(Phase.WAITING)
+            return self._phase.enter(Phase.WAITING)
         self._debounce.end()
         self._turn.withdraw()
         self._attempt.tried = None
         # What came since the files were put in place has not been acted on.
         self._attempt.seen = self._attempt.applied
-        return self._course.enter(Phase.RUNNING) + self._verification.alerts.restart_settled(now)
+        return self._phase.enter(Phase.RUNNING) + self._verification.alerts.restart_settled(now)
 
     @property
     def _is_to_go_on(self) -> bool:
@@ -339,7 +339,7 @@ class Restart:
         self._attempt.trouble = reason
         self._attempt.seen = self._wanted_now()
         note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
-        if self._course.is_in(Phase.STOPPING):
+        if self._phase.is_in(Phase.STOPPING):
             return [note, *self._not_installed(staged, reason, now), *self._start_again()]
         if self._keeps_turn:
             self._debounce.try_again(RETRY_FILES_S, now)
@@ -353,7 +353,7 @@ class Restart:
             return self._verification.alerts.restart_failed(reason, now)
         if staged is not None and not plan(self._attempt.applied, staged):
             # What failed was to be tried once more: it is in place, so that can be done.
-            self._attempt.begin_anew(staged)
+            self._attempt.start_over(staged)
             return []
         self._attempt.tried, self._attempt.reverting = staged, False
         return []
@@ -367,5 +367,5 @@ class Restart:
             self._turn.withdraw()
         self._attempt.tried = None
         self._debounce.try_again(RETRY_FILES_S, now)
-        entered = self._course.enter(Phase.FAILED)
+        entered = self._phase.enter(Phase.FAILED)
         return entered + self._verification.alerts.restart_failed(self._attempt.trouble, now)

@@ -34,7 +34,7 @@ class Startup:
         self._inputs = inputs
         self._turn = turn
         self._needs_ensemble = bool(inputs.paths) or turn.in_group
-        self._looks = self._has_looked = False
+        self._reads_disk = self._has_read_disk = False
         self.on_disk: Snapshot | None = None
         self._waits_for: Mapping[str, Problem] = {}
         self._without_ensemble = False
@@ -48,7 +48,7 @@ class Startup:
             return False
         if self._inputs.paths:
             # What was read on an earlier connection may be in no znode any more, and is in no file.
-            is_whole = self._inputs.knowledge.is_current and not self._inputs.problems
+            is_whole = self._inputs.state.is_current and not self._inputs.problems
             return is_whole and self._inputs.wanted is not None
         return self._inputs.connected or self._without_ensemble
 
@@ -63,21 +63,21 @@ class Startup:
         self._over = True
         self.deadline = None
 
-    def look_at_disk(self) -> list[Action]:
+    def read_disk(self) -> list[Action]:
         """Ask once for what the files hold, which only a member of a group has to know."""
-        if self._looks or not (self._turn.in_group and self._inputs.paths):
+        if self._reads_disk or not (self._turn.in_group and self._inputs.paths):
             return []
-        self._looks = True
+        self._reads_disk = True
         return [LoadCachedFiles()]
 
     @property
-    def is_looking(self) -> bool:
+    def is_reading_disk(self) -> bool:
         """Whether the files are being looked at only to know what they hold."""
-        return self._looks and not self._has_looked
+        return self._reads_disk and not self._has_read_disk
 
-    def has_looked(self, on_disk: Snapshot | None) -> None:
+    def disk_read(self, on_disk: Snapshot | None) -> None:
         """Take note of what the files hold, None where they are not all there."""
-        self._has_looked = True
+        self._has_read_disk = True
         self.on_disk = on_disk
 
     def consider(self) -> list[Action]:
@@ -85,7 +85,7 @@ class Startup:
         if self._over:
             return []
         if not self._needs_ensemble:
-            return self._go_without() if self._inputs.refused else []
+            return self._start_without_ensemble() if self._inputs.refused else []
         problems = self._inputs.problems
         if not problems:
             return []
@@ -104,17 +104,20 @@ class Startup:
             return []
         self.deadline = None
         if not self._needs_ensemble:
-            return self._go_without()
-        fields = {"reason": self._silence(), "connect_timeout_s": self._policy.connect_timeout_s}
+            return self._start_without_ensemble()
+        fields = {
+            "reason": self._no_answer_reason(),
+            "connect_timeout_s": self._policy.connect_timeout_s,
+        }
         if self._policy.start is StartPolicy.CACHED:
             return [Note("cluster-silent", fields), LoadCachedFiles()]
         raise CannotStartError(Note("cluster-unreachable", fields))
 
-    def _go_without(self) -> list[Action]:
+    def _start_without_ensemble(self) -> list[Action]:
         self._without_ensemble = True
-        return [Note("unneeded-cluster-silent", {"reason": self._silence()})]
+        return [Note("unneeded-cluster-silent", {"reason": self._no_answer_reason()})]
 
-    def _silence(self) -> str:
+    def _no_answer_reason(self) -> str:
         if self._inputs.connected and self._turn.trouble:
             return self._turn.trouble
         if self._inputs.connected:

@@ -56,28 +56,30 @@ class HealthDeadline:
 class Verification:
     """The health of the present child, and what it proves."""
 
-    def __init__(self, policy: Policy, turn: Turn, course: CurrentPhase, command: Command) -> None:
+    def __init__(
+        self, policy: Policy, turn: Turn, current_phase: CurrentPhase, command: Command
+    ) -> None:
         self.attempt = Attempt()
         self.alerts = Alerts(policy)
         self.command = command
         self.health = "unknown"
-        self._gate = HealthCheck(policy)
+        self._health_check = HealthCheck(policy)
         self._policy = policy
         self._turn = turn
-        self._course = course
+        self._phase = current_phase
         self._health_deadline: HealthDeadline | None = None
 
     @property
     def deadline(self) -> float | None:
         """When a check, an alert or the trial has something due."""
         trial_at = self._health_deadline.deadline if self._health_deadline else None
-        due = (self._gate.deadline, self.alerts.deadline, trial_at)
+        due = (self._health_check.deadline, self.alerts.deadline, trial_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
-    def is_paused_by_failure(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether the turn is kept because what was tried has failed."""
-        return self._course.is_in(Phase.FAILED) and self.attempt.failing is not None
+        return self._phase.is_in(Phase.FAILED) and self.attempt.failing is not None
 
     @property
     def survives_exit(self) -> bool:
@@ -87,36 +89,36 @@ class Verification:
         that goes on as soon as files can be written.
         """
         is_open = self._health_deadline is not None and self.attempt.failing is None
-        is_trying_again = is_open and self._course.is_in(Phase.WAITING, Phase.FAILED)
-        return self._is_watched or (is_trying_again and self.is_in_turn and self.attempt.stopped)
+        is_trying_again = is_open and self._phase.is_in(Phase.WAITING, Phase.FAILED)
+        return self._is_awaited or (is_trying_again and self.is_in_turn and self.attempt.stopped)
 
     @property
-    def _is_watched(self) -> bool:
+    def _is_awaited(self) -> bool:
         """Whether the group waits for this child to become healthy."""
         if not self._turn.in_group:
             return False
-        is_failing = self.is_paused_by_failure and not self.attempt.reverted
-        return self._course.is_in(Phase.VERIFYING) or is_failing
+        is_failing = self.has_failed and not self.attempt.reverted
+        return self._phase.is_in(Phase.VERIFYING) or is_failing
 
     def started(self, event: CommandStarted, now: float) -> list[Action]:
         """The child is born: check it, and in a group put it to the proof."""
         actions = self.command.started(event)
-        is_first = self._course.is_in(Phase.LOADING)
+        is_first = self._phase.is_in(Phase.LOADING)
         adopted = is_first and self._turn.has_entry and self.attempt.tried is not None
         awaited = self._turn.in_group and not self.attempt.reverting
-        awaited = awaited and (adopted or self._course.is_in(Phase.VERIFYING))
+        awaited = awaited and (adopted or self._phase.is_in(Phase.VERIFYING))
         self.health = "unknown"
-        self._gate.open(event.generation, now, eager=awaited)
+        self._health_check.open(event.generation, now, eager=awaited)
         self._health_deadline = (
             HealthDeadline(self._policy, now, limited=awaited) if self._turn.in_group else None
         )
         if awaited:
-            return [*actions, Note("verifying"), *self._course.enter(Phase.VERIFYING)]
+            return [*actions, Note("verifying"), *self._phase.enter(Phase.VERIFYING)]
         if self.attempt.reverting:
             return actions + self._revert()
         if is_first:
             self.attempt.tried = None
-            return [*actions, *self._course.enter(Phase.RUNNING)]
+            return [*actions, *self._phase.enter(Phase.RUNNING)]
         return actions
 
     def take_over(self, adopted: AdoptedCommand, now: float, trouble: str) -> list[Action]:
@@ -127,31 +129,31 @@ class Verification:
         self.attempt.applied = self.attempt.seen = adopted.applied
         self.command.take_over(adopted, now)
         self.alerts.take_over(adopted, trouble)
-        self._gate.take_over(adopted, now)
+        self._health_check.take_over(adopted, now)
         self._health_deadline = (
             HealthDeadline(self._policy, now, limited=False) if self._turn.in_group else None
         )
-        return self._course.enter(Phase.RUNNING)
+        return self._phase.enter(Phase.RUNNING)
 
     def _revert(self) -> list[Action]:
         """Wait on the good content; or on what failed, where the good could not be put in place."""
         is_done = self.attempt.applied == self.attempt.good
         self.attempt.reverting = not is_done
-        return [*([Note("reverted")] if is_done else []), *self._course.enter(Phase.FAILED)]
+        return [*([Note("reverted")] if is_done else []), *self._phase.enter(Phase.FAILED)]
 
     def stop(self) -> list[Action]:
         """The child is going: nothing more is to be learnt from it."""
         self._health_deadline = None
         self.health = "unknown"
-        return self._gate.close()
+        return self._health_check.close()
 
     def expire(self, now: float) -> list[Action]:
         """Start or end the checks and alerts that are due."""
-        return self._gate.expire(now) + self.alerts.expire(now)
+        return self._health_check.expire(now) + self.alerts.expire(now)
 
     def checked(self, event: HealthCheckFinished, now: float) -> list[Action]:
         """Take in the result of a check."""
-        check_result = self._gate.finished(event, now)
+        check_result = self._health_check.finished(event, now)
         if check_result is None:
             return []
         self.health = "healthy" if check_result.healthy else "unhealthy"
@@ -163,7 +165,7 @@ class Verification:
         # A child that is still to become healthy has the health delay for it, and then one alert.
         return (
             [failed]
-            if self._is_watched
+            if self._is_awaited
             else [failed, *self.alerts.health_failed(check_result.reason, now)]
         )
 
@@ -173,7 +175,7 @@ class Verification:
             return []
         if self._health_deadline.is_known_good(now):
             self._health_deadline = None
-            self._gate.relax(now)
+            self._health_check.relax(now)
             return self._known_good(now)
         if not self._health_deadline.is_lost(now):
             return []
@@ -190,9 +192,9 @@ class Verification:
         return self._health_deadline is not None and self.command.present
 
     @property
-    def is_untold(self) -> bool:
+    def has_to_verify(self) -> bool:
         """Whether the turn of an earlier core waits for the proof of a child that just runs on."""
-        return self.is_open and self._course.is_in(Phase.RUNNING) and self._turn.has_entry
+        return self.is_open and self._phase.is_in(Phase.RUNNING) and self._turn.has_entry
 
     def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The child for another core; `check` and `alerting` are what runs beside it."""
@@ -201,8 +203,8 @@ class Verification:
             generation=self.command.generation,
             applied=self.attempt.applied,
             check=check,
-            check_due=self._gate.due,
-            check_is_late=self._gate.is_late,
+            check_due=self._health_check.due,
+            check_is_late=self._health_check.is_late,
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
@@ -215,11 +217,11 @@ class Verification:
         is_known_good = self._health_deadline is None and self.command.present
         return self._turn.has_entry and was_stopped and not is_known_good
 
-    def put_to_proof(self, now: float) -> list[Action]:
+    def verify(self, now: float) -> list[Action]:
         """Give the present child a time limit: the turn ends with its proof."""
-        self._gate.press(now)
+        self._health_check.check_often(now)
         self._health_deadline = HealthDeadline(self._policy, now, limited=True)
-        return [Note("verifying"), *self._course.enter(Phase.VERIFYING)]
+        return [Note("verifying"), *self._phase.enter(Phase.VERIFYING)]
 
     @property
     def is_back_in_trouble(self) -> bool:
@@ -234,14 +236,14 @@ class Verification:
     def is_steady(self) -> bool:
         """Whether the child runs, healthy as far as that was asked for, and no turn is needed."""
         is_known_good = self._health_deadline is None and self.command.present
-        return is_known_good and self._course.is_in(Phase.RUNNING)
+        return is_known_good and self._phase.is_in(Phase.RUNNING)
 
     @property
     def is_troubled(self) -> bool:
         """Whether the old configuration was started again, as the new could not be written."""
         attempt = self.attempt
         is_old = bool(attempt.trouble) and attempt.applied != attempt.tried
-        return is_old and self._course.is_in(Phase.VERIFYING)
+        return is_old and self._phase.is_in(Phase.VERIFYING)
 
     def _known_good(self, now: float) -> list[Action]:
         attempt = self.attempt
@@ -254,15 +256,15 @@ class Verification:
             return []
         if not attempt.reverted:
             attempt.good = attempt.applied
-        if self._is_watched:
+        if self._is_awaited:
             self._turn.prove(attempt.applied)
             attempt.recover()
             attempt.tried = None
             # What was refused in this turn is asked for anew, in a turn of its own.
             attempt.seen = attempt.applied
-            entered = self._course.enter(Phase.RUNNING)
+            entered = self._phase.enter(Phase.RUNNING)
             return [Note("known-good"), *entered, *self.alerts.restart_settled(now)]
-        if self._course.is_in(Phase.FAILED) and attempt.failing is None:
+        if self._phase.is_in(Phase.FAILED) and attempt.failing is None:
             self._turn.withdraw()
         if self._policy.mirrors and not attempt.reverted:
             self._turn.report_known_good(attempt.applied)
@@ -271,21 +273,21 @@ class Verification:
     def fail(self, reason: str, now: float) -> list[Action]:
         """What was tried has failed: keep the turn, tell everyone, and wait for something new."""
         attempt = self.attempt
-        self._gate.relax(now)
+        self._health_check.relax(now)
         self._turn.fail(attempt.fail(reason), reason)
         can_revert = attempt.good is not None and bool(plan(attempt.applied, attempt.good))
         attempt.reverting = self._policy.on_failure is OnFailure.REVERT and can_revert
         # A command that has ended will not recover.
         or_else = ", or until the command becomes healthy" if self.command.present else ""
         note = Note("restart-failed", {"reason": reason, "or_else": or_else})
-        entered = self._course.enter(Phase.FAILED)
+        entered = self._phase.enter(Phase.FAILED)
         return [note, *entered, *self.alerts.restart_failed(reason, now, again=True)]
 
     def exited(self, reason: str, now: float) -> list[Action]:
         """The child ended by itself, which fails its group, if it was on what is to be proven."""
         attempt, closed = self.attempt, self.stop()
         if not self.is_troubled:
-            if self._course.is_in(Phase.VERIFYING):
+            if self._phase.is_in(Phase.VERIFYING):
                 return closed + self.fail(f"the command ended ({reason})", now)
             if attempt.failing is not None:
                 return closed

@@ -279,13 +279,13 @@ def release_anew(self: Anything, member: str, known_good: ConfigVersion | None) 
 
 def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
     """Go on with what is in place, and not look whether anything runs on it."""
-    if self._child.present or self._course.is_in(Phase.VERIFYING):
+    if self._command.present or self._phase.is_in(Phase.VERIFYING):
         found: list[Action] = original_undo(self, wanted, now)
         return found
     self._debounce.end()
     self._turn.withdraw()
-    self._attempt.begin_anew(wanted)
-    self._course.phase = Phase.RUNNING
+    self._attempt.start_over(wanted)
+    self._phase.phase = Phase.RUNNING
     return []
 
 
@@ -307,7 +307,7 @@ MUTANTS = (
     Mutant("an undo is looked for among the news", Restart, "_is_undone", lambda *_: False,
            "KillsForChange"),
     Mutant("the old command ends zkexec in its turn", Verification, "survives_exit",
-           property(lambda self: self._is_watched), "OutlivesTheCommand"),
+           property(lambda self: self._is_awaited), "OutlivesTheCommand"),
     Mutant("the lease is not looked at", Lease, "may_stop", lambda self, *_: bool(self.held),
            "KillsWithinTheLease"),
     Mutant("a lost reply is taken for an admission", Participant, "handle", assume_admission,

@@ -1,9 +1,9 @@
 """When the alert command runs, and when it does not.
 
-Never two at once: what is to be told while an alert is under way waits, and only the newest
-waits.  An alert may take its time as long as nobody waits for it.  As soon as another alert or the
-end of zkexec does, it is given the kill timeout, so that one that hangs does not silence all that
-come after it.  While a failure of health lasts, its repeats keep `--alert-interval` apart.
+Only one alert command runs at a time.  Of the alerts that come meanwhile, the newest waits.  A
+running alert has no time limit until another alert or the end of zkexec waits for it; then it gets
+the kill timeout, so that one that hangs does not suppress the others.  While the command stays
+unhealthy, alerts are at least `--alert-interval` apart.
 """
 
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
@@ -11,11 +11,11 @@ from zkexec.core.command import AdoptedCommand
 from zkexec.core.policy import Policy
 
 AT_LEAST_S = 5.0
-"""The kill timeout may be short, even 0, for the command's sake; an alert is to arrive."""
+"""A shorter kill timeout, even 0, is meant for the command; an alert gets at least this."""
 
 
 class Alerts:
-    """The alert command and what it has been told."""
+    """The alert command, and the alerts that it got or will get."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -28,16 +28,16 @@ class Alerts:
 
     @property
     def busy(self) -> bool:
-        """Whether an alert is under way."""
+        """Whether an alert runs."""
         return self._running
 
     @property
     def deadline(self) -> float | None:
-        """When an alert that is held to a time limit has to be ended."""
+        """When a running alert with a time limit is killed."""
         return self._kill_at
 
     def health_failed(self, reason: str, now: float) -> list[Action]:
-        """A steady-state check failed."""
+        """A health check failed, outside of a turn."""
         self._unhealthy = True
         if self._silent_until is not None and now < self._silent_until:
             return []
@@ -45,7 +45,7 @@ class Alerts:
         return self._raise(RunAlert(AlertEvent.HEALTH_FAILED, reason), now)
 
     def health_passed(self, now: float) -> list[Action]:
-        """A steady-state check succeeded."""
+        """A health check succeeded."""
         was_unhealthy, self._unhealthy = self._unhealthy, False
         self._silent_until = None
         if was_unhealthy and self._policy.alert_recovery:
@@ -55,21 +55,21 @@ class Alerts:
         return []
 
     def restart_failed(self, reason: str, now: float, *, again: bool = False) -> list[Action]:
-        """A restart that was called for has failed; told once for each reason, or each attempt."""
+        """A change could not be applied; raised once for each reason, or for each attempt."""
         if reason == self._restart_trouble and not again:
             return []
         self._restart_trouble = reason
         return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
 
     def restart_settled(self, now: float) -> list[Action]:
-        """Nothing stands in the way of the wanted configuration any more."""
+        """The wanted version runs, or nothing prevents it any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
         if trouble and self._policy.alert_recovery:
             return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
         return []
 
     def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
-        """The command ended badly; this is the last alert of this run."""
+        """The command failed: the last alert of this run."""
         return self._raise(RunAlert(AlertEvent.COMMAND_FAILED, reason, exit_status), now)
 
     def zkexec_failed(self, reason: str, now: float) -> list[Action]:
@@ -82,7 +82,7 @@ class Alerts:
         self._restart_trouble = trouble
 
     def drop_waiting(self) -> None:
-        """Tell nothing more than what is being told already."""
+        """Raise no alert that waits."""
         self._waiting = None
 
     def finished(self, reason: str, now: float) -> list[Action]:
@@ -94,7 +94,7 @@ class Alerts:
         return actions + (self._raise(waiting, now) if waiting else [])
 
     def limit(self, now: float) -> None:
-        """Somebody waits: from now on the alert under way gets no more than the kill timeout."""
+        """Limit the running alert to the kill timeout from now on."""
         if self._running and self._kill_at is None:
             self._kill_at = now + max(self._policy.kill_timeout_s, AT_LEAST_S)
 

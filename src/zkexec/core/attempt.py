@@ -1,4 +1,4 @@
-"""What is in place on this host, what was tried, and how that went."""
+"""What is installed on this host, what was tried, and with which result."""
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
 from zkexec.frozen import replace
@@ -7,14 +7,15 @@ from zkexec.frozen import replace
 class Attempt:
     """The present configuration and the last attempt at another.
 
-    `seen` is what was last looked at for news, `tried` what a turn was last used for, `good` the
-    last content on which a child of this run was healthy.  `stopped` is true from the stop of a
-    child until the next one is proven.  `failed` says why `failing` did not prove itself,
-    `trouble` why files could not be written; "" stands for neither.
+    `applied` is what is installed, `seen` the last snapshot that was compared with it, `tried` the
+    last that a turn was used for, `good` the last on which this process has seen its command
+    healthy.  `stopped` is true from the stop of a command until the next one is known good.
+    `failed` is the reason why `failing` failed, `trouble` why files could not be written; both are
+    "" if there is none.
     """
 
     def __init__(self) -> None:
-        """Nothing is in place, and nothing was tried."""
+        """Begin with nothing installed and nothing tried."""
         self.applied = Snapshot({})
         self.seen: Snapshot | None = None
         self.tried: Snapshot | None = None
@@ -27,16 +28,16 @@ class Attempt:
 
     @property
     def reverted(self) -> bool:
-        """Whether a good content stands in the place of one that failed."""
+        """Whether a good snapshot is installed instead of one that failed."""
         return self.failing is not None and self.applied != self.failing
 
     @property
     def reason(self) -> str:
-        """Why the wanted configuration does not run, "" where there is no such reason."""
+        """Why the wanted version does not run; "" if there is no such reason."""
         return self.failed or self.trouble
 
     def is_new(self, wanted: Snapshot) -> bool:
-        """Whether this was not looked at yet; the same bytes are news where they failed before."""
+        """Whether this was not compared yet; the same bytes are new if they failed before."""
         if self.seen is None or wanted != self.seen:
             return True
         return self.failing is not None and wanted.zxid > self.seen.zxid
@@ -48,7 +49,7 @@ class Attempt:
         return wanted.zxid > self.failing.zxid
 
     def is_in_place(self, wanted: Snapshot) -> bool:
-        """Whether nothing stands between this and what is in place, not even a failure of it."""
+        """Whether this is installed and has not failed."""
         is_held_against = self.failing is not None and self.applied == self.failing
         return not is_held_against and not plan(self.applied, wanted)
 
@@ -57,13 +58,13 @@ class Attempt:
         return self.tried is not None and granted == self.tried and not self.is_retry(granted)
 
     def disown(self) -> None:
-        """Take what was looked at or tried for that of another history, whatever its revision."""
+        """Mark what was seen and tried as part of an earlier history, whatever its zxid."""
         self.seen = self.seen and replace(self.seen, zxid=UNLIMITED)
         self.tried = self.tried and replace(self.tried, zxid=UNLIMITED)
         self.failing = self.failing and replace(self.failing, zxid=UNLIMITED)
 
     def date(self, newest: int) -> None:
-        """Take what was looked at or tried in another history for as new as what is read now.
+        """Give what was seen and tried in an earlier history the zxid of what is read now.
 
         Only what is written from now on is newer: that is what makes a retry.
         """
@@ -75,7 +76,7 @@ class Attempt:
             self.failing = replace(self.failing, zxid=newest)
 
     def install(self, snapshot: Snapshot) -> None:
-        """Take note of what is in place now; anything but a reverting is a new attempt."""
+        """Note what is installed now; anything but a revert is a new attempt."""
         self.applied = snapshot
         self.trouble = ""
         if not (self.reverting and snapshot == self.good):
@@ -88,13 +89,13 @@ class Attempt:
         return self.failing
 
     def recover(self) -> None:
-        """Hold nothing against what is in place, and nothing against putting it back."""
+        """Forget the failure."""
         self.failing, self.failed = None, ""
         if self.reverting:
             self.reverting, self.trouble = False, ""
 
     def start_over(self, snapshot: Snapshot) -> None:
-        """Try what is in place, with nothing held against it."""
+        """Try what is installed, as if it had never failed."""
         self.seen = self.tried = snapshot
         self.recover()
         self.trouble = ""

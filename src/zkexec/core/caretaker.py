@@ -15,7 +15,7 @@ from zkexec.core.policy import Policy
 
 
 class Caretaker:
-    """Who decides about a command between two cores."""
+    """Decides about a running command between two cores."""
 
     def __init__(
         self, policy: Policy, adopted: AdoptedCommand, retry_at: float, now: float
@@ -71,7 +71,7 @@ class Caretaker:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Decide what to do about this event, and about everything that is due by `now`."""
         actions = self._react(event, now) + self._command.expire(now) + self._alerts.expire(now)
-        # A check that may take no time at all is over as soon as it has begun.
+        # A health check with a timeout of 0 is over as soon as it has begun.
         actions += self._health_check.expire(now) + self._health_check.expire(now)
         return actions + self._finish(now)
 

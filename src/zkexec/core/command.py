@@ -1,9 +1,8 @@
-"""The child's life: one generation after the other, never two at once.
+"""The command: one generation after the other, never two at once.
 
-A generation is over when nothing of its tree is left.  A stop signals the whole tree once,
-kills after the kill timeout, and kills again each second while anything lives.  A child that
-ends by itself is over at once: what it left running is none of zkexec's business, as it would
-be without zkexec.
+A generation that is stopped is over when no process of its tree is left.  A stop signals the whole
+process tree once, kills it after the kill timeout, and kills again each second while a process is
+left.  A command that exits by itself is over at once: what it left running is not touched.
 """
 
 from zkexec.core.actions import (
@@ -34,12 +33,12 @@ class AdoptedCommand:
     """A command that was started, and what is under way for it.
 
     `applied` is the content of the files that it was started on.  `ending` is None while it runs.
-    `stopping` says that its process tree was told to end.  `zkexec_status` is how zkexec ends once
+    `stopping`: its process tree was signalled to end.  `zkexec_status` is how zkexec ends once
     no command runs, None if as the command does.  `check` is the generation that
     a running health check was started for, None if none runs; `check_due` is when the next one
     is due, None if that is not known, and `check_is_late` that the running one has had its time.
     `alerting` says whether an alert runs.  `asked_until` and
-    `passed_on` are the signals by which somebody may have asked the command to end, see `Child`.
+    `passed_on` are the signals that can explain its end, see `Command`.
     Times are those of the loop's clock, in seconds.
     """
 
@@ -58,19 +57,19 @@ class AdoptedCommand:
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 ENDING_SIGNALS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
-"""What ends a program that does nothing about it, and zkexec while there is no program."""
+"""The signals that end zkexec if there is no command to pass them on to."""
 ASKING_SIGNALS = frozenset({SIGINT, SIGQUIT, SIGTERM})
-"""The signals by which people ask a program to end; by HUP they ask it to read its files again."""
+"""The signals that request an end; HUP requests a reload."""
 ASKED_AT_LEAST_S = 60.0
-"""So long after it was asked, or for the kill timeout where that is longer, the end of a command
-is the answer to that; later it is something else."""
+"""For this time after such a signal, or for the kill timeout if that is longer, an exit of the
+command counts as requested; later it is a failure of its own."""
 KILL_AGAIN_S = 1.0
 START_AGAIN_S = 1.0
 START_AGAIN_AT_MOST_S = 10.0
-"""Pauses before a start that this host had no process for is tried again, each twice as long."""
+"""Pauses before a start is tried again that this host had no process for, each twice as long."""
 INSPECT_S = 0.05
-"""Pause between two looks at a tree whose child is gone but whose descendants are not; they
-are not zkexec's own children, so no signal tells of their end."""
+"""Pause between two inspections of a process tree whose command has exited.  Its descendants are
+not children of zkexec, so no signal reports their end."""
 
 
 class Command:
@@ -96,8 +95,8 @@ class Command:
     def present(self) -> bool:
         """Whether there is something to signal and to wait for.
 
-        A child that ended by itself leaves nothing behind that counts; one that was stopped is
-        present until nothing is left of its tree.
+        A command that ended by itself leaves nothing behind that counts; one that was stopped is
+        present until no process of its tree is left.
         """
         return self._alive or (self.stopping and not self.tree_gone)
 
@@ -113,7 +112,7 @@ class Command:
         return min((at for at in due if at is not None), default=None)
 
     def start(self) -> list[Action]:
-        """Ask for the next generation."""
+        """Start the next generation."""
         self.generation += 1
         self.ending = None
         self.stopping = self.tree_gone = False
@@ -134,11 +133,11 @@ class Command:
 
     @property
     def asked(self) -> tuple[float | None, frozenset[int]]:
-        """Until when, and by which signals, an end of the command is one that was asked for."""
+        """Until when, and by which signals, an exit of the command counts as requested."""
         return self._asked_until, frozenset(self._passed_on)
 
     def started(self, event: CommandStarted) -> list[Action]:
-        """The generation is born."""
+        """The generation has started."""
         self._alive = True
         self._pause_s = START_AGAIN_S
         return [Note("forked", {"pid": event.pid})]
@@ -155,10 +154,10 @@ class Command:
         self.start_at = None
 
     def pass_on(self, event: SignalReceived, now: float) -> list[Action]:
-        """Hand a signal to the child's group, unless the terminal has done so already.
+        """Pass a signal on to the process group, unless the terminal has done so.
 
-        A hang-up is handed on in any case: the kernel tells only the session's leader.  TERM goes
-        to the whole tree, because zkexec waits for the whole tree after it.
+        HUP is always passed on: the kernel sends it only to the session leader.  TERM goes to
+        the whole process tree, because zkexec waits for the whole tree after it.
         """
         self._passed_on.add(event.signal)
         if event.signal in ASKING_SIGNALS:
@@ -176,7 +175,7 @@ class Command:
         return in_time or ending.signal in self._passed_on
 
     def stop(self, signal: int, now: float) -> list[Action]:
-        """Ask the whole tree to end, once."""
+        """Signal the whole process tree to end, once."""
         self.expect_end(now)
         return [
             Note("stopping", {"signal": signal, "kill_timeout_s": self._policy.kill_timeout_s}),
@@ -184,26 +183,26 @@ class Command:
         ]
 
     def expect_end(self, now: float) -> None:
-        """The tree has been asked to end: from now on its time runs."""
+        """Start the kill timeout: the process tree was signalled to end."""
         self.stopping = True
         if self._kill_at is None:
             self._kill_at = now + self._policy.kill_timeout_s
 
     def exited(self, event: CommandExited, now: float) -> list[Action]:
-        """The child was reaped; where it was being stopped, look for what is left of it."""
+        """The command was reaped; if it was being stopped, inspect what is left of its tree."""
         self._alive = False
         self.ending = event.ending
         note = Note("ended", {"ending": event.ending, "exit_status": event.ending.shell_status})
         return [note, *self._inspect(now)] if self.stopping else [note]
 
     def inspected(self, event: ProcessTreeInspected) -> None:
-        """Learn whether anything is left of the tree."""
+        """Note whether a process is left of the tree."""
         if event.generation == self.generation and self.ending and not event.remaining:
             self.tree_gone = True
             self._kill_at = self._inspect_at = None
 
     def expire(self, now: float) -> list[Action]:
-        """Kill what has had its time, and look at what is still there."""
+        """Kill after the kill timeout, and inspect what is left."""
         actions: list[Action] = []
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = now + KILL_AGAIN_S

@@ -1,9 +1,8 @@
 """When the next health check is due, and what its result means.
 
-The gate belongs to one generation of the child at a time.  A check that began on an earlier
-generation says nothing about the present one, and there are never two checks at once: before
-a new generation's first check the old one has to have ended.  A child that a group waits for is
-checked at once and often; any other after the health delay, and once each interval.
+A health check belongs to one generation of the command: a result from before a restart does not
+count after it.  Two never run at once.  A command in a turn is checked at once and often, any other
+first after the health delay, then once each interval.
 """
 
 from zkexec.core.actions import Action, KillHealthCheck, Note, RunHealthCheck
@@ -13,19 +12,19 @@ from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
 
 EAGER_S = 1.0
-"""Pause at most between two checks of a child that a group waits for."""
+"""Pause at most between two health checks of a command that a group waits for."""
 
 
 @frozen()
 class CheckResult:
-    """What a finished check said about the present child."""
+    """The result of a health check of the present command."""
 
     healthy: bool
     reason: str
 
 
 class HealthCheck:
-    """The health checks of the running child; idle while there is none."""
+    """The health checks of the running command; idle if none runs."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -42,14 +41,14 @@ class HealthCheck:
         return self._due if self._running is None else self._timeout_at
 
     def open(self, generation: int, now: float, *, eager: bool = False) -> None:
-        """A child has come to life: its first check is due at once, or after the health delay."""
+        """Begin with a started command: check it at once, or after the health delay."""
         self._generation = generation
         self._eager = eager
         delay_s = 0.0 if eager else self._policy.health_delay_s
         self._due = now + delay_s if self._policy.checks_health else None
 
     def take_over(self, adopted: AdoptedCommand, now: float) -> None:
-        """Go on with the checks of a running child, and with the one that is under way."""
+        """Go on with the checks of a running command, and with the one that is under way."""
         self._generation = adopted.generation
         if not self._policy.checks_health:
             return
@@ -63,7 +62,7 @@ class HealthCheck:
 
     @property
     def is_late(self) -> bool:
-        """Whether a check runs that has had its time, so that its result does not count."""
+        """Whether a health check runs past its timeout, so that its result does not count."""
         return self._running is not None and self._timed_out
 
     @property
@@ -72,19 +71,19 @@ class HealthCheck:
         return self._due
 
     def check_often(self, now: float) -> None:
-        """Somebody waits for this child after all: check it at once and often."""
+        """Check at once and often: the group waits for this command."""
         self._eager = True
         if self._due is not None:
             self._due = now
 
     def relax(self, now: float) -> None:
-        """Nobody waits for this child any more: go over to the usual interval."""
+        """Go back to the usual interval: the group no longer waits for this command."""
         if self._eager and self._due is not None:
             self._due = now + self._policy.health_interval_s
         self._eager = False
 
     def close(self) -> list[Action]:
-        """The child is going: no more checks, and the running one is not worth its end."""
+        """End the health checks: the command is being stopped."""
         self._generation = self._due = None
         if self._running is None:
             return []
@@ -92,7 +91,7 @@ class HealthCheck:
         return [KillHealthCheck()]
 
     def expire(self, now: float) -> list[Action]:
-        """Start the check that is due, or end the one that takes too long."""
+        """Start the health check that is due, or kill the one that takes too long."""
         deadline = self.deadline
         if self._generation is None or deadline is None or now < deadline:
             return []
@@ -107,7 +106,7 @@ class HealthCheck:
         return [Note("checking"), RunHealthCheck(self._generation)]
 
     def finished(self, event: HealthCheckFinished, now: float) -> CheckResult | None:
-        """Judge a result; None where it is about a child that is no longer the present one."""
+        """Take in a result; return None if it is about an earlier command."""
         if event.generation != self._running:
             return None
         self._running = self._timeout_at = None

@@ -1,12 +1,10 @@
-"""What the ensemble holds, as far as this member has seen it.
+"""The inputs: what the znodes contain, as far as this member has read them.
 
-Watches are hints, state is what is read.  One read is under way at a time; a hint that comes
-meanwhile asks for one more afterwards.  After each (re)connect everything is read again.  As a
-server may drop a watch without a word, all watches are armed again every so often, and what was
-missed is touched then.  The first snapshot is complete or is none; from then on `wanted` has, for
-a znode without content to offer, what is in its file now, with one warning: content that is in no
-znode any more is never rolled out.  Nothing that happens here ever touches the child: losing the
-cluster only stops the news.
+A watch only triggers a read.  One read runs at a time; a watch that fires meanwhile causes another
+one afterwards.  After each connect everything is read again.  A server can drop a watch silently,
+so all watches are armed again at an interval.  The first snapshot is complete.  Later, a znode
+without usable content counts with what is in its file now, with one warning, so that content that
+is in no znode any more is never rolled out.  Losing the cluster never affects the command.
 """
 
 from collections.abc import Mapping
@@ -30,8 +28,8 @@ from zkexec.frozen import replace
 RETRY_S = 1.0
 """Pause before a failed read, or a client that gave up, is followed by the next.
 
-A client that gives up again and again, as where this host has no thread to spare, is followed
-after twice the pause each time, up to a minute.
+If clients give up again and again, for example because this host has no thread left, the pause is
+doubled each time, up to a minute.
 """
 
 RENEW_SESSIONS = 6
@@ -40,13 +38,13 @@ RENEW_AT_LEAST_S = 60.0
 replaced by a new one: an ensemble that was wiped or restored refuses the old one for ever."""
 
 FORBIDDEN_S = 10.0
-"""A znode that may not be read is tried again after that time: no watch tells of a new ACL."""
+"""Pause before a znode that may not be read is tried again: no watch reports a new ACL."""
 
 NO_RESTART = b"-"
-"""Stands in the znode of restarts where there was only a retry: it is written, and no more."""
+"""The content of the restart znode after a retry alone."""
 
 LONGEST_RESTART_NAME = 16
-"""Longer names, and those of other characters than ASCII letters and digits, are of nobody's."""
+"""No name of a restart is longer, or has other characters than ASCII letters and digits."""
 
 ANSWER_SESSIONS = 2
 """A connection on which a read goes unanswered for two session timeouts is given up."""
@@ -61,7 +59,7 @@ class Inputs:
         self.connected = False
         self.wanted: Snapshot | None = None
         self.in_place = Snapshot({})
-        """The content of the files now, as far as files were put in place or found there."""
+        """The content of the files now, as far as they were installed or found."""
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
@@ -115,7 +113,7 @@ class Inputs:
         return is_of_another or self._has_lost(snapshot)
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911 -- one per event
-        """Take in news of the session or of a znode; other events mean nothing here."""
+        """Take in an event of the session or of a znode; other events have no effect here."""
         match event:
             case SessionConnected():
                 return self._on_connected(now)
@@ -263,7 +261,7 @@ class Inputs:
         return [Note(topic), OpenSession()]
 
     def _check_restart_request(self, znodes: Mapping[str, Znode]) -> list[Action]:
-        """Tell once of a request that is none: it is ignored."""
+        """Note once that the content of the restart znode is not a request."""
         path, was_odd = self._policy.restart_path, self._is_odd
         asked = znodes.get(path)
         self._is_odd = asked is not None and restart_name(asked.content) is None
@@ -297,11 +295,11 @@ class Inputs:
             self._highest_zxid = max(self._highest_zxid, zxid)
 
     def _is_another(self, before: Snapshot, zxid: int) -> bool:
-        """Whether the servers, or the znodes, have fallen behind what was heard of them before."""
+        """Whether the servers, or the znodes, are behind what they have shown before."""
         return zxid < self._highest_zxid or before.zxid > self.state.newest
 
     def _state_after(self, zxid: int) -> InputState:
-        """What a read tells of itself; a whole one has the newest revision there is in it."""
+        """The state after a read; only a complete one contains the newest zxid."""
         wanted = self.wanted
         if wanted is None or self.problems:
             is_lost = self._has_lost(wanted)
@@ -320,14 +318,14 @@ class Inputs:
         files = dict(known.files)
         usable = [path for path in self.mirrored if path not in self.problems]
         for mirror in self._policy.mirrors:
-            place = mirror.local_path
+            target = mirror.local_path
             if mirror.zk_path in self.problems:
-                content = self.in_place.files.get(place, files[place])
+                content = self.in_place.files.get(target, files[target])
             else:
                 content = znodes[mirror.zk_path].content
-            # What did not change stays the same object: in memory once, and equal at a glance.
-            if files.get(place) != content:
-                files[place] = content
+            # What did not change stays the same object: in memory once, and compared fast.
+            if files.get(target) != content:
+                files[target] = content
         asked = znodes.get(self._policy.restart_path)
         restart = known.restart
         name = restart_name(asked.content) if asked is not None and asked.content else None
@@ -351,9 +349,9 @@ class Inputs:
 
 
 def restart_name(content: bytes) -> str | None:
-    """What the restart is called that was asked for last: the first word, "" where it is "-".
+    """Return the name of the restart requested last: the first word, or "" for "-".
 
-    None where no operator can have asked like this: that says nothing.
+    None if no operator can have written this content.
     """
     name = next(iter(content.split()), NO_RESTART)
     if name == NO_RESTART:

@@ -1,9 +1,8 @@
 """One wrapped process: events in, actions out, one deadline.
 
-`Member` couples the mirrored znodes (`Inputs`), the turn, the child, its health and the alerts.
-It is in one phase at a time; `transitions.TABLE` says which event may lead where, and `_enter`
-is the only place that changes it.  Whatever is due by `now` is done after every event,
-whichever it was, so that a busy inbox cannot starve a deadline.
+`Member` connects the inputs, the turn, the command, its health and the alerts.  It is in one phase
+at a time: `phases.TABLE` lists which event can lead from which phase to which.  Everything that is
+due by `now` is done after each event, so that many events cannot delay a deadline.
 """
 
 from zkexec.core import events
@@ -29,15 +28,15 @@ from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
-"""What a member shows of itself whose first start waits for something else."""
+"""The reason in the status of a member whose first start waits for another version."""
 MOST_TICKS = 100
-"""Far more than can be due at a time.  A mistake is to end loudly, and not to spin for ever."""
+"""Far more than can be due at once.  A mistake in the core raises instead of looping for ever."""
 DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
-"""What answers an action that may last for long, in which nothing else is heard of."""
+"""The answers to actions that can last long.  The loop takes in no other event meanwhile."""
 
 
 class Member:
-    """The way of one wrapped process from its first snapshot to its end."""
+    """Everything that zkexec decides about one command, from its first snapshot to its end."""
 
     def __init__(
         self, policy: Policy, turn: Turn, adopted: AdoptedCommand | None = None, trouble: str = ""
@@ -58,12 +57,12 @@ class Member:
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
+        """The present phase."""
         return self._phase.phase
 
     @property
     def applied(self) -> Snapshot:
-        """The content of the files in place."""
+        """The content of the installed files."""
         return self._verification.attempt.applied
 
     def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
@@ -84,11 +83,11 @@ class Member:
         return min((at for at in due if at is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Say what to do about this event, and about everything that is due by `now`."""
+        """Decide what to do about this event, and about everything that is due by `now`."""
         actions = self._step(event, now)
         if isinstance(event, DISK_WAS_BUSY) and self._verification.is_open:
-            # Nobody has looked meanwhile whether the child still lives.  What has happened is
-            # told before the next Tick, and only then its time is judged.
+            # The command may have exited meanwhile.  The events that wait are handled before the
+            # next Tick judges its time.
             return actions
         for _ in range(MOST_TICKS):
             if self.deadline is None or self.deadline > now or self.phase is Phase.DONE:
@@ -195,7 +194,7 @@ class Member:
         return actions + self._judge(now)
 
     def _judge(self, now: float) -> list[Action]:
-        """See whether the child has proven itself by now, or lost its trial."""
+        """Check whether the command is known good by now, or has missed its health deadline."""
         judged = self._verification.judge(now)
         return judged + (self._restart.pause(now) if self._verification.is_back_in_trouble else [])
 
@@ -215,13 +214,13 @@ class Member:
         if wanted is None:
             return self.command.start()
         if on_disk is not None:
-            # Whatever is started now has restarted since the last restart was asked for.
+            # A command that is started now needs no restart that was requested before.
             on_disk = replace(on_disk, restart=wanted.restart)
         basis = self._turn.basis(wanted, on_disk)
         if basis is StartBasis.NOTHING:
             return self._restart.begin_waiting(wanted)
         if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
-            return [Note("proven-files-used"), *self._restart.begin_on(on_disk)]
+            return [Note("known-good-files-used"), *self._restart.begin_on(on_disk)]
         return self._restart.begin(wanted)
 
     def _on_cached(self, snapshot: Snapshot) -> list[Action]:
@@ -233,7 +232,7 @@ class Member:
         if wanted is None:
             self.inputs.assume(snapshot)
         else:
-            # Only the record was not answered.  This start is the restart that was asked for last.
+            # Only the record is missing.  This start also counts as the restart requested last.
             snapshot = replace(snapshot, restart=wanted.restart)
         return [Note("cached-files-used"), *self._restart.begin_on(snapshot)]
 
@@ -297,7 +296,7 @@ class Member:
         return actions
 
     def _on_signal_alone(self, signal: int) -> list[Action]:
-        """No child to pass it on to: what would end the command ends zkexec."""
+        """No command to pass it on to: what would end the command ends zkexec."""
         is_idle = self._phase.is_in(Phase.LOADING, Phase.WAITING, Phase.FAILED)
         is_idle |= bool(self.command.delayed)
         is_end = is_idle and signal in ENDING_SIGNALS

@@ -1,9 +1,9 @@
-"""From a change to new files in place of the old: the restart, until the new child is started.
+"""The restart: from a change of the inputs to a command that is started on the new files.
 
-A restart has a goal, the snapshot that is to be put in place next: what the turn was granted
-for, or after a failure with `--on-failure revert` the last content that was good.  The goal is
-staged while the old child still runs, the child is stopped if the turn allows it at that moment,
-and the files are installed once nothing of its tree is left.
+A restart has a goal, the snapshot to be installed next: what the turn was granted for, or after a
+failure with `--on-failure revert` the last good one.  The goal is staged while the old command
+runs.  The command is stopped if the turn allows it at that moment, and the files are installed
+once no process of its tree is left.
 """
 
 from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
@@ -47,7 +47,7 @@ RETRY_FILES_S = 10.0
 
 
 class Restart:
-    """What is to be put in place, and how far that has come."""
+    """The snapshot to be installed, and how far that is."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Restart:
         return self._command.start_at if self._staged is None else None
 
     def begin(self, snapshot: Snapshot) -> list[Action]:
-        """Make the first start: put these files in place, then start."""
+        """Make the first start: install these files, then start."""
         return self._stage(snapshot)
 
     def begin_on(self, on_disk: Snapshot) -> list[Action]:
@@ -128,13 +128,13 @@ class Restart:
     def _is_undone(self, wanted: Snapshot) -> bool:
         """Whether an attempt at something else is under way that is none any more.
 
-        This is read from what is in place and not from what is new, so that an undo counts
-        whenever it came: nothing is ever stopped for what it runs.
+        This is derived from what is installed and not from what is new.  So an undo counts whenever
+        it comes, and no command is ever stopped for the version that it runs.
         """
         is_trying = self._phase.is_in(Phase.WAITING, Phase.FAILED)
         if self._phase.is_in(Phase.VERIFYING):
             is_trying = bool(self._attempt.reason)
-        # A first start that waits has put nothing in place yet, also where nothing is mirrored.
+        # A first start that waits has installed nothing yet, even if there is nothing to mirror.
         has_run = self._command.generation > 0
         return is_trying and has_run and self._attempt.is_in_place(wanted)
 
@@ -169,7 +169,7 @@ class Restart:
         return self._phase.is_in(Phase.VERIFYING) or self._verification.has_failed
 
     def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
-        """Go on with what is in place; in the turn, where it is still to prove itself there."""
+        """Go on with what is installed, in the turn if it is not known good yet."""
         self._debounce.end()
         undone = [Note("change-undone"), *self._discard()]
         if self._phase.is_in(Phase.VERIFYING):
@@ -188,7 +188,7 @@ class Restart:
         return undone + self._phase.enter(Phase.RUNNING) + settled
 
     def _go_on_with(self, wanted: Snapshot) -> None:
-        """Let what is in place be what the turn is held for, if there is one."""
+        """Make what is installed the version of the turn, if there is a turn."""
         self._attempt.start_over(wanted)
         if self._turn.has_entry or not self._turn.in_group:
             self._turn.ask(wanted)
@@ -220,12 +220,12 @@ class Restart:
             return []
         is_being_started = self._command.start_at is None and not self._command.present
         if self._phase.is_in(Phase.VERIFYING) and is_being_started:
-            # What becomes of the start is heard of before anything else is staged.
+            # The result of the start comes before anything else is staged.
             return []
         goal = self._goal()
         is_granted = goal is not None and goal == self._turn.granted
         if goal is None or (is_granted and goal != self._wanted_now()):
-            # What was granted is out of date: the turn has to be asked for what is wanted now.
+            # The granted snapshot is out of date: the turn is requested for the wanted one.
             return self._discard()
         if is_granted and self._inputs.is_gone(goal):
             return self._await_content(goal)
@@ -248,7 +248,7 @@ class Restart:
         return [DiscardFiles()]
 
     def _goal(self) -> Snapshot | None:
-        """What is to be put in place next."""
+        """The snapshot to be installed next."""
         if self._attempt.trouble and self._debounce.deadline is not None:
             return None
         granted = self._turn.granted
@@ -285,7 +285,7 @@ class Restart:
         return []
 
     def tree_gone(self) -> list[Action]:
-        """Nothing of the old child is left: install the goal, which may be a newer one by now."""
+        """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self._goal() or self._staged
         if goal is not None and not self._attempt.reverting and self._inputs.is_gone(goal):
             goal = None
@@ -296,7 +296,7 @@ class Restart:
         return [DiscardFiles(), Note("change-undone"), *self._start_again()]
 
     def installed(self, written: tuple[str, ...]) -> list[Action]:
-        """The files are in place: start on them."""
+        """The files are installed: start the command on them."""
         if self._staged is None:
             raise RuntimeError("files were installed that nobody has staged")
         self._attempt.install(self._staged)
@@ -304,37 +304,37 @@ class Restart:
         return notes_on_files("installed", written, self._attempt.applied) + self._start_again()
 
     def _start_again(self) -> list[Action]:
-        """Start the next child; the first start of all stays in its phase until then."""
+        """Start the next command; the first start of all stays in its phase until then."""
         is_first = self._phase.is_in(Phase.LOADING)
         entered = [] if is_first else self._phase.enter(Phase.VERIFYING)
         return entered + self._command.start()
 
     def started(self, now: float) -> list[Action]:
-        """The child is born; without a group that was all."""
+        """The command has started.  Without a group this ends the restart."""
         if self._attempt.trouble:
             return [] if self._turn.in_group else self.pause(now)
         if self._turn.in_group:
             return []
         if self._is_to_go_on:
-            # Something newer came between the files and the birth: this start was not the last.
+            # Something newer came between the files and the start: another restart follows.
             return self._phase.enter(Phase.WAITING)
         self._debounce.end()
         self._turn.withdraw()
         self._attempt.tried = None
-        # What came since the files were put in place has not been acted on.
+        # What came since the files were installed has not been acted on.
         self._attempt.seen = self._attempt.applied
         return self._phase.enter(Phase.RUNNING) + self._verification.alerts.restart_settled(now)
 
     @property
     def _is_to_go_on(self) -> bool:
-        """Whether something else is wanted than what is in place, and an attempt at it is due."""
+        """Whether the wanted version is not the installed one, and an attempt at it is due."""
         granted = self._turn.granted
         is_granted = granted is not None and not self._attempt.was_tried(granted)
         is_due = self._debounce.deadline is not None or is_granted
         return is_due and bool(plan(self._attempt.applied, self._wanted_now()))
 
     def files_failed(self, reason: str, now: float) -> list[Action]:
-        """Files could not be written; those in place are what they were."""
+        """Files could not be written; the installed ones are unchanged."""
         staged, self._staged = self._staged, None
         self._attempt.trouble = reason
         self._attempt.seen = self._wanted_now()
@@ -347,12 +347,12 @@ class Restart:
         return [note, *self.pause(now)]
 
     def _not_installed(self, staged: Snapshot | None, reason: str, now: float) -> list[Action]:
-        """The child was stopped for what could not be put in place; what it ran is there still."""
+        """The new files could not be installed after the stop; the old ones are still there."""
         if self._attempt.reverting and staged == self._attempt.good:
             self._debounce.try_again(RETRY_FILES_S, now)
             return self._verification.alerts.restart_failed(reason, now)
         if staged is not None and not plan(self._attempt.applied, staged):
-            # What failed was to be tried once more: it is in place, so that can be done.
+            # What failed was to be tried again.  It is installed, so that is possible.
             self._attempt.start_over(staged)
             return []
         self._attempt.tried, self._attempt.reverting = staged, False
@@ -361,7 +361,7 @@ class Restart:
     def pause(self, now: float) -> list[Action]:
         """Give the turn back, and try again later: it is this host that is in trouble.
 
-        A turn in which a child was stopped is not given back before the present one is proven.
+        A turn in which a command was stopped is kept until the present command is known good.
         """
         if not self._verification.is_in_turn:
             self._turn.withdraw()

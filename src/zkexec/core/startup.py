@@ -1,9 +1,9 @@
-"""The first start: what has to be there before the command runs, and what may be missing.
+"""The first start: what has to be known before the command runs, and what can be missing.
 
-With something to mirror, a snapshot has to come within the connect timeout; `--start` says what
-else will do.  In a group its record has to be known, too, and what the files hold by now.  With
-nothing to mirror and no group the ensemble is not needed: a short wait for it keeps the usual
-order of things, its silence is a warning, and connecting continues beside the command.
+If there are inputs, a snapshot has to arrive within the connect timeout, or what `--start` allows
+is used instead.  In a group the record and the content of the files have to be known, too.  Without
+inputs and without a group, zkexec waits only briefly: if the ensemble does not answer, it logs a
+warning, starts the command, and keeps connecting.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.turn import Turn
 
 UNNEEDED_WAIT_S = 0.5
-"""How long a command that mirrors nothing waits at most for an answer of the ensemble."""
+"""How long a command without inputs waits at most for an answer of the ensemble."""
 
 
 class CannotStartError(Exception):
-    """The first start is not possible; the note says why in one line."""
+    """The first start is not possible; the note has the reason in one line."""
 
     def __init__(self, note: Note) -> None:
         super().__init__(note.topic)
@@ -43,7 +43,7 @@ class Startup:
 
     @property
     def ready(self) -> bool:
-        """Whether all is there that the first start, still to come, waits for."""
+        """Whether everything is known that the first start waits for."""
         if self._over or not self._turn.known:
             return False
         if self._inputs.paths:
@@ -53,7 +53,7 @@ class Startup:
         return self._inputs.connected or self._without_ensemble
 
     def begin(self, now: float) -> list[Action]:
-        """Connect, and let the time run."""
+        """Connect, and set the deadline."""
         wait_s = self._policy.connect_timeout_s
         self.deadline = now + (wait_s if self._needs_ensemble else min(wait_s, UNNEEDED_WAIT_S))
         return self._inputs.open()
@@ -64,7 +64,7 @@ class Startup:
         self.deadline = None
 
     def read_disk(self) -> list[Action]:
-        """Ask once for what the files hold, which only a member of a group has to know."""
+        """Request the content of the files once, which only a member of a group needs."""
         if self._reads_disk or not (self._turn.in_group and self._inputs.paths):
             return []
         self._reads_disk = True
@@ -72,16 +72,16 @@ class Startup:
 
     @property
     def is_reading_disk(self) -> bool:
-        """Whether the files are being looked at only to know what they hold."""
+        """Whether the files are being read only to know their content."""
         return self._reads_disk and not self._has_read_disk
 
     def disk_read(self, on_disk: Snapshot | None) -> None:
-        """Take note of what the files hold, None where they are not all there."""
+        """Note the content of the files; None if one of them is missing."""
         self._has_read_disk = True
         self.on_disk = on_disk
 
     def consider(self) -> list[Action]:
-        """Say which znodes are still to come; raise CannotStartError where they must be there."""
+        """Note which znodes are unusable; raise CannotStartError if that ends the start."""
         if self._over:
             return []
         if not self._needs_ensemble:
@@ -99,7 +99,7 @@ class Startup:
         return [Note("waiting-for-znodes", {"problems": words})]
 
     def expire(self, now: float) -> list[Action]:
-        """The ensemble was given its time; go on without it where that is allowed."""
+        """Go on without the ensemble once its time is over, if that is allowed."""
         if self.deadline is None or now < self.deadline:
             return []
         self.deadline = None

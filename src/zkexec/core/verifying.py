@@ -1,7 +1,7 @@
-"""The new child: whether it proves itself, what follows if it does not, and its health ever after.
+"""Verify a started command: its health deadline, what follows a failure, and its later health.
 
-What this file says of a *failure* holds for members of a group only.  Without a group a child
-that has come to life has proven all it has to, and one that ends takes zkexec with it.
+Only a member of a group can *fail* here.  Without a group a command is successful as soon as it has
+started, and zkexec ends with it.
 """
 
 from zkexec.core.actions import Action, Note
@@ -17,10 +17,15 @@ from zkexec.core.turn import Turn
 
 
 class HealthDeadline:
-    """The proof of one generation of the child."""
+    """By when one generation of the command has to be known good.
+
+    With a health check the command has the health delay to become healthy, and has to stay healthy
+    for `--min-healthy`.  Without one it has to live for that long.  A command that has missed the
+    deadline is still watched: if it becomes healthy after all, it is known good, too.
+    """
 
     def __init__(self, policy: Policy, now: float, *, limited: bool) -> None:
-        """Begin with a child that was started now; only a limited trial can be lost."""
+        """Begin with a command that was started now; only a limited deadline can be missed."""
         self._policy = policy
         self._lost_at = now + policy.health_delay_s if limited and policy.checks_health else None
         self._proven_at = None if policy.checks_health else now + policy.success_s
@@ -40,21 +45,21 @@ class HealthDeadline:
             self._proven_at = now + self._policy.success_s
 
     def is_known_good(self, now: float) -> bool:
-        """Whether the child was healthy for long enough."""
+        """Whether the command was healthy for long enough."""
         return self._proven_at is not None and now >= self._proven_at
 
     def is_lost(self, now: float) -> bool:
-        """Whether the time is over and the child is not even on its way to be proven."""
+        """Whether the time is over and the last health check did not succeed."""
         return self._proven_at is None and self._lost_at is not None and now >= self._lost_at
 
     def lose(self) -> str:
-        """Set no limit any more; return in words why the trial is lost."""
+        """Set no limit any more; return in words why the deadline was missed."""
         self._lost_at = None
         return f"not healthy within {self._policy.health_delay_s:g} s: {self._trouble}"
 
 
 class Verification:
-    """The health of the present child, and what it proves."""
+    """The health of the present command, and what follows from it for the turn."""
 
     def __init__(
         self, policy: Policy, turn: Turn, current_phase: CurrentPhase, command: Command
@@ -71,7 +76,7 @@ class Verification:
 
     @property
     def deadline(self) -> float | None:
-        """When a check, an alert or the trial has something due."""
+        """When a health check, an alert or the health deadline is due."""
         trial_at = self._health_deadline.deadline if self._health_deadline else None
         due = (self._health_check.deadline, self.alerts.deadline, trial_at)
         return min((at for at in due if at is not None), default=None)
@@ -83,10 +88,10 @@ class Verification:
 
     @property
     def survives_exit(self) -> bool:
-        """Whether a child that ends by itself now does not end zkexec with it.
+        """Whether a command that ends by itself now does not end zkexec with it.
 
-        It fails its group; or it is the old child, started again and not proven yet, in a turn
-        that goes on as soon as files can be written.
+        Its exit is a config failure of the group; or it is the old command, started again and not
+        healthy yet, in a turn that continues as soon as files can be written.
         """
         is_open = self._health_deadline is not None and self.attempt.failing is None
         is_trying_again = is_open and self._phase.is_in(Phase.WAITING, Phase.FAILED)
@@ -94,14 +99,14 @@ class Verification:
 
     @property
     def _is_awaited(self) -> bool:
-        """Whether the group waits for this child to become healthy."""
+        """Whether the group waits for this command to become healthy."""
         if not self._turn.in_group:
             return False
         is_failing = self.has_failed and not self.attempt.reverted
         return self._phase.is_in(Phase.VERIFYING) or is_failing
 
     def started(self, event: CommandStarted, now: float) -> list[Action]:
-        """The child is born: check it, and in a group put it to the proof."""
+        """The command has started: check its health, and in a turn set its health deadline."""
         actions = self.command.started(event)
         is_first = self._phase.is_in(Phase.LOADING)
         adopted = is_first and self._turn.has_entry and self.attempt.tried is not None
@@ -122,9 +127,9 @@ class Verification:
         return actions
 
     def take_over(self, adopted: AdoptedCommand, now: float, trouble: str) -> list[Action]:
-        """Go on with a child that an earlier core has started; `trouble` is why there is another.
+        """Go on with a command that an earlier core has started; `trouble` is why there is another.
 
-        In a group nothing is known any more of what it has proven.
+        In a group it has to be verified again.
         """
         self.attempt.applied = self.attempt.seen = adopted.applied
         self.command.take_over(adopted, now)
@@ -136,13 +141,13 @@ class Verification:
         return self._phase.enter(Phase.RUNNING)
 
     def _revert(self) -> list[Action]:
-        """Wait on the good content; or on what failed, where the good could not be put in place."""
+        """Wait on the good content, or on what failed if the good one could not be installed."""
         is_done = self.attempt.applied == self.attempt.good
         self.attempt.reverting = not is_done
         return [*([Note("reverted")] if is_done else []), *self._phase.enter(Phase.FAILED)]
 
     def stop(self) -> list[Action]:
-        """The child is going: nothing more is to be learnt from it."""
+        """The command is going: nothing more is to be learnt from it."""
         self._health_deadline = None
         self.health = "unknown"
         return self._health_check.close()
@@ -162,7 +167,7 @@ class Verification:
         if check_result.healthy:
             return [Note("check-passed"), *self.alerts.health_passed(now)]
         failed = Note("check-failed", {"reason": check_result.reason})
-        # A child that is still to become healthy has the health delay for it, and then one alert.
+        # A command that is being verified has until the health deadline, and then one alert.
         return (
             [failed]
             if self._is_awaited
@@ -170,7 +175,7 @@ class Verification:
         )
 
     def judge(self, now: float) -> list[Action]:
-        """See whether the trial is over by now."""
+        """Check whether the command is known good by now, or has missed its deadline."""
         if self._health_deadline is None or not self.command.present:
             return []
         if self._health_deadline.is_known_good(now):
@@ -181,23 +186,23 @@ class Verification:
             return []
         reason = self._health_deadline.lose()
         if self.is_troubled:
-            # It is not the new configuration that is not healthy: that was never started.
+            # The old version is not healthy: the new one was never started.
             self.attempt.trouble = f"{self.attempt.trouble}; {reason}"
             return []
         return self.fail(reason, now)
 
     @property
     def is_open(self) -> bool:
-        """Whether the child lives, and has not proven itself yet."""
+        """Whether the command runs, and is not known good yet."""
         return self._health_deadline is not None and self.command.present
 
     @property
     def has_to_verify(self) -> bool:
-        """Whether the turn of an earlier core waits for the proof of a child that just runs on."""
+        """Whether the turn of an earlier core waits for a running command to be known good."""
         return self.is_open and self._phase.is_in(Phase.RUNNING) and self._turn.has_entry
 
     def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
-        """The child for another core; `check` and `alerting` are what runs beside it."""
+        """The command for another core; `check` and `alerting` are what runs beside it."""
         asked_until, passed_on = self.command.asked
         return AdoptedCommand(
             generation=self.command.generation,
@@ -212,13 +217,13 @@ class Verification:
 
     @property
     def is_in_turn(self) -> bool:
-        """Whether a child was stopped in this turn, and none has proven itself since."""
+        """Whether a command was stopped in this turn, and none has been healthy since."""
         was_stopped = self.attempt.stopped or self._turn.inherited
         is_known_good = self._health_deadline is None and self.command.present
         return self._turn.has_entry and was_stopped and not is_known_good
 
     def verify(self, now: float) -> list[Action]:
-        """Give the present child a time limit: the turn ends with its proof."""
+        """Give the present command a health deadline: the turn ends when it is known good."""
         self._health_check.check_often(now)
         self._health_deadline = HealthDeadline(self._policy, now, limited=True)
         return [Note("verifying"), *self._phase.enter(Phase.VERIFYING)]
@@ -234,7 +239,7 @@ class Verification:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the child runs, healthy as far as that was asked for, and no turn is needed."""
+        """Whether the command runs and is known good, and no turn is needed."""
         is_known_good = self._health_deadline is None and self.command.present
         return is_known_good and self._phase.is_in(Phase.RUNNING)
 
@@ -260,7 +265,7 @@ class Verification:
             self._turn.prove(attempt.applied)
             attempt.recover()
             attempt.tried = None
-            # What was refused in this turn is asked for anew, in a turn of its own.
+            # What was refused in this turn is requested again, in a turn of its own.
             attempt.seen = attempt.applied
             entered = self._phase.enter(Phase.RUNNING)
             return [Note("known-good"), *entered, *self.alerts.restart_settled(now)]
@@ -271,7 +276,7 @@ class Verification:
         return []
 
     def fail(self, reason: str, now: float) -> list[Action]:
-        """What was tried has failed: keep the turn, tell everyone, and wait for something new."""
+        """What was tried has failed: keep the turn, record the failure, wait for something new."""
         attempt = self.attempt
         self._health_check.relax(now)
         self._turn.fail(attempt.fail(reason), reason)
@@ -284,7 +289,7 @@ class Verification:
         return [note, *entered, *self.alerts.restart_failed(reason, now, again=True)]
 
     def exited(self, reason: str, now: float) -> list[Action]:
-        """The child ended by itself, which fails its group, if it was on what is to be proven."""
+        """The command exited by itself: a config failure if it ran what was being verified."""
         attempt, closed = self.attempt, self.stop()
         if not self.is_troubled:
             if self._phase.is_in(Phase.VERIFYING):

@@ -101,7 +101,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
             "are not known to be good; waiting for new configuration"
         ),
     ),
-    "proven-files-used": (
+    "known-good-files-used": (
         Level.WARNING,
         "starting on the files that are there: they are proven, the wanted configuration is not",
     ),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-CODE_FOLDERS = ("src", "test", "tools", "benchmarks")
+CODE_FOLDERS = ("src", "test", "tools", "benchmarks", "examples")
 
 FILE_LINES = 600
 FUNCTION_LINES = 40

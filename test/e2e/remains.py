@@ -1,0 +1,57 @@
+"""What the example fleet and the demo may leave behind on this host.
+
+They pass no setting of zkexec on that is not their own, and so not the mark of the stage.  Their
+processes are known by a TMPDIR of their own instead, and their files by its path.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from e2e.stage import pids, proc, until
+
+
+class Remains:
+    """The processes and files of programs that have this folder as TMPDIR."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+        temporary.mkdir()
+
+    def processes(self) -> list[int]:
+        """The processes."""
+        entry = f"TMPDIR={self.temporary}".encode()
+        return [pid for pid in pids() if entry in proc(pid, "environ").split(b"\0")]
+
+    def notes(self) -> list[Path]:
+        """The files that name the folder, in the folders of this host that outlive a zkexec."""
+        runtime = os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
+        folders = ("/run/zkexec", f"{runtime}/zkexec", f"/tmp/zkexec-{os.geteuid()}")
+        found = []
+        for note in (note for folder in folders for note in Path(folder).glob("*")):
+            # Another zkexec may remove its own meanwhile.
+            with suppress(FileNotFoundError):
+                if str(self.temporary).encode() in note.read_bytes():
+                    found.append(note)
+        return found
+
+    def demand_fleet(self) -> None:
+        """Fail unless `demand_nothing` has something to find: a fleet of three members."""
+        # At least the script, three members with a service each, Java, and its guard.
+        assert len(self.processes()) >= 9
+        assert len(self.notes()) == 3
+        (folder,) = self.temporary.glob("zkexec-fleet-*")
+        assert len(list((folder / "run").glob("*.lock"))) == 3
+
+    def demand_nothing(self) -> None:
+        """Wait until all processes are gone, and fail if a file is left."""
+        until(lambda: not self.processes(), "no process is left")
+        assert list(self.temporary.iterdir()) == []
+        assert self.notes() == []
+
+    def kill(self) -> None:
+        """Kill what a failed test has left."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -22,6 +22,8 @@ version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The demo needs no tools: without a complete environment it makes a light one.
+DEMO_VENV := $(if $(wildcard $(READY)),$(VENV),$(VENV)-light)
 
 # What depends on how a server behaves: reading, groups, lost and wiped ensembles, operators.
 TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
@@ -122,8 +124,9 @@ charts: $(READY) ## Draw the charts and tables of docs/performance.md from the p
 	@PYTHONPATH=test $(BIN)/python -m benchmarks.charts docs/performance.md docs/pictures
 
 .PHONY: demo
-demo: setup ## Watch zkexec at work with a ZooKeeper server of its own
-	@$(BIN)/python tools/demo.py
+demo: ## Watch a good push, a bad one and an undo, with a ZooKeeper of its own
+	@tools/setup demo $(DEMO_VENV)
+	@$(DEMO_VENV)/bin/python tools/demo.py
 
 .PHONY: papers
 papers: $(READY) ## Write the man pages, the completions and the drawn parts of the papers anew

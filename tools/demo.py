@@ -1,159 +1,263 @@
-"""The tutorial as a play of a few seconds: `make demo`.
+"""A rollout in a minute: `make demo`.
 
-    tools/demo.py
-
-zkexec runs a small command here as a user would run it; nothing is staged but the typing.  With
-ZKEXEC_CLUSTER set, the play uses that cluster, else a throwaway ZooKeeper.
-
-The rules of this file: a scene is a function, and reads like what is seen; the play goes on when
-something has happened, never because some time has passed.
+It starts the fleet of `examples/fleet`, and runs `zkexecctl` on it as an operator would.
 """
 
 import os
+import shlex
 import signal
+import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from demo_belongings import Belongings, Interrupted
-from demo_rollout import group_takes_turns
-from demo_screen import NobodyWatchesError, Screen
-from demo_stage import DemoError, Stage
-from e2e.wrapped import Stream, Wrapped
+from demo_screen import QuitError, Screen
 
-
-def play(screen: Screen, belongings: Belongings) -> None:
-    """Show everything, scene after scene."""
-    screen.prose("zkexec runs a command whose configuration lives in ZooKeeper.")
-    cluster = os.environ.get("ZKEXEC_CLUSTER", "")
-    if not cluster:
-        screen.prose("Starting a throwaway ZooKeeper ...")
-    stage = Stage(screen, belongings, cluster)
-
-    zkexec = configuration_comes_from_zookeeper(stage)
-    change_restarts_the_command(stage, zkexec)
-    zkexec_ends_as_its_command(stage, zkexec)
-    zkexec = health_is_checked(stage)
-    failure_raises_an_alert(stage, zkexec)
-    zkexec_is_stopped(stage, zkexec)
-    group_takes_turns(stage)
+FLEET = Path(__file__).resolve().parent.parent / "examples" / "fleet"
+_CLUSTER = "ZKEXEC_CLUSTER"
 
 
-def configuration_comes_from_zookeeper(stage: Stage) -> Wrapped:
-    """The file is there before the command starts."""
-    screen = stage.screen
-    screen.heading("1. The configuration comes from ZooKeeper")
-    screen.prose(f"""
-        The znode {stage.znode} holds `hello`; zkexec mirrors it to the file `prefix`.  The
-        command, prefixed-cat, is like cat, but puts the content of that file before each line.
-        """)
-    stage.create_znode(stage.znode, "hello")
-    screen.shell(f"export ZKEXEC_CLUSTER={stage.cluster}")
-    zkexec = stage.start(f'zkexec --mirror prefix={stage.znode} --exec "prefixed-cat prefix"')
-    stage.show_until(zkexec, Stream.LOG, "forked")
-    type_world(stage, zkexec, answer="hello world")
-    return zkexec
+class DemoError(Exception):
+    """Why the demo cannot go on, in words for the user."""
 
 
-def change_restarts_the_command(stage: Stage, zkexec: Wrapped) -> None:
-    """A new content is a new file and a new process."""
-    screen = stage.screen
-    screen.heading("2. A change restarts the command")
-    screen.prose(f"Now somebody sets {stage.znode} to `goodbye`.")
-    stage.set_znode(stage.znode, "goodbye")
-    # The old command must not get the line that is typed next.
-    stage.show_until(zkexec, Stream.LOG, "forked")
-    type_world(stage, zkexec, answer="goodbye world")
+class Interrupted(BaseException):
+    """A signal requests the end of the demo."""
 
 
-def zkexec_ends_as_its_command(stage: Stage, zkexec: Wrapped) -> None:
-    """The end of the input ends the command, and its status is the status of zkexec."""
-    stage.screen.prose("Ctrl-D ends the command, and zkexec ends with the command's status.")
-    zkexec.close_stdin()
-    show_status(stage, zkexec)
+class Signals:
+    """Raises Interrupted at the first signal, but not while something is started or stopped."""
+
+    def __init__(self) -> None:
+        self._are_only_noted = False
+        self._number = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # A signal that the caller ignores, as nohup does, stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._receive)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Raise Interrupted only after the start of something that has to be stopped."""
+        self._are_only_noted = True
+        yield
+        self._are_only_noted = False
+        if self._number:
+            raise Interrupted
+
+    def note_only(self) -> None:
+        """Let the end of the demo, which begins now, be undisturbed."""
+        self._are_only_noted = True
+
+    def end_by_signal(self) -> None:
+        """End by the signal that came, if one did, as a program without a handler would."""
+        if self._number:
+            signal.signal(self._number, signal.SIG_DFL)
+            signal.raise_signal(self._number)
+
+    def _receive(self, number: int, _frame: object) -> None:
+        is_first, self._number = not self._number, self._number or number
+        if is_first and not self._are_only_noted:
+            raise Interrupted
 
 
-def health_is_checked(stage: Stage) -> Wrapped:
-    """A health check is any command that exits with 0 if all is well."""
-    screen = stage.screen
-    screen.heading("3. Health checks")
-    screen.prose(f"""
-        Once more, with a health check: slowcheck succeeds if a port is open.  Port
-        {stage.service_port} is, for now.
-        """)
-    stage.open_service()
-    zkexec = stage.start(
-        f'zkexec --mirror prefix={stage.znode} --exec "prefixed-cat prefix" \\\n'
-        f'      --health "slowcheck {stage.service_port} 0" \\\n'
-        "      --health-delay 0.5 --health-interval 0.5 \\\n"
-        "      --alert 'echo \"ALERT: $ZKEXEC_EVENT\"' --alert-interval 60"
-    )
-    stage.show_until(zkexec, Stream.LOG, "successful health check")
-    return zkexec
+class Operator:
+    """A person in the folder of the fleet, who runs commands and reads their output."""
+
+    def __init__(self, screen: Screen, signals: Signals, cluster: str) -> None:
+        self._screen = screen
+        self._signals = signals
+        self._environment = {**os.environ, _CLUSTER: cluster}
+
+    def run(self, line: str, status: int = 0) -> None:
+        """Show a command line and run it; a DemoError if it ends in another way than this."""
+        self._screen.command(line)
+        self._screen.wait_for_key()
+        words = shlex.split(line)
+        with ExitStack() as to_stop:
+            with self._signals.noted():
+                process = subprocess.Popen(
+                    words, cwd=FLEET, env=self._environment, stdin=subprocess.DEVNULL
+                )
+                to_stop.callback(process.wait)
+                to_stop.callback(process.terminate)
+            process.wait()
+        if process.returncode != status:
+            raise DemoError(f"{' '.join(words[:2])} exited with status {process.returncode}")
 
 
-def failure_raises_an_alert(stage: Stage, zkexec: Wrapped) -> None:
-    """A failed check runs the alert command, and leaves the command alone."""
-    screen = stage.screen
-    screen.heading("4. Alerts")
-    screen.prose(f"Port {stage.service_port} is closed now.")
-    stage.close_service()
-    stage.show_until(zkexec, Stream.OUTPUT, "ALERT: health-failed")
-    screen.prose("The command is left alone: an alert is for somebody who knows what to do.")
-
-
-def zkexec_is_stopped(stage: Stage, zkexec: Wrapped) -> None:
-    """TERM goes to the command; zkexec dies of it as the command does."""
-    screen = stage.screen
-    screen.heading("5. The end of a command")
-    screen.prose("TERM is passed on.  The command dies of it, and so does zkexec: 128 + 15.")
-    screen.shell(f"kill {zkexec.pid}")
-    zkexec.send(signal.SIGTERM)
-    show_status(stage, zkexec)
-
-
-def type_world(stage: Stage, zkexec: Wrapped, answer: str) -> None:
-    """Type a line, and wait for the answer of the command."""
-    stage.screen.typed("world")
-    zkexec.type("world")
-    stage.show_until(zkexec, Stream.OUTPUT, answer)
-
-
-def show_status(stage: Stage, zkexec: Wrapped) -> None:
-    """Wait for the end, and show its status as a shell does."""
-    status = stage.show_end(zkexec)
-    stage.screen.shell("echo $?")
-    stage.screen.answer(str(status))
-
-
-def say_what_is_next(screen: Screen) -> None:
-    """Tell what to try after the play."""
+def play(screen: Screen, signals: Signals) -> None:
+    """Show a good push, a bad one, and the way back."""
     screen.prose("""
-        That was all, and nothing of it is left.  Next, follow the tutorial in README.md with a
-        ZooKeeper of your own; stop that ZooKeeper while a command runs, and see that the
-        command does not notice.  `zkexec --help` lists all options.
+        zkexec wraps a command: it brings the command's configuration from ZooKeeper, and restarts
+        the command when the configuration changes.  With --lock, the members of a group take
+        turns, so a bad configuration stops at the first member that tries it.
         """)
+    screen.command(
+        "zkexec --lock web --member-id web-1 --mirror app.conf=/web/app.conf \\\n"
+        "      --health './service --healthy' -- ./service app.conf"
+    )
+    with own_cluster(signals) as cluster:
+        beside = "" if cluster else ", and a ZooKeeper for them"
+        screen.prose(f"Starting three such members{beside} ...")
+        with running_fleet(signals, cluster) as used:
+            operator = Operator(screen, signals, used)
+            show_good_push(screen, operator)
+            show_bad_push(screen, operator)
+            show_undo(screen, operator)
+            screen.prose("That was all.  Stopping the fleet ...")
+    screen.prose("""
+        Nothing of it is left.  To play with the same fleet: examples/fleet/start.  README.md
+        explains the rest.
+        """)
+
+
+def show_good_push(screen: Screen, operator: Operator) -> None:
+    """Let a configuration reach all members, one after the other."""
+    screen.heading("1. A push reaches all members, one after the other")
+    screen.prose("""
+        `push` shows the diff, writes it to ZooKeeper, and follows the rollout.  Each member waits
+        for its turn, restarts, and must be healthy for two seconds before the next one begins.
+        """)
+    operator.run("zkexecctl push /web/app.conf=app-v2.conf -m 'more cache' --lock web --wait -y")
+    operator.run("zkexecctl status web")
+
+
+def show_bad_push(screen: Screen, operator: Operator) -> None:
+    """Let a configuration fail on the first member."""
+    screen.heading("2. A bad push stops at the first member")
+    screen.prose("""
+        `workers = four` is a mistake: with it the service starts, but its health check fails.  The
+        first member has five seconds to become healthy.
+        """)
+    operator.run("zkexecctl push /web/app.conf=app-bad.conf -m 'typo' --lock web --wait -y", 1)
+    screen.prose("""
+        `push` ends with exit status 1.  The other two members still run what they ran before:
+        """)
+    operator.run("zkexecctl status web")
+
+
+def show_undo(screen: Screen, operator: Operator) -> None:
+    """Push the content from before the failure."""
+    screen.heading("3. Undo")
+    screen.prose("""
+        `undo` pushes the previous content.  Only the member that failed has to restart.
+        """)
+    operator.run("zkexecctl undo /web/app.conf --lock web --wait -y")
+    operator.run("zkexecctl history /web/app.conf")
+
+
+@contextmanager
+def running_fleet(signals: Signals, cluster: str, count: int = 3) -> Iterator[str]:
+    """Run the fleet of the examples, and yield the cluster that it uses."""
+    with ExitStack() as to_stop:
+        with signals.noted():
+            fleet = subprocess.Popen(
+                [FLEET / "start", str(count), "--stop-at-eof"],
+                env={**os.environ, _CLUSTER: cluster},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                # A Ctrl-C at the terminal is for the demo, which then stops the fleet.
+                start_new_session=True,
+            )
+            # This closes its input, which stops it.  A sudden end of the demo would do so, too.
+            to_stop.callback(fleet.communicate)
+            to_stop.callback(signals.note_only)
+        yield _cluster_of(fleet)
+
+
+def _cluster_of(fleet: "subprocess.Popen[str]") -> str:
+    """Wait until the fleet runs, and read which cluster it uses."""
+    cluster = ""
+    for line in fleet.stdout or ():
+        _, is_export, text = line.partition(f"export {_CLUSTER}=")
+        cluster = shlex.split(text)[0] if is_export else cluster
+        if line.startswith("Ctrl-C"):
+            return cluster
+    raise DemoError("the fleet did not start")
+
+
+@contextmanager
+def own_cluster(signals: Signals) -> Iterator[str]:
+    """Yield a chroot of our own in ZKEXEC_CLUSTER, removed afterwards; "" if that is not set."""
+    given = os.environ.get(_CLUSTER, "")
+    if not given:
+        yield ""
+        return
+    demand_reachable(given)
+    with own_chroot(signals, given) as chroot:
+        yield given.rstrip("/") + chroot
+
+
+@contextmanager
+def own_chroot(signals: Signals, cluster: str) -> Iterator[str]:
+    """Yield the path of a new znode, which is removed with all below it."""
+    # Imported here, as a throwaway ZooKeeper needs no chroot.
+    from kazoo.client import KazooClient  # noqa: PLC0415
+    from kazoo.exceptions import KazooException, NoNodeError  # noqa: PLC0415
+    from kazoo.handlers.threading import KazooTimeoutError  # noqa: PLC0415
+
+    chroot = f"/zkexec-demo-{uuid.uuid4().hex[:8]}"
+    client = KazooClient(hosts=cluster)
+
+    def remove() -> None:
+        signals.note_only()
+        try:
+            client.delete(chroot, recursive=True)
+        except KazooException as error:
+            raise DemoError(f"{chroot} is left in {cluster}: {type(error).__name__}") from None
+
+    with ExitStack() as to_stop:
+        with signals.noted():
+            to_stop.callback(client.close)
+            to_stop.callback(client.stop)
+            try:
+                client.start()
+                client.create(chroot)
+            except NoNodeError:
+                raise DemoError(f"the chroot of {_CLUSTER} does not exist: {cluster}") from None
+            except (KazooException, KazooTimeoutError) as error:
+                raise DemoError(f"{cluster}: {type(error).__name__}") from None
+            to_stop.callback(remove)
+        yield chroot
+
+
+def demand_reachable(cluster: str) -> None:
+    """Raise a DemoError if zkexecctl cannot read from this cluster."""
+    done = subprocess.run(
+        ["zkexecctl", "--connect-timeout", "10", "status"],
+        env={**os.environ, _CLUSTER: cluster},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        raise DemoError(done.stderr.strip().removeprefix("zkexecctl: "))
 
 
 def main() -> int:
     """Return the exit status: 0, or 1 with a line on stderr."""
-    screen = Screen()
-    belongings = Belongings()
+    # The zkexec of this environment comes first.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    signals, screen = Signals(), Screen()
     try:
-        belongings.use(lambda: play(screen, belongings))
-        say_what_is_next(screen)
-    except Interrupted as interruption:
-        sys.stderr.write("\ndemo: interrupted; nothing is left behind\n")
-        signal.signal(interruption.number, signal.SIG_DFL)
-        signal.raise_signal(interruption.number)
-    except NobodyWatchesError:
-        # Nobody watches any more.  Python must not complain about that at its exit.
+        play(screen, signals)
+    except QuitError:
+        screen.prose("The demo is over, and nothing of it is left.")
+    except Interrupted:
+        sys.stderr.write("\ndemo: interrupted; nothing of it is left\n")
+    except BrokenPipeError:
+        # No one reads any more.  Python must not complain about that at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DemoError as error:
         sys.stderr.write(f"\ndemo: {error}\n")
         return 1
-    except Exception as error:  # noqa: BLE001 -- whatever it is, a new user gets no traceback
-        sys.stderr.write(f"\ndemo: failed: {type(error).__name__}: {error}\n")
-        return 1
+    signals.end_by_signal()
     return 0
 
 

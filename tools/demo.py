@@ -132,7 +132,7 @@ def show_bad_push(screen: Screen, operator: Operator) -> None:
         `workers = four` is a mistake: with it the service starts, but its health check fails.  The
         first member has five seconds to become healthy.
         """)
-    operator.run("zkexecctl push /web/app.conf=app-bad.conf -m 'typo' --lock web --wait -y", 1)
+    operator.run("zkexecctl push /web/app.conf=app-bad.conf -m 'workers' --lock web --wait -y", 1)
     screen.prose("""
         `push` ends with exit status 1.  The other two members still run what they ran before:
         """)

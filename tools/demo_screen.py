@@ -20,7 +20,7 @@ class QuitError(Exception):
 class Screen:
     """Standard output, and standard input if a person sits at a terminal.
 
-    Nobody waits for a key if either is no terminal: then the demo runs through.
+    If one of the two is no terminal, the demo waits for no key and runs through.
     """
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ _COLOURS = {
 
 
 class Style(NamedTuple):
-    """How letters look."""
+    """The style of letters."""
 
     colour: str
     bold: bool
@@ -44,7 +44,7 @@ class FaintScreen(pyte.Screen):
 
 
 def picture(screen: pyte.Screen, title: str) -> str:
-    """The text of an SVG file: the rows of the screen that hold something, in a window."""
+    """The text of an SVG file: the rows of the screen that are not empty, in a window."""
     rows = [list(_runs(screen, row)) for row in range(screen.lines)]
     while rows and not rows[-1]:
         rows.pop()
@@ -73,7 +73,7 @@ def picture(screen: pyte.Screen, title: str) -> str:
 
 
 Run = tuple[int, Style, str]
-"""Where letters of one style begin, counted in cells, and the letters."""
+"""The cell at which letters of one style begin, their style, and the letters."""
 
 
 def _runs(screen: pyte.Screen, row: int) -> Iterator[Run]:
@@ -102,7 +102,7 @@ def _drawn(row: int, runs: list[Run]) -> Iterator[str]:
             )
             ink = _PAPER
         weight = ' font-weight="bold"' if style.bold else ""
-        # The length keeps the columns where they are, whatever font there is.
+        # The length keeps each column at its place, with any font.
         yield (
             f'<text x="{left:g}" y="{top + 13:g}" fill="{ink}"{weight} textLength="{width:g}" '
             f'lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'

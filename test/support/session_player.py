@@ -1,0 +1,186 @@
+"""Type the blocks of a page into terminals, and compare what appears with what the page shows.
+
+What a reader has is replaced where a test needs its own: the ZooKeeper on port 2181, and /tmp.
+What appears is translated back before it is compared.
+"""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from e2e.stage import Stage, until
+from e2e.terminal import PROMPT, shell
+from support.session_blocks import Block, Step, blocks, is_shown, redrawn
+from zkexec.operator.installation import find_installation
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REGENERATE = bool(os.environ.get("REGENERATE"))
+HOST, AUTHOR = "host1", "alice@host1"
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r(?!\n)")
+_DEFAULT_PORT = "2181"
+
+
+class Reader:
+    """Somebody in a checkout who has zkexec and zkCli.sh on the PATH and follows a page."""
+
+    def __init__(self, stage: Stage, port: int, cluster: str) -> None:
+        self.folder, self.port, self.cluster = stage.folder, str(port), cluster
+        programs = stage.folder / "bin"
+        programs.mkdir()
+        java = find_installation(os.environ)
+        client = [java.java, "-cp", java.class_path, "org.apache.zookeeper.ZooKeeperMain"]
+        script = programs / "zkCli.sh"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(client)} -server {cluster} "$@"\n')
+        script.chmod(0o755)
+        path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment = stage.environment(
+            PATH=path, PS2="", ZKEXEC_CLUSTER=cluster, ZKEXEC_BY=AUTHOR
+        )
+
+    def typed(self, text: str) -> str:
+        """Translate a text of the page to what the test types."""
+        text = re.sub(r"/tmp(?=/)", str(self.folder), text)
+        text = re.sub(r"ZKEXEC_CLUSTER=\S+", f"ZKEXEC_CLUSTER={self.cluster}", text)
+        text = re.sub(r"zkexecctl dev\b", f"zkexecctl dev --port {self.port}", text)
+        return re.sub(rf"\b{_DEFAULT_PORT}\b", self.port, text)
+
+    def shown(self, text: str) -> list[str]:
+        """Translate what appeared to what the page shows, line by line."""
+        text = _ESCAPES.sub("", text).replace("\r\n", "\n")
+        text = text.replace(self.cluster, f"localhost:{_DEFAULT_PORT}")
+        text = re.sub(rf"\b{self.port}\b", _DEFAULT_PORT, text)
+        text = text.replace(str(self.folder), "/tmp")
+        text = re.sub(rf"\b{re.escape(socket.gethostname())}\b", HOST, text)
+        return [line.rstrip() for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+class Screen:
+    """A terminal with a shell, and how much of its text was compared already."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.terminal = shell(ROOT, environment)
+        self._seen = len(self.terminal.text)
+        self._is_busy = False
+
+    def command(self, text: str) -> None:
+        """Type a command, when the one before has ended."""
+        if self._is_busy:
+            self.until_prompt()
+        self._is_busy = True
+        for line in text.split("\n"):
+            self.enter(line)
+
+    def enter(self, line: str) -> None:
+        """Type a line, and wait until it is on the screen."""
+        self._seen = len(self.terminal.text)
+        self.terminal.enter(line)
+        self._until(re.escape(line) + r"\r\n")
+
+    def key(self, key: str) -> None:
+        """Press a key."""
+        self.terminal.type(key)
+
+    def new_text(self) -> str:
+        """What has appeared since the last line was typed."""
+        return self.terminal.text[self._seen :]
+
+    def until_prompt(self) -> str:
+        """Wait for the end of the command; return what has appeared since the last line."""
+        text = self._until(re.escape(PROMPT))
+        until(lambda: self.terminal.foreground == self.terminal.process.pid, "the shell is back")
+        self._is_busy = False
+        return text
+
+    def _until(self, pattern: str) -> str:
+        found = until(lambda: re.search(pattern, self.new_text()), f"{pattern} on the terminal")
+        if found is None:
+            raise TypeError("`until` returned without a match")
+        text = self.new_text()[: found.start()]
+        self._seen += found.end()
+        return text
+
+
+class Player:
+    """The terminals of a reader, into which the blocks of a page are typed one after the other."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._screens: dict[str, Screen] = {}
+
+    def play(self, block: Block) -> list[str]:
+        """Do what a block shows; list the steps after which something else appeared."""
+        if block.until:
+            until(lambda: self._succeeds(block.until), block.until)
+        screen = self._screens.get(block.terminal) or Screen(self._reader.environment)
+        self._screens[block.terminal] = screen
+        wrong = []
+        for step, following in zip(block.steps, [*block.steps[1:], None], strict=True):
+            self._type(screen, step)
+            if following is not None and following.kind != "command":
+                difference = self._compare(screen, step, runs_on=True)
+            else:
+                difference = self._compare(screen, step, runs_on=step.may_run_on)
+            wrong += [f"line {block.line}, {difference}"] if difference else []
+        return wrong
+
+    def close(self) -> None:
+        """Close all terminals; what they run ends with the stage."""
+        for screen in self._screens.values():
+            screen.terminal.close()
+
+    def _succeeds(self, command: str) -> bool:
+        words = ["bash", "-c", self._reader.typed(command)]
+        environment = self._reader.environment
+        run = subprocess.run(words, env=environment, capture_output=True, check=False)
+        return run.returncode == 0
+
+    def _type(self, screen: Screen, step: Step) -> None:
+        text = self._reader.typed(step.text)
+        if step.kind == "command":
+            screen.command(text)
+        elif step.kind == "typed":
+            screen.enter(text)
+        elif step.kind == "key":
+            screen.key(text)
+
+    def _compare(self, screen: Screen, step: Step, *, runs_on: bool) -> str:
+        """Compare what appears after a step; describe a difference."""
+        expected, shown = step.output, self._reader.shown
+        if step.kind == "key":
+            screen.until_prompt()
+            return ""
+        if step.kind != "command" or runs_on:
+            actual = self._until_shown(screen, expected)
+            is_right = is_shown(expected, actual, complete=False)
+        else:
+            actual = shown(screen.until_prompt())
+            is_right = is_shown(expected, actual, complete=True)
+        if is_right:
+            return ""
+        if REGENERATE:
+            step.output[:] = redrawn(expected, actual)
+            return ""
+        return "\n".join([f"{step.text}: the page shows", *expected, "but there was", *actual])
+
+    def _until_shown(self, screen: Screen, expected: list[str]) -> list[str]:
+        def is_there() -> bool:
+            return is_shown(expected, self._reader.shown(screen.new_text()), complete=False)
+
+        with suppress(TimeoutError):
+            until(is_there, "what the page shows")
+        return self._reader.shown(screen.new_text())
+
+
+def regenerated(page: str, played: list[Block]) -> str:
+    """Return the page with the outputs that its blocks have now."""
+    lines = page.splitlines()
+    before = {step.first_output: len(step.output) for b in blocks(page) for step in b.steps}
+    for step in reversed([step for block in played for step in block.steps]):
+        first = step.first_output
+        lines[first : first + before[first]] = step.output
+    return "\n".join(lines) + "\n"

@@ -1,56 +1,53 @@
-"""Write the tables of options and verbs into README.md, from the same tables as `--help`.
+"""Write the tables of docs/options.md and docs/zkexecctl.md, from the same tables as `--help`.
 
-`python tools/draw_options.py` writes; a test compares what it would write with what is there.
+`python tools/draw_options.py` writes; a test compares the pages with what it would write.
 """
 
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator.usage import STATUSES
 from zkexec.operator.verbs import VERBS
+from zkexec.options import OPTIONS, Option
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN = "<!-- options: drawn from zkexec.cli.options by tools/draw_options.py -->\n"
-END = "<!-- end of options -->"
-BEGIN_VERBS = "<!-- verbs: drawn from zkexec.operator.verbs by tools/draw_options.py -->\n"
-END_VERBS = "<!-- end of verbs -->"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |")
 
 
 def spelling(option: Option) -> str:
-    """The option as the first column shows it."""
+    """Return the option as the first column shows it."""
     short = f"`-{option.short}` " if option.short else ""
     return f"{short}`--{option.name}{' ' + option.metavar if option.metavar else ''}`"
 
 
 def row(option: Option) -> str:
-    """One line of the table of options."""
+    """Return one line of the table of options."""
     default = f"`{option.default}`" if option.default else ""
     variable = f"`{option.variable}`" if option.variable else ""
     return f"| {spelling(option)} | {default} | {variable} | {option.meaning} |"
 
 
-def table() -> str:
-    """All options of zkexec as Markdown, one table for each group."""
+def options_tables() -> str:
+    """Return all options of zkexec as Markdown, one table for each group."""
     parts = []
     for group, options in groupby(OPTIONS, key=lambda option: option.group):
-        parts.append("\n".join([f"\n**{group}**\n", *HEAD, *map(row, options)]))
+        parts.append("\n".join([f"\n## {group}\n", *HEAD, *map(row, options)]))
     return "\n".join(parts) + "\n\n"
 
 
-def verbs_table() -> str:
-    """All verbs of zkexecctl as Markdown, then their options, then what it ends with."""
+def subcommands_tables() -> str:
+    """Return all subcommands of zkexecctl as Markdown, their options, and the exit statuses."""
     lines = []
     for group, verbs in groupby(VERBS, key=lambda verb: verb.group):
-        lines.extend([f"\n**{group}**\n", "| verb | meaning |", "| --- | --- |"])
+        lines.extend([f"\n**{group}**\n", "| subcommand | meaning |", "| --- | --- |"])
         lines.extend(f"| `{verb.usage}` | {verb.summary} |" for verb in verbs)
     options = dict.fromkeys(option for verb in VERBS for option in verb.options)
-    lines.extend(["\n**Options of verbs**\n", "| option | of | meaning |", "| --- | --- | --- |"])
+    lines.extend(["\n## Options\n", "| option | of | meaning |", "| --- | --- | --- |"])
     lines.extend(
         f"| {spelling(option)} | {_owners(option)} | {_explained(option)} |" for option in options
     )
-    lines.extend(["\n**Exit statuses**\n", "| status | meaning |", "| --- | --- |"])
+    lines.extend(["\n## Exit statuses\n", "| status | meaning |", "| --- | --- |"])
     lines.extend(f"| {status} | {meaning} |" for status, meaning in STATUSES)
     return "\n".join(lines) + "\n\n"
 
@@ -65,17 +62,20 @@ def _explained(option: Option) -> str:
     return option.meaning + default + variable
 
 
-def drawn(readme: str) -> str:
-    """The README with its tables as they should be."""
-    text = _between(readme, BEGIN, END, table())
-    return _between(text, BEGIN_VERBS, END_VERBS, verbs_table())
+TABLES = {"options": options_tables, "subcommands": subcommands_tables}
+PAGES = {"options.md": "options", "zkexecctl.md": "subcommands"}
 
 
-def _between(text: str, begin: str, end: str, inside: str) -> str:
-    head, rest = text.split(begin)
-    _, tail = rest.split(end)
-    return head + begin + inside + end + tail
+def drawn() -> Iterator[tuple[Path, str]]:
+    """Return each page with its tables as they should be."""
+    for page, name in PAGES.items():
+        begin = f"<!-- {name}: drawn from the table of {name} by tools/draw_options.py -->\n"
+        end = f"<!-- end of {name} -->"
+        head, rest = (DOCS / page).read_text(encoding="utf-8").split(begin)
+        _, tail = rest.split(end)
+        yield DOCS / page, head + begin + TABLES[name]() + end + tail
 
 
 if __name__ == "__main__":
-    README.write_text(drawn(README.read_text()))
+    for path, text in drawn():
+        path.write_text(text, encoding="utf-8")

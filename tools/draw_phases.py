@@ -6,10 +6,10 @@
 from pathlib import Path
 
 from zkexec.core.events import Event
-from zkexec.core.phases import TABLE, Phase, may_lead_to
+from zkexec.core.transitions import TABLE, Phase, may_lead_to
 
 DESIGN = Path(__file__).resolve().parent.parent / "docs" / "design.md"
-BEGIN = "<!-- phases: drawn from zkexec.core.phases by tools/draw_phases.py -->\n"
+BEGIN = "<!-- phases: drawn from the table of phases by tools/draw_phases.py -->\n"
 END = "<!-- end of phases -->"
 
 

@@ -16,9 +16,12 @@ ANY_LINES = "..."
 
 _MASKS = (
     (r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?: [-+]\d{4})?)?|\b\d\d:\d\d:\d\d\b", "TIME"),
+    (r"\b(?:localhost|127\.0\.0\.1):\d+\b", "CLUSTER"),
+    (r"\bweb-\d\b", "MEMBER"),
     (r"\b[0-9a-f]{12}(?:\.[0-9a-f]{4})?\b", "DIGEST"),
     (r"\brestart [0-9a-f]{4}\b", "restart NAME"),
-    (r"\b(pid|forked|\w+@\w+) \d+\b", r"\1 PID"),
+    (r"\b(pid|forked) \d+\b", r"\1 PID"),
+    (r"\b[\w-]+@host1\b", "AUTHOR"),
     (r"\b\d+(?:\.\d+)? ?(?:s|min|h)\b", "DURATION"),
     (r"\s+", " "),
 )
@@ -29,10 +32,13 @@ class Step:
     """One thing that a reader does in a block, and the lines that appear then.
 
     `kind` is "command", "typed" or "key"; "more" is further output of what runs already.
+    `question` is what the line shows before a typed text, and `first_output` the index of the
+    line of the page after it.
     """
 
     kind: str
     text: str
+    question: str = ""
     output: list[str] = field(default_factory=list)
     first_output: int = 0
 
@@ -78,7 +84,7 @@ def _steps(lines: list[str], start: int) -> list[Step]:
                 number += 1
             steps.append(Step("command", text, first_output=number))
         elif typed := TYPED.match(line):
-            steps.append(Step("typed", typed["text"], first_output=number))
+            steps.append(Step("typed", typed["text"], typed["question"] or "", first_output=number))
         elif line in KEYS:
             steps.append(Step("key", KEYS[line], first_output=number))
         else:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from e2e.stage import Stage, until
 from e2e.terminal import PROMPT, shell
-from support.session_blocks import Block, Step, blocks, is_shown, redrawn
+from support.session_blocks import KEYS, Block, Step, blocks, is_shown, redrawn
 from zkexec.operator.installation import find_installation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -81,6 +81,15 @@ class Screen:
         self.terminal.enter(line)
         self._until(re.escape(line) + r"\r\n")
 
+    def question(self, expected: str) -> str:
+        """Wait for a question; return what is shown in the line of the cursor."""
+        with suppress(TimeoutError):
+            until(lambda: self._cursor_line() == expected, expected)
+        return self._cursor_line()
+
+    def _cursor_line(self) -> str:
+        return self.new_text().rpartition("\n")[2]
+
     def key(self, key: str) -> None:
         """Press a key."""
         self.terminal.type(key)
@@ -95,6 +104,13 @@ class Screen:
         until(lambda: self.terminal.foreground == self.terminal.process.pid, "the shell is back")
         self._is_busy = False
         return text
+
+    def interrupt(self) -> None:
+        """End by Ctrl-C what still runs."""
+        if self._is_busy:
+            self.key(KEYS["^C"])
+            with suppress(TimeoutError):
+                self.until_prompt()
 
     def _until(self, pattern: str) -> str:
         found = until(lambda: re.search(pattern, self.new_text()), f"{pattern} on the terminal")
@@ -120,7 +136,7 @@ class Player:
         self._screens[block.terminal] = screen
         wrong = []
         for step, following in zip(block.steps, [*block.steps[1:], None], strict=True):
-            self._type(screen, step)
+            wrong += self._type(screen, step)
             if following is not None and following.kind != "command":
                 difference = self._compare(screen, step, runs_on=True)
             else:
@@ -129,8 +145,9 @@ class Player:
         return wrong
 
     def close(self) -> None:
-        """Close all terminals; what they run ends with the stage."""
-        for screen in self._screens.values():
+        """End what still runs by Ctrl-C, and close all terminals."""
+        for screen in reversed(self._screens.values()):
+            screen.interrupt()
             screen.terminal.close()
 
     def _succeeds(self, command: str) -> bool:
@@ -139,14 +156,19 @@ class Player:
         run = subprocess.run(words, env=environment, capture_output=True, check=False)
         return run.returncode == 0
 
-    def _type(self, screen: Screen, step: Step) -> None:
-        text = self._reader.typed(step.text)
+    def _type(self, screen: Screen, step: Step) -> list[str]:
+        """Do what the reader does in a step; list a question that differs from the page's."""
+        text, wrong = self._reader.typed(step.text), []
         if step.kind == "command":
             screen.command(text)
         elif step.kind == "typed":
+            if step.question and (appeared := screen.question(step.question)) != step.question:
+                wrong = [] if REGENERATE else [f"the question is {appeared!r}"]
+                step.question = appeared
             screen.enter(text)
         elif step.kind == "key":
             screen.key(text)
+        return wrong
 
     def _compare(self, screen: Screen, step: Step, *, runs_on: bool) -> str:
         """Compare what appears after a step; describe a difference."""
@@ -183,4 +205,6 @@ def regenerated(page: str, played: list[Block]) -> str:
     for step in reversed([step for block in played for step in block.steps]):
         first = step.first_output
         lines[first : first + before[first]] = step.output
+        if step.question:
+            lines[first - 1] = f"{step.question}{step.text} # typed"
     return "\n".join(lines) + "\n"

@@ -45,7 +45,7 @@ def named(page: Path) -> str:
 
 def prose(text: str) -> str:
     """Return a page without its blocks and without what is drawn into it."""
-    return BLOCK.sub("", DRAWN.sub("", text))
+    return re.sub(r"`[^`\n]*`", "``", BLOCK.sub("", DRAWN.sub("", text)))
 
 
 def code_lines(text: str) -> Iterator[str]:
@@ -58,7 +58,7 @@ def commands() -> list[str]:
     """Return the arguments of every zkexec that the pages show, in any kind of block."""
     found = []
     for page in USER_PAGES:
-        found += re.findall(r"`zkexec (-[^`]+)`", prose(TEXTS[page]))
+        found += re.findall(r"`zkexec (-[^`]+)`", TEXTS[page])
         for line in code_lines(TEXTS[page]):
             if start := re.search(r"^(?:\$ |ExecStart=\S*/)?zkexec +(?=-)", line):
                 found.append(line[start.end() :])

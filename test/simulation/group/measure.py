@@ -147,8 +147,9 @@ def row_of(world: MeasuredWorld, width: MaxUnavailable, pushed_at: float, took_s
 def main() -> None:
     """Print the table."""
     sizes = [int(word) for word in sys.argv[1:]] or SIZES
-    print("| members | max unavailable | rollout | requests of a member | bytes read by a member to queue up "
-          "| bytes read per release | largest record |")  # fmt: skip
+    print("| members | max unavailable | rollout | requests of a member "
+          "| bytes read by a member to queue up | bytes read per release "
+          "| largest record |")  # fmt: skip
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for size in sizes:
         for width in (width for width in WIDTHS if width.of(size) <= MOST_AT_ONCE):

@@ -23,6 +23,7 @@ _MASKS = (
     (r"\b(pid|forked) \d+\b", r"\1 PID"),
     (r"\b[\w-]+@host1\b", "AUTHOR"),
     (r"\b\d+(?:\.\d+)? ?(?:s|min|h)\b", "DURATION"),
+    (r"\[[#.]{10}\]", "BAR"),
     (r"\s+", " "),
 )
 

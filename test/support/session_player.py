@@ -13,20 +13,24 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pyte
+
 from e2e.stage import Stage, until
 from e2e.terminal import PROMPT, shell
-from support.session_blocks import KEYS, Block, Step, blocks, is_shown, redrawn
+from support.session_blocks import ANY_LINES, KEYS, Block, Step, blocks, is_shown, redrawn
 from zkexec.operator.installation import find_installation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGENERATE = bool(os.environ.get("REGENERATE"))
 HOST, AUTHOR = "host1", "alice@host1"
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r(?!\n)")
+ROWS, COLUMNS = 40, 120
+# More than a command prints: nothing scrolls away, and no line with a long folder is wrapped.
+_DRAWN_ROWS, _DRAWN_COLUMNS = 1000, 500
 _DEFAULT_PORT = "2181"
 
 
 class Reader:
-    """Somebody in a checkout who has zkexec and zkCli.sh on the PATH and follows a page."""
+    """A person in a checkout who has zkexec and zkCli.sh on the PATH and follows a page."""
 
     def __init__(self, stage: Stage, port: int, cluster: str) -> None:
         self.folder, self.port, self.cluster = stage.folder, str(port), cluster
@@ -51,12 +55,22 @@ class Reader:
 
     def shown(self, text: str) -> list[str]:
         """Translate what appeared to what the page shows, line by line."""
-        text = _ESCAPES.sub("", text).replace("\r\n", "\n")
+        lines = drawn(text)
+        text = "\n".join(lines)
         text = text.replace(self.cluster, f"localhost:{_DEFAULT_PORT}")
         text = re.sub(rf"\b{self.port}\b", _DEFAULT_PORT, text)
         text = text.replace(str(self.folder), "/tmp")
         text = re.sub(rf"\b{re.escape(socket.gethostname())}\b", HOST, text)
-        return [line.rstrip() for line in text.removesuffix("\n").split("\n")] if text else []
+        return text.split("\n") if lines else []
+
+
+def drawn(text: str) -> list[str]:
+    """Return the lines that a terminal shows after this text, without those that are drawn over."""
+    screen = pyte.Screen(_DRAWN_COLUMNS, _DRAWN_ROWS)
+    pyte.Stream(screen).feed(text)
+    rows = (screen.buffer[number] for number in range(screen.cursor.y + 1))
+    lines = ["".join(row[column].data for column in range(_DRAWN_COLUMNS)).rstrip() for row in rows]
+    return lines if lines[-1] not in ("", PROMPT.strip()) else lines[:-1]
 
 
 class Screen:
@@ -64,8 +78,10 @@ class Screen:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.terminal = shell(ROOT, environment)
+        self.terminal.resize(ROWS, COLUMNS)
         self._seen = len(self.terminal.text)
         self._is_busy = False
+        self.command("export TERM=xterm")
 
     def command(self, text: str) -> None:
         """Type a command, when the one before has ended."""
@@ -190,11 +206,19 @@ class Player:
         return "\n".join([f"{step.text}: the page shows", *expected, "but there was", *actual])
 
     def _until_shown(self, screen: Screen, expected: list[str]) -> list[str]:
-        def is_there() -> bool:
-            return is_shown(expected, self._reader.shown(screen.new_text()), complete=False)
+        compared = ""
 
-        with suppress(TimeoutError):
-            until(is_there, "what the page shows")
+        def is_there() -> bool:
+            nonlocal compared
+            text = screen.new_text()
+            if text == compared:
+                return False
+            compared = text
+            return is_shown(expected, self._reader.shown(text), complete=False)
+
+        if expected not in ([], [ANY_LINES]):
+            with suppress(TimeoutError):
+                until(is_there, "what the page shows")
         return self._reader.shown(screen.new_text())
 
 

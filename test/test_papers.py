@@ -1,4 +1,4 @@
-"""Man pages, the README's tables and the words that shells offer say what the tables say."""
+"""Man pages and the words that shells offer are those of the tables."""
 
 import os
 import re

@@ -73,7 +73,7 @@ def drawn(text: str) -> list[str]:
     return lines if lines[-1] not in ("", PROMPT.strip()) else lines[:-1]
 
 
-class Screen:
+class ReaderTerminal:
     """A terminal with a shell, and how much of its text was compared already."""
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -142,13 +142,13 @@ class Player:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._screens: dict[str, Screen] = {}
+        self._screens: dict[str, ReaderTerminal] = {}
 
     def play(self, block: Block) -> list[str]:
         """Do what a block shows; list the steps after which something else appeared."""
         if block.until:
             until(lambda: self._succeeds(block.until), block.until)
-        screen = self._screens.get(block.terminal) or Screen(self._reader.environment)
+        screen = self._screens.get(block.terminal) or ReaderTerminal(self._reader.environment)
         self._screens[block.terminal] = screen
         wrong = []
         for step, following in zip(block.steps, [*block.steps[1:], None], strict=True):
@@ -172,7 +172,7 @@ class Player:
         run = subprocess.run(words, env=environment, capture_output=True, check=False)
         return run.returncode == 0
 
-    def _type(self, screen: Screen, step: Step) -> list[str]:
+    def _type(self, screen: ReaderTerminal, step: Step) -> list[str]:
         """Do what the reader does in a step; list a question that differs from the page's."""
         text, wrong = self._reader.typed(step.text), []
         if step.kind == "command":
@@ -186,7 +186,7 @@ class Player:
             screen.key(text)
         return wrong
 
-    def _compare(self, screen: Screen, step: Step, *, runs_on: bool) -> str:
+    def _compare(self, screen: ReaderTerminal, step: Step, *, runs_on: bool) -> str:
         """Compare what appears after a step; describe a difference."""
         expected, shown = step.output, self._reader.shown
         if step.kind == "key":
@@ -205,7 +205,7 @@ class Player:
             return ""
         return "\n".join([f"{step.text}: the page shows", *expected, "but there was", *actual])
 
-    def _until_shown(self, screen: Screen, expected: list[str]) -> list[str]:
+    def _until_shown(self, screen: ReaderTerminal, expected: list[str]) -> list[str]:
         compared = ""
 
         def is_there() -> bool:

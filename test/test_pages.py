@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from zkexec import arguments
+from zkexec.cli import parser
+from zkexec.cli.help_text import help_text
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator import usage as operator_usage
 from zkexec.operator.settle import settle
 from zkexec.operator.verbs import VOCABULARY, find
-from zkexec.options import OPTIONS, Option
-from zkexec.usage import help_text
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -167,7 +167,7 @@ def test_help_describes_an_option(option: Option) -> None:
 @pytest.mark.parametrize("line", commands(), ids=lambda line: line[:40])
 def test_commands_use_options_that_exist(line: str) -> None:
     """Every command line of zkexec on a page is understood."""
-    written = arguments.read(shlex.split(line, comments=True))
+    written = parser.read(shlex.split(line, comments=True))
 
     assert written.unknown_options == []
     assert written.missing_values == []
@@ -178,7 +178,7 @@ def test_commands_use_options_that_exist(line: str) -> None:
 @pytest.mark.parametrize("line", subcommands(), ids=lambda line: line.replace(" ", "_")[:40])
 def test_subcommands_are_understood(line: str) -> None:
     """Every command line of zkexecctl on a page is understood."""
-    written = arguments.read(shlex.split(line, comments=True), VOCABULARY)
+    written = parser.read(shlex.split(line, comments=True), VOCABULARY)
 
     settle(find(written.stray_words[0]), written, {})
 

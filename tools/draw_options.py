@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator.usage import STATUSES
 from zkexec.operator.verbs import VERBS
-from zkexec.options import OPTIONS, Option
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |")

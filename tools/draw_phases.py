@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from zkexec.core.events import Event
-from zkexec.core.transitions import TABLE, Phase, may_lead_to
+from zkexec.core.phases import TABLE, Phase, may_lead_to
 
 DESIGN = Path(__file__).resolve().parent.parent / "docs" / "design.md"
 BEGIN = "<!-- phases: drawn from the table of phases by tools/draw_phases.py -->\n"

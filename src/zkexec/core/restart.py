@@ -287,13 +287,22 @@ class Restart:
     def tree_gone(self) -> list[Action]:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self._goal() or self._staged
-        if goal is not None and not self._attempt.reverting and self._inputs.is_gone(goal):
+        if goal is not None and not self._attempt.reverting and self._is_outdated(goal):
             goal = None
         if goal is not None and not self._attempt.is_in_place(goal):
             return [InstallFiles()] if goal == self._staged else self._stage(goal)
         self._staged = None
         self._attempt.start_over(self._attempt.applied)
         return [DiscardFiles(), Note("change-undone"), *self._start_again()]
+
+    def _is_outdated(self, goal: Snapshot) -> bool:
+        """Whether the stop came too late for this: it is gone, or the turn for it is lost.
+
+        A lost turn can mean that the ensemble was wiped meanwhile, and zxids of two histories do
+        not always show that.
+        """
+        is_lost = self._turn.granted is None and self._inputs.state.is_current
+        return self._inputs.is_gone(goal) or (is_lost and goal != self._inputs.wanted)
 
     def installed(self, written: tuple[str, ...]) -> list[Action]:
         """The files are installed: start the command on them."""

@@ -346,8 +346,9 @@ class StartsOnTheProven(Checker):
         found = contents_of(self._target(process, process.files_at_first).digest)
         if found == contents_of(runs.digest) or is_known_good(self.world.truth, runs):
             return
+        # It adopts the turn that its files are from, or it has waited for a turn of its own.
         entry = self.world.truth.in_flight.get(process.host.name)
-        if entry is not None and contents_of(entry.digest) == found:
+        if entry is not None and contents_of(entry.digest) in (found, contents_of(runs.digest)):
             return
         since = self._proven_since.get(found, self.world.clock.now)
         if since < process.born_at:

@@ -13,7 +13,7 @@ from benchmarks.building import Programs, build
 from benchmarks.running import Running
 from benchmarks.setter import Setter
 from benchmarks.stamps import Stamps
-from zookeeper import Server
+from support.zookeeper import Server
 
 _CONTENT_BYTES = 1024
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- each run makes a folder of its own below it

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from kazoo.client import KazooClient
 
-from news import Opener, opener
-from proxy import Proxy, like_an_old_server
-from zookeeper import Ensemble, Server, can_read_at_once, demand_reading_at_once
+from support.posted_events import Opener, opener
+from support.proxy import Proxy, like_an_old_server
+from support.zookeeper import Ensemble, Server, can_read_at_once, demand_reading_at_once
 
 
 def _ignore_nothing() -> None:

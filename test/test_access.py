@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from secure import Authority
+from support.tls_server import Authority
 from zkexec.cli import parser
 from zkexec.cli.security import SYSTEM, Access, AclEntry, Credential, Tls
 from zkexec.cli.settings import Settings, UsageError, settle

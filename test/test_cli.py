@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from redirected import ALL_FULL, CLOSED, FULL, UNREAD, run_redirected
+from support.redirection import ALL_FULL, CLOSED, FULL, UNREAD, run_redirected
+from support.waiting import DEADLINE_S
 from zkexec import __version__
 from zkexec.cli.options import OPTIONS, Option
 
 ZKEXEC = (sys.executable, "-m", "zkexec")
-DEADLINE_S = 60.0
 
 # What takes long to import, and is of no use to someone who asks for help.
 HEAVY = (

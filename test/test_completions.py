@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.terminal import Terminal
+from support.interactive_shell import InteractiveShell
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.operator.verbs import VERBS
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
@@ -72,32 +72,24 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def bash(folder: Path) -> Iterator[Terminal]:
+def bash(folder: Path) -> Iterator[InteractiveShell]:
     """A bash that knows the completions."""
     words = ("bash", "--norc", "--noprofile", "-i")
-    terminal = Terminal(*words, environment=environment(folder), folder=folder)
-    try:
-        terminal.prompt()
+    with InteractiveShell(folder, environment(folder), words) as shell:
         for name in ("zkexec", "zkexecctl"):
-            terminal.command(f". {shlex.quote(str(BASH / name))}")
-        terminal.command(SHOW)
-        yield terminal
-    finally:
-        terminal.close()
+            shell.command(f". {shlex.quote(str(BASH / name))}")
+        shell.command(SHOW)
+        yield shell
 
 
 @pytest.fixture(scope="module")
-def zsh(folder: Path) -> Iterator[Terminal]:
+def zsh(folder: Path) -> Iterator[InteractiveShell]:
     """A zsh that knows the completions."""
-    terminal = Terminal("zsh", "-f", "-i", environment=environment(folder), folder=folder)
-    try:
-        terminal.prompt()
-        terminal.command(f"fpath=({shlex.quote(str(ZSH))} $fpath)")
-        terminal.command("autoload -Uz compinit && compinit -u -D")
-        terminal.command(SHOW)
-        yield terminal
-    finally:
-        terminal.close()
+    with InteractiveShell(folder, environment(folder), ("zsh", "-f", "-i")) as shell:
+        shell.command(f"fpath=({shlex.quote(str(ZSH))} $fpath)")
+        shell.command("autoload -Uz compinit && compinit -u -D")
+        shell.command(SHOW)
+        yield shell
 
 
 def fish(lines: Iterable[str], folder: Path) -> list[list[str]]:
@@ -118,11 +110,11 @@ def fish(lines: Iterable[str], folder: Path) -> list[list[str]]:
     return [[each.partition("\t")[0] for each in answer.splitlines() if each] for answer in answers]
 
 
-def typed(terminal: Terminal, line: str) -> str:
+def typed(shell: InteractiveShell, line: str) -> str:
     """The words that the command gets, each in <>, when Tab is pressed behind the line."""
-    terminal.type(f"{line}\t\r")
-    words: str = terminal.expect(r"\n((?:<[^\n>]*>)+) shown")[1]
-    terminal.prompt()
+    shell.send(f"{line}\t\r")
+    words: str = shell.expect(r"\n((?:<[^\n>]*>)+) shown")[1]
+    shell.prompt()
     return words
 
 
@@ -132,13 +124,13 @@ def completed(line: str, last: str) -> str:
 
 
 @pytest.mark.parametrize(("line", "last"), LINES)
-def test_bash_completes(line: str, last: str, bash: Terminal) -> None:
+def test_bash_completes(line: str, last: str, bash: InteractiveShell) -> None:
     """In bash, Tab completes verbs, options, choices and files, and nothing where nothing is."""
     assert typed(bash, line) == completed(line, last)
 
 
 @pytest.mark.parametrize(("line", "last"), LINES)
-def test_zsh_completes(line: str, last: str, zsh: Terminal) -> None:
+def test_zsh_completes(line: str, last: str, zsh: InteractiveShell) -> None:
     """In zsh, Tab completes verbs, options, choices and files, and nothing where nothing is."""
     assert typed(zsh, line) == completed(line, last)
 

@@ -307,6 +307,18 @@ def test_every_test_says_what_it_promises() -> None:
     )
 
 
+def test_a_test_starts_processes_by_program() -> None:
+    """No test has a driver of its own: what runs beside it is a Program, which always ends."""
+    none_of(
+        f"{source.name}:{node.lineno}: Popen, which only support/program.py and terminal.py use"
+        for source in sources()
+        if source.name.startswith("test/")
+        if source.name not in ("test/support/program.py", "test/support/terminal.py")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and node.attr == "Popen"
+    )
+
+
 def test_nothing_is_left_undone() -> None:
     """No line says that something is still to be done."""
     none_of(

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import DEADLINE_S
 from zkexec import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 NOWHERE = ("--cluster=127.0.0.1:1", "--connect-timeout=0.1")
-DEADLINE_S = 60.0
 SHADOWS = (
     *("re", "types", "enum", "socket", "select", "logging", "ssl", "kazoo", "ctypes", "signal"),
     "zkexec",

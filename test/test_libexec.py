@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from support.program import Program
+from support.waiting import DEADLINE_S
+
 LIBEXEC = Path(__file__).resolve().parent / "libexec"
 PREFIXED_CAT = LIBEXEC / "prefixed-cat"
 SLOWCHECK = LIBEXEC / "slowcheck"
-DEADLINE_S = 30.0
 
 
 @pytest.fixture
@@ -45,18 +47,9 @@ def check(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def typing_into(prefix: Path) -> subprocess.Popen[bytes]:
+def typing_into(prefix: Path) -> Program:
     """Start a prefixed-cat whose input stays open, so that it lives on."""
-    return subprocess.Popen([PREFIXED_CAT, prefix], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-
-def say(process: subprocess.Popen[bytes], line: bytes) -> bytes:
-    """Type one line and return the next line of output."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(line)
-    process.stdin.flush()
-    return process.stdout.readline()
+    return Program(PREFIXED_CAT, prefix, stdin=subprocess.PIPE)
 
 
 @pytest.mark.parametrize(
@@ -88,18 +81,21 @@ def test_prefixed_cat_takes_the_prefix_as_it_is(prefix: Path) -> None:
 def test_prefixed_cat_answers_each_line_and_reads_its_file_once(prefix: Path) -> None:
     """A typed line is answered at once, and a later change of the file changes nothing."""
     with typing_into(prefix) as process:
-        assert say(process, b"world\n") == b"hello world\n"
+        process.enter("world")
+        assert process.until("", on=process.stdout) == "hello world"
         prefix.write_bytes(b"goodbye")
-        assert say(process, b"world\n") == b"hello world\n"
+        process.enter("world")
+        assert process.until("", count=2, on=process.stdout) == "hello world"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_prefixed_cat_dies_of_signals(prefix: Path, number: signal.Signals) -> None:
     """A signal that asks for the end ends it, and its parent sees which signal it was."""
     with typing_into(prefix) as process:
-        say(process, b"world\n")
-        process.send_signal(number)
-        assert process.wait(DEADLINE_S) == -number
+        process.enter("world")
+        process.until("hello world", on=process.stdout)
+
+        assert process.end(number) == -number
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
@@ -139,10 +135,10 @@ def test_slowcheck_sleeps_first(listener: socket.socket) -> None:
     """It connects no sooner than after the seconds that it was given."""
     listener.settimeout(DEADLINE_S)
     began = time.monotonic()
-    with subprocess.Popen([SLOWCHECK, str(listener.getsockname()[1]), "0.5"]) as process:
+    with Program(SLOWCHECK, str(listener.getsockname()[1]), "0.5") as process:
         listener.accept()[0].close()
         slept_s = time.monotonic() - began
-        assert process.wait(DEADLINE_S) == 0
+        assert process.wait() == 0
 
     assert slept_s >= 0.5
 

@@ -19,26 +19,21 @@ def gate(timeout_s: float | None = None) -> HealthCheck:
     return opened
 
 
-def due(opened: HealthCheck) -> float | None:
-    """When the gate wants to be called, at this moment."""
-    return opened.deadline
-
-
 def test_without_a_command_nothing_is_ever_due() -> None:
     """No --health: the gate is idle."""
     idle = HealthCheck(Policy())
     idle.open(1, now=0)
-    assert due(idle) is None
+    assert idle.deadline is None
     assert idle.expire(1e9) == []
 
 
 def test_the_first_check_waits_for_the_delay() -> None:
     """A tick too early does nothing; on time the check is run, once."""
     opened = gate()
-    assert due(opened) == 10
+    assert opened.deadline == 10
     assert opened.expire(9.9) == []
     assert opened.expire(10) == [Note("checking"), RunHealthCheck(1)]
-    assert due(opened) is None
+    assert opened.deadline is None
     assert opened.expire(1e9) == []
 
 
@@ -48,16 +43,16 @@ def test_the_next_check_follows_the_end_of_the_last() -> None:
     opened.expire(10)
     check_result = opened.finished(HealthCheckFinished(1, True, "exit status 0"), now=12)
     assert check_result == CheckResult(True, "exit status 0")
-    assert due(opened) == 17
+    assert opened.deadline == 17
 
 
 def test_a_slow_check_has_failed() -> None:
     """What a check says after its timeout does not count."""
     opened = gate(timeout_s=2)
     opened.expire(10)
-    assert due(opened) == 12
+    assert opened.deadline == 12
     assert opened.expire(12) == [KillHealthCheck()]
-    assert due(opened) is None
+    assert opened.deadline is None
     check_result = opened.finished(HealthCheckFinished(1, True, ""), now=12.1)
     assert check_result == CheckResult(False, "no answer within 2 s")
 
@@ -79,26 +74,26 @@ def test_a_closed_gate_checks_nothing(timeout_s: float | None) -> None:
     opened.open(1, now=0)
     opened.expire(10)
     assert opened.close() == [KillHealthCheck()]
-    assert due(opened) is None
+    assert opened.deadline is None
     opened.open(2, now=11)
-    assert due(opened) is None
+    assert opened.deadline is None
     assert opened.finished(HealthCheckFinished(1, False, "signal 9"), now=12) is None
-    assert due(opened) == 21
+    assert opened.deadline == 21
 
 
 def test_a_child_that_a_group_waits_for_is_checked_at_once_and_often() -> None:
     """Eager checks begin with the child and follow each other after a second at most."""
     opened = HealthCheck(Policy(checks_health=True, health_delay_s=10, health_interval_s=5))
     opened.open(1, now=0, eager=True)
-    assert due(opened) == 0
+    assert opened.deadline == 0
     opened.expire(0)
     opened.finished(HealthCheckFinished(1, False, "exit status 1"), now=0.5)
-    assert due(opened) == 1.5
+    assert opened.deadline == 1.5
     often = HealthCheck(Policy(checks_health=True, health_interval_s=0.25))
     often.open(1, now=0, eager=True)
     often.expire(0)
     often.finished(HealthCheckFinished(1, False, "exit status 1"), now=0.5)
-    assert due(often) == 0.75
+    assert often.deadline == 0.75
 
 
 def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
@@ -106,32 +101,32 @@ def test_a_child_that_nobody_waits_for_any_more_is_checked_as_usual() -> None:
     opened = HealthCheck(Policy(checks_health=True, health_interval_s=5))
     opened.open(1, now=0, eager=True)
     opened.relax(3)
-    assert due(opened) == 8
+    assert opened.deadline == 8
     opened.relax(4)
-    assert due(opened) == 8
+    assert opened.deadline == 8
     opened.expire(8)
     opened.relax(9)
-    assert due(opened) is None
+    assert opened.deadline is None
     opened.finished(HealthCheckFinished(1, True, ""), now=10)
-    assert due(opened) == 15
+    assert opened.deadline == 15
     running = gate()
     running.close()
     running.open(2, now=0, eager=True)
     running.expire(0)
     running.relax(1)
-    assert due(running) is None
+    assert running.deadline is None
 
 
 def test_a_child_that_is_waited_for_after_all_is_checked_at_once() -> None:
     """The next check is due now and often, unless one is under way or there are none."""
     opened = gate()
     opened.check_often(3)
-    assert due(opened) == 3
+    assert opened.deadline == 3
     opened.expire(3)
     opened.check_often(4)
     opened.finished(HealthCheckFinished(1, True, ""), now=5)
-    assert due(opened) == 6
+    assert opened.deadline == 6
     idle = HealthCheck(Policy())
     idle.open(1, now=0)
     idle.check_often(3)
-    assert due(idle) is None
+    assert idle.deadline is None

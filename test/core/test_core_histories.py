@@ -1,8 +1,8 @@
 """What is believed of a record, and of what is remembered, after the ensemble has begun anew."""
 
 from core.records import FAILED, entry, known_good, target, unproven
-from core.talk import AGREED, Talk, entry_of, named
-from core.talk import snapshot as snapshot_of
+from core.turn_harness import AGREED, TurnHarness, entry_of, named
+from core.turn_harness import snapshot as snapshot_of
 from zkexec.core.events import SessionLost
 from zkexec.core.rollout.group_actions import CommitRecord, ReadRecord
 from zkexec.core.rollout.lease import TurnOutcome, TurnResult
@@ -56,30 +56,32 @@ def test_who_is_down_after_a_failure_counts_in_a_new_record() -> None:
 
 def test_nothing_is_written_before_the_znodes_were_read_in_a_session() -> None:
     """What is owed may belong to another history; so may what the card says."""
-    talk = Talk()
-    talk.begin()
-    talk.take("b@50")
-    talk.turn.prove(snapshot_of("b@50"))
-    talk.advance()
-    talk.tell(SessionLost("expired"))
-    talk.sees("b@50", is_answered=False, is_current=False, is_whole=False)
-    assert talk.connect(session=2) is None
-    talk.sees("b@50", is_current=False, is_whole=False)
-    assert talk.advance() is not None, "the own node"
-    assert talk.enrolled() is None
-    talk.sees("b@5", newest=5, history=1)
-    assert isinstance(talk.advance(), ReadRecord)
+    harness = TurnHarness()
+    harness.begin()
+    harness.take("b@50")
+    harness.turn.prove(snapshot_of("b@50"))
+    harness.advance()
+    harness.handle(SessionLost("expired"))
+    harness.sees("b@50", is_answered=False, is_current=False, is_whole=False)
+    assert harness.connect(session=2) is None
+    harness.sees("b@50", is_current=False, is_whole=False)
+    assert harness.advance() is not None, "the own node"
+    assert harness.enrolled() is None
+    harness.sees("b@5", newest=5, history=1)
+    assert isinstance(harness.advance(), ReadRecord)
 
 
 def test_a_proof_is_as_old_as_what_is_there() -> None:
     """What a command was healthy on is told a new record at the revision that it has there."""
-    talk = Talk()
-    talk.begin()
-    talk.turn.report_known_good(snapshot_of("a@50"))
-    talk.sees("a@5", newest=5, history=1)
+    harness = TurnHarness()
+    harness.begin()
+    harness.turn.report_known_good(snapshot_of("a@50"))
+    harness.sees("a@5", newest=5, history=1)
 
-    assert isinstance(talk.advance(), CommitRecord | ReadRecord)
-    request = talk.last if isinstance(talk.last, CommitRecord) else talk.read(RolloutRecord())
+    assert isinstance(harness.advance(), CommitRecord | ReadRecord)
+    request = (
+        harness.last if isinstance(harness.last, CommitRecord) else harness.read(RolloutRecord())
+    )
 
     assert isinstance(request, CommitRecord)
     assert request.record.versions[named("a@5").digest].zxid == 5
@@ -97,38 +99,38 @@ def test_nothing_is_out_of_date_by_a_proof_of_another_history() -> None:
 
 def test_a_proof_of_another_history_is_told_once() -> None:
     """A record in which other contents of the same znodes are proven needs no more."""
-    talk = Talk()
-    talk.begin()
-    talk.turn.report_known_good(snapshot_of("a@50"))
-    talk.tell(SessionLost("expired"))
-    talk.sees("a@5", newest=5, history=1)
-    talk.connect(session=2)
-    talk.enrolled()
-    assert isinstance(talk.last, ReadRecord)
-    request = talk.read(RolloutRecord())
+    harness = TurnHarness()
+    harness.begin()
+    harness.turn.report_known_good(snapshot_of("a@50"))
+    harness.handle(SessionLost("expired"))
+    harness.sees("a@5", newest=5, history=1)
+    harness.connect(session=2)
+    harness.enrolled()
+    assert isinstance(harness.last, ReadRecord)
+    request = harness.read(RolloutRecord())
     assert isinstance(request, CommitRecord), "it is told a new record"
-    talk.committed()
-    talk.tell(SessionLost("expired"))
-    talk.connect(session=3)
-    talk.enrolled()
+    harness.committed()
+    harness.handle(SessionLost("expired"))
+    harness.connect(session=3)
+    harness.enrolled()
     scope = named("a@5").scope
     others = replace(AGREED, versions={"other": VersionState(6, scope, known_good=True)})
 
-    assert talk.read(others) is None
+    assert harness.read(others) is None
 
 
 def test_what_has_failed_since_is_not_told_for_good() -> None:
     """A command that was healthy on something and then failed on it vouches for nothing."""
-    talk = Talk()
-    talk.begin()
-    talk.take("a@50")
-    talk.turn.prove(snapshot_of("a@50"))
-    talk.turn.fail(snapshot_of("a@60"), "exit status 1")
-    talk.tell(SessionLost("expired"))
-    talk.connect(session=2)
-    talk.enrolled()
+    harness = TurnHarness()
+    harness.begin()
+    harness.take("a@50")
+    harness.turn.prove(snapshot_of("a@50"))
+    harness.turn.fail(snapshot_of("a@60"), "exit status 1")
+    harness.handle(SessionLost("expired"))
+    harness.connect(session=2)
+    harness.enrolled()
 
-    request = talk.read(RolloutRecord())
+    request = harness.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
     (version_state,) = request.record.versions.values()
@@ -138,31 +140,31 @@ def test_what_has_failed_since_is_not_told_for_good() -> None:
 
 def test_an_entry_from_a_dump_is_taken_away() -> None:
     """An own entry that appears after the first look at the record was never lost in a turn."""
-    talk = Talk()
-    talk.begin()
-    talk.tell(SessionLost("expired"))
-    talk.connect(session=2)
-    talk.enrolled()
+    harness = TurnHarness()
+    harness.begin()
+    harness.handle(SessionLost("expired"))
+    harness.connect(session=2)
+    harness.enrolled()
     restored = replace(AGREED, in_flight={"m1": entry_of("b@2", "older")})
 
-    request = talk.read(restored)
+    request = harness.read(restored)
 
     assert isinstance(request, CommitRecord)
     assert not request.record.in_flight
     assert not request.record.versions
-    assert not talk.turn.has_entry
-    assert not talk.turn.inherited
+    assert not harness.turn.has_entry
+    assert not harness.turn.inherited
 
 
 def test_a_new_record_is_told_the_width() -> None:
     """Members agree anew where nothing is agreed."""
-    talk = Talk()
-    talk.begin()
-    talk.tell(SessionLost("expired"))
-    talk.connect(session=2)
-    talk.enrolled()
+    harness = TurnHarness()
+    harness.begin()
+    harness.handle(SessionLost("expired"))
+    harness.connect(session=2)
+    harness.enrolled()
 
-    request = talk.read(RolloutRecord())
+    request = harness.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
     assert request.record.max_unavailable == AGREED.max_unavailable

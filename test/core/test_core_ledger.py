@@ -24,28 +24,18 @@ def read(
     return of.read(RecordRead(1, record, 4, alive, 7), True, at)
 
 
-def is_known(of: RecordView) -> bool:
-    """Whether it was ever read, at this moment."""
-    return of.known
-
-
 def is_fresh(of: RecordView) -> bool:
     """Whether the next decision needs no read before it."""
     return not of.needs_reading(watch=True)
 
 
-def due(of: RecordView) -> float | None:
-    """When somebody may be reaped, at this moment."""
-    return of.reclaim_at
-
-
 def test_nothing_is_known_before_the_first_read() -> None:
     """A ledger begins without a record, and has to read."""
     own = record_view()
-    assert not is_known(own)
+    assert not own.known
     assert own.needs_reading(watch=False)
     read(own)
-    assert is_known(own)
+    assert own.known
     assert (own.record, own.version, own.population) == (FLYING, 4, 7)
     assert own.lives("m2")
     assert not own.lives("m9")
@@ -101,16 +91,16 @@ def test_a_lost_connection_makes_it_stale() -> None:
     read(own, alive=frozenset())
     own.disconnected()
     assert own.needs_reading(watch=False)
-    assert due(own) is None
+    assert own.reclaim_at is None
 
 
 def test_a_missing_member_has_the_grace_period() -> None:
     """It counts from the first read without it, and is told once."""
     own = record_view()
     assert read(own, alive=frozenset({"m3"}), at=100) == ["m2"]
-    assert due(own) == 110
+    assert own.reclaim_at == 110
     assert read(own, alive=frozenset({"m3"}), at=105) == []
-    assert due(own) == 110
+    assert own.reclaim_at == 110
     assert own.overdue() is None
     assert not own.needs_last_look(109)
     assert own.needs_last_look(110)
@@ -124,9 +114,9 @@ def test_a_member_that_returns_is_not_missed() -> None:
     own = record_view()
     read(own, alive=frozenset({"m3"}), at=100)
     assert read(own, at=105) == []
-    assert due(own) is None
+    assert own.reclaim_at is None
     assert read(own, alive=frozenset({"m3"}), at=108) == ["m2"]
-    assert due(own) == 118
+    assert own.reclaim_at == 118
 
 
 def test_another_turn_of_a_missing_member_has_its_own_grace() -> None:
@@ -135,14 +125,14 @@ def test_another_turn_of_a_missing_member_has_its_own_grace() -> None:
     read(own, alive=frozenset({"m3"}), at=100)
     again = RolloutRecord(in_flight={"m2": entry("b@2", "new")})
     assert read(own, again, frozenset(), at=105) == ["m2"]
-    assert due(own) == 115
+    assert own.reclaim_at == 115
 
 
 def test_a_member_does_not_miss_itself() -> None:
     """One's own node may be made anew at any time, nobody reaps itself."""
     own = record_view()
     assert read(own, RolloutRecord(in_flight={"m1": entry("b@2")}), frozenset()) == []
-    assert due(own) is None
+    assert own.reclaim_at is None
 
 
 def test_who_was_taken_out_is_missed_no_more() -> None:
@@ -150,7 +140,7 @@ def test_who_was_taken_out_is_missed_no_more() -> None:
     own = record_view()
     read(own, alive=frozenset(), at=100)
     own.committed(FLYING.reclaim("m2", "t2"))
-    assert due(own) == 110
+    assert own.reclaim_at == 110
     own.committed(own.record.reclaim("m3", "t3"))
-    assert due(own) is None
+    assert own.reclaim_at is None
     assert own.overdue() is None

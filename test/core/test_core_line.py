@@ -27,11 +27,6 @@ def request(of: QueuePosition) -> Action | None:
     return None if build is None else build(1)
 
 
-def is_head(of: QueuePosition) -> bool:
-    """Whether it is the head, at this moment."""
-    return of.is_head
-
-
 def waiting(sequence: int = 5, *before: str) -> QueuePosition:
     """A line with a node, behind these others."""
     own = line()
@@ -49,12 +44,12 @@ def test_the_number_of_a_queue_node() -> None:
 def test_the_way_to_the_head_of_an_empty_queue() -> None:
     """Join, list, and be the head."""
     own = line()
-    assert not is_head(own)
+    assert not own.is_head
     assert request(own) == JoinQueue(1, "a")
     own.joined(node("a", 0))
     assert request(own) == ListQueue(1)
     own.listed((node("a", 0),))
-    assert is_head(own)
+    assert own.is_head
     assert own.sequence == 0
     assert request(own) is None
 
@@ -62,7 +57,7 @@ def test_the_way_to_the_head_of_an_empty_queue() -> None:
 def test_only_the_one_before_is_watched() -> None:
     """Of those with smaller numbers the greatest is looked at; those behind do not matter."""
     own = waiting(5, node("x", 3), node("y", 1), node("z", 9))
-    assert not is_head(own)
+    assert not own.is_head
     assert own.ahead == 2
     assert request(own) == WatchQueueNode(1, node("x", 3))
     own.seen("m2")
@@ -77,7 +72,7 @@ def test_the_predecessor_was_admitted() -> None:
     assert own.unexplained
     assert request(own) is None
     own.explain(last_admitted=3)
-    assert is_head(own)
+    assert own.is_head
     assert own.ahead == 0
 
 
@@ -86,7 +81,7 @@ def test_the_predecessor_went_away_otherwise() -> None:
     own = waiting(5, node("x", 3), node("y", 1))
     own.seen(None)
     own.explain(last_admitted=2)
-    assert not is_head(own)
+    assert not own.is_head
     assert request(own) == ListQueue(1)
     own.listed((node("a", 5), node("y", 1)))
     assert request(own) == WatchQueueNode(1, node("y", 1))
@@ -97,11 +92,11 @@ def test_what_needs_no_explanation() -> None:
     own = waiting(5, node("x", 3))
     own.seen("m2")
     own.explain(last_admitted=3)
-    assert not is_head(own)
+    assert not own.is_head
     head = waiting(5)
     head.touched()
     assert not head.unexplained
-    assert is_head(head)
+    assert head.is_head
 
 
 def test_a_join_whose_answer_was_lost_is_found_again() -> None:
@@ -145,7 +140,7 @@ def test_leaving() -> None:
     assert own.leave()(1) == LeaveQueue(1, node("a", 5))
     own.gone()
     assert not own.may_be_in
-    assert not is_head(own)
+    assert not own.is_head
 
 
 def test_a_new_session_begins_at_the_tail() -> None:
@@ -167,7 +162,7 @@ def test_a_new_connection_looks_again() -> None:
     assert request(own) == WatchQueueNode(1, node("x", 3))
     head = waiting(5)
     head.reconnected()
-    assert is_head(head)
+    assert head.is_head
     assert request(head) is None
 
 
@@ -204,7 +199,7 @@ def test_what_is_no_queue_node(name: str) -> None:
     request(own)
     own.joined(node("a", 5))
     assert own.listed((node("a", 5), name)) == [name]
-    assert is_head(own)
+    assert own.is_head
     assert own.listed((name, node("a", 5), node("x", 3))) == []
     assert request(own) == WatchQueueNode(1, node("x", 3))
     assert own.ahead == 1
@@ -230,7 +225,7 @@ def test_a_node_that_lasts_is_passed_over() -> None:
     assert own.listed((node("x", 3), node("a", 5), node("y", 1))) == []
     assert request(own) == WatchQueueNode(1, node("y", 1))
     assert own.ignore(node("y", 1))
-    assert is_head(own)
+    assert own.is_head
 
 
 def test_a_node_that_lasts_is_looked_at_again_in_a_new_session() -> None:
@@ -243,7 +238,7 @@ def test_a_node_that_lasts_is_looked_at_again_in_a_new_session() -> None:
     own.listed((node("b", 7), node("x", 3)))
     assert request(own) == WatchQueueNode(1, node("x", 3))
     assert not own.ignore(node("x", 3))
-    assert is_head(own)
+    assert own.is_head
 
 
 def test_only_a_whole_ticket_is_ones_own() -> None:

@@ -38,35 +38,20 @@ def told(actions: Sequence[object]) -> list[object]:
     return [action for action in actions if not isinstance(action, Note)]
 
 
-def due(part: Debounce | Alerts | Command) -> float | None:
-    """When the part wants to be called, at this moment."""
-    return part.deadline
-
-
-def granted(turn: FreeTurn) -> Snapshot | None:
-    """What the turn is held for, at this moment."""
-    return turn.granted
-
-
-def is_true(part: object, name: str) -> bool:
-    """What the part says of itself, at this moment."""
-    return bool(getattr(part, name))
-
-
 def test_quiet_has_to_follow_a_change() -> None:
     """Each change begins the settle time anew, but not past ten of them after the first."""
     debounce = Debounce(1.0)
-    assert due(debounce) is None
+    assert debounce.deadline is None
     debounce.changed(0)
-    assert due(debounce) == 1
+    assert debounce.deadline == 1
     debounce.changed(0.5)
-    assert due(debounce) == 1.5
+    assert debounce.deadline == 1.5
     debounce.changed(9.7)
-    assert due(debounce) == 10
+    assert debounce.deadline == 10
     debounce.end()
-    assert due(debounce) is None
+    assert debounce.deadline is None
     debounce.changed(20)
-    assert due(debounce) == 21
+    assert debounce.deadline == 21
 
 
 def test_another_attempt_has_its_pause() -> None:
@@ -74,47 +59,47 @@ def test_another_attempt_has_its_pause() -> None:
     debounce = Debounce(1.0)
     debounce.changed(0)
     debounce.try_again(10, now=5)
-    assert due(debounce) == 15
+    assert debounce.deadline == 15
     debounce.changed(7)
-    assert due(debounce) == 8
+    assert debounce.deadline == 8
 
 
 def test_one_alert_after_the_other() -> None:
     """While an alert runs, the newest of what there is to tell waits."""
     alerts = Alerts(ALERTS)
     assert told(alerts.health_failed("one", 0)) == [RunAlert(AlertEvent.HEALTH_FAILED, "one")]
-    assert is_true(alerts, "busy")
+    assert alerts.busy
     assert alerts.health_failed("two", 1) == []
     assert alerts.command_failed("exit status 3", 3, 2) == []
     last = RunAlert(AlertEvent.COMMAND_FAILED, "exit status 3", 3)
     assert told(alerts.finished("", 3)) == [last]
     assert alerts.finished("not found", 4) == [Note("alert-failed", {"reason": "not found"})]
-    assert not is_true(alerts, "busy")
+    assert not alerts.busy
 
 
 def test_an_alert_that_hangs_does_not_silence_the_next() -> None:
     """An alert has all the time there is until another one waits; then it has the kill timeout."""
     alerts = Alerts(ALERTS)
     alerts.health_failed("one", 0)
-    assert due(alerts) is None
+    assert alerts.deadline is None
     alerts.health_failed("two", 100)
     alerts.health_failed("three", 101)
-    assert due(alerts) == 106
+    assert alerts.deadline == 106
     assert told(alerts.expire(106)) == [KillAlert()]
     waiting = RunAlert(AlertEvent.HEALTH_FAILED, "three")
     assert told(alerts.finished("signal 9", 107)) == [waiting]
-    assert due(alerts) is None
+    assert alerts.deadline is None
 
 
 def test_an_alert_at_the_end_has_a_limit() -> None:
     """The limit is set once, ends the alert once, and is nothing without an alert."""
     alerts = Alerts(ALERTS)
     alerts.limit(0)
-    assert due(alerts) is None
+    assert alerts.deadline is None
     alerts.health_failed("one", 0)
     alerts.limit(5)
     alerts.limit(6)
-    assert due(alerts) == 11
+    assert alerts.deadline == 11
     assert alerts.expire(10) == []
     assert told(alerts.expire(11)) == [KillAlert()]
     assert alerts.expire(12) == []
@@ -125,7 +110,7 @@ def test_an_alert_gets_through_in_spite_of_a_short_kill_timeout() -> None:
     alerts = Alerts(Policy(raises_alerts=True, kill_timeout_s=0))
     alerts.command_failed("exit status 3", 3, 0)
     alerts.limit(1)
-    assert due(alerts) == 6
+    assert alerts.deadline == 6
 
 
 def test_a_failed_restart_is_told_once_for_each_reason() -> None:
@@ -144,7 +129,7 @@ def test_without_an_alert_command_nothing_is_told() -> None:
     """No --alert: no alert."""
     alerts = Alerts(Policy())
     assert alerts.command_failed("exit status 3", 3, 0) == []
-    assert not is_true(alerts, "busy")
+    assert not alerts.busy
 
 
 def test_two_files_may_follow_one_znode() -> None:
@@ -262,9 +247,9 @@ def test_a_cluster_that_is_not_needed_has_little_time(
     launch = Startup(policy, Inputs(policy), FreeTurn())
     launch.begin(0)
     assert launch.deadline == wait_s
-    assert not is_true(launch, "ready")
+    assert not launch.ready
     assert told(launch.expire(wait_s)) == []
-    assert is_true(launch, "ready")
+    assert launch.ready
 
 
 def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
@@ -278,7 +263,7 @@ def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
     (note,) = launch.consider()
     assert isinstance(note, Note)
     assert note.fields == {"reason": "two"}
-    assert is_true(launch, "ready")
+    assert launch.ready
 
 
 def test_generations_are_counted() -> None:
@@ -286,12 +271,12 @@ def test_generations_are_counted() -> None:
     child = Command(Policy())
     assert told(child.start()) == [StartCommand(1)]
     child.started(events.CommandStarted(1, 100))
-    assert is_true(child, "present")
+    assert child.present
     child.stop(15, 0)
     assert told(child.exited(events.CommandExited(1, ExitStatus()), 1)) == [InspectProcessTree(1)]
-    assert is_true(child, "present")
+    assert child.present
     child.inspected(events.ProcessTreeInspected(1, 0))
-    assert not is_true(child, "present")
+    assert not child.present
     assert told(child.start()) == [StartCommand(2)]
     child.inspected(events.ProcessTreeInspected(1, 0))
     assert not child.tree_gone
@@ -304,10 +289,10 @@ def test_a_stop_has_its_order() -> None:
     child.started(events.CommandStarted(1, 100))
     assert child.expire(1e9) == []
     assert told(child.stop(10, 0)) == [SignalProcessTree(10)]
-    assert due(child) == 3
+    assert child.deadline == 3
     assert child.expire(2.9) == []
     assert told(child.expire(3)) == [SignalProcessTree(9)]
-    assert due(child) == 4
+    assert child.deadline == 4
 
 
 @pytest.mark.parametrize(
@@ -356,11 +341,11 @@ def test_without_a_lock_the_turn_is_free() -> None:
         lambda: turn.stand_down(keeps_entry=False),
     ]
     for give_back in ways:
-        assert granted(turn) is None
+        assert turn.granted is None
         turn.ask(wanted)
-        assert granted(turn) is wanted
+        assert turn.granted is wanted
         give_back()
-        assert granted(turn) is None
+        assert turn.granted is None
 
 
 def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:

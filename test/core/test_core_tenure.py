@@ -53,19 +53,14 @@ def holding(at: float = 0) -> Lease:
     return own
 
 
-def held(of: Lease) -> Snapshot | None:
-    """What the turn is held for, at this moment."""
-    return of.held
-
-
 def test_a_turn_is_held_once_it_is_committed() -> None:
     """A proposal alone is nothing; its commit is the turn, with the lease from its sending on."""
     own = lease()
     proposal = propose(own, at=10)
-    assert held(own) is None
+    assert own.held is None
     assert not own.may_stop(10, TIMEOUT_S)
     assert own.committed() is proposal
-    assert held(own) is B
+    assert own.held is B
     assert own.proposal is None
     assert own.may_stop(11.9, TIMEOUT_S)
     assert not own.may_stop(12, TIMEOUT_S)
@@ -84,7 +79,7 @@ def test_a_refused_commit_gives_nothing() -> None:
     word = own.token
     assert own.refused() is proposal
     assert own.refused() is None
-    assert held(own) is None
+    assert own.held is None
     assert own.token == word
 
 
@@ -93,7 +88,7 @@ def test_a_commit_whose_answer_was_lost_is_read_back() -> None:
     own = lease()
     proposal = propose(own, at=10)
     assert not own.read(proposal.record)
-    assert held(own) is B
+    assert own.held is B
     assert own.may_stop(11, TIMEOUT_S)
     assert not own.may_stop(12, TIMEOUT_S)
 
@@ -103,7 +98,7 @@ def test_a_commit_that_was_never_made_is_read_back() -> None:
     own = lease()
     propose(own)
     assert not own.read(RolloutRecord())
-    assert held(own) is None
+    assert own.held is None
 
 
 def test_what_was_read_back_has_to_be_what_was_proposed() -> None:
@@ -111,7 +106,7 @@ def test_what_was_read_back_has_to_be_what_was_proposed() -> None:
     own = holding()
     own.proposal = Proposal(record_with(), 5, Snapshot({"/f": b"c"}, 3), target("c@3"))
     assert not own.read(record_with())
-    assert held(own) is B
+    assert own.held is B
     assert not own.may_stop(5, TIMEOUT_S)
 
 
@@ -119,7 +114,7 @@ def test_a_read_alone_renews_no_lease() -> None:
     """Only what was written vouches for the session."""
     own = holding()
     assert not own.read(record_with())
-    assert held(own) is B
+    assert own.held is B
     assert not own.may_stop(2, TIMEOUT_S)
 
 
@@ -128,7 +123,7 @@ def test_a_confirmation_renews_the_lease() -> None:
     own = holding()
     own.proposal = Proposal(record_with(), 30)
     own.committed()
-    assert held(own) is B
+    assert own.held is B
     assert own.may_stop(31, TIMEOUT_S)
 
 
@@ -145,7 +140,7 @@ def test_a_turn_that_was_taken_back_is_lost(found: RolloutRecord) -> None:
     """Without the own token in the record the turn is over, and the next has another token."""
     own = holding()
     assert own.read(found)
-    assert held(own) is None
+    assert own.held is None
     assert own.entry_for(target("b@2")) == entry("b@2", "b")
     assert not own.read(found)
 
@@ -155,7 +150,7 @@ def test_a_release_ends_the_tenure() -> None:
     own = holding()
     own.proposal = Proposal(RolloutRecord(versions={"b": known_good(2)}), 5)
     own.committed()
-    assert held(own) is None
+    assert own.held is None
     assert not own.may_stop(5, TIMEOUT_S)
 
 
@@ -179,15 +174,10 @@ def is_free(of: GroupRequests, now: float) -> bool:
     return of.is_free(now)
 
 
-def due(of: GroupRequests) -> float | None:
-    """When something is due, at this moment."""
-    return of.deadline
-
-
 def test_one_request_at_a_time() -> None:
     """The next is sent after the answer to the last, under the next number."""
     own = requests()
-    assert due(own) is None
+    assert own.deadline is None
     assert own.send(ListQueue, 0) == [ListQueue(1)]
     assert not is_free(own, 5)
     assert own.answered(QueueListed(1, ())) == ListQueue(1)
@@ -213,12 +203,12 @@ def test_a_request_that_stays_unanswered() -> None:
     """After two session timeouts the connection is worth nothing."""
     own = requests()
     own.send(ListQueue, 5)
-    assert due(own) == 25
+    assert own.deadline == 25
     assert not own.is_mute(24)
     assert own.is_mute(25)
     own.forget()
     assert not own.is_mute(25)
-    assert due(own) is None
+    assert own.deadline is None
 
 
 def test_a_pause_after_a_failure() -> None:
@@ -227,12 +217,12 @@ def test_a_pause_after_a_failure() -> None:
     own.send(ListQueue, 0)
     own.answered(GroupRequestFailed(1, "error"))
     own.pause(3)
-    assert due(own) == 4
+    assert own.deadline == 4
     assert not is_free(own, 3.9)
     assert is_free(own, 4)
     own.hurry()
     assert is_free(own, 3.5)
-    assert due(own) is None
+    assert own.deadline is None
 
 
 def show(of: Membership, now: float = 0.0, *, along: bool = False, **changes: Any) -> list[Action]:
@@ -261,23 +251,18 @@ def test_a_card_is_written_by_members_only() -> None:
     assert own.session_timeout_s == 8
 
 
-def card_due(of: Membership) -> float | None:
-    """When the card is to be written, at this moment."""
-    return of.deadline
-
-
 def test_a_step_of_a_restart_is_shown_once_it_has_lasted() -> None:
     """The newest of them, a moment after the first that was not shown; what rests, at once."""
     own = enrolled()
     assert show(own, 5, phase="waiting") == []
-    assert card_due(own) == 5 + BRIEF_S
+    assert own.deadline == 5 + BRIEF_S
     assert show(own, 5.1, phase="stopping") == []
     assert show(own, 5 + BRIEF_S) == [PublishStatus(MemberStatus("stopping"))]
-    assert card_due(own) is None
+    assert own.deadline is None
     assert show(own, 6, phase="verifying") == []
     assert show(own, 6, along=True, phase="running") == []
     assert show(own, 6) == [PublishStatus(MemberStatus("running"))]
-    assert card_due(own) is None
+    assert own.deadline is None
 
 
 def test_a_step_that_was_over_at_once_is_not_shown() -> None:
@@ -286,7 +271,7 @@ def test_a_step_that_was_over_at_once_is_not_shown() -> None:
     show(own, 0, phase="running")
     assert show(own, 1, phase="waiting") == []
     assert show(own, 1.1, phase="running") == []
-    assert card_due(own) is None
+    assert own.deadline is None
 
 
 def test_a_card_is_taken_along_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.script import play
-from simulation.fate import Fate
+from simulation.seeded_run import SeededRun
 from zkexec.core import events
 from zkexec.core.command import Command
 from zkexec.core.events import Event
@@ -133,7 +133,7 @@ def test_each_cell_is_reached() -> None:
     for story in (TEST / "scenarios").glob("*.txt"):
         reached |= play(story.read_text(encoding="utf-8"))[1].steps
     for seed in range(ENOUGH_SEEDS):
-        reached |= Fate(seed).run()
+        reached |= SeededRun(seed).run()
     allowed = {(p, event, to) for event in TABLE for p in Phase for to in may_lead_to(p, event)}
     assert allowed - reached == set()
 

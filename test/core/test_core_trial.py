@@ -19,20 +19,10 @@ def health_deadline(
     return HealthDeadline(policy, 0, limited=limited)
 
 
-def due(of: HealthDeadline) -> float | None:
-    """When it is decided at the latest, at this moment."""
-    return of.deadline
-
-
-def reverted(attempt: Attempt) -> bool:
-    """Whether a good content stands in the place of one that failed, at this moment."""
-    return attempt.reverted
-
-
 def test_one_success_is_a_proof() -> None:
     """Without --min-healthy the first success proves the child."""
     own = health_deadline()
-    assert due(own) == 10
+    assert own.deadline == 10
     assert not own.is_known_good(5)
     own.checked(True, "", 5)
     assert own.is_known_good(5)
@@ -43,11 +33,11 @@ def test_it_has_to_stay_healthy() -> None:
     """A failure in between begins the time anew, and a second success does not."""
     own = health_deadline(3)
     own.checked(True, "", 1)
-    assert due(own) == 4
+    assert own.deadline == 4
     own.checked(True, "", 2)
-    assert due(own) == 4
+    assert own.deadline == 4
     own.checked(False, "exit status 1", 3)
-    assert due(own) == 10
+    assert own.deadline == 10
     assert not own.is_known_good(9)
     own.checked(True, "", 9)
     assert not own.is_lost(11)
@@ -62,7 +52,7 @@ def test_the_time_is_over() -> None:
     assert not own.is_lost(9.9)
     assert own.is_lost(10)
     assert own.lose() == "not healthy within 10 s: exit status 2"
-    assert due(own) is None
+    assert own.deadline is None
     assert not own.is_lost(11)
     own.checked(True, "", 12)
     assert own.is_known_good(12)
@@ -78,7 +68,7 @@ def test_a_check_that_hangs_is_no_excuse() -> None:
 def test_nobody_waits_for_it() -> None:
     """A child that nobody waits for cannot lose, but prove itself."""
     own = health_deadline(limited=False)
-    assert due(own) is None
+    assert own.deadline is None
     own.checked(False, "exit status 1", 9)
     assert not own.is_lost(1e9)
     own.checked(True, "", 1e9)
@@ -89,7 +79,7 @@ def test_nobody_waits_for_it() -> None:
 def test_without_checks_it_has_to_live(min_healthy_s: float | None, proven_at: float) -> None:
     """One second of life is a proof, unless it was said how long."""
     own = health_deadline(min_healthy_s, checks_health=False)
-    assert due(own) == proven_at
+    assert own.deadline == proven_at
     assert not own.is_known_good(proven_at - 0.01)
     assert own.is_known_good(proven_at)
     assert not own.is_lost(1e9)
@@ -135,13 +125,13 @@ def test_what_is_in_place_after_a_revert() -> None:
     attempt.good = A
     attempt.install(B)
     attempt.fail("exit status 1")
-    assert not reverted(attempt)
+    assert not attempt.reverted
     attempt.reverting = True
     attempt.install(A)
-    assert reverted(attempt)
+    assert attempt.reverted
     assert (attempt.tried, attempt.reason) == (B, "exit status 1")
     attempt.install(C)
-    assert not reverted(attempt)
+    assert not attempt.reverted
     assert (attempt.tried, attempt.reason, attempt.reverting) == (C, "", False)
 
 
@@ -166,9 +156,9 @@ def test_what_failed_is_remembered_while_something_newer_cannot_be_written() -> 
     attempt.install(B)
     attempt.fail("exit status 1")
     attempt.tried = C
-    assert not reverted(attempt)
+    assert not attempt.reverted
     attempt.tried = None
-    assert not reverted(attempt)
+    assert not attempt.reverted
     assert attempt.is_retry(B_AGAIN)
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.scene import Scene
-from e2e.stage import Mirror, Stage
-from e2e.terminal import Terminal, shell
-from e2e.twice import Session, write_programs
-from zookeeper import Server
+from e2e.bare_and_wrapped import OpenShell, write_programs
+from support.interactive_shell import InteractiveShell
+from support.mirrored_host import MirroredHost
+from support.sandbox import Mirror, Sandbox
+from support.zookeeper import Server
 
 
 @pytest.fixture
-def stage(tmp_path: Path, zookeeper: Server) -> Iterator[Stage]:
-    """A stage on which zkexec connects to the shared server."""
-    one = Stage(tmp_path, zookeeper.hosts)
+def sandbox(tmp_path: Path, zookeeper: Server) -> Iterator[Sandbox]:
+    """A sandbox on which zkexec connects to the shared server."""
+    one = Sandbox(tmp_path, zookeeper.hosts)
     yield one
     one.close()
 
@@ -28,21 +28,21 @@ def mirror(client: KazooClient, root: str, tmp_path: Path) -> Mirror:
 
 
 @pytest.fixture
-def scene(stage: Stage, client: KazooClient, root: str, zookeeper: Server) -> Scene:
-    """A scene on the shared server, below a root of its own."""
-    return Scene(stage, client, root, zookeeper.hosts)
+def host(sandbox: Sandbox, client: KazooClient, root: str, zookeeper: Server) -> MirroredHost:
+    """A host on the shared server, below a root of its own."""
+    return MirroredHost(sandbox, client, root, zookeeper.hosts)
 
 
 @pytest.fixture
-def session(stage: Stage) -> Iterator[Session]:
-    """Opens terminals with an interactive bash, which finds `zkexec` and `witness`."""
-    opened: list[Terminal] = []
-    path = write_programs(stage)
+def open_shell(sandbox: Sandbox) -> Iterator[OpenShell]:
+    """Opens terminals with an interactive bash, which finds `zkexec` and `reporter`."""
+    opened: list[InteractiveShell] = []
+    path = write_programs(sandbox)
 
-    def start() -> Terminal:
-        opened.append(shell(stage.folder, stage.environment(PATH=path)))
+    def start() -> InteractiveShell:
+        opened.append(InteractiveShell(sandbox.folder, sandbox.environment(PATH=path)))
         return opened[-1]
 
     yield start
-    for terminal in opened:
-        terminal.close()
+    for shell in opened:
+        shell.close()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.stage import ZKEXEC, Mirror, Stage, end, is_alive, until
+from support.processes import is_alive
+from support.program import Program
+from support.sandbox import ZKEXEC, Mirror, Sandbox
+from support.waiting import until
 
 # A daemon that leaves the session and loses its parent, beside the service.
 DAEMON = "(setsid sleep 1000 &) ; exec sleep 1000"
@@ -56,20 +58,20 @@ def delegated(cgroup: Path) -> Path:
     pytest.skip("cgroups have no attributes here")
 
 
-def start(stage: Stage, cgroup: Path, *words: str) -> subprocess.Popen[bytes]:
+def start(sandbox: Sandbox, cgroup: Path, *words: str) -> Program:
     """Start zkexec in a cgroup, on the daemon and the service."""
-    folder = stage.folder / "runtime"
+    folder = sandbox.folder / "runtime"
     folder.mkdir(mode=0o700, exist_ok=True)
-    given = stage.environment(RUNTIME_DIRECTORY=str(folder))
+    given = sandbox.environment(RUNTIME_DIRECTORY=str(folder))
     command = ("--", "sh", "-c", DAEMON)
-    return stage.start("sh", "-c", INTO, cgroup, *ZKEXEC, *words, *command, env=given)
+    return sandbox.start("sh", "-c", INTO, cgroup, *ZKEXEC, *words, *command, env=given)
 
 
-def both(stage: Stage, old: list[int] | None = None) -> list[int]:
+def both(sandbox: Sandbox, old: list[int] | None = None) -> list[int]:
     """The daemon and the service, once both run, and none of the old ones."""
 
     def found() -> list[int]:
-        new = [pid for pid in stage.sleepers() if pid not in (old or ())]
+        new = [pid for pid in sandbox.sleepers() if pid not in (old or ())]
         return new if len(new) == 2 else []
 
     return until(found, "daemon and service run")
@@ -80,46 +82,47 @@ def folders(cgroup: Path) -> list[Path]:
     return [path for path in cgroup.iterdir() if path.is_dir()]
 
 
-def test_a_restart_takes_all_of_the_cgroup(stage: Stage, mirror: Mirror, delegated: Path) -> None:
+def test_a_restart_takes_all_of_the_cgroup(
+    sandbox: Sandbox, mirror: Mirror, delegated: Path
+) -> None:
     """A daemon that escaped from session and parent is stopped by a restart, and at the end."""
-    process = start(stage, delegated, mirror.option)
-    first = both(stage)
+    process = start(sandbox, delegated, mirror.option)
+    first = both(sandbox)
     (below,) = folders(delegated)
     assert set(map(int, (below / "cgroup.procs").read_text().split())) == set(first)
     assert (delegated / "cgroup.procs").read_text().split() == [str(process.pid)]
     mirror.change()
-    both(stage, first)
+    both(sandbox, first)
 
     assert not [pid for pid in first if is_alive(pid)]
-    process.terminate()
-    end(process)
-    stage.wait_until_empty()
+    process.end()
+    sandbox.wait_until_empty()
     assert folders(delegated) == []
 
 
-def test_what_a_killed_zkexec_left_in_it_is_stopped(stage: Stage, delegated: Path) -> None:
+def test_what_a_killed_zkexec_left_in_it_is_stopped(sandbox: Sandbox, delegated: Path) -> None:
     """The next zkexec stops the daemon that a killed one left in the cgroup."""
-    process = start(stage, delegated)
-    first = both(stage)
+    process = start(sandbox, delegated)
+    first = both(sandbox)
     process.kill()
-    end(process)
+    process.wait()
     until(lambda: sum(map(is_alive, first)) == 1, "the kernel killed the command")
     (left,) = [pid for pid in first if is_alive(pid)]
 
-    again = start(stage, delegated)
-    both(stage, first)
+    again = start(sandbox, delegated)
+    both(sandbox, first)
     assert not is_alive(left)
-    again.send_signal(signal.SIGTERM)
-    end(again)
+    again.signal(signal.SIGTERM)
+    again.wait()
     assert folders(delegated) == []
 
 
-def test_what_is_not_delegated_is_not_touched(stage: Stage, cgroup: Path) -> None:
+def test_what_is_not_delegated_is_not_touched(sandbox: Sandbox, cgroup: Path) -> None:
     """In a cgroup without the mark no other is made, although zkexec would be allowed to."""
-    process = start(stage, cgroup)
-    both(stage)
+    process = start(sandbox, cgroup)
+    both(sandbox)
 
     assert folders(cgroup) == []
     assert len((cgroup / "cgroup.procs").read_text().split()) == 3
     process.kill()
-    end(process)
+    process.wait()

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.stage import PATIENCE_S, Stage
+from e2e.terminal import Terminal
 from kazoo.client import KazooClient
 
 from e2e.remains import Remains
-from e2e.stage import PATIENCE_S, Stage
-from e2e.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = (sys.executable, str(ROOT / "tools" / "demo.py"))

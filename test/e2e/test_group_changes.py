@@ -8,19 +8,19 @@ from functools import partial
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import FULL, Fleet, FleetMember, fleet_on
-from e2e.link import is_admission, is_join, is_later_commit
-from e2e.moments import First
-from e2e.stage import Stage
-from zookeeper import Server
+from e2e.fleet_events import FirstRequest
+from support.fleet import FULL, Fleet, FleetMember, fleet_on
+from support.link import is_admission, is_join, is_later_commit
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 TRANSACTIONS = 1000 if FULL else 250
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -58,13 +58,13 @@ def test_new_content_while_a_request_is_on_its_way(fleet: Fleet, mood: str) -> N
 
     for number, kind in enumerate((is_join, is_admission, is_later_commit)):
         newest = f"{mood} {number} newest"
-        first = First(fleet, kind, partial(push, fleet, newest))
+        first = FirstRequest(fleet, kind, partial(push, fleet, newest))
         fleet.push(f"slow {number}")
         first.member()
         heal(fleet, newest, number)
         assert len(fleet.ran(f"slow {number}")) <= 1
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 @pytest.mark.parametrize("mood", ["linger", "exit"])
@@ -82,7 +82,7 @@ def test_new_content_while_a_server_is_restarted(fleet: Fleet, mood: str) -> Non
         heal(fleet, f"{mood} {number} newest", number)
         assert before != "late" or len(fleet.ran(f"{before} {number}")) <= 1
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_old_content_is_back_while_a_server_is_restarted(fleet: Fleet) -> None:
@@ -96,7 +96,7 @@ def test_the_old_content_is_back_while_a_server_is_restarted(fleet: Fleet) -> No
 
     starts = sorted(len(member.entries("born")) for member in fleet.members)
     assert starts[:1] == [1]
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_new_content_ends_each_of_several_failures(fleet: Fleet) -> None:
@@ -112,7 +112,7 @@ def test_new_content_ends_each_of_several_failures(fleet: Fleet) -> None:
     tried = [entry.name for entry in fleet.journal.of_all("born") if "good" not in entry.content]
     assert len(tried) == 4
     assert len(set(tried)) == 1
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_two_znodes_change_together_all_the_time(fleet: Fleet) -> None:

@@ -13,9 +13,9 @@ from functools import partial
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import FULL, Fleet, FleetMember, fleet_on
-from e2e.stage import Stage
-from zookeeper import Server
+from support.fleet import FULL, Fleet, FleetMember, fleet_on
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 FLAPS = 100
 CROWD, KILLED, EXPIRED = (200, 50, 20) if FULL else (12, 3, 2)
@@ -24,9 +24,9 @@ PATIENT = ("--session-timeout=10", "--health-interval=5", "--health-delay=5")
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -47,7 +47,7 @@ def flap(fleet: Fleet, times: int) -> None:
         for member in fleet.members:
             member.link.cut()
         for member, count in zip(fleet.members, before, strict=True):
-            member.tells("connected", count + 1)
+            member.until_logged("connected", count + 1)
 
 
 def test_a_link_that_breaks_a_hundred_times(fleet: Fleet) -> None:
@@ -66,7 +66,7 @@ def test_a_link_that_breaks_a_hundred_times(fleet: Fleet) -> None:
         f"as many threads and descriptors as before, {before}",
     )
     assert [len(member.entries("born")) for member in fleet.members] == [2, 2]
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def launch_crowd(fleet: Fleet) -> None:
@@ -100,4 +100,4 @@ def test_a_crowd_of_which_many_are_killed_while_they_wait(fleet: Fleet) -> None:
 
     assert len(fleet.living()) == CROWD - KILLED
     assert {len(member.entries("born")) for member in fleet.living()} == {2}
-    fleet.keeps_width(3)
+    fleet.keeps_max_unavailable(3)

@@ -11,17 +11,18 @@ from functools import partial
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import FULL, Fleet, FleetMember, fleet_on
-from e2e.stage import Stage, is_alive
-from zookeeper import Server
+from support.fleet import FULL, Fleet, FleetMember, fleet_on
+from support.processes import is_alive
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 ACCIDENTS_S = 120.0 if FULL else 10.0
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -64,7 +65,7 @@ def test_bad_content_stops_at_the_first_member(fleet: Fleet, asked: str, width: 
         assert fleet.ran(f"{mood} {number}") == {failed.name}
 
     assert len(fleet.living()) == 4
-    fleet.keeps_width(width)
+    fleet.keeps_max_unavailable(width)
 
 
 @pytest.mark.parametrize("asked", ["1", "3"])
@@ -84,7 +85,7 @@ def test_content_that_kills_zkexec_is_condemned_at_the_second_loss(
 
     assert fleet.living() == survivors
     assert len(fleet.ran("murder 1")) == 2
-    fleet.keeps_width({"1": 1, "3": 3}[asked])
+    fleet.keeps_max_unavailable({"1": 1, "3": 3}[asked])
 
 
 @pytest.mark.parametrize("asked", ["1", "3"])
@@ -99,12 +100,12 @@ def test_content_that_kills_zkexec_stays_with_the_member_that_comes_back(
     fleet.push("murder 1")
     fleet.until(lambda: fleet.journal.of_all("murdered"), "a victim")
     victim = next(entry.name for entry in fleet.journal.of_all("murdered"))
-    fleet.until(fleet.is_condemned, "the verdict")
+    fleet.until(fleet.has_failure, "the verdict")
     fleet.push("good 2")
     fleet.at_rest("good 2", fleet.members)
 
     assert fleet.ran("murder 1") == {victim}
-    fleet.keeps_width({"1": 1, "3": 3}[asked])
+    fleet.keeps_max_unavailable({"1": 1, "3": 3}[asked])
 
 
 @pytest.mark.parametrize("mood", ["exit", "unhealthy"])
@@ -125,7 +126,7 @@ def test_an_init_system_that_starts_the_failing_member_again_and_again(
         starts, connections = len(failed.entries("started")), len(failed.log("connected"))
         failed.kill()
         failed.until(partial(has_started, failed, starts), "started again")
-        failed.tells("connected", connections + 1)
+        failed.until_logged("connected", connections + 1)
         # As long as the session of the dead one lasts, and then as long as nobody is enrolled.
         fleet.until(lambda: failed.name in fleet.children("members"), "enrolled again")
     assert fleet.ran(f"{mood} 1") == {failed.name}
@@ -134,7 +135,7 @@ def test_an_init_system_that_starts_the_failing_member_again_and_again(
     fleet.at_rest("good 2", fleet.members)
 
     assert fleet.ran(f"{mood} 1") == {failed.name}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_same_bytes_pushed_again_are_a_retry(fleet: Fleet) -> None:
@@ -151,7 +152,7 @@ def test_the_same_bytes_pushed_again_are_a_retry(fleet: Fleet) -> None:
     fleet.at_rest("good 2")
 
     assert fleet.ran("unhealthy 1") == {failed.name}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_old_content_ends_the_pause_as_well(fleet: Fleet) -> None:
@@ -165,7 +166,7 @@ def test_the_old_content_ends_the_pause_as_well(fleet: Fleet) -> None:
 
     others = {name: count for name, count in births(fleet).items() if name != failed.name}
     assert set(others.values()) == {1}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_revert_runs_the_old_configuration_meanwhile(fleet: Fleet) -> None:
@@ -182,4 +183,4 @@ def test_revert_runs_the_old_configuration_meanwhile(fleet: Fleet) -> None:
     fleet.at_rest("good 2")
 
     assert fleet.ran("exit 1") == {failed.name}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()

@@ -7,21 +7,22 @@ from functools import partial
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import SESSION_TIMEOUT_S, Fleet, FleetMember, fleet_on
-from e2e.link import is_admission, is_commit
-from e2e.moments import Busy, First, catch
-from e2e.stage import Stage, is_alive
-from proxy import Way
-from zookeeper import Server
+from e2e.fleet_events import BusyWriter, FirstRequest, first_journaled
+from support.fleet import SESSION_TIMEOUT_S, Fleet, FleetMember, fleet_on
+from support.link import is_admission, is_commit
+from support.processes import is_alive
+from support.proxy import Way
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 # An entry is reaped no sooner than that, so that it is still there while a test looks.
 PATIENT = ("--kill-timeout=20",)
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -51,7 +52,7 @@ def test_the_holder_is_cut_off_before_the_kill(fleet: Fleet, ways: tuple[Way, ..
     """Whoever asks for its turn and gets no answer kills nothing, and does not stop the group."""
     fleet.launch(3)
 
-    first = First(fleet, is_admission, lambda member: member.link.black_hole(*ways))
+    first = FirstRequest(fleet, is_admission, lambda member: member.link.black_hole(*ways))
     fleet.push("good 1")
     holder = first.member()
     session_ends(fleet, holder)
@@ -61,23 +62,23 @@ def test_the_holder_is_cut_off_before_the_kill(fleet: Fleet, ways: tuple[Way, ..
     holder.link.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_never_hears_that_it_is_admitted(fleet: Fleet) -> None:
     """Admitted, and cut off from all replies since then, it kills nothing until it has read it."""
     fleet.launch(3)
 
-    first = First(fleet, is_admission, lambda member: member.link.black_hole(Way.TO_CLIENT))
+    first = FirstRequest(fleet, is_admission, lambda member: member.link.black_hole(Way.TO_CLIENT))
     fleet.push("good 1")
     holder = first.member()
-    holder.tells("disconnected")
+    holder.until_logged("disconnected")
     # Its attempts to connect reach the server, so that its session may live as long as they do.
     assert [len(member.entries("born")) for member in fleet.members] == [1, 1, 1]
     holder.link.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 @pytest.mark.parametrize("ways", [(), (Way.TO_SERVER,)], ids=["both ways", "to the server"])
@@ -87,7 +88,7 @@ def test_the_holder_is_cut_off_after_the_kill(fleet: Fleet, ways: tuple[Way, ...
     fleet.launch(3, "linger 0")
 
     fleet.push("good 1")
-    holder = catch(fleet, "asked")
+    holder = first_journaled(fleet, "asked")
     holder.link.black_hole(*ways)
     session_ends(fleet, holder)
     holder.until(lambda: holder.is_healthy_on("good 1"), "is healthy all the same")
@@ -95,7 +96,7 @@ def test_the_holder_is_cut_off_after_the_kill(fleet: Fleet, ways: tuple[Way, ...
     holder.link.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_is_cut_off_for_longer_than_the_grace(fleet: Fleet) -> None:
@@ -103,14 +104,14 @@ def test_the_holder_is_cut_off_for_longer_than_the_grace(fleet: Fleet) -> None:
     fleet.launch(3, "linger 0")
 
     fleet.push("good 1")
-    holder = catch(fleet, "asked")
+    holder = first_journaled(fleet, "asked")
     holder.link.black_hole()
     fleet.all_run("good 1", others(fleet, holder))
     assert holder.is_healthy_on("good 1")
     holder.link.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert len(holder.entries("born")) == 2
 
 
@@ -118,8 +119,8 @@ def test_the_holder_is_cut_off_in_a_busy_stream_of_requests(fleet: Fleet) -> Non
     """Where requests keep going out, a dead connection is not taken for a living one, either."""
     fleet.launch(3)
 
-    first = First(fleet, is_commit, lambda member: member.link.black_hole())
-    with Busy(fleet, "good 1"):
+    first = FirstRequest(fleet, is_commit, lambda member: member.link.black_hole())
+    with BusyWriter(fleet, "good 1"):
         holder = first.member()
         session_ends(fleet, holder)
         assert is_alive(holder.entries("born")[0].pid)
@@ -128,7 +129,7 @@ def test_the_holder_is_cut_off_in_a_busy_stream_of_requests(fleet: Fleet) -> Non
     holder.link.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_is_frozen_between_admission_and_kill(fleet: Fleet) -> None:
@@ -136,7 +137,7 @@ def test_the_holder_is_frozen_between_admission_and_kill(fleet: Fleet) -> None:
     fleet.options = PATIENT
     fleet.launch(3)
 
-    first = First(fleet, is_admission, FleetMember.freeze)
+    first = FirstRequest(fleet, is_admission, FleetMember.freeze)
     fleet.push("good 1")
     holder = first.member()
     threading.Event().wait(2 * SESSION_TIMEOUT_S)  # that long it is to be frozen
@@ -153,22 +154,22 @@ def test_the_holder_is_frozen_between_admission_and_kill(fleet: Fleet) -> None:
     assert confirmation.is_set()
     assert asked_before_kill == [True]
     assert len(holder.link.sent) > sent
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_is_frozen_until_its_turn_is_given_away(fleet: Fleet) -> None:
     """Frozen until its entry was reaped and the others went on, it kills nothing when it wakes."""
     fleet.launch(3)
 
-    first = First(fleet, is_admission, FleetMember.freeze)
+    first = FirstRequest(fleet, is_admission, FleetMember.freeze)
     fleet.push("slow 1")
     holder = first.member()
     session_ends(fleet, holder)
-    assert catch(fleet, "asked") is not holder
+    assert first_journaled(fleet, "asked") is not holder
     holder.thaw()
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert [len(member.entries("born")) for member in fleet.members] == [2, 2, 2]
 
 
@@ -185,13 +186,13 @@ def test_the_holder_is_killed_after_the_failure(fleet: Fleet, mood: str, within:
         session_ends(fleet, holder)
     connections = len(holder.log("connected"))
     holder.start()
-    holder.tells("connected", connections + 1)
+    holder.until_logged("connected", connections + 1)
     fleet.until(lambda: lives(fleet, holder), "is back")
     fleet.push("good 2")
     fleet.at_rest("good 2")
 
     assert fleet.ran(f"{mood} 1") == {holder.name}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_is_killed_after_the_failure_and_stays_away(fleet: Fleet) -> None:
@@ -208,7 +209,7 @@ def test_the_holder_is_killed_after_the_failure_and_stays_away(fleet: Fleet) -> 
     fleet.at_rest("good 2")
 
     assert fleet.ran("unhealthy 1") == {holder.name}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["within the timeout", "after the timeout"])
@@ -220,7 +221,7 @@ def test_the_holder_is_killed_while_its_server_comes_up(
     fleet.options = PATIENT if not within else ()
     fleet.launch(3)
     fleet.push(f"{mood} 1")
-    holder = catch(fleet, "born", f"{mood} 1")
+    holder = first_journaled(fleet, "born", f"{mood} 1")
 
     holder.kill()
     if not within:
@@ -235,7 +236,7 @@ def test_the_holder_is_killed_while_its_server_comes_up(
     fleet.at_rest("good 2")
 
     assert len(fleet.ran("late 1")) <= 1
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["within the timeout", "after the timeout"])
@@ -243,7 +244,7 @@ def test_the_holder_is_killed_before_the_kill(fleet: Fleet, within: bool) -> Non
     """Killed in the moment of its admission, it takes its server with it, and no turn is lost."""
     fleet.launch(3)
 
-    first = First(fleet, is_admission, FleetMember.kill)
+    first = FirstRequest(fleet, is_admission, FleetMember.kill)
     fleet.push("good 1")
     holder = first.member()
     if not within:
@@ -251,7 +252,7 @@ def test_the_holder_is_killed_before_the_kill(fleet: Fleet, within: bool) -> Non
     holder.start()
     fleet.at_rest("good 1", fleet.members)
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_holder_is_killed_once_it_has_proven_it(fleet: Fleet) -> None:
@@ -259,11 +260,11 @@ def test_the_holder_is_killed_once_it_has_proven_it(fleet: Fleet) -> None:
     fleet.launch(3)
 
     fleet.push("slow 1")
-    holder = catch(fleet, "born", "slow 1")
+    holder = first_journaled(fleet, "born", "slow 1")
     killed = holder.link.on(is_commit, holder.kill)
     holder.until(killed.is_set, "is done")
     holder.wait()
     holder.start()
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.scene import Running
-from e2e.stage import ZKEXEC, Stage, lines, until
+from support.sandbox import ZKEXEC, Sandbox
+from support.waiting import lines, until
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
 QUICK = ("--session-timeout=2", "--settle=0.05", "--min-healthy=0.2", "--kill-timeout=2")
@@ -46,10 +46,10 @@ def said(err: bytes) -> str:
     return err.decode().partition("] ")[2].partition("\n")[0]
 
 
-def test_a_given_id_without_a_folder(stage: Stage, nowhere: list[str], root: str) -> None:
+def test_a_given_id_without_a_folder(sandbox: Sandbox, nowhere: list[str], root: str) -> None:
     """With a --member-id the command starts where no folder can be used; a warning says why."""
     words = (f"--lock={root}/g", "--member-id=me", "--", "echo", "it runs")
-    status, out, err = stage.run(*nowhere, *ZKEXEC, *words)
+    status, out, err = sandbox.run(*nowhere, *ZKEXEC, *words)
 
     assert (status, out) == (0, b"it runs\n")
     assert said(err) == (
@@ -58,9 +58,9 @@ def test_a_given_id_without_a_folder(stage: Stage, nowhere: list[str], root: str
     )
 
 
-def test_an_automatic_id_without_a_folder(stage: Stage, nowhere: list[str], root: str) -> None:
+def test_an_automatic_id_without_a_folder(sandbox: Sandbox, nowhere: list[str], root: str) -> None:
     """Without a --member-id that is one line with all folders and what to do, and status 125."""
-    status, out, err = stage.run(*nowhere, *ZKEXEC, f"--lock={root}/g", "--", "echo", "no")
+    status, out, err = sandbox.run(*nowhere, *ZKEXEC, f"--lock={root}/g", "--", "echo", "no")
 
     assert (status, out, err.count(b"\n")) == (125, b"", 1)
     assert said(err) == (
@@ -74,15 +74,15 @@ def test_an_automatic_id_without_a_folder(stage: Stage, nowhere: list[str], root
 class Service:
     """A zkexec in a service of its own, whose command notes what it was started on."""
 
-    def __init__(self, stage: Stage, name: str, *words: str, file: str = "") -> None:
-        self.folder = stage.folder / name
+    def __init__(self, sandbox: Sandbox, name: str, *words: str, file: str = "") -> None:
+        self.folder = sandbox.folder / name
         self.folder.mkdir(mode=0o755)
-        self.file = stage.folder / (file or f"{name}.conf")
-        self.ran = stage.folder / f"{name}.ran"
+        self.file = sandbox.folder / (file or f"{name}.conf")
+        self.ran = sandbox.folder / f"{name}.ran"
         command = f"cat {self.file} >>{self.ran}; echo >>{self.ran}; exec sleep 1000"
-        environment = stage.environment(RUNTIME_DIRECTORY=str(self.folder))
-        self.zkexec = Running(
-            stage, *QUICK, f"--mirror={self.file}={words[0]}", *words[1:],
+        environment = sandbox.environment(RUNTIME_DIRECTORY=str(self.folder))
+        self.zkexec = sandbox.start(
+            *ZKEXEC, *QUICK, f"--mirror={self.file}={words[0]}", *words[1:],
             "--exec", command, env=environment,
         )  # fmt: skip
 
@@ -91,58 +91,58 @@ class Service:
         until(lambda: lines(self.ran)[-1:] == [content], f"it runs on {content}")
 
 
-def members(stage: Stage, lock: str) -> dict[str, Any]:
+def members(sandbox: Sandbox, lock: str) -> dict[str, Any]:
     """The members as `status` tells of them; none where there is no group yet."""
-    _, out, _ = stage.run(*ZKEXECCTL, "status", lock, "--json")
+    _, out, _ = sandbox.run(*ZKEXECCTL, "status", lock, "--json")
     if not out:
         return {}
     (group,) = json.loads(out)["groups"]
     return {member["name"]: member for member in group["members"]}
 
 
-def test_one_id_on_two_hosts(stage: Stage, client: KazooClient, root: str) -> None:
+def test_one_id_on_two_hosts(sandbox: Sandbox, client: KazooClient, root: str) -> None:
     """The second is seen, keeps the group from being done, and gets the ID after the first."""
     client.create(f"{root}/z", b"one")
     words = (f"{root}/z", f"--lock={root}/g", "--member-id=m")
-    first = Service(stage, "first", *words)
+    first = Service(sandbox, "first", *words)
     first.runs("one")
-    until(lambda: list(members(stage, f"{root}/g")) == ["m"], "the first is a member")
-    second = Service(stage, "second", *words)
+    until(lambda: list(members(sandbox, f"{root}/g")) == ["m"], "the first is a member")
+    second = Service(sandbox, "second", *words)
     second.runs("one")
-    until(lambda: len(members(stage, f"{root}/g")) == 2, "the second is seen")
+    until(lambda: len(members(sandbox, f"{root}/g")) == 2, "the second is seen")
 
     client.set(f"{root}/z", b"two")
     first.runs("two")
-    (other,) = members(stage, f"{root}/g").keys() - {"m"}
-    assert members(stage, f"{root}/g")[other]["duplicate_of"] == "m"
-    assert second.zkexec.pid == members(stage, f"{root}/g")[other]["pid"]
-    status, out, err = stage.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=3")
+    (other,) = members(sandbox, f"{root}/g").keys() - {"m"}
+    assert members(sandbox, f"{root}/g")[other]["duplicate_of"] == "m"
+    assert second.zkexec.pid == members(sandbox, f"{root}/g")[other]["pid"]
+    status, out, err = sandbox.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=3")
     assert (status, other in err.decode()) == (3, True)
     assert "give it another --member-id" in out.decode()
     assert lines(second.ran) == ["one"]
 
-    first.zkexec.process.kill()
+    first.zkexec.kill()
     second.runs("two")
-    until(lambda: list(members(stage, f"{root}/g")) == ["m"], "its other node is gone")
-    status, _, _ = stage.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=60")
+    until(lambda: list(members(sandbox, f"{root}/g")) == ["m"], "its other node is gone")
+    status, _, _ = sandbox.run(*ZKEXECCTL, "wait", f"{root}/g", "--timeout=60")
     assert status == 0
-    assert members(stage, f"{root}/g")["m"]["pid"] == second.zkexec.pid
+    assert members(sandbox, f"{root}/g")["m"]["pid"] == second.zkexec.pid
 
 
-def test_two_members_write_to_one_file(stage: Stage, client: KazooClient, root: str) -> None:
+def test_two_members_write_to_one_file(sandbox: Sandbox, client: KazooClient, root: str) -> None:
     """The second is warned when it starts, `status` marks both, and all goes on as it did."""
     client.create(f"{root}/z", b"one")
     words = (f"{root}/z", f"--lock={root}/g")
-    first = Service(stage, "first", *words, "--member-id=m1", file="same.conf")
-    until(lambda: list(members(stage, f"{root}/g")) == ["m1"], "the first is a member")
-    second = Service(stage, "second", *words, "--member-id=m2", file="same.conf")
+    first = Service(sandbox, "first", *words, "--member-id=m1", file="same.conf")
+    until(lambda: list(members(sandbox, f"{root}/g")) == ["m1"], "the first is a member")
+    second = Service(sandbox, "second", *words, "--member-id=m2", file="same.conf")
     second.runs("one")
-    until(lambda: len(members(stage, f"{root}/g")) == 2, "both are members")
+    until(lambda: len(members(sandbox, f"{root}/g")) == 2, "both are members")
 
     warning = f"--mirror: {first.file} is the file of m1 (pid {first.zkexec.pid}) on this host"
-    assert sum(warning in line for line in second.zkexec.lines) == 1
-    assert not any("is the file of" in line for line in first.zkexec.lines)
-    shared = {name: told["shares_with"] for name, told in members(stage, f"{root}/g").items()}
+    assert sum(warning in line for line in second.zkexec.stderr.lines) == 1
+    assert not any("is the file of" in line for line in first.zkexec.stderr.lines)
+    shared = {name: told["shares_with"] for name, told in members(sandbox, f"{root}/g").items()}
     assert shared == {
         "m1": [{"member": "m2", "file": str(first.file)}],
         "m2": [{"member": "m1", "file": str(first.file)}],

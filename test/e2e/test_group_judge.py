@@ -1,10 +1,10 @@
-"""The judge of the fleets is judged: what it must see, and what it holds against nobody."""
+"""The journal of a fleet: when a member counts as unavailable, and when it does not."""
 
 from pathlib import Path
 
 import pytest
 
-from e2e.journal import Entry, Journal, judge, ran
+from support.journal import Entry, Journal, peak_of, ran
 
 ONE_AFTER_THE_OTHER = """
     born a 1 new; healthy a 1; born b 2 new; healthy b 2
@@ -46,7 +46,7 @@ def journal(text: str) -> list[Entry]:
 )
 def test_who_is_down_is_counted(text: str, most: int) -> None:
     """Down is who was stopped for a restart and has not been healthy since, and nobody else."""
-    assert judge(journal(text)).most_down == most
+    assert peak_of(journal(text)).count == most
 
 
 @pytest.mark.parametrize(("at", "most"), [(1.5, 1), (3.5, 2)])
@@ -54,14 +54,14 @@ def test_whose_entry_was_reaped_is_not_counted(at: float, most: int) -> None:
     """From the moment of its reaping, and no sooner, a member is not counted."""
     entries = journal("asked a 1; killed a 9; asked b 2; asked c 3")[:3]
 
-    assert judge(entries, [(at, "a")]).most_down == most
+    assert peak_of(entries, [(at, "a")]).count == most
 
 
-def test_a_violation_is_told() -> None:
-    """The verdict names those who were down, and all that happened before."""
-    story = judge(journal(BOTH_AT_ONCE)).story
+def test_a_violation_is_shown() -> None:
+    """The story names the members that were unavailable, and all that happened before."""
+    story = peak_of(journal(BOTH_AT_ONCE)).story
 
-    assert story.startswith("['a', 'b'] down after")
+    assert story.startswith("['a', 'b'] unavailable after")
     assert "3.000 b asked 2" in story
     assert "born 3" not in story
 

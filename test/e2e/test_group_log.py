@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import Fleet, FleetMember, fleet_on
-from e2e.moments import catch
-from e2e.stage import Stage
-from zookeeper import Server
+from e2e.fleet_events import first_journaled
+from support.fleet import Fleet, FleetMember, fleet_on
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -42,7 +42,7 @@ def test_the_log_of_a_turn(fleet: Fleet) -> None:
 
     fleet.push("good 1")
     fleet.at_rest("good 1")
-    fleet[0].tells("turn-released")
+    fleet[0].until_logged("turn-released")
 
     assert tuple(events(fleet[0], steps)[before:]) == steps
 
@@ -53,7 +53,7 @@ def test_the_log_of_who_waits(fleet: Fleet) -> None:
     fleet.launch(3, "linger 0")
 
     fleet.push("slow 1")
-    holder = catch(fleet, "asked")
+    holder = first_journaled(fleet, "asked")
     first, second = others(fleet, holder)
     fleet.until(lambda: of_group(fleet, "turn-next"), "the next one says so")
     (after,) = of_group(fleet, "turn-next")[:1]
@@ -72,15 +72,15 @@ def test_the_log_of_a_failure(fleet: Fleet) -> None:
     fleet.push("exit 1")
     failed = fleet.failing("exit 1")
     (other,) = others(fleet, failed)
-    blocked = other.tells("turn-blocked")
-    failure = failed.tells("restart-failed")
+    blocked = other.until_logged("turn-blocked")
+    failure = failed.until_logged("restart-failed")
     fleet.push("good 2")
     fleet.at_rest("good 2")
 
     assert "exit status 3" in failure["message"]
     assert failed.name in blocked["message"]
     assert "exit status 3" in blocked["message"]
-    failed.tells("turn-released")
+    failed.until_logged("turn-released")
     assert not other.log("restart-failed")
     assert not [line for member in fleet.members for line in member.log("command-failed")]
 
@@ -91,7 +91,7 @@ def test_the_log_of_a_health_failure(fleet: Fleet) -> None:
 
     fleet.push("unhealthy 1")
     failed = fleet.failing("unhealthy 1")
-    failure = failed.tells("restart-failed")
+    failure = failed.until_logged("restart-failed")
 
     assert "not healthy within 2.5 s" in failure["message"]
     assert failed.is_running()
@@ -102,11 +102,11 @@ def test_the_log_of_a_loss(fleet: Fleet) -> None:
     fleet.launch(2, "linger 0")
 
     fleet.push("slow 1")
-    holder = catch(fleet, "asked")
+    holder = first_journaled(fleet, "asked")
     (other,) = others(fleet, holder)
     holder.kill()
-    missing = other.tells("member-missing")
-    reaped = other.tells("member-reaped")
+    missing = other.until_logged("member-missing")
+    reaped = other.until_logged("member-reaped")
     fleet.at_rest("slow 1")
 
     assert holder.name in missing["message"]
@@ -122,7 +122,7 @@ def test_the_log_of_a_start_that_has_to_wait(fleet: Fleet) -> None:
 
     failed.kill()
     failed.start()
-    failed.tells("start-blocked")
+    failed.until_logged("start-blocked")
     births = len(failed.entries("born"))
     fleet.push("good 2")
     fleet.at_rest("good 2")

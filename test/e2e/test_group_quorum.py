@@ -5,13 +5,14 @@ from contextlib import suppress
 
 import pytest
 
-from e2e.cuttable import CuttableEnsemble
-from e2e.fleet import Fleet, FleetMember, fleet_on
-from e2e.link import is_admission
-from e2e.moments import catch
-from e2e.stage import Stage, is_alive
-from news import operator
-from zookeeper import Server
+from e2e.cuttable_ensemble import CuttableEnsemble
+from e2e.fleet_events import first_journaled
+from support.fleet import Fleet, FleetMember, fleet_on
+from support.link import is_admission
+from support.posted_events import connected_client
+from support.processes import is_alive
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +33,12 @@ def follower(three: CuttableEnsemble) -> int:
 
 
 @pytest.fixture
-def fleet(stage: Stage, three: CuttableEnsemble, follower: int) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, three: CuttableEnsemble, follower: int) -> Iterator[Fleet]:
     """A fleet that knows all servers; its operator does not use the one that may be cut off."""
     others = [server for number, server in enumerate(three.servers) if number != follower]
-    with operator(",".join(server.hosts for server in others)) as client:
+    with connected_client(",".join(server.hosts for server in others)) as client:
         ports = [server.port for server in three.servers]
-        with fleet_on(stage, client, *ports) as one:
+        with fleet_on(sandbox, client, *ports) as one:
             yield one
             revive(three)
 
@@ -84,7 +85,7 @@ def test_a_member_on_a_follower_that_was_left_behind(
     three.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_follower_is_left_behind_at_the_admission(
@@ -102,7 +103,7 @@ def test_the_follower_is_left_behind_at_the_admission(
     three.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_follower_is_left_behind_after_the_kill(
@@ -118,7 +119,7 @@ def test_the_follower_is_left_behind_after_the_kill(
     three.heal()
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert len(alone.entries("born")) == 2
 
 
@@ -130,11 +131,11 @@ def test_the_leader_is_killed_in_a_rollout(
     fleet.launch(3, "linger 0")
 
     fleet.push("slow 1")
-    catch(fleet, word, "slow 1" if word == "born" else "linger 0")
+    first_journaled(fleet, word, "slow 1" if word == "born" else "linger 0")
     three.leader().stop(suddenly=True)
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert [len(member.entries("born")) for member in fleet.members] == [2, 2, 2]
 
 
@@ -144,15 +145,15 @@ def test_the_quorum_is_lost_in_a_rollout(fleet: Fleet, three: CuttableEnsemble, 
     fleet.launch(3, "linger 0")
 
     fleet.push("slow 1")
-    holder = catch(fleet, word, "slow 1" if word == "born" else "linger 0")
+    holder = first_journaled(fleet, word, "slow 1" if word == "born" else "linger 0")
     for server in three.servers[:2]:
         server.stop(suddenly=True)
     holder.until(lambda: holder.is_healthy_on("slow 1"), "is healthy all the same")
     for member in fleet.members:
-        member.tells("disconnected")
+        member.until_logged("disconnected")
     assert fleet.ran("slow 1") == {holder.name}
     revive(three)
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert [len(member.entries("born")) for member in fleet.members] == [2, 2, 2]

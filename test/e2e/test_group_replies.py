@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import Fleet, FleetMember, fleet_on
-from e2e.link import Kind, is_admission, is_delete, is_join, is_later_commit, is_write
-from e2e.stage import Stage
-from news import operator
-from zookeeper import Ensemble, Server
+from support.fleet import Fleet, FleetMember, fleet_on
+from support.link import Kind, is_admission, is_delete, is_join, is_later_commit, is_write
+from support.posted_events import connected_client
+from support.sandbox import Sandbox
+from support.zookeeper import Ensemble, Server
 
 # Enrolment makes more than one node where the group is new, a turn takes a node and two commits.
 STEPS = 4
@@ -32,14 +32,14 @@ def three() -> Iterator[Ensemble]:
 
 
 @pytest.fixture(params=["alone", "three"])
-def fleet(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Fleet]:
+def fleet(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Fleet]:
     """A fleet on a server alone, or on an ensemble."""
     name = "three" if request.param == "three" else "zookeeper"
     servers: Ensemble | Server = request.getfixturevalue(name)
     each = servers.servers if isinstance(servers, Ensemble) else [servers]
-    with operator(servers.hosts) as client:
+    with connected_client(servers.hosts) as client:
         assert isinstance(client, KazooClient)
-        with fleet_on(stage, client, *(server.port for server in each)) as one:
+        with fleet_on(sandbox, client, *(server.port for server in each)) as one:
             yield one
 
 
@@ -59,7 +59,7 @@ def test_any_reply_of_a_turn_is_lost(fleet: Fleet) -> None:
     for skip in range(STEPS):
         lose(fleet, fleet[skip % 3], is_write, skip=skip)
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert [len(member.entries("born")) for member in fleet.members] == [1 + STEPS] * 3
 
 
@@ -70,7 +70,7 @@ def test_a_reply_is_lost_silently(fleet: Fleet) -> None:
     for member, kind in zip(fleet.members, TURN, strict=True):
         lose(fleet, member, kind, cut=False)
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_reply_to_leaving_the_queue_is_lost(fleet: Fleet) -> None:
@@ -88,7 +88,7 @@ def test_the_reply_to_leaving_the_queue_is_lost(fleet: Fleet) -> None:
     fleet.push("good 2")
     fleet.at_rest("good 2")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_reply_of_the_enrolment_is_lost(fleet: Fleet) -> None:
@@ -103,7 +103,7 @@ def test_a_reply_of_the_enrolment_is_lost(fleet: Fleet) -> None:
     fleet.push("good 1")
     fleet.at_rest("good 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_every_connection_breaks_at_every_admission(fleet: Fleet) -> None:
@@ -116,4 +116,4 @@ def test_every_connection_breaks_at_every_admission(fleet: Fleet) -> None:
         fleet.at_rest(f"good {number}")
         assert all(each.is_set() for each in lost)
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import Fleet, fleet_on
-from e2e.stage import Stage
-from zookeeper import Server
+from support.fleet import Fleet, fleet_on
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -35,7 +35,7 @@ def test_no_more_members_are_down_than_may_be(
         fleet.push(content)
         fleet.at_rest(content)
 
-    fleet.keeps_width(width)
+    fleet.keeps_max_unavailable(width)
     assert all(len(member.entries("born")) == 3 for member in fleet.members)
 
 
@@ -48,7 +48,7 @@ def test_a_width_of_several_is_made_use_of(fleet: Fleet) -> None:
     fleet.until(lambda: len(fleet.in_flight()) == 3, "three at a time")
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width(3)
+    fleet.keeps_max_unavailable(3)
 
 
 def test_nobody_is_restarted_for_what_runs_already(fleet: Fleet) -> None:
@@ -59,10 +59,10 @@ def test_nobody_is_restarted_for_what_runs_already(fleet: Fleet) -> None:
     fleet.push("good 0")
     fleet.push("good 1")
     for member in fleet.members:
-        member.tells("changed")
+        member.until_logged("changed")
     fleet.push("good 0")
     for member in fleet.members:
-        member.tells("change-undone")
+        member.until_logged("change-undone")
     fleet.at_rest("good 0")
 
     assert [len(member.entries("born")) for member in fleet.members] == [1, 1]
@@ -78,7 +78,7 @@ def test_whoever_waits_takes_only_the_newest(fleet: Fleet) -> None:
     fleet.at_rest("slow 2")
 
     assert len(fleet.ran("unhealthy 1")) == 1
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_waiting_members_leave_the_queue_for_what_they_run(fleet: Fleet) -> None:
@@ -93,7 +93,7 @@ def test_waiting_members_leave_the_queue_for_what_they_run(fleet: Fleet) -> None
     (first,) = fleet.ran("unhealthy 1")
     starts = {member.name: len(member.entries("born")) for member in fleet.members}
     assert starts == {member.name: 3 if member.name == first else 1 for member in fleet.members}
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_member_that_ends_gives_its_turn_to_the_next(fleet: Fleet) -> None:
@@ -111,7 +111,7 @@ def test_a_member_that_ends_gives_its_turn_to_the_next(fleet: Fleet) -> None:
     assert waiting.end() in (0, -signal.SIGTERM)
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
     assert set(fleet.children("members")) == {member.name for member in fleet.living()}
 
 
@@ -131,7 +131,7 @@ def test_a_member_that_comes_in_the_middle(fleet: Fleet) -> None:
     fleet.at_rest("good 2")
 
     assert late.name not in fleet.ran("unhealthy 1")
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_signals_to_members_change_nothing(fleet: Fleet) -> None:
@@ -144,7 +144,7 @@ def test_signals_to_members_change_nothing(fleet: Fleet) -> None:
         member.signal(signal.SIGWINCH)
     fleet.at_rest("slow 1")
 
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_nothing_is_left_when_all_have_ended(fleet: Fleet) -> None:

@@ -14,18 +14,19 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
-from e2e.fleet import FULL, PATIENCE_S, Fleet, FleetMember, fleet_on
-from e2e.stage import Stage
-from rubbish import RUBBISH
-from zookeeper import Server, wait_until
+from support.fleet import FULL, PATIENCE_S, Fleet, FleetMember, fleet_on
+from support.rubbish import RUBBISH
+from support.sandbox import Sandbox
+from support.waiting import until
+from support.zookeeper import Server
 
 SHORT = ("no JSON", "a megabyte", "deep nesting", "numbers that cannot be")
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -51,7 +52,7 @@ def troubles(fleet: Fleet) -> list[str]:
     def told() -> list[str]:
         return [line["message"] for one in fleet.members for line in one.log("group-trouble")]
 
-    wait_until(told, "a member tells of the trouble", PATIENCE_S)
+    until(told, "a member tells of the trouble", PATIENCE_S)
     return told()
 
 
@@ -119,7 +120,7 @@ def test_rubbish_in_any_other_znode(fleet: Fleet, where: str) -> None:
             fleet.push(f"good {number}")
         fleet.at_rest(f"good {number}")
         assert pids(fleet) == before
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_card_that_may_not_be_written_holds_nobody_up(fleet: Fleet) -> None:
@@ -135,7 +136,7 @@ def test_a_card_that_may_not_be_written_holds_nobody_up(fleet: Fleet) -> None:
     second.thaw()
 
     fleet.all_run("good 1", [second])
-    assert node in first.tells("group-trouble")["message"]
+    assert node in first.until_logged("group-trouble")["message"]
     fleet.client.set_acls(node, OPEN_ACL_UNSAFE)
     fleet.at_rest("good 1")
     assert pids(fleet) == before
@@ -220,7 +221,7 @@ def test_a_lost_member_whose_node_was_restored_is_reaped(fleet: Fleet) -> None:
     fleet.push("good 1")
     fleet.all_run("good 1", fleet.members)
     fleet.until(lambda: not fleet.in_flight(), "nobody in flight")
-    assert [name for _, name in fleet.reaped()] == ["m7"]
+    assert [name for _, name in fleet.reclaimed()] == ["m7"]
 
 
 @pytest.mark.parametrize("phase", ["failed", "restarting"])

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.scene import Running, Scene, shell
-from e2e.stage import is_alive, lines, until
+from support.mirrored_host import MirroredHost, quoted
+from support.processes import is_alive
+from support.program import Program
+from support.waiting import lines, until
 
 STUBBORN = """
 births=$0 file=$1
@@ -34,15 +36,15 @@ CANNOT_WRITE = "cannot write .*/a: Is a directory"
 class Member:
     """One zkexec of a group of its own, and the births of its command."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, host: MirroredHost) -> None:
         """Start it on the content "one", and wait for its command."""
-        self.births = scene.stage.folder / "births"
-        self.lock = f"{scene.root}/group"
-        self._scene = scene
-        command = shell("sh", "-c", STUBBORN, self.births, scene.file("a"))
-        scene.create(a=b"one")
+        self.births = host.sandbox.folder / "births"
+        self.lock = f"{host.root}/group"
+        self._host = host
+        command = quoted("sh", "-c", STUBBORN, self.births, host.file("a"))
+        host.create(a=b"one")
         options = [f"--lock={self.lock}", "--min-healthy=5", f"--exec={command}"]
-        self.run: Running = scene.start(*scene.mirrors("a"), *options)
+        self.run: Program = host.start(*host.mirrors("a"), *options)
         self.born(1)
 
     def say(self, word: str) -> None:
@@ -56,46 +58,48 @@ class Member:
 
     def is_idle(self) -> bool:
         """Whether the record has nobody in flight."""
-        content, _ = self._scene.client.get(f"{self.lock}/state")
+        content, _ = self._host.client.get(f"{self.lock}/state")
         return not json.loads(content)["in_flight"]
 
 
 @pytest.fixture
-def member(scene: Scene) -> Member:
+def member(host: MirroredHost) -> Member:
     """A member that could not put the content "two" in place, and has its old command again."""
-    one = Member(scene)
-    scene.set(a=b"two")
-    one.run.line(CANNOT_WRITE)
+    one = Member(host)
+    host.set(a=b"two")
+    one.run.until(CANNOT_WRITE)
     one.born(2)
     return one
 
 
-def test_an_undone_change_starts_the_command_that_has_ended(scene: Scene, member: Member) -> None:
+def test_an_undone_change_starts_the_command_that_has_ended(
+    host: MirroredHost, member: Member
+) -> None:
     """Where the old command has ended, an undo starts it at once, and TERM still ends zkexec."""
     member.say("fail")
     member.say("go")
     second = member.born(2)
     until(lambda: not is_alive(second), "the old command has ended")
-    member.run.line(r"the old command does not run any more \(exit status 4\)")
-    scene.set(a=b"one")
+    member.run.until(r"the old command does not run any more \(exit status 4\)")
+    host.set(a=b"one")
     third = member.born(3)
 
     until(member.is_idle, "the turn is given back")
     assert is_alive(third)
-    assert scene.content("a") == b"one"
+    assert host.content("a") == b"one"
     assert member.run.end() == -15
     assert not is_alive(third)
 
 
-def test_an_undone_change_leaves_the_old_command_alone(scene: Scene, member: Member) -> None:
+def test_an_undone_change_leaves_the_old_command_alone(host: MirroredHost, member: Member) -> None:
     """Where the old command runs, an undo is all it takes: it is never stopped for what it runs."""
-    scene.set(a=b"one")
+    host.set(a=b"one")
     until(member.is_idle, "the turn is given back")
     member.say("go")
 
     # Longer than the pause after which unwritable files would be tried again.
-    with pytest.raises(AssertionError, match="in vain"):
-        member.run.line("restarting", count=2, patience_s=13)
+    with pytest.raises(AssertionError, match="not within"):
+        member.run.until("restarting", count=2, deadline_s=13)
     assert len(lines(member.births)) == 2
     assert is_alive(member.born(2))
     assert member.run.end() == -15

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.fleet import Fleet, fleet_on
-from e2e.stage import Stage
-from news import operator
-from pushing import Hand
-from zookeeper import Server, wait_until
+from support.fleet import Fleet, fleet_on
+from support.posted_events import connected_client
+from support.sandbox import Sandbox
+from support.waiting import until
+from support.zkexecctl import Zkexecctl
+from support.zookeeper import Server
 
 AHEAD = 300
 """So many more transactions than the new history has when the members are back."""
@@ -37,12 +38,12 @@ class Wiped:
         self._server.stop()
         self._server.wipe()
         self._server.start()
-        fleet.client = self._clients.enter_context(operator(self._server.hosts))
+        fleet.client = self._clients.enter_context(connected_client(self._server.hosts))
         fleet.client.ensure_path(fleet.root)
         if content:
             fleet.push(content)
         names = {member.name for member in fleet.members}
-        wait_until(
+        until(
             lambda: all(member.log("history-changed") for member in fleet.members),
             "all members find another history",
             RENEWED_S,
@@ -54,11 +55,11 @@ class Wiped:
 @pytest.fixture
 def wiped(own_zookeeper: Server, tmp_path: Path) -> Iterator[Wiped]:
     """Such a fleet, still without members."""
-    stage = Stage(tmp_path, own_zookeeper.hosts)
+    sandbox = Sandbox(tmp_path, own_zookeeper.hosts)
     with ExitStack() as clients:
-        client = clients.enter_context(operator(own_zookeeper.hosts))
-        fleet = clients.enter_context(fleet_on(stage, client, own_zookeeper.port))
-        clients.callback(stage.close)
+        client = clients.enter_context(connected_client(own_zookeeper.hosts))
+        fleet = clients.enter_context(fleet_on(sandbox, client, own_zookeeper.port))
+        clients.callback(sandbox.close)
         yield Wiped(fleet, own_zookeeper, clients)
 
 
@@ -66,17 +67,17 @@ def test_what_failed_is_tried_by_nobody_else(
     wiped: Wiped, own_zookeeper: Server, tmp_path: Path
 ) -> None:
     """A failure holds where the same content is there again, and the next push goes through."""
-    fleet, hand = wiped.fleet, Hand(own_zookeeper.hosts, tmp_path)
+    fleet, zkexecctl = wiped.fleet, Zkexecctl(own_zookeeper.hosts, tmp_path)
     fleet.launch(3)
     fleet.push("exit 1")
     failed = fleet.failing("exit 1")
 
     wiped.wipe("exit 1")
-    fleet.until(fleet.is_condemned, "the failure is told to the new record")
+    fleet.until(fleet.has_failure, "the failure is told to the new record")
     others = [member for member in fleet.members if member is not failed]
     fleet.until(lambda: fleet.queued() == {one.name for one in others}, "the others wait")
     heads = [len(one.log("turn-blocked")) for one in others]
-    status = hand("status", fleet.lock, "--json")
+    status = zkexecctl("status", fleet.lock, "--json")
 
     assert json.loads(status.out)["groups"][0]["state"] == "failed"
     fleet.until(
@@ -84,20 +85,20 @@ def test_what_failed_is_tried_by_nobody_else(
     )
     assert fleet.ran("exit 1") == {failed.name}
 
-    hand.push(fleet.znodes[0], b"good 1", "--lock", fleet.lock, "--wait", "--timeout", "60")
+    zkexecctl.push(fleet.znodes[0], b"good 1", "--lock", fleet.lock, "--wait", "--timeout", "60")
 
     fleet.at_rest("good 1", fleet.members)
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_the_next_push_is_waited_for(wiped: Wiped, own_zookeeper: Server, tmp_path: Path) -> None:
     """An idle group finds its znode gone; a push is 0 when all run it, and one was first."""
-    fleet, hand = wiped.fleet, Hand(own_zookeeper.hosts, tmp_path)
+    fleet, zkexecctl = wiped.fleet, Zkexecctl(own_zookeeper.hosts, tmp_path)
     fleet.launch(3)
 
     wiped.wipe()
-    hand.push(fleet.znodes[0], b"good 1", "--lock", fleet.lock, "--wait", "--timeout", "60")
+    zkexecctl.push(fleet.znodes[0], b"good 1", "--lock", fleet.lock, "--wait", "--timeout", "60")
 
     assert fleet.ran("good 1") == {member.name for member in fleet.members}
     fleet.at_rest("good 1")
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()

@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import Fleet, fleet_on
-from e2e.scene import Running, Scene
-from e2e.stage import Stage, faulty, is_alive, until
-from proxy import Proxy
-from zookeeper import Server
+from support.fleet import Fleet, fleet_on
+from support.mirrored_host import MirroredHost
+from support.processes import is_alive
+from support.program import Program
+from support.proxy import Proxy
+from support.sandbox import Sandbox, faulty
+from support.waiting import until
+from support.zookeeper import Server
 
 
-def start(scene: Scene, fault: tuple[str, str, str], trip: Path) -> Running:
+def start(host: MirroredHost, fault: tuple[str, str, str], trip: Path) -> Program:
     """Wrap a recorder with a zkexec that makes this mistake once the trip is there."""
-    command = f"--exec={scene.recorder('a')}"
-    return scene.start(*scene.mirrors("a"), command, program=faulty(*fault, trip))
+    command = f"--exec={host.recorder('a')}"
+    return host.start(*host.mirrors("a"), command, program=faulty(*fault, trip))
 
 
 @pytest.mark.parametrize(
@@ -31,25 +34,25 @@ def start(scene: Scene, fault: tuple[str, str, str], trip: Path) -> Running:
     ],
 )
 def test_a_change_is_applied_in_spite_of_a_mistake(
-    scene: Scene, tmp_path: Path, fault: tuple[str, str, str]
+    host: MirroredHost, tmp_path: Path, fault: tuple[str, str, str]
 ) -> None:
     """Before its command was told to end it runs on, and the next core applies the change."""
-    scene.create(a=b"one")
+    host.create(a=b"one")
     trip = tmp_path / "trip"
-    run = start(scene, fault, trip)
-    first = scene.born()
+    run = start(host, fault, trip)
+    first = host.born()
     trip.touch()
-    scene.set(a=b"two")
+    host.set(a=b"two")
 
-    run.line("zkexec failed internally")
-    run.line("beginning again")
-    second = scene.born_with(a="two")
+    run.until("zkexec failed internally")
+    run.until("beginning again")
+    second = host.born_with(a="two")
 
     assert second.pid != first.pid
-    assert len(scene.births()) == 2
-    assert scene.content("a") == b"two"
-    scene.set(a=b"three")
-    scene.born_with(a="three")
+    assert len(host.births()) == 2
+    assert host.content("a") == b"two"
+    host.set(a=b"three")
+    host.born_with(a="three")
     run.end()
 
 
@@ -65,46 +68,46 @@ def test_a_change_is_applied_in_spite_of_a_mistake(
     ],
 )
 def test_without_a_command_a_mistake_is_the_end(
-    scene: Scene, tmp_path: Path, fault: tuple[str, str, str]
+    host: MirroredHost, tmp_path: Path, fault: tuple[str, str, str]
 ) -> None:
     """Between the end of one command and the start of the next, zkexec ends with 125."""
-    scene.create(a=b"one")
+    host.create(a=b"one")
     trip = tmp_path / "trip"
-    run = start(scene, fault, trip)
-    first = scene.born()
+    run = start(host, fault, trip)
+    first = host.born()
     trip.touch()
-    scene.set(a=b"two")
+    host.set(a=b"two")
 
     assert run.wait() == 125
-    assert len(run.all("zkexec failed internally")) == 1
+    assert len(run.stderr.matching("zkexec failed internally")) == 1
     assert not is_alive(first.pid)
-    scene.stage.wait_until_empty()
+    host.sandbox.wait_until_empty()
 
 
 def test_a_mistake_while_the_cluster_is_away_costs_nothing(
-    scene: Scene, tmp_path: Path, proxy: Proxy
+    host: MirroredHost, tmp_path: Path, proxy: Proxy
 ) -> None:
     """A fresh core without a cluster keeps the command, and follows once there is one."""
-    scene.hosts = proxy.hosts
-    scene.create(a=b"one")
+    host.hosts = proxy.hosts
+    host.create(a=b"one")
     trip = tmp_path / "trip"
-    run = start(scene, ("event", "SessionSuspended", "natural-once"), trip)
-    first = scene.born()
+    run = start(host, ("event", "SessionSuspended", "natural-once"), trip)
+    first = host.born()
     trip.touch()
     proxy.refuse()
-    run.line("beginning again")
-    run.line("cannot connect", 1)
-    scene.only(first)
-    scene.set(a=b"two")
+    run.until("beginning again")
+    run.until("cannot connect")
+    host.only(first)
+    host.set(a=b"two")
     proxy.heal()
-    scene.born_with(a="two")
+    host.born_with(a="two")
     run.end()
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
@@ -129,7 +132,7 @@ def test_a_member_goes_on_in_its_turn(fleet: Fleet, kind: str, name: str, tmp_pa
     fleet.at_rest("good 0")
     trip.touch()
     fleet.push("good 1")
-    fleet.members[0].tells("zkexec-failed")
+    fleet.members[0].until_logged("zkexec-failed")
     fleet.at_rest("good 1")
     assert [len(member.entries("born")) for member in fleet.members] == [2, 2]
     assert all(member.is_running() for member in fleet.members)

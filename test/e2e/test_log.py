@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.scene import Running, Scene, shell
-from e2e.stage import ZKEXEC, faulty
-from proxy import Proxy
+from support.mirrored_host import MirroredHost, quoted
+from support.program import Program
+from support.proxy import Proxy
+from support.sandbox import ZKEXEC, faulty
 
 LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] .+")
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - To be looked for, not to be kept.
@@ -19,47 +20,47 @@ VERBOSITIES: list[tuple[str, ...]] = [(), ("--verbose",), ("--silent",)]
 FORMATS = ["--log-format=text", "--log-format=json"]
 
 
-def eventful(scene: Scene, *options: str) -> Running:
+def eventful(host: MirroredHost, *options: str) -> Program:
     """A life with changes, a check that fails, an alert, a lost connection and an end."""
-    scene.create(a=b"one", b=b"one")
-    run = scene.wrap("--health=false", "--alert=true", *OFTEN, *options, names="a b")
-    scene.born()
-    scene.set(a=b"two", b=b"two")
-    scene.born(2)
-    scene.delete("b")
-    scene.set(a=b"three")
-    scene.born(3)
+    host.create(a=b"one", b=b"one")
+    run = host.wrap("--health=false", "--alert=true", *OFTEN, *options, names="a b")
+    host.born()
+    host.set(a=b"two", b=b"two")
+    host.born(2)
+    host.delete("b")
+    host.set(a=b"three")
+    host.born(3)
     return run
 
 
-def objects(run: Running) -> list[dict[str, object]]:
+def objects(run: Program) -> list[dict[str, object]]:
     """The lines of a JSON log."""
-    return [json.loads(line) for line in run.lines]
+    return [json.loads(line) for line in run.stderr.lines]
 
 
-def test_every_line_of_text_has_the_same_form(scene: Scene) -> None:
+def test_every_line_of_text_has_the_same_form(host: MirroredHost) -> None:
     """A line is a date with its zone in brackets, a blank, and the message."""
-    run = eventful(scene, "--verbose")
-    run.line("alerting via")
+    run = eventful(host, "--verbose")
+    run.until("alerting via")
 
     assert run.end() == 0
-    assert [line for line in run.lines if not LINE.fullmatch(line)] == []
-    assert run.out == []
+    assert [line for line in run.stderr.lines if not LINE.fullmatch(line)] == []
+    assert run.stdout.lines == []
 
 
-def test_the_lines_of_the_tutorial(scene: Scene) -> None:
+def test_the_lines_of_the_tutorial(host: MirroredHost) -> None:
     """The lines that the tutorial shows are there word for word, and in its order."""
-    scene.create(a=b"one")
-    run = scene.start(*OFTEN, "--health=true", *scene.mirrors("a"), "--exec=sleep 1000")
-    run.line("successful health check", 2)
+    host.create(a=b"one")
+    run = host.start(*OFTEN, "--health=true", *host.mirrors("a"), "--exec=sleep 1000")
+    run.until("successful health check", count=2)
     run.end()
 
-    said = [line.partition("] ")[2] for line in run.lines]
+    said = [line.partition("] ")[2] for line in run.stderr.lines]
     forked = next(line for line in said if line.startswith("forked "))
     expected = [
-        f"connecting to {scene.hosts}",
+        f"connecting to {host.hosts}",
         "connected",
-        f"registering callback on {scene.path('a')}",
+        f"registering callback on {host.path('a')}",
         "forking sleep 1000",
         forked,
         "health checking via: true",
@@ -70,11 +71,11 @@ def test_the_lines_of_the_tutorial(scene: Scene) -> None:
     assert [line for line in said if not line.startswith("wrote ")][:8] == expected
 
 
-def test_json_is_one_object_a_line(scene: Scene) -> None:
+def test_json_is_one_object_a_line(host: MirroredHost) -> None:
     """Each line has time, level, event and message, and the fields of its event."""
-    run = eventful(scene, "--log-format=json", "--verbose")
-    run.line('"alerting"')
-    births = scene.births()
+    run = eventful(host, "--log-format=json", "--verbose")
+    run.until('"alerting"')
+    births = host.births()
 
     assert run.end() == 0
     said = objects(run)
@@ -87,17 +88,17 @@ def test_json_is_one_object_a_line(scene: Scene) -> None:
     by_event = {str(line["event"]): line for line in said}
     assert [line["pid"] for line in said if line["event"] == "forked"] == [b.pid for b in births]
     assert {"path", "size", "sha256"} <= by_event["changed"].keys()
-    assert by_event["registering"]["path"] == scene.path("b")
+    assert by_event["registering"]["path"] == host.path("b")
     assert by_event["check-failed"]["level"] == "warning"
     assert by_event["check-failed"]["reason"] == "exit status 1"
     assert by_event["alerting"]["alert"] == "health-failed"
 
 
-def test_verbose_tells_the_phases(scene: Scene) -> None:
+def test_verbose_tells_the_phases(host: MirroredHost) -> None:
     """With --verbose a restart is told phase by phase; without it no phase is named."""
-    run = eventful(scene, "--verbose")
+    run = eventful(host, "--verbose")
     run.end()
-    phases = [line.partition("] ")[2] for line in run.all(r"\] \w+ -> \w+$")]
+    phases = [line.partition("] ")[2] for line in run.stderr.matching(r"\] \w+ -> \w+$")]
     assert phases[:5] == [
         "loading -> running",
         "running -> waiting",
@@ -107,30 +108,30 @@ def test_verbose_tells_the_phases(scene: Scene) -> None:
     ]
     assert phases[-2:] == ["running -> exiting", "exiting -> done"]
 
-    plain = scene.start("--exec=true")
+    plain = host.start("--exec=true")
     plain.wait()
-    assert not plain.all(" -> ")
+    assert not plain.stderr.matching(" -> ")
 
 
-def test_silent_says_nothing_that_is_not_fatal(scene: Scene) -> None:
+def test_silent_says_nothing_that_is_not_fatal(host: MirroredHost) -> None:
     """Changes, failed checks, alerts and warnings leave no line under --silent."""
-    run = eventful(scene, "--silent")
+    run = eventful(host, "--silent")
 
     assert run.end() == 0
-    assert run.lines == []
-    assert run.out == []
+    assert run.stderr.lines == []
+    assert run.stdout.lines == []
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_one_note_is_one_line(scene: Scene, form: str) -> None:
+def test_one_note_is_one_line(host: MirroredHost, form: str) -> None:
     """Commands that hold newlines and control characters do not break a line of the log."""
     command = "true\ntrue \x1b[31m\u2028"
     options = ("--verbose", form, "--health", "true\nfalse", "--alert", "true\ntrue", *OFTEN)
-    run = scene.start(*options, "--exec", f"sleep 1; {command}\nexit 3")
+    run = host.start(*options, "--exec", f"sleep 1; {command}\nexit 3")
 
     assert run.wait() == 3
-    assert run.all("alerting")
-    for line in run.lines:
+    assert run.stderr.matching("alerting")
+    for line in run.stderr.lines:
         assert LINE.fullmatch(line) if form == FORMATS[0] else json.loads(line)
         assert line.isprintable()
 
@@ -138,68 +139,68 @@ def test_one_note_is_one_line(scene: Scene, form: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("verbosity", VERBOSITIES)
 def test_contents_are_never_told(
-    scene: Scene, proxy: Proxy, *, verbosity: tuple[str, ...], form: str
+    host: MirroredHost, proxy: Proxy, *, verbosity: tuple[str, ...], form: str
 ) -> None:
     """Neither a start, nor changes, nor trouble with files and connections show a content."""
-    scene.hosts = proxy.hosts
-    scene.create(a=SECRET.encode())
-    run = scene.wrap(*verbosity, form, "--alert=true")
-    scene.born()
-    scene.set(a=f"{SECRET} 2".encode())
-    scene.born_with(a=f"{SECRET} 2")
-    scene.file("a").unlink()
-    scene.file("a").mkdir()
-    scene.set(a=f"{SECRET} 3".encode())
+    host.hosts = proxy.hosts
+    host.create(a=SECRET.encode())
+    run = host.wrap(*verbosity, form, "--alert=true")
+    host.born()
+    host.set(a=f"{SECRET} 2".encode())
+    host.born_with(a=f"{SECRET} 2")
+    host.file("a").unlink()
+    host.file("a").mkdir()
+    host.set(a=f"{SECRET} 3".encode())
     if verbosity != ("--silent",):
-        run.line("cannot write")
+        run.until("cannot write")
         proxy.cut()
-        run.line("connected", 2 if form == FORMATS[0] else 3)
+        run.until("connected", count=2 if form == FORMATS[0] else 3)
 
     assert run.end() == 0
-    assert SECRET not in run.said
-    assert SECRET not in "".join(run.out)
+    assert SECRET not in run.stderr.text
+    assert SECRET not in "".join(run.stdout.lines)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("verbosity", VERBOSITIES)
 def test_an_internal_error_tells_no_contents(
-    scene: Scene, tmp_path: Path, *, verbosity: tuple[str, ...], form: str
+    host: MirroredHost, tmp_path: Path, *, verbosity: tuple[str, ...], form: str
 ) -> None:
     """An error inside zkexec is one line without contents; where it was is told if wanted."""
     trip = tmp_path / "trip"
-    scene.create(a=SECRET.encode())
-    command = f"--exec={scene.recorder('a')}"
+    host.create(a=SECRET.encode())
+    command = f"--exec={host.recorder('a')}"
     program = faulty("event", "FilesStaged", "natural-once", trip)
-    run = scene.start(*verbosity, form, *scene.mirrors("a"), command, program=program)
-    scene.born()
+    run = host.start(*verbosity, form, *host.mirrors("a"), command, program=program)
+    host.born()
 
     trip.touch()
-    scene.set(a=f"{SECRET} 2".encode())
-    scene.born_with(a=f"{SECRET} 2")
+    host.set(a=f"{SECRET} 2".encode())
+    host.born_with(a=f"{SECRET} 2")
 
     run.end()
-    told = run.all("zkexec failed internally.*MistakeError: a mistake of the test")
+    told = run.stderr.matching("zkexec failed internally.*MistakeError: a mistake of the test")
     assert len(told) == (verbosity != ("--silent",))
     is_json = form == FORMATS[1]
     shows_place = verbosity == ("--verbose",) or is_json
-    assert bool(run.all("wrong_handle")) is (shows_place and bool(told))
-    assert SECRET not in run.said
+    assert bool(run.stderr.matching("wrong_handle")) is (shows_place and bool(told))
+    assert SECRET not in run.stderr.text
     if is_json:
         assert {line["level"] for line in objects(run)} <= LEVELS
     else:
-        assert [line for line in run.lines if not LINE.fullmatch(line)] == []
+        assert [line for line in run.stderr.lines if not LINE.fullmatch(line)] == []
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(scene: Scene) -> None:
+def test_a_log_that_cannot_be_written_ends_nothing(host: MirroredHost) -> None:
     """A reader of stderr that goes away, as in `2>&1 | head -1`, costs the command nothing."""
-    scene.create(a=b"one")
-    zkexec = shell(*ZKEXEC, f"--cluster={scene.hosts}", *scene.mirrors("a"))
-    run = scene.stage.start("sh", "-c", f"{zkexec} -- {scene.recorder('a')} 2>&1 | head -n 1")
-    scene.born()
+    host.create(a=b"one")
+    zkexec = quoted(*ZKEXEC, f"--cluster={host.hosts}", *host.mirrors("a"))
+    run = host.sandbox.start("sh", "-c", f"{zkexec} -- {host.recorder('a')} 2>&1 | head -n 1")
+    host.born()
 
-    scene.set(a=b"two")
-    scene.born(2)
-    scene.set(a=b"three")
+    host.set(a=b"two")
+    host.born(2)
+    host.set(a=b"three")
 
-    assert scene.born(3).files == {"a": "three"}
-    assert run.poll() is None
+    assert host.born(3).files == {"a": "three"}
+    assert run.is_running()

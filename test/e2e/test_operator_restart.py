@@ -13,25 +13,26 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
-from e2e.fleet import Fleet, FleetMember, fleet_on
-from e2e.scene import shell
-from e2e.stage import LIBEXEC, Stage, is_alive
-from pushing import ZKEXECCTL
-from zookeeper import Server
+from support.fleet import Fleet, FleetMember, fleet_on
+from support.mirrored_host import quoted
+from support.processes import is_alive
+from support.sandbox import LIBEXEC, Sandbox
+from support.zkexecctl import ZKEXECCTL
+from support.zookeeper import Server
 
 OTHERS = make_digest_acl("others", "their password", all=True)
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
 def zkexecctl(fleet: Fleet, verb: str, *words: str, status: int = 0) -> str:
     """Run a verb on the fleet's group, which has to end like this; what it said."""
-    ended, out, err = fleet.stage.run(*ZKEXECCTL, verb, fleet.lock, *words, "--by=ann")
+    ended, out, err = fleet.sandbox.run(*ZKEXECCTL, verb, fleet.lock, *words, "--by=ann")
     assert ended == status, (out, err, fleet.story())
     return (err if status else out).decode()
 
@@ -91,7 +92,7 @@ def test_a_restart_goes_through_all(fleet: Fleet) -> None:
         "ann",
         "new certificates",
     )
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_restart_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
@@ -105,7 +106,7 @@ def test_a_restart_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
     restarted(fleet, "slow 1")
 
     assert births(fleet) == [3 if member.name == first else 2 for member in fleet.members]
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 # Succeeds as the check that follows does, but not for a server that was started between two times:
@@ -118,7 +119,7 @@ exec "$@"
 
 def launch_breakable(fleet: Fleet, count: int) -> Path:
     """Start members of which none starts well between the times of two files, see above."""
-    broken = fleet.stage.folder / "broken"
+    broken = fleet.sandbox.folder / "broken"
     fleet.push("good 0")
     for number in range(count):
         name = f"m{number}"
@@ -126,9 +127,9 @@ def launch_breakable(fleet: Fleet, count: int) -> Path:
             LIBEXEC / "moodcheck",
             name,
             fleet.journal.path,
-            fleet.stage.folder / name / "state",
+            fleet.sandbox.folder / name / "state",
         )
-        fleet.options = (f"--health={shell('sh', '-c', _CHECK, broken, *check)}",)
+        fleet.options = (f"--health={quoted('sh', '-c', _CHECK, broken, *check)}",)
         fleet.add().start()
     fleet.at_rest("good 0")
     return broken
@@ -146,7 +147,7 @@ def test_a_restart_that_fails_and_a_retry(fleet: Fleet) -> None:
 
     said = zkexecctl(fleet, "retry", "--reason=not yet")
     assert f" failed on {failed.name} (" in said
-    failed.tells("restart-failed", 2)
+    failed.until_logged("restart-failed", 2)
     assert sorted(births(fleet)) == [1, 1, 3]
 
     broken.with_suffix(".mended").touch()
@@ -155,7 +156,7 @@ def test_a_restart_that_fails_and_a_retry(fleet: Fleet) -> None:
     assert sorted(births(fleet)) == [2, 2, 4]
     said = zkexecctl(fleet, "retry", status=1)
     assert said.endswith(": nothing has failed that could be tried once more\n")
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_second_restart_while_the_first_is_under_way(fleet: Fleet) -> None:
@@ -173,7 +174,7 @@ def test_a_second_restart_while_the_first_is_under_way(fleet: Fleet) -> None:
 
     zkexecctl(fleet, "restart")
     fleet.until(lambda: births(fleet) == [3, 3], "all have restarted once more")
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_group_that_is_older_than_restarts(fleet: Fleet) -> None:
@@ -197,7 +198,7 @@ def test_a_group_that_is_older_than_restarts(fleet: Fleet) -> None:
     fleet.at_rest("good 3")
     zkexecctl(fleet, "restart")
     restarted(fleet, "good 3")
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_znode_of_restarts_that_nobody_may_read(fleet: Fleet) -> None:
@@ -219,4 +220,4 @@ def test_a_znode_of_restarts_that_nobody_may_read(fleet: Fleet) -> None:
     zkexecctl(fleet, "restart")
     restarted(fleet, "good 1")
     assert births(fleet) == [3, 3, 2]
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()

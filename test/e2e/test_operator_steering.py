@@ -1,31 +1,30 @@
 """Pauses and lost members in groups of real members; frozen members, and servers that restart."""
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.fleet import PATIENCE_S, Fleet, FleetMember, fleet_on
-from e2e.stage import Stage
-from news import operator
-from pushing import ZKEXECCTL
-from zookeeper import Server
+from support.fleet import PATIENCE_S, Fleet, FleetMember, fleet_on
+from support.posted_events import connected_client
+from support.sandbox import Sandbox
+from support.zkexecctl import ZKEXECCTL
+from support.zookeeper import Server
 
 # By far longer than a test waits: only an operator lets the group go on.
 NO_GRACE = ("--kill-timeout=900",)
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
 def zkexecctl(fleet: Fleet, verb: str, *words: str, status: int = 0) -> str:
     """Run a verb on the fleet's group, which has to end like this; what it said."""
-    ended, out, err = fleet.stage.run(*ZKEXECCTL, verb, fleet.lock, *words, "--by=ann")
+    ended, out, err = fleet.sandbox.run(*ZKEXECCTL, verb, fleet.lock, *words, "--by=ann")
     assert ended == status, (out, err, fleet.story())
     return (err if status else out).decode()
 
@@ -67,7 +66,7 @@ def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
     fleet.at_rest("good 2")
     assert [audit_entry["verb"] for audit_entry in fleet.record()["audit"]] == ["pause", "resume"]
     assert sorted(births(fleet)) == [2, 2, 3]
-    fleet.keeps_width()
+    fleet.keeps_max_unavailable()
 
 
 def test_a_lost_member_is_forgotten(fleet: Fleet) -> None:
@@ -125,20 +124,19 @@ def is_twice_born(member: FleetMember) -> bool:
     return len(member.entries("born")) == 2
 
 
-def test_while_the_server_restarts(stage: Stage, own_zookeeper: Server) -> None:
+def test_while_the_server_restarts(sandbox: Sandbox, own_zookeeper: Server) -> None:
     """A verb that finds the server away does its deed when it is back, and the group follows."""
     with (
-        operator(own_zookeeper.hosts) as client,
-        fleet_on(stage, client, own_zookeeper.port) as fleet,
+        connected_client(own_zookeeper.hosts) as client,
+        fleet_on(sandbox, client, own_zookeeper.port) as fleet,
     ):
         fleet.launch(2)
         own_zookeeper.stop(suddenly=True)
         words = (fleet.lock, f"--cluster={own_zookeeper.hosts}", "--connect-timeout=60")
-        process = stage.start(*ZKEXECCTL, "restart", *words, stderr=subprocess.PIPE)
-        assert process.stderr
-        assert b"cannot connect to" in process.stderr.readline()
+        process = sandbox.start(*ZKEXECCTL, "restart", *words)
+        process.until("cannot connect to")
         own_zookeeper.start()
-        assert process.wait(timeout=PATIENCE_S) == 0
+        assert process.wait(deadline_s=PATIENCE_S) == 0
         fleet.until(lambda: births(fleet) == [2, 2], "all are restarted")
         fleet.at_rest("good 0")
-        fleet.keeps_width()
+        fleet.keeps_max_unavailable()

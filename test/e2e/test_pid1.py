@@ -7,21 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from e2e.stage import (
-    WITNESS,
-    WRAPPED,
-    ZKEXEC,
-    Mirror,
-    Stage,
-    born,
-    children,
-    end,
-    lines,
-    until,
-    until_line,
-    zombies,
-)
-from e2e.terminal import Terminal
+from support.processes import children, zombies
+from support.program import Program
+from support.sandbox import REPORTER, WRAPPED, ZKEXEC, Mirror, Sandbox, born
+from support.terminal import Terminal
+from support.waiting import lines, until, until_line
 
 AS_ROOT = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 AS_USER = ("unshare", "--user", "--map-root-user", *AS_ROOT[1:])
@@ -46,32 +36,30 @@ def container(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return words
 
 
-def first_process(container: subprocess.Popen[bytes]) -> int:
+def first_process(container: Program) -> int:
     """The pid, as seen from outside, of the first process of a namespace."""
     return until(lambda: children(container.pid), "the namespace has a process")[0]
 
 
-def test_it_is_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+def test_it_is_pid_1(sandbox: Sandbox, container: tuple[str, ...]) -> None:
     """The command's parent is PID 1, and nothing else is there."""
-    status, out, _ = stage.run(*container, *WRAPPED, "sh", "-c", "echo $PPID; ps -A -o comm=; :")
+    status, out, _ = sandbox.run(*container, *WRAPPED, "sh", "-c", "echo $PPID; ps -A -o comm=; :")
     parent, *names = out.decode().split()
 
     assert (status, parent) == (0, "1")
     assert sorted(names[1:]) == ["ps", "sh"]
 
 
-def test_on_a_terminal_of_the_outside(stage: Stage, container: tuple[str, ...]) -> None:
+def test_on_a_terminal_of_the_outside(sandbox: Sandbox, container: tuple[str, ...]) -> None:
     """A stop reaches the command although its process group is none that PID 1 could name."""
     script = "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
     words = (*container, *WRAPPED, "sh", "-c", script)
-    terminal = Terminal(*words, environment=stage.environment(), folder=stage.folder)
-    try:
-        terminal.expect("ready")
-        os.kill(first_process(terminal.process), signal.SIGTERM)
-        terminal.expect("asked")
-        assert end(terminal.process) == 3
-    finally:
-        terminal.close()
+    process = sandbox.start(*words, terminal=Terminal())
+    process.expect("ready")
+    os.kill(first_process(process), signal.SIGTERM)
+    process.expect("asked")
+
+    assert process.wait() == 3
 
 
 @pytest.mark.parametrize(
@@ -79,100 +67,98 @@ def test_on_a_terminal_of_the_outside(stage: Stage, container: tuple[str, ...]) 
     [("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137), ("kill -USR1 $$", 138)],
 )
 def test_the_status_of_pid_1(
-    stage: Stage, container: tuple[str, ...], script: str, status: int
+    sandbox: Sandbox, container: tuple[str, ...], script: str, status: int
 ) -> None:
     """PID 1 cannot die of a signal, so it ends with 128 and the signal's number."""
-    assert stage.run(*container, *WRAPPED, "sh", "-c", f"{script}; sleep 1000")[0] == status
+    assert sandbox.run(*container, *WRAPPED, "sh", "-c", f"{script}; sleep 1000")[0] == status
 
 
-def test_signals_reach_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+def test_signals_reach_pid_1(sandbox: Sandbox, container: tuple[str, ...]) -> None:
     """PID 1, which the kernel protects from signals, passes them on all the same."""
-    process = stage.start(*container, *WRAPPED, WITNESS, stage.report, "--status", "4")
-    born(stage.report)
+    process = sandbox.start(*container, *WRAPPED, REPORTER, sandbox.report, "--status", "4")
+    born(sandbox.report)
     names = ("INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "CONT", "TERM")
     for name in names:
         os.kill(first_process(process), signal.Signals[f"SIG{name}"])
-        until_line(stage.report, f"got {name}")
+        until_line(sandbox.report, f"got {name}")
 
-    assert end(process) == 4
-    assert lines(stage.report)[1 : len(names) + 1] == [f"got {name}" for name in names]
+    assert process.wait() == 4
+    assert lines(sandbox.report)[1 : len(names) + 1] == [f"got {name}" for name in names]
 
 
-def test_term_while_connecting_as_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+def test_term_while_connecting_as_pid_1(sandbox: Sandbox, container: tuple[str, ...]) -> None:
     """TERM before there is a command ends PID 1 as well."""
     words = ("-c", "127.0.0.1:1", "-m", "file=/znode", "--connect-timeout", "1000", "--", "true")
-    process = stage.start(*container, *ZKEXEC, *words, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    assert b"connecting to" in process.stderr.readline()
+    process = sandbox.start(*container, *ZKEXEC, *words)
+    process.until("connecting to")
     os.kill(first_process(process), signal.SIGTERM)
 
-    assert end(process) == 143
+    assert process.wait() == 143
 
 
-def test_orphans_are_reaped_by_pid_1(stage: Stage, container: tuple[str, ...]) -> None:
+def test_orphans_are_reaped_by_pid_1(sandbox: Sandbox, container: tuple[str, ...]) -> None:
     """Whatever the command leaves behind is reaped, and its status is never the command's."""
-    script = f"{ORPHANS} echo born 0 >>{stage.report}; exec sleep 1000"
-    process = stage.start(*container, *WRAPPED, "sh", "-c", script)
-    born(stage.report)
+    script = f"{ORPHANS} echo born 0 >>{sandbox.report}; exec sleep 1000"
+    process = sandbox.start(*container, *WRAPPED, "sh", "-c", script)
+    born(sandbox.report)
     pid = first_process(process)
     until(lambda: len(children(pid)) == 1, "only the command is left")
     assert zombies(pid) == []
     os.kill(pid, signal.SIGTERM)
 
-    assert end(process) == 143
+    assert process.wait() == 143
 
 
-def test_a_restart_below_pid_1(stage: Stage, mirror: Mirror) -> None:
+def test_a_restart_below_pid_1(sandbox: Sandbox, mirror: Mirror) -> None:
     """A restart as PID 1 ends the old tree, the daemons that it made as well."""
     if reason := refusal(AS_ROOT):
         pytest.skip(f"no namespace of processes here: {reason}")
-    command = f"setsid setsid sleep 1000 & exec {WITNESS} {stage.report}"
+    command = f"setsid setsid sleep 1000 & exec {REPORTER} {sandbox.report}"
     words = ("-s", "--kill-timeout", "0.5", mirror.option, "-e", command)
-    process = stage.start(*AS_ROOT, *ZKEXEC, *words)
+    process = sandbox.start(*AS_ROOT, *ZKEXEC, *words)
     for count in range(1, 4):
-        born(stage.report, count)
-        until(lambda: len(stage.sleepers()) == 1, "the daemon runs alone")
+        born(sandbox.report, count)
+        until(lambda: len(sandbox.sleepers()) == 1, "the daemon runs alone")
         mirror.change()
-    born(stage.report, 4)
+    born(sandbox.report, 4)
     os.kill(first_process(process), signal.SIGTERM)
-    end(process)
+    process.wait()
 
-    stage.wait_until_empty()
+    sandbox.wait_until_empty()
 
 
-def test_a_subreaper_reaps(stage: Stage) -> None:
+def test_a_subreaper_reaps(sandbox: Sandbox) -> None:
     """With --subreaper orphans become zkexec's children and are reaped."""
-    script = f"{ORPHANS} (sleep 1000 &); echo born 0 >>{stage.report}; exec sleep 1000"
-    process = stage.start(*ZKEXEC, "-s", "--subreaper", "--", "sh", "-c", script)
-    born(stage.report)
-    until(lambda: len(stage.sleepers()) == 2, "the short ones have ended")
+    script = f"{ORPHANS} (sleep 1000 &); echo born 0 >>{sandbox.report}; exec sleep 1000"
+    process = sandbox.start(*ZKEXEC, "-s", "--subreaper", "--", "sh", "-c", script)
+    born(sandbox.report)
+    until(lambda: len(sandbox.sleepers()) == 2, "the short ones have ended")
     until(lambda: len(children(process.pid)) == 2, "and have been reaped")
-    assert len(stage.sleepers()) == 2
-    process.terminate()
+    assert len(sandbox.sleepers()) == 2
 
-    assert end(process) == -signal.SIGTERM
-    stage.wait_until_empty()
+    assert process.end() == -signal.SIGTERM
+    sandbox.wait_until_empty()
 
 
-def test_an_orphans_status_is_not_the_commands(stage: Stage) -> None:
+def test_an_orphans_status_is_not_the_commands(sandbox: Sandbox) -> None:
     """An adopted orphan that fails says nothing about the command, which goes on."""
-    script = f"(sh -c 'exit 9' &); (sh -c 'kill -9 $$' &); echo born 0 >>{stage.report}; read line"
+    script = (
+        f"(sh -c 'exit 9' &); (sh -c 'kill -9 $$' &); echo born 0 >>{sandbox.report}; read line"
+    )
     words = (*ZKEXEC, "-s", "--subreaper", "--", "sh", "-c", f"{script}; exit 3")
-    process = stage.start(*words, stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    born(stage.report)
+    process = sandbox.start(*words, stdin=subprocess.PIPE)
+    born(sandbox.report)
     until(lambda: len(children(process.pid)) == 1, "the orphans have been reaped")
-    process.stdin.write(b"go\n")
-    process.stdin.close()
+    process.enter("go")
 
-    assert end(process) == 3
+    assert process.wait() == 3
 
 
-def test_without_the_option_orphans_are_others_business(stage: Stage) -> None:
+def test_without_the_option_orphans_are_others_business(sandbox: Sandbox) -> None:
     """Without --subreaper an orphan of the command has the parent that it would have anyway."""
     script = "(sleep 1000 &); exec sleep 1000"
-    process = stage.start(*WRAPPED, "sh", "-c", script)
-    until(lambda: len(stage.sleepers()) == 2, "both run")
+    process = sandbox.start(*WRAPPED, "sh", "-c", script)
+    until(lambda: len(sandbox.sleepers()) == 2, "both run")
     commands = children(process.pid)
     process.kill()
 

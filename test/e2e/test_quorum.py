@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.scene import Running, Scene
-from e2e.stage import Stage
-from news import operator
-from zookeeper import Ensemble, Server, wait_until
+from support.mirrored_host import MirroredHost
+from support.posted_events import connected_client
+from support.program import Program
+from support.sandbox import Sandbox
+from support.waiting import until
+from support.zookeeper import Ensemble, Server
 
 LEFT_ALONE = "the command is left alone"
 
@@ -27,12 +29,14 @@ def three() -> Iterator[Ensemble]:
 
 
 @pytest.fixture
-def quorum(three: Ensemble, stage: Stage, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """A scene on the ensemble; whatever servers the test stops are started again."""
-    with operator(three.hosts) as client:
+def quorum(
+    three: Ensemble, sandbox: Sandbox, request: pytest.FixtureRequest
+) -> Iterator[MirroredHost]:
+    """A host on the ensemble; whatever servers the test stops are started again."""
+    with connected_client(three.hosts) as client:
         root = f"/{request.node.name}"
         client.create(root)
-        yield Scene(stage, client, root, three.hosts)
+        yield MirroredHost(sandbox, client, root, three.hosts)
         for server in three.servers:
             revive(server)
 
@@ -57,7 +61,7 @@ def served_by(three: Ensemble, pid: int) -> Server:
                 return socket
         return 0
 
-    wait_until(port, "a connection of zkexec")
+    until(port, "a connection of zkexec")
     return by_port[port()]
 
 
@@ -76,46 +80,46 @@ def established(pid: int) -> list[int]:
     ]
 
 
-def changes_arrive(quorum: Scene, run: Running) -> None:
+def changes_arrive(quorum: MirroredHost, run: Program) -> None:
     """Make a change, and demand the one restart for it."""
     before = len(quorum.births())
-    with operator(quorum.hosts) as quorum.client:
+    with connected_client(quorum.hosts) as quorum.client:
         quorum.set(a=f"change {before}".encode())
     assert quorum.born(before + 1).files == {"a": f"change {before}"}
-    assert run.process.poll() is None
+    assert run.is_running()
 
 
-def test_the_server_that_serves_us_is_killed(quorum: Scene, three: Ensemble) -> None:
+def test_the_server_that_serves_us_is_killed(quorum: MirroredHost, three: Ensemble) -> None:
     """zkexec goes on with another server, and the session lives on."""
     quorum.create(a=b"one")
     run = quorum.wrap()
     first = quorum.born()
 
     served_by(three, run.pid).stop(suddenly=True)
-    run.line(LEFT_ALONE)
-    run.line("connected$", 2)
+    run.until(LEFT_ALONE)
+    run.until("connected$", count=2)
     quorum.only(first)
     changes_arrive(quorum, run)
 
     assert run.end() == 0
 
 
-def test_the_leader_is_killed(quorum: Scene, three: Ensemble) -> None:
+def test_the_leader_is_killed(quorum: MirroredHost, three: Ensemble) -> None:
     """A new leader is elected; the command runs on, and the next change arrives."""
     quorum.create(a=b"one")
     run = quorum.wrap()
     first = quorum.born()
 
     three.leader().stop(suddenly=True)
-    run.line(LEFT_ALONE)
-    run.line("connected$", 2)
+    run.until(LEFT_ALONE)
+    run.until("connected$", count=2)
     quorum.only(first)
     changes_arrive(quorum, run)
 
     assert run.end() == 0
 
 
-def test_the_quorum_is_lost_and_comes_back(quorum: Scene, three: Ensemble) -> None:
+def test_the_quorum_is_lost_and_comes_back(quorum: MirroredHost, three: Ensemble) -> None:
     """Without a quorum nobody is touched; once it is there again, changes arrive."""
     quorum.create(a=b"one")
     run = quorum.wrap("--session-timeout=2")
@@ -123,14 +127,14 @@ def test_the_quorum_is_lost_and_comes_back(quorum: Scene, three: Ensemble) -> No
 
     for server in three.servers[:2]:
         server.stop(suddenly=True)
-    run.line(LEFT_ALONE)
-    run.line("cannot connect")
+    run.until(LEFT_ALONE)
+    run.until("cannot connect")
     quorum.only(first)
     for server in three.servers[:2]:
         server.launch()
     for server in three.servers:
         server.wait_until_serving()
-    run.line("connected$", 2)
+    run.until("connected$", count=2)
     quorum.only(first)
     changes_arrive(quorum, run)
 

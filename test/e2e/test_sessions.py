@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from e2e.stage import Stage
+from zookeeper import Port, Server
+
 from support.session_blocks import blocks
 from support.session_player import REGENERATE, ROOT, Player, Reader, regenerated
-from zookeeper import Port, Server
 
 PAGES = [
     page

@@ -5,122 +5,118 @@ import signal
 
 import pytest
 
-from e2e.scene import Running, Scene
-from e2e.stage import ZKEXEC
-from proxy import Fate, Proxy, pass_all
-from shortage import MANY, NONE, can_be_limited, limited_user, spare
+from support.mirrored_host import MirroredHost
+from support.process_limit import MANY, NONE, can_be_limited, limited_user, spare
+from support.program import Program
+from support.proxy import Proxy, Treatment, pass_all
+from support.sandbox import ZKEXEC
 
 CANNOT_WORK = 125
 
 limits_bind = pytest.mark.skipif(not can_be_limited(), reason="no limit of processes binds here")
 
 
-class Limited(Running):
-    """A zkexec of a user to whom limits apply."""
-
-    def __init__(self, scene: Scene, *options: str, processes: int = MANY) -> None:
-        """Start it on the scene's cluster, with so many processes to spare."""
-        before = (*limited_user(), "prlimit", f"--nproc={processes}:", "--")
-        super().__init__(
-            scene.stage, f"--cluster={scene.hosts}", *options, program=(*before, *ZKEXEC)
-        )
+def start_limited(host: MirroredHost, *options: str, processes: int = MANY) -> Program:
+    """Start zkexec as a user to whom limits apply, with this many processes to spare."""
+    before = (*limited_user(), "prlimit", f"--nproc={processes}:", "--")
+    return host.start(*options, program=(*before, *ZKEXEC))
 
 
 @limits_bind
-def test_a_first_start_without_threads(scene: Scene) -> None:
+def test_a_first_start_without_threads(host: MirroredHost) -> None:
     """Without a thread for the client the first start ends with 125, and the last line says why."""
-    scene.create(a=b"one")
+    host.create(a=b"one")
 
-    run = Limited(
-        scene, "--connect-timeout=0.5", *scene.mirrors("a"), "--exec=sleep 1000", processes=NONE
+    run = start_limited(
+        host, "--connect-timeout=0.5", *host.mirrors("a"), "--exec=sleep 1000", processes=NONE
     )
 
     assert run.wait() == CANNOT_WORK
-    assert run.lines[-1].endswith(
-        f"--cluster: no configuration from {scene.hosts} within 0.5 s: the client cannot run: "
+    assert run.stderr.lines[-1].endswith(
+        f"--cluster: no configuration from {host.hosts} within 0.5 s: the client cannot run: "
         "no process or thread to spare"
     )
-    assert "Traceback" not in run.said
+    assert "Traceback" not in run.stderr.text
 
 
 @limits_bind
-def test_a_first_start_without_a_process(scene: Scene) -> None:
+def test_a_first_start_without_a_process(host: MirroredHost) -> None:
     """Without a process for the command the first start ends with 125 and one line."""
-    run = Limited(scene, "--silent", "--exec=sleep 1000", processes=NONE)
+    run = start_limited(host, "--silent", "--exec=sleep 1000", processes=NONE)
 
     assert run.wait() == CANNOT_WORK
-    (line,) = run.lines
+    (line,) = run.stderr.lines
     assert line.endswith("--exec: cannot start sleep: Resource temporarily unavailable")
 
 
 @limits_bind
-def test_a_client_that_cannot_be_replaced(scene: Scene, proxy: Proxy) -> None:
+def test_a_client_that_cannot_be_replaced(host: MirroredHost, proxy: Proxy) -> None:
     """A running command lives on where no thread is left for a new client; later there is one."""
-    scene.create(a=b"one")
-    scene.hosts = proxy.hosts
-    run = Limited(
-        scene, "--session-timeout=1", *scene.mirrors("a"), f"--exec={scene.recorder('a')}"
+    host.create(a=b"one")
+    host.hosts = proxy.hosts
+    run = start_limited(
+        host, "--session-timeout=1", *host.mirrors("a"), f"--exec={host.recorder('a')}"
     )
-    born = scene.born()
+    born = host.born()
     spare(run.pid, NONE)
     # An answer that nobody understands ends the client, which has to be replaced.
-    proxy.on_request = lambda _: Fate.CONFUSE
-    scene.set(a=b"two")
+    proxy.on_request = lambda _: Treatment.CONFUSE
+    host.set(a=b"two")
 
-    run.line("cannot connect to .*: the client cannot run: no process or thread to spare")
-    scene.only(born)
+    run.until("cannot connect to .*: the client cannot run: no process or thread to spare")
+    host.only(born)
     proxy.on_request = pass_all
     spare(run.pid, MANY)
 
-    assert scene.born(2).files == {"a": "two"}
-    assert len(run.all("no process or thread to spare")) == 1
+    assert host.born(2).files == {"a": "two"}
+    assert len(run.stderr.matching("no process or thread to spare")) == 1
     assert run.end() == 0
 
 
 @limits_bind
-def test_a_restart_without_a_process(scene: Scene) -> None:
+def test_a_restart_without_a_process(host: MirroredHost) -> None:
     """If there is no process for the new command it is started as soon as there is one."""
-    scene.create(a=b"one")
-    run = Limited(scene, *scene.mirrors("a"), f"--exec={scene.recorder('a')}")
-    scene.born()
+    host.create(a=b"one")
+    run = start_limited(host, *host.mirrors("a"), f"--exec={host.recorder('a')}")
+    host.born()
     spare(run.pid, NONE)
-    scene.set(a=b"two")
+    host.set(a=b"two")
 
-    run.line("nothing runs now, next try in 1 s")
-    assert run.process.poll() is None
+    run.until("nothing runs now, next try in 1 s")
+    assert run.is_running()
     spare(run.pid, MANY)
 
-    assert scene.born(2).files == {"a": "two"}
+    assert host.born(2).files == {"a": "two"}
     assert run.end() == 0
 
 
 @limits_bind
-def test_the_end_while_a_start_is_waited_for(scene: Scene) -> None:
+def test_the_end_while_a_start_is_waited_for(host: MirroredHost) -> None:
     """A TERM ends zkexec while there is no process for the command."""
-    scene.create(a=b"one")
-    run = Limited(scene, *scene.mirrors("a"), f"--exec={scene.recorder('a')}")
-    scene.born()
+    host.create(a=b"one")
+    run = start_limited(host, *host.mirrors("a"), f"--exec={host.recorder('a')}")
+    host.born()
     spare(run.pid, NONE)
-    scene.set(a=b"two")
-    run.line("nothing runs now")
+    host.set(a=b"two")
+    run.until("nothing runs now")
 
     assert run.end() == -signal.SIGTERM
 
 
-def test_no_descriptor_to_spare(scene: Scene, proxy: Proxy) -> None:
+def test_no_descriptor_to_spare(host: MirroredHost, proxy: Proxy) -> None:
     """A running command lives on where zkexec has no descriptor for a connection; later it has."""
-    scene.create(a=b"one")
-    scene.hosts = proxy.hosts
-    run = scene.wrap()
-    born = scene.born()
+    host.create(a=b"one")
+    host.hosts = proxy.hosts
+    run = host.wrap()
+    born = host.born()
     _, most = resource.prlimit(run.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, most))
     proxy.cut()
 
-    run.line("cannot connect to .*: Too many open files")
-    scene.only(born)
+    run.until("cannot connect to .*: Too many open files")
+    host.only(born)
     resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (most, most))
-    scene.set(a=b"two")
+    host.set(a=b"two")
 
-    assert scene.born(2).files == {"a": "two"}
+    assert host.born(2).files == {"a": "two"}
     assert run.end() == 0

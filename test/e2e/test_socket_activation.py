@@ -4,7 +4,8 @@ import socket
 import sys
 from contextlib import closing
 
-from e2e.stage import ZKEXEC, Mirror, Stage, end, until_line
+from support.sandbox import ZKEXEC, Mirror, Sandbox
+from support.waiting import until_line
 
 # What sd_listen_fds does, and one answer to each client.
 SERVICE = """
@@ -27,24 +28,22 @@ def ask(port: int) -> int:
         return int(connection.makefile().read())
 
 
-def test_the_command_serves_on_an_activated_socket(stage: Stage, mirror: Mirror) -> None:
+def test_the_command_serves_on_an_activated_socket(sandbox: Sandbox, mirror: Mirror) -> None:
     """The service finds its socket at the first start and after each restart."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         given = listening.fileno()
-        command = (sys.executable, "-c", SERVICE, stage.report)
-        process = stage.start(
+        command = (sys.executable, "-c", SERVICE, sandbox.report)
+        process = sandbox.start(
             *("bash", "-c", MANAGER, "bash", *ZKEXEC, "-s", mirror.option, "--", *command),
-            env=stage.environment(SOCKET=str(given)),
+            env=sandbox.environment(SOCKET=str(given)),
             pass_fds=(given,),
         )
         pids = []
         for count in (1, 2, 3):
-            until_line(stage.report, "born", count)
+            until_line(sandbox.report, "born", count)
             pids.append(ask(port))
             mirror.change()
-    process.terminate()
-
-    end(process)
+    process.end()
     assert len(set(pids)) == 3
     assert process.pid not in pids

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from e2e.stage import ZKEXEC, Stage, end
-from e2e.terminal import Terminal
+from support.sandbox import ZKEXEC, Sandbox
+from support.terminal import Terminal
 
 ROUNDS = 250
 PRESSES = 100
@@ -33,51 +33,45 @@ def in_parallel(shoot: Callable[[float], int], rounds: int) -> list[int]:
         return list(pool.map(shoot, delays))
 
 
-def shoot_from_the_start(stage: Stage, chance: float) -> int:
+def shoot_from_the_start(sandbox: Sandbox, chance: float) -> int:
     """TERM somewhere in the time that a start takes, Python's own included."""
-    process = stage.start(*QUICK, stderr=subprocess.DEVNULL)
+    process = sandbox.start(*QUICK, stderr=subprocess.DEVNULL)
     time.sleep(chance * 0.4)
-    process.send_signal(signal.SIGTERM)
-    return end(process)
+    process.signal(signal.SIGTERM)
+    return process.wait()
 
 
-def shoot_at_the_fork(stage: Stage, chance: float) -> int:
+def shoot_at_the_fork(sandbox: Sandbox, chance: float) -> int:
     """TERM in the first milliseconds after zkexec says that it forks."""
-    process = stage.start(*QUICK, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    while b"forking" not in process.stderr.readline():
-        pass
+    process = sandbox.start(*QUICK)
+    process.until("forking")
     spin(chance * 0.008)
-    process.send_signal(signal.SIGTERM)
-    process.stderr.read()
-    return end(process)
+    process.signal(signal.SIGTERM)
+    return process.wait()
 
 
-def test_term_in_any_moment_of_the_start(stage: Stage) -> None:
+def test_term_in_any_moment_of_the_start(sandbox: Sandbox) -> None:
     """TERM at random moments from the first one on: zkexec dies of it, and nothing is left."""
-    assert set(in_parallel(partial(shoot_from_the_start, stage), ROUNDS)) == {-signal.SIGTERM}
-    stage.wait_until_empty()
+    assert set(in_parallel(partial(shoot_from_the_start, sandbox), ROUNDS)) == {-signal.SIGTERM}
+    sandbox.wait_until_empty()
 
 
-def test_term_around_the_fork(stage: Stage) -> None:
+def test_term_around_the_fork(sandbox: Sandbox) -> None:
     """TERM at random moments around the fork: zkexec dies of it, and nothing is left."""
-    assert set(in_parallel(partial(shoot_at_the_fork, stage), ROUNDS)) == {-signal.SIGTERM}
-    stage.wait_until_empty()
+    assert set(in_parallel(partial(shoot_at_the_fork, sandbox), ROUNDS)) == {-signal.SIGTERM}
+    sandbox.wait_until_empty()
 
 
-def press_at_the_fork(stage: Stage, chance: float) -> int:
+def press_at_the_fork(sandbox: Sandbox, chance: float) -> int:
     """Ctrl-C on a terminal in the first milliseconds after zkexec says that it forks."""
-    terminal = Terminal(*QUICK, environment=stage.environment(), folder=stage.folder)
-    try:
-        terminal.expect("forking")
-        spin(chance * 0.008)
-        terminal.type("\x03")
-        return end(terminal.process)
-    finally:
-        terminal.close()
+    process = sandbox.start(*QUICK, terminal=Terminal())
+    process.expect("forking")
+    spin(chance * 0.008)
+    process.send("\x03")
+    return process.wait()
 
 
-def test_ctrl_c_around_the_fork(stage: Stage) -> None:
+def test_ctrl_c_around_the_fork(sandbox: Sandbox) -> None:
     """Ctrl-C at random moments around the fork: none of them is lost between the two processes."""
-    assert set(in_parallel(partial(press_at_the_fork, stage), PRESSES)) == {-signal.SIGINT}
-    stage.wait_until_empty()
+    assert set(in_parallel(partial(press_at_the_fork, sandbox), PRESSES)) == {-signal.SIGINT}
+    sandbox.wait_until_empty()

@@ -11,15 +11,18 @@ import shlex
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from subprocess import PIPE
 
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.stage import Stage, until
-from e2e.terminal import Terminal, shell
-from e2e.wrapped import ROOT, Wrapped
-from zookeeper import Port, Server
+from support.interactive_shell import InteractiveShell
+from support.program import Program
+from support.sandbox import TEST, ZKEXEC, Sandbox
+from support.waiting import until
+from support.zookeeper import Port, Server
 
+ROOT = TEST.parent
 CAT = "./test/libexec/prefixed-cat /tmp/prefix"
 STAMP = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d -0700\] "
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -52,45 +55,44 @@ FIRST_OPTIONS = """\
 class Reader:
     """Somebody who follows the tutorial, in the checkout, with zkexec on the PATH."""
 
-    def __init__(self, stage: Stage, server: Server, root: str) -> None:
-        self.stage = stage
+    def __init__(self, sandbox: Sandbox, server: Server, root: str) -> None:
+        self.sandbox = sandbox
         self.port = server.port
         self.cluster = server.hosts + root
-        self.prefix = stage.folder / "prefix"
-        script = stage.folder / "bin" / "zkexec"
+        self.prefix = sandbox.folder / "prefix"
+        script = sandbox.folder / "bin" / "zkexec"
         script.parent.mkdir()
         script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m zkexec "$@"\n')
         script.chmod(0o755)
-        environment = stage.environment(ZKEXEC_CLUSTER=self.cluster, TZ="MST+7")
+        environment = sandbox.environment(ZKEXEC_CLUSTER=self.cluster, TZ="MST+7")
         environment["PATH"] = f"{script.parent}:{environment['PATH']}"
         self.environment = environment
 
     def typed(self, text: str) -> str:
         """The tutorial's text, for this reader's folder and ZooKeeper."""
         for name in ("prefix", "succeeded_at"):
-            text = text.replace(f"/tmp/{name}", f"{self.stage.folder}/{name}")
+            text = text.replace(f"/tmp/{name}", f"{self.sandbox.folder}/{name}")
         # Of the rolling restart only the slowness of the check is less than in the tutorial.
         text = text.replace("slowcheck 2181 10", "slowcheck 2181 1")
         return text.replace("slowcheck 2181", f"slowcheck {self.port}")
 
-    def run(self, text: str) -> Wrapped:
+    def run(self, text: str) -> Program:
         """Start one of the tutorial's zkexec commands with pipes."""
         words = shlex.split(self.typed(text).replace("\\\n", ""))
-        return Wrapped(*words[1:], environment=self.environment)
+        return Program(*ZKEXEC, *words[1:], env=self.environment, cwd=ROOT, stdin=PIPE)
 
 
 @pytest.fixture
-def reader(stage: Stage, zookeeper: Server, root: str) -> Reader:
+def reader(sandbox: Sandbox, zookeeper: Server, root: str) -> Reader:
     """A reader whose root in ZooKeeper is still empty."""
-    return Reader(stage, zookeeper, root)
+    return Reader(sandbox, zookeeper, root)
 
 
 @pytest.fixture
-def console(reader: Reader) -> Iterator[Terminal]:
+def console(reader: Reader) -> Iterator[InteractiveShell]:
     """The reader's terminal, with a shell at its first prompt."""
-    terminal = shell(ROOT, reader.environment)
-    yield terminal
-    terminal.close()
+    with InteractiveShell(ROOT, reader.environment) as shell:
+        yield shell
 
 
 @pytest.fixture
@@ -109,22 +111,22 @@ def without_stamps(lines: list[str]) -> list[str]:
 
 def conversation(reader: Reader, command: str, end_by: str) -> tuple[str, str]:
     """Type two lines into a command and end it by a key; the screen, and the status."""
-    console = shell(ROOT, reader.environment)
+    console = InteractiveShell(ROOT, reader.environment)
     try:
         console.enter(reader.typed(command))
         console.expect("\r\n")
-        start = len(console.text)
+        start = len(console.stdout.text)
         for word in ("world", "again"):
             console.enter(word)
             console.expect(f"hello {word}\r\n")
-        console.type(end_by)
+        console.send(end_by)
         console.prompt()
-        return console.text[start:], console.command("echo $?")
+        return console.stdout.text[start:], console.command("echo $?")
     finally:
         console.close()
 
 
-def test_prefixed_cat_alone(reader: Reader, console: Terminal) -> None:
+def test_prefixed_cat_alone(reader: Reader, console: InteractiveShell) -> None:
     """The script of the tutorial does what the tutorial shows."""
     assert console.command(reader.typed("echo -n hello > /tmp/prefix")) == ""
     assert console.command(reader.typed(f"echo world | {CAT}")) == "hello world\n"
@@ -143,7 +145,7 @@ def test_wrapped_command_behaves_like_itself(reader: Reader, end_by: str, status
     assert wrapped[1] == status
 
 
-def test_wrapped_command_in_a_pipe(reader: Reader, console: Terminal) -> None:
+def test_wrapped_command_in_a_pipe(reader: Reader, console: InteractiveShell) -> None:
     """Input and output may be pipes, and the log is on neither of them."""
     reader.prefix.write_text("hello")
 
@@ -151,7 +153,7 @@ def test_wrapped_command_in_a_pipe(reader: Reader, console: Terminal) -> None:
     assert console.command(piped) == "hello world\n"
 
 
-def test_command_without_quotes(reader: Reader, console: Terminal) -> None:
+def test_command_without_quotes(reader: Reader, console: InteractiveShell) -> None:
     """Behind two dashes the command is the same without quotes."""
     reader.prefix.write_text("hello")
 
@@ -159,7 +161,7 @@ def test_command_without_quotes(reader: Reader, console: Terminal) -> None:
 
 
 def test_mirror_and_change(
-    reader: Reader, console: Terminal, client: KazooClient, znode: str
+    reader: Reader, console: InteractiveShell, client: KazooClient, znode: str
 ) -> None:
     """The prefix comes from ZooKeeper, and after a change there the next lines have the new one."""
     for line in ("zkexec --silent \\", f'--exec "{CAT}" \\', "--mirror /tmp/prefix=/prefix"):
@@ -173,13 +175,13 @@ def test_mirror_and_change(
     until(lambda: reader.prefix.read_text() == "goodbye", "the new prefix")
     console.enter("world")
     console.expect("goodbye world\r\n")
-    console.type(CTRL_C)
+    console.send(CTRL_C)
     console.prompt()
     assert console.command("echo $?") == "130\n"
 
 
 @pytest.mark.parametrize("command", ["false", "/usr/bin/false"])
-def test_command_that_terminates(reader: Reader, console: Terminal, command: str) -> None:
+def test_command_that_terminates(reader: Reader, console: InteractiveShell, command: str) -> None:
     """The log is as the tutorial shows it, on stderr, and the return code is the command's."""
     shown = console.command(f"zkexec --exec {command}").splitlines()
     pid = shown[3].rpartition(" ")[2]
@@ -208,9 +210,8 @@ zkexec \\
      --health-delay 1 \\
      --health-interval 1
 """) as zkexec:
-        for _ in range(2):
-            zkexec.wait_for_line("successful health check")
-        shown = without_stamps(zkexec.log[:9])
+        zkexec.until("successful health check", count=2)
+        shown = without_stamps(zkexec.stderr.lines[:9])
 
     pid = shown[4].rpartition(" ")[2]
     assert pid.isdigit()
@@ -230,20 +231,20 @@ zkexec \\
 
 def test_dead_mans_switch(reader: Reader) -> None:
     """A health check may be several commands: the file is touched only after a success."""
-    succeeded_at = reader.stage.folder / "succeeded_at"
+    succeeded_at = reader.sandbox.folder / "succeeded_at"
     quick = "zkexec --exec 'sleep 1000' --health-delay 0.1 --health-interval 0.1"
     closed = Port()
     with reader.run(
         f'{quick} --health "./test/libexec/slowcheck {closed.number} 0 && touch /tmp/succeeded_at"'
     ) as zkexec:
-        zkexec.wait_for_line("failed health check")
+        zkexec.until("failed health check")
         assert not succeeded_at.exists()
     closed.release()
 
     with reader.run(
         f'{quick} --health "./test/libexec/slowcheck 2181 1 && touch /tmp/succeeded_at"'
     ) as zkexec:
-        zkexec.wait_for_line("successful health check")
+        zkexec.until("successful health check")
         assert succeeded_at.exists()
 
 
@@ -254,11 +255,11 @@ zkexec --exec 'sleep 1000' --mirror /tmp/prefix=/prefix \\
     --health 'exit 3' --health-delay 0.5 --health-interval 1000 \\
     --alert 'echo "$ZKEXEC_EVENT, $ZKEXEC_REASON"'
 """) as zkexec:
-        assert zkexec.wait_for_output("") == "health-failed, exit status 3"
+        assert zkexec.until("", on=zkexec.stdout) == "health-failed, exit status 3"
         client.set(znode, b"goodbye")
-        assert zkexec.wait_for_output("") == "health-failed, exit status 3"
+        assert zkexec.until("", count=2, on=zkexec.stdout) == "health-failed, exit status 3"
 
-    said = [line.split()[0] for line in without_stamps(zkexec.log)]
+    said = [line.split()[0] for line in without_stamps(zkexec.stderr.lines)]
     steps = [word for word in said if word in ("forked", "health", "failed", "alerting")]
     assert steps == ["forked", "health", "failed", "alerting"] * 2
 
@@ -268,23 +269,23 @@ def test_alert_of_a_failed_command(reader: Reader) -> None:
     with reader.run("""\
 zkexec --exec 'exit 7' --alert 'echo "$ZKEXEC_EVENT, $ZKEXEC_EXIT_STATUS"'
 """) as zkexec:
-        assert zkexec.end() == 7
-        assert zkexec.output == ["command-failed, 7"]
+        assert zkexec.wait() == 7
+        assert zkexec.stdout.lines == ["command-failed, 7"]
 
 
 def test_check_of_an_earlier_command(reader: Reader, client: KazooClient, znode: str) -> None:
     """A check that began before a restart says nothing about the new command."""
-    gate = reader.stage.folder / "gate"
+    gate = reader.sandbox.folder / "gate"
     check = f"while ! test -e {gate}; do sleep 0.01; done; exit 1"
     with reader.run(
         "zkexec --exec 'sleep 1000' --mirror /tmp/prefix=/prefix --health-delay 0.1 "
         f"--health-interval 1000 --health '{check}'"
     ) as zkexec:
-        zkexec.wait_for_line("health checking via")
+        zkexec.until("health checking via")
         client.set(znode, b"goodbye")
         between = lines_until_forked(zkexec)
         gate.touch()
-        zkexec.wait_for_line("failed health check")
+        zkexec.until("failed health check")
 
     assert "restarting for the new configuration" in "\n".join(between)
     assert "failed health check" not in "\n".join(between)
@@ -292,7 +293,7 @@ def test_check_of_an_earlier_command(reader: Reader, client: KazooClient, znode:
 
 def test_rolling_restart(reader: Reader, client: KazooClient, znode: str) -> None:
     """Members in three terminals take turns: the times of their logs do not overlap."""
-    consoles = [shell(ROOT, reader.environment) for _ in range(3)]
+    consoles = [InteractiveShell(ROOT, reader.environment) for _ in range(3)]
     try:
         for console in consoles:
             for line in reader.typed(ROLLING).splitlines():
@@ -304,7 +305,7 @@ def test_rolling_restart(reader: Reader, client: KazooClient, znode: str) -> Non
         for console in consoles:
             console.enter("world")
             console.expect("woot world\r\n")
-            console.type(CTRL_C)
+            console.send(CTRL_C)
             console.prompt()
     finally:
         for console in consoles:
@@ -323,13 +324,13 @@ zkexec --exec 'grep -qv bad /tmp/prefix && exec sleep 1000' --min-healthy 0.2 \\
 """
     with reader.run(command) as one, reader.run(command) as other:
         for member in (one, other):
-            member.wait_for_line("forked")
+            member.expect("forked")
         client.set(znode, b"bad")
         until(lambda: said("restart failed", one, other), "a failure")
         until(lambda: said("the rollout is paused since", one, other), "a pause")
         client.set(znode, b"woot")
         for member in (one, other):
-            member.wait_for_line("turn released")
+            member.expect("turn released")
 
     assert len(said("restart failed", one, other)) == 1
     assert (
@@ -337,12 +338,12 @@ zkexec --exec 'grep -qv bad /tmp/prefix && exec sleep 1000' --min-healthy 0.2 \\
     )
 
 
-def said(text: str, *members: Wrapped) -> list[str]:
+def said(text: str, *members: Program) -> list[str]:
     """What the logs of all members say with these words, up to now."""
-    return [line for member in members for line in member.log if text in line]
+    return [line for member in members for line in member.stderr.lines if text in line]
 
 
-def turn_in_the_log(console: Terminal) -> tuple[str, str]:
+def turn_in_the_log(console: InteractiveShell) -> tuple[str, str]:
     """Wait for a whole turn on a terminal; when it was taken and when it was released."""
     taken = console.expect(rf"({STAMP})turn taken for configuration \w+\r\n")[1]
     console.expect(r"\] forked \d+\r\n")
@@ -350,14 +351,14 @@ def turn_in_the_log(console: Terminal) -> tuple[str, str]:
     return taken, console.expect(rf"({STAMP})turn released\r\n")[1]
 
 
-def lines_until_forked(zkexec: Wrapped) -> list[str]:
+def lines_until_forked(zkexec: Program) -> list[str]:
     """What the log says up to the next start of the command."""
-    before = len(zkexec.log)
-    zkexec.wait_for_line("forked")
-    return zkexec.log[before:]
+    before = len(zkexec.stderr.lines)
+    zkexec.until("forked", count=2)
+    return zkexec.stderr.lines[before:]
 
 
-def test_all_options_of_the_first_description(console: Terminal) -> None:
+def test_all_options_of_the_first_description(console: InteractiveShell) -> None:
     """Every option that the first description listed is in the help, spelled as there."""
     shown = " ".join(console.command("zkexec -h").split())
 

@@ -6,28 +6,28 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from boards import Board
-from e2e.fleet import Fleet, fleet_on
-from e2e.stage import Stage
-from zookeeper import Server
+from support.fleet import Fleet, fleet_on
+from support.group_samples import GroupZnodes
+from support.sandbox import Sandbox
+from support.zookeeper import Server
 
 
 @pytest.fixture
-def stage(tmp_path: Path, zookeeper: Server) -> Iterator[Stage]:
-    """A stage on which everything connects to the shared server."""
-    one = Stage(tmp_path, zookeeper.hosts)
+def sandbox(tmp_path: Path, zookeeper: Server) -> Iterator[Sandbox]:
+    """A sandbox on which everything connects to the shared server."""
+    one = Sandbox(tmp_path, zookeeper.hosts)
     yield one
     one.close()
 
 
 @pytest.fixture
-def fleet(stage: Stage, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, client: KazooClient, zookeeper: Server) -> Iterator[Fleet]:
     """A fleet on the shared server, still without members."""
-    with fleet_on(stage, client, zookeeper.port) as one:
+    with fleet_on(sandbox, client, zookeeper.port) as one:
         yield one
 
 
 @pytest.fixture
-def board(client: KazooClient, root: str) -> Board:
+def group(client: KazooClient, root: str) -> GroupZnodes:
     """A group on the shared server whose znodes are written by hand."""
-    return Board(client, f"board-{root[-12:]}", f"{root}/mirrored")
+    return GroupZnodes(client, f"group-{root[-12:]}", f"{root}/mirrored")

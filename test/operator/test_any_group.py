@@ -11,9 +11,9 @@ from kazoo.exceptions import NoNodeError
 from kazoo.protocol.serialization import Exists, GetChildren, GetData
 from kazoo.protocol.states import ZnodeStat
 
-from boards import START, parsed
-from e2e.stage import TEST
-from rubbish import CARDS, NAMES, RECORDS, RUBBISH, examples, in_bytes
+from support.group_samples import START, parsed
+from support.rubbish import CARDS, NAMES, RECORDS, RUBBISH, examples, in_bytes
+from support.sandbox import TEST
 from zkexec.operator import sentences
 from zkexec.operator.console import cells
 from zkexec.operator.drawing import Frame, overview, picture
@@ -46,7 +46,7 @@ class Tree:
                 above = above.rpartition("/")[0]
 
     def run(self, steps: Steps) -> Any:
-        """Answer all requests of a generator; return what it returns."""
+        """CompletedRun all requests of a generator; return what it returns."""
         outcomes = None
         while True:
             try:

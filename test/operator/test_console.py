@@ -12,14 +12,13 @@ from typing import TextIO
 
 import pytest
 
+from support.waiting import DEADLINE_S
 from zkexec.operator.console import Console, NobodyReadsError, cells, clean
 from zkexec.operator.outcome import OperatorError
 
-PATIENCE_S = 60.0
-
 
 @dataclass
-class Screen:
+class PseudoTerminal:
     """A terminal: the end at which a person sits, and the stream that a program has."""
 
     person: int
@@ -28,7 +27,7 @@ class Screen:
     def shows(self, text: str) -> bool:
         """Wait for this to come out; what was typed is echoed before it."""
         seen = ""
-        while text not in seen and select.select([self.person], [], [], PATIENCE_S)[0]:
+        while text not in seen and select.select([self.person], [], [], DEADLINE_S)[0]:
             seen += os.read(self.person, 65536).decode()
         return text in seen
 
@@ -38,14 +37,14 @@ class Screen:
 
 
 @pytest.fixture
-def screen() -> Iterator[Screen]:
+def screen() -> Iterator[PseudoTerminal]:
     """A terminal of 100 columns and 30 rows."""
     person, program = os.openpty()
     with (
         open(program, "r+b", buffering=0) as raw,
         io.TextIOWrapper(raw, write_through=True) as text,
     ):
-        found = Screen(person, text)
+        found = PseudoTerminal(person, text)
         found.resize(30, 100)
         yield found
     os.close(person)
@@ -100,7 +99,7 @@ def test_a_pipe_is_plain() -> None:
         assert not there.ask("sure?")
 
 
-def test_a_terminal_tells_its_size(screen: Screen) -> None:
+def test_a_terminal_tells_its_size(screen: PseudoTerminal) -> None:
     """The size is that of the terminal at that moment, not that of its start."""
     there = console(screen.stream)
     assert (there.width, there.height) == (100, 30)
@@ -110,7 +109,7 @@ def test_a_terminal_tells_its_size(screen: Screen) -> None:
     assert (there.width, there.height) == (40, 10)
 
 
-def test_a_terminal_that_does_not_know_its_size(screen: Screen) -> None:
+def test_a_terminal_that_does_not_know_its_size(screen: PseudoTerminal) -> None:
     """Without a size of its own, a terminal has that of the variables, else 80x24."""
     screen.resize(0, 0)
 
@@ -120,7 +119,7 @@ def test_a_terminal_that_does_not_know_its_size(screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("style", ["good", "bad", "busy", "faint", "strong"])
-def test_paint(style: str, screen: Screen) -> None:
+def test_paint(style: str, screen: PseudoTerminal) -> None:
     """On a terminal each style is a colour around the text, that takes no columns."""
     there = console(screen.stream, TERM="xterm")
     painted = there.paint(style, "text")
@@ -131,7 +130,9 @@ def test_paint(style: str, screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
-def test_no_paint_where_it_is_not_wanted(environment: dict[str, str], screen: Screen) -> None:
+def test_no_paint_where_it_is_not_wanted(
+    environment: dict[str, str], screen: PseudoTerminal
+) -> None:
     """A dumb terminal and NO_COLOR get plain text."""
     assert console(screen.stream, **environment).paint("bad", "text") == "text"
 
@@ -140,7 +141,7 @@ def test_no_paint_where_it_is_not_wanted(environment: dict[str, str], screen: Sc
     ("answer", "yes"),
     [("y", True), ("YES", True), (" y ", True), ("", False), ("n", False), ("yep", False)],
 )
-def test_questions(answer: str, yes: bool, screen: Screen) -> None:
+def test_questions(answer: str, yes: bool, screen: PseudoTerminal) -> None:
     """A question is asked on the terminal, also where stdout is a pipe; only y is a yes."""
     os.write(screen.person, f"{answer}\n".encode())
     asking = Console(io.StringIO(), screen.stream, {}, stdin=screen.stream)
@@ -150,7 +151,7 @@ def test_questions(answer: str, yes: bool, screen: Screen) -> None:
     assert screen.shows("Push? [y/N] ")
 
 
-def test_an_end_of_the_input_is_a_no(screen: Screen) -> None:
+def test_an_end_of_the_input_is_a_no(screen: PseudoTerminal) -> None:
     """Ctrl-D instead of an answer is a no."""
     os.write(screen.person, b"\x04")
     asking = Console(None, screen.stream, {}, stdin=screen.stream)

@@ -1,7 +1,7 @@
 """`zkexecctl dev`: a ZooKeeper in the foreground, and that nothing of it is left, however it ends.
 
 The rules of this file: each run has an empty folder for its temporary files, and its processes
-carry the stage's mark.  What a run may leave behind is looked for in both.
+carry the sandbox's mark.  What a run may leave behind is looked for in both.
 """
 
 import os
@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,28 +17,32 @@ from zipfile import ZipFile
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.stage import PATIENCE_S, Stage, is_alive, until
-from e2e.terminal import Terminal, shell
+from support.interactive_shell import InteractiveShell
+from support.processes import is_alive
+from support.program import Program
+from support.sandbox import Sandbox
+from support.terminal import Terminal
+from support.waiting import DEADLINE_S, until
+from support.zookeeper import Port, Server
 from zkexec.operator import servers
-from zookeeper import Port, Server
 
 DEV = (sys.executable, "-m", "zkexec.operator", "dev")
 
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Program]
 
 
 @pytest.fixture
-def stage(tmp_path: Path, zookeeper: Server) -> Iterator[Stage]:
-    """A stage for processes; the shared server is nothing to them."""
-    one = Stage(tmp_path, zookeeper.hosts)
+def sandbox(tmp_path: Path, zookeeper: Server) -> Iterator[Sandbox]:
+    """A sandbox for processes; the shared server is nothing to them."""
+    one = Sandbox(tmp_path, zookeeper.hosts)
     yield one
     one.close()
 
 
 @pytest.fixture
-def remains(stage: Stage) -> Path:
+def remains(sandbox: Sandbox) -> Path:
     """The folder in which temporary folders are made."""
-    folder = stage.folder / "remains"
+    folder = sandbox.folder / "remains"
     folder.mkdir()
     return folder
 
@@ -59,41 +62,35 @@ def ports() -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def start(stage: Stage, remains: Path, ports: list[int]) -> Start:
+def start(sandbox: Sandbox, remains: Path, ports: list[int]) -> Start:
     """Start `dev` on the first of the ports, with more words and variables; in a pipe."""
 
-    def dev(*words: str, prefix: tuple[str, ...] = (), **additions: str) -> subprocess.Popen[bytes]:
-        return stage.start(
+    def dev(*words: str, prefix: tuple[str, ...] = (), **additions: str) -> Program:
+        return sandbox.start(
             *prefix,
             *DEV,
             f"--port={ports[0]}",
             *words,
-            env=stage.environment(TMPDIR=str(remains), **additions),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            env=sandbox.environment(TMPDIR=str(remains), **additions),
         )
 
     return dev
 
 
-def read_until(dev: subprocess.Popen[bytes], text: str) -> str:
+def read_until(dev: Program, text: str) -> str:
     """Read what it says, up to the line with this text."""
-    assert dev.stdout is not None
-    said = ""
-    for line in dev.stdout:
-        said += line.decode()
-        if text.encode() in line:
-            return said
-    raise AssertionError(f"dev ended without {text!r} after {said!r}")
+    dev.until(re.escape(text), on=dev.stdout)
+    before, found, rest = dev.stdout.text.partition(text)
+    return f"{before}{found}{rest.partition(chr(10))[0]}\n"
 
 
-def end(dev: subprocess.Popen[bytes]) -> tuple[int, str]:
+def end(dev: Program) -> tuple[int, str]:
     """Wait for the end; the status as Popen tells it, and what was complained about."""
-    complaints = dev.communicate(timeout=PATIENCE_S)[1]
-    return dev.returncode, complaints.decode()
+    status = dev.wait()
+    return status, dev.stderr.text
 
 
-def failure(dev: subprocess.Popen[bytes]) -> str:
+def failure(dev: Program) -> str:
     """Wait for the end, which has to be that of one that cannot work; its one line."""
     status, complaints = end(dev)
     assert status == 125
@@ -103,20 +100,20 @@ def failure(dev: subprocess.Popen[bytes]) -> str:
     return complaints.removeprefix("zkexecctl: ").rstrip()
 
 
-def assert_nothing_left(stage: Stage, remains: Path) -> None:
+def assert_nothing_left(sandbox: Sandbox, remains: Path) -> None:
     """Look for processes and files once it has ended by itself: there is nothing to wait for."""
-    assert stage.present() == []
+    assert sandbox.present() == []
     assert list(remains.iterdir()) == []
 
 
-def test_it_serves(start: Start, stage: Stage, remains: Path, ports: list[int]) -> None:
+def test_it_serves(start: Start, sandbox: Sandbox, remains: Path, ports: list[int]) -> None:
     """It tells what serves where, and how to use it, when it really does."""
     dev = start()
     said = read_until(dev, "Ctrl-C")
     mode = servers.ask(ports[0], "srvr")
     limits = servers.ask(ports[0], "conf")
     client = KazooClient(hosts=f"127.0.0.1:{ports[0]}", timeout=10.0)
-    client.start(timeout=PATIENCE_S)
+    client.start(timeout=DEADLINE_S)
     client.create("/made", b"content")
     client.stop()
     client.close()
@@ -136,10 +133,10 @@ def test_it_serves(start: Start, stage: Stage, remains: Path, ports: list[int]) 
         limits.splitlines()
     )
     assert status == (-signal.SIGTERM, "")
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_an_ensemble(start: Start, stage: Stage, remains: Path, ports: list[int]) -> None:
+def test_an_ensemble(start: Start, sandbox: Sandbox, remains: Path, ports: list[int]) -> None:
     """Servers on ports in a row elect a leader, and serve on while one of them is frozen."""
     dev = start("--ensemble=3")
     said = read_until(dev, "Ctrl-C")
@@ -150,7 +147,7 @@ def test_an_ensemble(start: Start, stage: Stage, remains: Path, ports: list[int]
         hosts=",".join(host for host in hosts.split(",") if not host.endswith(frozen)), timeout=10.0
     )
     os.kill(its_pid, signal.SIGSTOP)
-    client.start(timeout=PATIENCE_S)
+    client.start(timeout=DEADLINE_S)
     client.create("/made", b"content")
     client.stop()
     client.close()
@@ -161,35 +158,35 @@ def test_an_ensemble(start: Start, stage: Stage, remains: Path, ports: list[int]
     assert [int(port) for port, _, _ in roles] == ports
     assert sorted(role for _, role, _ in roles) == ["follower", "follower", "leader"]
     assert status == (-signal.SIGTERM, "")
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["starting", "Ctrl-C"])
 def test_it_dies_of_a_signal(
-    start: Start, stage: Stage, remains: Path, moment: str, number: signal.Signals
+    start: Start, sandbox: Sandbox, remains: Path, moment: str, number: signal.Signals
 ) -> None:
     """A signal ends it at once and without a word, by that signal, and nothing is left."""
     dev = start("--ensemble=2")
     read_until(dev, moment)
-    dev.send_signal(number)
+    dev.signal(number)
 
     assert end(dev) == (-number, "")
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_what_is_ignored_stays_ignored(start: Start, stage: Stage, remains: Path) -> None:
+def test_what_is_ignored_stays_ignored(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """Below nohup it does not end with the terminal."""
     dev = start(prefix=("sh", "-c", 'trap "" HUP; exec "$@"', "sh"))
     read_until(dev, "Ctrl-C")
-    dev.send_signal(signal.SIGHUP)
-    dev.send_signal(signal.SIGTERM)
+    dev.signal(signal.SIGHUP)
+    dev.signal(signal.SIGTERM)
 
     assert end(dev) == (-signal.SIGTERM, "")
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_a_sudden_death_leaves_nothing(start: Start, stage: Stage, remains: Path) -> None:
+def test_a_sudden_death_leaves_nothing(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """Where KILL ends it, its servers die, also those that are frozen, and their folders go."""
     dev = start("--ensemble=2")
     said = read_until(dev, "Ctrl-C")
@@ -200,12 +197,12 @@ def test_a_sudden_death_leaves_nothing(start: Start, stage: Stage, remains: Path
     end(dev)
 
     assert len(pids) == 2
-    stage.wait_until_empty()
+    sandbox.wait_until_empty()
     assert list(remains.iterdir()) == []
 
 
 def test_a_sudden_death_at_the_start_leaves_nothing(
-    start: Start, stage: Stage, remains: Path
+    start: Start, sandbox: Sandbox, remains: Path
 ) -> None:
     """KILL leaves nothing of servers that do not serve yet."""
     dev = start("--ensemble=3")
@@ -214,47 +211,47 @@ def test_a_sudden_death_at_the_start_leaves_nothing(
     dev.kill()
     end(dev)
 
-    stage.wait_until_empty()
+    sandbox.wait_until_empty()
     # The folder of a server that was not even begun is empty, and has no guard.
     assert [path for folder in remains.iterdir() for path in folder.iterdir()] == []
 
 
-def test_ctrl_c_at_the_terminal(stage: Stage, remains: Path, ports: list[int]) -> None:
+def test_ctrl_c_at_the_terminal(sandbox: Sandbox, remains: Path, ports: list[int]) -> None:
     """Ctrl-C, pressed again and again, ends it once and in order; Ctrl-Z and fg change nothing."""
-    terminal = shell(stage.folder, stage.environment(TMPDIR=str(remains)))
-    terminal.enter(" ".join([*DEV, f"--port={ports[0]}"]))
-    terminal.expect(r"serving on .*\n")
-    terminal.type("\x1a")
-    terminal.prompt()
+    shell = InteractiveShell(sandbox.folder, sandbox.environment(TMPDIR=str(remains)))
+    shell.enter(" ".join([*DEV, f"--port={ports[0]}"]))
+    shell.expect(r"serving on .*\n")
+    shell.send("\x1a")
+    shell.prompt()
     stopped = servers.ask(ports[0], "srvr")
-    terminal.enter("fg")
-    until(lambda: terminal.foreground != terminal.process.pid, "it is in the foreground again")
-    terminal.type("\x03\x03\x03")
-    terminal.prompt()
-    status = terminal.command("echo $?")
+    shell.enter("fg")
+    until(lambda: shell.terminal.foreground != shell.pid, "it is in the foreground again")
+    shell.send("\x03\x03\x03")
+    shell.prompt()
+    status = shell.command("echo $?")
 
     # The shell alone is left.
     assert "Mode: standalone" in stopped
     assert status == "130\n"
-    assert "Traceback" not in terminal.text
-    assert stage.present() == [terminal.process.pid]
+    assert "Traceback" not in shell.stdout.text
+    assert sandbox.present() == [shell.pid]
     assert list(remains.iterdir()) == []
-    terminal.close()
+    shell.close()
 
 
-def test_the_terminal_goes_away(stage: Stage, remains: Path, ports: list[int]) -> None:
+def test_the_terminal_goes_away(sandbox: Sandbox, remains: Path, ports: list[int]) -> None:
     """Where the terminal hangs up, it ends and leaves nothing."""
     words = (*DEV, f"--port={ports[0]}")
-    environment = stage.environment(TMPDIR=str(remains))
-    terminal = Terminal(*words, environment=environment, folder=stage.folder)
-    terminal.expect("Ctrl-C ends it")
-    terminal.hang_up()
+    environment = sandbox.environment(TMPDIR=str(remains))
+    process = sandbox.start(*words, terminal=Terminal(), env=environment)
+    process.expect("Ctrl-C ends it")
+    process.hang_up()
 
-    assert terminal.process.wait(PATIENCE_S) == -signal.SIGHUP
-    assert_nothing_left(stage, remains)
+    assert process.wait() == -signal.SIGHUP
+    assert_nothing_left(sandbox, remains)
 
 
-def test_a_server_that_dies_ends_it(start: Start, stage: Stage, remains: Path) -> None:
+def test_a_server_that_dies_ends_it(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """The death of a server is told, with the others it ends, and the status is 125."""
     dev = start("--ensemble=2")
     said = read_until(dev, "Ctrl-C")
@@ -262,16 +259,16 @@ def test_a_server_that_dies_ends_it(start: Start, stage: Stage, remains: Path) -
     os.kill(int(pid), signal.SIGKILL)
 
     assert failure(dev) == f"the ZooKeeper server on port {port} was killed by SIGKILL"
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_a_port_in_use(start: Start, stage: Stage, remains: Path, ports: list[int]) -> None:
+def test_a_port_in_use(start: Start, sandbox: Sandbox, remains: Path, ports: list[int]) -> None:
     """A port that somebody has is named before anything is started."""
     with socket.create_server(("127.0.0.1", ports[1])):
         dev = start("--ensemble=3")
 
         assert failure(dev) == f"port {ports[1]} is in use; choose another with --port"
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
 def test_a_second_one_on_the_same_port(start: Start, ports: list[int]) -> None:
@@ -283,10 +280,10 @@ def test_a_second_one_on_the_same_port(start: Start, ports: list[int]) -> None:
     assert failure(second) == (
         f"port {ports[0]} is in use by a ZooKeeper; choose another with --port"
     )
-    assert first.poll() is None
+    assert first.is_running()
 
 
-def test_no_java(start: Start, stage: Stage, remains: Path) -> None:
+def test_no_java(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """Without Java it says what to install."""
     dev = start(PATH="/nowhere")
 
@@ -294,21 +291,21 @@ def test_no_java(start: Start, stage: Stage, remains: Path) -> None:
         "Java not found; on Debian and Ubuntu: sudo apt-get install -y "
         "default-jre-headless; with Homebrew: brew install openjdk; or set JAVA_HOME"
     )
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_no_zookeeper_where_it_should_be(start: Start, stage: Stage) -> None:
+def test_no_zookeeper_where_it_should_be(start: Start, sandbox: Sandbox) -> None:
     """A ZOOKEEPER_HOME without a ZooKeeper is refused, though there is one elsewhere."""
-    complaint = failure(start(ZOOKEEPER_HOME=str(stage.folder)))
+    complaint = failure(start(ZOOKEEPER_HOME=str(sandbox.folder)))
 
     assert complaint.startswith("ZOOKEEPER_HOME: expected a folder with lib/zookeeper-")
-    assert complaint.endswith(f"; got {str(stage.folder)!r}")
+    assert complaint.endswith(f"; got {str(sandbox.folder)!r}")
 
 
-def test_java_home_is_honoured(start: Start, stage: Stage) -> None:
+def test_java_home_is_honoured(start: Start, sandbox: Sandbox) -> None:
     """The Java of JAVA_HOME runs the server."""
-    java = program(stage.folder / "jdk" / "bin" / "java", f'exec {shutil.which("java")} "$@"')
-    dev = start(JAVA_HOME=str(stage.folder / "jdk"))
+    java = program(sandbox.folder / "jdk" / "bin" / "java", f'exec {shutil.which("java")} "$@"')
+    dev = start(JAVA_HOME=str(sandbox.folder / "jdk"))
 
     assert f" with {java}\n" in read_until(dev, "starting")
     read_until(dev, "serving on")
@@ -322,9 +319,9 @@ def program(path: Path, line: str) -> Path:
     return path
 
 
-def test_java_is_too_old(start: Start, stage: Stage, ports: list[int], remains: Path) -> None:
+def test_java_is_too_old(start: Start, sandbox: Sandbox, ports: list[int], remains: Path) -> None:
     """Where ZooKeeper needs a newer Java, that is said, and which Java it was."""
-    lib = stage.folder / "home" / "lib"
+    lib = sandbox.folder / "home" / "lib"
     lib.mkdir(parents=True)
     with ZipFile(lib / "zookeeper-99.0.jar", "w") as jar:
         # A class file for Java 955, as far as Java reads it.
@@ -337,32 +334,31 @@ def test_java_is_too_old(start: Start, stage: Stage, ports: list[int], remains: 
         f"the ZooKeeper server on port {ports[0]} did not start: it needs Java 955 or "
         f"newer, and {shutil.which('java')} is older"
     )
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
 def test_a_server_that_dies_at_the_start(
-    start: Start, stage: Stage, ports: list[int], remains: Path
+    start: Start, sandbox: Sandbox, ports: list[int], remains: Path
 ) -> None:
     """What Java says before it ends is told, on one line."""
     complaint = failure(start(JAVA_TOOL_OPTIONS="-XX:+Nonsense"))
 
     assert complaint.startswith(f"the ZooKeeper server on port {ports[0]} ended with status 1: ")
     assert "Unrecognized VM option 'Nonsense'" in complaint
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)
 
 
-def test_nobody_reads_any_more(start: Start, stage: Stage, remains: Path) -> None:
+def test_nobody_reads_any_more(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """Where the reader goes away, as `head -1` does, it ends as others do, and leaves nothing."""
     dev = start()
     read_until(dev, "starting")
-    assert dev.stdout is not None
     dev.stdout.close()
 
-    assert dev.wait(PATIENCE_S) == -signal.SIGPIPE
-    assert_nothing_left(stage, remains)
+    assert dev.wait() == -signal.SIGPIPE
+    assert_nothing_left(sandbox, remains)
 
 
-def test_no_room_for_files(start: Start, stage: Stage, remains: Path) -> None:
+def test_no_room_for_files(start: Start, sandbox: Sandbox, remains: Path) -> None:
     """Where its files cannot be written, one line says so and where they should have gone."""
     complaint = failure(start(prefix=("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")))
 
@@ -370,4 +366,4 @@ def test_no_room_for_files(start: Start, stage: Stage, remains: Path) -> None:
         f"no ZooKeeper can be started: No usable temporary directory found in ['{remains}', "
     )
     assert complaint.endswith("; TMPDIR says where its files go")
-    assert_nothing_left(stage, remains)
+    assert_nothing_left(sandbox, remains)

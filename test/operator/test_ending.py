@@ -1,6 +1,17 @@
 """When a wait is over: at the end of the rollout, and not at the end of a connection."""
 
-from boards import NEW, OLD, PATH, duplicate, entry, failed_on, on, paused, sight, waiting
+from support.group_samples import (
+    NEW,
+    OLD,
+    PATH,
+    duplicate,
+    entry,
+    failed_on,
+    on,
+    paused,
+    sight,
+    waiting,
+)
 from zkexec.operator.ending import DUPLICATE_S, RETURN_S, Ending
 from zkexec.operator.outcome import CANNOT_WORK, DONE, NO
 from zkexec.operator.sight import Sight

@@ -9,42 +9,41 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from boards import NEW, Board, entry, failed_on, parsed, paused
-from e2e.fleet import Fleet, fleet_on
-from e2e.stage import Stage, end, lines, until
-from glass import Watched
-from proxy import Proxy
+from support.fleet import Fleet, fleet_on
+from support.group_samples import NEW, GroupZnodes, entry, failed_on, parsed, paused
+from support.proxy import Proxy
+from support.sandbox import Sandbox
+from support.screen import Screen
+from support.terminal import Terminal
+from support.waiting import lines, until
+from support.zookeeper import Server
 from zkexec.core.rollout.record import EntryPhase, RolloutRecord
-from zookeeper import Server
 
 STATUS = (sys.executable, "-m", "zkexec.operator", "status")
-Watch = Callable[..., Watched]
+Watch = Callable[..., Screen]
 
 
 @pytest.fixture
-def watch(stage: Stage) -> Iterator[Watch]:
+def watch(sandbox: Sandbox) -> Watch:
     """Starts `zkexecctl status --watch` on a terminal."""
-    started: list[Watched] = []
 
-    def start(*words: str, **environment: str) -> Watched:
-        all_words = (*STATUS, "--watch", *words)
-        started.append(Watched(all_words, stage.environment(**environment), stage.folder))
-        return started[-1]
+    def start(*words: str, **environment: str) -> Screen:
+        terminal = Terminal(24, 100, "xterm-256color")
+        env = sandbox.environment(**environment)
+        return Screen(sandbox.start(*STATUS, "--watch", *words, terminal=terminal, env=env))
 
-    yield start
-    for one in started:
-        one.close()
+    return start
 
 
-def piped(stage: Stage, *words: str) -> tuple[Path, Callable[[int], int]]:
+def piped(sandbox: Sandbox, *words: str) -> tuple[Path, Callable[[int], int]]:
     """The same with its output in a file, and how to end it by a signal."""
-    out = stage.folder / "piped"
+    out = sandbox.folder / "piped"
     with out.open("wb") as file:
-        process = stage.start(*STATUS, "--watch", *words, stdout=file, stderr=file)
+        process = sandbox.start(*STATUS, "--watch", *words, stdout=file, stderr=file)
 
     def stop(number: int) -> int:
-        process.send_signal(number)
-        return end(process)
+        process.signal(number)
+        return process.wait()
 
     return out, stop
 
@@ -71,36 +70,37 @@ def test_it_ends_with_the_rollout_when_asked_to(fleet: Fleet, watch: Watch) -> N
 
     fleet.push("good 1")
     good = watch(fleet.lock, "--until-done")
-    assert good.ends() == 0
+    assert good.program.wait() == 0
     assert good.shows("2 of 2 on")
 
     fleet.push("exit 2")
     bad = watch(fleet.lock, "--until-done")
-    assert bad.ends() == 1
+    assert bad.program.wait() == 1
     assert bad.shows(r"failed on m\d since")
 
 
-def test_ctrl_c_leaves_the_picture(board: Board, watch: Watch) -> None:
+def test_ctrl_c_leaves_the_picture(group: GroupZnodes, watch: Watch) -> None:
     """Ctrl-C ends it at once: the last picture stands, the cursor is seen, nothing is said."""
-    board.show("m1")
-    watched = watch(board.lock)
+    group.show("m1")
+    watched = watch(group.lock)
     watched.shows("1 of 1")
 
-    assert watched.interrupt() == -signal.SIGINT
-    assert watched.glass.cursor_is_seen
+    watched.program.send("\x03")
+    assert watched.program.wait() == -signal.SIGINT
+    assert watched.cursor_is_shown
     assert watched.shows("m1 .*running")
-    assert "Traceback" not in watched.written
+    assert "Traceback" not in watched.program.stdout.text
 
 
-def test_who_matters_is_shown_where_there_is_no_room(board: Board, watch: Watch) -> None:
+def test_who_matters_is_shown_where_there_is_no_room(group: GroupZnodes, watch: Watch) -> None:
     """Of two hundred members those in flight, failed and waiting are seen, and the rest counted."""
     for number in range(200):
-        board.show(f"m{number}")
-    board.show("m150", phase="waiting", wanted=NEW)
-    board.queue("m150")
-    board.show("m170", phase="verifying", wanted=NEW)
-    board.decide(RolloutRecord(in_flight={"m170": entry()}))
-    watched = watch(board.lock)
+        group.show(f"m{number}")
+    group.show("m150", phase="waiting", wanted=NEW)
+    group.queue("m150")
+    group.show("m170", phase="verifying", wanted=NEW)
+    group.decide(RolloutRecord(in_flight={"m170": entry()}))
+    watched = watch(group.lock)
 
     watched.shows(r"\.\.\. and 1\d\d more")
     members = [line.split()[0] for line in watched.lines if re.match(r"m\d", line)]
@@ -110,11 +110,11 @@ def test_who_matters_is_shown_where_there_is_no_room(board: Board, watch: Watch)
     assert watched.shows(r"198 of 200")
 
 
-def test_another_size_is_another_picture(board: Board, watch: Watch) -> None:
+def test_another_size_is_another_picture(group: GroupZnodes, watch: Watch) -> None:
     """When the window changes the picture is drawn anew, for as much as there is room."""
     for number in range(30):
-        board.show(f"m{number}")
-    watched = watch(board.lock)
+        group.show(f"m{number}")
+    watched = watch(group.lock)
     watched.shows(r"\.\.\. and \d+ more")
 
     watched.resize(50, 70)
@@ -128,60 +128,60 @@ def test_another_size_is_another_picture(board: Board, watch: Watch) -> None:
     assert max(map(len, watched.lines)) < 40
 
 
-def test_what_comes_from_znodes_moves_nobodys_cursor(board: Board, watch: Watch) -> None:
+def test_what_comes_from_znodes_moves_nobodys_cursor(group: GroupZnodes, watch: Watch) -> None:
     """Control characters in cards and reasons are shown as what they are."""
-    board.show("m1", phase="failed", reason="\x1b[2J\x07 gone\r\n")
-    board.decide(RolloutRecord(paused=paused()))
-    watched = watch(board.lock)
+    group.show("m1", phase="failed", reason="\x1b[2J\x07 gone\r\n")
+    group.decide(RolloutRecord(paused=paused()))
+    watched = watch(group.lock)
 
     watched.shows(r"\\x1b\[2J\\x07 gone")
-    assert "\x1b[2J" not in watched.written
-    assert "\x07" not in watched.written
+    assert "\x1b[2J" not in watched.program.stdout.text
+    assert "\x07" not in watched.program.stdout.text
 
 
-def test_without_colours_there_is_no_paint(board: Board, watch: Watch) -> None:
+def test_without_colours_there_is_no_paint(group: GroupZnodes, watch: Watch) -> None:
     """NO_COLOR is heeded; without it the failed are red."""
-    board.show("m1", phase="failed", wanted=NEW)
-    versions = failed_on("m1", zxid=board.zxid)
-    board.decide(RolloutRecord(in_flight={"m1": entry(EntryPhase.FAILED)}, versions=versions))
+    group.show("m1", phase="failed", wanted=NEW)
+    versions = failed_on("m1", zxid=group.zxid)
+    group.decide(RolloutRecord(in_flight={"m1": entry(EntryPhase.FAILED)}, versions=versions))
 
-    plain, painted = watch(board.lock, NO_COLOR="1"), watch(board.lock)
+    plain, painted = watch(group.lock, NO_COLOR="1"), watch(group.lock)
     plain.shows("failed on m1")
     painted.shows("failed on m1")
 
-    assert not re.search(r"\x1b\[[0-9;]*m", plain.written)
-    assert "\x1b[1;31m" in painted.written
+    assert not re.search(r"\x1b\[[0-9;]*m", plain.program.stdout.text)
+    assert "\x1b[1;31m" in painted.program.stdout.text
 
 
 def test_nothing_is_asked_where_nothing_changes(
-    board: Board, stage: Stage, proxy: Proxy, watch: Watch
+    group: GroupZnodes, sandbox: Sandbox, proxy: Proxy, watch: Watch
 ) -> None:
     """The picture ticks on, and no request but pings goes to the server."""
-    board.show("m1", phase="waiting", wanted=NEW)
-    watched = watch(board.lock, f"--cluster={proxy.hosts}")
+    group.show("m1", phase="waiting", wanted=NEW)
+    watched = watch(group.lock, f"--cluster={proxy.hosts}")
     watched.shows("1 s so far")
     before = len([code for code in proxy.opcodes if code != 11])
 
     watched.shows("3 s so far")
     assert len([code for code in proxy.opcodes if code != 11]) == before
 
-    board.show("m1", NEW)
+    group.show("m1", NEW)
     watched.shows("1 of 1")
     assert len([code for code in proxy.opcodes if code != 11]) == before + 1
-    assert stage.folder.exists()
+    assert sandbox.folder.exists()
 
 
-def test_a_group_may_go_and_come(board: Board, watch: Watch) -> None:
+def test_a_group_may_go_and_come(group: GroupZnodes, watch: Watch) -> None:
     """A group that is removed is told as such, and shown again when it is back."""
-    board.show("m1")
-    watched = watch(board.lock)
+    group.show("m1")
+    watched = watch(group.lock)
     watched.shows("1 of 1")
 
-    board.remove()
+    group.remove()
     watched.shows("no such group")
-    board.client.ensure_path(f"{board.base}/members")
-    board.client.create(f"{board.base}/state", b"")
-    board.show("m2")
+    group.client.ensure_path(f"{group.base}/members")
+    group.client.create(f"{group.base}/state", b"")
+    group.show("m2")
     watched.shows("^m2 .*running")
 
 
@@ -192,26 +192,26 @@ def test_all_groups_are_watched(own_zookeeper: Server, watch: Watch) -> None:
     watched = watch(f"--cluster={own_zookeeper.hosts}")
     try:
         watched.shows("There is no group below /zkexec")
-        board = Board(client, "web", "/mirrored")
+        group = GroupZnodes(client, "web", "/mirrored")
         watched.shows("^web +empty")
-        board.show("m1")
+        group.show("m1")
         watched.shows("^web +done +1 +1/1")
-        inner = Board(client, "web/inner", "/other")
+        inner = GroupZnodes(client, "web/inner", "/other")
         inner.show("m1", phase="waiting", wanted=NEW)
         watched.shows("^web/inner +rolling +1 +0/1")
         inner.remove()
-        watched.until(lambda: "" if "inner" in "".join(watched.lines) else "gone", "it is gone")
+        until(lambda: "inner" not in "".join(watched.lines), "it is gone")
     finally:
         client.stop()
         client.close()
 
 
 @pytest.fixture
-def own_fleet(own_zookeeper: Server, stage: Stage) -> Iterator[Fleet]:
+def own_fleet(own_zookeeper: Server, sandbox: Sandbox) -> Iterator[Fleet]:
     """A fleet on a server of this test alone."""
     client = KazooClient(hosts=own_zookeeper.hosts, timeout=30.0)
     client.start(timeout=30.0)
-    with fleet_on(stage, client, own_zookeeper.port) as one:
+    with fleet_on(sandbox, client, own_zookeeper.port) as one:
         yield one
     client.stop()
     client.close()
@@ -229,19 +229,21 @@ def test_an_outage_is_seen_and_survived(
     watched.shows(r"The cluster is away since \d\d:\d\d:\d\d")
     watched.shows("2 of 2 on")
     own_zookeeper.start()
-    watched.until(lambda: "" if "away" in "".join(watched.lines) else "back", "it is back")
+    until(lambda: "away" not in "".join(watched.lines), "it is back")
     own_fleet.push("good 1")
     own_fleet.at_rest("good 1")
     watched.shows("2 of 2 on")
 
 
-def test_each_change_is_a_block_where_nothing_can_be_drawn(board: Board, stage: Stage) -> None:
+def test_each_change_is_a_block_where_nothing_can_be_drawn(
+    group: GroupZnodes, sandbox: Sandbox
+) -> None:
     """Piped, each change is a block with its time, whole and without paint."""
-    board.show("m1")
-    out, stop = piped(stage, board.lock)
+    group.show("m1")
+    out, stop = piped(sandbox, group.lock)
     until(lambda: any("1 of 1" in line for line in lines(out)), "the first block")
 
-    board.show("m1", phase="waiting", wanted=NEW)
+    group.show("m1", phase="waiting", wanted=NEW)
     until(lambda: any("0 of 1" in line for line in lines(out)), "the second block")
 
     assert stop(signal.SIGINT) == -signal.SIGINT
@@ -250,13 +252,13 @@ def test_each_change_is_a_block_where_nothing_can_be_drawn(board: Board, stage: 
     assert "\x1b" not in "".join(said)
 
 
-def test_each_change_is_an_object_for_programs(board: Board, stage: Stage) -> None:
+def test_each_change_is_an_object_for_programs(group: GroupZnodes, sandbox: Sandbox) -> None:
     """With --json each change is one object on one line."""
-    board.show("m1")
-    out, stop = piped(stage, board.lock, "--json")
+    group.show("m1")
+    out, stop = piped(sandbox, group.lock, "--json")
     until(lambda: len(lines(out)) == 1, "the first object")
 
-    board.show("m1", phase="waiting", wanted=NEW)
+    group.show("m1", phase="waiting", wanted=NEW)
     until(lambda: len(lines(out)) == 2, "the second object")
 
     stop(signal.SIGTERM)

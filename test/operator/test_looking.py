@@ -7,14 +7,15 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
-from boards import NEW, OLD, Board, call, entry, failed_on
-from proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
+from support.group_samples import NEW, OLD, GroupZnodes, call, entry, failed_on
+from support.proxy import CHILDREN, EXISTS, GET, PING, SYNC, Proxy
+from support.waiting import until
+from support.zookeeper import Server
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.operator.aims import UNREADABLE, StrayKind
 from zkexec.operator.cluster import LOST, STALE, Cluster
 from zkexec.operator.looking import Lookout, UnreachableError
 from zkexec.operator.sight import Sight, State
-from zookeeper import Server, wait_until
 
 OPEN_SESSION = 0
 
@@ -38,14 +39,14 @@ def asked(proxy: Proxy) -> Counter[int]:
     return Counter(code for code in opcodes if code not in (PING, OPEN_SESSION))
 
 
-def test_a_member_costs_one_request(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+def test_a_member_costs_one_request(group: GroupZnodes, cluster: Cluster, proxy: Proxy) -> None:
     """Two hundred members are read with one request each, and a few for the whole group."""
     for number in range(200):
-        board.show(f"m{number}")
+        group.show(f"m{number}")
     for number in range(50):
-        board.queue(f"m{number}")
+        group.queue(f"m{number}")
 
-    sight = seen(Lookout(cluster, board.lock, live=False))
+    sight = seen(Lookout(cluster, group.lock, live=False))
 
     assert len(sight.members) == 200
     assert asked(proxy) == {SYNC: 1, GET: 2 + 200 + 50, CHILDREN: 2, EXISTS: 1}
@@ -53,15 +54,15 @@ def test_a_member_costs_one_request(board: Board, cluster: Cluster, proxy: Proxy
 
 
 def test_a_change_that_is_not_told_is_seen_all_the_same(
-    board: Board, cluster: Cluster, proxy: Proxy
+    group: GroupZnodes, cluster: Cluster, proxy: Proxy
 ) -> None:
     """What a server has told nobody of is read after a while, and watched again."""
-    board.show("m0")
-    lookout = Lookout(cluster, board.lock, live=True)
+    group.show("m0")
+    lookout = Lookout(cluster, group.lock, live=True)
     assert sorted(seen(lookout).members) == ["m0"]
     proxy.loses_events = True
-    board.show("m1")
-    wait_until(lambda: proxy.lost_events, "a lost event")
+    group.show("m1")
+    until(lambda: proxy.lost_events, "a lost event")
     proxy.loses_events = False
 
     cluster.stale_s = 0.1
@@ -71,96 +72,100 @@ def test_a_change_that_is_not_told_is_seen_all_the_same(
 
     assert touched == {STALE}
     assert sorted(seen(lookout).members) == ["m0", "m1"]
-    board.show("m2")
+    group.show("m2")
     lookout.touch(cluster.touched(30.0))
     assert sorted(seen(lookout).members) == ["m0", "m1", "m2"]
 
 
-def test_a_change_costs_what_has_changed(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+def test_a_change_costs_what_has_changed(
+    group: GroupZnodes, cluster: Cluster, proxy: Proxy
+) -> None:
     """After the first look only what was touched is read again."""
     for number in range(20):
-        board.show(f"m{number}")
-    lookout = Lookout(cluster, board.lock, live=True)
+        group.show(f"m{number}")
+    lookout = Lookout(cluster, group.lock, live=True)
     seen(lookout)
     asked(proxy)
 
     assert seen(lookout).done == 20
     assert asked(proxy) == {}
 
-    board.show("m7", phase="waiting", wanted=NEW)
+    group.show("m7", phase="waiting", wanted=NEW)
     lookout.touch(cluster.touched(30))
     assert seen(lookout).done == 19
     assert asked(proxy) == {GET: 1}
 
-    board.push(b"newer")
+    group.push(b"newer")
     lookout.touch(cluster.touched(30))
     assert seen(lookout).done == 0
     assert asked(proxy) == {EXISTS: 1}
 
-    board.queue("m7")
+    group.queue("m7")
     lookout.touch(cluster.touched(30))
     assert [row.name for row in seen(lookout).waiting] == ["m7"]
     assert asked(proxy) == {CHILDREN: 1, GET: 1}
 
 
-def test_members_come_and_go(board: Board, cluster: Cluster) -> None:
+def test_members_come_and_go(group: GroupZnodes, cluster: Cluster) -> None:
     """Who comes is read, who goes is gone, and an entry without a node is missing."""
-    board.show("m1")
-    lookout = Lookout(cluster, board.lock, live=True)
+    group.show("m1")
+    lookout = Lookout(cluster, group.lock, live=True)
     assert [row.name for row in seen(lookout).rows] == ["m1"]
 
-    board.show("m2")
+    group.show("m2")
     lookout.touch(cluster.touched(30))
     assert [row.name for row in seen(lookout).rows] == ["m1", "m2"]
 
-    board.client.delete(f"{board.base}/members/m1")
-    board.decide(RolloutRecord(in_flight={"m3": entry()}))
+    group.client.delete(f"{group.base}/members/m1")
+    group.decide(RolloutRecord(in_flight={"m3": entry()}))
 
     def follows() -> bool:
         lookout.touch(cluster.touched(0.1))
         return [(r.name, r.is_alive) for r in seen(lookout).rows] == [("m2", True), ("m3", False)]
 
-    wait_until(follows, "m1 is gone and m3 is missing")
+    until(follows, "m1 is gone and m3 is missing")
 
 
-def test_a_mirrored_znode_that_goes_and_comes(board: Board, cluster: Cluster) -> None:
+def test_a_mirrored_znode_that_goes_and_comes(group: GroupZnodes, cluster: Cluster) -> None:
     """What is deleted is missing for who mirrors it, until somebody makes it again."""
-    board.show("m1")
-    lookout = Lookout(cluster, board.lock, live=True)
+    group.show("m1")
+    lookout = Lookout(cluster, group.lock, live=True)
     assert seen(lookout).state is State.DONE
 
-    board.client.delete(board.path)
+    group.client.delete(group.path)
     lookout.touch(cluster.touched(30))
     gone = seen(lookout)
-    assert (gone.absent, gone.state) == ((board.path,), State.ROLLING)
+    assert (gone.absent, gone.state) == ((group.path,), State.ROLLING)
 
-    board.client.create(board.path, b"anew")
+    group.client.create(group.path, b"anew")
     lookout.touch(cluster.touched(30))
-    assert (seen(lookout).absent, seen(lookout).rows[0].untaken) == ((), (board.path,))
+    assert (seen(lookout).absent, seen(lookout).rows[0].untaken) == ((), (group.path,))
 
 
-def test_what_is_from_another_history(board: Board, cluster: Cluster) -> None:
+def test_what_is_from_another_history(group: GroupZnodes, cluster: Cluster) -> None:
     """A card or a record with a number above that of its own node says nothing of what is there."""
     later = 2**62
-    board.show("m1", zxid=later)
-    board.decide(RolloutRecord(versions=failed_on("m2", zxid=later)))
+    group.show("m1", zxid=later)
+    group.decide(RolloutRecord(versions=failed_on("m2", zxid=later)))
 
-    sight = seen(Lookout(cluster, board.lock, live=False))
+    sight = seen(Lookout(cluster, group.lock, live=False))
 
-    assert sight.rows[0].untaken == (board.path,)
+    assert sight.rows[0].untaken == (group.path,)
     assert sight.done == 0
     assert all(version_state.zxid < later for version_state in sight.record.versions.values())
 
 
-def test_a_lost_connection_reads_all_anew(board: Board, cluster: Cluster, proxy: Proxy) -> None:
+def test_a_lost_connection_reads_all_anew(
+    group: GroupZnodes, cluster: Cluster, proxy: Proxy
+) -> None:
     """Watches are gone with the connection, so nothing is believed that was read on it."""
-    board.show("m1")
-    lookout = Lookout(cluster, board.lock, live=True)
+    group.show("m1")
+    lookout = Lookout(cluster, group.lock, live=True)
     seen(lookout)
 
     proxy.refuse()
     assert LOST in cluster.touched(30)
-    board.show("m1", phase="waiting", wanted=NEW)
+    group.show("m1", phase="waiting", wanted=NEW)
     with pytest.raises(UnreachableError):
         lookout.look(0.5)
     proxy.heal()
@@ -173,12 +178,12 @@ def test_a_lost_connection_reads_all_anew(board: Board, cluster: Cluster, proxy:
     "junk",
     [b"", b"junk", b'{"format": 2}', b'{"format": 1}', b"\xff\xfe", b"[" * 100_000],
 )
-def test_a_card_that_is_no_card_is_shown(board: Board, cluster: Cluster, junk: bytes) -> None:
+def test_a_card_that_is_no_card_is_shown(group: GroupZnodes, cluster: Cluster, junk: bytes) -> None:
     """Junk, an older card, and one of a newer format are rows with what is wrong with them."""
-    board.show("m1")
-    board.write("m2", junk)
+    group.show("m1")
+    group.write("m2", junk)
 
-    sight = seen(Lookout(cluster, board.lock, live=False))
+    sight = seen(Lookout(cluster, group.lock, live=False))
 
     assert [(row.name, row.phase) for row in sight.rows] == [("m1", "running"), ("m2", UNREADABLE)]
     assert "status" in sight.rows[1].reason
@@ -186,43 +191,49 @@ def test_a_card_that_is_no_card_is_shown(board: Board, cluster: Cluster, junk: b
 
 
 @pytest.mark.parametrize("path", ["", "no/slash", "/a/../b", "/a\ud800"])
-def test_a_path_that_is_none_is_never_asked_for(board: Board, cluster: Cluster, path: str) -> None:
+def test_a_path_that_is_none_is_never_asked_for(
+    group: GroupZnodes, cluster: Cluster, path: str
+) -> None:
     """What a card names as mirrored is checked before a server is asked for it."""
-    board.show("m1", paths=(path,))
+    group.show("m1", paths=(path,))
 
-    assert seen(Lookout(cluster, board.lock, live=False)).rows[0].phase == UNREADABLE
+    assert seen(Lookout(cluster, group.lock, live=False)).rows[0].phase == UNREADABLE
 
 
 @pytest.mark.parametrize("junk", [b"junk", b'{"format": 2}', b"null"])
-def test_a_record_that_is_no_record_is_told(board: Board, cluster: Cluster, junk: bytes) -> None:
+def test_a_record_that_is_no_record_is_told(
+    group: GroupZnodes, cluster: Cluster, junk: bytes
+) -> None:
     """Where the record cannot be read the members are shown, and the path of the trouble."""
-    board.show("m1")
-    board.client.set(f"{board.base}/state", junk)
+    group.show("m1")
+    group.client.set(f"{group.base}/state", junk)
 
-    sight = seen(Lookout(cluster, board.lock, live=False))
+    sight = seen(Lookout(cluster, group.lock, live=False))
 
     assert sight.state is State.UNREADABLE
-    assert sight.trouble.startswith(f"{board.base}/state: ")
+    assert sight.trouble.startswith(f"{group.base}/state: ")
     assert [row.name for row in sight.rows] == ["m1"]
 
 
-def test_queue_nodes_of_others_do_no_harm(board: Board, cluster: Cluster) -> None:
+def test_queue_nodes_of_others_do_no_harm(group: GroupZnodes, cluster: Cluster) -> None:
     """What stands in the queue and is no queue node is passed over."""
-    board.show("m1", wanted=NEW, phase="waiting")
-    board.client.create(f"{board.base}/queue/by-hand", b"m1")
-    board.queue("m1")
+    group.show("m1", wanted=NEW, phase="waiting")
+    group.client.create(f"{group.base}/queue/by-hand", b"m1")
+    group.queue("m1")
 
-    assert [row.place for row in seen(Lookout(cluster, board.lock, live=False)).rows] == [1]
+    assert [row.place for row in seen(Lookout(cluster, group.lock, live=False)).rows] == [1]
 
 
 @pytest.mark.parametrize("name", ["m9", ""])
-def test_who_waits_and_is_no_member_is_told(board: Board, cluster: Cluster, name: str) -> None:
+def test_who_waits_and_is_no_member_is_told(
+    group: GroupZnodes, cluster: Cluster, name: str
+) -> None:
     """An ephemeral node of the queue with the name of nobody has its place, and is told."""
-    board.show("m1", wanted=NEW, phase="waiting")
-    path = f"{board.base}/queue/abcdefabcdefabcd-"
-    made = board.client.create(path, name.encode(), ephemeral=True, sequence=True)
-    board.queue("m1")
-    found = seen(Lookout(cluster, board.lock, live=False))
+    group.show("m1", wanted=NEW, phase="waiting")
+    path = f"{group.base}/queue/abcdefabcdefabcd-"
+    made = group.client.create(path, name.encode(), ephemeral=True, sequence=True)
+    group.queue("m1")
+    found = seen(Lookout(cluster, group.lock, live=False))
 
     assert [(row.name, row.place) for row in found.rows] == [("m1", 2)]
     assert [(one.place, one.name, one.path) for one in found.intruders] == [(1, name, made)]
@@ -230,83 +241,83 @@ def test_who_waits_and_is_no_member_is_told(board: Board, cluster: Cluster, name
 
 @pytest.mark.parametrize("rubbish", [b"\0\0", b"\xff\xfe", b"x" * 990_000])
 def test_a_restart_that_nobody_asked_for_is_ignored_and_told(
-    board: Board, cluster: Cluster, rubbish: bytes
+    group: GroupZnodes, cluster: Cluster, rubbish: bytes
 ) -> None:
     """Rubbish in that znode is no write that members have to know; a request is one, at once."""
-    board.show("m1")
-    path = f"{board.base}/restart"
-    board.client.set(path, rubbish)
-    lookout = Lookout(cluster, board.lock, live=True)
+    group.show("m1")
+    path = f"{group.base}/restart"
+    group.client.set(path, rubbish)
+    lookout = Lookout(cluster, group.lock, live=True)
 
     sight = seen(lookout)
     assert sight.restart is None
     assert [(stray.path, stray.kind) for stray in sight.strays] == [(path, StrayKind.NO_REQUEST)]
 
-    board.client.set(path, b"a1b2c3d4 token")
+    group.client.set(path, b"a1b2c3d4 token")
 
     def follows() -> bool:
         lookout.touch(cluster.touched(0.1))
         return seen(lookout).restart is not None
 
-    wait_until(follows, "the request is seen")
+    until(follows, "the request is seen")
     assert seen(lookout).strays == ()
 
 
-def test_what_belongs_to_nobody_is_ignored_and_told(board: Board, cluster: Cluster) -> None:
+def test_what_belongs_to_nobody_is_ignored_and_told(group: GroupZnodes, cluster: Cluster) -> None:
     """Lasting nodes of members and of the queue count as nobody, and strange names as nothing."""
-    board.show("m1", wanted=NEW, phase="waiting")
-    dumped = board.client.get(f"{board.base}/members/m1")[0]
-    board.client.create(f"{board.base}/members/m0", dumped)
-    left_over = board.client.create(f"{board.base}/queue/dead-", b"m0", sequence=True)
-    board.queue("m1")
+    group.show("m1", wanted=NEW, phase="waiting")
+    dumped = group.client.get(f"{group.base}/members/m1")[0]
+    group.client.create(f"{group.base}/members/m0", dumped)
+    left_over = group.client.create(f"{group.base}/queue/dead-", b"m0", sequence=True)
+    group.queue("m1")
     for name in ("notes", "ünï\u202ecode", "x" * 5000):
-        board.client.create(f"{board.base}/queue/{name}", b"m7")
+        group.client.create(f"{group.base}/queue/{name}", b"m7")
 
-    lookout = Lookout(cluster, board.lock, live=True)
+    lookout = Lookout(cluster, group.lock, live=True)
     sight = seen(lookout)
 
     assert [(row.name, row.place) for row in sight.rows] == [("m1", 1)]
-    assert [(stray.path.removeprefix(board.base), stray.kind) for stray in sight.strays] == [
+    assert [(stray.path.removeprefix(group.base), stray.kind) for stray in sight.strays] == [
         ("/members/m0", StrayKind.LEFT_OVER),
-        (left_over.removeprefix(board.base), StrayKind.LEFT_OVER),
+        (left_over.removeprefix(group.base), StrayKind.LEFT_OVER),
         ("/queue/notes", StrayKind.STRANGER),
         ("/queue/" + "x" * 5000, StrayKind.STRANGER),
         ("/queue/ünï\u202ecode", StrayKind.STRANGER),
     ]
 
-    transaction = board.client.transaction()
-    transaction.delete(f"{board.base}/members/m0")
-    transaction.create(f"{board.base}/members/m0", dumped, ephemeral=True)
+    transaction = group.client.transaction()
+    transaction.delete(f"{group.base}/members/m0")
+    transaction.create(f"{group.base}/members/m0", dumped, ephemeral=True)
     transaction.commit()
 
     def follows() -> bool:
         lookout.touch(cluster.touched(0.1))
         return [row.name for row in seen(lookout).rows] == ["m0", "m1"]
 
-    wait_until(follows, "m0 is there")
+    until(follows, "m0 is there")
     assert len(seen(lookout).strays) == 4
 
 
-def test_what_may_not_be_read_is_told(board: Board, cluster: Cluster) -> None:
+def test_what_may_not_be_read_is_told(group: GroupZnodes, cluster: Cluster) -> None:
     """Without the permission to read the record, the sight says which znode it is about."""
-    board.client.set_acls(f"{board.base}/state", [make_digest_acl("anna", "secret", all=True)])
+    group.client.set_acls(f"{group.base}/state", [make_digest_acl("anna", "secret", all=True)])
 
-    sight = seen(Lookout(cluster, board.lock, live=False))
+    sight = seen(Lookout(cluster, group.lock, live=False))
 
     assert sight.forbidden
-    assert sight.trouble == f"{board.base}/state: the cluster gives no permission for this"
+    assert sight.trouble == f"{group.base}/state: the cluster gives no permission for this"
 
 
-def test_reading_is_all_that_is_needed(board: Board, cluster: Cluster) -> None:
+def test_reading_is_all_that_is_needed(group: GroupZnodes, cluster: Cluster) -> None:
     """Who may only read the group, and not even read what is mirrored, sees everything."""
-    board.show("m1")
+    group.show("m1")
     anna = make_digest_acl("anna", "secret", all=True)
     readers = [anna, make_acl("world", "anyone", read=True)]
     for name in ("", "/state", "/members", "/members/m1", "/queue", "/restart"):
-        board.client.set_acls(f"{board.base}{name}", readers)
-    board.client.set_acls(board.path, [anna])
+        group.client.set_acls(f"{group.base}{name}", readers)
+    group.client.set_acls(group.path, [anna])
 
-    assert seen(Lookout(cluster, board.lock, live=True)).state is State.DONE
+    assert seen(Lookout(cluster, group.lock, live=True)).state is State.DONE
 
 
 def test_all_groups_are_found(own_zookeeper: Server) -> None:
@@ -314,7 +325,7 @@ def test_all_groups_are_found(own_zookeeper: Server) -> None:
     client = KazooClient(hosts=own_zookeeper.hosts, timeout=30.0)
     client.start(timeout=30.0)
     for number, lock in enumerate(["web10", "web2", "team/a", "team/a/canary", ".history/x"]):
-        Board(client, lock, f"/mirrored{number}").show("m1", OLD)
+        GroupZnodes(client, lock, f"/mirrored{number}").show("m1", OLD)
     client.ensure_path("/zkexec/nothing/here")
 
     with Cluster(call(own_zookeeper.hosts).connection, lambda _: None) as cluster:
@@ -326,11 +337,11 @@ def test_all_groups_are_found(own_zookeeper: Server) -> None:
     assert all(sight.state is State.DONE for sight in sights)
 
 
-def test_a_chroot_is_not_part_of_what_is_shown(board: Board, zookeeper: Server) -> None:
+def test_a_chroot_is_not_part_of_what_is_shown(group: GroupZnodes, zookeeper: Server) -> None:
     """Below a chroot, paths are shown and asked for as the operator and the members know them."""
-    root, _, name = board.path.rpartition("/")
-    inner = Board(board.client, f"{root}/below/zkexec/web", f"{root}/below/{name}")
-    client = board.client
+    root, _, name = group.path.rpartition("/")
+    inner = GroupZnodes(group.client, f"{root}/below/zkexec/web", f"{root}/below/{name}")
+    client = group.client
     assert client.exists(inner.base)
     inner.show("m1", paths=(f"/{name}",))
 

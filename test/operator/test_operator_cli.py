@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from redirected import ALL_FULL, CLOSED, FULL, STDERR_FULL, UNREAD, run_redirected
+from support.redirection import ALL_FULL, CLOSED, FULL, STDERR_FULL, UNREAD, run_redirected
+from support.waiting import DEADLINE_S
 from zkexec import __version__
 from zkexec.operator import usage
 from zkexec.operator.verbs import VERBS
 from zkexec.operator.words import CONNECTION, Verb
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
-DEADLINE_S = 60.0
 
 # What takes long to import, and is of no use to someone who asks for help.
 HEAVY = (

@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,20 +14,21 @@ from kazoo.exceptions import NoNodeError
 from kazoo.protocol.serialization import Exists, GetData
 from kazoo.security import CREATOR_ALL_ACL
 
-from news import address, operator
-from proxy import EXISTS, GET, Fate, Proxy, Request
-from pushing import ZKEXECCTL
-from secure import Authority, TlsServer, known
-from steered import VERBS, Group
+from support.posted_events import address, connected_client
+from support.program import Program
+from support.proxy import EXISTS, GET, Proxy, Request, Treatment
+from support.steering_samples import VERBS, Group
+from support.tls_server import Authority, TlsServer, known
+from support.waiting import DEADLINE_S, until
+from support.zkexecctl import ZKEXECCTL
+from support.zookeeper import Port, Server
 from zkexec.cli.security import Access, Credential
 from zkexec.group.record_codec import decode
 from zkexec.operator.call import Connection
 from zkexec.operator.cluster import LOST, Cluster, sync
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 from zkexec.zookeeper.link import Link, RefusedError, Steps
-from zookeeper import Port, Server, wait_until
 
-DEADLINE_S = 60.0
 SECRET = "open-sesame"  # noqa: S105 - It is none.
 US = Access(credentials=(Credential("digest", "us", SECRET),))
 
@@ -96,14 +96,16 @@ def no_zookeeper() -> Iterator[str]:
     port.release()
 
 
-def started(hosts: str, *words: str) -> subprocess.Popen[str]:
+def started(hosts: str, *words: str) -> Program:
     """A verb on its way to these hosts."""
-    return subprocess.Popen(
-        [*ZKEXECCTL, *words, "--reason=tea", f"--cluster={hosts}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Program(*ZKEXECCTL, *words, "--reason=tea", f"--cluster={hosts}")
+
+
+def ended(program: Program) -> tuple[int, str, str]:
+    """Wait for the end: the status, the output, and what it said on stderr."""
+    with program:
+        status = program.wait()
+    return status, program.stdout.text, program.stderr.text
 
 
 def test_nobody_there(no_zookeeper: str, proxy: Proxy) -> None:
@@ -120,8 +122,8 @@ def test_nobody_there(no_zookeeper: str, proxy: Proxy) -> None:
         hosts: started(f"{hosts}/app", "pause", "web", "--connect-timeout=4") for hosts in expected
     }
     for hosts, process in begun.items():
-        out, err = process.communicate(timeout=DEADLINE_S)
-        assert (process.returncode, out) == (125, "")
+        status, out, err = ended(process)
+        assert (status, out) == (125, "")
         first, last = err.splitlines()
         why = f"{hosts}: {expected[hosts]}"
         assert first.startswith(f"zkexecctl: cannot connect to {why}")
@@ -155,17 +157,17 @@ def test_nothing_is_left_of_a_connection(proxy: Proxy, znode: str) -> None:
     with pytest.raises(KeyboardInterrupt), cluster_at(proxy.hosts) as (cluster, _):
         interrupted(cluster, Reading(znode))
 
-    wait_until(lambda: threading.active_count() <= threads, "all threads have ended")
+    until(lambda: threading.active_count() <= threads, "all threads have ended")
 
 
 def test_a_connection_that_is_cut(proxy: Proxy, znode: str) -> None:
     """A question is asked anew where the connection is lost in the middle of it, and only there."""
     cuts = iter([True, True, True])
 
-    def cut(request: Request) -> Fate:
+    def cut(request: Request) -> Treatment:
         if request.opcode == GET and next(cuts, False):
             proxy.cut()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     with cluster_at(proxy.hosts) as (cluster, told):
         question = Reading(znode)
@@ -245,10 +247,10 @@ def test_a_touch_is_not_lost_in_a_question(proxy: Proxy, client: KazooClient, zn
     other = f"{znode}/other"
     client.create(other, b"x")
 
-    def touch(request: Request) -> Fate:
+    def touch(request: Request) -> Treatment:
         if request.opcode == EXISTS:
             client.set(other, b"y")
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     with cluster_at(proxy.hosts) as (cluster, _):
         cluster.ask(Reading(other, cluster.watcher("other")))
@@ -264,14 +266,14 @@ def test_a_touch_is_not_lost_in_a_question(proxy: Proxy, client: KazooClient, zn
 
 def test_a_server_that_freezes_stops_and_forgets(own_zookeeper: Server) -> None:
     """The same Cluster gives up on a frozen server in time, and outlives stops, wipes included."""
-    with operator(own_zookeeper.hosts) as client:
+    with connected_client(own_zookeeper.hosts) as client:
         client.create("/a", b"one")
         client.create("/b", b"two")
     with cluster_at(own_zookeeper.hosts) as (cluster, told):
         question = Reading("/a")
         assert cluster.ask(question) == "one"
         own_zookeeper.pause()
-        wait_until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
+        until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
         with pytest.raises(OperatorError, match=r"^--cluster: no answer from .* within 0.3 s$"):
             cluster.ask(question, 0.3)
         own_zookeeper.resume()
@@ -284,7 +286,7 @@ def test_a_server_that_freezes_stops_and_forgets(own_zookeeper: Server) -> None:
             cluster.ask(question, 1.0)
         own_zookeeper.wipe()
         own_zookeeper.start()
-        with operator(own_zookeeper.hosts) as client:
+        with connected_client(own_zookeeper.hosts) as client:
             client.create("/a", b"anew")
         assert cluster.ask(question, DEADLINE_S) == "anew"
         assert told[0].startswith(f"cannot connect to {own_zookeeper.hosts}: ")
@@ -293,7 +295,7 @@ def test_a_server_that_freezes_stops_and_forgets(own_zookeeper: Server) -> None:
 
 def test_a_server_that_comes_later(own_zookeeper: Server) -> None:
     """A verb that finds no server waits for it, says so, and does its deed once it is there."""
-    with operator(own_zookeeper.hosts) as client:
+    with connected_client(own_zookeeper.hosts) as client:
         for verb, (record, _) in VERBS.items():
             Group.named(client, verb).write(record)
     own_zookeeper.stop()
@@ -303,15 +305,13 @@ def test_a_server_that_comes_later(own_zookeeper: Server) -> None:
         for verb, (_, words) in VERBS.items()
     }
     for process in begun.values():
-        assert process.stderr
-        first = process.stderr.readline()
-        assert first.startswith(f"zkexecctl: cannot connect to {hosts}: ")
+        process.until(f"^zkexecctl: cannot connect to {hosts}: ")
     own_zookeeper.start()
     for verb, process in begun.items():
-        out, err = process.communicate(timeout=DEADLINE_S)
-        assert (process.returncode, err) == (0, "zkexecctl: connected\n")
+        status, out, err = ended(process)
+        assert (status, err.splitlines()[1:]) == (0, ["zkexecctl: connected"])
         assert out.startswith(f"{verb}: ")
-    with operator(hosts) as client:
+    with connected_client(hosts) as client:
         for verb in VERBS:
             content, stat = client.get(f"/zkexec/{verb}/state")
             assert [audit_entry.verb for audit_entry in decode(content).audit] == [verb]
@@ -334,18 +334,17 @@ def test_identity_and_tls(tmp_path: Path) -> None:
             verb = ("pause", "web", "--connect-timeout=3")
             stranger = started(hosts, *verb, f"--tls-ca={others.ca}", f"--auth=digest:@{right}")
             guest = started(hosts, *verb, f"--tls-ca={ours.ca}", f"--auth=digest:@{wrong}")
-            told = [process.communicate(timeout=DEADLINE_S) for process in (stranger, guest)]
-            assert (stranger.returncode, guest.returncode) == (125, 125)
-            assert f"{hosts}: " in told[0][1].splitlines()[-1]
-            assert "certificate" in told[0][1].splitlines()[-1]
+            told = [ended(process) for process in (stranger, guest)]
+            assert [status for status, _, _ in told] == [125, 125]
+            assert f"{hosts}: " in told[0][2].splitlines()[-1]
+            assert "certificate" in told[0][2].splitlines()[-1]
             refusal = "the cluster gives no permission for this"
-            assert told[1] == ("", f"zkexecctl: /zkexec/web/state: {refusal}\n")
-            assert "open-" not in "".join(out + err for out, err in told)
+            assert told[1][1:] == ("", f"zkexecctl: /zkexec/web/state: {refusal}\n")
+            assert "open-" not in "".join(out + err for _, out, err in told)
             assert group.record().paused is None
 
             us = started(hosts, *verb, f"--tls-ca={ours.ca}", f"--auth=digest:@{right}")
-            assert us.communicate(timeout=DEADLINE_S)[1] == ""
-            assert us.returncode == 0
+            assert ended(us)[::2] == (0, "")
             assert group.audit_entry("pause").reason == "tea"
     finally:
         server.close()
@@ -358,19 +357,18 @@ def test_ctrl_c_while_waiting(
     """Ctrl-C ends a verb that waits, for a connection or for an answer, by SIGINT and silently."""
     Group(client, root)
 
-    def swallow(request: Request) -> Fate:
+    def swallow(request: Request) -> Treatment:
         if request.opcode == GET:
             proxy.black_hole()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     proxy.on_request = swallow
     if not is_connected:
         proxy.black_hole()
     process = started(proxy.hosts, "pause", root)
     sent = (lambda: GET in proxy.opcodes) if is_connected else (lambda: proxy.accepted)
-    wait_until(sent, "it waits")
-    process.send_signal(signal.SIGINT)
+    until(sent, "it waits")
+    process.signal(signal.SIGINT)
 
-    assert process.communicate(timeout=DEADLINE_S) == ("", "")
-    assert process.returncode == -signal.SIGINT
+    assert ended(process) == (-signal.SIGINT, "", "")
     assert client.get(f"{root}/state")[1].version == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from pushing import Hand, entries, index_of, is_whole, kept
-from zookeeper import Server
+from support.zkexecctl import Zkexecctl, entries, index_of, is_whole, kept
+from support.zookeeper import Server
 
 
 @pytest.fixture
-def hand(zookeeper: Server, tmp_path: Path) -> Hand:
+def zkexecctl(zookeeper: Server, tmp_path: Path) -> Zkexecctl:
     """An operator at the shared server."""
-    return Hand(zookeeper.hosts, tmp_path)
+    return Zkexecctl(zookeeper.hosts, tmp_path)
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def test_a_new_znode(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_a_new_znode(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """A push makes a missing znode, says what it did, and records who did it, when and why."""
-    answer = hand.push(conf, b"one\n", "--message", "the first", "--by", "ada")
+    answer = zkexecctl.push(conf, b"one\n", "--message", "the first", "--by", "ada")
 
     assert answer.out.splitlines() == [
         f"{conf}: new znode",
         "--- /dev/null",
-        f"+++ {conf} ({hand.folder / 'new'})",
+        f"+++ {conf} ({zkexecctl.folder / 'new'})",
         "@@ -0,0 +1 @@",
         "+one",
         f"{conf}: pushed as @1 (4 bytes, sha256 {digest(b'one' + os.linesep.encode())[:12]})",
@@ -49,23 +49,23 @@ def test_a_new_znode(hand: Hand, client: KazooClient, conf: str) -> None:
     assert is_whole(client, conf)
 
 
-def test_missing_parents(hand: Hand, client: KazooClient, root: str) -> None:
+def test_missing_parents(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Znodes above new ones are made with them, also where one new one is above another."""
     deep, above = f"{root}/a/b/c/conf", f"{root}/a/b"
-    file = hand.file(b"deep")
+    file = zkexecctl.file(b"deep")
 
-    hand.does("push", f"{deep}={file}", f"{above}={file}", "--yes")
+    zkexecctl.does("push", f"{deep}={file}", f"{above}={file}", "--yes")
 
     assert [client.get(path)[0] for path in (deep, above, f"{root}/a")] == [b"deep", b"deep", b""]
 
 
-def test_several_at_once(hand: Hand, client: KazooClient, root: str) -> None:
+def test_several_at_once(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """All paths of a push change in one transaction, and so do their histories."""
     paths = [f"{root}/{name}" for name in "abc"]
     client.create(paths[1], b"old")
-    pairs = [f"{path}={hand.file(path.encode(), path[-1])}" for path in paths]
+    pairs = [f"{path}={zkexecctl.file(path.encode(), path[-1])}" for path in paths]
 
-    hand.does("push", *pairs, "--yes")
+    zkexecctl.does("push", *pairs, "--yes")
 
     writes = {client.exists(path).mzxid for path in paths}
     writes |= {client.exists(index_of(path)).mzxid for path in paths}
@@ -73,24 +73,27 @@ def test_several_at_once(hand: Hand, client: KazooClient, root: str) -> None:
     assert [client.get(path)[0] for path in paths] == [path.encode() for path in paths]
 
 
-def test_nothing_to_push(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_nothing_to_push(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """What is there already is not written once more, and that is no failure."""
     client.create(conf, b"same")
     before = client.get(conf)
 
-    answer = hand.push(conf, b"same")
+    answer = zkexecctl.push(conf, b"same")
 
     assert answer.out.splitlines() == [f"{conf}: same content", "nothing to push"]
     assert client.get(conf) == before
     assert entries(client, conf) == []
 
 
-def test_a_part_unchanged(hand: Hand, client: KazooClient, root: str) -> None:
+def test_a_part_unchanged(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Of several paths only those are written that change."""
     one, other = f"{root}/one", f"{root}/other"
-    hand.push(one, b"same")
-    answer = hand.does(
-        "push", f"{one}={hand.file(b'same', 'a')}", f"{other}={hand.file(b'new', 'b')}", "--yes"
+    zkexecctl.push(one, b"same")
+    answer = zkexecctl.does(
+        "push",
+        f"{one}={zkexecctl.file(b'same', 'a')}",
+        f"{other}={zkexecctl.file(b'new', 'b')}",
+        "--yes",
     )
 
     assert f"{one}: same content" in answer.out
@@ -99,22 +102,22 @@ def test_a_part_unchanged(hand: Hand, client: KazooClient, root: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", bytes(range(256)) * 40, b"\xff\xfe", b"\0"])
-def test_any_bytes(hand: Hand, client: KazooClient, conf: str, content: bytes) -> None:
+def test_any_bytes(zkexecctl: Zkexecctl, client: KazooClient, conf: str, content: bytes) -> None:
     """Every content arrives byte for byte, and comes back byte for byte."""
-    hand.push(conf, content)
-    hand.push(conf, b"between")
-    hand.does("undo", conf, "--yes")
+    zkexecctl.push(conf, content)
+    zkexecctl.push(conf, b"between")
+    zkexecctl.does("undo", conf, "--yes")
 
     assert client.get(conf)[0] == content
-    assert hand.does("show", conf).raw == content
+    assert zkexecctl.does("show", conf).raw == content
 
 
-def test_dry_run(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_dry_run(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """A dry run shows everything and writes nothing at all."""
     client.create(conf, b"old\n")
     before = client.get(conf)
 
-    answer = hand.does("push", f"{conf}={hand.file(b'new')}", "--dry-run")
+    answer = zkexecctl.does("push", f"{conf}={zkexecctl.file(b'new')}", "--dry-run")
 
     assert "-old" in answer.out.splitlines()
     assert answer.out.endswith("dry run: nothing was pushed\n")
@@ -123,22 +126,24 @@ def test_dry_run(hand: Hand, client: KazooClient, conf: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["new", "-"])
-def test_nobody_can_be_asked(hand: Hand, client: KazooClient, conf: str, file: str) -> None:
+def test_nobody_can_be_asked(
+    zkexecctl: Zkexecctl, client: KazooClient, conf: str, file: str
+) -> None:
     """Without a terminal a push has to be told --yes, before anything is done."""
-    hand.file(b"new")
+    zkexecctl.file(b"new")
 
-    answer = hand("push", f"{conf}={file}")
+    answer = zkexecctl("push", f"{conf}={file}")
 
     assert (answer.status, answer.out) == (2, "")
     assert answer.err.startswith("zkexecctl: --yes: expected ")
     assert client.exists(conf) is None
 
 
-def test_no_such_file(hand: Hand, client: KazooClient, root: str) -> None:
+def test_no_such_file(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """A file that cannot be read is told by its name, and nothing is pushed of the others."""
-    good, bad = f"{root}/good={hand.file(b'x')}", f"{root}/bad={hand.folder}"
+    good, bad = f"{root}/good={zkexecctl.file(b'x')}", f"{root}/bad={zkexecctl.folder}"
 
-    answer = hand("push", good, bad, "--yes")
+    answer = zkexecctl("push", good, bad, "--yes")
 
     assert answer.status == 2
     reason = "expected a file that can be read (Is a directory)"
@@ -153,9 +158,11 @@ def test_no_such_file(hand: Hand, client: KazooClient, root: str) -> None:
         (999_990, "999990 bytes, which with its path is more than the 1000000"),
     ],
 )
-def test_too_large(hand: Hand, client: KazooClient, conf: str, size: int, told: str) -> None:
+def test_too_large(
+    zkexecctl: Zkexecctl, client: KazooClient, conf: str, size: int, told: str
+) -> None:
     """A file that a server would not take is refused before anything is written."""
-    answer = hand.refused(conf, b"x" * size)
+    answer = zkexecctl.refused(conf, b"x" * size)
 
     assert answer.status == 1
     assert answer.err.startswith(f"zkexecctl: {conf}")
@@ -164,73 +171,73 @@ def test_too_large(hand: Hand, client: KazooClient, conf: str, size: int, told: 
     assert client.exists(index_of(conf)) is None
 
 
-def test_too_large_together(hand: Hand, client: KazooClient, root: str) -> None:
+def test_too_large_together(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Files that fit one by one, but not into one transaction, are refused with their sizes."""
-    file = hand.file(b"x" * 600_000)
+    file = zkexecctl.file(b"x" * 600_000)
 
-    answer = hand("push", f"{root}/a={file}", f"{root}/b={file}", "--yes")
+    answer = zkexecctl("push", f"{root}/a={file}", f"{root}/b={file}", "--yes")
 
     assert answer.status == 1
     assert f"({root}/a 600000, {root}/b 600000)" in answer.err
     assert client.get_children(root) == []
 
 
-def test_as_large_as_can_be(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_as_large_as_can_be(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """What is let through is taken by the server, over the same amount set by another tool."""
     client.create(conf, b"y" * 990_000)
 
-    hand.push(conf, b"x" * 990_000)
+    zkexecctl.push(conf, b"x" * 990_000)
 
     assert client.get(conf)[0] == b"x" * 990_000
     assert is_whole(client, conf)
 
 
-def test_too_large_to_be_kept(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_too_large_to_be_kept(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """What another tool has set and no history can hold is told, listed, and not kept."""
     client.create(conf, b"y" * 1_040_000)
 
-    answer = hand.push(conf, b"small")
+    answer = zkexecctl.push(conf, b"small")
 
     assert answer.err == (
         f"zkexecctl: {conf}: the content set by another tool is too large to be kept\n"
     )
-    assert [told["kept"] for told in hand.contents(conf)] == [True, False]
-    answer = hand("undo", conf, "--yes")
+    assert [told["kept"] for told in zkexecctl.contents(conf)] == [True, False]
+    answer = zkexecctl("undo", conf, "--yes")
     assert (answer.status, answer.err) == (
         1,
         f"zkexecctl: {conf}: the content of @1 is not kept any more\n",
     )
 
 
-def test_more_than_ten(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_more_than_ten(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """The last ten entries and their contents are kept, and nothing else."""
     for number in range(13):
-        hand.push(conf, b"%d" % number)
+        zkexecctl.push(conf, b"%d" % number)
 
     assert [entry["number"] for entry in entries(client, conf)] == list(range(4, 14))
     assert kept(client, conf) == {digest(b"%d" % number) for number in range(3, 13)}
-    assert hand("show", f"{conf}@3").status == 1
-    assert hand.does("show", f"{conf}@4").raw == b"3"
+    assert zkexecctl("show", f"{conf}@3").status == 1
+    assert zkexecctl.does("show", f"{conf}@4").raw == b"3"
 
 
-def test_contents_that_return(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_contents_that_return(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """A content that several entries refer to is kept once, and as long as one of them stands."""
     for number in range(24):
-        hand.push(conf, b"%d" % (number % 2))
+        zkexecctl.push(conf, b"%d" % (number % 2))
 
     assert kept(client, conf) == {digest(b"0"), digest(b"1")}
     assert is_whole(client, conf)
 
 
-def test_undo_chain(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_undo_chain(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """Each undo goes one content further back, and says so in the history."""
     for number in range(1, 5):
-        hand.push(conf, b"%d" % number)
+        zkexecctl.push(conf, b"%d" % number)
 
     for number in (3, 2, 1):
-        hand.does("undo", conf, "--yes")
+        zkexecctl.does("undo", conf, "--yes")
         assert client.get(conf)[0] == b"%d" % number
-    answer = hand("undo", conf, "--yes")
+    answer = zkexecctl("undo", conf, "--yes")
 
     assert (answer.status, answer.err) == (
         1,
@@ -240,13 +247,13 @@ def test_undo_chain(hand: Hand, client: KazooClient, conf: str) -> None:
     assert told[4:] == ["undo to @3", "undo to @2", "undo to @1"]
 
 
-def test_undo_to_a_number(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_undo_to_a_number(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """An undo goes to the number that it is told, and an unknown one is told with the known."""
     for number in range(1, 4):
-        hand.push(conf, b"%d" % number)
+        zkexecctl.push(conf, b"%d" % number)
 
-    hand.does("undo", conf, "--to", "1", "--yes", "-m", "back to the beginning")
-    answer = hand("undo", conf, "--to", "9", "--yes")
+    zkexecctl.does("undo", conf, "--to", "1", "--yes", "-m", "back to the beginning")
+    answer = zkexecctl("undo", conf, "--to", "9", "--yes")
 
     assert client.get(conf)[0] == b"1"
     assert entries(client, conf)[-1]["message"] == "back to the beginning"
@@ -256,75 +263,77 @@ def test_undo_to_a_number(hand: Hand, client: KazooClient, conf: str) -> None:
     )
 
 
-def test_undo_of_several(hand: Hand, client: KazooClient, root: str) -> None:
+def test_undo_of_several(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Several znodes go back in one transaction, each to what it held before."""
     paths = [f"{root}/{name}" for name in "ab"]
     for number in range(2):
         for path in paths:
-            hand.push(path, f"{path} {number}".encode())
+            zkexecctl.push(path, f"{path} {number}".encode())
 
-    hand.does("undo", *paths, "--yes")
+    zkexecctl.does("undo", *paths, "--yes")
 
     assert [client.get(path)[0] for path in paths] == [f"{path} 0".encode() for path in paths]
     assert len({client.exists(path).mzxid for path in paths}) == 1
 
 
-def test_undo_of_what_another_tool_did(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_undo_of_what_another_tool_did(
+    zkexecctl: Zkexecctl, client: KazooClient, conf: str
+) -> None:
     """Over what another tool has set, undo goes to the last push, and keeps the other as well."""
-    hand.push(conf, b"ours")
+    zkexecctl.push(conf, b"ours")
     client.set(conf, b"theirs")
 
-    hand.does("undo", conf, "--yes")
+    zkexecctl.does("undo", conf, "--yes")
 
     assert client.get(conf)[0] == b"ours"
     assert [entry["foreign"] for entry in entries(client, conf)] == [False, True, False]
-    assert hand.does("show", f"{conf}@2").raw == b"theirs"
+    assert zkexecctl.does("show", f"{conf}@2").raw == b"theirs"
 
 
-def test_undo_of_a_deletion(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_undo_of_a_deletion(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """A znode that was deleted is made again with what it held."""
-    hand.push(conf, b"precious")
+    zkexecctl.push(conf, b"precious")
     client.delete(conf)
 
-    answer = hand.does("undo", conf, "--yes")
+    answer = zkexecctl.does("undo", conf, "--yes")
 
     assert f"{conf}: new znode" in answer.out
     assert client.get(conf)[0] == b"precious"
     assert is_whole(client, conf)
 
 
-def test_nothing_to_undo(hand: Hand, conf: str) -> None:
+def test_nothing_to_undo(zkexecctl: Zkexecctl, conf: str) -> None:
     """Where there never was a znode, undo says so."""
-    answer = hand("undo", conf, "--yes")
+    answer = zkexecctl("undo", conf, "--yes")
 
     assert (answer.status, answer.err) == (1, f"zkexecctl: {conf}: there is no such znode\n")
 
 
 def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str, tmp_path: Path) -> None:
     """Path and history are below the chroot, and no path that is told has it in front."""
-    hand = Hand(f"{zookeeper.hosts}{root}/new/chroot", tmp_path)
+    zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}/new/chroot", tmp_path)
 
-    answer = hand.push("/app/conf", b"inside")
+    answer = zkexecctl.push("/app/conf", b"inside")
 
     assert client.get(f"{root}/new/chroot/app/conf")[0] == b"inside"
     assert len(entries(client, "/app/conf", f"{root}/new/chroot")) == 1
     assert root not in answer.out.replace(str(tmp_path), "")
-    assert hand.does("show", "/app/conf@1").raw == b"inside"
+    assert zkexecctl.does("show", "/app/conf@1").raw == b"inside"
 
 
 def test_the_root_itself(zookeeper: Server, client: KazooClient, root: str, tmp_path: Path) -> None:
     """The znode / of a chroot is one like any other."""
-    hand = Hand(f"{zookeeper.hosts}{root}", tmp_path)
+    zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}", tmp_path)
 
-    hand.push("/", b"top", "--check", 'test "$(cat "$1")" = top')
+    zkexecctl.push("/", b"top", "--check", 'test "$(cat "$1")" = top')
 
     assert client.get(root)[0] == b"top"
-    assert hand.does("show", "/@2").raw == b"top"
+    assert zkexecctl.does("show", "/@2").raw == b"top"
 
 
-def test_histories_are_not_pushed_to(hand: Hand, conf: str) -> None:
+def test_histories_are_not_pushed_to(zkexecctl: Zkexecctl, conf: str) -> None:
     """Nobody pushes to a history by mistake."""
-    answer = hand("push", f"{index_of(conf)}={hand.file(b'x')}", "--yes")
+    answer = zkexecctl("push", f"{index_of(conf)}={zkexecctl.file(b'x')}", "--yes")
 
     assert answer.status == 2
     assert "expected a znode outside of /zkexec/.history" in answer.err
@@ -334,47 +343,51 @@ def test_histories_are_not_pushed_to(hand: Hand, conf: str) -> None:
     "number", [10**15 + 1, 2**63, int("9" * 4300)], ids=["one more", "64 bits", "4300 digits"]
 )
 def test_a_history_of_numbers_that_cannot_be(
-    hand: Hand, client: KazooClient, conf: str, number: int
+    zkexecctl: Zkexecctl, client: KazooClient, conf: str, number: int
 ) -> None:
     """A number that no push can have given is named, and no push or list dies of it."""
-    hand.push(conf, b"one")
+    zkexecctl.push(conf, b"one")
     index = json.loads(client.get(index_of(conf))[0])
     index["entries"][-1]["number"] = number
     client.set(index_of(conf), json.dumps(index).encode())
 
-    for answer in (hand.refused(conf, b"two"), hand("history", conf), hand("show", f"{conf}@1")):
+    for answer in (
+        zkexecctl.refused(conf, b"two"),
+        zkexecctl("history", conf),
+        zkexecctl("show", f"{conf}@1"),
+    ):
         assert answer.status == 125
         why = "expected at most 1000000000000000 as 'number' of 'entries' of the history"
         assert answer.err.startswith(f"zkexecctl: {index_of(conf)}: {why}; a new history begins")
 
 
 def test_what_others_keep_in_a_history_is_left_alone(
-    hand: Hand, client: KazooClient, conf: str
+    zkexecctl: Zkexecctl, client: KazooClient, conf: str
 ) -> None:
     """A znode of somebody's below the index stops no push, and neither does one below a content."""
-    hand.push(conf, b"content 0")
+    zkexecctl.push(conf, b"content 0")
     client.create(f"{index_of(conf)}/notes", b"of mine")
     client.create(f"{index_of(conf)}/notes/more")
     oldest = entries(client, conf)[0]["digest"]
     client.create(f"{index_of(conf)}/{oldest}/more")
     for number in range(1, 13):
-        hand.push(conf, b"content %d" % number)
+        zkexecctl.push(conf, b"content %d" % number)
 
     assert len(entries(client, conf)) == 10
     assert {"notes", oldest} <= kept(client, conf)
     assert client.get(f"{index_of(conf)}/notes")[0] == b"of mine"
     client.delete(f"{index_of(conf)}/{oldest}/more")
-    hand.push(conf, b"the last")
+    zkexecctl.push(conf, b"the last")
     assert oldest not in kept(client, conf)
-    assert hand.contents(conf)[0]["present"]
+    assert zkexecctl.contents(conf)[0]["present"]
 
 
-def test_a_broken_history(hand: Hand, client: KazooClient, conf: str) -> None:
+def test_a_broken_history(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
     """A history that cannot be read is named and left alone, and so is its znode."""
-    hand.push(conf, b"one")
+    zkexecctl.push(conf, b"one")
     client.set(index_of(conf), b"rubbish")
 
-    answer = hand.refused(conf, b"two")
+    answer = zkexecctl.refused(conf, b"two")
 
     assert answer.status == 125
     index = index_of(conf)
@@ -383,4 +396,4 @@ def test_a_broken_history(hand: Hand, client: KazooClient, conf: str) -> None:
         f"zkCli.sh deleteall {index}\n"
     )
     assert client.get(conf)[0] == b"one"
-    assert hand.does("show", conf).raw == b"one"
+    assert zkexecctl.does("show", conf).raw == b"one"

@@ -7,32 +7,34 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from proxy import TRANSACTION, Fate, Proxy, Request
-from pushing import Answer, Hand, entries, index_of, is_whole, kept
-from zookeeper import Server, wait_until
+from support.proxy import TRANSACTION, Proxy, Request, Treatment
+from support.waiting import DEADLINE_S, until
+from support.zkexecctl import CompletedRun, Zkexecctl, entries, index_of, is_whole, kept
+from support.zookeeper import Server
 
-PATIENCE_S = 60.0
 AuditEntry = Callable[[KazooClient, str], object]
 
 
 @pytest.fixture
-def hand(zookeeper: Server, tmp_path: Path) -> Hand:
+def zkexecctl(zookeeper: Server, tmp_path: Path) -> Zkexecctl:
     """An operator at the shared server."""
-    return Hand(zookeeper.hosts, tmp_path)
+    return Zkexecctl(zookeeper.hosts, tmp_path)
 
 
-def meanwhile(hand: Hand, words: Sequence[str], audit_entry: Callable[[], object]) -> Answer:
+def meanwhile(
+    zkexecctl: Zkexecctl, words: Sequence[str], audit_entry: Callable[[], object]
+) -> CompletedRun:
     """Run a push, and do something after its difference was shown and before it writes."""
-    started, go = hand.folder / "started", hand.folder / "go"
+    started, go = zkexecctl.folder / "started", zkexecctl.folder / "go"
     check = f"touch {started}; until [ -e {go} ]; do sleep 0.01; done"
     with ThreadPoolExecutor(1) as pool:
-        push = pool.submit(hand, *words, "--yes", "--check", check)
+        push = pool.submit(zkexecctl, *words, "--yes", "--check", check)
         try:
-            wait_until(lambda: started.exists() or push.done(), "the check runs")
+            until(lambda: started.exists() or push.done(), "the check runs")
             audit_entry()
         finally:
             go.touch()
-        return push.result(PATIENCE_S)
+        return push.result(DEADLINE_S)
 
 
 def anew(client: KazooClient, path: str) -> None:
@@ -58,16 +60,20 @@ CHANGES: list[tuple[AuditEntry, str]] = [
 @pytest.mark.parametrize("change", CHANGES, ids=["set", "touched", "deleted", "anew"])
 @pytest.mark.parametrize("is_unchanged", [False, True], ids=["written", "unchanged"])
 def test_changed_by_another_tool(
-    hand: Hand, client: KazooClient, root: str, change: tuple[AuditEntry, str], is_unchanged: bool
+    zkexecctl: Zkexecctl,
+    client: KazooClient,
+    root: str,
+    change: tuple[AuditEntry, str],
+    is_unchanged: bool,
 ) -> None:
     """What another tool has done since the difference was shown stands, and is told."""
     audit_entry, told = change
     conf, other = f"{root}/conf", f"{root}/other"
     client.create(conf, b"old")
     content = b"old" if is_unchanged else b"new"
-    words = ["push", f"{other}={hand.file(b'x', 'x')}", f"{conf}={hand.file(content)}"]
+    words = ["push", f"{other}={zkexecctl.file(b'x', 'x')}", f"{conf}={zkexecctl.file(content)}"]
 
-    answer = meanwhile(hand, words, lambda: audit_entry(client, conf))
+    answer = meanwhile(zkexecctl, words, lambda: audit_entry(client, conf))
 
     assert answer.status == 1
     assert answer.err == f"zkexecctl: {conf} {told}; nothing was pushed\n"
@@ -75,12 +81,12 @@ def test_changed_by_another_tool(
     assert client.exists(conf) is None or client.get(conf)[0] != b"new"
 
 
-def test_created_by_another_tool(hand: Hand, client: KazooClient, root: str) -> None:
+def test_created_by_another_tool(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """A znode that somebody else has created meanwhile is not overwritten."""
     conf = f"{root}/conf"
-    words = ["push", f"{conf}={hand.file(b'new')}"]
+    words = ["push", f"{conf}={zkexecctl.file(b'new')}"]
 
-    answer = meanwhile(hand, words, lambda: client.create(conf, b"theirs"))
+    answer = meanwhile(zkexecctl, words, lambda: client.create(conf, b"theirs"))
 
     assert answer.err == (
         f"zkexecctl: {conf} was created since the diff was shown; nothing was pushed\n"
@@ -88,24 +94,26 @@ def test_created_by_another_tool(hand: Hand, client: KazooClient, root: str) -> 
     assert client.get(conf)[0] == b"theirs"
 
 
-def test_parents_made_by_others(hand: Hand, client: KazooClient, root: str) -> None:
+def test_parents_made_by_others(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """A parent that somebody else has made meanwhile is no obstacle."""
     conf = f"{root}/a/b/conf"
-    words = ["push", f"{conf}={hand.file(b'new')}"]
+    words = ["push", f"{conf}={zkexecctl.file(b'new')}"]
 
-    answer = meanwhile(hand, words, lambda: client.create(f"{root}/a", b"theirs"))
+    answer = meanwhile(zkexecctl, words, lambda: client.create(f"{root}/a", b"theirs"))
 
     assert answer.status == 0
     assert [client.get(path)[0] for path in (conf, f"{root}/a")] == [b"new", b"theirs"]
 
 
-def test_a_history_that_a_dead_push_has_begun(hand: Hand, client: KazooClient, root: str) -> None:
+def test_a_history_that_a_dead_push_has_begun(
+    zkexecctl: Zkexecctl, client: KazooClient, root: str
+) -> None:
     """A history without entries, which a push that died has left, is no obstacle."""
     conf = f"{root}/conf"
-    words = ["push", f"{conf}={hand.file(b'new')}"]
+    words = ["push", f"{conf}={zkexecctl.file(b'new')}"]
 
     answer = meanwhile(
-        hand,
+        zkexecctl,
         words,
         lambda: client.create(index_of(conf), b'{"format":1,"entries":[]}', makepath=True),
     )
@@ -114,18 +122,18 @@ def test_a_history_that_a_dead_push_has_begun(hand: Hand, client: KazooClient, r
     assert is_whole(client, conf)
 
 
-def test_a_history_that_was_deleted(hand: Hand, client: KazooClient, root: str) -> None:
+def test_a_history_that_was_deleted(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Where somebody has deleted the history meanwhile, the push does not go on without it."""
     conf = f"{root}/conf"
-    hand.push(conf, b"old")
-    words = ["push", f"{conf}={hand.file(b'new')}"]
+    zkexecctl.push(conf, b"old")
+    words = ["push", f"{conf}={zkexecctl.file(b'new')}"]
 
-    answer = meanwhile(hand, words, lambda: client.delete(index_of(conf), recursive=True))
+    answer = meanwhile(zkexecctl, words, lambda: client.delete(index_of(conf), recursive=True))
 
     assert answer.err == (
         f"zkexecctl: {conf}: its history was changed since the diff was shown; nothing was pushed\n"
     )
-    hand.push(conf, b"new")
+    zkexecctl.push(conf, b"new")
     assert is_whole(client, conf)
 
 
@@ -142,21 +150,21 @@ LAST_CHANGES: list[Callable[[KazooClient, str], object]] = [
     "audit_entry", LAST_CHANGES, ids=["set", "delete", "check", "create", "index"]
 )
 def test_at_the_last_moment(
-    hand: Hand, proxy: Proxy, client: KazooClient, root: str, audit_entry: AuditEntry
+    zkexecctl: Zkexecctl, proxy: Proxy, client: KazooClient, root: str, audit_entry: AuditEntry
 ) -> None:
     """What others do while the transaction is on its way stops all of it."""
-    behind = Hand(proxy.hosts, hand.folder)
-    hand.push(f"{root}/conf", b"old")
-    hand.push(f"{root}/same", b"same")
+    behind = Zkexecctl(proxy.hosts, zkexecctl.folder)
+    zkexecctl.push(f"{root}/conf", b"old")
+    zkexecctl.push(f"{root}/same", b"same")
     done: list[object] = []
 
-    def look(request: Request) -> Fate:
+    def look(request: Request) -> Treatment:
         if request.opcode == TRANSACTION and not done:
             done.append(audit_entry(client, root))
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     proxy.on_request = look
-    new, same = hand.file(b"new"), hand.file(b"same", "same")
+    new, same = zkexecctl.file(b"new"), zkexecctl.file(b"same", "same")
     pairs = [f"{root}/conf={new}", f"{root}/other={new}", f"{root}/same={same}"]
 
     answer = behind("push", *pairs, "--yes")
@@ -170,17 +178,17 @@ def test_at_the_last_moment(
         assert client.exists(f"{root}/{name}") is None or client.get(f"{root}/{name}")[0] != b"new"
 
 
-def test_two_at_once(hand: Hand, client: KazooClient, root: str) -> None:
+def test_two_at_once(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """Of two who were shown the same, always one wins, and the other is told by whom."""
     paths = [f"{root}/a", f"{root}/b"]
     for number in range(25):
-        here = [hand.folder / f"{who}{number}" for who in ("ada", "bob")]
+        here = [zkexecctl.folder / f"{who}{number}" for who in ("ada", "bob")]
 
-        def push(mine: Path, other: Path) -> Answer:
+        def push(mine: Path, other: Path) -> CompletedRun:
             check = f"touch {mine}; until [ -e {other} ]; do sleep 0.01; done"
-            file = hand.file(mine.name.encode(), f"{mine.name}.new")
+            file = zkexecctl.file(mine.name.encode(), f"{mine.name}.new")
             pairs = [f"{path}={file}" for path in paths]
-            return hand("push", *pairs, "--yes", "--by", mine.name[:3], "--check", check)
+            return zkexecctl("push", *pairs, "--yes", "--by", mine.name[:3], "--check", check)
 
         with ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(push, here, reversed(here)))
@@ -195,15 +203,15 @@ def test_two_at_once(hand: Hand, client: KazooClient, root: str) -> None:
         assert is_whole(client, path)
 
 
-def test_many_one_after_the_other(hand: Hand, client: KazooClient, root: str) -> None:
+def test_many_one_after_the_other(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """However many push at the same time, what is done is in the history, in the order of doing."""
     conf = f"{root}/conf"
 
     def push(who: int) -> int:
         done = 0
         for number in range(15):
-            name = hand.file(b"%d %d" % (who, number), f"{who}")
-            answer = hand("push", f"{conf}={name}", "--yes")
+            name = zkexecctl.file(b"%d %d" % (who, number), f"{who}")
+            answer = zkexecctl("push", f"{conf}={name}", "--yes")
             assert answer.status == 0 or "since the diff was shown" in answer.err, answer
             done += answer.status == 0
         return done
@@ -215,5 +223,5 @@ def test_many_one_after_the_other(hand: Hand, client: KazooClient, root: str) ->
     assert found[-1]["number"] == done
     assert len(found) == 10
     assert is_whole(client, conf)
-    hand.push(conf, b"last")
+    zkexecctl.push(conf, b"last")
     assert kept(client, conf) == {entry["digest"] for entry in entries(client, conf)}

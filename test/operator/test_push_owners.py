@@ -9,10 +9,10 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import ACL, Id, make_digest_acl
 
-from pushing import Hand, entries, index_of
-from secure import known
+from support.tls_server import known
+from support.zkexecctl import Zkexecctl, entries, index_of
+from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential
-from zookeeper import Server
 
 READ, WRITE, CREATE, DELETE, ALL = 1, 2, 4, 8, 31
 ROLES = ("admin", "deployer", "reader")
@@ -31,14 +31,14 @@ def clients(zookeeper: Server) -> Iterator[dict[str, KazooClient]]:
 
 
 @pytest.fixture
-def hands(zookeeper: Server, tmp_path: Path) -> dict[str, Hand]:
+def hands(zookeeper: Server, tmp_path: Path) -> dict[str, Zkexecctl]:
     """The hand of each of them, and of nobody known."""
-    hands = {"nobody": Hand(zookeeper.hosts, tmp_path)}
+    hands = {"nobody": Zkexecctl(zookeeper.hosts, tmp_path)}
     for role in ROLES:
         secret = tmp_path / role
         secret.write_text(f"{role}:{role}\n")
         secret.chmod(0o600)
-        hands[role] = Hand(zookeeper.hosts, tmp_path, f"--auth=digest:@{secret}")
+        hands[role] = Zkexecctl(zookeeper.hosts, tmp_path, f"--auth=digest:@{secret}")
     return hands
 
 
@@ -59,7 +59,7 @@ def acl(client: KazooClient, path: str) -> dict[str, int]:
 
 
 def test_history_of_a_secret(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """Contents have the ACL of their path; in the index its writers may create and delete too."""
     conf = f"{root}/conf"
@@ -79,7 +79,7 @@ def test_history_of_a_secret(
 
 
 def test_everybody_does_what_the_acl_lets_them(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """Who may write may push over others and undo; who may read sees all; nobody else anything."""
     conf = f"{root}/conf"
@@ -105,7 +105,7 @@ def test_everybody_does_what_the_acl_lets_them(
 
 
 def test_a_dry_run_of_a_reader(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """Who may only read sees by a dry run what a push would change."""
     conf = f"{root}/conf"
@@ -116,7 +116,9 @@ def test_a_dry_run_of_a_reader(
     assert "-old" in answer.out
 
 
-def test_hidden_keys(clients: dict[str, KazooClient], hands: dict[str, Hand], root: str) -> None:
+def test_hidden_keys(
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
+) -> None:
     """Whose ACL cannot be seen in full is pushed by who may see it, or who can tell the keys."""
     conf = f"{root}/conf"
     who = allowed(admin=ALL, deployer=READ | WRITE)
@@ -137,7 +139,7 @@ def test_hidden_keys(clients: dict[str, KazooClient], hands: dict[str, Hand], ro
 
 
 def test_an_acl_that_changes(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """Where a path is for others than before, the next push makes its whole history for them."""
     conf = f"{root}/conf"
@@ -156,7 +158,7 @@ def test_an_acl_that_changes(
 
 
 def test_a_new_znode_is_for_whom_acl_says(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """What is created has the ACL that was asked for: the path, its parents and its history."""
     conf = f"{root}/deep/conf"
@@ -170,7 +172,7 @@ def test_a_new_znode_is_for_whom_acl_says(
 
 
 def test_a_deleted_secret(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """A secret that is made again by undo is no less secret than it was."""
     conf = f"{root}/conf"
@@ -183,7 +185,7 @@ def test_a_deleted_secret(
 
 
 def test_no_permission_to_create(
-    clients: dict[str, KazooClient], hands: dict[str, Hand], root: str
+    clients: dict[str, KazooClient], hands: dict[str, Zkexecctl], root: str
 ) -> None:
     """Who may not create below a znode is told so, and nothing is written."""
     clients["admin"].create(f"{root}/closed", acl=allowed(admin=ALL, world=READ))
@@ -201,7 +203,7 @@ def test_a_closed_root(
     zookeeper: Server,
     root: str,
     clients: dict[str, KazooClient],
-    hands: dict[str, Hand],
+    hands: dict[str, Zkexecctl],
 ) -> None:
     """Identities of their own find room for their histories beside each other."""
     chroot = f"{root}/top"
@@ -209,10 +211,12 @@ def test_a_closed_root(
     both = []
     for role in ("admin", "deployer"):
         folder = hands[role].folder
-        hand = Hand(f"{zookeeper.hosts}{chroot}", folder, f"--auth=digest:@{folder / role}")
-        hand.push(f"/{role}", b"1", "--acl=creator")
-        hand.push(f"/{role}", b"2", "--acl=creator")
-        both.append(len(hand.contents(f"/{role}")))
+        zkexecctl = Zkexecctl(
+            f"{zookeeper.hosts}{chroot}", folder, f"--auth=digest:@{folder / role}"
+        )
+        zkexecctl.push(f"/{role}", b"1", "--acl=creator")
+        zkexecctl.push(f"/{role}", b"2", "--acl=creator")
+        both.append(len(zkexecctl.contents(f"/{role}")))
 
     assert both == [2, 2]
     assert acl(clients["admin"], f"{chroot}/zkexec/.history") == {

@@ -1,165 +1,148 @@
 """The question before a push, on a real terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
 
-from e2e.stage import Stage
-from e2e.terminal import Terminal
-from pushing import ZKEXECCTL, Hand, entries
-from zookeeper import Server
+from support.program import Program
+from support.sandbox import Sandbox
+from support.terminal import Terminal
+from support.zkexecctl import ZKEXECCTL, Zkexecctl, entries
+from support.zookeeper import Server
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 @pytest.fixture
-def hand(zookeeper: Server, tmp_path: Path) -> Hand:
-    """An operator at the shared server, whose folder is that of the stage."""
-    return Hand(zookeeper.hosts, tmp_path)
+def zkexecctl(zookeeper: Server, tmp_path: Path) -> Zkexecctl:
+    """An operator at the shared server, whose folder is that of the sandbox."""
+    return Zkexecctl(zookeeper.hosts, tmp_path)
 
 
 @pytest.fixture
-def conf(root: str, hand: Hand) -> str:
+def conf(root: str, zkexecctl: Zkexecctl) -> str:
     """The path of a znode with content, for which there is a file with new content."""
     path = f"{root}/conf"
-    hand.push(path, b"old\n")
-    hand.file(b"new\n")
+    zkexecctl.push(path, b"old\n")
+    zkexecctl.file(b"new\n")
     return path
 
 
-class Typist:
-    """Opens terminals, each with one command on it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._opened: list[Terminal] = []
-
-    def run(self, *words: str, term: str = "dumb") -> Terminal:
-        """Run zkexecctl on a terminal of that kind."""
-        terminal = Terminal(
-            "env",
-            f"TERM={term}",
-            *ZKEXECCTL,
-            *words,
-            environment=self._stage.environment(),
-            folder=self._stage.folder,
-        )
-        self._opened.append(terminal)
-        return terminal
-
-    def close(self) -> None:
-        """Close them all."""
-        for terminal in self._opened:
-            terminal.close()
+RunOnTerminal = Callable[..., Program]
+"""Starts zkexecctl with these words on a terminal of this kind."""
 
 
 @pytest.fixture
-def typist(stage: Stage) -> Iterator[Typist]:
-    """Somebody with terminals."""
-    one = Typist(stage)
-    yield one
-    one.close()
+def on_terminal(sandbox: Sandbox) -> RunOnTerminal:
+    """Start zkexecctl where a person can be asked."""
+
+    def start(*words: str, kind: str = "dumb") -> Program:
+        return sandbox.start(*ZKEXECCTL, *words, terminal=Terminal(kind=kind))
+
+    return start
 
 
-def test_yes(typist: Typist, client: KazooClient, conf: str) -> None:
+def test_yes(on_terminal: RunOnTerminal, client: KazooClient, conf: str) -> None:
     """The difference is shown before the question, and yes pushes."""
-    terminal = typist.run("push", f"{conf}=new")
-    terminal.expect(r"-old\r\n\+new\r\n")
-    terminal.expect(r"Push this znode\? \[y/N\] ")
+    process = on_terminal("push", f"{conf}=new")
+    process.expect(r"-old\r\n\+new\r\n")
+    process.expect(r"Push this znode\? \[y/N\] ")
     assert client.get(conf)[0] == b"old\n"
 
-    terminal.enter("y")
+    process.enter("y")
 
-    terminal.expect(f"{conf}: pushed as @2 ")
-    assert terminal.process.wait(timeout=60) == 0
+    process.expect(f"{conf}: pushed as @2 ")
+    assert process.wait() == 0
     assert client.get(conf)[0] == b"new\n"
 
 
 @pytest.mark.parametrize("keys", ["n\r", "\r", "yellow\r", CTRL_D])
-def test_no(typist: Typist, client: KazooClient, conf: str, keys: str) -> None:
+def test_no(on_terminal: RunOnTerminal, client: KazooClient, conf: str, keys: str) -> None:
     """Whatever is not yes, the end of the input too, pushes nothing and says so."""
-    terminal = typist.run("push", f"{conf}=new", f"{conf}2=new")
-    terminal.expect(r"Push these 2 znodes\? \[y/N\] ")
+    process = on_terminal("push", f"{conf}=new", f"{conf}2=new")
+    process.expect(r"Push these 2 znodes\? \[y/N\] ")
 
-    terminal.type(keys)
+    process.send(keys)
 
-    terminal.expect("zkexecctl: nothing was pushed")
-    assert terminal.process.wait(timeout=60) == 1
+    process.expect("zkexecctl: nothing was pushed")
+    assert process.wait() == 1
     assert client.get(conf)[0] == b"old\n"
     assert len(entries(client, conf)) == 1
 
 
-def test_ctrl_c(typist: Typist, client: KazooClient, conf: str) -> None:
+def test_ctrl_c(on_terminal: RunOnTerminal, client: KazooClient, conf: str) -> None:
     """Ctrl-C at the question ends it quietly, and nothing is pushed."""
-    terminal = typist.run("push", f"{conf}=new")
-    terminal.expect(r"\[y/N\] ")
+    process = on_terminal("push", f"{conf}=new")
+    process.expect(r"\[y/N\] ")
 
-    terminal.type(CTRL_C)
+    process.send(CTRL_C)
 
-    assert terminal.process.wait(timeout=60) == -2
-    assert "Traceback" not in terminal.text
+    assert process.wait() == -2
+    assert "Traceback" not in process.stdout.text
     assert client.get(conf)[0] == b"old\n"
 
 
-def test_changed_while_asked(typist: Typist, client: KazooClient, conf: str) -> None:
+def test_changed_while_asked(on_terminal: RunOnTerminal, client: KazooClient, conf: str) -> None:
     """Who says yes to what is no longer true is told what has happened, and by whom."""
-    terminal = typist.run("push", f"{conf}=new")
-    terminal.expect(r"\[y/N\] ")
+    process = on_terminal("push", f"{conf}=new")
+    process.expect(r"\[y/N\] ")
     client.set(conf, b"theirs\n")
 
-    terminal.enter("y")
+    process.enter("y")
 
-    terminal.expect(
+    process.expect(
         rf"zkexecctl: {conf} was changed since the diff was shown \(version 0, now 1\); "
         "nothing was pushed"
     )
-    assert terminal.process.wait(timeout=60) == 1
+    assert process.wait() == 1
     assert client.get(conf)[0] == b"theirs\n"
 
 
-def test_undo_asks(typist: Typist, hand: Hand, client: KazooClient, conf: str) -> None:
+def test_undo_asks(
+    on_terminal: RunOnTerminal, zkexecctl: Zkexecctl, client: KazooClient, conf: str
+) -> None:
     """An undo shows what it would do, and asks as well."""
-    hand.push(conf, b"new\n")
-    terminal = typist.run("undo", conf)
-    terminal.expect(rf"--- {conf}@2\r\n\+\+\+ {conf} \(@1\)\r\n")
-    terminal.expect(r"Push this znode\? ")
+    zkexecctl.push(conf, b"new\n")
+    process = on_terminal("undo", conf)
+    process.expect(rf"--- {conf}@2\r\n\+\+\+ {conf} \(@1\)\r\n")
+    process.expect(r"Push this znode\? ")
 
-    terminal.enter("yes")
+    process.enter("yes")
 
-    assert terminal.process.wait(timeout=60) == 0
+    assert process.wait() == 0
     assert client.get(conf)[0] == b"old\n"
 
 
-def test_no_question_with_yes(typist: Typist, client: KazooClient, conf: str) -> None:
+def test_no_question_with_yes(on_terminal: RunOnTerminal, client: KazooClient, conf: str) -> None:
     """With --yes nobody is asked."""
-    terminal = typist.run("push", f"{conf}=new", "--yes")
+    process = on_terminal("push", f"{conf}=new", "--yes")
 
-    assert terminal.process.wait(timeout=60) == 0
-    assert "[y/N]" not in terminal.text
+    assert process.wait() == 0
+    assert "[y/N]" not in process.stdout.text
     assert client.get(conf)[0] == b"new\n"
 
 
-def test_the_input_is_the_content(typist: Typist, conf: str) -> None:
+def test_the_input_is_the_content(on_terminal: RunOnTerminal, conf: str) -> None:
     """Where the content comes from the terminal, nobody can be asked there."""
-    terminal = typist.run("push", f"{conf}=-")
+    process = on_terminal("push", f"{conf}=-")
 
-    terminal.expect("--yes: expected where FILE is -")
-    assert terminal.process.wait(timeout=60) == 2
+    process.expect("--yes: expected where FILE is -")
+    assert process.wait() == 2
 
 
-def test_colours(typist: Typist, conf: str) -> None:
+def test_colours(on_terminal: RunOnTerminal, conf: str) -> None:
     """On a terminal that can, what goes is red and what comes is green."""
-    terminal = typist.run("push", f"{conf}=new", "--dry-run", term="xterm")
+    process = on_terminal("push", f"{conf}=new", "--dry-run", kind="xterm")
 
-    terminal.expect(r"\x1b\[1;31m-old\x1b\[0m\r\n\x1b\[32m\+new\x1b\[0m\r\n")
-    assert terminal.process.wait(timeout=60) == 0
+    process.expect(r"\x1b\[1;31m-old\x1b\[0m\r\n\x1b\[32m\+new\x1b\[0m\r\n")
+    assert process.wait() == 0
 
 
-def test_standard_input(stage: Stage, client: KazooClient, conf: str) -> None:
+def test_standard_input(sandbox: Sandbox, client: KazooClient, conf: str) -> None:
     """A content may come from a pipe."""
-    status, out, _ = stage.run(*ZKEXECCTL, "push", f"{conf}=-", "--yes", input=b"piped")
+    status, out, _ = sandbox.run(*ZKEXECCTL, "push", f"{conf}=-", "--yes", input=b"piped")
 
     assert status == 0
     assert f"+++ {conf} (the standard input)\n" in out.decode()

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from support.waiting import until
+from support.zookeeper import Ensemble, Port
 from zkexec.operator.installation import Installation, find_installation
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 from zkexec.operator.servers import Server, reason_in
-from zookeeper import Ensemble, Port, wait_until
 
 DEBIAN = "usr/share/java/zookeeper.jar"
 APPLE, INTEL = "opt/homebrew/opt", "usr/local/opt"
@@ -219,7 +220,7 @@ def died(server: Server) -> str:
             told.append(str(error))
         return bool(told)
 
-    wait_until(is_told, "the server has died")
+    until(is_told, "the server has died")
     return told[0]
 
 
@@ -233,7 +234,7 @@ def test_a_server_that_died_says_why(server: Server) -> None:
         )
 
     server.launch()
-    wait_until(server.is_serving, "the server serves")
+    until(server.is_serving, "the server serves")
     os.kill(server.pid, signal.SIGKILL)
     assert died(server) == f"{prefix} was killed by SIGKILL"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boards import (
+from support.group_samples import (
     NEW,
     OLD,
     PATH,

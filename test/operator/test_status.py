@@ -9,12 +9,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from kazoo.security import make_digest_acl
 
-from boards import (
+from support.group_samples import (
     NEW,
     OLD,
     PATH,
     START,
-    Board,
+    GroupZnodes,
     duplicate,
     entry,
     failed_on,
@@ -25,8 +25,9 @@ from boards import (
     sight,
     waiting,
 )
-from e2e.stage import TEST, Stage
-from glass import Watched
+from support.sandbox import TEST, Sandbox
+from support.screen import Screen
+from support.terminal import Terminal
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     AgreedMaxUnavailable,
@@ -80,7 +81,7 @@ def everything() -> list[Sight]:
     failed = {"m1": entry(EntryPhase.FAILED), "m9": entry()}
     return [
         a_rollout(),
-        sight({"m1": on(NEW, 20)}, max_unavailable=width, audit=audit),
+        sight({"m1": on(NEW, 20)}, width=width, audit=audit),
         sight({"m1": waiting()}, versions=failed_on("m1"), in_flight=failed),
         sight({"m1": waiting()}, paused=paused()),
         sight({}),
@@ -346,94 +347,96 @@ def test_every_field_is_documented() -> None:
     assert {name for name in fields if f"`{name}`" not in text} == set()
 
 
-def status(stage: Stage, *words: str) -> tuple[int, str, str]:
+def status(sandbox: Sandbox, *words: str) -> tuple[int, str, str]:
     """A `zkexecctl status` to its end: status, output, and what it said on stderr."""
-    code, out, err = stage.run(*STATUS, *words)
+    code, out, err = sandbox.run(*STATUS, *words)
     return code, out.decode(), err.decode()
 
 
-def test_a_large_group_is_shown(board: Board, stage: Stage) -> None:
+def test_a_large_group_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:
     """Two hundred members, as text and as JSON."""
     for number in range(200):
-        board.show(f"m{number}")
+        group.show(f"m{number}")
 
-    code, out, err = status(stage, board.lock)
-    _, as_json, _ = status(stage, board.lock, "--json")
+    code, out, err = status(sandbox, group.lock)
+    _, as_json, _ = status(sandbox, group.lock, "--json")
 
     assert (code, err) == (0, "")
-    assert re.match(rf"{board.lock}: 200 of 200 on a{{12}}  \[##########\]", out)
+    assert re.match(rf"{group.lock}: 200 of 200 on a{{12}}  \[##########\]", out)
     assert sum(line.startswith("m") for line in out.splitlines()) == 200
-    (group,) = parsed(as_json)["groups"]
-    assert (group["done"], len(group["members"])) == (200, 200)
+    (shown,) = parsed(as_json)["groups"]
+    assert (shown["done"], len(shown["members"])) == (200, 200)
 
 
-def test_all_groups_are_listed(board: Board, stage: Stage) -> None:
+def test_all_groups_are_listed(group: GroupZnodes, sandbox: Sandbox) -> None:
     """Without a name there is a line for the group, among others."""
-    board.show("m1", phase="waiting", wanted=NEW)
+    group.show("m1", phase="waiting", wanted=NEW)
 
-    code, out, _ = status(stage)
-    _, as_json, _ = status(stage, "--json")
+    code, out, _ = status(sandbox)
+    _, as_json, _ = status(sandbox, "--json")
 
     assert code == 0
-    assert re.search(rf"^{board.lock} +rolling +1 +0/1 ", out, re.MULTILINE)
-    assert board.lock in [group["name"] for group in parsed(as_json)["groups"]]
+    assert re.search(rf"^{group.lock} +rolling +1 +0/1 ", out, re.MULTILINE)
+    assert group.lock in [group["name"] for group in parsed(as_json)["groups"]]
 
 
-def test_there_has_to_be_a_group(stage: Stage) -> None:
+def test_there_has_to_be_a_group(sandbox: Sandbox) -> None:
     """1 where there is none of that name, with where it was looked for."""
-    code, out, err = status(stage, "no-such-group")
+    code, out, err = status(sandbox, "no-such-group")
 
     assert (code, out) == (1, "")
     assert err == "zkexecctl: no-such-group: no such group (expected at /zkexec/no-such-group)\n"
 
 
-def test_there_has_to_be_permission(board: Board, stage: Stage) -> None:
+def test_there_has_to_be_permission(group: GroupZnodes, sandbox: Sandbox) -> None:
     """125, with the znode, where the record may not be read; the list shows the others."""
-    board.client.set_acls(f"{board.base}/state", [make_digest_acl("anna", "secret", all=True)])
+    group.client.set_acls(f"{group.base}/state", [make_digest_acl("anna", "secret", all=True)])
 
-    code, _, err = status(stage, board.lock)
-    listed, out, _ = status(stage)
+    code, _, err = status(sandbox, group.lock)
+    listed, out, _ = status(sandbox)
 
-    trouble = f"{board.base}/state: the cluster gives no permission for this"
+    trouble = f"{group.base}/state: the cluster gives no permission for this"
     assert (code, err) == (125, f"zkexecctl: {trouble}\n")
     assert listed == 0
-    assert re.search(rf"^{board.lock} +unreadable .*{trouble}", out, re.MULTILINE)
+    assert re.search(rf"^{group.lock} +unreadable .*{trouble}", out, re.MULTILINE)
 
 
-def test_what_cannot_be_understood_is_shown(board: Board, stage: Stage) -> None:
+def test_what_cannot_be_understood_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:
     """Junk in the record or in a card is part of the picture."""
-    board.show("m1")
-    board.write("m2", b"\x00junk")
-    board.client.set(f"{board.base}/state", b'{"format": 99}')
+    group.show("m1")
+    group.write("m2", b"\x00junk")
+    group.client.set(f"{group.base}/state", b'{"format": 99}')
 
-    code, out, err = status(stage, board.lock)
+    code, out, err = status(sandbox, group.lock)
 
     assert (code, err) == (0, "")
-    assert out.startswith(f"{board.lock}: {board.base}/state: the record was written by a newer")
+    assert out.startswith(f"{group.lock}: {group.base}/state: the record was written by a newer")
     assert re.search(r"^m2 .*unreadable .* the card is no valid JSON$", out, re.MULTILINE)
 
 
-def test_a_terminal_gets_colours_and_is_not_overfilled(board: Board, stage: Stage) -> None:
+def test_a_terminal_gets_colours_and_is_not_overfilled(
+    group: GroupZnodes, sandbox: Sandbox
+) -> None:
     """On a terminal there is paint, and the table keeps to the width."""
-    board.show("m1", phase="failed", reason="because " * 40)
-    watched = Watched([*STATUS, board.lock], stage.environment(), stage.folder)
+    group.show("m1", phase="failed", reason="because " * 40)
+    process = sandbox.start(*STATUS, group.lock, terminal=Terminal(24, 100, "xterm-256color"))
+    watched = Screen(process)
 
-    assert watched.ends() == 0
-    assert "\x1b[1;31mpaused\x1b[0m" in watched.written
+    assert process.wait() == 0
+    assert "\x1b[1;31mpaused\x1b[0m" in process.stdout.text
     assert any(line.startswith("m1 ") and line.endswith("...") for line in watched.lines)
-    watched.close()
 
 
-def test_nothing_hidden_reaches_a_terminal(board: Board, stage: Stage) -> None:
+def test_nothing_hidden_reaches_a_terminal(group: GroupZnodes, sandbox: Sandbox) -> None:
     """Whatever members and operators write is shown with its control characters escaped."""
     evil = "\x1b[2J\x07\u202eevil"
-    board.show("m1", phase=f"running{evil}", reason=evil, health=evil)
-    board.decide(
+    group.show("m1", phase=f"running{evil}", reason=evil, health=evil)
+    group.decide(
         RolloutRecord(
             paused=paused(), audit=(AuditEntry(f"pause{evil}", evil, evil, "token", "", START),)
         )
     )
 
-    for words in ([board.lock], [], [board.lock, "--json"]):
-        _, out, _ = status(stage, *words)
+    for words in ([group.lock], [], [group.lock, "--json"]):
+        _, out, _ = status(sandbox, *words)
         assert not {"\x1b", "\x07", "\u202e"} & set(out)

@@ -8,10 +8,8 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl, make_digest_acl
 
-from boards import on
-from pushing import ZKEXECCTL, Hand
-from secure import known
-from steered import (
+from support.group_samples import on
+from support.steering_samples import (
     CRASH,
     FAILED,
     FLIGHT,
@@ -24,6 +22,9 @@ from steered import (
     command,
     one_line,
 )
+from support.tls_server import known
+from support.zkexecctl import ZKEXECCTL, Zkexecctl
+from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.record import (
@@ -35,7 +36,6 @@ from zkexec.core.rollout.record import (
     VersionState,
 )
 from zkexec.frozen import replace
-from zookeeper import Server
 
 SECRET = "open-sesame"  # noqa: S105 - It is none.
 US = Access(credentials=(Credential("digest", "us", SECRET),))
@@ -49,17 +49,17 @@ def group(client: KazooClient, root: str) -> Group:
 
 
 @pytest.fixture
-def hand(zookeeper: Server, tmp_path: Path) -> Hand:
+def zkexecctl(zookeeper: Server, tmp_path: Path) -> Zkexecctl:
     """Types commands for the shared server."""
-    return Hand(zookeeper.hosts, tmp_path)
+    return Zkexecctl(zookeeper.hosts, tmp_path)
 
 
-def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
+def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Zkexecctl:
     """Types commands as the one to whom things belong, or with a wrong password."""
     file = folder / secret
     file.write_text(f"us:{secret}\n")
     file.chmod(0o600)
-    return Hand(zookeeper.hosts, folder, f"--auth=digest:@{file}")
+    return Zkexecctl(zookeeper.hosts, folder, f"--auth=digest:@{file}")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,9 @@ def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Hand:
     ids=lambda case: "-".join(case[0]),
 )
 def test_what_a_deed_does(
-    group: Group, hand: Hand, case: tuple[list[str], RolloutRecord, RolloutRecord | None, str]
+    group: Group,
+    zkexecctl: Zkexecctl,
+    case: tuple[list[str], RolloutRecord, RolloutRecord | None, str],
 ) -> None:
     """Each verb says what it did, does just that, and leaves who, when and why in the record."""
     words, before, after, said = case
@@ -108,7 +110,7 @@ def test_what_a_deed_does(
     group.write(replace(before, audit=(earlier,)))
     group.live(["m2", "m3"])
     verb, *rest = words
-    answer = hand(verb, group.base, *rest, "--by=bob", WHY)
+    answer = zkexecctl(verb, group.base, *rest, "--by=bob", WHY)
 
     assert (answer.status, answer.err) == (0, "")
     assert re.fullmatch(f"{group.base}: {said}", one_line(answer.out))
@@ -133,33 +135,33 @@ def timeless(record: RolloutRecord) -> RolloutRecord:
     return replace(record, versions=versions)
 
 
-def test_the_members_hear_of_restarts_and_retries(group: Group, hand: Hand) -> None:
+def test_the_members_hear_of_restarts_and_retries(group: Group, zkexecctl: Zkexecctl) -> None:
     """A restart has a name of its own; a retry writes the last one's name again."""
     group.write(FAILED)
-    hand.does(*command("retry", group.base))
+    zkexecctl.does(*command("retry", group.base))
     name, token = group.asked()
     assert (name, token) == ("-", group.audit_entry("retry").token)
 
-    hand.does(*command("restart", group.base))
+    zkexecctl.does(*command("restart", group.base))
     name, token = group.asked()
     assert (name, token) == (token[:8], group.audit_entry("restart").token)
 
-    hand.does(*command("retry", group.base))
+    zkexecctl.does(*command("retry", group.base))
     assert group.asked() == [name, group.audit_entry("retry").token]
 
     group.client.delete(group.restart)
-    hand.does(*command("restart", group.base))
+    zkexecctl.does(*command("restart", group.base))
     assert group.asked()[1] == group.audit_entry("restart").token
 
 
-def test_a_restart_while_the_one_before_is_under_way(group: Group, hand: Hand) -> None:
+def test_a_restart_while_the_one_before_is_under_way(group: Group, zkexecctl: Zkexecctl) -> None:
     """The second is told who was first and who is left; once all have restarted it is a new one."""
     group.status("m1", on("c1", 1))
     group.status("m2", on("c1", 1))
-    hand.does("restart", group.base, "--by=ann")
+    zkexecctl.does("restart", group.base, "--by=ann")
     name, znodes = group.asked()[0], group.znodes()
     group.status("m1", on(f"c1.{name}", 1))
-    answer = hand("restart", group.base, "--by=bob")
+    answer = zkexecctl("restart", group.base, "--by=bob")
 
     assert (answer.status, answer.out) == (1, "")
     assert re.fullmatch(
@@ -171,26 +173,26 @@ def test_a_restart_while_the_one_before_is_under_way(group: Group, hand: Hand) -
     assert group.asked()[0] == name
 
     group.status("m2", on(f"c1.{name}", 1))
-    hand.does("restart", group.base, "--by=bob")
+    zkexecctl.does("restart", group.base, "--by=bob")
     assert group.asked()[0] != name
 
 
-def test_another_deed_makes_room_for_a_restart(group: Group, hand: Hand) -> None:
+def test_another_deed_makes_room_for_a_restart(group: Group, zkexecctl: Zkexecctl) -> None:
     """Where a member never restarts, a pause and its end let the others be restarted."""
     group.status("m1", on("c1", 1))
-    hand.does("restart", group.base)
-    assert hand("restart", group.base).status == 1
-    hand.does("pause", group.base, WHY)
-    hand.does("resume", group.base)
-    hand.does("restart", group.base)
+    zkexecctl.does("restart", group.base)
+    assert zkexecctl("restart", group.base).status == 1
+    zkexecctl.does("pause", group.base, WHY)
+    zkexecctl.does("resume", group.base)
+    zkexecctl.does("restart", group.base)
 
 
-def test_a_retry_while_the_one_before_is_under_way(group: Group, hand: Hand) -> None:
+def test_a_retry_while_the_one_before_is_under_way(group: Group, zkexecctl: Zkexecctl) -> None:
     """The second is told who was first; when the retry has failed as well, it is a new one."""
     group.write(FAILED)
-    hand.does("retry", group.base, "--by=ann")
+    zkexecctl.does("retry", group.base, "--by=ann")
     znodes = group.znodes()
-    answer = hand("retry", group.base, "--by=bob")
+    answer = zkexecctl("retry", group.base, "--by=bob")
 
     assert (answer.status, answer.out) == (1, "")
     assert re.fullmatch(
@@ -203,20 +205,20 @@ def test_a_retry_while_the_one_before_is_under_way(group: Group, hand: Hand) -> 
     tried_at = znodes[group.restart][1]
     failed = {"d1": replace(CRASH["d1"], zxid=tried_at)}
     group.write(replace(group.record(), versions=failed))
-    hand.does("retry", group.base, "--by=bob")
+    zkexecctl.does("retry", group.base, "--by=bob")
 
 
 @pytest.mark.parametrize(
     ("wanted", "is_refused"), [("c1", True), ("d1", False), ("d1.abcd", False)]
 )
 def test_a_retry_of_what_nobody_wants(
-    group: Group, hand: Hand, wanted: str, *, is_refused: bool
+    group: Group, zkexecctl: Zkexecctl, wanted: str, *, is_refused: bool
 ) -> None:
     """Where all that live want other contents, as after an older record came back, it is no use."""
     group.write(FAILED)
     group.status("m1", on(wanted, 0, phase="failed"))
     group.status("m2", on("c1", 0))
-    answer = hand("retry", group.base)
+    answer = zkexecctl("retry", group.base)
 
     assert answer.status == int(is_refused)
     assert not is_refused or one_line(answer.err) == (
@@ -228,32 +230,34 @@ def test_a_retry_of_what_nobody_wants(
 
 
 @pytest.mark.parametrize("phase", ["running", "verifying"])
-def test_a_turn_that_its_member_does_not_know_of(group: Group, hand: Hand, phase: str) -> None:
+def test_a_turn_that_its_member_does_not_know_of(
+    group: Group, zkexecctl: Zkexecctl, phase: str
+) -> None:
     """A member that just runs ends no turn; what does end it is told, and does."""
     group.write(FLYING)
     group.status("m1", on("d1", 0, phase=phase))
-    answer = hand("forget", group.base, "m1")
+    answer = zkexecctl("forget", group.base, "m1")
 
     assert (answer.status, answer.out) == (1, "")
     assert one_line(answer.err).startswith(f"zkexecctl: {group.base}: m1 is alive")
     is_known = "will end its turn itself" in answer.err
     way_out = f"to take it back: zkexecctl forget --force {group.base} m1\n"
     assert (is_known, answer.err.endswith(way_out)) == (phase != "running", phase == "running")
-    hand.does("forget", "--force", group.base, "m1")
+    zkexecctl.does("forget", "--force", group.base, "m1")
     assert group.record().in_flight == {}
 
 
-def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, hand: Hand) -> None:
+def test_who_asks_where_nobody_is_alive_is_told_so(group: Group, zkexecctl: Zkexecctl) -> None:
     """A restart or a retry of a group without members promises nothing of members."""
     group.write(FAILED)
-    assert "no member is alive" in hand.does(*command("restart", group.base)).out
-    assert "no member is alive" in hand.does(*command("retry", group.base)).out
+    assert "no member is alive" in zkexecctl.does(*command("restart", group.base)).out
+    assert "no member is alive" in zkexecctl.does(*command("retry", group.base)).out
 
 
-def test_only_the_last_ten_deeds_are_kept(group: Group, hand: Hand) -> None:
+def test_only_the_last_ten_deeds_are_kept(group: Group, zkexecctl: Zkexecctl) -> None:
     """A record does not grow with the deeds of operators."""
     for number in range(11):
-        hand.does("restart", group.base, f"--reason={number}")
+        zkexecctl.does("restart", group.base, f"--reason={number}")
 
     assert [audit_entry.reason for audit_entry in group.record().audit] == [
         str(n) for n in range(1, 11)
@@ -296,14 +300,14 @@ EARLIER = (
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
 def test_what_makes_no_sense_is_refused(
-    group: Group, hand: Hand, words: list[str], before: RolloutRecord, said: str
+    group: Group, zkexecctl: Zkexecctl, words: list[str], before: RolloutRecord, said: str
 ) -> None:
     """What is not as the verb needs it is told in one line with exit status 1, and stays so."""
     group.write(before)
     group.live(["m1"])
     znodes = group.znodes()
     verb, *rest = words
-    answer = hand(verb, group.base, *rest, WHY)
+    answer = zkexecctl(verb, group.base, *rest, WHY)
 
     assert (answer.status, answer.out) == (1, "")
     assert re.fullmatch(f"zkexecctl: {group.base}: {said}", one_line(answer.err))
@@ -321,22 +325,24 @@ def test_what_makes_no_sense_is_refused(
         (b'{"format":1,"inflight":{}}', "expected a JSON object as 'verdicts' of the record"),
     ],
 )
-def test_junk_in_the_record(group: Group, hand: Hand, verb: str, junk: bytes, why: str) -> None:
+def test_junk_in_the_record(
+    group: Group, zkexecctl: Zkexecctl, verb: str, junk: bytes, why: str
+) -> None:
     """What is no record is never written over: one line names the znode and what is wrong."""
     group.client.set(group.state, junk)
     znodes = group.znodes()
-    answer = hand(*command(verb, group.base))
+    answer = zkexecctl(*command(verb, group.base))
 
     assert (answer.status, answer.out) == (125, "")
     assert re.fullmatch(f"zkexecctl: {group.state}: {why}", one_line(answer.err))
     assert group.znodes() == znodes
 
 
-def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
+def test_a_record_that_no_server_would_take(group: Group, zkexecctl: Zkexecctl) -> None:
     """A deed for which the record has no room is refused before it is sent."""
     group.write(RolloutRecord(versions={"d": VersionState(1, "s" * 999_700, at=THEN)}))
     znodes = group.znodes()
-    answer = hand("pause", group.base, WHY)
+    answer = zkexecctl("pause", group.base, WHY)
 
     assert (answer.status, answer.out) == (125, "")
     said = one_line(answer.err)
@@ -344,31 +350,31 @@ def test_a_record_that_no_server_would_take(group: Group, hand: Hand) -> None:
     assert group.znodes() == znodes
 
 
-def test_a_node_that_lasts_is_no_sign_of_life(group: Group, hand: Hand) -> None:
+def test_a_node_that_lasts_is_no_sign_of_life(group: Group, zkexecctl: Zkexecctl) -> None:
     """A member whose node belongs to no session, as after a restore, can be forgotten."""
     group.write(FLYING)
     group.client.create(f"{group.base}/members/m1", b"")
 
-    assert hand("forget", group.base, "m1", WHY).status == 0
+    assert zkexecctl("forget", group.base, "m1", WHY).status == 0
     assert group.record().in_flight == {}
 
 
 @pytest.mark.parametrize("asked", [b"x" * 990_000, b"\xff\xfe rubbish", b"{}"])
-def test_rubbish_in_the_znode_of_restarts(group: Group, hand: Hand, asked: bytes) -> None:
+def test_rubbish_in_the_znode_of_restarts(group: Group, zkexecctl: Zkexecctl, asked: bytes) -> None:
     """A retry takes its place, and asks for no restart either, however long the rubbish is."""
     group.write(FAILED)
     group.client.set(group.restart, asked)
 
-    assert hand("retry", group.base, WHY).status == 0
+    assert zkexecctl("retry", group.base, WHY).status == 0
     found = group.client.get(group.restart)[0]
     assert (restart_name(asked), restart_name(found)) == (None, "")
     assert len(found) < 100
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_such_group(hand: Hand, client: KazooClient, root: str, verb: str) -> None:
+def test_no_such_group(zkexecctl: Zkexecctl, client: KazooClient, root: str, verb: str) -> None:
     """A NAME that no group has is told with the znode that is missing, and nothing is created."""
-    answer = hand(*command(verb, f"{root}/gone"))
+    answer = zkexecctl(*command(verb, f"{root}/gone"))
 
     assert (answer.status, answer.out) == (1, "")
     said = f"zkexecctl: there is no group {root}/gone: {root}/gone/state is missing"
@@ -388,16 +394,18 @@ EVIL = RolloutRecord(
 )
 
 
-def test_what_others_wrote_does_not_reach_the_terminal_raw(group: Group, hand: Hand) -> None:
+def test_what_others_wrote_does_not_reach_the_terminal_raw(
+    group: Group, zkexecctl: Zkexecctl
+) -> None:
     """Whatever stands in a record is shown with its control characters made visible."""
     group.write(EVIL)
-    said = [hand("pause", group.base, WHY).err]
-    said.append(hand("restart", group.base).err)
-    said.append(hand("resume", group.base).out)
-    said.append(hand("resume", group.base).err)
-    said.append(hand("retry", group.base).out)
-    said.append(hand("forget", group.base, "m1").err)
-    said.append(hand("pause", group.base, WHY).out)
+    said = [zkexecctl("pause", group.base, WHY).err]
+    said.append(zkexecctl("restart", group.base).err)
+    said.append(zkexecctl("resume", group.base).out)
+    said.append(zkexecctl("resume", group.base).err)
+    said.append(zkexecctl("retry", group.base).out)
+    said.append(zkexecctl("forget", group.base, "m1").err)
+    said.append(zkexecctl("pause", group.base, WHY).out)
 
     assert [text for text in said if not re.search(r"\\x1b\[|\\u202e", one_line(text))] == []
     assert len(said) == 7
@@ -443,7 +451,7 @@ def test_an_identity_that_may_only_read(
         group = Group(owner, f"{root}/g", [OURS, *READ_ACL_UNSAFE])
         group.write(VERBS[verb][0])
         znodes = group.znodes()
-        everybody, stranger = Hand(zookeeper.hosts, tmp_path), us(zookeeper, tmp_path, "wrong")
+        everybody, stranger = Zkexecctl(zookeeper.hosts, tmp_path), us(zookeeper, tmp_path, "wrong")
         for who in (everybody, stranger):
             answer = who(*command(verb, group.base))
             assert (answer.status, answer.out) == (125, "")
@@ -461,27 +469,27 @@ def test_an_identity_that_may_only_read(
 
 
 def test_a_forbidden_znode_of_restarts(
-    zookeeper: Server, client: KazooClient, root: str, hand: Hand
+    zookeeper: Server, client: KazooClient, root: str, zkexecctl: Zkexecctl
 ) -> None:
     """Only the verbs that need the znode of restarts are refused, where it may not be read."""
     group = Group(client, root)
     group.write(FAILED)
     client.set_acls(group.restart, [OURS])
     for verb in ("restart", "retry"):
-        answer = hand(*command(verb, group.base))
+        answer = zkexecctl(*command(verb, group.base))
         assert answer.status == 125
         assert one_line(answer.err).startswith(f"zkexecctl: {group.restart}: the cluster gives no")
     assert group.record() == FAILED
 
-    hand.does(*command("pause", group.base))
-    hand.does(*command("resume", group.base))
-    hand.does(*command("forget", group.base))
+    zkexecctl.does(*command("pause", group.base))
+    zkexecctl.does(*command("resume", group.base))
+    zkexecctl.does(*command("forget", group.base))
     with known(zookeeper.hosts, US) as owner:
         owner.set_acls(group.restart, OPEN_ACL_UNSAFE)
 
 
 def test_a_missing_znode_of_restarts(
-    zookeeper: Server, root: str, hand: Hand, tmp_path: Path
+    zookeeper: Server, root: str, zkexecctl: Zkexecctl, tmp_path: Path
 ) -> None:
     """It is made anew with the ACL of the record, or not at all where that cannot be seen."""
     theirs = make_acl("world", "anyone", read=True, write=True, create=True, delete=True)
@@ -489,7 +497,7 @@ def test_a_missing_znode_of_restarts(
         group = Group(owner, f"{root}/g", [OURS, theirs])
         owner.delete(group.restart)
         znodes = group.znodes()
-        answer = hand(*command("restart", group.base))
+        answer = zkexecctl(*command("restart", group.base))
         assert (answer.status, answer.out) == (125, "")
         assert one_line(answer.err).startswith(f"zkexecctl: {group.restart}: is missing, and would")
         assert group.znodes() == znodes

@@ -15,12 +15,13 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError
 
-from proxy import TRANSACTION, Fate, Proxy, Request, pass_all
-from pushing import Answer, Hand
-from steered import PAUSED, VERBS, Group, command, one_line
+from support.proxy import TRANSACTION, Proxy, Request, Treatment, pass_all
+from support.steering_samples import PAUSED, VERBS, Group, command, one_line
+from support.waiting import until
+from support.zkexecctl import CompletedRun, Zkexecctl
+from support.zookeeper import Server
 from zkexec.frozen import replace
 from zkexec.group.record_codec import decode, encode
-from zookeeper import Server, wait_until
 
 ROUNDS = 40
 _MEETS_WITHIN_S = 30.0
@@ -38,9 +39,9 @@ class Operator:
     def __init__(self, name: str, zookeeper: Server, folder: Path, *options: str) -> None:
         self.name = name
         self.proxy = Proxy(zookeeper.port)
-        self._hand = Hand(self.proxy.hosts, folder, *options)
+        self._hand = Zkexecctl(self.proxy.hosts, folder, *options)
 
-    def does(self, verb: str, group: Group) -> Answer:
+    def does(self, verb: str, group: Group) -> CompletedRun:
         """Run a verb to its end."""
         return self._hand(*command(verb, group.base, self.name))
 
@@ -70,24 +71,24 @@ def hasty(zookeeper: Server, tmp_path: Path) -> Iterator[Operator]:
 
 
 @contextmanager
-def at_the_write(operator: Operator, fate: Fate, then: str) -> Iterator[None]:
-    """Let the operator's first write have this fate; `then` is what happens to the connection.
+def at_the_write(operator: Operator, treatment: Treatment, then: str) -> Iterator[None]:
+    """Let the operator's first write have this treatment; `then` is what happens to the connection.
 
     It is cut, or refused for good, at once where the write is not to arrive, or when it has.
     """
     happened = threading.Event()
     proxy = operator.proxy
 
-    def see(request: Request) -> Fate:
+    def see(request: Request) -> Treatment:
         if request.opcode != TRANSACTION or happened.is_set():
-            return Fate.PASS_ON
+            return Treatment.PASS_ON
         happened.set()
-        if fate is Fate.LOSE_REPLY:
+        if treatment is Treatment.LOSE_REPLY:
             # A reply that is kept back has been sent long before that.
             threading.Timer(0.25, getattr(proxy, then)).start()
         else:
             getattr(proxy, then)()
-        return fate
+        return treatment
 
     proxy.on_request = see
     yield
@@ -96,9 +97,9 @@ def at_the_write(operator: Operator, fate: Fate, then: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("fate", [Fate.LOSE_REPLY, Fate.PASS_ON])
+@pytest.mark.parametrize("treatment", [Treatment.LOSE_REPLY, Treatment.PASS_ON])
 def test_a_lost_reply_and_a_lost_request(
-    group: Group, ann: Operator, verb: str, fate: Fate
+    group: Group, ann: Operator, verb: str, treatment: Treatment
 ) -> None:
     """Whatever is lost on the way, a deed is done once, and told as if nothing had happened."""
     group.write(VERBS[verb][0])
@@ -107,7 +108,7 @@ def test_a_lost_reply_and_a_lost_request(
     group.write(VERBS[verb][0])
     version = group.client.exists(group.state).version
     asked = group.client.exists(group.restart).version
-    with at_the_write(ann, fate, "cut"):
+    with at_the_write(ann, treatment, "cut"):
         answer = ann.does(verb, group)
 
     assert answer.status == 0, answer
@@ -128,11 +129,11 @@ def timeless(text: str) -> str:
 def test_a_deed_that_was_undone_before_its_reply_came(group: Group, ann: Operator) -> None:
     """Where others have gone on since, a deed whose reply was lost still counts as done."""
 
-    def see(request: Request) -> Fate:
+    def see(request: Request) -> Treatment:
         if request.opcode != TRANSACTION:
-            return Fate.PASS_ON
+            return Treatment.PASS_ON
         threading.Timer(0.25, resume).start()
-        return Fate.LOSE_REPLY
+        return Treatment.LOSE_REPLY
 
     def resume() -> None:
         group.write(replace(group.record(), paused=None))
@@ -149,7 +150,7 @@ def test_a_deed_that_was_undone_before_its_reply_came(group: Group, ann: Operato
 
 def test_nobody_is_told_what_nobody_knows(group: Group, hasty: Operator) -> None:
     """Where the connection stays away after a write, it is said that it may have been done."""
-    with at_the_write(hasty, Fate.LOSE_REPLY, "refuse"):
+    with at_the_write(hasty, Treatment.LOSE_REPLY, "refuse"):
         answer = hasty.does("pause", group)
 
     assert (answer.status, answer.out) == (125, "")
@@ -172,11 +173,11 @@ def just_before_the_write(operator: Operator, act: Callable[[], object]) -> Iter
     """Let something happen in the moment in which the operator writes for the first time."""
     done = threading.Event()
 
-    def see(request: Request) -> Fate:
+    def see(request: Request) -> Treatment:
         if request.opcode == TRANSACTION and not done.is_set():
             done.set()
             act()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     operator.proxy.on_request = see
     yield
@@ -232,11 +233,11 @@ class Meeting:
             self._barrier = barrier
             self._has_met = False
 
-        def __call__(self, request: Request) -> Fate:
+        def __call__(self, request: Request) -> Treatment:
             if request.opcode == TRANSACTION and not self._has_met:
                 self._has_met = True
                 self._barrier.wait(_MEETS_WITHIN_S)
-            return Fate.PASS_ON
+            return Treatment.PASS_ON
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -311,7 +312,7 @@ class Committing:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        wait_until(lambda: self.done, "the member commits")
+        until(lambda: self.done, "the member commits")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rubbish import examples
+from support.rubbish import examples
 from zkexec.operator.console import cells
 from zkexec.operator.natural import natural
 from zkexec.operator.table import Cell, Column, fit, table, wrap

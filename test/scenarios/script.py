@@ -45,9 +45,9 @@ well.
 from collections.abc import Callable
 from typing import Any
 
+from scenarios.description import describe_step
 from scenarios.group import read_width
 from scenarios.host import ScriptedHost, Teller
-from scenarios.telling import tell
 from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
@@ -188,8 +188,8 @@ class Command:
 
     def _tell(self, event: Event, actions: list[Action]) -> None:
         names = self._host.group.names
-        self._lines.append(f"{seconds(self._host.now)} {tell(event, names)}")
-        self._lines += [f"    {tell(action, names)}" for action in actions]
+        self._lines.append(f"{seconds(self._host.now)} {describe_step(event, names)}")
+        self._lines += [f"    {describe_step(action, names)}" for action in actions]
 
     def _begin(self, znodes: list[str]) -> None:
         """Make the first start, as all other stories tell it, and do not tell it again."""

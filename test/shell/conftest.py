@@ -5,24 +5,25 @@ from typing import Any
 
 import pytest
 
-from shell.driven import Driven, Marked, kill_marked
+from shell.marked_programs import MarkedPrograms
+from shell.remote_processes import RemoteProcesses
 
 
 @pytest.fixture
-def marked() -> Iterator[Marked]:
-    """A mark for the processes of this test, by which they are found and killed."""
-    mark = Marked()
-    yield mark
-    kill_marked(mark.mark)
+def marked() -> Iterator[MarkedPrograms]:
+    """Starts the programs of this test, and kills them by their mark."""
+    programs = MarkedPrograms()
+    yield programs
+    programs.close()
 
 
 @pytest.fixture
-def drive(marked: Marked) -> Iterator[Callable[..., Driven]]:
-    """Start a program that drives Processes, see Driven for the arguments."""
-    started: list[Driven] = []
+def drive(marked: MarkedPrograms) -> Iterator[Callable[..., RemoteProcesses]]:
+    """Start a program that drives Processes, see RemoteProcesses for the arguments."""
+    started: list[RemoteProcesses] = []
 
-    def start(**keywords: Any) -> Driven:
-        started.append(Driven(marked, **keywords))
+    def start(**keywords: Any) -> RemoteProcesses:
+        started.append(RemoteProcesses(marked, **keywords))
         return started[-1]
 
     yield start

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from shell.driven import Driven, until_lines
+from shell.remote_processes import RemoteProcesses
+from support.waiting import until_lines
 from zkexec.process.socket_activation import named_by_pid, of_command, of_others
 
-Start = Callable[..., Driven]
+Start = Callable[..., RemoteProcesses]
 NAMES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC")
 ASK = 'echo "$$ $LISTEN_PID $LISTEN_FDS $LISTEN_FDNAMES $WATCHDOG_PID $WATCHDOG_USEC" >>{written}'
 OTHERS = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web", "WATCHDOG_USEC": "30000000"}
@@ -20,31 +21,33 @@ def sh(text: str) -> list[str]:
 
 
 @pytest.fixture
-def asking(drive: Start, tmp_path: Path) -> Callable[[str], tuple[Driven, Path, Path, Path]]:
+def member(
+    drive: Start, tmp_path: Path
+) -> Callable[[str], tuple[RemoteProcesses, Path, Path, Path]]:
     """Start what writes down its variables, below a shell that exports these before."""
 
-    def start(exported: str) -> tuple[Driven, Path, Path, Path]:
+    def start(exported: str) -> tuple[RemoteProcesses, Path, Path, Path]:
         written = [tmp_path / name for name in ("child", "check", "alert")]
         child, check, alert = (sh(ASK.format(written=path)) for path in written)
         before = (*sh(f'export {exported}; exec "$@"'), "sh")
-        driven = drive(command=child, health=check, alert=alert, before=before, environment=OTHERS)
-        return driven, written[0], written[1], written[2]
+        remote = drive(command=child, health=check, alert=alert, before=before, environment=OTHERS)
+        return remote, written[0], written[1], written[2]
 
     return start
 
 
-def ask_all(driven: Driven) -> None:
+def ask_all(remote: RemoteProcesses) -> None:
     """Start the child twice, then a check and an alert."""
     for generation in (1, 2):
-        driven.start_command(generation)
-        assert driven.event()["name"] == "CommandExited"
-    driven.call("run_check", 2)
-    assert driven.event()["name"] == "HealthCheckFinished"
-    driven.call("run_alert", {})
-    assert driven.event()["name"] == "AlertFinished"
+        remote.start_command(generation)
+        assert remote.event()["name"] == "CommandExited"
+    remote.call("run_check", 2)
+    assert remote.event()["name"] == "HealthCheckFinished"
+    remote.call("run_alert", {})
+    assert remote.event()["name"] == "AlertFinished"
 
 
-Asking = Callable[[str], tuple[Driven, Path, Path, Path]]
+ConnectedMember = Callable[[str], tuple[RemoteProcesses, Path, Path, Path]]
 
 
 def test_check_and_alert_get_no_sockets(drive: Start, tmp_path: Path) -> None:
@@ -62,10 +65,10 @@ def test_check_and_alert_get_no_sockets(drive: Start, tmp_path: Path) -> None:
     assert [until_lines(path) for path in written[1:]] == [["closed"], ["closed"]]
 
 
-def test_the_command_is_named_at_each_start(asking: Asking) -> None:
+def test_the_command_is_named_at_each_start(member: ConnectedMember) -> None:
     """What names zkexec's pid names the command's, each time; check and alert get nothing."""
-    driven, child, check, alert = asking("LISTEN_PID=$$ WATCHDOG_PID=$$")
-    ask_all(driven)
+    remote, child, check, alert = member("LISTEN_PID=$$ WATCHDOG_PID=$$")
+    ask_all(remote)
 
     births = [line.split() for line in until_lines(child, 2)]
     assert births == [[pid, pid, "1", "web", pid, "30000000"] for pid, *_ in births]
@@ -73,10 +76,10 @@ def test_the_command_is_named_at_each_start(asking: Asking) -> None:
     assert [len(until_lines(path)[0].split()) for path in (check, alert)] == [1, 1]
 
 
-def test_what_names_another_process_stays(asking: Asking) -> None:
+def test_what_names_another_process_stays(member: ConnectedMember) -> None:
     """Variables that name another process are inherited by all, as they are."""
-    driven, *written = asking("LISTEN_PID=4711 WATCHDOG_PID=")
-    ask_all(driven)
+    remote, *written = member("LISTEN_PID=4711 WATCHDOG_PID=")
+    ask_all(remote)
 
     for path in written:
         for line in until_lines(path):

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.talk import MIRRORS, PLACE, Talk, snapshot
-from rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
+from core.turn_harness import MIRRORS, PLACE, TurnHarness, snapshot
+from support.rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import group_actions, operations
 from zkexec.core.rollout.first_start import basis_of
@@ -57,7 +57,7 @@ def decoded(value: object) -> RolloutRecord:
 
 
 def with_own_words(value: dict[str, Any]) -> dict[str, Any]:
-    """The same record, about the contents that the member of a Talk wants."""
+    """The same record, about the contents that the member of a TurnHarness wants."""
     named = {"a" * 64: "a@2", "b" * 64: "b@2"}
     digests = {old: version_of(snapshot(word), MIRRORS).digest for old, word in named.items()}
     versions = {digests.get(d, d): {**v, "scope": SCOPE} for d, v in value["versions"].items()}
@@ -136,24 +136,24 @@ def test_any_card_comes_back(value: dict[str, Any]) -> None:
         assert (status.running, facts.paths) == (found[0].running, found[1].paths)
 
 
-def answer(talk: Talk, record: RolloutRecord, names: Sequence[str]) -> None:
+def answer(harness: TurnHarness, record: RolloutRecord, names: Sequence[str]) -> None:
     """Answer the last request of a member as a group with this record and this queue does."""
-    match talk.last:
+    match harness.last:
         case group_actions.ReadRecord():
-            talk.read(record)
+            harness.read(record)
         case group_actions.CommitRecord(record=written):
             decode(encode(written, NOW))
-            talk.committed()
+            harness.committed()
         case group_actions.Enrol():
-            talk.enrolled()
+            harness.enrolled()
         case group_actions.JoinQueue():
-            talk.queue_joined()
+            harness.queue_joined()
         case group_actions.ListQueue():
-            talk.listed(PLACE, *names)
+            harness.listed(PLACE, *names)
         case group_actions.WatchQueueNode():
-            talk.seen("m9", is_left_over=True)
+            harness.seen("m9", is_left_over=True)
         case group_actions.LeaveQueue():
-            talk.queue_left()
+            harness.queue_left()
 
 
 DOINGS = st.sampled_from(["ask a@2", "ask b@2", "fail b@2", "prove a@2", "vouch a@2", "withdraw"])
@@ -166,26 +166,26 @@ def test_a_member_lives_with_any_record(
 ) -> None:
     """It reads the record and lists the queue at each step of its way, and goes on."""
     record = decoded(value)
-    talk = Talk()
-    talk.connect()
-    answer(talk, record, names)
-    talk.turn.basis(snapshot("b@2"), snapshot("a@2"))
+    harness = TurnHarness()
+    harness.connect()
+    answer(harness, record, names)
+    harness.turn.basis(snapshot("b@2"), snapshot("a@2"))
     for doing in doings:
         verb, _, word = doing.partition(" ")
         match verb:
             case "ask":
-                talk.turn.ask(snapshot(word))
+                harness.turn.ask(snapshot(word))
             case "fail":
-                talk.turn.fail(snapshot(word), "why")
+                harness.turn.fail(snapshot(word), "why")
             case "prove":
-                talk.turn.prove(snapshot(word))
+                harness.turn.prove(snapshot(word))
             case "report_known_good":
-                talk.turn.report_known_good(snapshot(word))
+                harness.turn.report_known_good(snapshot(word))
             case _:
-                talk.turn.withdraw()
-        talk.advance()
+                harness.turn.withdraw()
+        harness.advance()
         for _ in range(6):
-            answer(talk, record, names)
-        talk.now += 100.0
-        talk.advance()
-    assert talk.turn.known
+            answer(harness, record, names)
+        harness.now += 100.0
+        harness.advance()
+    assert harness.turn.known

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shell.driven import Marked
+from shell.marked_programs import MarkedPrograms
 
 TELL = """
 from zkexec.process.inheritance import inherit
@@ -51,7 +51,7 @@ def told(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     return answer
 
 
-def test_what_is_handled_is_blocked(marked: Marked) -> None:
+def test_what_is_handled_is_blocked(marked: MarkedPrograms) -> None:
     """The nine signals, SIGCHLD and the wake-up signal are blocked, and Python's INT is off."""
     birth = told(marked.python(TELL))
     handled = FORWARDED | {signal.SIGCHLD, signal.SIGRTMIN}
@@ -63,7 +63,7 @@ def test_what_is_handled_is_blocked(marked: Marked) -> None:
     assert not birth["is_pid1"]
 
 
-def test_what_the_caller_ignored_is_left_alone(marked: Marked) -> None:
+def test_what_the_caller_ignored_is_left_alone(marked: MarkedPrograms) -> None:
     """A signal that the caller ignored, as nohup does, is noted, not blocked, not forwarded."""
     ignoring = ("sh", "-c", 'trap "" HUP INT PIPE; exec "$@"', "sh")
     birth = told(marked.python(TELL, before=ignoring))
@@ -73,7 +73,7 @@ def test_what_the_caller_ignored_is_left_alone(marked: Marked) -> None:
     assert set(birth["forwarded"]) == FORWARDED - {signal.SIGHUP, signal.SIGINT}
 
 
-def test_the_callers_mask_is_remembered(marked: Marked) -> None:
+def test_the_callers_mask_is_remembered(marked: MarkedPrograms) -> None:
     """The mask is the one that the caller handed down, not the one that zkexec works with."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGVTALRM})
     try:
@@ -84,7 +84,7 @@ def test_the_callers_mask_is_remembered(marked: Marked) -> None:
     assert set(birth["mask"]) == {signal.SIGUSR2, signal.SIGVTALRM}
 
 
-def test_an_ignored_sigchld_costs_no_status(marked: Marked) -> None:
+def test_an_ignored_sigchld_costs_no_status(marked: MarkedPrograms) -> None:
     """A caller that ignores SIGCHLD does not make the kernel throw the child's status away."""
     code = """
 from zkexec.process.inheritance import inherit
@@ -105,7 +105,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
-def test_holes_are_filled(marked: Marked, tmp_path: Path, closed: tuple[int, ...]) -> None:
+def test_holes_are_filled(marked: MarkedPrograms, tmp_path: Path, closed: tuple[int, ...]) -> None:
     """A closed 0, 1 or 2 becomes /dev/null with the right mode, closed again for a child."""
     code = """
 from zkexec.process.inheritance import inherit
@@ -127,7 +127,7 @@ open(sys.argv[1], "w").write(json.dumps(seen))
         assert is_null == (descriptor in closed), seen
 
 
-def test_the_environment_is_the_callers(marked: Marked) -> None:
+def test_the_environment_is_the_callers(marked: MarkedPrograms) -> None:
     """The environment is the caller's byte for byte and in its order, without Python's LC_CTYPE."""
     given = [
         ("ZETA", "1"),
@@ -143,12 +143,12 @@ def test_the_environment_is_the_callers(marked: Marked) -> None:
     assert birth["environment"] == as_bytes
 
 
-def test_no_terminal_without_a_controlling_one(marked: Marked) -> None:
+def test_no_terminal_without_a_controlling_one(marked: MarkedPrograms) -> None:
     """A session that has no controlling terminal is known not to have one."""
     assert told(marked.python(TELL))["has_terminal"] is False
 
 
-def test_a_controlling_terminal_is_found(marked: Marked) -> None:
+def test_a_controlling_terminal_is_found(marked: MarkedPrograms) -> None:
     """A controlling terminal is known, also where no descriptor leads to it any more."""
     master, slave = pty.openpty()
     try:
@@ -166,7 +166,7 @@ def test_a_controlling_terminal_is_found(marked: Marked) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 125, 255])
-def test_the_end_has_the_code(marked: Marked, code: int) -> None:
+def test_the_end_has_the_code(marked: MarkedPrograms, code: int) -> None:
     """zkexec ends with the code that the child ended with."""
     assert marked.python(DIE, str(code), "0").returncode == code
 
@@ -185,7 +185,7 @@ def test_the_end_has_the_code(marked: Marked, code: int) -> None:
         signal.SIGRTMAX,
     ],
 )
-def test_the_end_is_by_the_signal(marked: Marked, number: int) -> None:
+def test_the_end_is_by_the_signal(marked: MarkedPrograms, number: int) -> None:
     """zkexec dies of the signal that the child died of, blocked or ignored as it may have been."""
     done = marked.python(DIE, "0", str(number))
 
@@ -194,7 +194,7 @@ def test_the_end_is_by_the_signal(marked: Marked, number: int) -> None:
     assert not done.stderr
 
 
-def test_no_core_is_left(marked: Marked) -> None:
+def test_no_core_is_left(marked: MarkedPrograms) -> None:
     """The death by a signal that dumps core dumps none, also where the limit allows one."""
     code = f"""
 import os, resource, sys
@@ -207,7 +207,7 @@ print(os.WTERMSIG(status), os.WCOREDUMP(status))
     assert marked.python(code).stdout == b"3 False\n"
 
 
-def test_pid_1_ends_with_128_and_the_signal(marked: Marked) -> None:
+def test_pid_1_ends_with_128_and_the_signal(marked: MarkedPrograms) -> None:
     """PID 1 knows that it is, and as no signal can end it, it exits 128 + n."""
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
@@ -217,7 +217,7 @@ def test_pid_1_ends_with_128_and_the_signal(marked: Marked) -> None:
     assert marked.python(DIE, "0", "15", before=isolated).returncode == 128 + 15
 
 
-def test_an_early_interrupt_is_silent(marked: Marked) -> None:
+def test_an_early_interrupt_is_silent(marked: MarkedPrograms) -> None:
     """An INT after the birth waits for the loop and prints nothing; unblocked, it kills."""
     code = """
 from zkexec.process.inheritance import inherit

@@ -7,11 +7,22 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import make_acl, make_digest_acl
 
-from news import Opener, ensemble_of
-from proxy import GET, MULTI_READ, READS_ONLY, SET_WATCHES, SYNC, Fate, Proxy, Request, pass_all
+from support.posted_events import Opener, ensemble_of
+from support.proxy import (
+    GET,
+    MULTI_READ,
+    READS_ONLY,
+    SET_WATCHES,
+    SYNC,
+    Proxy,
+    Request,
+    Treatment,
+    pass_all,
+)
+from support.waiting import until
+from support.zookeeper import demand_reading_at_once
 from zkexec.core.events import ReadFailed, SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.snapshot import Problem, Znode
-from zookeeper import demand_reading_at_once, wait_until
 
 
 def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
@@ -19,8 +30,8 @@ def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
     client.create(f"{root}/a", b"\0binary\xff")
     client.create(f"{root}/empty", b"")
     stat = client.set(f"{root}/a", b"\0again\xff")
-    with opened(f"{root}/a", f"{root}/empty") as (ensemble, news):
-        found = news.read(ensemble)
+    with opened(f"{root}/a", f"{root}/empty") as (ensemble, posted):
+        found = posted.read(ensemble)
         assert found[f"{root}/a"] == Znode(f"{root}/a", b"\0again\xff", stat.mzxid, version=1)
         assert found[f"{root}/empty"].content == b""
         assert (found[f"{root}/empty"].problem, found[f"{root}/empty"].version) == (None, 0)
@@ -32,8 +43,8 @@ def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str, o
     client.create(f"{root}/closed", b"x", acl=[make_digest_acl("some", "one", all=True)])
     client.create(f"{root}/open", b"y")
     paths = (f"{root}/closed", f"{root}/open", f"{root}/none/at/all")
-    with opened(*paths, *some(client, root, others)) as (ensemble, news):
-        found = news.read(ensemble)
+    with opened(*paths, *some(client, root, others)) as (ensemble, posted):
+        found = posted.read(ensemble)
         assert [found[path].problem for path in paths] == [
             Problem.FORBIDDEN,
             None,
@@ -42,10 +53,10 @@ def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str, o
         assert found[f"{root}/open"].content == b"y"
         assert [found[path].version for path in paths] == [-1, 0, -1]
         client.set(f"{root}/open", b"z")
-        news.next(ZnodeTouched, path=f"{root}/open")
+        posted.next(ZnodeTouched, path=f"{root}/open")
         client.create(f"{root}/none/at/all", b"now", makepath=True)
-        news.next(ZnodeTouched, path=f"{root}/none/at/all")
-        found = news.read(ensemble)
+        posted.next(ZnodeTouched, path=f"{root}/none/at/all")
+        found = posted.read(ensemble)
         assert [found[path].content for path in paths] == [b"", b"z", b"now"]
         assert found[paths[0]].problem is Problem.FORBIDDEN
 
@@ -53,72 +64,72 @@ def test_missing_and_forbidden(opened: Opener, client: KazooClient, root: str, o
 def test_chroot(opened: Opener, client: KazooClient, root: str) -> None:
     """Below a chroot, paths are told without it, also in what a watch tells."""
     client.create(f"{root}/a", b"1")
-    with opened("/a", "/", chroot=f"{root}/") as (ensemble, news):
-        assert news.contents(ensemble) == {"/a": b"1", "/": b""}
+    with opened("/a", "/", chroot=f"{root}/") as (ensemble, posted):
+        assert posted.contents(ensemble) == {"/a": b"1", "/": b""}
         client.set(root, b"2")
-        assert news.next(ZnodeTouched).path == "/"
+        assert posted.next(ZnodeTouched).path == "/"
         client.set(f"{root}/a", b"3")
-        assert news.next(ZnodeTouched).path == "/a"
-        assert news.contents(ensemble) == {"/a": b"3", "/": b"2"}
+        assert posted.next(ZnodeTouched).path == "/a"
+        assert posted.contents(ensemble) == {"/a": b"3", "/": b"2"}
 
 
 def test_missing_chroot(opened: Opener, client: KazooClient, root: str) -> None:
     """Below a chroot that does not exist, every znode is missing, as is told, until it is there."""
-    with opened("/a", chroot=f"{root}/later") as (ensemble, news):
-        assert news.read(ensemble)["/a"].problem is Problem.NO_CHROOT
+    with opened("/a", chroot=f"{root}/later") as (ensemble, posted):
+        assert posted.read(ensemble)["/a"].problem is Problem.NO_CHROOT
         client.create(f"{root}/later")
         client.create(f"{root}/later/a", b"now")
-        news.next(ZnodeTouched, path="/a")
-        assert news.contents(ensemble) == {"/a": b"now"}
+        posted.next(ZnodeTouched, path="/a")
+        assert posted.contents(ensemble) == {"/a": b"now"}
 
 
 def test_a_znode_that_is_missing_below_its_chroot(opened: Opener, root: str) -> None:
     """Where the chroot is there, it is not blamed."""
-    with opened("/a", "/", chroot=root) as (ensemble, news):
-        assert news.read(ensemble)["/a"].problem is Problem.MISSING
-        assert news.read(ensemble)["/"].problem is None
+    with opened("/a", "/", chroot=root) as (ensemble, posted):
+        assert posted.read(ensemble)["/a"].problem is Problem.MISSING
+        assert posted.read(ensemble)["/"].problem is None
 
 
 def test_each_change_is_told(opened: Opener, client: KazooClient, root: str) -> None:
     """After each read, the next change is told, and the read after that shows it."""
-    with opened(root) as (ensemble, news):
-        news.read(ensemble)
+    with opened(root) as (ensemble, posted):
+        posted.read(ensemble)
         for number in range(20):
             stat = client.set(root, str(number).encode())
-            news.next(ZnodeTouched, path=root)
+            posted.next(ZnodeTouched, path=root)
             content = str(number).encode()
             znode = Znode(root, content, stat.mzxid, version=stat.version)
-            assert news.read(ensemble) == {root: znode}
+            assert posted.read(ensemble) == {root: znode}
 
 
 def test_created_deleted_and_created(opened: Opener, client: KazooClient, root: str) -> None:
     """A znode that comes, goes and comes back is told each time."""
     path = f"{root}/a"
-    with opened(path) as (ensemble, news):
-        assert news.read(ensemble)[path].problem is Problem.MISSING
+    with opened(path) as (ensemble, posted):
+        assert posted.read(ensemble)[path].problem is Problem.MISSING
         client.create(path, b"1")
-        news.next(ZnodeTouched, path=path)
-        assert news.contents(ensemble) == {path: b"1"}
+        posted.next(ZnodeTouched, path=path)
+        assert posted.contents(ensemble) == {path: b"1"}
         client.delete(path)
-        news.next(ZnodeTouched, path=path)
-        assert news.read(ensemble)[path].problem is Problem.MISSING
+        posted.next(ZnodeTouched, path=path)
+        assert posted.read(ensemble)[path].problem is Problem.MISSING
         client.create(path, b"2")
-        news.next(ZnodeTouched, path=path)
-        assert news.contents(ensemble) == {path: b"2"}
+        posted.next(ZnodeTouched, path=path)
+        assert posted.contents(ensemble) == {path: b"2"}
 
 
 def test_replaced_in_one_instant(opened: Opener, client: KazooClient, root: str) -> None:
     """A znode deleted and created in one transaction is told, and its mzxid has grown."""
     path = f"{root}/a"
     client.create(path, b"same")
-    with opened(path) as (ensemble, news):
-        before = news.read(ensemble)[path]
+    with opened(path) as (ensemble, posted):
+        before = posted.read(ensemble)[path]
         transaction = client.transaction()
         transaction.delete(path)
         transaction.create(path, b"same")
         transaction.commit()
-        news.next(ZnodeTouched, path=path)
-        after = news.read(ensemble)[path]
+        posted.next(ZnodeTouched, path=path)
+        after = posted.read(ensemble)[path]
         assert (after.content, before.content) == (b"same", b"same")
         assert after.mzxid > before.mzxid
 
@@ -131,12 +142,12 @@ def test_thousand_znodes(opened: Opener, client: KazooClient, root: str) -> None
         for path in paths[start : start + 100]:
             transaction.create(path, path.encode() * 50)
         transaction.commit()
-    with opened(*paths) as (ensemble, news):
-        assert news.contents(ensemble) == {path: path.encode() * 50 for path in paths}
+    with opened(*paths) as (ensemble, posted):
+        assert posted.contents(ensemble) == {path: path.encode() * 50 for path in paths}
         for path in (paths[0], paths[500], paths[999]):
             client.set(path, b"new")
-            news.next(ZnodeTouched, path=path)
-        found = news.contents(ensemble)
+            posted.next(ZnodeTouched, path=path)
+        found = posted.contents(ensemble)
         assert [path for path in paths if found[path] == b"new"] == [
             paths[0],
             paths[500],
@@ -150,11 +161,11 @@ def test_nothing_is_written(opened: Opener, proxy: Proxy, client: KazooClient, r
     client.create(path, b"1", acl=[make_acl("world", "anyone", read=True)])
     with pytest.raises(NoAuthError):
         client.set(path, b"2")
-    with opened(path, f"{root}/missing") as (ensemble, news):
-        assert news.contents(ensemble) == {path: b"1", f"{root}/missing": b""}
+    with opened(path, f"{root}/missing") as (ensemble, posted):
+        assert posted.contents(ensemble) == {path: b"1", f"{root}/missing": b""}
         client.create(f"{root}/missing")
-        news.next(ZnodeTouched)
-        news.read(ensemble)
+        posted.next(ZnodeTouched)
+        posted.read(ensemble)
     assert proxy.opcodes
     assert set(proxy.opcodes) <= READS_ONLY
 
@@ -175,16 +186,16 @@ def test_first_read_syncs(proxy: Proxy, client: KazooClient, root: str, count: i
     if count > 1:
         demand_reading_at_once()
     first, second = _REQUESTS[count]
-    with ensemble_of(proxy.hosts, paths=some(client, root, count)) as (ensemble, news):
+    with ensemble_of(proxy.hosts, paths=some(client, root, count)) as (ensemble, posted):
         for _connection in range(2):
-            news.next(SessionConnected)
+            posted.next(SessionConnected)
             proxy.opcodes.clear()
-            news.read(ensemble)
+            posted.read(ensemble)
             assert proxy.opcodes == first
-            news.read(ensemble)
+            posted.read(ensemble)
             assert proxy.opcodes[len(first) :] == second
             proxy.cut()
-            news.next(SessionSuspended)
+            posted.next(SessionSuspended)
 
 
 def some(client: KazooClient, root: str, count: int) -> tuple[str, ...]:
@@ -209,25 +220,25 @@ def test_only_what_was_touched_is_read(
         demand_reading_at_once()
     paths = some(client, root, count)
     requests = [GET] if count == 1 else [GET, MULTI_READ]
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        news.read(ensemble)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         for content in (b"x", b"y"):
             proxy.opcodes.clear()
             client.set(paths[-1], content)
-            news.next(ZnodeTouched, path=paths[-1])
-            found = news.contents(ensemble)
+            posted.next(ZnodeTouched, path=paths[-1])
+            found = posted.contents(ensemble)
             assert found == dict.fromkeys(paths, b"0") | {paths[-1]: content}
-            wait_until(lambda: proxy.opcodes == requests, f"{requests}")
+            until(lambda: proxy.opcodes == requests, f"{requests}")
 
 
 def test_many_that_were_touched(proxy: Proxy, client: KazooClient, root: str) -> None:
     """Where many have changed, all are read by one request, and all watches armed by one more."""
     demand_reading_at_once()
     paths = some(client, root, 50)
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        news.read(ensemble)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         for content in (b"x", b"y"):
             proxy.opcodes.clear()
             transaction = client.transaction()
@@ -237,8 +248,8 @@ def test_many_that_were_touched(proxy: Proxy, client: KazooClient, root: str) ->
             transaction.create(paths[30], content)
             transaction.commit()
             for path in paths[:31]:
-                news.next(ZnodeTouched, path=path)
-            found = news.contents(ensemble)
+                posted.next(ZnodeTouched, path=path)
+            found = posted.contents(ensemble)
             assert found == dict.fromkeys(paths, b"0") | dict.fromkeys(paths[:31], content)
             assert proxy.opcodes == [MULTI_READ, SET_WATCHES]
 
@@ -248,25 +259,25 @@ def test_change_before_the_watches_are_armed(proxy: Proxy, client: KazooClient, 
     demand_reading_at_once()
     paths = (*some(client, root, 20), f"{root}/missing")
 
-    def change(request: Request) -> Fate:
+    def change(request: Request) -> Treatment:
         if request.opcode == SET_WATCHES and proxy.opcodes.count(SET_WATCHES) == 1:
             transaction = client.transaction()
             transaction.set_data(paths[3], b"new")
             transaction.delete(paths[4])
             transaction.create(paths[-1], b"new")
             transaction.commit()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
         proxy.on_request, proxy.one_by_one = change, True
-        assert set(news.contents(ensemble).values()) == {b"0", b""}
-        assert {e.path for e in news.events if isinstance(e, ZnodeTouched)} == {
+        assert set(posted.contents(ensemble).values()) == {b"0", b""}
+        assert {e.path for e in posted.events if isinstance(e, ZnodeTouched)} == {
             paths[3],
             paths[4],
             paths[-1],
         }
-        found = news.read(ensemble)
+        found = posted.read(ensemble)
         assert (found[paths[3]].content, found[paths[-1]].content) == (b"new", b"new")
         assert found[paths[4]].problem is Problem.MISSING
 
@@ -276,43 +287,43 @@ def test_others_change_while_one_is_read(proxy: Proxy, client: KazooClient, root
     demand_reading_at_once()
     paths = some(client, root, 20)
 
-    def change(request: Request) -> Fate:
+    def change(request: Request) -> Treatment:
         if request.opcode == GET:
             transaction = client.transaction()
             transaction.set_data(paths[7], b"2")
             transaction.set_data(paths[8], b"2")
             transaction.commit()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        news.read(ensemble)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         client.set(paths[7], b"1")
-        news.next(ZnodeTouched, path=paths[7])
+        posted.next(ZnodeTouched, path=paths[7])
         proxy.opcodes.clear()
         proxy.on_request, proxy.one_by_one = change, True
-        found = news.contents(ensemble)
+        found = posted.contents(ensemble)
         assert (found[paths[7]], found[paths[8]]) == (b"2", b"2")
         assert proxy.opcodes == [GET, MULTI_READ, SET_WATCHES]
         proxy.on_request = pass_all
         for path in paths[6:9]:
             client.set(path, b"3")
-            news.next(ZnodeTouched, path=path)
+            posted.next(ZnodeTouched, path=path)
 
 
 def test_permission_that_is_withdrawn(proxy: Proxy, client: KazooClient, root: str) -> None:
     """A znode that may not be read any more is told once another one has been read."""
     demand_reading_at_once()
     paths = some(client, root, 20)
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        news.read(ensemble)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         client.set_acls(paths[3], [make_digest_acl("some", "one", all=True)])
         client.set(paths[7], b"1")
-        news.next(ZnodeTouched, path=paths[7])
-        assert news.contents(ensemble)[paths[7]] == b"1"
-        news.next(ZnodeTouched, path=paths[3])
-        found = news.read(ensemble)
+        posted.next(ZnodeTouched, path=paths[7])
+        assert posted.contents(ensemble)[paths[7]] == b"1"
+        posted.next(ZnodeTouched, path=paths[3])
+        found = posted.read(ensemble)
         assert [path for path in paths if found[path].problem] == [paths[3]]
         assert found[paths[3]].problem is Problem.FORBIDDEN
 
@@ -322,43 +333,43 @@ def test_watches_that_cannot_be_armed(proxy: Proxy, client: KazooClient, root: s
     demand_reading_at_once()
     paths = some(client, root, 20)
     proxy.on_request = lambda request: (
-        Fate.REFUSE_AND_HANG_UP if request.opcode == SET_WATCHES else Fate.PASS_ON
+        Treatment.REFUSE_AND_HANG_UP if request.opcode == SET_WATCHES else Treatment.PASS_ON
     )
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        assert isinstance(news.answer(ensemble), ReadFailed)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        assert isinstance(posted.answer(ensemble), ReadFailed)
         proxy.on_request = pass_all
-        news.next(SessionConnected)
-        news.read(ensemble)
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         for path in paths:
             client.set(path, b"1")
-            news.next(ZnodeTouched, path=path)
+            posted.next(ZnodeTouched, path=path)
 
 
 def test_several_reads_on_their_way(opened: Opener, client: KazooClient, root: str) -> None:
     """Reads that are asked for before an earlier one is answered are answered each."""
     client.set(root, b"1")
-    with opened(root) as (ensemble, news):
+    with opened(root) as (ensemble, posted):
         for number in range(100, 150):
             ensemble.read(number)
-        assert news.contents(ensemble) == {root: b"1"}
-        answers = [getattr(event, "number", 0) for event in news.events]
+        assert posted.contents(ensemble) == {root: b"1"}
+        answers = [getattr(event, "number", 0) for event in posted.events]
         assert [number for number in answers if number >= 100] == list(range(100, 150))
 
 
 def test_lost_reply(proxy: Proxy, root: str) -> None:
     """A read whose answer is lost is answered with a failure once the connection is gone."""
-    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, news):
-        news.next(SessionConnected)
-        news.read(ensemble)
+    with ensemble_of(proxy.hosts, paths=(root,)) as (ensemble, posted):
+        posted.next(SessionConnected)
+        posted.read(ensemble)
         proxy.on_request = lambda request: (
-            Fate.LOSE_REPLY if request.opcode == GET else Fate.PASS_ON
+            Treatment.LOSE_REPLY if request.opcode == GET else Treatment.PASS_ON
         )
         ensemble.read(500)
         deadline = time.monotonic() + 30.0
         while proxy.opcodes.count(GET) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         proxy.cut()
-        assert news.next(ReadFailed, number=500).reason == "the connection was lost"
-        news.next(SessionConnected)
-        assert not news.since_mark(ReadFailed)
+        assert posted.next(ReadFailed, number=500).reason == "the connection was lost"
+        posted.next(SessionConnected)
+        assert not posted.since_mark(ReadFailed)

@@ -1,17 +1,17 @@
 """No read shows a state that never was, however the writes fall between its requests."""
 
-import subprocess
 import sys
 import time
 
 import pytest
 from kazoo.client import KazooClient
 
-from news import Opener, ensemble_of
-from proxy import EXISTS, GET, MULTI_READ, Fate, Proxy, Request, like_an_old_server
+from support.posted_events import Opener, ensemble_of
+from support.program import Program
+from support.proxy import EXISTS, GET, MULTI_READ, Proxy, Request, Treatment, like_an_old_server
+from support.zookeeper import Server
 from zkexec.core.events import ReadFailed, SessionConnected, SessionSuspended
 from zkexec.core.snapshot import Problem
-from zookeeper import Server
 
 _WRITER = """
 import sys
@@ -50,23 +50,20 @@ def test_no_torn_read(
     # In a process of its own, so that it writes as fast as it can while this one reads.
     # One that never rests would let no second look find what the first one saw.
     pause_s = "0.005" if request.node.callspec.params["opened"] == "twice" else "0"
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, zookeeper.hosts, root, pause_s])
+    writer = Program(sys.executable, "-c", _WRITER, zookeeper.hosts, root, pause_s)
     seen = set()
-    try:
-        with opened(*paths) as (ensemble, news):
+    with writer:
+        with opened(*paths) as (ensemble, posted):
             end = time.monotonic() + 10.0
             for _read in range(4000):
-                found = news.read(ensemble)
+                found = posted.read(ensemble)
                 content, same, odd = (found[path] for path in paths)
                 assert content.content == same.content
                 assert odd.content == (content.content if int(content.content) % 2 else b"")
                 seen.add(content.content)
                 if time.monotonic() > end:
                     break
-        assert writer.poll() is None
-    finally:
-        writer.kill()
-        writer.wait()
+        assert writer.is_running()
     # A writer that stands still, or reads that all fail, would prove nothing.
     assert len(seen) > 20
 
@@ -85,7 +82,7 @@ def test_change_between_two_contents(
     client.create(b, b"0")
     changes: list[str] = []
 
-    def change_before_b(request: Request) -> Fate:
+    def change_before_b(request: Request) -> Treatment:
         if request.opcode == GET and _path(request) == b and len(changes) < 3:
             changes.append(b)
             transaction = client.transaction()
@@ -94,9 +91,9 @@ def test_change_between_two_contents(
             transaction.commit()
         return like_an_old_server(request)
 
-    with opened_as_old(a, b) as (ensemble, news):
+    with opened_as_old(a, b) as (ensemble, posted):
         proxy.on_request, proxy.one_by_one = change_before_b, True
-        found = news.contents(ensemble)
+        found = posted.contents(ensemble)
         assert len(changes) == 3
         assert found == {a: b"3", b: b"3"}
 
@@ -110,7 +107,7 @@ def test_znode_that_was_there_for_a_moment(
     client.create(b, b"0")
     steps: list[str] = []
 
-    def change(request: Request) -> Fate:
+    def change(request: Request) -> Treatment:
         transaction = client.transaction()
         watches = request.body[-1:] == b"\1"
         if not steps and request.opcode == GET and _path(request) == b:
@@ -125,9 +122,9 @@ def test_znode_that_was_there_for_a_moment(
             transaction.commit()
         return like_an_old_server(request)
 
-    with opened_as_old(z, a, b) as (ensemble, news):
+    with opened_as_old(z, a, b) as (ensemble, posted):
         proxy.on_request, proxy.one_by_one = change, True
-        found = news.read(ensemble)
+        found = posted.read(ensemble)
         assert len(steps) == 2
         assert found[a].problem is Problem.MISSING
         assert (found[z].content, found[b].content) == (b"1", b"1")
@@ -138,39 +135,39 @@ def test_znodes_that_never_rest(
 ) -> None:
     """Read twice, znodes that change at every look make the read fail, in words, and not hang."""
 
-    def change(request: Request) -> Fate:
+    def change(request: Request) -> Treatment:
         if request.opcode == GET:
             client.set(root, b"x")
         if request.opcode == EXISTS:
             client.set(root, b"y")
         return like_an_old_server(request)
 
-    with opened_as_old(root, f"{root}/missing") as (ensemble, news):
+    with opened_as_old(root, f"{root}/missing") as (ensemble, posted):
         proxy.on_request, proxy.one_by_one = change, True
-        failed = news.answer(ensemble)
+        failed = posted.answer(ensemble)
         assert isinstance(failed, ReadFailed)
         assert failed.reason == "the znodes changed during each of 50 attempts to read them"
         proxy.on_request = like_an_old_server
-        assert news.contents(ensemble)[root] == b"y"
+        assert posted.contents(ensemble)[root] == b"y"
 
 
 def test_old_server_is_remembered(proxy: Proxy, root: str) -> None:
     """The refusal is told in words, and the multi-read is never sent again, whoever is asked."""
     proxy.on_request = like_an_old_server
     paths = (root, f"{root}/missing")
-    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, news):
-        news.next(SessionConnected)
-        refused = news.answer(ensemble)
+    with ensemble_of(proxy.hosts, paths=paths) as (ensemble, posted):
+        posted.next(SessionConnected)
+        refused = posted.answer(ensemble)
         assert isinstance(refused, ReadFailed)
         # The server hangs up right after, and either may be noticed first.
         assert refused.reason in {
             "this server, older than 3.6, cannot read znodes at once",
             "the connection was lost",
         }
-        news.next(SessionSuspended)
-        news.next(SessionConnected)
-        assert news.contents(ensemble)[root] == b""
+        posted.next(SessionSuspended)
+        posted.next(SessionConnected)
+        assert posted.contents(ensemble)[root] == b""
         ensemble.open()
-        news.next(SessionConnected)
-        assert news.contents(ensemble)[root] == b""
+        posted.next(SessionConnected)
+        assert posted.contents(ensemble)[root] == b""
     assert proxy.opcodes.count(MULTI_READ) == 1

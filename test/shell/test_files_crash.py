@@ -14,6 +14,7 @@ from shutil import which
 
 import pytest
 
+from support.program import Program
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer
 from zkexec.files.staged_file import name_beside
@@ -78,11 +79,11 @@ def test_readers_see_whole_files_only(tmp_path: Path) -> None:
     path = tmp_path / "file"
     settle(path)
     seen: dict[bytes, int] = {}
-    with subprocess.Popen(writer_command(INSTALLS + 1, path), env=environment()) as writer:
-        while writer.poll() is None:
+    with Program(*writer_command(INSTALLS + 1, path), env=environment()) as writer:
+        while writer.is_running():
             content = path.read_bytes()
             seen[content] = seen.get(content, 0) + 1
-    assert writer.returncode == 0
+    assert writer.status == 0
     assert set(seen) == set(CONTENTS)
     assert os.listdir(tmp_path) == ["file"]
 
@@ -92,18 +93,14 @@ def test_sudden_death_at_any_moment(tmp_path: Path) -> None:
     targets = [tmp_path / "one", tmp_path / "two"]
     command = [sys.executable, "-c", WRITER + FORKER, *map(str, targets)]
     moments = random.Random(SEED)
-    with subprocess.Popen(
-        command, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as forker:
-        assert forker.stdin is not None
-        assert forker.stdout is not None
+    with Program(*command, env=environment(), stdin=subprocess.PIPE) as forker:
         for _ in range(SUDDEN_DEATHS):
-            print("next", file=forker.stdin, flush=True)
-            pid = int(forker.stdout.readline())
+            forker.enter("next")
+            pid = int(forker.expect(r"(-?\d+)\n", forker.stdout)[1])
             # No moment is better than another; that is why there are hundreds of them.
             time.sleep(moments.random() * 0.01)
             os.kill(pid, signal.SIGKILL)
-            assert int(forker.stdout.readline()) == -signal.SIGKILL
+            assert int(forker.expect(r"(-?\d+)\n", forker.stdout)[1]) == -signal.SIGKILL
             assert all(target.read_bytes() in CONTENTS for target in targets), f"seed {SEED}"
             settle(*targets)
             assert sorted(os.listdir(tmp_path)) == ["one", "two"], f"seed {SEED}"
@@ -136,11 +133,8 @@ def test_living_draft_is_not_swept(tmp_path: Path) -> None:
         "import fcntl, sys; file = open(sys.argv[1], 'xb'); fcntl.flock(file, fcntl.LOCK_EX)\n"
         "print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder_code, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
+    with Program(sys.executable, "-c", holder_code, name, stdin=subprocess.PIPE) as holder:
+        holder.until("held", on=holder.stdout)
         settle(path)
         assert sorted(os.listdir(tmp_path)) == sorted([os.path.basename(name), "file"])
         holder.kill()
@@ -154,10 +148,10 @@ def test_two_writers_of_one_target(tmp_path: Path) -> None:
     settle(path)
     command = writer_command(300, path)
     with (
-        subprocess.Popen(command, env=environment()) as one,
-        subprocess.Popen(command, env=environment()) as two,
+        Program(*command, env=environment()) as one,
+        Program(*command, env=environment()) as two,
     ):
-        while one.poll() is None or two.poll() is None:
+        while one.is_running() or two.is_running():
             assert path.read_bytes() in CONTENTS
-    assert (one.returncode, two.returncode) == (0, 0)
+    assert (one.status, two.status) == (0, 0)
     assert os.listdir(tmp_path) == ["file"]

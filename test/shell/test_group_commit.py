@@ -6,8 +6,9 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id
 
-from news import Asking, member_of, place
-from proxy import TRANSACTION, Proxy
+from support.posted_events import ConnectedMember, connected_member, group_place
+from support.proxy import TRANSACTION, Proxy
+from support.zookeeper import Server
 from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue
 from zkexec.core.rollout.group_events import (
     CommitRefused,
@@ -18,7 +19,6 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord, VersionState
 from zkexec.group.record_codec import decode
-from zookeeper import Server
 
 NEW = RolloutRecord(
     in_flight={"m1": InFlightEntry("token", "digest", 5, since=3.0)}, last_admitted=4
@@ -30,11 +30,11 @@ def test_all_is_done_together(zookeeper: Server, client: KazooClient, root: str)
     """The record is written and the queue node goes, where all that is checked holds."""
     for name in ("a", "b"):
         client.create(f"{root}/{name}", b"", acl=READ_ONLY)
-    with member_of(zookeeper.hosts, group=place(f"{root}/g")) as asking:
-        asking.enrol()
-        queued = asking.get(QueueJoined, JoinQueue(0, "t")).name
+    with connected_member(zookeeper.hosts, group=group_place(f"{root}/g")) as member:
+        member.enrol()
+        queued = member.get(QueueJoined, JoinQueue(0, "t")).name
         checks = {f"{root}/a": 0, f"{root}/b": 0}
-        asking.get(RecordCommitted, CommitRecord(0, NEW, 0, checks, queued))
+        member.get(RecordCommitted, CommitRecord(0, NEW, 0, checks, queued))
         content, stat = client.get(f"{root}/g/state")
         assert (decode(content), stat.version) == (NEW, 1)
         assert client.get_children(f"{root}/g/queue") == []
@@ -45,11 +45,11 @@ def test_all_is_done_together(zookeeper: Server, client: KazooClient, root: str)
 def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str) -> None:
     """What is checked is named without the chroot, the root of the chroot too."""
     client.create(f"{root}/a")
-    with member_of(zookeeper.hosts, group=place("/g"), chroot=root) as asking:
-        asking.enrol()
-        asking.get(RecordCommitted, CommitRecord(0, NEW, 0, {"/a": 0, "/": 0}))
+    with connected_member(zookeeper.hosts, group=group_place("/g"), chroot=root) as member:
+        member.enrol()
+        member.get(RecordCommitted, CommitRecord(0, NEW, 0, {"/a": 0, "/": 0}))
         client.set(root, b"new")
-        refused = asking.get(CommitRefused, CommitRecord(0, NEW, 1, {"/a": 0, "/": 0}))
+        refused = member.get(CommitRefused, CommitRecord(0, NEW, 1, {"/a": 0, "/": 0}))
         assert refused.conflict is Conflict.CONFIGURATION
 
 
@@ -67,12 +67,12 @@ def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -
     client.create(f"{root}/b")
     client.set(f"{root}/b", b"1")
     version, expected = 0, Conflict.CONFIGURATION
-    with member_of(zookeeper.hosts, group=place(base)) as asking:
-        asking.enrol()
-        queued = asking.get(QueueJoined, JoinQueue(0, "t")).name
+    with connected_member(zookeeper.hosts, group=group_place(base)) as member:
+        member.enrol()
+        queued = member.get(QueueJoined, JoinQueue(0, "t")).name
         match case:
             case "stale record":
-                asking.commit(RolloutRecord(last_admitted=1))
+                member.commit(RolloutRecord(last_admitted=1))
                 expected = Conflict.RECORD
             case "changed":
                 client.set(f"{root}/b", b"2")
@@ -83,21 +83,21 @@ def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -
                 client.create(f"{root}/b", b"1")
             case _:
                 # Whose place is gone has to queue again, whatever else has changed.
-                asking.commit(RolloutRecord(last_admitted=1))
+                member.commit(RolloutRecord(last_admitted=1))
                 client.set(f"{root}/b", b"2")
                 queued = "t-0000000009"
                 expected = Conflict.PLACE
         before = truth(client, base)
         commit = CommitRecord(0, NEW, version, {f"{root}/a": 0, f"{root}/b": 1}, queued)
-        assert asking.get(CommitRefused, commit).conflict is expected
+        assert member.get(CommitRefused, commit).conflict is expected
         assert truth(client, base) == before
 
 
 def test_of_two_only_one_wins(zookeeper: Server, root: str) -> None:
     """Of two members that write over the same version, one is refused."""
     with (
-        member_of(zookeeper.hosts, group=place(root, "m1")) as first,
-        member_of(zookeeper.hosts, group=place(root, "m2")) as second,
+        connected_member(zookeeper.hosts, group=group_place(root, "m1")) as first,
+        connected_member(zookeeper.hosts, group=group_place(root, "m2")) as second,
     ):
         first.enrol()
         for round_number in range(10):
@@ -112,15 +112,15 @@ def test_a_member_that_may_only_read_the_record(
 ) -> None:
     """Missing permissions are no conflict: the reason names what was not permitted."""
     client.create(f"{root}/secret", acl=[ACL(2, Id("world", "anyone"))])
-    with member_of(zookeeper.hosts, group=place(f"{root}/g")) as asking:
-        asking.enrol()
-        reason = asking.failure(CommitRecord(0, NEW, 0, {f"{root}/secret": 0}))
+    with connected_member(zookeeper.hosts, group=group_place(f"{root}/g")) as member:
+        member.enrol()
+        reason = member.failure(CommitRecord(0, NEW, 0, {f"{root}/secret": 0}))
         assert reason == f"{root}/secret: the cluster gives no permission for this"
         client.set_acls(f"{root}/g/state", READ_ONLY)
-        reason = asking.failure(CommitRecord(0, NEW, 0))
+        reason = member.failure(CommitRecord(0, NEW, 0))
         assert reason == f"{root}/g/state: the cluster gives no permission for this"
         client.delete(f"{root}/g/state")
-        reason = asking.failure(CommitRecord(0, NEW, 0))
+        reason = member.failure(CommitRecord(0, NEW, 0))
         assert reason == f"{root}/g/state: does not exist"
 
 
@@ -131,13 +131,13 @@ def test_a_commit_too_large(proxy: Proxy, root: str, what: str) -> None:
         in_flight={f"member-{n}": InFlightEntry("t" * 80, "d" * 64, n) for n in range(5000)}
     )
     checks: Mapping[str, int] = {f"/{'x' * 1000}/{number}": 0 for number in range(1000)}
-    with member_of(proxy.hosts, group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place(root)) as member:
+        member.enrol()
         commit = CommitRecord(0, record, 0) if what == "record" else CommitRecord(0, NEW, 0, checks)
-        reason = asking.failure(commit)
+        reason = member.failure(commit)
         assert "more than the 1000000 that a server takes for sure" in reason
         assert TRANSACTION not in proxy.opcodes
-        asking.commit(NEW)
+        member.commit(NEW)
 
 
 def test_a_large_commit(zookeeper: Server, root: str) -> None:
@@ -147,41 +147,41 @@ def test_a_large_commit(zookeeper: Server, root: str) -> None:
             f"member-{n:04}": InFlightEntry(f"t{n}", f"d{n}", 1, since=1.0) for n in range(3000)
         }
     )
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
         checks = {f"{root}/none/{number}": 0 for number in range(1000)}
-        refused = asking.get(CommitRefused, CommitRecord(0, record, 0, checks))
+        refused = member.get(CommitRefused, CommitRecord(0, record, 0, checks))
         assert refused.conflict is Conflict.CONFIGURATION
-        asking.commit(record)
-        found = asking.read(watch=True)
+        member.commit(record)
+        found = member.read(watch=True)
         assert (found.record, found.alive) == (record, frozenset())
 
 
 def test_a_record_from_a_dump(zookeeper: Server, root: str) -> None:
     """A record is never newer than the transaction that has written it, whatever stands in it."""
     older = RolloutRecord(versions={"d1": VersionState(2**62, "scope", failed_by=("m2",), at=1.0)})
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol()
-        asking.commit(older)
-        (version_state,) = asking.read().record.versions.values()
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
+        member.commit(older)
+        (version_state,) = member.read().record.versions.values()
         assert 0 < version_state.zxid < 2**62
         assert (version_state.scope, version_state.failed_by) == ("", ("m2",))
 
 
 def test_without_a_record(zookeeper: Server, root: str) -> None:
     """Over a record that is not there yet nothing is written."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        failed = asking.get(GroupRequestFailed, CommitRecord(0, NEW, -1))
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        failed = member.get(GroupRequestFailed, CommitRecord(0, NEW, -1))
         assert failed.reason == "there is no record yet: the member has to enrol first"
 
 
 def test_times_of_the_commit(zookeeper: Server, root: str) -> None:
     """Times that stand for that of the commit are filled in when it is sent."""
 
-    def since(asking: Asking) -> float:
-        asking.commit(RolloutRecord(in_flight={"m1": InFlightEntry("t", "d", 1)}))
-        return asking.read().record.in_flight["m1"].since
+    def since(member: ConnectedMember) -> float:
+        member.commit(RolloutRecord(in_flight={"m1": InFlightEntry("t", "d", 1)}))
+        return member.read().record.in_flight["m1"].since
 
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol()
-        assert 1_600_000_000 < since(asking) <= since(asking)
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
+        assert 1_600_000_000 < since(member) <= since(member)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 
@@ -10,8 +9,11 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
-from news import RUNNING, Asking, member_of, place
-from proxy import CLOSE, Fate, Proxy, pass_all
+from support.posted_events import RUNNING, ConnectedMember, connected_member, group_place
+from support.program import Program
+from support.proxy import CLOSE, Proxy, Treatment, pass_all
+from support.waiting import until
+from support.zookeeper import Server
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
@@ -30,7 +32,6 @@ from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.group.record_codec import decode
 from zkexec.zookeeper.connect_string import base_of
-from zookeeper import Server, wait_until
 
 
 def client_hosts(client: KazooClient) -> tuple[str, ...]:
@@ -44,15 +45,15 @@ def card_in(client: KazooClient, path: str) -> MemberStatus:
     return decode_status(content)[0]
 
 
-def touched(asking: Asking) -> list[GroupPart]:
+def touched(member: ConnectedMember) -> list[GroupPart]:
     """The parts of the group whose watches have fired and were not looked at yet."""
-    return [event.part for event in asking.news.since_mark(GroupTouched)]
+    return [event.part for event in member.posted.since_mark(GroupTouched)]
 
 
-def settle(asking: Asking) -> None:
+def settle(member: ConnectedMember) -> None:
     """Let all that was sent before be answered: the server keeps the order."""
-    asking.read()
-    asking.read()
+    member.read()
+    member.read()
 
 
 def test_where_a_group_lives() -> None:
@@ -64,9 +65,9 @@ def test_where_a_group_lives() -> None:
 def test_the_first_member_makes_everything(client: KazooClient, root: str) -> None:
     """Enrolling makes all that is missing, the record empty, and the own node for this session."""
     base = f"{root}/not/there/yet"
-    with member_of(*client_hosts(client), group=place(base)) as asking:
+    with connected_member(*client_hosts(client), group=group_place(base)) as member:
         before = time.time()
-        asking.enrol(MemberStatus("verifying", "d1", "d2", "unknown", "reasons"))
+        member.enrol(MemberStatus("verifying", "d1", "d2", "unknown", "reasons"))
         assert decode(client.get(f"{base}/state")[0]) == RolloutRecord()
         assert client.get_children(base + "/queue") == []
         content, stat = client.get(f"{base}/members/m1")
@@ -77,13 +78,15 @@ def test_the_first_member_makes_everything(client: KazooClient, root: str) -> No
         assert facts.pid
         assert stat.ephemeralOwner != 0
         assert client.get(f"{base}/state")[1].ephemeralOwner == 0
-    wait_until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
+    until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
 
 
 def test_below_a_chroot(client: KazooClient, root: str) -> None:
     """The group's znodes stand below the chroot, and errors name them without it."""
-    with member_of(*client_hosts(client), group=place("/zkexec/web"), chroot=root) as asking:
-        asking.enrol()
+    with connected_member(
+        *client_hosts(client), group=group_place("/zkexec/web"), chroot=root
+    ) as member:
+        member.enrol()
         assert sorted(client.get_children(f"{root}/zkexec/web")) == [
             "members",
             "queue",
@@ -91,7 +94,7 @@ def test_below_a_chroot(client: KazooClient, root: str) -> None:
             "state",
         ]
         client.set(f"{root}/zkexec/web/state", b"no record")
-        assert asking.failure(ReadRecord(0, watch=False)) == (
+        assert member.failure(ReadRecord(0, watch=False)) == (
             "/zkexec/web/state: the record is no valid JSON"
         )
 
@@ -99,10 +102,10 @@ def test_below_a_chroot(client: KazooClient, root: str) -> None:
 def test_the_second_member(client: KazooClient, root: str) -> None:
     """Another member makes its own node and leaves all else as it is."""
     hosts = client_hosts(client)
-    with member_of(*hosts, group=place(root, "m1")) as first:
+    with connected_member(*hosts, group=group_place(root, "m1")) as first:
         first.enrol()
         first.commit(RolloutRecord(last_admitted=7))
-        with member_of(*hosts, group=place(root, "m2")) as second:
+        with connected_member(*hosts, group=group_place(root, "m2")) as second:
             second.enrol()
             assert sorted(client.get_children(f"{root}/members")) == ["m1", "m2"]
             assert second.read().record.last_admitted == 7
@@ -111,24 +114,24 @@ def test_the_second_member(client: KazooClient, root: str) -> None:
 
 def test_enrolled_twice(client: KazooClient, root: str) -> None:
     """Enrolling again in the same session shows the new card in the same node."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         made = client.get(f"{root}/members/m1")[1].czxid
-        asking.enrol(MemberStatus("failed"))
-        asking.enrol(MemberStatus("waiting"))
+        member.enrol(MemberStatus("failed"))
+        member.enrol(MemberStatus("waiting"))
         content, stat = client.get(f"{root}/members/m1")
         assert decode_status(content)[0] == MemberStatus("waiting")
         assert stat.czxid == made
-        settle(asking)
-        assert touched(asking) == []
+        settle(member)
+        assert touched(member) == []
 
 
 def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
     """The node of an earlier process at the same place is replaced, however long it would live."""
     hosts = client_hosts(client)
     with (
-        member_of(*hosts, group=place(root), session_timeout_s=60.0) as dead,
-        member_of(*hosts, group=place(root)) as restarted,
+        connected_member(*hosts, group=group_place(root), session_timeout_s=60.0) as dead,
+        connected_member(*hosts, group=group_place(root)) as restarted,
     ):
         dead.enrol()
         old = client.get(f"{root}/members/m1")[1]
@@ -137,7 +140,7 @@ def test_own_dead_predecessor(client: KazooClient, root: str) -> None:
         assert decode_status(content)[0] == MemberStatus("waiting")
         assert new.ephemeralOwner != old.ephemeralOwner
         # What is left of the dead one hears of it, and nobody else.
-        dead.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+        dead.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
         settle(restarted)
         assert touched(restarted) == []
 
@@ -147,8 +150,8 @@ def test_occupied_by_another(client: KazooClient, root: str) -> None:
     hosts = client_hosts(client)
     elsewhere = MemberProfile(root, "m1", "another place", "1", PhaseTime())
     with (
-        member_of(*hosts, group=place(root)) as first,
-        member_of(*hosts, group=elsewhere) as second,
+        connected_member(*hosts, group=group_place(root)) as first,
+        connected_member(*hosts, group=elsewhere) as second,
     ):
         first.enrol()
         content, stat = client.get(f"{root}/members/m1")
@@ -163,40 +166,32 @@ def test_occupied_by_another(client: KazooClient, root: str) -> None:
 def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> None:
     """A node at the own place is left alone while the process that made it is still there."""
     asleep = "import time; time.sleep(1000)"
-    other = subprocess.Popen([sys.executable, "-c", asleep, "zkexec"])
+    other = Program(sys.executable, "-c", asleep, "zkexec")
     facts = StatusFacts("h", other.pid, "0", "place of m1", "1", 0.0)
     client.create(
         f"{root}/members/m1", encode_status(RUNNING, facts), ephemeral=True, makepath=True
     )
-    try:
-        with member_of(*client_hosts(client), group=place(root)) as asking:
-            occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
-            assert occupied.holder == f"h, pid {other.pid}"
-            other.kill()
-            other.wait()
-            asking.enrol()
-    finally:
-        other.kill()
-        other.wait()
+    group = group_place(root)
+    with other, connected_member(*client_hosts(client), group=group) as member:
+        occupied = member.get(EnrolmentOccupied, Enrol(0, RUNNING))
+        assert occupied.holder == f"h, pid {other.pid}"
+        other.close()
+        member.enrol()
 
 
 def test_a_dead_process_at_the_same_place(client: KazooClient, root: str) -> None:
     """A process that was killed and is not reaped yet, or whose pid is a stranger's, is gone."""
-    dead = subprocess.Popen([sys.executable, "-c", "", "zkexec"])
-    stranger = subprocess.Popen(["sleep", "1000"])
-    try:
+    dead = Program(sys.executable, "-c", "", "zkexec")
+    stranger = Program("sleep", "1000")
+    with dead, stranger:
         os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
         for pid in (dead.pid, stranger.pid):
             facts = StatusFacts("h", pid, "0", "place of m1", "1", 0.0)
             content = encode_status(RUNNING, facts)
             client.create(f"{root}/members/m1", content, ephemeral=True, makepath=True)
-            with member_of(*client_hosts(client), group=place(root)) as asking:
-                asking.enrol()
-            wait_until(lambda: not client.exists(f"{root}/members/m1"), "its own node has gone")
-    finally:
-        stranger.kill()
-        for process in (dead, stranger):
-            process.wait()
+            with connected_member(*client_hosts(client), group=group_place(root)) as member:
+                member.enrol()
+            until(lambda: not client.exists(f"{root}/members/m1"), "its own node has gone")
 
 
 def names(client: KazooClient, root: str) -> list[str]:
@@ -206,11 +201,11 @@ def names(client: KazooClient, root: str) -> list[str]:
 
 def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
     """Where another process has the ID, a marked node of another name tells of this one."""
-    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
     other = elsewhere.duplicate_id
-    with member_of(*hosts, group=place(root)) as first:
+    with connected_member(*hosts, group=group_place(root)) as first:
         first.enrol()
-        with member_of(*hosts, group=elsewhere) as second:
+        with connected_member(*hosts, group=elsewhere) as second:
             for phase in ("running", "waiting", "waiting"):
                 second.get(EnrolmentOccupied, Enrol(0, MemberStatus(phase), may_be_duplicate=True))
                 content, stat = client.get(f"{root}/members/{other}")
@@ -219,17 +214,17 @@ def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
                 assert stat.ephemeralOwner != 0
             assert stat.version == 1, "what is shown already is not written again"
             assert names(client, root) == ["m1", other]
-        wait_until(lambda: names(client, root) == ["m1"], "the node went with the session")
+        until(lambda: names(client, root) == ["m1"], "the node went with the session")
 
 
 def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
     """Its other node goes as soon as it has the ID, also if it was not told that it had one."""
-    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
-    with member_of(*hosts, group=elsewhere) as second:
-        with member_of(*hosts, group=place(root)) as first:
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
+    with connected_member(*hosts, group=elsewhere) as second:
+        with connected_member(*hosts, group=group_place(root)) as first:
             first.enrol()
             second.get(EnrolmentOccupied, Enrol(0, RUNNING))
-        wait_until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
+        until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
         second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
         assert names(client, root) == ["m1"]
         assert decode_status(client.get(f"{root}/members/m1")[0])[1].duplicate_of == ""
@@ -239,12 +234,12 @@ def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
 
 def test_a_duplicate_in_a_new_session(client: KazooClient, root: str) -> None:
     """The node that an earlier session of a duplicate left behind is replaced, not doubled."""
-    hosts, elsewhere = client_hosts(client), replace(place(root), place="another place")
-    with member_of(*hosts, group=place(root)) as first:
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
+    with connected_member(*hosts, group=group_place(root)) as first:
         first.enrol()
         with (
-            member_of(*hosts, group=elsewhere, session_timeout_s=60.0) as dead,
-            member_of(*hosts, group=elsewhere) as restarted,
+            connected_member(*hosts, group=elsewhere, session_timeout_s=60.0) as dead,
+            connected_member(*hosts, group=elsewhere) as restarted,
         ):
             dead.get(EnrolmentOccupied, Enrol(0, RUNNING))
             old = client.exists(f"{root}/members/{elsewhere.duplicate_id}").ephemeralOwner
@@ -258,96 +253,96 @@ def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
     """A node that holds no card is left alone as well."""
     client.create(f"{root}/members/m1", b"by hand", makepath=True, ephemeral=True)
     session = client.client_id[0]
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        occupied = asking.get(EnrolmentOccupied, Enrol(0, RUNNING))
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        occupied = member.get(EnrolmentOccupied, Enrol(0, RUNNING))
         assert occupied.holder == f"session {session:#x}, without a readable card"
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
         # What the group needs is there all the same.
-        assert asking.read().version == 0
+        assert member.read().version == 0
 
 
 def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
     """A node of one's name that belongs to no session, as after a restore, is replaced."""
     node = f"{root}/members/m1"
-    with member_of(*client_hosts(client), group=place(root)) as other:
+    with connected_member(*client_hosts(client), group=group_place(root)) as other:
         other.enrol()
         dumped = client.get(node)[0]
-    wait_until(lambda: not client.exists(node), "the node went with the session")
+    until(lambda: not client.exists(node), "the node went with the session")
     for content in (dumped, b"by hand"):
         client.create(node, content)
-        with member_of(*client_hosts(client), group=place(root)) as asking:
-            asking.enrol()
+        with connected_member(*client_hosts(client), group=group_place(root)) as member:
+            member.enrol()
             assert client.exists(node).ephemeralOwner
             assert card_in(client, node) == RUNNING
-            settle(asking)
-            assert touched(asking) == []
-        wait_until(lambda: not client.exists(node), "the node went with the session")
+            settle(member)
+            assert touched(member) == []
+        until(lambda: not client.exists(node), "the node went with the session")
 
 
 def test_a_node_that_cannot_be_replaced(client: KazooClient, root: str) -> None:
     """What an operator has to do is told where there is something below a node that lasts."""
     node = f"{root}/members/m1"
     client.create(f"{node}/more", makepath=True)
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        assert asking.failure(Enrol(0, RUNNING)) == (
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        assert member.failure(Enrol(0, RUNNING)) == (
             f"{node}: cannot be replaced, as there are znodes below it; delete it with these"
         )
         client.delete(node, recursive=True)
-        asking.enrol()
+        member.enrol()
 
 
 def test_own_node_deleted(client: KazooClient, root: str) -> None:
     """A member whose node an operator deletes is told, once, and can make it again."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         for _ in range(3):
             client.delete(f"{root}/members/m1")
-            asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-            asking.enrol()
-            settle(asking)
-            assert touched(asking) == []
+            member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
+            member.enrol()
+            settle(member)
+            assert touched(member) == []
 
 
 def test_own_node_changed(client: KazooClient, root: str) -> None:
     """A member whose node somebody else has written to is told, and puts its card back."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         client.set(f"{root}/members/m1", b"mine")
-        asking.show(MemberStatus("not shown"))
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        asking.show(MemberStatus("not shown either"))
-        settle(asking)
+        member.show(MemberStatus("not shown"))
+        member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
+        member.show(MemberStatus("not shown either"))
+        settle(member)
         assert client.get(f"{root}/members/m1")[0] == b"mine"
-        asking.enrol(MemberStatus("waiting"))
+        member.enrol(MemberStatus("waiting"))
         assert card_in(client, f"{root}/members/m1") == MemberStatus("waiting")
 
 
 def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
     """After an operator has deleted everything, requests fail in words until one enrols again."""
     base = f"{root}/g"
-    with member_of(*client_hosts(client), group=place(base)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(base)) as member:
+        member.enrol()
         client.delete(base, recursive=True)
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        assert asking.read() == RecordRead(
-            asking.read().number - 1, RolloutRecord(), -1, frozenset(), population=0
+        member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
+        assert member.read() == RecordRead(
+            member.read().number - 1, RolloutRecord(), -1, frozenset(), population=0
         )
-        assert asking.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
-        assert "enrol" in asking.failure(CommitRecord(0, RolloutRecord(), -1))
-        asking.enrol()
-        assert asking.read().version == 0
-        asking.get(QueueJoined, JoinQueue(0, "t"))
+        assert member.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
+        assert "enrol" in member.failure(CommitRecord(0, RolloutRecord(), -1))
+        member.enrol()
+        assert member.read().version == 0
+        member.get(QueueJoined, JoinQueue(0, "t"))
 
 
 @pytest.mark.parametrize("gone", ["state", "queue"])
 def test_a_part_deleted(client: KazooClient, root: str, gone: str) -> None:
     """Enrolling again mends also a group in which only one part is missing."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         client.delete(f"{root}/{gone}")
-        asking.enrol()
+        member.enrol()
         assert client.exists(f"{root}/{gone}")
-        assert asking.read().version == 0
+        assert member.read().version == 0
 
 
 def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> None:
@@ -357,16 +352,16 @@ def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> N
     client.create(f"{base}/queue")
     client.create(f"{base}/state")
     client.set_acls(base, [ACL(1, Id("world", "anyone"))])
-    with member_of(*client_hosts(client), group=place(base)) as asking:
-        asking.enrol()
-        assert asking.read().record == RolloutRecord()
+    with connected_member(*client_hosts(client), group=group_place(base)) as member:
+        member.enrol()
+        assert member.read().record == RolloutRecord()
 
 
 def test_no_permission(client: KazooClient, root: str) -> None:
     """A znode that may not be made is named in the reason."""
     client.set_acls(root, [ACL(1, Id("world", "anyone"))])
-    with member_of(*client_hosts(client), group=place(f"{root}/g")) as asking:
-        reason = asking.failure(Enrol(0, RUNNING))
+    with connected_member(*client_hosts(client), group=group_place(f"{root}/g")) as member:
+        reason = member.failure(Enrol(0, RUNNING))
         assert reason == f"{root}/g: the cluster gives no permission for this"
 
 
@@ -375,32 +370,32 @@ def test_acl_of_what_is_made(client: KazooClient, root: str) -> None:
     acl = [make_digest_acl("some", "one", all=True), ACL(1, Id("world", "anyone"))]
     base = f"{root}/g"
     client.add_auth("digest", "some:one")
-    with member_of(*client_hosts(client), group=place(base, acl=acl)) as asking:
-        asking.ensemble.client_options = {"auth_data": [("digest", "some:one")]}
-        asking.ensemble.open()
-        asking.news.next(SessionConnected)
-        asking.enrol()
-        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
+    with connected_member(*client_hosts(client), group=group_place(base, acl=acl)) as member:
+        member.ensemble.client_options = {"auth_data": [("digest", "some:one")]}
+        member.ensemble.open()
+        member.posted.next(SessionConnected)
+        member.enrol()
+        name = member.get(QueueJoined, JoinQueue(0, "t")).name
         for path in ("", "/members", "/queue", "/state", "/members/m1", f"/queue/{name}"):
             found, _ = client.get_acls(base + path)
             assert found == acl, path
         assert found[0].id.id == make_digest_acl_credential("some", "one")
-        asking.commit(RolloutRecord(last_admitted=3))
+        member.commit(RolloutRecord(last_admitted=3))
 
 
 def test_expired_session(own_zookeeper: Server) -> None:
     """After an expiry the new session makes a node of its own."""
     proxy = Proxy(own_zookeeper.port)
-    with member_of(proxy.hosts, group=place("/g"), session_timeout_s=1.2) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place("/g"), session_timeout_s=1.2) as member:
+        member.enrol()
         proxy.refuse()
-        wait_until(lambda: not own_zookeeper.sessions(), "the session has expired")
+        until(lambda: not own_zookeeper.sessions(), "the session has expired")
         proxy.heal()
-        asking.news.next(SessionLost)
-        session = asking.news.next(SessionConnected).session
-        assert asking.read().population == 0
-        asking.enrol()
-        assert asking.read().population == 1
+        member.posted.next(SessionLost)
+        session = member.posted.next(SessionConnected).session
+        assert member.read().population == 0
+        member.enrol()
+        assert member.read().population == 1
         assert hex(session) in own_zookeeper.sessions()
     proxy.close()
 
@@ -409,48 +404,50 @@ def test_new_session_over_the_old_one(proxy: Proxy, client: KazooClient, root: s
     """A client opened anew takes the node over from its own old session, which still lives."""
     proxy.on_request = lambda request: (
         # The server never hears that the old session is to end.
-        Fate.CONFUSE if request.opcode == CLOSE else Fate.PASS_ON
+        Treatment.CONFUSE if request.opcode == CLOSE else Treatment.PASS_ON
     )
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        member.enrol()
         old = client.get(f"{root}/members/m1")[1].ephemeralOwner
-        asking.ensemble.open()
-        session = asking.news.next(SessionConnected).session
-        wait_until(lambda: CLOSE in proxy.opcodes, "the old client has ended")
+        member.ensemble.open()
+        session = member.posted.next(SessionConnected).session
+        until(lambda: CLOSE in proxy.opcodes, "the old client has ended")
         assert client.exists(f"{root}/members/m1").ephemeralOwner == old
-        asking.enrol()
+        member.enrol()
         assert client.exists(f"{root}/members/m1").ephemeralOwner == session
         proxy.on_request = pass_all
 
 
 def test_reconnected_in_the_same_session(proxy: Proxy, client: KazooClient, root: str) -> None:
     """After a cut the same session goes on, and enrolling shows the card in the same node."""
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        member.enrol()
         made = client.exists(f"{root}/members/m1").czxid
         proxy.cut()
-        asking.news.next(SessionSuspended)
-        asking.news.next(SessionConnected)
-        asking.enrol(MemberStatus("waiting"))
+        member.posted.next(SessionSuspended)
+        member.posted.next(SessionConnected)
+        member.enrol(MemberStatus("waiting"))
         assert card_in(client, f"{root}/members/m1") == MemberStatus("waiting")
         assert client.exists(f"{root}/members/m1").czxid == made
         client.delete(f"{root}/members/m1")
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        asking.get(Enrolled, Enrol(0, RUNNING))
+        member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
+        member.get(Enrolled, Enrol(0, RUNNING))
 
 
 def test_granted_timeout(zookeeper: Server, root: str) -> None:
     """The session timeout that is told is what the server grants, not what was asked for."""
-    with member_of(zookeeper.hosts, group=place(root), session_timeout_s=600.0) as asking:
-        (connected,) = [e for e in asking.news.events if isinstance(e, SessionConnected)]
+    with connected_member(
+        zookeeper.hosts, group=group_place(root), session_timeout_s=600.0
+    ) as member:
+        (connected,) = [e for e in member.posted.events if isinstance(e, SessionConnected)]
         assert connected.session_timeout_s == 60.0
         assert connected.session
 
 
 def test_content_is_json(client: KazooClient, root: str) -> None:
     """A person who looks at a node with a plain client can read it."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         assert json.loads(client.get(f"{root}/members/m1")[0])["phase"] == "running"
         assert json.loads(client.get(f"{root}/state")[0])["format"] == 1
 
@@ -458,23 +455,25 @@ def test_content_is_json(client: KazooClient, root: str) -> None:
 def test_a_chroot_that_is_missing_is_named_and_not_made(client: KazooClient, root: str) -> None:
     """Made again by the members it would be an empty world that tells nobody what is wrong."""
     chroot = f"{root}/a/b"
-    with member_of(*client_hosts(client), group=place("/g/web"), chroot=chroot) as asking:
-        reason = asking.failure(Enrol(0, RUNNING))
+    with connected_member(
+        *client_hosts(client), group=group_place("/g/web"), chroot=chroot
+    ) as member:
+        reason = member.failure(Enrol(0, RUNNING))
         assert reason.startswith(f"the chroot {chroot} does not exist: create it")
         assert client.get_children(root) == []
 
         client.ensure_path(chroot)
-        asking.enrol()
+        member.enrol()
         client.delete(chroot, recursive=True)
-        asking.failure(Enrol(0, RUNNING))
+        member.failure(Enrol(0, RUNNING))
         assert client.exists(chroot) is None
 
 
 def test_a_refusal_is_told_as_one(client: KazooClient, root: str) -> None:
     """A card that may not be written is another matter than an answer that was lost."""
-    with member_of(*client_hosts(client), group=place(root)) as asking:
-        asking.enrol()
+    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+        member.enrol()
         client.set_acls(f"{root}/members/m1", [ACL(1, Id("world", "anyone"))])
-        failed = asking.get(GroupRequestFailed, Enrol(0, replace(RUNNING, health="failing")))
+        failed = member.get(GroupRequestFailed, Enrol(0, replace(RUNNING, health="failing")))
         assert failed.is_refused
         assert failed.reason == f"{root}/members/m1: the cluster gives no permission for this"

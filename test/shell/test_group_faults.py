@@ -12,21 +12,31 @@ from kazoo.client import KazooClient
 from kazoo.protocol.serialization import Create
 from kazoo.security import OPEN_ACL_UNSAFE
 
-from news import DEADLINE_S, RUNNING, Asking, Request, member_of, operator, place
-from proxy import (
+from support.posted_events import (
+    RUNNING,
+    ConnectedMember,
+    Request,
+    connected_client,
+    connected_member,
+    group_place,
+)
+from support.proxy import (
     CHILDREN,
     CREATE,
     DELETE,
     GET,
     MULTI_READ,
     TRANSACTION,
-    Fate,
     Proxy,
+    Treatment,
     Way,
     like_an_old_server,
     pass_all,
 )
-from proxy import Request as Frame
+from support.proxy import Request as Frame
+from support.waiting import DEADLINE_S, until
+from support.zookeeper import Ensemble as Servers
+from support.zookeeper import Server
 from zkexec.core.events import (
     ReadFailed,
     SessionClosed,
@@ -51,8 +61,6 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import replace
-from zookeeper import Ensemble as Servers
-from zookeeper import Server, wait_until
 
 Truth = Callable[[KazooClient, str], object]
 
@@ -87,39 +95,39 @@ def names(requests: Sequence[tuple[object, ...]]) -> list[str]:
     return [type(request[0]).__name__ for request in requests]
 
 
-def prepared(client: KazooClient, asking: Asking, base: str, request: Request) -> None:
+def prepared(client: KazooClient, member: ConnectedMember, base: str, request: Request) -> None:
     """A group with one node in its queue, and the member in it, unless it is to enrol."""
-    asking.enrol()
+    member.enrol()
     client.create(f"{base}/queue/first-", b"m0", sequence=True)
     if isinstance(request, Enrol):
         client.delete(f"{base}/members/m1")
-        asking.news.next(GroupTouched)
+        member.posted.next(GroupTouched)
 
 
-def ask(asking: Asking, request: Request) -> int:
+def ask(member: ConnectedMember, request: Request) -> int:
     """Ask, and return the number under which the answer will come."""
-    number = asking.news.fresh_number()
-    asking.ensemble.request(replace(request, number=number))
+    number = member.posted.fresh_number()
+    member.ensemble.request(replace(request, number=number))
     return number
 
 
-def answers(asking: Asking, number: int) -> list[object]:
+def answers(member: ConnectedMember, number: int) -> list[object]:
     """All answers to a request."""
-    return [e for e in asking.news.events if getattr(e, "number", None) == number]
+    return [e for e in member.posted.events if getattr(e, "number", None) == number]
 
 
-def lose_reply(asking: Asking, proxy: Proxy, opcode: int, request: Request) -> int:
+def lose_reply(member: ConnectedMember, proxy: Proxy, opcode: int, request: Request) -> int:
     """Ask, let the request be done, and let no reply to it or to what follows come back."""
 
-    def swallow(frame: Frame) -> Fate:
+    def swallow(frame: Frame) -> Treatment:
         if frame.opcode == opcode:
             proxy.black_hole(Way.TO_CLIENT)
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
     proxy.opcodes.clear()
     proxy.on_request = swallow
-    number = ask(asking, request)
-    wait_until(lambda: opcode in proxy.opcodes, "the request is on its way")
+    number = ask(member, request)
+    until(lambda: opcode in proxy.opcodes, "the request is on its way")
     return number
 
 
@@ -129,20 +137,20 @@ def test_reply_lost(
 ) -> None:
     """A write whose reply is lost fails once, and what is read back is that it was done."""
     request, opcode, truth, before, after = write
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        prepared(client, asking, root, request)
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        prepared(client, member, root, request)
         assert truth(client, root) == before
-        number = lose_reply(asking, proxy, opcode, request)
-        wait_until(lambda: truth(client, root) == after, "the write was done")
+        number = lose_reply(member, proxy, opcode, request)
+        until(lambda: truth(client, root) == after, "the write was done")
         proxy.on_request = pass_all
         proxy.heal()
-        assert asking.news.answer_to(number) == GroupRequestFailed(
+        assert member.posted.answer_to(number) == GroupRequestFailed(
             number, "the connection was lost"
         )
-        asking.news.next(SessionConnected)
-        asking.read()
+        member.posted.next(SessionConnected)
+        member.read()
         assert truth(client, root) == after
-        assert len(answers(asking, number)) == 1
+        assert len(answers(member, number)) == 1
 
 
 @pytest.mark.parametrize("write", WRITES, ids=names(WRITES))
@@ -152,23 +160,23 @@ def test_request_lost(
     """A write that never arrives fails once, and is not sent again when the connection is back."""
     request, opcode, truth, before, _ = write
 
-    def cut(frame: Frame) -> Fate:
+    def cut(frame: Frame) -> Treatment:
         if frame.opcode == opcode:
             proxy.cut()
-        return Fate.PASS_ON
+        return Treatment.PASS_ON
 
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        prepared(client, asking, root, request)
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        prepared(client, member, root, request)
         proxy.on_request = cut
-        number = ask(asking, request)
-        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        number = ask(member, request)
+        assert isinstance(member.posted.answer_to(number), GroupRequestFailed)
         proxy.on_request = pass_all
         proxy.opcodes.clear()
-        asking.news.next(SessionConnected)
-        asking.read()
+        member.posted.next(SessionConnected)
+        member.read()
         assert opcode not in proxy.opcodes
         assert truth(client, root) == before
-        assert len(answers(asking, number)) == 1
+        assert len(answers(member, number)) == 1
 
 
 @pytest.mark.parametrize("read", READS, ids=names(READS))
@@ -177,36 +185,36 @@ def test_reply_of_a_read_lost(
 ) -> None:
     """A read whose reply is lost fails once, and can be asked for again."""
     request, opcode = read
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        prepared(client, asking, root, request)
-        number = lose_reply(asking, proxy, opcode, request)
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        prepared(client, member, root, request)
+        number = lose_reply(member, proxy, opcode, request)
         proxy.on_request = pass_all
         proxy.heal()
-        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
-        asking.news.next(SessionConnected)
-        assert not isinstance(asking.ask(request), GroupRequestFailed)
-        assert len(answers(asking, number)) == 1
+        assert isinstance(member.posted.answer_to(number), GroupRequestFailed)
+        member.posted.next(SessionConnected)
+        assert not isinstance(member.ask(request), GroupRequestFailed)
+        assert len(answers(member, number)) == 1
 
 
 def test_the_answers_come_before_the_loss(proxy: Proxy, root: str) -> None:
     """What was asked for is answered before the word that the connection is lost."""
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=2.0) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=2.0) as member:
+        member.enrol()
         proxy.black_hole(Way.TO_SERVER)
-        number = ask(asking, ListQueue(0))
-        failed = asking.news.next(GroupRequestFailed)
+        number = ask(member, ListQueue(0))
+        failed = member.posted.next(GroupRequestFailed)
         assert failed == GroupRequestFailed(number, "the connection was lost")
-        asking.news.next(SessionSuspended)
-        assert asking.failure(ListQueue(0)) == "there is no connection"
+        member.posted.next(SessionSuspended)
+        assert member.failure(ListQueue(0)) == "there is no connection"
 
 
 def test_nothing_is_kept_for_the_next_connection(
     proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """Not even what is sent while kazoo lets go of all that was on its way is sent late."""
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        asking.enrol()
-        session = asking.ensemble._session  # noqa: SLF001 - No one else sees this moment.
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        member.enrol()
+        session = member.ensemble._session  # noqa: SLF001 - No one else sees this moment.
         assert session is not None
         link = session._link  # noqa: SLF001 - The same.
         assert link is not None
@@ -220,15 +228,15 @@ def test_nothing_is_kept_for_the_next_connection(
 
         session._client._notify_pending = let_go_too_early  # noqa: SLF001 - The same.
         proxy.cut()
-        asking.news.next(SessionSuspended)
-        asking.news.next(SessionConnected)
-        asking.read()
+        member.posted.next(SessionSuspended)
+        member.posted.next(SessionConnected)
+        member.read()
         assert late[0].wait(DEADLINE_S)
         assert not late[0].successful()
         assert not client.exists(f"{root}/late")
         # Nor on a connection that was made meanwhile.
         assert not link.send(Create(f"{root}/late", b"", OPEN_ACL_UNSAFE, 0)).successful()
-        asking.read()
+        member.read()
         assert not client.exists(f"{root}/late")
 
 
@@ -236,26 +244,28 @@ def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
     """On a server before 3.6 reads and the group go on together, after one refusal."""
     client.create(f"{root}/a", b"1")
     proxy.on_request = like_an_old_server
-    with member_of(proxy.hosts, group=place(f"{root}/g"), paths=(f"{root}/a", root)) as asking:
-        numbers = [asking.news.fresh_number() for _ in range(6)]
+    with connected_member(
+        proxy.hosts, group=group_place(f"{root}/g"), paths=(f"{root}/a", root)
+    ) as member:
+        numbers = [member.posted.fresh_number() for _ in range(6)]
         # All at once: the question how to read must travel alone, whoever comes first.
         for number in numbers[:5]:
-            asking.ensemble.request(Enrol(number, RUNNING))
-        asking.ensemble.read(numbers[5])
+            member.ensemble.request(Enrol(number, RUNNING))
+        member.ensemble.read(numbers[5])
         for number in numbers:
-            answer = asking.news.answer_to(number)
+            answer = member.posted.answer_to(number)
             assert isinstance(answer, GroupRequestFailed | ReadFailed)
-        asking.news.next(SessionSuspended)
-        asking.news.next(SessionConnected)
-        number = ask(asking, Enrol(0, RUNNING))
-        read = asking.news.fresh_number()
-        asking.ensemble.read(read)
-        assert isinstance(asking.news.answer_to(read), ZnodesRead)
-        assert not isinstance(asking.news.answer_to(number), GroupRequestFailed)
-        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
-        asking.ask(CommitRecord(0, RolloutRecord(last_admitted=0), 0, {f"{root}/a": 0}, name))
-        assert asking.read(watch=True).record.last_admitted == 0
-        assert not [e for e in asking.news.events if isinstance(e, SessionClosed)]
+        member.posted.next(SessionSuspended)
+        member.posted.next(SessionConnected)
+        number = ask(member, Enrol(0, RUNNING))
+        read = member.posted.fresh_number()
+        member.ensemble.read(read)
+        assert isinstance(member.posted.answer_to(read), ZnodesRead)
+        assert not isinstance(member.posted.answer_to(number), GroupRequestFailed)
+        name = member.get(QueueJoined, JoinQueue(0, "t")).name
+        member.ask(CommitRecord(0, RolloutRecord(last_admitted=0), 0, {f"{root}/a": 0}, name))
+        assert member.read(watch=True).record.last_admitted == 0
+        assert not [e for e in member.posted.events if isinstance(e, SessionClosed)]
     assert proxy.opcodes.count(MULTI_READ) == 1
 
 
@@ -271,67 +281,67 @@ def sockets() -> int:
 def test_a_hundred_flaps(proxy: Proxy, client: KazooClient, root: str) -> None:
     """However often the connection breaks, watches tell once, and nothing piles up."""
     client.create(f"{root}/a")
-    group = place(f"{root}/g")
-    with member_of(proxy.hosts, group=group, paths=(f"{root}/a",)) as asking:
+    group = group_place(f"{root}/g")
+    with connected_member(proxy.hosts, group=group, paths=(f"{root}/a",)) as member:
 
         def take_part() -> None:
-            asking.enrol()
-            asking.news.read(asking.ensemble)
-            asking.read(watch=True)
+            member.enrol()
+            member.posted.read(member.ensemble)
+            member.read(watch=True)
 
         take_part()
         threads, open_sockets = threading.active_count(), sockets()
         for _ in range(100):
             proxy.cut()
-            asking.news.next(SessionSuspended)
-            asking.news.next(SessionConnected)
+            member.posted.next(SessionSuspended)
+            member.posted.next(SessionConnected)
             take_part()
-        wait_until(lambda: threading.active_count() <= threads, "no more threads than before")
-        wait_until(lambda: sockets() <= open_sockets, "no more sockets than before")
-        assert not [e for e in asking.news.events if isinstance(e, GroupTouched)]
-        asking.commit(RolloutRecord(last_admitted=1))
+        until(lambda: threading.active_count() <= threads, "no more threads than before")
+        until(lambda: sockets() <= open_sockets, "no more sockets than before")
+        assert not [e for e in member.posted.events if isinstance(e, GroupTouched)]
+        member.commit(RolloutRecord(last_admitted=1))
         client.delete(f"{root}/g/members/m1")
-        asking.news.next(GroupTouched, part=GroupPart.OWN_NODE)
-        asking.read()
-        touched = [e.part for e in asking.news.events if isinstance(e, GroupTouched)]
+        member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
+        member.read()
+        touched = [e.part for e in member.posted.events if isinstance(e, GroupTouched)]
         assert touched == [GroupPart.RECORD, GroupPart.OWN_NODE]
 
 
 def test_cuts_at_any_moment(proxy: Proxy, client: KazooClient, root: str) -> None:
     """Wherever a cut falls, each request has one answer, and what is said to be done is done."""
     rng = random.Random(3)
-    with member_of(proxy.hosts, group=place(root), session_timeout_s=60.0) as asking:
-        asking.enrol()
+    with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
+        member.enrol()
         joined, asked = [], []
         for round_number in range(60):
             cutter = threading.Timer(rng.random() * 0.01, proxy.cut)
             cutter.start()
             for ticket in range(10):
-                number = ask(asking, JoinQueue(0, f"{round_number}x{ticket}"))
+                number = ask(member, JoinQueue(0, f"{round_number}x{ticket}"))
                 asked.append(number)
-                answer = asking.news.answer_to(number)
+                answer = member.posted.answer_to(number)
                 if isinstance(answer, QueueJoined):
                     joined.append(answer.name)
             cutter.join()
-            wait_until(lambda: not isinstance(asking.ask(ListQueue(0)), GroupRequestFailed), "back")
+            until(lambda: not isinstance(member.ask(ListQueue(0)), GroupRequestFailed), "back")
             # Whatever was not done by now is never done.
             there = set(client.get_children(f"{root}/queue"))
             assert set(joined) <= there
-            asking.ask(ListQueue(0))
+            member.ask(ListQueue(0))
             assert set(client.get_children(f"{root}/queue")) == there
-        assert [len(answers(asking, number)) for number in asked] == [1] * len(asked)
+        assert [len(answers(member, number)) for number in asked] == [1] * len(asked)
         assert joined
 
 
 def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
     """What one member commits at one server, another reads at any other, at once."""
-    with operator(own_ensemble.hosts) as client:
+    with connected_client(own_ensemble.hosts) as client:
         client.ensure_path("/g")
         for number in range(9):
             here, there = (own_ensemble.servers[(number + step) % 3] for step in (0, 1))
             with (
-                member_of(here.hosts, group=place("/g", "m1")) as writer,
-                member_of(there.hosts, group=place("/g", "m2")) as reader,
+                connected_member(here.hosts, group=group_place("/g", "m1")) as writer,
+                connected_member(there.hosts, group=group_place("/g", "m2")) as reader,
             ):
                 writer.enrol()
                 writer.commit(RolloutRecord(last_admitted=number))
@@ -341,32 +351,34 @@ def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
 def test_the_leader_dies(own_ensemble: Servers) -> None:
     """After the leader's death the same session goes on elsewhere, its nodes still standing."""
     hosts = own_ensemble.hosts.split(",")
-    with member_of(*hosts, group=place("/g"), session_timeout_s=30.0) as asking:
-        asking.enrol()
-        name = asking.get(QueueJoined, JoinQueue(0, "t")).name
+    with connected_member(*hosts, group=group_place("/g"), session_timeout_s=30.0) as member:
+        member.enrol()
+        name = member.get(QueueJoined, JoinQueue(0, "t")).name
         own_ensemble.leader().stop(suddenly=True)
 
         def goes_on() -> bool:
-            return not isinstance(asking.ask(Enrol(0, RUNNING)), GroupRequestFailed)
+            return not isinstance(member.ask(Enrol(0, RUNNING)), GroupRequestFailed)
 
-        wait_until(goes_on, "the member is enrolled again")
-        version = asking.read().version
-        asking.ask(CommitRecord(0, RolloutRecord(last_admitted=0), version, {}, name))
-        found = asking.read()
+        until(goes_on, "the member is enrolled again")
+        version = member.read().version
+        member.ask(CommitRecord(0, RolloutRecord(last_admitted=0), version, {}, name))
+        found = member.read()
         assert (found.record.last_admitted, found.population) == (0, 1)
 
 
 def test_a_frozen_server(own_zookeeper: Server) -> None:
     """A request to a frozen server fails once, and what became of it is read back."""
-    with member_of(own_zookeeper.hosts, group=place("/g"), session_timeout_s=4.0) as asking:
-        asking.enrol()
+    with connected_member(
+        own_zookeeper.hosts, group=group_place("/g"), session_timeout_s=4.0
+    ) as member:
+        member.enrol()
         own_zookeeper.pause()
         # The signal to freeze takes a moment to reach every thread.
-        wait_until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
-        number = ask(asking, CommitRecord(0, RolloutRecord(last_admitted=5), 0))
-        assert isinstance(asking.news.answer_to(number), GroupRequestFailed)
+        until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
+        number = ask(member, CommitRecord(0, RolloutRecord(last_admitted=5), 0))
+        assert isinstance(member.posted.answer_to(number), GroupRequestFailed)
         own_zookeeper.resume()
-        asking.news.next(SessionConnected)
-        found = asking.read()
+        member.posted.next(SessionConnected)
+        found = member.read()
         assert (found.record.last_admitted, found.version) in {(5, 1), (-1, 0)}
-        assert len(answers(asking, number)) == 1
+        assert len(answers(member, number)) == 1

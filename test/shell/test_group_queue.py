@@ -4,8 +4,9 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id
 
-from news import Asking, member_of, place
-from proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
+from support.posted_events import ConnectedMember, connected_member, group_place
+from support.proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
+from support.zookeeper import Server
 from zkexec.core.events import SessionConnected, SessionSuspended
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.group_actions import (
@@ -27,59 +28,58 @@ from zkexec.core.rollout.group_events import (
 from zkexec.core.rollout.record import AgreedMaxUnavailable, InFlightEntry, RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.group.record_codec import encode
-from zookeeper import Server
 
 
-def touched(asking: Asking) -> list[GroupPart]:
+def touched(member: ConnectedMember) -> list[GroupPart]:
     """The parts of the group whose watches have fired and were not looked at yet."""
-    return [event.part for event in asking.news.since_mark(GroupTouched)]
+    return [event.part for event in member.posted.since_mark(GroupTouched)]
 
 
-def join(asking: Asking, ticket: str) -> str:
+def join(member: ConnectedMember, ticket: str) -> str:
     """The name of a new queue node."""
-    return asking.get(QueueJoined, JoinQueue(0, ticket)).name
+    return member.get(QueueJoined, JoinQueue(0, ticket)).name
 
 
-def names(asking: Asking) -> list[str]:
+def names(member: ConnectedMember) -> list[str]:
     """The names of all queue nodes, sorted."""
-    return sorted(asking.get(QueueListed, ListQueue(0)).names)
+    return sorted(member.get(QueueListed, ListQueue(0)).names)
 
 
-def seen(asking: Asking, name: str) -> str | None:
+def seen(member: ConnectedMember, name: str) -> str | None:
     """Whose queue node that is."""
-    return asking.get(QueueNodeRead, WatchQueueNode(0, name)).member
+    return member.get(QueueNodeRead, WatchQueueNode(0, name)).member
 
 
 def test_a_place_in_the_queue(zookeeper: Server, client: KazooClient, root: str) -> None:
     """A queue node bears the ticket and a growing number, belongs to its session, and goes."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol()
-        assert names(asking) == []
-        first, second = join(asking, "b-ticket"), join(asking, "a-ticket")
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
+        assert names(member) == []
+        first, second = join(member, "b-ticket"), join(member, "a-ticket")
         assert (first, second) == ("b-ticket-0000000000", "a-ticket-0000000001")
-        assert names(asking) == [second, first]
+        assert names(member) == [second, first]
         content, stat = client.get(f"{root}/queue/{first}")
         assert content == b"m1"
         assert stat.ephemeralOwner == client.exists(f"{root}/members/m1").ephemeralOwner
-        asking.get(QueueLeft, LeaveQueue(0, first))
-        assert names(asking) == [second]
+        member.get(QueueLeft, LeaveQueue(0, first))
+        assert names(member) == [second]
         # It is gone, and that is all that was wanted.
-        asking.get(QueueLeft, LeaveQueue(0, first))
+        member.get(QueueLeft, LeaveQueue(0, first))
 
 
 def test_a_name_of_many_letters(zookeeper: Server, root: str) -> None:
     """A member may have a name in any letters."""
-    with member_of(zookeeper.hosts, group=place(root, "hôte-界-1")) as asking:
-        asking.enrol()
-        assert seen(asking, join(asking, "t")) == "hôte-界-1"
+    with connected_member(zookeeper.hosts, group=group_place(root, "hôte-界-1")) as member:
+        member.enrol()
+        assert seen(member, join(member, "t")) == "hôte-界-1"
 
 
 def test_the_predecessor_goes(zookeeper: Server, root: str) -> None:
     """Who looks at a queue node is woken when it goes, once, and nobody else is."""
     with (
-        member_of(zookeeper.hosts, group=place(root, "m1")) as first,
-        member_of(zookeeper.hosts, group=place(root, "m2")) as second,
-        member_of(zookeeper.hosts, group=place(root, "m3")) as third,
+        connected_member(zookeeper.hosts, group=group_place(root, "m1")) as first,
+        connected_member(zookeeper.hosts, group=group_place(root, "m2")) as second,
+        connected_member(zookeeper.hosts, group=group_place(root, "m3")) as third,
     ):
         first.enrol()
         ahead, behind = join(first, "t1"), join(second, "t2")
@@ -87,30 +87,30 @@ def test_the_predecessor_goes(zookeeper: Server, root: str) -> None:
         assert seen(second, ahead) == "m1"
         assert seen(third, behind) == "m2"
         first.get(QueueLeft, LeaveQueue(0, ahead))
-        second.news.next(GroupTouched, part=GroupPart.PREDECESSOR)
+        second.posted.next(GroupTouched, part=GroupPart.PREDECESSOR)
         assert seen(second, ahead) is None
         assert (touched(second), touched(third), touched(first)) == ([], [], [])
 
 
 def test_the_predecessor_dies(zookeeper: Server, root: str) -> None:
     """A queue node goes with its session, and who looks at it hears of that."""
-    with member_of(zookeeper.hosts, group=place(root, "m2")) as second:
-        with member_of(zookeeper.hosts, group=place(root, "m1")) as first:
+    with connected_member(zookeeper.hosts, group=group_place(root, "m2")) as second:
+        with connected_member(zookeeper.hosts, group=group_place(root, "m1")) as first:
             first.enrol()
             assert seen(second, join(first, "t1")) == "m1"
-        second.news.next(GroupTouched, part=GroupPart.PREDECESSOR)
+        second.posted.next(GroupTouched, part=GroupPart.PREDECESSOR)
         assert names(second) == []
 
 
 def test_a_queue_node_that_lasts(zookeeper: Server, client: KazooClient, root: str) -> None:
     """A node that belongs to no session is told as one, whatever is in it, and no more of that."""
-    with member_of(zookeeper.hosts, group=place(root, "m2")) as asking:
-        asking.enrol()
+    with connected_member(zookeeper.hosts, group=group_place(root, "m2")) as member:
+        member.enrol()
         lasting = client.create(f"{root}/queue/t-", b"m9", sequence=True).rpartition("/")[2]
         alive = client.create(f"{root}/queue/u-", b"\xff" * 900_000, ephemeral=True, sequence=True)
-        found = asking.get(QueueNodeRead, WatchQueueNode(0, lasting))
+        found = member.get(QueueNodeRead, WatchQueueNode(0, lasting))
         assert (found.member, found.is_left_over) == ("m9", True)
-        found = asking.get(QueueNodeRead, WatchQueueNode(0, alive.rpartition("/")[2]))
+        found = member.get(QueueNodeRead, WatchQueueNode(0, alive.rpartition("/")[2]))
         assert not found.is_left_over
         assert found.member is not None
         assert len(found.member) == 1000
@@ -118,14 +118,14 @@ def test_a_queue_node_that_lasts(zookeeper: Server, client: KazooClient, root: s
 
 def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str) -> None:
     """Before anyone has enrolled, the record is an empty one without a version."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        found = asking.read(watch=True)
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        found = member.read(watch=True)
         assert (found.record, found.version) == (RolloutRecord(), -1)
         assert (found.alive, found.population) == (frozenset(), 0)
-        assert asking.failure(ListQueue(0)) == f"{root}/queue: does not exist"
+        assert member.failure(ListQueue(0)) == f"{root}/queue: does not exist"
         client.create(f"{root}/state", b"")
-        asking.news.next(GroupTouched, part=GroupPart.RECORD)
-        assert asking.read().version == 0
+        member.posted.next(GroupTouched, part=GroupPart.RECORD)
+        assert member.read().version == 0
 
 
 def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None:
@@ -134,19 +134,19 @@ def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None
         in_flight={"m1": InFlightEntry("t", "d", 1), "gone": InFlightEntry("t", "d", 1)},
         max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "m2"),
     )
-    with member_of(zookeeper.hosts, group=place(root, "m1")) as asking:
-        asking.enrol()
+    with connected_member(zookeeper.hosts, group=group_place(root, "m1")) as member:
+        member.enrol()
         for name in ("m2", "m3"):
             client.create(f"{root}/members/{name}", ephemeral=True)
         client.set(f"{root}/state", encode(record, 7.0))
-        found = asking.read(watch=True)
+        found = member.read(watch=True)
         assert found.alive == {"m1", "m2"}
         assert (found.population, found.version) == (3, 1)
         assert found.record.in_flight["m1"] == InFlightEntry("t", "d", 1, since=7.0)
         client.delete(f"{root}/members/m2")
-        assert asking.read(watch=True).alive == {"m1"}
-        assert asking.read().alive == set()
-        assert asking.read().population == 2
+        assert member.read(watch=True).alive == {"m1"}
+        assert member.read().alive == set()
+        assert member.read().population == 2
 
 
 @pytest.mark.parametrize(
@@ -168,22 +168,22 @@ def test_only_what_matters_is_counted(
 ) -> None:
     """Who asked for another width, and of percentages how many there are; nothing else."""
     with (
-        member_of(zookeeper.hosts, group=place(root, "m1")) as asking,
-        member_of(zookeeper.hosts, group=place(root, "m2")) as other,
+        connected_member(zookeeper.hosts, group=group_place(root, "m1")) as member,
+        connected_member(zookeeper.hosts, group=group_place(root, "m2")) as other,
     ):
-        asking.enrol()
+        member.enrol()
         other.enrol()
-        asking.commit(RolloutRecord(max_unavailable=AgreedMaxUnavailable(known, "m2")))
-        found = asking.get(RecordRead, ReadRecord(0, watch=True, asks=asks))
+        member.commit(RolloutRecord(max_unavailable=AgreedMaxUnavailable(known, "m2")))
+        found = member.get(RecordRead, ReadRecord(0, watch=True, asks=asks))
         assert (sorted(found.alive), found.population) == seen
 
 
 def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
     """Who has read with a watch is told of the next change, once; who did without is not."""
     with (
-        member_of(zookeeper.hosts, group=place(root, "m1")) as writer,
-        member_of(zookeeper.hosts, group=place(root, "m2")) as watcher,
-        member_of(zookeeper.hosts, group=place(root, "m3")) as reader,
+        connected_member(zookeeper.hosts, group=group_place(root, "m1")) as writer,
+        connected_member(zookeeper.hosts, group=group_place(root, "m2")) as watcher,
+        connected_member(zookeeper.hosts, group=group_place(root, "m3")) as reader,
     ):
         writer.enrol()
         for _ in range(3):
@@ -191,7 +191,7 @@ def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
         reader.read()
         writer.commit(RolloutRecord(last_admitted=1))
         writer.commit(RolloutRecord(last_admitted=2))
-        watcher.news.next(GroupTouched, part=GroupPart.RECORD)
+        watcher.posted.next(GroupTouched, part=GroupPart.RECORD)
         assert watcher.read().record.last_admitted == 2
         assert reader.read().record.last_admitted == 2
         assert (touched(watcher), touched(reader), touched(writer)) == ([], [], [])
@@ -199,13 +199,13 @@ def test_a_change_of_the_record(zookeeper: Server, root: str) -> None:
 
 def test_the_own_commit(zookeeper: Server, root: str) -> None:
     """The watch of the writer fires as well: a hint that costs one read."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.enrol()
-        asking.read(watch=True)
-        asking.commit(RolloutRecord(last_admitted=1))
-        asking.news.next(GroupTouched, part=GroupPart.RECORD)
-        asking.read()
-        assert touched(asking) == []
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
+        member.read(watch=True)
+        member.commit(RolloutRecord(last_admitted=1))
+        member.posted.next(GroupTouched, part=GroupPart.RECORD)
+        member.read()
+        assert touched(member) == []
 
 
 def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: str) -> None:
@@ -215,8 +215,8 @@ def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: s
         max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "not in flight"),
     )
     with (
-        member_of(zookeeper.hosts, group=place(root, "m1")) as member,
-        member_of(zookeeper.hosts, group=place(root, "m2")) as head,
+        connected_member(zookeeper.hosts, group=group_place(root, "m1")) as member,
+        connected_member(zookeeper.hosts, group=group_place(root, "m2")) as head,
     ):
         member.enrol()
         member.commit(record)
@@ -229,7 +229,7 @@ def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: s
         head.read(watch=True)
         assert touched(head) == []
         member.ensemble.close(10.0)
-        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        head.posted.next(GroupTouched, part=GroupPart.IN_FLIGHT)
         assert head.read().alive == frozenset()
         assert touched(head) == []
 
@@ -237,7 +237,7 @@ def test_a_member_in_flight_goes(zookeeper: Server, client: KazooClient, root: s
 def test_a_member_in_flight_comes_back(zookeeper: Server, client: KazooClient, root: str) -> None:
     """Who was missing when the record was read with a watch is told when it comes, once."""
     node = f"{root}/members/m1"
-    with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
+    with connected_member(zookeeper.hosts, group=group_place(root, "m2")) as head:
         head.enrol()
         head.commit(
             RolloutRecord(
@@ -247,11 +247,11 @@ def test_a_member_in_flight_comes_back(zookeeper: Server, client: KazooClient, r
         for _ in range(3):
             assert head.read(watch=True).alive == frozenset()
         client.create(node, ephemeral=True)
-        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        head.posted.next(GroupTouched, part=GroupPart.IN_FLIGHT)
         assert head.read(watch=True).alive == {"m1"}
         assert touched(head) == []
         client.delete(node)
-        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        head.posted.next(GroupTouched, part=GroupPart.IN_FLIGHT)
         assert head.read().alive == frozenset()
         assert touched(head) == []
 
@@ -265,7 +265,7 @@ def test_a_member_that_lasts_is_not_alive(
         in_flight={"m1": InFlightEntry("t", "d", 1)},
         max_unavailable=AgreedMaxUnavailable(MaxUnavailable(2), "m3"),
     )
-    with member_of(zookeeper.hosts, group=place(root, "m2")) as head:
+    with connected_member(zookeeper.hosts, group=group_place(root, "m2")) as head:
         head.enrol()
         head.commit(record)
         for name in ("m1", "m3"):
@@ -273,66 +273,66 @@ def test_a_member_that_lasts_is_not_alive(
         for _ in range(2):
             assert head.read(watch=True).alive == frozenset()
         assert touched(head) == []
-        with member_of(zookeeper.hosts, group=place(root, "m1")) as member:
+        with connected_member(zookeeper.hosts, group=group_place(root, "m1")) as member:
             member.enrol()
-            head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+            head.posted.next(GroupTouched, part=GroupPart.IN_FLIGHT)
             assert head.read(watch=True).alive == {"m1"}
             assert touched(head) == []
             assert client.exists(node).ephemeralOwner
-        head.news.next(GroupTouched, part=GroupPart.IN_FLIGHT)
+        head.posted.next(GroupTouched, part=GroupPart.IN_FLIGHT)
         client.create(node)
         assert head.read(watch=True).alive == frozenset()
 
 
 def test_a_record_that_is_none(zookeeper: Server, client: KazooClient, root: str) -> None:
     """What is no record makes the read fail, with the path and the reason."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
         client.create(f"{root}/state", b'{"format":2}')
-        assert asking.failure(ReadRecord(0, watch=False)) == (
+        assert member.failure(ReadRecord(0, watch=False)) == (
             f"{root}/state: the record was written by a newer zkexec (format 2)"
         )
 
 
 def test_a_record_that_may_not_be_read(zookeeper: Server, client: KazooClient, root: str) -> None:
     """Without the permission to read it, the record is named in the reason."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
         client.create(f"{root}/state", b"", acl=[ACL(2, Id("world", "anyone"))])
-        assert asking.failure(ReadRecord(0, watch=True)) == (
+        assert member.failure(ReadRecord(0, watch=True)) == (
             f"{root}/state: the cluster gives no permission for this"
         )
 
 
 def test_what_travels(proxy: Proxy, root: str) -> None:
     """The first read on a connection syncs; a missing member costs one more request if watched."""
-    with member_of(proxy.hosts, group=place(root)) as asking:
-        asking.enrol()
-        asking.commit(
+    with connected_member(proxy.hosts, group=group_place(root)) as member:
+        member.enrol()
+        member.commit(
             RolloutRecord(
                 in_flight={"m1": InFlightEntry("t", "d", 1), "m2": InFlightEntry("t", "d", 1)}
             )
         )
         proxy.cut()
-        asking.news.next(SessionSuspended)
-        asking.news.next(SessionConnected)
+        member.posted.next(SessionSuspended)
+        member.posted.next(SessionConnected)
         proxy.opcodes.clear()
-        asking.read(watch=True)
+        member.read(watch=True)
         assert proxy.opcodes == [SYNC, GET, CHILDREN2, CHILDREN2, EXISTS, EXISTS]
         proxy.opcodes.clear()
-        asking.get(RecordRead, ReadRecord(0, watch=True, asks=MaxUnavailable()))
+        member.get(RecordRead, ReadRecord(0, watch=True, asks=MaxUnavailable()))
         # That the one of them lives is known, as the watch on it would have told its end.
         assert proxy.opcodes == [GET, CHILDREN2, EXISTS]
         proxy.opcodes.clear()
-        asking.read()
-        assert names(asking) == []
+        member.read()
+        assert names(member) == []
         assert proxy.opcodes == [GET, EXISTS, CHILDREN]
 
 
 def test_without_a_connection(zookeeper: Server, root: str) -> None:
     """A request without a session is refused at once, and a card is just not shown."""
-    with member_of(zookeeper.hosts, group=place(root)) as asking:
-        asking.ensemble.close(10.0)
-        assert asking.failure(ListQueue(0)) == "there is no session"
-        asking.show(MemberStatus("running"))
-        asking.ensemble.group = None
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.ensemble.close(10.0)
+        assert member.failure(ListQueue(0)) == "there is no session"
+        member.show(MemberStatus("running"))
+        member.ensemble.group = None
         with pytest.raises(ValueError, match="without a group"):
-            asking.ensemble.request(ListQueue(1))
+            member.ensemble.request(ListQueue(1))

@@ -7,7 +7,6 @@ the processes give that up first.
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from support.program import Program
 
 NOBODY = 65534
 
@@ -49,24 +50,21 @@ class Holder:
     """A process that holds a name until it is killed."""
 
     def __init__(self, *words: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, *(words or WORDS)],
+        self.program = Program(
+            *(sys.executable, "-c", HOLD, *(words or WORDS)),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **environment},
-            text=True,
         )
 
     def answer(self) -> tuple[str, str]:
         """The name and its place, or the word "error" and a line."""
-        assert self.process.stdout is not None
-        first, _, rest = self.process.stdout.readline().strip().partition("|")
+        line = self.program.expect(r"(.*)\n", self.program.stdout)[1]
+        first, _, rest = line.strip().partition("|")
         return first, rest
 
     def kill(self) -> None:
         """Let it die without any chance to tidy up."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.program.close()
 
 
 Start = Callable[..., Holder]
@@ -192,7 +190,7 @@ def test_a_child_does_not_hold_the_name(start: Start) -> None:
     """What holds the name is closed on exec, so that nothing that outlives zkexec keeps it."""
     holder = start()
     holder.answer()
-    held = [info.read_text() for info in Path(f"/proc/{holder.process.pid}/fdinfo").iterdir()]
+    held = [info.read_text() for info in Path(f"/proc/{holder.program.pid}/fdinfo").iterdir()]
     locked = [info for info in held if "lock:" in info]
 
     assert len(locked) == 2

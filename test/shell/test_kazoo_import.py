@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from zookeeper import Server
+from support.zookeeper import Server
 
 _CONNECTED = """
 import sys, threading

@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from shell.driven import Marked, until, until_lines
+from shell.marked_programs import MarkedPrograms
+from support.program import Program
+from support.waiting import until, until_lines
 from zkexec.process.descendants import Orphans, find_related
 from zkexec.process.process_tree import ProcessTree
 
@@ -62,26 +64,12 @@ signal.pause()
 
 
 @pytest.fixture
-def start(marked: Marked) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(marked: MarkedPrograms) -> Callable[..., Program]:
     """Start programs, each in a session of its own; they are gone after the test."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*argv: str | Path) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            argv, start_new_session=True, env=marked.environment(), stdout=subprocess.PIPE
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
+    return marked.start
 
 
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Program]
 
 
 @pytest.mark.parametrize("others", [0, 130])
@@ -118,7 +106,7 @@ def test_a_later_orphan_is_found_although_others_are_known(start: Start, tmp_pat
     assert orphan in find_related(session.pid, orphans)
 
 
-def test_a_look_costs_the_same_beside_many(marked: Marked, start: Start) -> None:
+def test_a_look_costs_the_same_beside_many(marked: MarkedPrograms, start: Start) -> None:
     """300 processes elsewhere on the machine add no system call to a look."""
     if not shutil.which("strace"):
         pytest.skip("this machine has no strace")
@@ -131,14 +119,13 @@ def test_a_look_costs_the_same_beside_many(marked: Marked, start: Start) -> None
 
     before = calls()
     crowd = start(sys.executable, "-c", CROWD)
-    assert crowd.stdout is not None
-    assert crowd.stdout.readline() == b"there\n"
+    crowd.until("there", on=crowd.stdout)
     # Others on this machine come and go, but not 300 of them.
     assert all(now < then + 150 for now, then in zip(calls(), before, strict=True))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
-def test_hidden_ancestors_hide_no_orphan(marked: Marked) -> None:
+def test_hidden_ancestors_hide_no_orphan(marked: MarkedPrograms) -> None:
     """Where /proc shows only one's own processes (hidepid) the orphans are found all the same."""
     hide = "mount -t proc -o hidepid=2 proc /proc"
     unhidden = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
@@ -154,14 +141,13 @@ def test_hidden_ancestors_hide_no_orphan(marked: Marked) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can enter a namespace")
-def test_a_parent_outside_hides_no_orphan(marked: Marked, start: Start) -> None:
+def test_a_parent_outside_hides_no_orphan(marked: MarkedPrograms, start: Start) -> None:
     """Below a parent of another pid namespace, as in `docker exec`, orphans are found."""
     inside = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no namespaces")
     outer = start(*inside, "sh", "-c", "echo there; sleep 1000; :")
-    assert outer.stdout is not None
-    assert outer.stdout.readline() == b"there\n"
+    outer.until("there", on=outer.stdout)
     first = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().strip()
     done = marked.python(
         FINDS_ORPHAN, "entered", before=("nsenter", f"--target={first}", "--mount", "--pid")

@@ -2,13 +2,16 @@
 
 import os
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from shell.driven import Marked, is_alive, until_lines
+from shell.marked_programs import MarkedPrograms
+from support.processes import fields, is_alive
+from support.waiting import until, until_lines
 from zkexec.cli import parser
 from zkexec.cli.settings import Settings, settle
 from zkexec.process.leftovers import Leftovers, Remembered, is_known_good
@@ -43,6 +46,9 @@ def test_a_member_from_the_commands_time_proves_its_session() -> None:
     assert not known_good()
 
 
+TICKS_A_S = os.sysconf("SC_CLK_TCK")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The runtime folder of this test."""
@@ -53,22 +59,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def session(marked: Marked, tmp_path: Path) -> Iterator[Callable[[str], tuple[int, int]]]:
+def session(marked: MarkedPrograms, tmp_path: Path) -> Callable[[str], tuple[int, int]]:
     """Start a session with two processes; the pids of its leader and of the other."""
-    leaders: list[subprocess.Popen[bytes]] = []
+    numbers = count()
 
     def start(orphan: str = "sleep 1000") -> tuple[int, int]:
-        pids = tmp_path / f"pids-{len(leaders)}"
-        script = f"{orphan} & echo $! >{pids}; exec sleep 1000"
-        leaders.append(
-            subprocess.Popen(["sh", "-c", script], env=marked.environment(), start_new_session=True)
-        )
-        return leaders[-1].pid, int(until_lines(pids)[0])
+        pids = tmp_path / f"pids-{next(numbers)}"
+        leader = marked.start("sh", "-c", f"{orphan} & echo $! >{pids}; exec sleep 1000")
+        other = int(until_lines(pids)[0])
+        # A process is proven only if it started in an earlier clock tick than it was confirmed.
+        started = int(fields(other)[19])
+        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_A_S >= started + 1, "a tick")
+        return leader.pid, other
 
-    yield start
-    for leader in leaders:
-        leader.kill()
-        leader.wait()
+    return start
 
 
 def settings(*words: str) -> Settings:

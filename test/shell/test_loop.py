@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from shell.driven import is_alive, is_gone, lines, until, until_lines
+from support.processes import is_alive, is_gone
+from support.program import Program
+from support.waiting import lines, until, until_lines
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.phases import TABLE
 
-FAULTY = Path(__file__).with_name("faulty.py")
+FAULTY = Path(__file__).resolve().parents[1] / "support" / "faulty_zkexec.py"
 EVENTS = sorted(event.__name__ for event in TABLE)
 ACTIONS = sorted(
     action.__name__
@@ -42,20 +43,15 @@ class Faulty:
         """Start it; `fault` is the kind, the name, and how often."""
         self.folder = folder
         self.trip = folder / "trip"
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, str(FAULTY), *fault, str(self.trip)),
-                *("--cluster=127.0.0.1:1", "--connect-timeout=0.1"),
-                *("--health-delay=0.1", "--health-interval=0.2"),
-                *(options if any(o.startswith("--health=") for o in options) else HEALTHY),
-                f"--alert=echo $ZKEXEC_EVENT >> {folder}/alerts",
-                *[option for option in options if not option.startswith("--health=")],
-                *("--", "/bin/sh", "-c", SERVE.format(folder=folder)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+        self.process = Program(
+            *(sys.executable, str(FAULTY), *fault, str(self.trip)),
+            *("--cluster=127.0.0.1:1", "--connect-timeout=0.1"),
+            *("--health-delay=0.1", "--health-interval=0.2"),
+            *(options if any(o.startswith("--health=") for o in options) else HEALTHY),
+            f"--alert=echo $ZKEXEC_EVENT >> {folder}/alerts",
+            *[option for option in options if not option.startswith("--health=")],
+            *("--", "/bin/sh", "-c", SERVE.format(folder=folder)),
             stderr=(folder / "log").open("w"),
-            start_new_session=True,
         )
 
     @property
@@ -74,7 +70,7 @@ class Faulty:
 
     def passes_on(self, count: int) -> None:
         """See a signal reach the command, once."""
-        self.process.send_signal(signal.SIGUSR1)
+        self.process.signal(signal.SIGUSR1)
         until_lines(self.folder / "noted", count)
         assert len(lines(self.folder / "noted")) == count
 
@@ -86,8 +82,7 @@ def faulty(folder: Path, fault: tuple[str, str, str], *options: str) -> Iterator
     try:
         yield run
     finally:
-        run.process.kill()
-        run.process.wait()
+        run.process.close()
         if (folder / "pids").exists():
             for pid in map(int, lines(folder / "pids")):
                 until(partial(is_gone, pid), f"the end of {pid}")
@@ -107,8 +102,8 @@ def keeps_its_command(run: Faulty) -> None:
     checks = len(run.log("successful health check"))
     run.until_log("successful health check", checks + 1)
     assert is_alive(pid)
-    assert run.process.poll() is None
-    run.process.send_signal(signal.SIGUSR2)
+    assert run.process.is_running()
+    run.process.signal(signal.SIGUSR2)
     assert run.process.wait(60) == 7
     assert run.pid == pid
 
@@ -138,7 +133,7 @@ def test_a_mistake_that_comes_back_keeps_the_command(tmp_path: Path, name: str) 
         run.until_log("zkexec failed internally")
         run.passes_on(2)
         assert is_alive(pid)
-        run.process.send_signal(signal.SIGUSR2)
+        run.process.signal(signal.SIGUSR2)
         assert run.process.wait(60) == 7
 
 
@@ -150,22 +145,22 @@ def test_an_action_that_never_works_keeps_the_command(tmp_path: Path, name: str)
         pid = run.pid
         run.trip.touch()
         if name != "Note":
-            run.process.send_signal(signal.SIGUSR1)
+            run.process.signal(signal.SIGUSR1)
             run.until_log("zkexec failed internally")
         assert is_alive(pid)
-        assert run.process.poll() is None
-        run.process.send_signal(signal.SIGTERM)
+        assert run.process.is_running()
+        run.process.signal(signal.SIGTERM)
         assert run.process.wait(60) == -signal.SIGTERM
 
 
 def end_by_itself(run: Faulty) -> None:
     """Have the command end with 7, without zkexec."""
-    run.process.send_signal(signal.SIGUSR2)
+    run.process.signal(signal.SIGUSR2)
 
 
 def end_by_term(run: Faulty) -> None:
     """Have zkexec end by TERM."""
-    run.process.send_signal(signal.SIGTERM)
+    run.process.signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +192,11 @@ def test_a_command_that_does_not_end_is_killed_all_the_same(tmp_path: Path) -> N
     """After TERM the kill timeout holds also if zkexec has failed."""
     with faulty(tmp_path, ("event", "SignalReceived", "natural-once"), "--kill-timeout=0.3") as run:
         pid = run.pid
-        run.process.send_signal(signal.SIGUSR1)
+        run.process.signal(signal.SIGUSR1)
         until_lines(tmp_path / "noted")
         run.trip.touch()
         # A stopped process does nothing about a TERM.
-        run.process.send_signal(signal.SIGTERM)
+        run.process.signal(signal.SIGTERM)
         assert run.process.wait(60) in (-signal.SIGTERM, -signal.SIGKILL)
         assert not is_alive(pid)
 
@@ -227,7 +222,7 @@ def test_where_the_mistake_is_stands_in_a_verbose_log(
         assert is_alive(run.pid)
         run.trip.touch()
         until(lambda: "zkexec-failed" in lines(tmp_path / "alerts"), "the alert")
-        run.process.send_signal(signal.SIGTERM)
+        run.process.signal(signal.SIGTERM)
         assert run.process.wait(60) == -signal.SIGTERM
         assert bool(run.log("wrong_handle")) is shown
         assert bool(run.log("zkexec failed internally")) is shown

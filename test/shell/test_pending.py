@@ -2,14 +2,15 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from shell.driven import Marked, state, until
+from shell.marked_programs import MarkedPrograms
+from support.processes import state
+from support.program import Program
+from support.waiting import until
 
 WAIT_S = 0.2
 WAITING = f"""
@@ -29,40 +30,36 @@ while True:
 
 
 @pytest.fixture
-def waiting(marked: Marked) -> Iterator[subprocess.Popen[bytes]]:
+def waiting(marked: MarkedPrograms) -> Program:
     """A process that waits for signals, a short time again and again; it prints what it took."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING], env=marked.environment(), stdout=subprocess.PIPE
-    )
+    process = marked.start(sys.executable, "-c", WAITING)
     assert printed(process) == []
-    yield process
-    process.kill()
-    process.communicate()
+    return process
 
 
-def printed(process: subprocess.Popen[bytes]) -> list[int]:
+def printed(process: Program) -> list[int]:
     """Wait for the next line, and return the numbers in it."""
-    assert process.stdout is not None
-    return [int(word) for word in process.stdout.readline().split() if word != b"waiting"]
+    line = process.expect(r"(.*)\n", process.stdout)[1]
+    return [int(word) for word in line.split() if word != "waiting"]
 
 
-def test_a_signal_comes_with_its_sender(waiting: subprocess.Popen[bytes]) -> None:
+def test_a_signal_comes_with_its_sender(waiting: Program) -> None:
     """Taken is each signal that was asked for, up to the last number, and who sent it."""
     for number in (signal.SIGHUP, signal.SIGRTMIN, signal.SIGRTMAX, signal.SIGTERM):
-        waiting.send_signal(number)
+        waiting.signal(number)
         assert printed(waiting) == [number, 0, os.getpid()]
 
 
-def test_a_stop_is_no_signal(waiting: subprocess.Popen[bytes]) -> None:
+def test_a_stop_is_no_signal(waiting: Program) -> None:
     """A process that was stopped until its time was over, and continued, has got no signal."""
-    waiting.send_signal(signal.SIGHUP)
+    waiting.signal(signal.SIGHUP)
     assert printed(waiting)[0] == signal.SIGHUP
     for _ in range(5):
         until(lambda: state(waiting.pid) == "S", "it waits")
-        waiting.send_signal(signal.SIGSTOP)
+        waiting.signal(signal.SIGSTOP)
         until(lambda: state(waiting.pid) == "T", "the stop")
         time.sleep(1.5 * WAIT_S)  # nothing shows from outside when its time is over
-        waiting.send_signal(signal.SIGCONT)
+        waiting.signal(signal.SIGCONT)
 
-    waiting.send_signal(signal.SIGTERM)
+    waiting.signal(signal.SIGTERM)
     assert printed(waiting)[0] == signal.SIGTERM

@@ -6,8 +6,9 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
-from news import Asking, Opener, member_of, place
-from proxy import SET_WATCHES, Fate, Proxy
+from support.posted_events import ConnectedMember, Opener, connected_member, group_place
+from support.proxy import SET_WATCHES, Proxy, Treatment
+from support.waiting import until
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.rollout.group_actions import JoinQueue, ListQueue, WatchQueueNode
 from zkexec.core.rollout.group_events import (
@@ -18,7 +19,6 @@ from zkexec.core.rollout.group_events import (
     QueueNodeRead,
 )
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
-from zookeeper import wait_until
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def lose(proxy: Proxy, count: int, *writes: Callable[[], object]) -> None:
     before = proxy.lost_events
     for write in writes:
         write()
-    wait_until(lambda: proxy.lost_events == before + count, f"{count} lost events")
+    until(lambda: proxy.lost_events == before + count, f"{count} lost events")
     proxy.loses_events = False
 
 
@@ -56,18 +56,18 @@ def test_a_change_behind_a_withdrawn_permission_is_told(
     paths = [f"{root}/{number}" for number in range(count)]
     for path in paths:
         owner.create(path, b"one")
-    with opened(*paths) as (ensemble, news):
-        news.read(ensemble)
+    with opened(*paths) as (ensemble, posted):
+        posted.read(ensemble)
         write_unseen(owner, paths[0], b"two")
         owner.set(paths[0], b"three")
 
         ensemble.rearm()
 
-        assert news.next(ZnodeTouched).path == paths[0]
-        assert news.contents(ensemble)[paths[0]] == b"three"
+        assert posted.next(ZnodeTouched).path == paths[0]
+        assert posted.contents(ensemble)[paths[0]] == b"three"
         owner.set(paths[0], b"four")
-        news.next(ZnodeTouched)
-        assert news.contents(ensemble)[paths[0]] == b"four"
+        posted.next(ZnodeTouched)
+        assert posted.contents(ensemble)[paths[0]] == b"four"
 
 
 @pytest.mark.parametrize("count", [2, 12])
@@ -79,13 +79,13 @@ def test_each_kind_of_change_is_told(
     quiet = [f"{root}/{number}" for number in range(count)]
     for path in (changed, deleted, *quiet):
         client.create(path, b"one")
-    with opened(changed, deleted, created, *quiet) as (ensemble, news):
-        news.read(ensemble)
+    with opened(changed, deleted, created, *quiet) as (ensemble, posted):
+        posted.read(ensemble)
         client.set(quiet[0], b"two")
-        news.next(ZnodeTouched)
-        news.read(ensemble)
+        posted.next(ZnodeTouched)
+        posted.read(ensemble)
         # The second answer comes after the look at all others that follows the first.
-        news.read(ensemble)
+        posted.read(ensemble)
         lose(
             proxy,
             3,
@@ -93,15 +93,15 @@ def test_each_kind_of_change_is_told(
             lambda: client.delete(deleted),
             lambda: client.create(created, b"one"),
         )
-        assert not news.since_mark(ZnodeTouched)
+        assert not posted.since_mark(ZnodeTouched)
 
         ensemble.rearm()
 
-        told = {news.next(ZnodeTouched).path for _ in range(3)}
+        told = {posted.next(ZnodeTouched).path for _ in range(3)}
         assert told == {changed, deleted, created}
-        found = news.contents(ensemble)
+        found = posted.contents(ensemble)
         assert (found[changed], found[deleted], found[created]) == (b"two", b"", b"one")
-        assert not news.since_mark(ZnodeTouched)
+        assert not posted.since_mark(ZnodeTouched)
 
 
 @pytest.mark.parametrize("count", [1, 3, 12])
@@ -113,63 +113,63 @@ def test_rearming_at_rest_tells_nothing(
     missing = [f"{root}/missing"] if count > 1 else []
     for path in paths:
         client.create(path, b"one")
-    with opened(*paths, *missing) as (ensemble, news):
-        news.read(ensemble)
+    with opened(*paths, *missing) as (ensemble, posted):
+        posted.read(ensemble)
         for path in paths:
             client.set(path, b"two")
-            news.next(ZnodeTouched)
-            news.read(ensemble)
+            posted.next(ZnodeTouched)
+            posted.read(ensemble)
             ensemble.rearm()
-            news.read(ensemble)
-            assert not news.since_mark(ZnodeTouched)
+            posted.read(ensemble)
+            assert not posted.since_mark(ZnodeTouched)
         client.set(paths[0], b"three")
-        assert news.next(ZnodeTouched).path == paths[0]
+        assert posted.next(ZnodeTouched).path == paths[0]
 
 
 def test_a_refusal_has_everything_looked_at_again(proxy: Proxy, root: str) -> None:
     """If the server answers with an error, all that is watched counts as touched."""
     proxy.on_request = lambda request: (
-        Fate.FORBID if request.opcode == SET_WATCHES else Fate.PASS_ON
+        Treatment.FORBID if request.opcode == SET_WATCHES else Treatment.PASS_ON
     )
-    with member_of(proxy.hosts, group=place(f"{root}/group"), paths=(root,)) as asking:
-        asking.enrol()
-        asking.news.read(asking.ensemble)
+    with connected_member(proxy.hosts, group=group_place(f"{root}/group"), paths=(root,)) as member:
+        member.enrol()
+        member.posted.read(member.ensemble)
 
-        asking.ensemble.rearm()
+        member.ensemble.rearm()
 
-        assert asking.news.next(ZnodeTouched).path == root
-        assert {asking.news.next(GroupTouched).part for _ in GroupPart} == set(GroupPart)
+        assert member.posted.next(ZnodeTouched).path == root
+        assert {member.posted.next(GroupTouched).part for _ in GroupPart} == set(GroupPart)
 
 
-def join(asking: Asking) -> str:
+def join(member: ConnectedMember) -> str:
     """Join the queue; the name of the node."""
-    return asking.get(QueueJoined, JoinQueue(0, "ticket")).name
+    return member.get(QueueJoined, JoinQueue(0, "ticket")).name
 
 
-def forget_touches(asking: Asking) -> None:
+def forget_touches(member: ConnectedMember) -> None:
     """Pass over all that was touched so far; whatever was sent before is answered by then."""
-    asking.read()
-    while asking.news.since_mark(GroupTouched):
-        asking.news.next(GroupTouched)
+    member.read()
+    while member.posted.since_mark(GroupTouched):
+        member.posted.next(GroupTouched)
 
 
 @pytest.fixture
-def watcher(proxy: Proxy, root: str) -> Iterator[Asking]:
+def watcher(proxy: Proxy, root: str) -> Iterator[ConnectedMember]:
     """A member behind the proxy that has enrolled."""
-    with member_of(proxy.hosts, group=place(root)) as asking:
-        asking.enrol()
-        yield asking
+    with connected_member(proxy.hosts, group=group_place(root)) as member:
+        member.enrol()
+        yield member
 
 
-def rearmed(asking: Asking) -> list[GroupPart]:
+def rearmed(member: ConnectedMember) -> list[GroupPart]:
     """What rearming tells."""
-    asking.ensemble.rearm()
-    asking.read()
-    return [event.part for event in asking.news.since_mark(GroupTouched)]
+    member.ensemble.rearm()
+    member.read()
+    return [event.part for event in member.posted.since_mark(GroupTouched)]
 
 
 def test_a_record_written_unseen(
-    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+    watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """A change of the record that was not told is told by rearming, once, and not if it was."""
     watcher.read(watch=True)
@@ -183,7 +183,7 @@ def test_a_record_written_unseen(
 
 def test_a_record_made_unseen(proxy: Proxy, client: KazooClient, root: str) -> None:
     """The making of a record that was missing is told by rearming."""
-    with member_of(proxy.hosts, group=place(root)) as watcher:
+    with connected_member(proxy.hosts, group=group_place(root)) as watcher:
         assert watcher.read(watch=True).version == -1
         assert rearmed(watcher) == []
         lose(proxy, 1, lambda: client.create(f"{root}/state", b""))
@@ -191,7 +191,7 @@ def test_a_record_made_unseen(proxy: Proxy, client: KazooClient, root: str) -> N
 
 
 def test_a_predecessor_that_goes_unseen(
-    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+    watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """The end of the queue node before the own one is told by rearming."""
     before = client.create(f"{root}/queue/other-", b"m2", sequence=True)
@@ -204,7 +204,7 @@ def test_a_predecessor_that_goes_unseen(
 
 
 def test_an_own_node_that_is_replaced_unseen(
-    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+    watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """That another took the own node away is told by rearming, also if there is one again."""
     node = f"{root}/members/m1"
@@ -215,7 +215,7 @@ def test_an_own_node_that_is_replaced_unseen(
 
 @pytest.mark.parametrize("content", [b"rubbish", b""])
 def test_an_own_node_that_another_has_written(
-    watcher: Asking, client: KazooClient, root: str, content: bytes
+    watcher: ConnectedMember, client: KazooClient, root: str, content: bytes
 ) -> None:
     """No watch tells of that; it is looked for with each rearming, and the card written again."""
     path = f"{root}/members/m1"
@@ -223,14 +223,14 @@ def test_an_own_node_that_another_has_written(
     assert GroupPart.OWN_NODE not in rearmed(watcher)
     client.set(path, content)
     watcher.ensemble.rearm()
-    watcher.news.next(GroupTouched, part=GroupPart.OWN_NODE)
+    watcher.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
     watcher.enrol()
     assert client.get(path)[0] == own
     assert GroupPart.OWN_NODE not in rearmed(watcher)
 
 
 def test_members_in_flight_that_come_and_go_unseen(
-    watcher: Asking, proxy: Proxy, client: KazooClient, root: str
+    watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """The end of a member in flight, and the return of a missing one, are told by rearming."""
     there, missing = f"{root}/members/m2", f"{root}/members/m3"
@@ -254,14 +254,14 @@ def test_members_in_flight_that_come_and_go_unseen(
 
 def test_rearming_without_a_connection_does_nothing(proxy: Proxy, root: str) -> None:
     """While the connection is lost there is nothing to arm, and afterwards all was read anew."""
-    with member_of(proxy.hosts, group=place(f"{root}/group"), paths=(root,)) as asking:
-        asking.news.read(asking.ensemble)
+    with connected_member(proxy.hosts, group=group_place(f"{root}/group"), paths=(root,)) as member:
+        member.posted.read(member.ensemble)
         proxy.refuse()
-        asking.news.next(SessionSuspended)
-        asking.ensemble.rearm()
+        member.posted.next(SessionSuspended)
+        member.ensemble.rearm()
         proxy.heal()
-        asking.news.next(SessionConnected)
-        asking.news.read(asking.ensemble)
+        member.posted.next(SessionConnected)
+        member.posted.read(member.ensemble)
         assert SET_WATCHES not in proxy.opcodes
-        asking.ensemble.close(10.0)
-        asking.ensemble.rearm()
+        member.ensemble.close(10.0)
+        member.ensemble.rearm()

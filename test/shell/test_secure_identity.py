@@ -6,9 +6,10 @@ import pytest
 from kazoo.exceptions import NoAuthError
 from kazoo.security import make_acl, make_digest_acl_credential
 
-from news import Asking, News, ensemble_of, operator
-from proxy import Proxy
-from secure import identified, known
+from support.posted_events import ConnectedMember, PostedEvents, connected_client, ensemble_of
+from support.proxy import Proxy
+from support.tls_server import identified, known
+from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential, acl
 from zkexec.core.events import (
     ConnectFailed,
@@ -20,7 +21,6 @@ from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Problem
 from zkexec.zookeeper.credentials import client_options
 from zkexec.zookeeper.ensemble import Ensemble
-from zookeeper import Server
 
 JAAS = """
 Server {
@@ -60,10 +60,10 @@ def base(request: pytest.FixtureRequest) -> str:
     return f"/{request.node.name}"
 
 
-def enrolled(ensemble: Ensemble, news: News) -> None:
+def enrolled(ensemble: Ensemble, posted: PostedEvents) -> None:
     """Let a member create all that it has to."""
-    news.next(SessionConnected)
-    member = Asking(ensemble, news)
+    posted.next(SessionConnected)
+    member = ConnectedMember(ensemble, posted)
     member.enrol()
     member.commit(RolloutRecord())
 
@@ -81,21 +81,21 @@ def test_for_the_creator_alone(
 ) -> None:
     """What is created for its creator belongs to who we are, and nobody else even reads it."""
     access = Access(credentials=(credential,), acl=acl("creator"))
-    with identified(server.hosts, access, base=base) as (ensemble, news):
-        enrolled(ensemble, news)
+    with identified(server.hosts, access, base=base) as (ensemble, posted):
+        enrolled(ensemble, posted)
         for path in (base, f"{base}/state", f"{base}/members", f"{base}/members/me"):
             with known(server.hosts, access) as again:
                 assert told(again.get_acls(path)) == {(*identity, ALL)}
-            with operator(server.hosts) as other, pytest.raises(NoAuthError):
+            with connected_client(server.hosts) as other, pytest.raises(NoAuthError):
                 other.get(path)
 
 
 def test_for_the_creator_and_readers(server: Server, base: str) -> None:
     """With creator+read, others read what the group does, and change nothing."""
     access = Access(credentials=(DIGEST,), acl=acl("creator+read"))
-    with identified(server.hosts, access, base=base) as (ensemble, news):
-        enrolled(ensemble, news)
-        with operator(server.hosts) as other:
+    with identified(server.hosts, access, base=base) as (ensemble, posted):
+        enrolled(ensemble, posted)
+        with connected_client(server.hosts) as other:
             assert told(other.get_acls(f"{base}/state")) == {
                 # The server shows the hash only to those who may change the ACL.
                 ("digest", "us:x", ALL),
@@ -115,8 +115,8 @@ def test_an_acl_of_its_own(server: Server, base: str) -> None:
     access = Access(
         credentials=(DIGEST,), acl=acl(f"digest:{OURS}:cdrwa,ip:127.0.0.1:r,sasl:alice:rw")
     )
-    with identified(server.hosts, access, base=base) as (ensemble, news):
-        enrolled(ensemble, news)
+    with identified(server.hosts, access, base=base) as (ensemble, posted):
+        enrolled(ensemble, posted)
         with known(server.hosts, access) as again:
             assert told(again.get_acls(f"{base}/state")) == {
                 ("digest", OURS, ALL),
@@ -127,9 +127,9 @@ def test_an_acl_of_its_own(server: Server, base: str) -> None:
 
 def test_open_by_default(server: Server, base: str) -> None:
     """Where nothing is said, everybody may use the znodes of a group, as zkCli would have it."""
-    with identified(server.hosts, Access(), base=base) as (ensemble, news):
-        enrolled(ensemble, news)
-        with operator(server.hosts) as other:
+    with identified(server.hosts, Access(), base=base) as (ensemble, posted):
+        enrolled(ensemble, posted)
+        with connected_client(server.hosts) as other:
             assert told(other.get_acls(f"{base}/state")) == {("world", "anyone", ALL)}
 
 
@@ -138,7 +138,7 @@ def protected(server: Server, base: str) -> str:
     """A znode that only we and alice may read."""
     path = f"/config-of-{base[1:]}"
     entries = [make_acl("digest", OURS, read=True), make_acl("sasl", "alice", read=True)]
-    with operator(server.hosts) as other:
+    with connected_client(server.hosts) as other:
         other.create(path, b"content", acl=entries)
     return path
 
@@ -147,21 +147,21 @@ def protected(server: Server, base: str) -> str:
 def test_a_protected_config(server: Server, protected: str, credential: Credential) -> None:
     """A znode that not everybody may read is read by whoever may, and refused to others."""
     access = Access(credentials=(credential,))
-    with identified(server.hosts, access, protected) as (ensemble, news):
-        news.next(SessionConnected)
-        assert news.contents(ensemble) == {protected: b"content"}
-    with ensemble_of(server.hosts, paths=(protected,)) as (ensemble, news):
-        news.next(SessionConnected)
-        assert news.read(ensemble)[protected].problem is Problem.FORBIDDEN
+    with identified(server.hosts, access, protected) as (ensemble, posted):
+        posted.next(SessionConnected)
+        assert posted.contents(ensemble) == {protected: b"content"}
+    with ensemble_of(server.hosts, paths=(protected,)) as (ensemble, posted):
+        posted.next(SessionConnected)
+        assert posted.read(ensemble)[protected].problem is Problem.FORBIDDEN
 
 
 def test_several_identities(server: Server, protected: str, base: str) -> None:
     """Whoever has several identities may do what any of them may."""
     strange = Credential("digest", "them", "else")
     access = Access(credentials=(strange, DIGEST, SASL), acl=acl("creator"))
-    with identified(server.hosts, access, protected, base=base) as (ensemble, news):
-        enrolled(ensemble, news)
-        assert news.contents(ensemble) == {protected: b"content"}
+    with identified(server.hosts, access, protected, base=base) as (ensemble, posted):
+        enrolled(ensemble, posted)
+        assert posted.contents(ensemble) == {protected: b"content"}
         with known(server.hosts, Access(credentials=(SASL,))) as again:
             schemes = {scheme for scheme, _, _ in told(again.get_acls(base))}
             assert schemes == {"digest", "sasl"}
@@ -175,12 +175,12 @@ def test_the_identity_after_a_lost_connection(
     proxy = Proxy(server.port)
     try:
         access = Access(credentials=(credential,))
-        with identified(proxy.hosts, access, protected) as (ensemble, news):
+        with identified(proxy.hosts, access, protected) as (ensemble, posted):
             for _ in range(3):
-                news.next(SessionConnected)
-                assert news.contents(ensemble) == {protected: b"content"}
+                posted.next(SessionConnected)
+                assert posted.contents(ensemble) == {protected: b"content"}
                 proxy.cut()
-                news.next(SessionSuspended)
+                posted.next(SessionSuspended)
     finally:
         proxy.close()
 
@@ -188,32 +188,32 @@ def test_the_identity_after_a_lost_connection(
 def test_a_wrong_password(server: Server) -> None:
     """A server that refuses our identity is told as that; nobody is connected, nobody waits."""
     wrong = Credential("sasl", "alice", "nonsense-7")
-    with identified(server.hosts, Access(credentials=(wrong,))) as (ensemble, news):
+    with identified(server.hosts, Access(credentials=(wrong,))) as (ensemble, posted):
         for _ in range(2):
-            reason = news.next(ConnectFailed).reason
+            reason = posted.next(ConnectFailed).reason
             assert reason == f"{server.hosts}: the server refuses the identity given by --auth"
-            assert news.next(SessionClosed).reason == reason
+            assert posted.next(SessionClosed).reason == reason
             ensemble.open()
-        assert not [event for event in news.events if isinstance(event, SessionConnected)]
+        assert not [event for event in posted.events if isinstance(event, SessionConnected)]
 
 
 @pytest.mark.parametrize("credential", [DIGEST, SASL, Credential("sasl", "alice", "nonsense-7")])
 def test_no_secret_in_the_log(server: Server, credential: Credential) -> None:
     """What kazoo has to say, which --verbose shows, holds no password."""
     lines: list[str] = []
-    news = News()
+    posted = PostedEvents()
     ensemble = Ensemble(
         servers=[("127.0.0.1", server.port)],
         chroot="",
         session_timeout_s=10.0,
         paths=["/"],
-        post=news.post,
+        post=posted.post,
     )
     ensemble.client_options = client_options(Access(credentials=(credential,)))
     ensemble.verbose = lines.append
     ensemble.open()
-    news.next(ConnectFailed if "nonsense" in credential.password else SessionConnected)
+    posted.next(ConnectFailed if "nonsense" in credential.password else SessionConnected)
     ensemble.close(5.0)
 
     assert lines
-    assert not [line for line in [*lines, *map(repr, news.events)] if credential.password in line]
+    assert not [line for line in [*lines, *map(repr, posted.events)] if credential.password in line]

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from kazoo.exceptions import NoAuthError
 
-from news import Asking, operator
-from secure import Authority, Certificate, TlsServer, identified, known
+from support.posted_events import ConnectedMember, connected_client
+from support.tls_server import Authority, Certificate, TlsServer, identified, known
+from support.waiting import until
+from support.zookeeper import Server
 from zkexec.cli.security import SYSTEM, Access, Tls, acl
 from zkexec.core.events import ConnectFailed, SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.zookeeper.connecting import Sockets
 from zkexec.zookeeper.tls import in_words
-from zookeeper import Server, wait_until
 
 NAME = "localhost"
 
@@ -76,15 +77,15 @@ def showing(ca: Path, certificate: Certificate) -> Access:
 def test_reads_and_watches(server: TlsServer, authority: Authority, name: str) -> None:
     """A server whose certificate is good for its name or address is read from and watched."""
     path = f"/read-{name}"
-    with operator(server.plain.hosts) as other:
+    with connected_client(server.plain.hosts) as other:
         other.create(path, b"one" * 20000)
-        with identified(f"{name}:{server.port}", trusting(authority.ca), path) as (one, news):
-            news.next(SessionConnected)
-            assert news.contents(one) == {path: b"one" * 20000}
+        with identified(f"{name}:{server.port}", trusting(authority.ca), path) as (one, posted):
+            posted.next(SessionConnected)
+            assert posted.contents(one) == {path: b"one" * 20000}
             other.set(path, b"two")
-            news.next(ZnodeTouched)
-            assert news.contents(one) == {path: b"two"}
-            assert not [event for event in news.events if isinstance(event, ConnectFailed)]
+            posted.next(ZnodeTouched)
+            assert posted.contents(one) == {path: b"two"}
+            assert not [event for event in posted.events if isinstance(event, ConnectFailed)]
 
 
 def test_a_certificate_is_an_identity(
@@ -92,26 +93,26 @@ def test_a_certificate_is_an_identity(
 ) -> None:
     """What is created for its creator belongs to the subject of the certificate."""
     access = Access(tls=showing(authority.ca, mine).tls, acl=acl("creator"))
-    with identified(f"{NAME}:{server.port}", access) as (ensemble, news):
-        news.next(SessionConnected)
-        Asking(ensemble, news).enrol()
+    with identified(f"{NAME}:{server.port}", access) as (ensemble, posted):
+        posted.next(SessionConnected)
+        ConnectedMember(ensemble, posted).enrol()
         with known(f"{NAME}:{server.port}", access) as again:
             acls, _ = again.get_acls("/group/members/me")
-        with operator(server.plain.hosts) as other, pytest.raises(NoAuthError):
+        with connected_client(server.plain.hosts) as other, pytest.raises(NoAuthError):
             other.get("/group/members/me")
     assert [(acl.id.scheme, acl.id.id, acl.perms) for acl in acls] == [("x509", "CN=mine", 31)]
 
 
 def refusal(hosts: str, access: Access) -> str:
     """Why nobody is connected, twice in a row, without the hosts."""
-    with identified(hosts, access) as (_, news):
+    with identified(hosts, access) as (_, posted):
         reasons: list[str] = []
         while len(reasons) < 2:
-            reason = news.next(ConnectFailed).reason.removeprefix(f"{hosts}: ")
+            reason = posted.next(ConnectFailed).reason.removeprefix(f"{hosts}: ")
             # On a busy machine, a server may need longer for a handshake than it is given.
             if not reason.startswith("no answer within"):
                 reasons.append(reason)
-        assert not [event for event in news.events if isinstance(event, SessionConnected)]
+        assert not [event for event in posted.events if isinstance(event, SessionConnected)]
     assert reasons[0] == reasons[1]
     return reasons[0]
 
@@ -134,8 +135,8 @@ def test_the_authorities_of_the_system_are_not_trusted_besides(
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
 
     assert "refused" in refusal(f"{NAME}:{server.port}", trusting(stranger.ca))
-    with identified(f"{NAME}:{server.port}", trusting(SYSTEM)) as (_, news):
-        news.next(SessionConnected)
+    with identified(f"{NAME}:{server.port}", trusting(SYSTEM)) as (_, posted):
+        posted.next(SessionConnected)
 
 
 def test_a_certificate_for_another_host(authority: Authority) -> None:
@@ -154,9 +155,9 @@ def test_a_client_that_is_let_in(
 ) -> None:
     """A server that wants to see a certificate sees ours."""
     hosts = f"{NAME}:{strict_server.port}"
-    with identified(hosts, showing(authority.ca, mine), "/") as (ensemble, news):
-        news.next(SessionConnected)
-        assert news.contents(ensemble) == {"/": b""}
+    with identified(hosts, showing(authority.ca, mine), "/") as (ensemble, posted):
+        posted.next(SessionConnected)
+        assert posted.contents(ensemble) == {"/": b""}
 
 
 def test_a_client_that_is_refused(
@@ -194,20 +195,20 @@ def hosts_of(listener: socket.socket) -> str:
 
 def test_nothing_is_ever_said_in_the_clear(listener: socket.socket, authority: Authority) -> None:
     """However often a server hangs up, each new try begins with TLS."""
-    with identified(hosts_of(listener), trusting(authority.ca)) as (_, news):
+    with identified(hosts_of(listener), trusting(authority.ca)) as (_, posted):
         for _ in range(5):
             connection, _address = listener.accept()
             # The type and the version of a record of a handshake.
             assert connection.recv(4096)[:2] == b"\x16\x03"
             connection.close()
-            news.next(ConnectFailed)
+            posted.next(ConnectFailed)
 
 
 def test_a_server_that_says_nothing(listener: socket.socket, authority: Authority) -> None:
     """A handshake gets no more time than a connection, also where the server is silent."""
     hosts = hosts_of(listener)
-    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, news):
-        assert news.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
+    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, posted):
+        assert posted.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
 
 
 def test_a_server_that_dawdles(listener: socket.socket, authority: Authority) -> None:
@@ -226,8 +227,8 @@ def test_a_server_that_dawdles(listener: socket.socket, authority: Authority) ->
     thread = threading.Thread(target=dawdle, daemon=True)
     thread.start()
     hosts = hosts_of(listener)
-    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, news):
-        assert news.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
+    with identified(hosts, trusting(authority.ca), session_timeout_s=1.5) as (_, posted):
+        assert posted.next(ConnectFailed).reason == f"{hosts}: no answer within 0.5 s"
     over.set()
     thread.join()
 
@@ -249,14 +250,14 @@ def test_a_server_that_goes_away(authority: Authority) -> None:
     server = TlsServer(authority.ca, authority.issue("leaving"))
     try:
         server.start()
-        with identified(f"{NAME}:{server.port}", trusting(authority.ca), "/") as (ensemble, news):
-            news.next(SessionConnected)
+        with identified(f"{NAME}:{server.port}", trusting(authority.ca), "/") as (ensemble, posted):
+            posted.next(SessionConnected)
             server.plain.stop(suddenly=True)
-            reason = news.next(SessionSuspended).reason
+            reason = posted.next(SessionSuspended).reason
             assert reason in ("the server closed the connection", "Connection reset by peer")
             server.plain.start()
-            news.next(SessionConnected)
-            assert news.contents(ensemble) == {"/": b""}
+            posted.next(SessionConnected)
+            assert posted.contents(ensemble) == {"/": b""}
     finally:
         server.close()
 
@@ -265,12 +266,12 @@ def test_files_that_vanish(listener: socket.socket, authority: Authority, tmp_pa
     """Files that are being replaced are read anew at each try, and told where they are missing."""
     ca = tmp_path / "ca"
     hosts = hosts_of(listener)
-    with identified(hosts, trusting(ca)) as (_, news):
-        assert news.next(ConnectFailed).reason == (
+    with identified(hosts, trusting(ca)) as (_, posted):
+        assert posted.next(ConnectFailed).reason == (
             f"{hosts}: the files for TLS cannot be used: No such file or directory"
         )
         ca.write_bytes(authority.ca.read_bytes())
-        wait_until(lambda: first_byte(listener) == b"\x16", "a handshake")
+        until(lambda: first_byte(listener) == b"\x16", "a handshake")
 
 
 def first_byte(listener: socket.socket) -> bytes:

@@ -1,13 +1,14 @@
 """Members of one host that write to the same files find each other; real processes hold them."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from support.program import Program
 
 SHARE = """
 import os, sys
@@ -31,32 +32,27 @@ class Sharer:
     """A process that tells what it writes to until it is killed; `found` are the others."""
 
     def __init__(self, words: tuple[str, ...], environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SHARE, *words, "--", "server"],
+        self.program = Program(
+            *(sys.executable, "-c", SHARE, *words, "--", "server"),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **environment},
-            text=True,
         )
         self.found: list[tuple[str, int, str]] = []
         self.member_id = ""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("ready|"):
-                self.member_id = line.strip().partition("|")[2]
-                break
-            member, pid, file = line.strip().split("|")
+        self.program.until("^ready", on=self.program.stdout)
+        *others, last = self.program.stdout.lines
+        self.member_id = last.partition("|")[2]
+        for member, pid, file in (line.split("|") for line in others):
             self.found.append((member, int(pid), file))
 
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self.process.pid
+        return self.program.pid
 
     def kill(self) -> None:
         """Let it die without any chance to tidy up."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.program.close()
 
 
 Start = Callable[..., Sharer]

@@ -3,12 +3,12 @@
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from zookeeper import wait_until
+from support.program import Program
+from support.waiting import until
 
 CHATTY = """
 while :; do
@@ -27,40 +27,34 @@ def test_a_reader_that_stops_reading_stops_nothing(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     child = f"trap ': > {asked}' USR1; {CHATTY}"
     command = [sys.executable, "-m", "zkexec", *WORDS, "--health", "true " + "x" * 4000]
-    with subprocess.Popen(
-        [*command, "--", "/bin/sh", "-c", child, "sh", str(stop)],
-        stdin=subprocess.DEVNULL,
-        stderr=writing,
-        start_new_session=True,
+    with Program(
+        *command, "--", "/bin/sh", "-c", child, "sh", str(stop), stderr=writing
     ) as process:
-        try:
-            _go_on(process, (reading, writing), asked)
-            stop.touch()
-            while os.read(reading, 1 << 20):
-                continue
-            assert process.wait(60) == 5
-        finally:
-            process.kill()
+        _go_on(process, (reading, writing), asked)
+        stop.touch()
+        while os.read(reading, 1 << 20):
+            continue
+        assert process.wait() == 5
     os.close(reading)
 
 
-def _go_on(process: subprocess.Popen[bytes], pipe: tuple[int, int], asked: Path) -> None:
+def _go_on(process: Program, pipe: tuple[int, int], asked: Path) -> None:
     """See zkexec at work while nobody reads, and read until it says what was lost."""
     reading, writing = pipe
-    wait_until(lambda: _is_full(writing), "the pipe is full")
+    until(lambda: _is_full(writing), "the pipe is full")
     time.sleep(1)  # not a wait for something: the time during which lines are lost
     assert _is_full(writing)
     os.close(writing)
     # A shell acts on a signal after its present `sleep`, and not before its trap is set.
-    wait_until(lambda: _ask(process, asked), "the signal was passed on")
+    until(lambda: _ask(process, asked), "the signal was passed on")
     said, give_up_at = b"", time.monotonic() + 60
     while b"lines of this log could not be written" not in said:
         assert time.monotonic() < give_up_at, "it is not said that lines were lost"
         said = said[-LONGEST_LINE:] + os.read(reading, 1 << 20)
 
 
-def _ask(process: subprocess.Popen[bytes], asked: Path) -> bool:
-    process.send_signal(signal.SIGUSR1)
+def _ask(process: Program, asked: Path) -> bool:
+    process.signal(signal.SIGUSR1)
     return asked.exists()
 
 

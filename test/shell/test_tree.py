@@ -4,45 +4,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shell.driven import Marked, is_alive, state, until, until_lines
+from shell.marked_programs import MarkedPrograms
+from support.processes import is_alive, state
+from support.program import Program
+from support.waiting import until, until_lines
 from zkexec.frozen import replace
 from zkexec.process.descendants import find_related
 from zkexec.process.process_tree import ProcessTree, kill_session, send
 from zkexec.process.procfs import Process, look, look_around, with_descendants
 
-
-class Started:
-    """Processes of one test, each in a session of its own."""
-
-    def __init__(self, marked: Marked) -> None:
-        self._env = marked.environment()
-        self._all: list[subprocess.Popen[bytes]] = []
-
-    def __call__(self, *argv: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a program."""
-        given = {"start_new_session": True, "env": self._env, **options}
-        self._all.append(subprocess.Popen(argv, **given))
-        return self._all[-1]
-
-    def close(self) -> None:
-        """Kill and reap all of them."""
-        for process in self._all:
-            process.kill()
-            process.wait()
+Start = Callable[..., Program]
 
 
 @pytest.fixture
-def start(marked: Marked) -> Iterator[Started]:
-    """Start programs that are gone after the test."""
-    started = Started(marked)
-    yield started
-    started.close()
+def start(marked: MarkedPrograms) -> Start:
+    """Start programs, each in a session of its own, that are gone after the test."""
+    return marked.start
 
 
 def seen(pid: int) -> Process:
@@ -62,7 +44,7 @@ def fabricated(pid: int, parent: int, started: int = 0) -> Process:
     return Process(pid, parent, pid, pid, started, alive=True, stopped=False)
 
 
-def test_a_process_is_seen_as_it_is(start: Started) -> None:
+def test_a_process_is_seen_as_it_is(start: Start) -> None:
     """Parent, group and session are those that the kernel tells."""
     process = seen(start("sleep", "1000").pid)
 
@@ -73,7 +55,7 @@ def test_a_process_is_seen_as_it_is(start: Started) -> None:
     assert look_around()[process.pid].identity == process.identity
 
 
-def test_an_odd_name_hides_nothing(start: Started, tmp_path: Path) -> None:
+def test_an_odd_name_hides_nothing(start: Start, tmp_path: Path) -> None:
     """A program whose name holds brackets and spaces is read like any other."""
     odd = tmp_path / "a) Z 1 (b"
     odd.symlink_to("/bin/sleep")
@@ -84,17 +66,17 @@ def test_an_odd_name_hides_nothing(start: Started, tmp_path: Path) -> None:
     assert seen(process.pid).alive
 
 
-def test_a_stopped_process_is_known(start: Started) -> None:
+def test_a_stopped_process_is_known(start: Start) -> None:
     """A process stopped by a signal is alive and stopped."""
     process = start("sleep", "1000")
-    process.send_signal(signal.SIGSTOP)
+    process.signal(signal.SIGSTOP)
     until(lambda: state(process.pid) == "T", "the stop")
 
     assert seen(process.pid).stopped
     assert seen(process.pid).alive
 
 
-def test_a_zombie_is_not_alive(start: Started) -> None:
+def test_a_zombie_is_not_alive(start: Start) -> None:
     """A process that ended but is not reaped counts as gone."""
     process = start("true")
     until(lambda: state(process.pid) == "Z", "the end")
@@ -102,7 +84,7 @@ def test_a_zombie_is_not_alive(start: Started) -> None:
     assert not seen(process.pid).alive
 
 
-def test_a_process_without_its_first_thread_is_alive(start: Started) -> None:
+def test_a_process_without_its_first_thread_is_alive(start: Start) -> None:
     """A process whose first thread has ended looks like a zombie, but the others live on."""
     code = f"""
 import ctypes, platform, threading
@@ -115,7 +97,7 @@ ctypes.CDLL(None).syscall({60 if os.uname().machine == "x86_64" else 93}, 0)
     assert seen(process.pid).alive
 
 
-def test_who_is_not_there_is_not_seen(start: Started) -> None:
+def test_who_is_not_there_is_not_seen(start: Start) -> None:
     """A pid that nobody has is None, not an error."""
     process = start("true")
     process.wait()
@@ -140,7 +122,7 @@ def test_a_circle_is_survived() -> None:
     assert {process.pid for process in with_descendants(everyone, [everyone[1]])} == {1, 2}
 
 
-def test_a_pid_given_away_again_is_not_signalled(start: Started) -> None:
+def test_a_pid_given_away_again_is_not_signalled(start: Start) -> None:
     """A signal meant for a former owner of a pid does not hit the present one."""
     process = start("sleep", "1000")
     now = seen(process.pid)
@@ -148,10 +130,10 @@ def test_a_pid_given_away_again_is_not_signalled(start: Started) -> None:
     send(replace(now, started=now.started - 1), signal.SIGKILL)
     assert is_alive(process.pid)
     send(now, signal.SIGTERM)
-    assert process.wait(timeout=30) == -signal.SIGTERM
+    assert process.wait() == -signal.SIGTERM
 
 
-def test_signalling_the_vanished_is_no_error(start: Started) -> None:
+def test_signalling_the_vanished_is_no_error(start: Start) -> None:
     """A process that vanished between being found and being signalled is passed over."""
     process = start("sleep", "1000")
     found = seen(process.pid)
@@ -162,7 +144,7 @@ def test_signalling_the_vanished_is_no_error(start: Started) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_signalling_the_forbidden_is_no_error(marked: Marked) -> None:
+def test_signalling_the_forbidden_is_no_error(marked: MarkedPrograms) -> None:
     """A process that zkexec has no right to signal stays as it is, without an error."""
     code = """
 import os
@@ -175,7 +157,7 @@ print("fine")
     assert marked.python(code).stdout == b"fine\n"
 
 
-def test_a_kill_catches_up_with_a_forking_program(start: Started, tmp_path: Path) -> None:
+def test_a_kill_catches_up_with_a_forking_program(start: Start, tmp_path: Path) -> None:
     """Whoever is forked while a session is being killed is killed as well."""
     beat = tmp_path / "beat"
     fork = f"""
@@ -195,7 +177,7 @@ for _ in range(5000):
     until(lambda: not living(leader.pid), "the end of all")
 
 
-def test_the_session_is_the_tree(start: Started, tmp_path: Path) -> None:
+def test_the_session_is_the_tree(start: Start, tmp_path: Path) -> None:
     """With a session of its own the child's tree holds orphans and other groups as well."""
     pids = tmp_path / "pids"
     command = start("bash", "-mc", f"(sleep 1000 & echo $! >>{pids}); sleep 1000 & wait")
@@ -211,7 +193,7 @@ def test_the_session_is_the_tree(start: Started, tmp_path: Path) -> None:
     assert os.getpid() not in members()
 
 
-def test_the_kin_are_all_who_matter(start: Started, tmp_path: Path) -> None:
+def test_the_kin_are_all_who_matter(start: Start, tmp_path: Path) -> None:
     """Found are descendants, of any thread, and a session with its descendants; nobody else."""
     pids, code = tmp_path / "pids", tmp_path / "code"
     code.write_text(f"""
@@ -238,7 +220,7 @@ threading.Thread(target=fork).start()
     assert len(set(find_related()) & sleepers) == 1
 
 
-def test_an_orphan_from_before_is_seen_in_every_look(start: Started, tmp_path: Path) -> None:
+def test_an_orphan_from_before_is_seen_in_every_look(start: Start, tmp_path: Path) -> None:
     """An orphan that zkexec has not adopted keeps its session from being taken for kin alone."""
     pids = tmp_path / "pids"
     forking = f"sh -c 'read line <{tmp_path}/gate; sleep 1000 & echo $! >>{pids}; wait' & echo $!"
@@ -256,7 +238,7 @@ def test_an_orphan_from_before_is_seen_in_every_look(start: Started, tmp_path: P
     assert forked in {process.pid for process in tree.members()}
 
 
-def test_kin_are_found_in_every_look(start: Started, tmp_path: Path) -> None:
+def test_kin_are_found_in_every_look(start: Start, tmp_path: Path) -> None:
     """Where a session holds none but kin, what is forked later is found as well."""
     pids = tmp_path / "pids"
     os.mkfifo(tmp_path / "gate")
@@ -272,7 +254,7 @@ def test_kin_are_found_in_every_look(start: Started, tmp_path: Path) -> None:
     until(lambda: len(tree.members()) == 2, "the later one is found")
 
 
-def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
+def test_a_dead_childs_session_is_forgotten_once_empty(start: Start) -> None:
     """When the child leaves nobody behind, its pid stands for nothing any more."""
     leaving = start("sh", "-c", "sleep 1000 & :")
     alone = start("true")
@@ -284,7 +266,7 @@ def test_a_dead_childs_session_is_forgotten_once_empty(start: Started) -> None:
         assert tree.session == session
 
 
-def test_a_reused_session_number_is_nobodys(start: Started) -> None:
+def test_a_reused_session_number_is_nobodys(start: Start) -> None:
     """A process with the reaped child's pid shows that the number belongs to strangers now."""
     stranger = start("sh", "-c", "sleep 1000 & wait")
     tree = ProcessTree(own_session=True)
@@ -295,7 +277,7 @@ def test_a_reused_session_number_is_nobodys(start: Started) -> None:
     assert tree.session == 0
 
 
-def test_helpers_from_before_are_strangers(marked: Marked) -> None:
+def test_helpers_from_before_are_strangers(marked: MarkedPrograms) -> None:
     """What was there before, as in `helper & exec zkexec`, is no part of the child's tree."""
     code = """
 import os, time
@@ -312,7 +294,7 @@ for own_session in (True, False):
     assert done.stdout == b"[True]\n[True]\n", done.stderr
 
 
-def test_nothing_is_seen_of_another_pid_namespace(marked: Marked) -> None:
+def test_nothing_is_seen_of_another_pid_namespace(marked: MarkedPrograms) -> None:
     """Where /proc numbers the processes of another namespace, nobody is taken for a member."""
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simulation.witness import CoreLost, Moment, Violation, Witness
+from simulation.bystander import Bystander, CoreLost, HandledEvent, Violation
 from zkexec.core import actions, events
 from zkexec.core.actions import AlertEvent
 from zkexec.core.phases import Phase
@@ -30,10 +30,10 @@ class AlertsAsOwed:
         self._restart_trouble = ""
         self._is_followed = True
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Compare what is owed with what is told."""
         told = [action for action in moment.actions if isinstance(action, actions.RunAlert)]
-        if not witness.policy.raises_alerts:
+        if not bystander.policy.raises_alerts:
             if told:
                 raise Violation("an alert without --alert")
             return
@@ -44,7 +44,7 @@ class AlertsAsOwed:
                 self._owed.append(Cause(AlertEvent.RESTART_FAILED))
             self._restart_trouble = self._told_at_start or self._restart_trouble
             self._told_at_start = ""
-        fresh = self._causes(moment, witness)
+        fresh = self._causes(moment, bystander)
         self._owed += fresh
         for alert in told:
             self._strike_out(Cause(alert.event, alert.exit_status))
@@ -53,7 +53,7 @@ class AlertsAsOwed:
             raise Violation(f"no alert for {urgent[-1].event.value}")
         self._telling = self._telling or bool(told)
         untold = any(cause.event is AlertEvent.COMMAND_FAILED for cause in self._owed)
-        if moment.phase is Phase.DONE and untold and not witness.termed:
+        if moment.phase is Phase.DONE and untold and not bystander.termed:
             raise Violation("the end without an alert for the command's failure")
 
     def _strike_out(self, cause: Cause) -> None:
@@ -63,7 +63,7 @@ class AlertsAsOwed:
         newest = len(self._owed) - 1 - self._owed[::-1].index(cause)
         del self._owed[: newest + 1]
 
-    def _causes(self, moment: Moment, witness: Witness) -> list[Cause]:
+    def _causes(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
         event = moment.event
         if isinstance(event, CoreLost):
             # What waited to be told is lost with the core, and so is what was told before.
@@ -75,43 +75,43 @@ class AlertsAsOwed:
         if isinstance(event, events.Started):
             # A fresh core, which knows nothing of what the caretaker has told.
             self._unhealthy, self._silent_until = False, 0.0
-        awaited = events.ZnodesRead if witness.policy.mirrors else events.SessionConnected
-        is_read = isinstance(event, awaited) and not witness.is_kept
+        awaited = events.ZnodesRead if bystander.policy.mirrors else events.SessionConnected
+        is_read = isinstance(event, awaited) and not bystander.is_kept
         if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
             self._is_followed = True
-            return [Cause(AlertEvent.RECOVERED)] if witness.policy.alert_recovery else []
-        if witness.check_counts:
-            return self._causes_of_check(moment.now, witness)
-        if witness.failure is not None:
-            if isinstance(witness.failure, events.StartFailed):
-                return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.status)]
-            return [Cause(AlertEvent.COMMAND_FAILED, witness.failure.ending.shell_status)]
-        if witness.delayed and isinstance(event, events.StartFailed):
+            return [Cause(AlertEvent.RECOVERED)] if bystander.policy.alert_recovery else []
+        if bystander.check_counts:
+            return self._causes_of_check(moment.now, bystander)
+        if bystander.failure is not None:
+            if isinstance(bystander.failure, events.StartFailed):
+                return [Cause(AlertEvent.COMMAND_FAILED, bystander.failure.status)]
+            return [Cause(AlertEvent.COMMAND_FAILED, bystander.failure.ending.shell_status)]
+        if bystander.delayed and isinstance(event, events.StartFailed):
             fresh, self._restart_trouble = event.reason != self._restart_trouble, event.reason
             return [Cause(AlertEvent.RESTART_FAILED)] if fresh else []
-        if isinstance(event, events.FilesFailed) and witness.host.tree is not None:
-            if witness.stopping_since is not None and not witness.delayed:
+        if isinstance(event, events.FilesFailed) and bystander.host.tree is not None:
+            if bystander.stopping_since is not None and not bystander.delayed:
                 # After a stop, the old child is started again before anything is told.
                 self._told_at_start = event.reason
                 return []
             fresh, self._restart_trouble = event.reason != self._restart_trouble, event.reason
             return [Cause(AlertEvent.RESTART_FAILED)] if fresh else []
-        return self._causes_of_settling(moment, witness)
+        return self._causes_of_settling(moment, bystander)
 
-    def _causes_of_check(self, now: float, witness: Witness) -> list[Cause]:
-        was_unhealthy, self._unhealthy = self._unhealthy, not witness.check_passed
-        if witness.check_passed:
+    def _causes_of_check(self, now: float, bystander: Bystander) -> list[Cause]:
+        was_unhealthy, self._unhealthy = self._unhealthy, not bystander.check_passed
+        if bystander.check_passed:
             self._silent_until = 0.0
-            recovered = was_unhealthy and witness.policy.alert_recovery
+            recovered = was_unhealthy and bystander.policy.alert_recovery
             return [Cause(AlertEvent.RECOVERED)] if recovered else []
         if now < self._silent_until:
             return []
-        self._silent_until = now + witness.policy.alert_interval_s
+        self._silent_until = now + bystander.policy.alert_interval_s
         return [Cause(AlertEvent.HEALTH_FAILED)]
 
-    def _causes_of_settling(self, moment: Moment, witness: Witness) -> list[Cause]:
+    def _causes_of_settling(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
         """A restart that had failed is settled once the child runs on what is wanted."""
         if not self._restart_trouble or moment.phase is not Phase.RUNNING:
             return []
         self._restart_trouble = ""
-        return [Cause(AlertEvent.RECOVERED)] if witness.policy.alert_recovery else []
+        return [Cause(AlertEvent.RECOVERED)] if bystander.policy.alert_recovery else []

@@ -1,13 +1,13 @@
 """The promises about files, the child, its health checks and the end; one small class each.
 
 A checker sees each event together with the actions that answered it, before these are carried
-out.  It knows the bystander's view (`Witness`) and the model world, and never the core.
+out.  It knows the bystander's view (`Bystander`) and the model world, and never the core.
 """
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from simulation.witness import SIGKILL, SIGTERM, Moment, Violation, Witness
+from simulation.bystander import SIGKILL, SIGTERM, Bystander, HandledEvent, Violation
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
@@ -29,11 +29,11 @@ ANSWERED = (
 class Checker(Protocol):
     """One promise."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Raise Violation where the promise is broken."""
 
 
-def is_passed_on(moment: Moment, action: Action) -> bool:
+def is_passed_on(moment: HandledEvent, action: Action) -> bool:
     """Whether this is a TERM on its way from zkexec to the whole tree."""
     return (
         isinstance(action, actions.SignalProcessTree)
@@ -45,28 +45,28 @@ def is_passed_on(moment: Moment, action: Action) -> bool:
 class StopsOnlyForChange:
     """A child is stopped only where files that were staged differ from those installed."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at each signal to the tree."""
-        since = witness.stopping_since
+        since = bystander.stopping_since
         for action in moment.actions:
             if not isinstance(action, actions.SignalProcessTree):
                 continue
             if action.signal == SIGKILL:
-                if since is None or moment.now < since + witness.policy.kill_timeout_s:
+                if since is None or moment.now < since + bystander.policy.kill_timeout_s:
                     raise Violation("killed before the kill timeout")
                 continue
             if is_passed_on(moment, action):
                 continue
             if since is not None:
                 raise Violation("a child was told to stop a second time")
-            self._judge_stop(moment, witness)
+            self._judge_stop(moment, bystander)
             since = moment.now
 
-    def _judge_stop(self, moment: Moment, witness: Witness) -> None:
-        staged = witness.host.staged
+    def _judge_stop(self, moment: HandledEvent, bystander: Bystander) -> None:
+        staged = bystander.host.staged
         if not isinstance(moment.event, events.FilesStaged):
             raise Violation(f"a stop on {type(moment.event).__name__}")
-        if staged is None or not plan(witness.host.files, staged):
+        if staged is None or not plan(bystander.host.files, staged):
             raise Violation("a stop without a difference")
 
 
@@ -76,12 +76,12 @@ class StagesWhatIsWanted:
     So no child is stopped for what it runs either, as what is staged differs from that.
     """
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Compare all that is staged with the last reading, if that was complete."""
         for action in moment.actions:
-            if not isinstance(action, actions.StageFiles) or witness.wanted is None:
+            if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
                 continue
-            if dict(action.snapshot.files) != witness.wanted:
+            if dict(action.snapshot.files) != bystander.wanted:
                 raise Violation("something is staged that is wanted no more")
 
 
@@ -96,24 +96,24 @@ class InstallsHistory:
         self._state = 0
         self._before = Snapshot({})
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look for the earliest state that the installed files can come from."""
         if isinstance(moment.event, events.CachedFilesFound):
             self._before = moment.event.snapshot
         if not isinstance(moment.event, events.FilesInstalled):
             return
-        history, files = witness.ensemble.history, witness.host.files
+        history, files = bystander.ensemble.history, bystander.host.files
         for number in range(self._state, len(history)):
-            if self._fits(files, number, witness):
+            if self._fits(files, number, bystander):
                 self._state = number
                 return
         raise Violation(f"{dict(files.files)} was never a state of the ensemble")
 
-    def _fits(self, files: Snapshot, number: int, witness: Witness) -> bool:
-        history = witness.ensemble.history[: number + 1]
-        for mirror in witness.policy.mirrors:
+    def _fits(self, files: Snapshot, number: int, bystander: Bystander) -> bool:
+        history = bystander.ensemble.history[: number + 1]
+        for mirror in bystander.policy.mirrors:
             content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
-            if znode.problem is None and (znode.content or witness.policy.allow_empty):
+            if znode.problem is None and (znode.content or bystander.policy.allow_empty):
                 possible = {znode.content}
             else:
                 possible = {state[mirror.zk_path].content for state in history}
@@ -136,12 +136,12 @@ class RollsOutThePresent:
         self._gone: set[str] = set()
         self._files: Mapping[str, bytes] = {}
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Learn what was read, and look at each file that is another than before."""
         event = moment.event
         if isinstance(event, events.ZnodesRead) and event.number == self._number:
-            self._history = witness.ensemble.reads[event.number]
-            allow_empty = witness.policy.allow_empty
+            self._history = bystander.ensemble.reads[event.number]
+            allow_empty = bystander.policy.allow_empty
             self._gone = {
                 path
                 for path, znode in event.znodes.items()
@@ -154,15 +154,15 @@ class RollsOutThePresent:
             if isinstance(action, actions.ReadZnodes | actions.OpenSession):
                 self._number = action.number if isinstance(action, actions.ReadZnodes) else 0
         if isinstance(event, events.FilesInstalled):
-            self._judge(witness)
-        self._files = witness.host.files.files
+            self._judge(bystander)
+        self._files = bystander.host.files.files
 
-    def _judge(self, witness: Witness) -> None:
+    def _judge(self, bystander: Bystander) -> None:
         if self._history is None:
             return
-        present = witness.ensemble.history[self._history :]
-        for mirror in witness.policy.mirrors:
-            content = witness.host.files.files[mirror.local_path]
+        present = bystander.ensemble.history[self._history :]
+        for mirror in bystander.policy.mirrors:
+            content = bystander.host.files.files[mirror.local_path]
             if content == self._files.get(mirror.local_path):
                 continue
             is_there = any(state[mirror.zk_path].content == content for state in present)
@@ -173,34 +173,34 @@ class RollsOutThePresent:
 class ChildRuns:
     """Once started, the child runs, unless it is being stopped or the end has begun."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at the host whenever no answer is on its way."""
-        tree = witness.host.tree
-        if tree is None or moment.answers_due or witness.over or witness.termed:
+        tree = bystander.host.tree
+        if tree is None or moment.answers_due or bystander.over or bystander.termed:
             return
         starts = any(
             isinstance(a, actions.StartCommand | actions.StageFiles | actions.InstallFiles)
             for a in moment.actions
         )
-        if witness.delayed:
+        if bystander.delayed:
             # What this host lacks may be there again soon.
             latest = moment.now + LONGEST_DELAY_S
             starts = starts or (moment.deadline is not None and moment.deadline <= latest)
             starts = starts or moment.phase in (Phase.EXITING, Phase.DONE)
-        stops = witness.stopping_since is not None and tree.remaining
+        stops = bystander.stopping_since is not None and tree.remaining
         looks = any(isinstance(action, actions.InspectProcessTree) for action in moment.actions)
         # Between two looks at a tree that has just vanished, the next look has to be due.
         looks = looks or (moment.deadline is not None and moment.deadline <= moment.now + 0.06)
-        if witness.generation != tree.generation and not (starts or stops or looks):
+        if bystander.generation != tree.generation and not (starts or stops or looks):
             raise Violation("no child runs, and none is being started")
 
 
 class RunningHasACommand:
     """The phase "running" says that a command runs."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Compare the phase with what is known to live."""
-        if moment.phase is Phase.RUNNING and not witness.generation:
+        if moment.phase is Phase.RUNNING and not bystander.generation:
             raise Violation("the phase is running, and nothing runs")
 
 
@@ -212,11 +212,11 @@ class AlwaysHasACause:
 
     LASTING = (Phase.RUNNING, Phase.LOADING, Phase.DONE)
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at the deadline of a phase that is to pass."""
         if moment.phase in self.LASTING or moment.answers_due or moment.deadline is not None:
             return
-        is_owed = witness.stopping_since is not None or witness.host.alerting
+        is_owed = bystander.stopping_since is not None or bystander.host.alerting
         starts = any(isinstance(action, ANSWERED) for action in moment.actions)
         if not is_owed and not starts:
             raise Violation(f"{moment.phase.value} without a deadline")
@@ -229,9 +229,9 @@ class OneAtATime:
         """Begin with nothing being staged."""
         self._staging = False
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at what is there when something is started."""
-        host = witness.host
+        host = bystander.host
         if isinstance(moment.event, events.FilesStaged | events.FilesFailed):
             self._staging = False
         for action in moment.actions:
@@ -251,19 +251,19 @@ class OneAtATime:
 class ChecksTheLiving:
     """A check is run on the living child, after its delay, and only such a result counts."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at each check that begins and at each result that is told."""
         for action in moment.actions:
             match action:
                 case actions.RunHealthCheck(generation):
-                    if generation != witness.generation or witness.stopping_since is not None:
+                    if generation != bystander.generation or bystander.stopping_since is not None:
                         raise Violation(f"a check of generation {generation}, which is not there")
-                    if moment.now < witness.started_at + witness.policy.health_delay_s:
+                    if moment.now < bystander.started_at + bystander.policy.health_delay_s:
                         raise Violation("a check within the health delay")
                 case actions.Note("check-passed" | "check-failed" as topic):
-                    if not witness.check_counts:
+                    if not bystander.check_counts:
                         raise Violation("a result counted that says nothing about this child")
-                    if witness.check_passed != (topic == "check-passed"):
+                    if bystander.check_passed != (topic == "check-passed"):
                         raise Violation("a result was turned into its opposite")
 
 
@@ -274,7 +274,7 @@ class DeadlinesMoveOn:
         """Begin without any tick."""
         self._idle_ticks = 0
 
-    def see(self, moment: Moment, _: Witness) -> None:
+    def see(self, moment: HandledEvent, _: Bystander) -> None:
         """Look at the deadline after each event, and count ticks in vain."""
         deadline = None if moment.phase is Phase.DONE else moment.deadline
         if deadline is not None and deadline <= moment.now:
@@ -293,19 +293,19 @@ class StartsNothingAtTheEnd:
         actions.LoadCachedFiles,
     )  # fmt: skip
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at everything that is begun."""
         for action in moment.actions:
-            if isinstance(action, self.STARTS) and (witness.termed or witness.over):
+            if isinstance(action, self.STARTS) and (bystander.termed or bystander.over):
                 raise Violation(f"{type(action).__name__} after the end has begun")
-            if isinstance(action, actions.RunAlert) and witness.termed:
+            if isinstance(action, actions.RunAlert) and bystander.termed:
                 raise Violation("an alert was started after TERM")
 
 
 class PassesSignalsOn:
     """A signal is passed on once, and not at all where the terminal sent it."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Count what is sent to the group, or for a TERM to the tree."""
         sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalProcessGroup)]
         sent += [SIGTERM for action in moment.actions if is_passed_on(moment, action)]
@@ -314,7 +314,7 @@ class PassesSignalsOn:
             if sent:
                 raise Violation("the group was signalled without being asked")
             return
-        if witness.generation:
+        if bystander.generation:
             by_terminal = event.from_terminal and event.signal != 1
             if sent.count(event.signal) != (0 if by_terminal else 1):
                 raise Violation(f"signal {event.signal} was passed on as {sent}")
@@ -330,12 +330,12 @@ class StartsWithoutCluster:
         """Begin before the first event."""
         self._began_at: float | None = None
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at whatever happens before the first start."""
         if self._began_at is None:
             self._began_at = moment.now
         starts = any(isinstance(action, actions.StartCommand) for action in moment.actions)
-        if witness.policy.mirrors or moment.phase is not Phase.LOADING or starts:
+        if bystander.policy.mirrors or moment.phase is not Phase.LOADING or starts:
             return
         if isinstance(moment.event, events.ConnectFailed) and moment.event.is_last:
             raise Violation("every server has refused, and the command waits")
@@ -353,11 +353,11 @@ class EndsOnce:
         self._signal_alone: ExitStatus | None = None
         """The last signal that ends zkexec where there is no command to pass it on to."""
 
-    def see(self, moment: Moment, witness: Witness) -> None:
+    def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Look at the end, and at how long it takes to come."""
         if self._ended:
             raise Violation("something happened after the end")
-        is_alone = witness.host.tree is None or witness.delayed
+        is_alone = bystander.host.tree is None or bystander.delayed
         event = moment.event
         if isinstance(event, events.SignalReceived) and is_alone and event.signal in ENDING:
             self._signal_alone = ExitStatus(signal=event.signal)
@@ -366,31 +366,31 @@ class EndsOnce:
             self._ended = True
             if ends != [len(moment.actions) - 1] or moment.phase is not Phase.DONE:
                 raise Violation("the end is not the last of all actions")
-            self._judge_ending(moment, witness)
-        self._judge_time(moment, witness)
+            self._judge_ending(moment, bystander)
+        self._judge_time(moment, bystander)
 
-    def _judge_ending(self, moment: Moment, witness: Witness) -> None:
+    def _judge_ending(self, moment: HandledEvent, bystander: Bystander) -> None:
         end = moment.actions[-1]
         assert isinstance(end, actions.EndProcess)
-        tree = witness.host.tree
+        tree = bystander.host.tree
         # What a child that ended by itself left running is its own business.
-        stopped = witness.stopping_since is not None
+        stopped = bystander.stopping_since is not None
         if tree is not None and (tree.alive or (stopped and tree.remaining)):
             raise Violation("the child outlives zkexec")
-        if witness.host.alerting:
+        if bystander.host.alerting:
             raise Violation("an alert outlives zkexec")
         if tree is None:
             allowed = [ExitStatus(code=125), ExitStatus(code=127), self._signal_alone]
-        elif witness.over and end.ending == ExitStatus(code=127):
+        elif bystander.over and end.ending == ExitStatus(code=127):
             allowed = [ExitStatus(code=127)]
         else:
-            allowed = [self._signal_alone if witness.delayed else witness.ending]
+            allowed = [self._signal_alone if bystander.delayed else bystander.ending]
         if end.ending not in allowed:
-            raise Violation(f"ended with {end.ending}, the child with {witness.ending}")
+            raise Violation(f"ended with {end.ending}, the child with {bystander.ending}")
 
-    def _judge_time(self, moment: Moment, witness: Witness) -> None:
-        if self._due is None and (witness.termed or witness.over):
+    def _judge_time(self, moment: HandledEvent, bystander: Bystander) -> None:
+        if self._due is None and (bystander.termed or bystander.over):
             # The child's time, two alerts, and some for those who take theirs.
-            self._due = moment.now + 3 * witness.policy.kill_timeout_s + 25
+            self._due = moment.now + 3 * bystander.policy.kill_timeout_s + 25
         if self._due is not None and moment.now > self._due and not self._ended:
             raise Violation("the end does not come")

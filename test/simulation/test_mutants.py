@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulation.fate import Fate
+from simulation.bystander import Violation
 from simulation.mutants import MUTANTS, Mutant
-from simulation.witness import Violation
+from simulation.seeded_run import SeededRun
 
 ENOUGH_SEEDS = 4000
 
@@ -16,7 +16,7 @@ def test_a_mistake_in_the_core_is_noticed(mutant: Mutant, monkeypatch: pytest.Mo
     noticed = set()
     for seed in range(ENOUGH_SEEDS):
         try:
-            Fate(seed).run()
+            SeededRun(seed).run()
         except Violation as violation:
             noticed.add(str(violation).split(":")[0])
             if mutant.noticed_as in noticed:

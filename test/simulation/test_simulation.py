@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from simulation.fate import Fate
+from simulation.bystander import HandledEvent
+from simulation.seeded_run import SeededRun
 from simulation.transcript import describe, seconds
-from simulation.witness import Moment
 
 SEEDS = int(os.environ.get("ZKEXEC_SEEDS", "4000"))
 ONLY_SEED = os.environ.get("ZKEXEC_SEED")
@@ -28,19 +28,19 @@ def transcript(seed: int) -> str:
     """Run this seed once more, and tell all that happened in it."""
     lines: list[str] = []
 
-    def record(moment: Moment) -> None:
+    def record(moment: HandledEvent) -> None:
         lines.append(f"{seconds(moment.now - 1000)} {describe(moment.event)}")
         lines.extend(f"    {describe(action)}" for action in moment.actions)
         due = "none" if moment.deadline is None else seconds(moment.deadline - 1000)
         lines.append(f"    = {moment.phase.value}, deadline {due}")
 
-    fate = Fate(seed, record)
+    run = SeededRun(seed, record)
     try:
-        fate.run()
+        run.run()
     except Exception as error:  # noqa: BLE001 -- it ends the transcript
         lines.append(f"!!! {type(error).__name__}: {error}")
     again = f"ZKEXEC_SEED={seed} pytest test/simulation/test_simulation.py"
-    head = [f"seed {seed}; to run it alone: {again}", str(fate.policy)]
+    head = [f"seed {seed}; to run it alone: {again}", str(run.policy)]
     return "\n".join([*head, *lines[-LAST_LINES:]])
 
 
@@ -49,6 +49,6 @@ def test_every_promise_holds_whatever_happens(seeds: range) -> None:
     """No order of changes, faults and signals breaks a promise, and after them comes progress."""
     for seed in seeds:
         try:
-            Fate(seed).run()
+            SeededRun(seed).run()
         except Exception:  # noqa: BLE001 -- a crash is a finding like any other
             pytest.fail(transcript(seed), pytrace=False)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from simulation.alert_checker import AlertsAsOwed
+from simulation.bystander import Bystander, CoreLost, HandledEvent, Violation
 from simulation.checkers import (
     AlwaysHasACause,
     Checker,
@@ -25,7 +26,6 @@ from simulation.checkers import (
 from simulation.clock import Clock
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
-from simulation.witness import CoreLost, Moment, Violation, Witness
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
@@ -35,7 +35,7 @@ from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
 from zkexec.core.turn import FreeTurn
 
-Recorder = Callable[[Moment], None]
+Recorder = Callable[[HandledEvent], None]
 Step = tuple[Phase, type[Event], Phase]
 
 
@@ -64,7 +64,7 @@ class World:
         """Whether zkexec has ended."""
         self._random = random
         self._record = record
-        self._witness = Witness(policy, self.ensemble, self.host)
+        self._witness = Bystander(policy, self.ensemble, self.host)
         self._checkers = all_checkers()
         self._answers: deque[Event] = deque([Started()])
         self._arrived: deque[Event] = deque()
@@ -158,13 +158,13 @@ class World:
         if isinstance(event, CoreLost) or self._is_relieved:
             deadline = None  # what is due comes next
         self._witness.is_kept = isinstance(self.core, Caretaker)
-        moment = Moment(now, event, todo, self.phase, deadline, bool(self._answers))
+        moment = HandledEvent(now, event, todo, self.phase, deadline, bool(self._answers))
         if self._record is not None:
             self._record(moment)
         self._judge(moment)
         self._perform_all(todo)
 
-    def _judge(self, moment: Moment) -> None:
+    def _judge(self, moment: HandledEvent) -> None:
         self._witness.see_event(moment)
         for checker in self._checkers:
             try:

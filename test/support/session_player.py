@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyte
-
 from e2e.stage import Stage, until
 from e2e.terminal import PROMPT, shell
+
 from support.session_blocks import ANY_LINES, KEYS, Block, Step, blocks, is_shown, redrawn
 from zkexec.operator.installation import find_installation
 

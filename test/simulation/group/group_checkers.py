@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
 from simulation.group.child import Child
 from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
-from simulation.group.witness import Checker, RecordChange, Violation, is_known_good
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
 from simulation.group.child import SIGKILL, Child
 from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, RESTART
-from simulation.group.witness import Checker, RecordChange, Violation, is_known_good
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event

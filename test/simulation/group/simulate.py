@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from multiprocessing import Pool
 
-from simulation.group.group_fate import GroupFate
-from simulation.group.telling import transcript
+from simulation.group.failure_transcript import transcript
+from simulation.group.seeded_group_run import SeededGroupRun
 
 TOLD_IN_FULL = 3
 CHUNK = 50
@@ -22,7 +22,7 @@ def failures_in(seeds: range) -> tuple[range, list[tuple[int, str]]]:
     found = []
     for seed in seeds:
         try:
-            GroupFate(seed).run()
+            SeededGroupRun(seed).run()
         except Exception as error:  # noqa: BLE001 -- a crash is a finding like any other
             found.append((seed, f"{type(error).__name__}: {error}"))
     return seeds, found

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.child import Child
 from simulation.group.process import Process
-from simulation.group.witness import Checker, RecordChange, Violation
 from zkexec.core.snapshot import Mirror, Snapshot
 
 if TYPE_CHECKING:

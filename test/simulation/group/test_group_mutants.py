@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulation.group.group_fate import GroupFate
+from simulation.group.checker import Violation
 from simulation.group.mutants import MUTANTS, Mutant
-from simulation.group.witness import Violation
+from simulation.group.seeded_group_run import SeededGroupRun
 
 ENOUGH_SEEDS = 3000
 
@@ -18,7 +18,7 @@ def test_a_mistake_in_taking_turns_is_noticed(
     noticed = set()
     for seed in range(ENOUGH_SEEDS):
         try:
-            GroupFate(seed).run()
+            SeededGroupRun(seed).run()
         except Violation as violation:
             noticed.add(str(violation).split(":")[0])
             if mutant.noticed_as in noticed:

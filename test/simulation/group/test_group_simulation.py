@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from simulation.group.group_fate import LARGE
-from simulation.group.telling import fail_with_transcript
+from simulation.group.failure_transcript import fail_with_transcript
+from simulation.group.seeded_group_run import LARGE
 
 SEEDS = int(os.environ.get("ZKEXEC_GROUP_SEEDS", "600"))
 ONLY_SEED = os.environ.get("ZKEXEC_GROUP_SEED")

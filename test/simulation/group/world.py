@@ -6,6 +6,7 @@ from random import Random
 
 from simulation.clock import Clock
 from simulation.group.chaos import Chaos
+from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.child import Child
 from simulation.group.contents import Mood, draw_mood, make_content
 from simulation.group.disk_trouble import DiskTrouble
@@ -43,7 +44,6 @@ from simulation.group.steering_checkers import (
 )
 from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
-from simulation.group.witness import Checker, RecordChange, Violation
 from simulation.transcript import describe, seconds
 from zkexec.core.actions import Action
 from zkexec.core.events import Event

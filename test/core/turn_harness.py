@@ -1,0 +1,175 @@
+"""A member's turn, and the group that answers its requests one by one."""
+
+from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
+from typing import Any
+
+from core.records import width
+from zkexec.core.actions import Action, Note
+from zkexec.core.events import Event, SessionConnected, Tick
+from zkexec.core.policy import Policy
+from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus
+from zkexec.core.rollout.group_events import (
+    CommitRefused,
+    Conflict,
+    Enrolled,
+    GroupRequestFailed,
+    QueueJoined,
+    QueueLeft,
+    QueueListed,
+    QueueNodeRead,
+    RecordCommitted,
+    RecordRead,
+)
+from zkexec.core.rollout.participant import Participant
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, version_of
+from zkexec.core.snapshot import InputState, Mirror, Snapshot
+
+MIRRORS = (Mirror("/f", "/z"),)
+TERMS = Policy(
+    mirrors=MIRRORS,
+    in_group=True,
+    session_timeout_s=12,
+    checks_health=True,
+    health_delay_s=9,
+    kill_timeout_s=1,
+)
+"""Under these terms the lease is two seconds and the grace period ten."""
+OWN = TERMS.max_unavailable
+AGREED = RolloutRecord(max_unavailable=width(1))
+PLACE = "a-0000000005"
+
+
+def snapshot(word: str) -> Snapshot:
+    """Make a snapshot from content@mzxid; the version of its znode is the same number."""
+    content, _, mzxid = word.partition("@")
+    return Snapshot({"/f": content.encode()}, int(mzxid), {"/z": int(mzxid)})
+
+
+def named(word: str) -> ConfigVersion:
+    """The target of such a snapshot."""
+    return version_of(snapshot(word), MIRRORS)
+
+
+def entry_of(word: str, under: str) -> InFlightEntry:
+    """An entry for such a snapshot."""
+    return InFlightEntry(under, named(word).digest, named(word).zxid)
+
+
+class TurnHarness:
+    """The turn of the member m1, the time, and the last request that it has sent."""
+
+    def __init__(self, policy: Policy = TERMS) -> None:
+        """Begin without a session; tokens and tickets are the letters."""
+        letters: Iterator[str] = iter(ascii_lowercase)
+        self.turn = Participant(policy, "m1", lambda: next(letters))
+        self.now = 0.0
+        self.last: Action | None = None
+        self.notes: list[str] = []
+
+    @property
+    def number(self) -> int:
+        """The number of the last request."""
+        number: int = getattr(self.last, "number", 0)
+        return number
+
+    def advance(self) -> Action | None:
+        """Let the turn ask for what is next; return the request, if there is one."""
+        return self._note(self.turn.advance(self.now))
+
+    def handle(self, event: Event) -> Action | None:
+        """Let something happen; return the request that follows, if there is one."""
+        self.notes = []
+        first = self.turn.handle(event, self.now)
+        return self._note([*first, *self.turn.advance(self.now)])
+
+    def _note(self, actions: Sequence[Action]) -> Action | None:
+        self.notes += [action.topic for action in actions if isinstance(action, Note)]
+        asked = [action for action in actions if not isinstance(action, Note | PublishStatus)]
+        assert len(asked) <= 1, "one request at a time"
+        self.last = asked[0] if asked else self.last
+        return asked[0] if asked else None
+
+    def connect(self, session: int = 1) -> Action | None:
+        """The session is there."""
+        return self.handle(SessionConnected(session, 12.0))
+
+    def read(
+        self,
+        record: RolloutRecord = AGREED,
+        version: int = 4,
+        alive: frozenset[str] = frozenset({"m1", "m2", "m3"}),
+    ) -> Action | None:
+        """The record is read, in a group of ten."""
+        return self.handle(RecordRead(self.number, record, version, alive, 10))
+
+    def enrolled(self) -> Action | None:
+        """The own node is made."""
+        return self.handle(Enrolled(self.number))
+
+    def listed(self, *names: str) -> Action | None:
+        """The queue is listed."""
+        return self.handle(QueueListed(self.number, names))
+
+    def seen(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
+        """The queue node before the own one was looked at."""
+        return self.handle(QueueNodeRead(self.number, member, is_left_over))
+
+    def queue_joined(self, name: str = PLACE) -> Action | None:
+        """The queue node is made."""
+        return self.handle(QueueJoined(self.number, name))
+
+    def queue_left(self) -> Action | None:
+        """The queue node is gone."""
+        return self.handle(QueueLeft(self.number))
+
+    def committed(self) -> Action | None:
+        """What was to be committed is."""
+        return self.handle(RecordCommitted(self.number))
+
+    def refused(self, conflict: Conflict) -> Action | None:
+        """What was to be committed is not."""
+        return self.handle(CommitRefused(self.number, conflict))
+
+    def failed(self, reason: str = "no answer in time") -> Action | None:
+        """The request got no answer, or an error."""
+        return self.handle(GroupRequestFailed(self.number, reason))
+
+    def forbidden(self, reason: str = "/members/m1: no permission") -> Action | None:
+        """The ensemble refused the request."""
+        return self.handle(GroupRequestFailed(self.number, reason, is_refused=True))
+
+    def tick(self, seconds: float) -> Action | None:
+        """Time passes; return the request that follows, if there is one."""
+        self.now += seconds
+        return self.handle(Tick())
+
+    def begin(self, record: RolloutRecord = AGREED) -> Action | None:
+        """Come as far as a member comes that wants nothing yet; return what it asks then."""
+        self.connect()
+        self.read(record)
+        return self.enrolled()
+
+    def ask(self, word: str) -> Action | None:
+        """Something new is wanted."""
+        self.turn.ask(snapshot(word))
+        return self.advance()
+
+    def sees(self, word: str, **known: Any) -> None:
+        """The znodes hold this, and so much is known of that; by default all."""
+        self.turn.refresh(snapshot(word), InputState(**known), self.now)
+
+    def be_head(self, word: str = "b@2") -> Action | None:
+        """Come to the head of the queue for this; return what is asked then."""
+        self.ask(word)
+        self.queue_joined()
+        return self.listed(PLACE)
+
+    def take(self, word: str = "b@2") -> CommitRecord:
+        """Be admitted to this; return the commit that was made."""
+        self.be_head(word)
+        request = self.read()
+        assert isinstance(request, CommitRecord)
+        self.committed()
+        return request

@@ -1,0 +1,98 @@
+"""A program for tests: the processes of zkexec, called from outside by lines of JSON.
+
+It takes the place of zkexec's loop: it inherits, waits for signals, reaps, and passes signals on.
+All else it does when it is called.  Usage: processes_program.py CONTROL REPORT CONFIGURATION, the
+first two being descriptors.  A line on CONTROL is `[method, argument...]`, a line on REPORT is
+`{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
+"""
+
+from zkexec.process.inheritance import WAKE_SIGNAL, die_like, inherit
+
+INHERITANCE = inherit()
+
+import json  # noqa: E402 -- inherit comes first, as in zkexec
+import os  # noqa: E402
+import queue  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+from typing import Any  # noqa: E402
+
+from zkexec.cli.shell_command import CommandLine  # noqa: E402
+from zkexec.core.events import Event, ExitStatus  # noqa: E402
+from zkexec.frozen import fields  # noqa: E402
+from zkexec.process.processes import Processes  # noqa: E402
+
+
+def as_json(answer: Any) -> Any:
+    """Spell an event, or a list of events."""
+    if isinstance(answer, list):
+        return [as_json(one) for one in answer]
+    if isinstance(answer, ExitStatus):
+        return fields(answer)
+    if isinstance(answer, Event):
+        parts = {name: as_json(part) for name, part in fields(answer).items()}
+        return {"name": type(answer).__name__, **parts}
+    return answer
+
+
+def command(words: list[str]) -> CommandLine:
+    """The command of these words."""
+    return CommandLine(" ".join(words), tuple(os.fsencode(word) for word in words))
+
+
+class Drive:
+    """The loop, with a reader of the control descriptor beside it as kazoo's threads would be."""
+
+    def __init__(self, control: int, report: int, config: dict[str, Any]) -> None:
+        os.set_inheritable(control, False)
+        os.set_inheritable(report, False)
+        self.control = os.fdopen(control, "r")
+        self.report = os.fdopen(report, "w")
+        self.commands: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self.processes = Processes(
+            INHERITANCE,
+            command=command(config["command"]),
+            health=command(config["health"]),
+            alert=command(config["alert"]),
+            subreaper=config["subreaper"],
+        )
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self) -> None:
+        """Queue each request, and wake the main thread."""
+        for line in self.control:
+            self.commands.put(json.loads(line))
+            os.kill(os.getpid(), WAKE_SIGNAL)
+
+    def report_line(self, kind: str, content: Any) -> None:
+        """Write one line of the report."""
+        self.report.write(json.dumps({kind: content}) + "\n")
+        self.report.flush()
+
+    def obey(self, name: str, *arguments: Any) -> Any:
+        """Do one command and return its answer."""
+        if name == "die":
+            code, number = arguments
+            die_like(ExitStatus(code=code, signal=number))
+        return as_json(getattr(self.processes, name)(*arguments))
+
+    def run(self) -> None:
+        """Wait for signals, for ever."""
+        while True:
+            info = signal.sigwaitinfo(INHERITANCE.handled)
+            if info.si_signo == WAKE_SIGNAL:
+                while not self.commands.empty():
+                    self.report_line("reply", self.obey(*self.commands.get()))
+            elif info.si_signo == signal.SIGCHLD:
+                for event in self.processes.reap():
+                    self.report_line("event", as_json(event))
+            else:
+                from_terminal = self.processes.sender_is_terminal(info)
+                if not from_terminal:
+                    self.processes.signal_group(info.si_signo)
+                self.report_line("signal", [info.si_signo, from_terminal])
+
+
+if __name__ == "__main__":
+    Drive(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])).run()

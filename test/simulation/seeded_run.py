@@ -1,0 +1,225 @@
+"""One run of the simulation: terms, faults, changes and signals, all drawn from one seed.
+
+First comes a time of faults.  Then they stop, and within a bound the last content of the
+ensemble has to be what runs.
+"""
+
+from functools import partial
+from random import Random
+
+from simulation.bystander import Violation
+from simulation.world import Recorder, Step, World
+from zkexec.core.events import ExitStatus, SignalReceived
+from zkexec.core.phases import Phase
+from zkexec.core.policy import Policy, StartPolicy
+from zkexec.core.snapshot import Mirror, Problem, Snapshot
+from zkexec.frozen import replace
+
+CONTENTS = (b"a", b"b", b"c")
+QUIET_S = 4.0
+REARM_S = 60.0
+
+
+def draw_terms(random: Random) -> Policy:
+    """Terms with times short enough that everything gets into each other's way."""
+    count = random.choice((0, 1, 1, 2, 3))
+    return Policy(
+        mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
+        start=random.choice(list(StartPolicy)),
+        allow_empty=random.random() < 0.2,
+        connect_timeout_s=random.choice((1.0, 5.0, 30.0)),
+        session_timeout_s=random.choice((0.4, 4.0, 10.0)),
+        settle_s=random.choice((0.0, 0.1, 1.0)),
+        kill_signal=random.choice((15, 15, 2)),
+        kill_timeout_s=random.choice((0.0, 1.0, 5.0)),
+        checks_health=random.random() < 0.6,
+        health_delay_s=random.choice((0.0, 0.5, 5.0)),
+        health_interval_s=random.choice((1.0, 5.0)),
+        health_timeout_s=random.choice((None, 0.0, 0.5, 2.0)),
+        raises_alerts=random.random() < 0.6,
+        alert_interval_s=random.choice((0.0, 10.0)),
+        alert_recovery=random.random() < 0.5,
+        rearm_s=REARM_S,
+    )
+
+
+class SeededRun:
+    """One run: the world of this seed and what befalls it."""
+
+    def __init__(self, seed: int, record: Recorder | None = None) -> None:
+        """Draw the terms and make the world."""
+        self._random = Random(seed)
+        self.policy = draw_terms(self._random)
+        # Drawn apart, so that a known seed goes on telling what it told.
+        self._loses_watches = Random(seed).random() < 0.3
+        if not self._loses_watches and Random(seed + 1).random() < 0.5:
+            # A deadline that comes in any case would hide that another is missing.
+            self.policy = replace(self.policy, rearm_s=None)
+        self.world = World(self.policy, self._random, record)
+        self._calm_now = False
+        self._mortal = self._random.random() < 0.3
+        """Whether this run may see its end; else too few would live to see the calm."""
+        self._spite = 0.0
+        """How often more happens before files that could not be written are tried again."""
+
+    def run(self) -> set[Step]:
+        """Let it all happen; raise Violation where a promise is broken."""
+        self._prepare()
+        faults_s = self._random.choice((5.0, 20.0, 60.0))
+        for _ in range(self._random.randrange(30)):
+            self.world.clock.after(self._random.uniform(0, faults_s), self._befall)
+        self.world.run_until(self.world.clock.now + faults_s)
+        if not self.world.done:
+            self._calm()
+            self._demand_progress()
+        return self.world.steps
+
+    def _prepare(self) -> None:
+        random, world = self._random, self.world
+        if random.random() < 0.9:
+            self._fill()
+        if random.random() < 0.5:
+            world.host.files_are_cached = True
+            world.host.files = Snapshot(
+                {mirror.local_path: random.choice(CONTENTS) for mirror in self.policy.mirrors}
+            )
+        world.ensemble.reachable = random.random() < 0.8
+        world.ensemble.loses_replies = random.random() < 0.3
+        world.ensemble.loses_watches = self._loses_watches
+        world.host.faults = random.random() < 0.7
+        self._spite = random.choice((0.0, 0.0, 0.5, 1.0))
+        world.host.files_failed = self._make_worse
+        world.host.told_to_stop = self._change_while_stopping
+
+    def _befall(self) -> None:  # noqa: C901 -- one arm for each
+        random, ensemble = self._random, self.world.ensemble
+        ensemble.reachable = ensemble.reachable or random.random() < 0.3
+        match random.choices(range(9), (10, 2, 1, 1, 1, 1, 1, 1, 1))[0]:
+            case 0:
+                self._write_something()
+            case 1:
+                ensemble.suspend(random.choice((0.1, 3, 30)), expires=random.random() < 0.3)
+            case 2 if random.random() < 0.3:
+                ensemble.close_client()
+            case 3 if random.random() < 0.3:
+                ensemble.refuse_client()
+                ensemble.suspend(1.0, expires=False)
+            case 4:
+                self._end_something()
+            case 5:
+                signal = random.choice((1, 2, 10, 28)) if self._mortal else 10
+                self.world.deliver(SignalReceived(signal, random.random() < 0.5))
+            case 6:
+                self.world.lose_core(random.choice((0.0, 0.5, 5.0)))
+            case 7:
+                self.world.host.disk.begin_spell(self.world.clock.now)
+            case 8 if random.random() < 0.5:
+                ensemble.begin_anew()
+                if random.random() < 0.5:
+                    self.world.clock.after(random.uniform(0, 70), self._write_something)
+
+    def _make_worse(self) -> None:
+        """Have something happen in the pause between two attempts to write files."""
+        random, world = self._random, self.world
+        if random.random() >= self._spite:
+            return
+        world.host.start_fails = self._mortal and random.random() < 0.1
+        longest_s = random.choice((0.5, 11.0))
+        for _ in range(random.choice((1, 1, 2))):
+            world.clock.after(random.uniform(0, longest_s), self._happen_in_the_pause)
+
+    def _change_while_stopping(self) -> None:
+        """Have something else wanted during a stop, or what was wanted; now and then one by one."""
+        random, world = self._random, self.world
+        staged = world.host.staged
+        if random.random() >= self._spite or staged is None or self._calm_now:
+            return
+        for wanted in random.sample((None, world.host.files, staged), random.choice((1, 2, 2))):
+            change = self._write_something if wanted is None else partial(self._put_back, wanted)
+            world.clock.after(random.uniform(0, 0.5), change)
+
+    def _happen_in_the_pause(self) -> None:
+        random, world = self._random, self.world
+        if self._calm_now:
+            return
+        match random.choices(range(5), (6, 3, 2, 1, 1))[0]:
+            case 0:
+                self._put_back(self.world.host.files)
+            case 1:
+                self._write_something()
+            case 2:
+                self._end_something()
+            case 3:
+                world.ensemble.suspend(random.choice((0.1, 3)), expires=True)
+            case 4:
+                world.host.disk.begin_spell(world.clock.now)
+
+    def _put_back(self, wanted: Snapshot) -> None:
+        """Write what these files hold, as far as they are all there."""
+        files, mirrors = wanted.files, self.policy.mirrors
+        if mirrors and not self._calm_now and all(m.local_path in files for m in mirrors):
+            contents = {mirror.zk_path: files[mirror.local_path] for mirror in mirrors}
+            self.world.ensemble.write(contents)
+
+    def _end_something(self) -> None:
+        if not self._mortal:
+            return
+        if self._random.random() < 0.5:
+            signal = self._random.choice((3, 15, 15, 15))
+            self.world.deliver(SignalReceived(signal, from_terminal=False))
+        else:
+            ending = self._random.choice((ExitStatus(), ExitStatus(code=3), ExitStatus(signal=11)))
+            self.world.host.end_child(ending)
+
+    def _write_something(self) -> None:
+        random = self._random
+        paths = list(self.world.ensemble.state)
+        if not paths or self._calm_now:
+            return
+        contents: list[bytes | Problem] = [*CONTENTS, *CONTENTS, b"", Problem.MISSING]
+        contents.append(Problem.FORBIDDEN)
+        if random.random() < 0.5:
+            # Contents that are written once tell states apart, contents that return do not.
+            contents = [b"%d" % len(self.world.ensemble.history)]
+        chosen = random.sample(paths, random.randint(1, len(paths)))
+        self.world.ensemble.write({path: random.choice(contents) for path in chosen})
+        if random.random() < 0.2:
+            self.world.clock.after(random.uniform(0, 0.3), self._write_something)
+
+    def _fill(self) -> None:
+        paths = self.world.ensemble.state
+        self.world.ensemble.write({path: self._random.choice(CONTENTS) for path in paths})
+
+    def _calm(self) -> None:
+        self._calm_now = True
+        self.world.ensemble.reachable = True
+        self.world.ensemble.loses_replies = False
+        self.world.ensemble.loses_watches = False
+        self.world.host.faults = False
+        if self.world.phase is Phase.LOADING:
+            self._fill()
+
+    def _demand_progress(self) -> None:
+        """Run on until things stay as they should be, for so long that nothing is on its way."""
+        world, policy = self.world, self.policy
+        patience_s = max(60.0, 6 * policy.session_timeout_s)
+        bound = world.clock.now + patience_s + 2 * policy.session_timeout_s + 60
+        settled = 0
+        while not world.done and settled < 3:
+            if world.clock.now > bound:
+                raise Violation(f"no progress: {self._shortfall()}")
+            world.run_until(world.clock.now + QUIET_S)
+            settled = settled + 1 if not self._shortfall() else 0
+
+    def _shortfall(self) -> str:
+        world = self.world
+        if world.phase is not Phase.RUNNING:
+            return f"the phase is {world.phase.value}"
+        if world.host.tree is None or not world.host.tree.alive:
+            return "no child is there"
+        for mirror in self.policy.mirrors:
+            znode = world.ensemble.state[mirror.zk_path]
+            usable = znode.problem is None and (znode.content or self.policy.allow_empty)
+            if usable and world.host.files.files[mirror.local_path] != znode.content:
+                return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
+        return ""

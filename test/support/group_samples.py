@@ -1,0 +1,149 @@
+"""Groups without members: values of what zkexecctl reads, and znodes written by hand.
+
+A revision here is also the time of the write, in seconds after `START`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kazoo.client import KazooClient
+
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from zkexec.core.turn import MemberStatus
+from zkexec.frozen import replace
+from zkexec.group.member_codec import StatusFacts, encode_status
+from zkexec.group.record_codec import encode
+from zkexec.operator.aims import Seen, Written
+from zkexec.operator.call import Call, Connection
+from zkexec.operator.sight import Sight
+from zkexec.zookeeper.connect_string import base_of
+
+START = 1_800_000_000.0
+OLD, NEW = "a" * 64, "b" * 64
+PATH = "/app/first"
+
+
+def facts(name: str = "m", since: float = 0.0, paths: Iterable[str] = (PATH,)) -> StatusFacts:
+    """The facts beside a card."""
+    return StatusFacts(f"host-of-{name}", 4711, "1.0", "place", "1", START + since, tuple(paths))
+
+
+def on(digest: str, zxid: int, since: float = 0.0, **changes: Any) -> Seen:
+    """A member that runs the wanted version; `changes` are fields of its card."""
+    at = START + zxid
+    status = MemberStatus("running", digest, digest, "healthy", "", zxid, at, at)
+    return Seen(replace(status, **changes), facts(since=since), START)
+
+
+def duplicate(of: str, zxid: int = 20) -> Seen:
+    """A member that runs the newest, and whose ID another process has."""
+    seen = on(NEW, zxid)
+    return replace(seen, facts=replace(seen.facts or facts(), duplicate_of=of, place="elsewhere"))
+
+
+def sharing(seen: Seen, *members: str) -> Seen:
+    """The same member, which has found that others write to one of its files."""
+    shared = tuple((member, "/etc/app.conf") for member in members)
+    return replace(seen, facts=replace(seen.facts or facts(), shared=shared))
+
+
+def waiting(zxid: int = 20) -> Seen:
+    """A member that runs the old content and has seen the new one."""
+    at = START + zxid
+    return on(OLD, zxid, phase="waiting", wanted=NEW, running_at=START + 10, wanted_at=at)
+
+
+def entry(phase: EntryPhase = EntryPhase.RESTARTING, since: float = 21.0) -> InFlightEntry:
+    """A turn for the new content."""
+    return InFlightEntry("token", NEW, 20, phase, START + since)
+
+
+def failed_on(*members: str, zxid: int = 20) -> dict[str, VersionState]:
+    """That the new content has failed."""
+    reason = "the command ended (exit status 3)"
+    return {NEW: VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22)}
+
+
+def sight(members: Mapping[str, Seen], zxid: int = 20, **changes: Any) -> Sight:
+    """A group whose znode was written last with this revision."""
+    record = {
+        key: changes.pop(key) for key in list(changes) if key in RolloutRecord.__annotations__
+    }
+    known: dict[str, Any] = {
+        "name": "web",
+        "base": "/zkexec/web",
+        "record": RolloutRecord(**record),
+        "members": dict(members),
+        "znodes": {PATH: Written(zxid, START + zxid)},
+        **changes,
+    }
+    return Sight(**known)
+
+
+def paused(at: float = 30.0) -> Pause:
+    """An operator's pause."""
+    return Pause("anna", "the night is for sleeping", START + at)
+
+
+def call(hosts: str, **changes: Any) -> Call:
+    """A command line on this cluster."""
+    host, _, port = hosts.partition("/")[0].partition(":")
+    connection = Connection(hosts_text=hosts, servers=((host, int(port)),), connect_timeout_s=20.0)
+    return Call(**{"verb": "status", "connection": connection, **changes})
+
+
+class GroupZnodes:
+    """A group on a real server whose znodes are written by the test."""
+
+    def __init__(self, client: KazooClient, lock: str, path: str) -> None:
+        """Mirror the znode at `path`, which is made with some content."""
+        self.client = client
+        self.lock = lock
+        self.path = path
+        self.base = base_of(lock)
+        self.zxid = 0
+        for name in ("members", "queue", "restart"):
+            client.ensure_path(f"{self.base}/{name}")
+        client.create(f"{self.base}/state", encode(RolloutRecord(), START))
+        client.create(path, b"first")
+        self.push(b"again")
+
+    def push(self, content: bytes) -> None:
+        """Write the mirrored znode."""
+        self.zxid = self.client.set(self.path, content).mzxid
+
+    def decide(self, record: RolloutRecord) -> None:
+        """Write the record."""
+        self.client.set(f"{self.base}/state", encode(record, START))
+
+    def show(self, name: str, digest: str = OLD, **changes: Any) -> None:
+        """Write a member's card; by default the member is up to date."""
+        paths = changes.pop("paths", (self.path,))
+        status = MemberStatus("running", digest, digest, "healthy", "", self.zxid, START, START)
+        content = encode_status(replace(status, **changes), facts(name, paths=paths))
+        self.write(name, content)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write any bytes into a member's node."""
+        path = f"{self.base}/members/{name}"
+        if self.client.exists(path):
+            self.client.set(path, content)
+        else:
+            self.client.create(path, content, ephemeral=True)
+
+    def queue(self, name: str) -> str:
+        """Put a member into the queue."""
+        path = f"{self.base}/queue/ticket{name}-"
+        made: str = self.client.create(path, name.encode(), ephemeral=True, sequence=True)
+        return made
+
+    def remove(self) -> None:
+        """Take the whole group away."""
+        self.client.delete(self.base, recursive=True)
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A line of JSON."""
+    found: dict[str, Any] = json.loads(line)
+    return found

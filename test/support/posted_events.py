@@ -1,0 +1,241 @@
+"""The events that an Ensemble posts, collected for a test that waits for one after the other."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from kazoo.client import KazooClient
+
+from support.waiting import DEADLINE_S
+from zkexec.core.events import (
+    Event,
+    ReadFailed,
+    SessionConnected,
+    SessionSuspended,
+    ZnodesRead,
+)
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    PublishStatus,
+    QueueRequest,
+    ReadRecord,
+)
+from zkexec.core.rollout.group_events import (
+    Enrolled,
+    GroupRequestFailed,
+    RecordCommitted,
+    RecordRead,
+)
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.snapshot import Znode
+from zkexec.core.turn import MemberStatus
+from zkexec.frozen import replace
+from zkexec.group.member_profile import MemberProfile, PhaseTime
+from zkexec.zookeeper.ensemble import Ensemble
+
+Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "PostedEvents"]]]
+"""Opens an Ensemble: `opened(*paths, chroot=...)`; it is connected and ready to read."""
+Request = Enrol | QueueRequest | ReadRecord | CommitRecord
+"""A request to a group, which is answered."""
+RUNNING = MemberStatus("running", "d1", "d1", "healthy")
+_E = TypeVar("_E", bound=Event)
+
+
+class PostedEvents:
+    """All events so far, and a mark up to which the test has looked at them."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._mark = 0
+        self._came = threading.Condition()
+        self._numbers = 0
+
+    def post(self, event: Event) -> None:
+        """Take an event, from any thread."""
+        with self._came:
+            self.events.append(event)
+            self._came.notify_all()
+
+    def next(self, kind: type[_E], **fields: object) -> _E:
+        """The next event of this kind with these fields; what came before it is passed over."""
+        end = time.monotonic() + DEADLINE_S
+        with self._came:
+            while True:
+                for index in range(self._mark, len(self.events)):
+                    event = self.events[index]
+                    if isinstance(event, kind) and all(
+                        getattr(event, name) == value for name, value in fields.items()
+                    ):
+                        self._mark = index + 1
+                        return event
+                if not self._came.wait(end - time.monotonic()):
+                    raise TimeoutError(f"no {kind.__name__} {fields} in {self.events[-50:]}")
+
+    def since_mark(self, kind: type[_E]) -> list[_E]:
+        """The events of this kind that came after the last that was returned."""
+        with self._came:
+            return [event for event in self.events[self._mark :] if isinstance(event, kind)]
+
+    def fresh_number(self) -> int:
+        """A number that no request had yet."""
+        self._numbers += 1
+        return self._numbers
+
+    def answer(self, ensemble: Ensemble) -> ZnodesRead | ReadFailed:
+        """Ask for a read with a fresh number, and return its answer."""
+        number = self.fresh_number()
+        ensemble.read(number)
+        answer = self.answer_to(number)
+        assert isinstance(answer, ZnodesRead | ReadFailed)
+        return answer
+
+    def answer_to(self, number: int) -> Event:
+        """The answer to a request with a fresh number, once it is there; the mark stays."""
+        end = time.monotonic() + DEADLINE_S
+        with self._came:
+            while True:
+                for event in self.events:
+                    if getattr(event, "number", None) == number:
+                        return event
+                if not self._came.wait(end - time.monotonic()):
+                    raise TimeoutError(f"request {number} has no answer: {self.events[-50:]}")
+
+    def read(self, ensemble: Ensemble) -> dict[str, Znode]:
+        """The znodes of a read that has to succeed."""
+        answer = self.answer(ensemble)
+        if isinstance(answer, ReadFailed):
+            raise AssertionError(f"the read failed: {answer.reason}")
+        return dict(answer.znodes)
+
+    def contents(self, ensemble: Ensemble) -> dict[str, bytes]:
+        """The contents by path, of a read that has to succeed."""
+        return {path: znode.content for path, znode in self.read(ensemble).items()}
+
+
+class ConnectedMember:
+    """A member that sends requests to its group, each with a fresh number."""
+
+    def __init__(self, ensemble: Ensemble, posted: PostedEvents) -> None:
+        self.ensemble = ensemble
+        self.posted = posted
+
+    def ask(self, request: Request) -> Event:
+        """Ask, whatever number the request has, and return the answer."""
+        number = self.posted.fresh_number()
+        self.ensemble.request(replace(request, number=number))
+        return self.posted.answer_to(number)
+
+    def get(self, kind: type[_E], request: Request) -> _E:
+        """Ask, where the answer has to be of this kind."""
+        answer = self.ask(request)
+        if not isinstance(answer, kind):
+            raise AssertionError(f"{request} was answered by {answer}")
+        return answer
+
+    def failure(self, request: Request) -> str:
+        """The reason for which a request fails."""
+        return self.get(GroupRequestFailed, request).reason
+
+    def enrol(self, status: MemberStatus = RUNNING) -> None:
+        """Make the own node."""
+        self.get(Enrolled, Enrol(0, status))
+
+    def show(self, status: MemberStatus) -> None:
+        """Write a card."""
+        self.ensemble.request(PublishStatus(status))
+
+    def read(self, *, watch: bool = False) -> RecordRead:
+        """The record, where it can be read."""
+        return self.get(RecordRead, ReadRecord(0, watch))
+
+    def commit(self, record: RolloutRecord) -> None:
+        """Write the record over whatever is there now."""
+        self.get(RecordCommitted, CommitRecord(0, record, self.read().version))
+
+
+def address(hosts: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT"."""
+    host, _, port = hosts.rpartition(":")
+    return host, int(port)
+
+
+@contextmanager
+def connected_client(hosts: str) -> Iterator[KazooClient]:
+    """A plain client for a few writes, whose session is gone afterwards."""
+    client = KazooClient(hosts=hosts, timeout=30.0)
+    client.start(timeout=DEADLINE_S)
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+@contextmanager
+def ensemble_of(
+    *hosts: str,
+    paths: tuple[str, ...] = (),
+    chroot: str = "",
+    session_timeout_s: float = 10.0,
+    group: MemberProfile | None = None,
+) -> Iterator[tuple[Ensemble, PostedEvents]]:
+    """An Ensemble on these servers, opened, and what it posts; closed in the end."""
+    posted = PostedEvents()
+    ensemble = Ensemble(
+        servers=[address(each) for each in hosts],
+        chroot=chroot,
+        session_timeout_s=session_timeout_s,
+        paths=paths,
+        post=posted.post,
+    )
+    ensemble.group = group
+    ensemble.open()
+    try:
+        yield ensemble, posted
+    finally:
+        ensemble.close(5.0)
+
+
+def group_place(base: str, member: str = "m1", acl: list[object] | None = None) -> MemberProfile:
+    """The place of a member in the group at this path; it has a place on its host of its own."""
+    return MemberProfile(base, member, f"place of {member}", "1", PhaseTime(), acl)
+
+
+@contextmanager
+def connected_member(
+    *hosts: str,
+    group: MemberProfile,
+    paths: tuple[str, ...] = (),
+    chroot: str = "",
+    session_timeout_s: float = 10.0,
+) -> Iterator[ConnectedMember]:
+    """A member that is connected, and neither enrolled nor queued yet."""
+    with ensemble_of(
+        *hosts, paths=paths, chroot=chroot, session_timeout_s=session_timeout_s, group=group
+    ) as (ensemble, posted):
+        posted.next(SessionConnected)
+        yield ConnectedMember(ensemble, posted)
+
+
+def opener(hosts: str, *, old: bool) -> Opener:
+    """Opens Ensembles on these hosts; `old` ones refuse the first multi-read."""
+
+    @contextmanager
+    def opened(*paths: str, chroot: str = "") -> Iterator[tuple[Ensemble, PostedEvents]]:
+        with ensemble_of(hosts, paths=paths, chroot=chroot) as (ensemble, posted):
+            posted.next(SessionConnected)
+            if old and len(paths) > 1:
+                be_refused(ensemble, posted)
+            yield ensemble, posted
+
+    return opened
+
+
+def be_refused(ensemble: Ensemble, posted: PostedEvents) -> None:
+    """Make the first read of several znodes on an old server, which refuses it and hangs up."""
+    assert isinstance(posted.answer(ensemble), ReadFailed)
+    posted.next(SessionSuspended)
+    posted.next(SessionConnected)

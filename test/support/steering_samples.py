@@ -1,0 +1,122 @@
+"""A group whose znodes a test writes by hand, for the commands that steer it.
+
+What a command has left behind is read from the znodes, and never from what zkexecctl prints.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kazoo.client import KazooClient
+
+from zkexec.core.rollout.record import (
+    AuditEntry,
+    EntryPhase,
+    InFlightEntry,
+    Pause,
+    RolloutRecord,
+    VersionState,
+)
+from zkexec.group.member_codec import encode_status
+from zkexec.group.record_codec import decode, encode
+from zkexec.operator.aims import Seen
+from zkexec.zookeeper.connect_string import base_of
+
+THEN = 1_600_000_000.0
+"""A time at which all of this happened, in 2020."""
+WHY = "--reason=the database moves"
+FLIGHT = {"m1": InFlightEntry("t1", "d1", 5, EntryPhase.RESTARTING, THEN)}
+CRASH = {"d1": VersionState(5, "s", failed_by=("m1",), reason="exit status 3", at=THEN)}
+PAUSED = RolloutRecord(paused=Pause("ann@hill", "lunch", THEN))
+FLYING = RolloutRecord(in_flight=FLIGHT, last_admitted=7)
+FAILED = RolloutRecord(
+    in_flight={"m1": InFlightEntry("t1", "d1", 5, EntryPhase.FAILED, THEN)},
+    versions=CRASH,
+    last_admitted=7,
+)
+VERBS: Mapping[str, tuple[RolloutRecord, tuple[str, ...]]] = {
+    "pause": (FLYING, ()),
+    "resume": (PAUSED, ()),
+    "retry": (FAILED, ()),
+    "restart": (RolloutRecord(), ()),
+    "forget": (FLYING, ("m1",)),
+}
+"""Each verb with a record on which it can be done, and the words behind NAME."""
+
+
+def command(verb: str, lock: str, by: str = "bob@dale") -> list[str]:
+    """The words of a verb that can be done on its record."""
+    return [verb, lock, *VERBS[verb][1], WHY, f"--by={by}"]
+
+
+class Group:
+    """The znodes of one group; `base` is their path, with the chroot."""
+
+    def __init__(
+        self, client: KazooClient, base: str, acl: Sequence[Any] | None = None, asked: bytes = b""
+    ) -> None:
+        self.client = client
+        self.base = base
+        self.state = f"{base}/state"
+        self.restart = f"{base}/restart"
+        self._acl = acl
+        for name, content in (("members", b""), ("queue", b""), ("restart", asked)):
+            client.create(f"{base}/{name}", content, acl, makepath=True)
+        client.create(self.state, encode(RolloutRecord(), THEN), acl)
+
+    @classmethod
+    def named(cls, client: KazooClient, lock: str, chroot: str = "") -> "Group":
+        """The group that `--lock` names, below a chroot."""
+        return cls(client, chroot + base_of(lock))
+
+    def write(self, record: RolloutRecord) -> None:
+        """Let this be the record."""
+        self.client.set(self.state, encode(record, THEN))
+
+    def record(self) -> RolloutRecord:
+        """The record that the znode contains."""
+        return decode(self.client.get(self.state)[0])
+
+    def audit_entry(self, verb: str) -> AuditEntry:
+        """The newest audit entry, which has to be of this verb and a few minutes old."""
+        audit_entry = self.record().audit[-1]
+        assert audit_entry.verb == verb
+        assert abs(audit_entry.at - time.time()) < 600
+        return audit_entry
+
+    def asked(self) -> list[str]:
+        """The words in the znode of restarts."""
+        return str(self.client.get(self.restart)[0].decode()).split()
+
+    def live(self, names: Iterable[str]) -> None:
+        """Let these members be alive."""
+        for name in names:
+            self.client.create(f"{self.base}/members/{name}", b"", self._acl, ephemeral=True)
+
+    def status(self, name: str, seen: Seen) -> None:
+        """Let this member be alive and show this."""
+        assert seen.status
+        assert seen.facts
+        path, content = f"{self.base}/members/{name}", encode_status(seen.status, seen.facts)
+        if self.client.exists(path):
+            self.client.set(path, content)
+        else:
+            self.client.create(path, content, self._acl, ephemeral=True)
+
+    def znodes(self) -> dict[str, tuple[bytes, int]]:
+        """All that is there: content and time of the last change by path."""
+        found: dict[str, tuple[bytes, int]] = {}
+        paths = [self.base]
+        for path in paths:
+            content, stat = self.client.get(path)
+            found[path] = (content, stat.mzxid)
+            paths += [f"{path}/{child}" for child in self.client.get_children(path)]
+        return found
+
+
+def one_line(text: str) -> str:
+    """The only line of a text, which no terminal could take for anything else."""
+    assert text.endswith("\n"), repr(text)
+    line = text[:-1]
+    assert line.isprintable(), repr(line)
+    return line

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.stage import Stage
-from zookeeper import Port, Server
 
+from support.sandbox import Sandbox
 from support.session_blocks import blocks
 from support.session_player import REGENERATE, ROOT, Player, Reader, regenerated
+from support.zookeeper import Port, Server
 
 PAGES = [
     page
@@ -21,16 +21,16 @@ PAGES = [
 
 
 @pytest.fixture
-def reader(stage: Stage, zookeeper: Server, root: str) -> Reader:
+def reader(sandbox: Sandbox, zookeeper: Server, root: str) -> Reader:
     """A reader with a ZooKeeper whose root is empty."""
-    return Reader(stage, zookeeper.port, zookeeper.hosts + root)
+    return Reader(sandbox, zookeeper.port, zookeeper.hosts + root)
 
 
 @pytest.fixture
-def reader_without_zookeeper(stage: Stage) -> Iterator[Reader]:
+def reader_without_zookeeper(sandbox: Sandbox) -> Iterator[Reader]:
     """A reader who starts a ZooKeeper by `zkexecctl dev` first."""
     port = Port()
-    yield Reader(stage, port.number, f"localhost:{port.number}")
+    yield Reader(sandbox, port.number, f"localhost:{port.number}")
     port.release()
 
 

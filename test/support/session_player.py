@@ -14,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyte
-from e2e.stage import Stage, until
-from e2e.terminal import PROMPT, shell
 
+from support.interactive_shell import PROMPT, InteractiveShell
+from support.sandbox import Sandbox
 from support.session_blocks import ANY_LINES, KEYS, Block, Step, blocks, is_shown, redrawn
+from support.waiting import until
 from zkexec.operator.installation import find_installation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,9 +33,9 @@ _DEFAULT_PORT = "2181"
 class Reader:
     """A person in a checkout who has zkexec and zkCli.sh on the PATH and follows a page."""
 
-    def __init__(self, stage: Stage, port: int, cluster: str) -> None:
-        self.folder, self.port, self.cluster = stage.folder, str(port), cluster
-        programs = stage.folder / "bin"
+    def __init__(self, sandbox: Sandbox, port: int, cluster: str) -> None:
+        self.folder, self.port, self.cluster = sandbox.folder, str(port), cluster
+        programs = sandbox.folder / "bin"
         programs.mkdir()
         java = find_installation(os.environ)
         client = [java.java, "-cp", java.class_path, "org.apache.zookeeper.ZooKeeperMain"]
@@ -42,7 +43,7 @@ class Reader:
         script.write_text(f'#!/bin/sh\nexec {shlex.join(client)} -server {cluster} "$@"\n')
         script.chmod(0o755)
         path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self.environment = stage.environment(
+        self.environment = sandbox.environment(
             PATH=path, PS2="", ZKEXEC_CLUSTER=cluster, ZKEXEC_BY=AUTHOR
         )
 
@@ -77,11 +78,15 @@ class ReaderTerminal:
     """A terminal with a shell, and how much of its text was compared already."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self.terminal = shell(ROOT, environment)
-        self.terminal.resize(ROWS, COLUMNS)
-        self._seen = len(self.terminal.text)
+        self.shell = InteractiveShell(ROOT, environment)
+        self.shell.terminal.resize(ROWS, COLUMNS)
+        self._seen = len(self._text)
         self._is_busy = False
         self.command("export TERM=xterm")
+
+    @property
+    def _text(self) -> str:
+        return self.shell.stdout.text
 
     def command(self, text: str) -> None:
         """Type a command, when the one before has ended."""
@@ -93,8 +98,8 @@ class ReaderTerminal:
 
     def enter(self, line: str) -> None:
         """Type a line, and wait until it is on the screen."""
-        self._seen = len(self.terminal.text)
-        self.terminal.enter(line)
+        self._seen = len(self._text)
+        self.shell.enter(line)
         self._until(re.escape(line) + r"\r\n")
 
     def question(self, expected: str) -> str:
@@ -108,16 +113,16 @@ class ReaderTerminal:
 
     def key(self, key: str) -> None:
         """Press a key."""
-        self.terminal.type(key)
+        self.shell.send(key)
 
     def new_text(self) -> str:
         """What has appeared since the last line was typed."""
-        return self.terminal.text[self._seen :]
+        return self._text[self._seen :]
 
     def until_prompt(self) -> str:
         """Wait for the end of the command; return what has appeared since the last line."""
         text = self._until(re.escape(PROMPT))
-        until(lambda: self.terminal.foreground == self.terminal.process.pid, "the shell is back")
+        until(lambda: self.shell.terminal.foreground == self.shell.pid, "the shell is back")
         self._is_busy = False
         return text
 
@@ -164,7 +169,7 @@ class Player:
         """End what still runs by Ctrl-C, and close all terminals."""
         for screen in reversed(self._screens.values()):
             screen.interrupt()
-            screen.terminal.close()
+            screen.shell.close()
 
     def _succeeds(self, command: str) -> bool:
         words = ["bash", "-c", self._reader.typed(command)]

@@ -284,7 +284,7 @@ class OutlivesTheCommand(Checker):
         """Look at what becomes of zkexec when its command ends."""
         name, core = process.host.name, process.core
         notes = {action.topic for action in todo if isinstance(action, actions.Note)}
-        if isinstance(event, events.Started) or "restart-failed" in notes:
+        if isinstance(event, events.Started) or notes & {"restart-failed", "reverted"}:
             self._stopped.pop(name, None)
         is_stopped = self._stopped.get(name) is process and not process.termed
         if not (is_stopped and isinstance(event, events.CommandExited | events.StartFailed)):

@@ -25,7 +25,7 @@ HEAVY = (
 )
 
 NO_COMMAND = """\
-zkexec: --exec: expected a command, here or behind --, got none
+zkexec: --exec: no command is given, neither here nor after --
 Usage: zkexec [options]
        zkexec [options] -- COMMAND [ARGUMENT...]
 Try 'zkexec --help' for all options.
@@ -59,26 +59,29 @@ def test_no_command_at_all() -> None:
     [
         (
             ["--health-interval", "soon"],
-            "--health-interval: expected seconds such as 30 or 0.5, got 'soon'",
+            "--health-interval: 'soon' is not a number of seconds, such as 30 or 0.5",
         ),
-        (["--kill-timeout", "-1"], "--kill-timeout: expected seconds such as 30 or 0.5, got '-1'"),
+        (
+            ["--kill-timeout", "-1"],
+            "--kill-timeout: '-1' is not a number of seconds, such as 30 or 0.5",
+        ),
         (
             ["--kill-signal", "HUPP"],
-            "--kill-signal: expected a signal such as TERM, SIGINT or 15, got 'HUPP'",
+            "--kill-signal: 'HUPP' is not a signal: write a name or a number, such as TERM or 15",
         ),
-        (["-c", "a,,b"], "--cluster: expected HOST:PORT,... without an empty host, got 'a,,b'"),
-        (["-m", "x=a"], "--mirror: expected a znode path that starts with /, got 'x=a'"),
+        (["-c", "a,,b"], "--cluster: 'a,,b' has an empty host: write HOST:PORT,..."),
+        (["-m", "x=a"], "--mirror: 'x=a' needs a znode path that starts with /"),
         (
             ["-m", "folder=/a"],
-            "--mirror: expected a LOCAL_PATH that is a file and no directory, got 'folder=/a'",
+            "--mirror: 'folder=/a' names a directory: write the LOCAL_PATH of a file",
         ),
-        (["stray"], "expected the command behind -- or in --exec, got the word 'stray'"),
-        (["--exec", "echo 'a\nb"], "--exec: expected a closing ' quote, got \"echo 'a\\nb\""),
+        (["stray"], "unexpected argument 'stray': the command goes after --"),
+        (["--exec", "echo 'a\nb"], "--exec: \"echo 'a\\nb\" has a ' quote that is not closed"),
         (
             ["-i", "x", "--settle", "\udcff"],
             (
-                "--settle: expected seconds such as 30 or 0.5, got '\\udcff'; "
-                "--health-interval: expected seconds such as 30 or 0.5, got 'x'"
+                "--settle: '\\udcff' is not a number of seconds, such as 30 or 0.5; "
+                "--health-interval: 'x' is not a number of seconds, such as 30 or 0.5"
             ),
         ),
     ],
@@ -99,8 +102,7 @@ def test_duplicate_targets_are_one_line(tmp_path: Path) -> None:
 
     assert run.returncode == 2
     assert run.stderr == (
-        "zkexec: --mirror: expected a file of its own for each pair, "
-        f"got the same file twice: '{tmp_path}/x' and '{tmp_path}/y/../x'\n"
+        f"zkexec: --mirror: '{tmp_path}/x' and '{tmp_path}/y/../x' are the same file\n"
     )
 
 
@@ -109,7 +111,9 @@ def test_a_mistake_in_the_environment_is_told_by_its_variable() -> None:
     run = zkexec("-e", "true", environment={"ZKEXEC_SETTLE": "x"})
 
     assert run.returncode == 2
-    assert run.stderr == ("zkexec: ZKEXEC_SETTLE: expected seconds such as 30 or 0.5, got 'x'\n")
+    assert run.stderr == (
+        "zkexec: ZKEXEC_SETTLE: 'x' is not a number of seconds, such as 30 or 0.5\n"
+    )
 
 
 def test_a_mistake_without_stderr() -> None:

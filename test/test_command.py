@@ -268,7 +268,7 @@ def test_random_syntax_is_never_taken_for_words(tmp_path: Path) -> None:
 )
 def test_open_quotes_are_a_mistake(text: str) -> None:
     """A quote that is never closed is told before anything starts."""
-    with pytest.raises(ValueError, match=r"expected a closing . quote"):
+    with pytest.raises(ValueError, match=r"has a . quote that is not closed"):
         parse(text)
 
 
@@ -281,7 +281,10 @@ def test_a_lone_quote_may_be_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "\t\n ", "''", '"" a', "\\\n", "a\0b"])
 def test_a_command_has_a_name(text: str) -> None:
     """Nothing, blanks, an empty name or a NUL character are no command."""
-    with pytest.raises(ValueError, match=r"^expected a command"):
+    with pytest.raises(
+        ValueError,
+        match=r"^(contains no command|contains a NUL character|is not the name of a command)$",
+    ):
         parse(text)
 
 

@@ -27,7 +27,7 @@ LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 CORE_MAY_IMPORT = {
     *("enum", "typing", "collections.abc", "math"),
-    *("hashlib", "_sha256", "_sha2"),
+    *("hashlib", "_sha256", "_sha2", "signal.Signals"),
 }
 KAZOO_IMPORTERS = {
     f"src/zkexec/{name}.py"

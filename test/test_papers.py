@@ -13,7 +13,7 @@ import draw_papers
 from paper_programs import PROGRAMS, Program
 from zkexec.cli import parser
 from zkexec.cli.options import OPTIONS
-from zkexec.cli.settings import settle
+from zkexec.cli.settings import resolve_settings
 from zkexec.operator.settle import settle as settle_call
 from zkexec.operator.verbs import BY_VERB, VERBS, VOCABULARY
 
@@ -88,7 +88,7 @@ def test_examples_are_understood(line: str) -> None:
     words = shlex.split(line.partition(" <")[0].partition(" >")[0])
 
     if words[0] == "zkexec":
-        assert settle(parser.read(words[1:]), {}).policy.mirrors
+        assert resolve_settings(parser.read(words[1:]), {}).policy.mirrors
     else:
         written = parser.read(words[1:], VOCABULARY)
         verb = BY_VERB[written.stray_words[0]]
@@ -108,7 +108,7 @@ def test_choices_are_accepted(name: str, choice: str, tmp_path: Path) -> None:
     identity = ["--auth", f"digest:@{secret}"] if name == "acl" else []
     words = ["--lock", "x", *identity, f"--{name}", value, "--", "true"]
 
-    assert settle(parser.read(words), {}).lock == "x"
+    assert resolve_settings(parser.read(words), {}).lock == "x"
 
 
 def test_the_wheel_brings_the_papers() -> None:

@@ -1,6 +1,6 @@
-"""What the operator wrote becomes one frozen value, or one line that tells every mistake.
+"""The settings: one frozen value, or one line with all mistakes.
 
-Nothing here starts a process; the values that an option accepts and refuses stand in tables.
+Nothing here starts a process; tables contain the values that an option accepts and refuses.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 from zkexec.cli import parser
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.cli.security import Access
-from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, settle
+from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, resolve_settings
 from zkexec.cli.shell_command import parse
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
@@ -20,7 +20,7 @@ from zkexec.core.snapshot import Mirror
 
 def settings(*words: str, **environment: str) -> Settings:
     """What zkexec would do for a command line, to which a command is added, and variables."""
-    return settle(parser.read([*words, "--exec", "run me"]), environment)
+    return resolve_settings(parser.read([*words, "--exec", "run me"]), environment)
 
 
 def mistakes(*words: str, **environment: str) -> str:
@@ -100,10 +100,10 @@ def test_every_default_can_be_typed(option: Option) -> None:
         assert settings("--lock", "x", **{option.variable: option.default}) == plain
 
 
-SECONDS = "expected seconds such as 30 or 0.5"
-HOSTS = "expected HOST:PORT,..."
-MIRROR = "expected LOCAL_PATH=ZK_PATH"
-ZNODE = "expected a znode path"
+SECONDS = "is not a number of seconds, such as 30 or 0.5"
+MIRROR = "is not of the form LOCAL_PATH=ZK_PATH"
+ZNODE = "needs a znode path"
+IPV6 = "IPv6 address"
 TIMES = [option.name for option in OPTIONS if option.metavar in ("SECONDS", "INTERVAL")]
 
 REFUSED = [
@@ -112,29 +112,26 @@ REFUSED = [
         ("settle", text, SECONDS)
         for text in ("inf", "1e3", "+1", "1s", " 1", "1_0", "1.", ".", "²")
     ),
-    ("settle", "9" * 400, "expected from 0 to 1000000000 seconds"),
-    ("connect-timeout", "0", "expected from 0.1 to"),
-    ("health-timeout", "0", "expected from 0.1 to"),
-    ("session-timeout", "0.5", "expected from 1 to 3600 seconds"),
-    ("session-timeout", "3601", "expected from 1 to 3600 seconds"),
+    ("settle", "9" * 400, "is not between 0 and 1000000000 seconds"),
+    ("connect-timeout", "0", "is not between 0.1 and"),
+    ("health-timeout", "0", "is not between 0.1 and"),
+    ("session-timeout", "0.5", "is not between 1 and 3600 seconds"),
+    ("session-timeout", "3601", "is not between 1 and 3600 seconds"),
     *(
-        ("kill-signal", text, "expected a signal such as TERM, SIGINT or 15")
+        ("kill-signal", text, "is not a signal: write a name or a number, such as TERM or 15")
         for text in ("", "FOO", "SIG", "SIGSIGTERM", "0", "65", "-9", "015", "SIG_DFL")
     ),
+    *(("cluster", text, "has an empty host") for text in ("", ",", "a,,b", ":1", "a,")),
     *(
-        ("cluster", text, f"{HOSTS} without an empty host")
-        for text in ("", ",", "a,,b", ":1", "a,")
-    ),
-    *(
-        ("cluster", text, f"{HOSTS} with ports from 1 to 65535")
+        ("cluster", text, "has an invalid port: write one from 1 to 65535")
         for text in ("a:", "a:0", "a:65536", "a:x", "a:-1", "a:٣", "a:2181x", "[::1]:0")
     ),
-    *(("cluster", text, f"{HOSTS} with IPv6 addresses in brackets") for text in ("::1", "a:1:2")),
+    *(("cluster", text, f"has an {IPV6} without brackets") for text in ("::1", "a:1:2")),
     *(
-        ("cluster", text, "expected IPv6 addresses such as [::1]:2181")
+        ("cluster", text, f"has an invalid {IPV6}: write one such as [::1]:2181")
         for text in ("[::1", "[]", "[a]:1", "[::1]2181", "[fe80::1%]", "[::é]")
     ),
-    *(("cluster", text, f"{HOSTS} with names") for text in ("a b", "a@b:1", "a;b", "a\x01")),
+    *(("cluster", text, "has an invalid host name") for text in ("a b", "a@b:1", "a;b", "a\x01")),
     *(("cluster", f"a{text}", ZNODE) for text in ("/b/", "//b", "/b//c", "/../b", "/b\x01")),
     *(("mirror", text, MIRROR) for text in ("", "a", "=/a", "a\0b=/a")),
     *(
@@ -150,59 +147,62 @@ REFUSED = [
         for text in ("\n", "\0", "\x7f", "\x85", "\udcff", "\ue000", "\ufff0")
     ),
     *(
-        ("mirror", f"{text}=/a", "expected a LOCAL_PATH that names a file and no directory")
+        ("mirror", f"{text}=/a", "names a directory: write the LOCAL_PATH of a file")
         for text in ("/", ".", "..", "new/", "new/.", "a/..")
     ),
-    ("mirror", "/usr=/a", "expected a LOCAL_PATH that is a file and no directory"),
-    ("mirror", "/dev/null=/a", "expected a LOCAL_PATH that is a regular file"),
-    ("start", "stale", "expected fresh, wait or cached"),
-    ("log-format", "xml", "expected text or json"),
-    *((name, "", "expected a command") for name in ("exec", "health", "alert")),
-    *((name, " \t\n", "expected a command") for name in ("exec", "health", "alert")),
-    *((name, "a 'b", "expected a closing ' quote") for name in ("exec", "health", "alert")),
-    *(("lock", text, "expected a NAME") for text in ("", "/")),
+    ("mirror", "/usr=/a", "names a directory: write the LOCAL_PATH of a file"),
+    ("mirror", "/dev/null=/a", "names a special file"),
+    ("start", "stale", "is unknown: write fresh, wait or cached"),
+    ("log-format", "xml", "is unknown: write text or json"),
+    *((name, "", "contains no command") for name in ("exec", "health", "alert")),
+    *((name, " \t\n", "contains no command") for name in ("exec", "health", "alert")),
+    *((name, "a 'b", "has a ' quote that is not closed") for name in ("exec", "health", "alert")),
+    *(("lock", text, "is not a NAME") for text in ("", "/")),
     *(
-        ("lock", text, "expected a NAME without empty, . or .. parts and without / at its end")
+        ("lock", text, "needs a NAME without empty, . or .. parts and without / at its end")
         for text in ("a//b", "//a", "a/", "/a/", ".", "..", "a/../b", "/./a")
     ),
     *(
-        ("lock", text, "expected a NAME outside of /zkexec/.history")
+        ("lock", text, "is not a NAME: /zkexec/.history is for pushed contents")
         for text in (".history", ".history/a", "/zkexec/.history", "/zkexec/.history/a")
     ),
     *(
-        ("lock", text, "expected a NAME of printable UTF-8 characters")
+        ("lock", text, "needs a NAME of printable UTF-8 characters")
         for text in ("a\n", "\0", "/\x7f", "\udcff")
     ),
     *(
-        ("max-unavailable", text, "expected a number of members such as 2, or a percentage")
+        (
+            "max-unavailable",
+            text,
+            "is not a number of members such as 2, or a percentage such as 25%",
+        )
         for text in ("", "0", "-1", "0%", "%", "1.5", "a", "1%%", " 1", "٣", "9" * 10)
     ),
-    ("max-unavailable", "101%", "expected a percentage from 1% to 100%"),
-    ("on-failure", "stop", "expected pause or revert"),
+    ("max-unavailable", "101%", "is not a percentage from 1% to 100%"),
+    ("on-failure", "stop", "is unknown: write pause or revert"),
     *(
-        ("member-id", text, "expected an ID without / of at most 200 characters")
+        ("member-id", text, "is not an ID: write 1 to 200 characters without /")
         for text in ("", "a/b", "/", "x" * 201)
     ),
     *(
-        ("member-id", text, "expected an ID of printable UTF-8 characters, and not . or ..")
+        ("member-id", text, "is not an ID: write printable UTF-8 characters, not . or ..")
         for text in (".", "..", "a\tb", "\udcff")
     ),
 ]
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), REFUSED)
-def test_a_wrong_value_is_told_by_its_option(name: str, text: str, expected: str) -> None:
-    """A value of no sense gets one sentence: the option, what was expected, what was given."""
+def test_a_wrong_value_is_named_by_its_option(name: str, text: str, expected: str) -> None:
+    """A wrong value gets one sentence: the option, the value, what is wrong with it."""
     with pytest.raises(UsageError) as caught:
-        settle(parser.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
+        resolve_settings(parser.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
     line = str(caught.value)
 
-    assert line.startswith(f"--{name}: {expected}")
-    assert ", got " in line
+    assert f" {expected}" in line
     assert "; " not in line
     assert line.isprintable()
     if len(text) < 100:
-        assert line.endswith(f", got {text!r}")
+        assert line.startswith(f"--{name}: {text!r} {expected}")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_without_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     gone.rmdir()
 
     assert mirrored("-m", f"{tmp_path}/x=/a") == [(f"{tmp_path}/x", "/a")]
-    assert mistakes("-m", "x=/a").startswith("--mirror: expected a LOCAL_PATH that starts with /")
+    assert mistakes("-m", "x=/a").startswith("--mirror: 'x=/a' needs a LOCAL_PATH that starts with")
 
 
 def test_one_znode_may_have_two_files(tmp_path: Path) -> None:
@@ -271,13 +271,13 @@ def test_one_znode_may_have_two_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "got"),
     [
-        ("x", "x", "the same file twice"),
-        ("x", "./x", "the same file twice"),
-        ("x", "y/../x", "the same file twice"),
-        ("x", "link/x", "the same file twice"),
-        ("new", "alias", "the same file twice"),
-        ("x", "x/y", "a file inside another one"),
-        ("link/x/y", "x", "a file inside another one"),
+        ("x", "x", "are the same file"),
+        ("x", "./x", "are the same file"),
+        ("x", "y/../x", "are the same file"),
+        ("x", "link/x", "are the same file"),
+        ("new", "alias", "are the same file"),
+        ("x", "x/y", ": a file cannot be inside a file"),
+        ("link/x/y", "x", ": a file cannot be inside a file"),
     ],
 )
 def test_two_mirrors_never_share_a_file(
@@ -289,7 +289,8 @@ def test_two_mirrors_never_share_a_file(
     monkeypatch.chdir(tmp_path)
     line = mistakes("-m", f"{first}=/a", "-m", f"{second}=/b")
 
-    assert line.startswith(f"--mirror: expected a file of its own for each pair, got {got}: ")
+    assert line.startswith("--mirror: ")
+    assert line.endswith(got)
     assert line.count(str(tmp_path)) == 2
 
 
@@ -301,16 +302,16 @@ def test_looking_at_targets_creates_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_all_mistakes_are_told_together() -> None:
-    """Several mistakes are one message, and each is told under the name that it came by."""
+def test_all_mistakes_are_one_message() -> None:
+    """Several mistakes are one message, each under the name of its option or variable."""
     line = mistakes("-i", "soon", "-c", ":1", "--frob", ZKEXEC_SETTLE="x", ZKEXEC_MIRROR="'a")
 
     assert line == (
-        "expected an option that zkexec --help lists, got '--frob'; "
-        'ZKEXEC_MIRROR: expected LOCAL_PATH=ZK_PATH words with closed quotes, got "\'a"; '
-        "ZKEXEC_SETTLE: expected seconds such as 30 or 0.5, got 'x'; "
-        "--health-interval: expected seconds such as 30 or 0.5, got 'soon'; "
-        "--cluster: expected HOST:PORT,... without an empty host, got ':1'"
+        "unknown option --frob (zkexec --help lists all); "
+        'ZKEXEC_MIRROR: "\'a" has a quote that is not closed; '
+        f"ZKEXEC_SETTLE: 'x' {SECONDS}; "
+        f"--health-interval: 'soon' {SECONDS}; "
+        "--cluster: ':1' has an empty host: write HOST:PORT,..."
     )
 
 
@@ -352,7 +353,9 @@ GROUP_OPTIONS = {
 @pytest.mark.parametrize(("name", "text"), GROUP_OPTIONS.items())
 def test_options_of_a_group_need_one(name: str, text: str) -> None:
     """What is typed about turns makes no sense without a lock."""
-    assert mistakes(f"--{name}", text) == f"--{name}: expected --lock NAME with it, got none"
+    assert (
+        mistakes(f"--{name}", text) == f"--{name}: has a meaning only in a group: add --lock NAME"
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), GROUP_OPTIONS.items())
@@ -376,7 +379,7 @@ def test_a_group_without_its_name() -> None:
     """A lock whose name was forgotten is one mistake, and not one for each other option."""
     line = mistakes("--min-healthy", "1", "--lock")
 
-    assert line == "--lock: expected a value (NAME), got none"
+    assert line == "--lock: the value is missing: write --lock NAME"
 
 
 @pytest.mark.parametrize(
@@ -389,6 +392,32 @@ def test_a_restart_needs_time_to_become_healthy(
     """In a group with a health check, no time at all until it succeeds is a mistake."""
     line = mistakes("-l", "x", "-H", "true", *words, **variables)
 
-    assert "expected more than 0 with --lock" in line
+    assert "with --lock, write more than 0" in line
     assert settings("-l", "x", *words, **variables).policy.health_delay_s == 0
     assert settings("-H", "true", *words, **variables).policy.health_delay_s == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("--lok=x", "unknown option --lok (did you mean --lock?)"),
+        ("--max-unavaliable", "unknown option --max-unavaliable (did you mean --max-unavailable?)"),
+        ("-x", "unknown option -x (zkexec --help lists all)"),
+        ("--a b", "unknown option '--a b' (zkexec --help lists all)"),
+        ("--silent=no", "--silent: takes no value: remove 'no'"),
+        ("z", "unexpected argument 'z': the command goes after --"),
+    ],
+)
+def test_a_wrong_word_gets_a_suggestion(word: str, line: str) -> None:
+    """A word that is no option is answered with what to type instead."""
+    assert mistakes(word) == line
+
+
+def test_an_unknown_variable_is_a_warning() -> None:
+    """A ZKEXEC_ variable that no option reads is a warning that suggests the nearest one."""
+    variables = {"ZKEXEC_MIRORR": "x", "ZKEXEC_FROB": "", "ZKEXEC_BY": "me", "ZKEXEC_LOCK": "a"}
+    assert settings(**variables).warnings == (
+        "unknown variable ZKEXEC_FROB (zkexec --help lists all)",
+        "unknown variable ZKEXEC_MIRORR (did you mean ZKEXEC_MIRROR?)",
+    )
+    assert settings(ZKEXEC_EVENT="x", ZKEXEC_PID="1", OTHER="y").warnings == ()

@@ -7,13 +7,13 @@ import pytest
 
 from zkexec.cli import parser
 from zkexec.cli.options import BY_SHORT, OPTIONS
-from zkexec.cli.settings import Settings, UsageError, Verbosity, settle
+from zkexec.cli.settings import Settings, UsageError, Verbosity, resolve_settings
 from zkexec.cli.shell_command import parse
 
 
 def settings(*words: str, **environment: str) -> Settings:
     """What zkexec would do for a whole command line and variables."""
-    return settle(parser.read(words), environment)
+    return resolve_settings(parser.read(words), environment)
 
 
 def mistakes(*words: str, **environment: str) -> str:

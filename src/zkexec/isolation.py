@@ -1,10 +1,10 @@
-"""Keep from zkexec what the caller's environment says to Python, and hand it on untouched.
+"""Ignore the Python variables of the caller's environment, and hand them on unchanged.
 
-`PYTHONPATH`, `PYTHONHOME` and their like are meant for the command: with its `types.py` or its
-kazoo zkexec could not work.  So zkexec executes itself anew with `-E`, which has Python ignore
+`PYTHONPATH`, `PYTHONHOME` and the like are for the command: zkexec could not work with the
+command's `types.py` or kazoo.  So zkexec executes itself again with `-E`, which makes Python ignore
 them; the environment stays as the caller passed it, byte for byte.
 
-Whatever is imported before that may be the command's own.  This file therefore uses only what is
+A module that is imported before that can be the command's own.  So this file uses only what is
 built into the interpreter, and runs before anything else of zkexec.
 """
 
@@ -12,32 +12,32 @@ import posix
 import sys
 
 _HARMLESS = frozenset({b"PYTHONDONTWRITEBYTECODE", b"PYTHONHASHSEED", b"PYTHONUNBUFFERED"})
-"""What many containers set, and what changes nothing for zkexec: not worth a second start."""
+"""Many containers set these.  They change nothing for zkexec, so it is not executed again."""
 _PACKAGE = __file__.rpartition("/")[0]
 _ROOT = _PACKAGE.rpartition("/")[0]
 
 
 def isolate(module: str) -> None:
-    """Execute this module of zkexec anew if the environment speaks to Python; else return."""
-    if not sys.flags.ignore_environment and sys.executable and _is_spoken_to():
+    """Execute this module of zkexec again if the environment has Python variables; else return."""
+    if not sys.flags.ignore_environment and sys.executable and _has_python_variables():
         flags = ["-E", "-P"]
         flags += ["-B"] * sys.flags.dont_write_bytecode + ["-s"] * sys.flags.no_user_site
         words = [sys.executable, *flags, _program(module), *sys.argv[1:]]
-        try:  # noqa: SIM105 -- what contextlib imports may be the command's
+        try:  # noqa: SIM105 -- contextlib imports modules that can be the command's
             posix.execve(sys.executable, words, _environment())
         except OSError:
-            pass  # as it is, zkexec may still work
-    # The folder of the script, or the working directory, comes first: it may be the command's.
+            pass  # zkexec may still work as it is
+    # The folder of the script, or the working directory, comes first: it can be the command's.
     if not sys.flags.safe_path or sys.path[0] == _ROOT:
         sys.path.append(sys.path.pop(0))
 
 
-def _is_spoken_to() -> bool:
+def _has_python_variables() -> bool:
     return any(name.startswith(b"PYTHON") and name not in _HARMLESS for name in posix.environ)
 
 
 def _program(module: str) -> str:
-    """Name the file that runs the module, wherever zkexec was found."""
+    """Return the file that runs the module: that of the archive, or of the package."""
     archive = getattr(globals().get("__loader__"), "archive", "")
     if archive:
         return str(archive)

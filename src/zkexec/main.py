@@ -1,14 +1,13 @@
-"""The entry point: what was inherited, what is wanted, and then the loop.
+"""Start zkexec: note what was inherited, read the command line, and run the loop.
 
-The only file that prints usage.  Nothing is imported before the process is as its birth needs
-it, and nothing heavy before the command line is known to be right: `--help` and a mistake are
-answered without a ZooKeeper client in memory.
+Nothing is imported before the inherited state is noted, and nothing heavy before the command line
+is known to be right: `--help` and a usage error need no ZooKeeper client in memory.
 """
 
 # The order of imports is what this file is about.
 # ruff: noqa: PLC0415
 
-TYPE_CHECKING = False  # not the one of `typing`, whose import is most of the time to the birth
+TYPE_CHECKING = False  # not that of `typing`, whose import would take most of the time until then
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
@@ -30,10 +29,10 @@ def main() -> "NoReturn":
     except KeyboardInterrupt:
         import signal
 
-        _die_of(signal.SIGINT)
+        _end_by(signal.SIGINT)
     try:
         _run(inheritance)
-    except Exception as error:  # noqa: BLE001 -- nothing runs yet: what does is kept by the loop
+    except Exception as error:  # noqa: BLE001 -- no command runs yet; later the loop handles errors
         _print(2, f"zkexec: internal error ({type(error).__name__}: {error}); please report this\n")
         raise SystemExit(_CANNOT_WORK) from None
 
@@ -46,15 +45,15 @@ def _run(inheritance: "Inheritance") -> "NoReturn":
 
     written = parser.read(sys.argv[1:])
     _answer_questions(written)
-    settings = _settle(written, os.environ)
+    settings = _resolve(written, os.environ)
 
     from zkexec.runtime.loop import run
 
     run(settings, inheritance)
 
 
-def _die_of(number: int) -> "NoReturn":
-    """End as a program that lets itself be ended by the signal would, saying nothing."""
+def _end_by(number: int) -> "NoReturn":
+    """End by this signal, as a program does that does not handle it."""
     import signal
 
     signal.signal(number, signal.SIG_DFL)
@@ -63,7 +62,7 @@ def _die_of(number: int) -> "NoReturn":
 
 
 def _answer_questions(written: "ParsedArguments") -> None:
-    """Print what `--help` or `--version` asks for, and end."""
+    """If `--help` or `--version` is given, print the answer and end."""
     if "help" in written.values:
         from zkexec.cli.help_text import help_text
 
@@ -77,7 +76,7 @@ def _answer_questions(written: "ParsedArguments") -> None:
 def _answer(text: str) -> "NoReturn":
     """Print to stdout, and end: with 125 if it cannot be written, by SIGPIPE if no reader is left.
 
-    A stdout that is closed is one that nobody wants to read.
+    If stdout is closed, the caller does not want the text, and this is no error.
     """
     import os
     import signal
@@ -85,18 +84,18 @@ def _answer(text: str) -> "NoReturn":
     try:
         _write(1, text)
     except BrokenPipeError:
-        _die_of(signal.SIGPIPE)
+        _end_by(signal.SIGPIPE)
     except OSError as error:
         _print(2, f"zkexec: cannot write to stdout: {os.strerror(error.errno or 0)}\n")
         raise SystemExit(_CANNOT_WORK) from None
     raise SystemExit(0)
 
 
-def _settle(written: "ParsedArguments", environment: "Mapping[str, str]") -> "Settings":
-    from zkexec.cli.settings import UsageError, settle
+def _resolve(written: "ParsedArguments", environment: "Mapping[str, str]") -> "Settings":
+    from zkexec.cli.settings import UsageError, resolve_settings
 
     try:
-        return settle(written, environment)
+        return resolve_settings(written, environment)
     except UsageError as mistake:
         from zkexec.cli.help_text import HINT, USAGE
 
@@ -106,7 +105,7 @@ def _settle(written: "ParsedArguments", environment: "Mapping[str, str]") -> "Se
 
 
 def _print(descriptor: int, text: str) -> None:
-    """Write if that is possible; the exit status says it as well."""
+    """Write if that is possible; the exit status shows the error, too."""
     try:
         _write(descriptor, text)
     except OSError:
@@ -114,7 +113,7 @@ def _print(descriptor: int, text: str) -> None:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """Write around Python's streams, which are missing or complain where a reader is gone."""
+    """Write without the streams of Python, which can be missing."""
     import os
 
     rest = text.encode("utf-8", "backslashreplace")

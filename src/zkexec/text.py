@@ -1,26 +1,26 @@
-"""How much of a text that others wrote is taken in, and how much of one is shown.
+"""Cut texts from znodes, which can be a megabyte long.
 
-Whoever may write to a znode can put a megabyte into it.  What is only shown is cut where it
-enters, before anything else is done with it; what names or identifies something is never cut.
+A text that is only shown is cut as soon as it is read.  A text that identifies something is never
+cut.
 """
 
 LONGEST = 1000
-"""So many characters of a text are shown."""
+"""At most this many characters of a text are shown."""
 
 LONGEST_LINE = 4000
-"""So many of a line that is made of several."""
+"""At most this many characters of a line that contains several texts are shown."""
 
 _DOTS = "..."
 _BYTES_OF_A_LETTER = 4
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """As much of a text as is shown, with dots at its end where that is not all."""
+    """Cut a text to what is shown; dots at its end mark a cut."""
     return text if len(text) <= most else text[: most - len(_DOTS)] + _DOTS
 
 
 def in_letters(content: bytes) -> str:
-    """Bytes as text for a person, whatever they are, and not more of them than are shown."""
-    # Half a letter at the end of the part that is decoded is cut away with what is behind it.
+    """Decode bytes for a person, whatever they are, and cut the text to what is shown."""
+    # A letter that is split at the end of this part is cut away with the rest.
     part = content[: LONGEST * _BYTES_OF_A_LETTER + _BYTES_OF_A_LETTER]
     return cut(part.decode(errors="backslashreplace"))

@@ -95,13 +95,13 @@ def test_health_checks_go_on() -> None:
     one = begun()
     assert told(one.handle(Tick(), 4)) == [RunHealthCheck(2)]
     failed = one.handle(events.HealthCheckFinished(2, False, "bad"), 5)
-    assert failed[0] == Note("check-failed", {"reason": "bad"})
+    assert failed[0] == Note("health-check-failed", {"reason": "bad", "is_change": True})
     assert told(failed) == [RunAlert(AlertEvent.HEALTH_FAILED, "bad")]
     one.handle(events.AlertFinished(""), 6)
     assert one.deadline == 15
     one.handle(Tick(), 15)
     passed = one.handle(events.HealthCheckFinished(2, True, ""), 16)
-    assert passed[0] == Note("check-passed")
+    assert passed[0] == Note("health-check-passed", {"is_change": True})
     assert one.handle(events.HealthCheckFinished(2, True, ""), 16) == []
 
 
@@ -112,7 +112,9 @@ def test_a_check_that_runs_is_waited_for() -> None:
     assert one.deadline == 3
     assert one.handle(Tick(), 3) == [KillHealthCheck()]
     failed = one.handle(events.HealthCheckFinished(2, False, "signal 9"), 3.1)
-    assert failed == [Note("check-failed", {"reason": "no answer within 3 s"})]
+    assert failed == [
+        Note("health-check-failed", {"reason": "no answer within 3 s", "is_change": True})
+    ]
     old = begun(AdoptedCommand(generation=2, applied=FILES, check=1), Policy(checks_health=True))
     assert old.handle(events.HealthCheckFinished(1, False, ""), 1) == []
     assert old.deadline == 20

@@ -32,7 +32,7 @@ def test_the_first_check_waits_for_the_delay() -> None:
     opened = gate()
     assert opened.deadline == 10
     assert opened.expire(9.9) == []
-    assert opened.expire(10) == [Note("checking"), RunHealthCheck(1)]
+    assert opened.expire(10) == [Note("health-check-started"), RunHealthCheck(1)]
     assert opened.deadline is None
     assert opened.expire(1e9) == []
 
@@ -42,7 +42,7 @@ def test_the_next_check_follows_the_end_of_the_last() -> None:
     opened = gate()
     opened.expire(10)
     check_result = opened.finished(HealthCheckFinished(1, True, "exit status 0"), now=12)
-    assert check_result == CheckResult(True, "exit status 0")
+    assert check_result == CheckResult(True, "exit status 0", is_change=True)
     assert opened.deadline == 17
 
 
@@ -54,7 +54,7 @@ def test_a_slow_check_has_failed() -> None:
     assert opened.expire(12) == [KillHealthCheck()]
     assert opened.deadline is None
     check_result = opened.finished(HealthCheckFinished(1, True, ""), now=12.1)
-    assert check_result == CheckResult(False, "no answer within 2 s")
+    assert check_result == CheckResult(False, "no answer within 2 s", is_change=True)
 
 
 def test_a_result_that_nobody_waits_for_means_nothing() -> None:
@@ -63,7 +63,27 @@ def test_a_result_that_nobody_waits_for_means_nothing() -> None:
     assert opened.finished(HealthCheckFinished(1, False, ""), now=1) is None
     opened.expire(10)
     assert opened.finished(HealthCheckFinished(7, False, ""), now=11) is None
-    assert opened.finished(HealthCheckFinished(1, True, ""), now=11) == CheckResult(True, "")
+    assert opened.finished(HealthCheckFinished(1, True, ""), now=11) == CheckResult(
+        True, "", is_change=True
+    )
+
+
+def test_a_change_of_health_is_marked() -> None:
+    """A result is a change if it is the first of this command, or not that of the check before."""
+    opened, at = gate(), 10.0
+    changes = []
+    for passed in (True, True, False, False, True):
+        opened.expire(at)
+        check_result = opened.finished(HealthCheckFinished(1, passed, ""), at)
+        assert check_result
+        changes.append(check_result.is_change)
+        at += 10
+    assert changes == [True, False, True, False, True]
+
+    opened.open(2, at)
+    opened.expire(at + 10)
+    check_result = opened.finished(HealthCheckFinished(2, True, ""), at + 10)
+    assert check_result == CheckResult(True, "", is_change=True)
 
 
 @pytest.mark.parametrize("timeout_s", [None, 50])

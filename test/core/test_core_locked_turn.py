@@ -84,14 +84,14 @@ def test_another_width_than_ones_own_is_told_once() -> None:
     harness.connect()
     harness.read(replace(AGREED, max_unavailable=width(1, "m2")))
     harness.enrolled()
-    assert harness.notes == ["group-width"]
+    assert harness.notes == ["max-unavailable-differs"]
     harness.handle(GroupTouched(GroupPart.RECORD))
     harness.be_head()
     harness.read(replace(AGREED, max_unavailable=width(1, "m2")))
-    assert "group-width" not in harness.notes
+    assert "max-unavailable-differs" not in harness.notes
     harness.refused(Conflict.RECORD)
     harness.read(replace(AGREED, max_unavailable=width(2, "m2")))
-    assert harness.notes == ["group-width"]
+    assert harness.notes == ["max-unavailable-differs"]
 
 
 def test_the_way_to_a_turn() -> None:
@@ -108,7 +108,7 @@ def test_the_way_to_a_turn() -> None:
     assert request.record.last_admitted == 5
     assert harness.turn.granted is None
     assert harness.committed() is None
-    assert harness.notes == ["turn-taken"]
+    assert harness.notes == ["admitted"]
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.has_entry
     assert not harness.turn.inherited
@@ -216,7 +216,7 @@ def test_the_head_takes_back_the_turn_of_one_that_is_gone() -> None:
     request = harness.read(flying("b@2"), alive=frozenset())
     assert isinstance(request, CommitRecord)
     assert request.record.in_flight == {}
-    assert harness.notes == ["member-reaped"]
+    assert harness.notes == ["turn-reclaimed"]
 
 
 def test_who_is_not_the_head_misses_nobody() -> None:

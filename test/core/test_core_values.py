@@ -14,7 +14,7 @@ from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
     [
         (ExitStatus(), False, 0, "exit status 0"),
         (ExitStatus(code=3), True, 3, "exit status 3"),
-        (ExitStatus(signal=15), True, 143, "signal 15"),
+        (ExitStatus(signal=15), True, 143, "killed by SIGTERM"),
     ],
 )
 def test_an_ending_is_told_as_a_shell_would(

@@ -32,7 +32,7 @@ def alert(script: str, *words: object) -> str:
     ("script", "status", "line"),
     [
         ("exit 7", 7, f"command-failed|exit status 7||{HOST}|7"),
-        ("kill -KILL $$", -9, f"command-failed|signal 9||{HOST}|137"),
+        ("kill -KILL $$", -9, f"command-failed|killed by SIGKILL||{HOST}|137"),
     ],
 )
 def test_a_command_that_fails(
@@ -43,7 +43,7 @@ def test_a_command_that_fails(
 
     assert run.wait() == status
     assert lines(told) == [line]
-    assert run.stderr.matching("command failed$")
+    assert run.stderr.matching("command failed: (exit status 7|killed by SIGKILL)$")
 
 
 def test_a_command_that_cannot_be_started(host: MirroredHost, told: Path) -> None:

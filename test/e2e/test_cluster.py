@@ -13,7 +13,7 @@ from support.sandbox import Sandbox
 from support.waiting import until
 from support.zookeeper import Server
 
-LEFT_ALONE = "the command is left alone"
+LEFT_ALONE = "the command keeps running"
 SESSION_TIMEOUT_S = 2
 
 

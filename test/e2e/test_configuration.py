@@ -19,7 +19,7 @@ def write_until_seen(host: MirroredHost, run: Program, write: Callable[[], objec
     one after the other.  So with the third touch, the first has had its consequences.  Needs
     --verbose.
     """
-    touched = f"{host.path('a')} was touched"
+    touched = f"{host.path('a')} may have changed"
     goal = len(run.stderr.matching(touched)) + 3
 
     def seen() -> bool:

@@ -158,7 +158,7 @@ def test_the_last_words_of_a_failed_command(sandbox: Sandbox) -> None:
     until(sandbox.sleepers, "the command runs")
     process.end()
 
-    assert said[-1].endswith("] command failed")
+    assert said[-1].endswith("] command failed: exit status 3")
     assert process.stderr.matching("forked")
     assert not process.stderr.matching("command failed")
 

@@ -169,7 +169,7 @@ def test_start_cached_uses_the_files_that_are_there(host: MirroredHost, proxy: P
 
     run = host.wrap("--start=cached", "--connect-timeout=0.5", names="a b")
     assert host.born().files == {"a": "older", "b": "two"}
-    run.until("starting on the files that are there")
+    run.until("starting on the files on disk")
     proxy.heal()
 
     assert host.born(2).files == {"a": "one", "b": "two"}
@@ -217,7 +217,7 @@ def test_nothing_to_mirror_needs_no_cluster(
 
         assert run.wait() == 0
     assert run.stdout.lines == ["hello"]
-    assert len(run.stderr.matching("nothing is mirrored, so the command starts without it")) == 1
+    assert len(run.stderr.matching("the command has no inputs and starts now")) == 1
 
 
 def test_connecting_continues_beside_a_command_that_needs_no_cluster(

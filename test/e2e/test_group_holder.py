@@ -39,7 +39,7 @@ def session_ends(fleet: Fleet, member: FleetMember) -> None:
 def waits_on(reaper: FleetMember) -> bool:
     """Whether a member that has taken back a turn has told since then why it gets none."""
     told = [line["event"] for line in reaper.log()]
-    return "turn-blocked" in told[told.index("member-reaped") :]
+    return "turn-blocked" in told[told.index("turn-reclaimed") :]
 
 
 def others(fleet: Fleet, member: FleetMember) -> list[FleetMember]:
@@ -203,7 +203,7 @@ def test_the_holder_is_killed_after_the_failure_and_stays_away(fleet: Fleet) -> 
 
     holder.kill()
     fleet.until(lambda: not fleet.in_flight(), "its entry is taken back")
-    (reaper,) = (member for member in fleet.members if member.log("member-reaped"))
+    (reaper,) = (member for member in fleet.members if member.log("turn-reclaimed"))
     reaper.until(partial(waits_on, reaper), "looks again, and says again why it waits")
     fleet.push("good 2")
     fleet.at_rest("good 2")

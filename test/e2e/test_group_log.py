@@ -36,7 +36,7 @@ def of_group(fleet: Fleet, event: str) -> list[dict[str, Any]]:
 
 def test_the_log_of_a_turn(fleet: Fleet) -> None:
     """A restart is told from the new content to the turn given back, each step once."""
-    steps = ("changed", "turn-taken", "restarting", "installed", "verifying", "known_good")
+    steps = ("changed", "admitted", "restarting", "installed", "verifying", "known-good")
     fleet.launch(1)
     before = len(events(fleet[0], steps))
 
@@ -106,7 +106,7 @@ def test_the_log_of_a_loss(fleet: Fleet) -> None:
     (other,) = others(fleet, holder)
     holder.kill()
     missing = other.until_logged("member-missing")
-    reaped = other.until_logged("member-reaped")
+    reaped = other.until_logged("turn-reclaimed")
     fleet.at_rest("slow 1")
 
     assert holder.name in missing["message"]

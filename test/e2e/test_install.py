@@ -49,7 +49,7 @@ def test_a_full_disk_costs_nobody_a_process(small: MirroredHost) -> None:
     first = small.born()
 
     small.set(a=b"x" * 100_000)
-    run.until("cannot write .*/a: No space left on device; the old configuration stays")
+    run.until("cannot write .*/a: No space left on device; the old files stay")
     until_line(alerts, f"restart-failed: {small.file('a')}: No space left on device")
     small.only(first)
     assert small.content("a") == b"one"
@@ -72,7 +72,7 @@ def test_a_change_is_tried_again_when_there_is_room(small: MirroredHost) -> None
     ballast.write_bytes(bytes(40_000))
 
     small.set(a=b"x" * 30_000)
-    run.until("No space left on device; the old configuration stays, next try in 10 s")
+    run.until("No space left on device; the old files stay, next attempt in 10 s")
     ballast.unlink()
 
     assert small.born(2).files == {"a": "x" * 30_000}
@@ -146,7 +146,7 @@ def test_a_disk_that_turns_read_only(small: MirroredHost) -> None:
 
     subprocess.run(["mount", "-o", "remount,ro", small.folder], check=True)
     small.set(a=b"two")
-    run.until("cannot write .*/a: Read-only file system; the old configuration stays")
+    run.until("cannot write .*/a: Read-only file system; the old files stay")
     small.only(first)
     subprocess.run(["mount", "-o", "remount,rw", small.folder], check=True)
     small.set(a=b"three")
@@ -196,7 +196,7 @@ def test_a_target_that_becomes_a_folder(host: MirroredHost) -> None:
     host.file("a").mkdir()
 
     host.set(a=b"two")
-    run.until("cannot write .*/a: Is a directory; the old configuration stays")
+    run.until("cannot write .*/a: Is a directory; the old files stay")
     host.only(first)
     host.file("a").rmdir()
     host.set(a=b"three")

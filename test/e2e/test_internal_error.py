@@ -45,7 +45,7 @@ def test_a_change_is_applied_in_spite_of_a_mistake(
     host.set(a=b"two")
 
     run.until("zkexec failed internally")
-    run.until("beginning again")
+    run.until("starting over; the running")
     second = host.born_with(a="two")
 
     assert second.pid != first.pid
@@ -95,8 +95,8 @@ def test_a_mistake_while_the_cluster_is_away_costs_nothing(
     first = host.born()
     trip.touch()
     proxy.refuse()
-    run.until("beginning again")
-    run.until("cannot connect")
+    run.until("starting over; the running")
+    run.until("cannot connect", count=1)
     host.only(first)
     host.set(a=b"two")
     proxy.heal()

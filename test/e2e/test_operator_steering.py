@@ -88,7 +88,7 @@ def test_a_lost_member_is_forgotten(fleet: Fleet) -> None:
     fleet.at_rest("good 2")
     said = zkexecctl(fleet, "forget", lost.name, status=1)
     assert f"{lost.name} is not in the middle of a restart; ann (" in said
-    assert not [line for member in fleet.members for line in member.log("member-reaped")]
+    assert not [line for member in fleet.members for line in member.log("turn-reclaimed")]
     lost.start()
     fleet.at_rest("good 2", fleet.members)
 

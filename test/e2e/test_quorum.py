@@ -14,7 +14,7 @@ from support.sandbox import Sandbox
 from support.waiting import until
 from support.zookeeper import Ensemble, Server
 
-LEFT_ALONE = "the command is left alone"
+LEFT_ALONE = "the command keeps running"
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_a_restart_without_a_process(host: MirroredHost) -> None:
     spare(run.pid, NONE)
     host.set(a=b"two")
 
-    run.until("nothing runs now, next try in 1 s")
+    run.until("no command runs now, next attempt in 1 s")
     assert run.is_running()
     spare(run.pid, MANY)
 
@@ -98,7 +98,7 @@ def test_the_end_while_a_start_is_waited_for(host: MirroredHost) -> None:
     host.born()
     spare(run.pid, NONE)
     host.set(a=b"two")
-    run.until("nothing runs now")
+    run.until("no command runs now")
 
     assert run.end() == -signal.SIGTERM
 

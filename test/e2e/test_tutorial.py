@@ -192,7 +192,7 @@ def test_command_that_terminates(reader: Reader, console: InteractiveShell, comm
         "connected",
         f"forking {command}",
         f"forked {pid}",
-        "command failed",
+        "command failed: exit status 1",
     ]
     assert console.command("echo $?") == "1\n"
     assert console.command(f"zkexec --exec {command} 2>/dev/null") == ""
@@ -345,7 +345,7 @@ def said(text: str, *members: Program) -> list[str]:
 
 def turn_in_the_log(console: InteractiveShell) -> tuple[str, str]:
     """Wait for a whole turn on a terminal; when it was taken and when it was released."""
-    taken = console.expect(rf"({STAMP})turn taken for configuration \w+\r\n")[1]
+    taken = console.expect(rf"({STAMP})turn taken for version \w+\r\n")[1]
     console.expect(r"\] forked \d+\r\n")
     console.expect(r"\] successful health check\r\n")
     return taken, console.expect(rf"({STAMP})turn released\r\n")[1]

@@ -18,13 +18,13 @@ def test_a_cluster_that_was_wiped_is_followed(own_zookeeper: Server, sandbox: Sa
         first = host.born()
 
     own_zookeeper.stop()
-    run.until("the command is left alone")
+    run.until("the command keeps running")
     own_zookeeper.wipe()
     own_zookeeper.start()
     with connected_client(own_zookeeper.hosts) as host.client:
         host.create(a=b"two", b=b"99")
         host.only(first)
 
-        run.until("beginning again with a new session", deadline_s=120)
+        run.until("opening a new session", deadline_s=120)
         assert host.born(2).files == {"a": "two", "b": "99"}
         assert run.end() == 0

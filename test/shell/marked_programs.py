@@ -16,7 +16,7 @@ from support.program import Program, Word
 from support.waiting import DEADLINE_S
 
 SRC = Path(__file__).resolve().parents[2] / "src"
-MARK = "ZKEXEC_TEST_MARK"
+MARK = "TEST_OF_ZKEXEC"
 
 
 class MarkedPrograms:

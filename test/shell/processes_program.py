@@ -6,7 +6,7 @@ first two being descriptors.  A line on CONTROL is `[method, argument...]`, a li
 `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
 """
 
-from zkexec.process.inheritance import WAKE_SIGNAL, die_like, inherit
+from zkexec.process.inheritance import WAKE_SIGNAL, end_as, inherit
 
 INHERITANCE = inherit()
 
@@ -74,7 +74,7 @@ class Drive:
         """Do one command and return its answer."""
         if name == "die":
             code, number = arguments
-            die_like(ExitStatus(code=code, signal=number))
+            end_as(ExitStatus(code=code, signal=number))
         return as_json(getattr(self.processes, name)(*arguments))
 
     def run(self) -> None:

@@ -26,10 +26,10 @@ print(json.dumps({
 """
 DIE = """
 import sys
-from zkexec.process.inheritance import die_like, inherit
+from zkexec.process.inheritance import end_as, inherit
 from zkexec.core.events import ExitStatus
 inherit()
-die_like(ExitStatus(code=int(sys.argv[1]), signal=int(sys.argv[2])))
+end_as(ExitStatus(code=int(sys.argv[1]), signal=int(sys.argv[2])))
 """
 FORWARDED = {
     signal.SIGTERM,

@@ -347,7 +347,8 @@ def test_secret_is_protected_before_its_first_byte(tmp_path: Path) -> None:
     driver = (
         "import sys; from zkexec.core.snapshot import Snapshot\n"
         "import zkexec.files.installer as f\n"
-        "files = f.Files(print); files.stage(Snapshot({sys.argv[1]: b'new'})); files.install()\n"
+        "files = f.Installer(print)\n"
+        "files.stage(Snapshot({sys.argv[1]: b'new'})); files.install()\n"
     )
     calls = "fchown,fchmod,write,pwrite64,fsync,linkat,rename,renameat,renameat2"
     command = ["strace", "-o", str(trace), "-e", f"trace={calls}", sys.executable, "-c", driver]

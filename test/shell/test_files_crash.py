@@ -28,11 +28,11 @@ SEED = 20140428
 WRITER = """
 import os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files
+from zkexec.files.installer import Installer
 
 def write(turns, targets, after_first=lambda: None):
     contents = (b"a" * 100_001, b"b" * 300_007)
-    files = Files(print)
+    files = Installer(print)
     for turn in range(int(turns)):
         files.stage(Snapshot({target: contents[turn % 2] for target in targets}))
         files.install()

@@ -10,7 +10,7 @@ import pytest
 
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer
-from zkexec.files.target_file import Present, Resolver
+from zkexec.files.target_file import PresentContents, TargetResolver
 
 
 def no_warning(path: str, reason: str) -> None:
@@ -41,7 +41,7 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "for content in (b'old', b'new'):\n"
-        "    files = f.Files(print, 200)\n"
+        "    files = f.Installer(print, 200)\n"
         "    files.stage(Snapshot({f'{sys.argv[1]}/{n}': content for n in range(200)}))\n"
         "    assert len(files.install()) == 200\n"
     )
@@ -58,7 +58,7 @@ def test_room_for_descriptors_is_made_at_once(tmp_path: Path) -> None:
         "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "size = lambda: status().split('FDSize:')[1].split()[0]\n"
-        "before = os.listdir('/proc/self/fd'); files = f.Files(print, 400)\n"
+        "before = os.listdir('/proc/self/fd'); files = f.Installer(print, 400)\n"
         "assert os.listdir('/proc/self/fd') == before\n"
         "made = size(); files.stage(Snapshot({f'{sys.argv[1]}/{n}': b'' for n in range(400)}))\n"
         "assert len(os.listdir('/proc/self/fd')) > 400; print(made, size())\n"
@@ -95,14 +95,14 @@ def test_what_stayed_as_it_was_is_not_read_again(tmp_path: Path, age_s: int) -> 
     """A file is read anew only once it has changed, or where its times are too young to tell."""
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    present = Present(lambda: time.time_ns() + age_s * 1_000_000_000)
-    place = Resolver().place(str(path))
+    present = PresentContents(lambda: time.time_ns() + age_s * 1_000_000_000)
+    place = TargetResolver().resolve(str(path))
     wanted = bytes(bytearray(b"content"))
     assert present.read(place, wanted) == wanted
     assert (present.read(place, b"other") is wanted) == bool(age_s)
     assert present.read(place, wanted) == wanted
     path.write_bytes(b"changed")
-    assert present.read(Resolver().place(str(path)), wanted) == b"changed"
+    assert present.read(TargetResolver().resolve(str(path)), wanted) == b"changed"
     path.unlink()
     assert present.read(place, wanted) is None
-    assert present.read(Resolver().place(str(path)), wanted) is None
+    assert present.read(TargetResolver().resolve(str(path)), wanted) is None

@@ -26,7 +26,7 @@ NOBODY = 65534
 DRIVER = """
 import json, os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Files, InstallError
+from zkexec.files.installer import Installer, InstallError
 
 uid, files = json.load(sys.stdin)
 if os.getuid() == 0 and uid:
@@ -34,7 +34,7 @@ if os.getuid() == 0 and uid:
     os.setgid(uid)
     os.setuid(uid)
 told = {"warnings": [], "written": [], "error": ""}
-mirror = Files(lambda path, reason: told["warnings"].append([path, reason]))
+mirror = Installer(lambda path, reason: told["warnings"].append([path, reason]))
 try:
     mirror.stage(Snapshot({path: text.encode() for path, text in files.items()}))
     told["written"] = list(mirror.install())

@@ -23,11 +23,11 @@ NOBODY = 65534
 HOLD = """
 import os, sys
 from zkexec.cli import parser
-from zkexec.cli.settings import settle
+from zkexec.cli.settings import resolve_settings
 from zkexec.runtime import member_id
 from zkexec.process import runtime_folder
 
-settings = settle(parser.read(sys.argv[1:]), {})
+settings = resolve_settings(parser.read(sys.argv[1:]), {})
 if os.getuid() == 0 and "STAYS_ROOT" not in os.environ:
     os.setgid(65534)
     os.setuid(65534)
@@ -35,11 +35,11 @@ runtime_folder.RUN, runtime_folder.TMP = os.environ["RUN"], os.environ["TMP"]
 if "HOST" in os.environ:
     os.uname = lambda: os.uname_result(("", os.environ["HOST"], "", "", ""))
 try:
-    held = member_id.hold_identity(settings)
+    held = member_id.lock_member_id(settings)
 except member_id.MemberIdError as error:
     print(f"error|{error}", flush=True)
 else:
-    print(f"{held.member_id}|{held.place}|{held.obstacles}".rstrip("|"), flush=True)
+    print(f"{held.member_id}|{held.lock_file_id}|{held.obstacles}".rstrip("|"), flush=True)
 sys.stdin.read()
 """
 

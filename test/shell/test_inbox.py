@@ -59,7 +59,7 @@ def test_what_waits_for_the_member_is_known(inheritance: Inheritance) -> None:
 
 
 def garbage(number: int) -> signal.struct_siginfo:
-    """What CPython may return for a wait that was interrupted: memory that nobody wrote to."""
+    """Return what CPython can return for an interrupted wait: memory that was never written."""
     return signal.struct_siginfo((number, -1276286464, 32581, -1267530912, 32581, 0, 0))
 
 
@@ -132,7 +132,7 @@ def test_another_thread_wakes_the_sleeper(inheritance: Inheritance) -> None:
 
 
 def test_wake_ups_do_not_pile_up(inheritance: Inheritance) -> None:
-    """However much is posted while nobody looks, one wake-up is pending."""
+    """However many events are posted before the next read, one wake-up is pending."""
     box = inbox(inheritance)
     for number in range(100):
         box.post(ZnodeTouched(f"/{number}"))

@@ -34,24 +34,24 @@ os.execvp("sleep", ["sleep", "1000"])
 # Starts a session in which an orphan lives, and prints whether a look finds it.
 FINDS_ORPHAN = """
 import os, subprocess, sys, time
-from zkexec.process.descendants import look_at_kin
+from zkexec.process.descendants import find_related
 asked = subprocess.Popen(["sh", "-c", "(sleep 1000 >/dev/null & echo $!); exec sleep 1000"],
                          start_new_session=True, stdout=subprocess.PIPE)
 orphan = int(asked.stdout.readline())
 while os.stat(f"/proc/{orphan}") and f") S {asked.pid} " in open(f"/proc/{orphan}/stat").read():
     time.sleep(0.01)
-seen = look_at_kin(asked.pid)
+seen = find_related(asked.pid)
 print(sys.argv[1:], orphan in seen, asked.pid in seen)
 asked.kill()
 os.kill(orphan, 9)
 """
 # Looks a few times, and prints nothing.
 LOOKS = """
-from zkexec.process.descendants import Orphans, look_at_kin
+from zkexec.process.descendants import Orphans, find_related
 orphans = Orphans()
-orphans.settle()
+orphans.ignore_present()
 for _ in range(5):
-    look_at_kin(1000000, orphans, thorough=True)
+    find_related(1000000, orphans, thorough=True)
 """
 CROWD = """
 import os, signal
@@ -78,10 +78,10 @@ def test_below_a_detached_orphan_the_session_is_found(
 ) -> None:
     """A member of the session below an orphan that left it is found, also beside many others."""
     tree = ProcessTree(own_session=True)
-    tree.clear_ground()
+    tree.prepare()
     pids = tmp_path / "pids"
     command = start(sys.executable, "-c", DETACHED, pids, str(os.getpid()))
-    tree.plant(command.pid)
+    tree.begin(command.pid)
     detached, member = map(int, until_lines(pids)[0].split())
     start("sh", "-c", f"for i in $(seq {others}); do setsid sleep 1000 & done").wait()
     until(lambda: os.getsid(detached) == detached, "it has a session of its own")

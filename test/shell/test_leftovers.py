@@ -13,8 +13,8 @@ from shell.marked_programs import MarkedPrograms
 from support.processes import fields, is_alive
 from support.waiting import until, until_lines
 from zkexec.cli import parser
-from zkexec.cli.settings import Settings, settle
-from zkexec.process.leftovers import Leftovers, Remembered, is_known_good
+from zkexec.cli.settings import Settings, resolve_settings
+from zkexec.process.leftovers import Leftovers, Remembered, belongs_to
 from zkexec.process.procfs import Process
 
 COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000)
@@ -27,7 +27,7 @@ def member(started: int, pid: int = 60) -> Process:
 
 def known_good(*session: Process, leader: Process | None = None) -> bool:
     """Whether these are of the command."""
-    return is_known_good(COMMAND, leader, session)
+    return belongs_to(COMMAND, leader, session)
 
 
 def test_the_command_itself_is_proven_by_its_start() -> None:
@@ -77,7 +77,7 @@ def session(marked: MarkedPrograms, tmp_path: Path) -> Callable[[str], tuple[int
 
 def settings(*words: str) -> Settings:
     """The settings of a zkexec with these words before its command."""
-    return settle(parser.read([*words, "--", "service"]), {})
+    return resolve_settings(parser.read([*words, "--", "service"]), {})
 
 
 def leftovers(of: Settings) -> Leftovers:

@@ -1,4 +1,4 @@
-"""The fault that nobody expects: a mistake in zkexec itself, with a service in its hands."""
+"""An error inside zkexec while its command runs: the command is kept."""
 
 import re
 import signal
@@ -27,7 +27,7 @@ ACTIONS = sorted(
     and action not in (Action, actions.EndProcess)
 )
 HEALTHY = ("--health=true",)
-# It says who it is, notes a USR1, and ends with 7 on a USR2.
+# It writes its pid, notes a USR1, and ends with 7 on a USR2.
 SERVE = """
 trap 'echo noted >> {folder}/noted' USR1
 trap 'exit 7' USR2
@@ -97,7 +97,7 @@ def keeps_its_command(run: Faulty) -> None:
     run.until_log("zkexec failed internally")
     run.passes_on(2)
     until(lambda: "zkexec-failed" in lines(run.folder / "alerts"), "the alert")
-    run.until_log("beginning again; the command")
+    run.until_log("starting over; the running command")
     run.passes_on(3)
     checks = len(run.log("successful health check"))
     run.until_log("successful health check", checks + 1)
@@ -178,7 +178,7 @@ def end_by_term(run: Faulty) -> None:
 def test_a_mistake_at_the_end_changes_no_status(
     tmp_path: Path, fault: tuple[str, str, str], end: Callable[[Faulty], None], status: int
 ) -> None:
-    """A command that ends, or is told to end, while zkexec fails has its own exit status."""
+    """A command that ends, or gets a signal to end, while zkexec fails has its own exit status."""
     with faulty(tmp_path, fault) as run:
         assert is_alive(run.pid)
         run.until_log("successful health check")

@@ -254,7 +254,7 @@ def test_a_sudden_death_takes_the_child_along(drive: Start) -> None:
     [
         ("exit 0", True, "exit status 0"),
         ("exit 3", False, "exit status 3"),
-        ("kill -9 $$", False, "signal 9"),
+        ("kill -9 $$", False, "killed by SIGKILL"),
     ],
 )
 def test_a_check_is_told(drive: Start, text: str, passed: bool, reason: str) -> None:
@@ -315,7 +315,7 @@ def test_a_killed_check_takes_everything_along(drive: Start, tmp_path: Path) -> 
     started = [int(pid) for pid in until_lines(pids, 3)]
 
     remote.call("kill_check")
-    assert remote.event()["reason"] == "signal 9"
+    assert remote.event()["reason"] == "killed by SIGKILL"
     until(lambda: not any(is_alive(pid) for pid in started), "the end of all")
     assert remote.call("kill_check") is None
 

@@ -13,14 +13,14 @@ from support.program import Program
 SHARE = """
 import os, sys
 from zkexec.cli import parser
-from zkexec.cli.settings import settle
+from zkexec.cli.settings import resolve_settings
 from zkexec.process import runtime_folder
-from zkexec.runtime.member_id import hold_identity
+from zkexec.runtime.member_id import lock_member_id
 from zkexec.runtime.shared_files import share_files
 
 runtime_folder.RUN = runtime_folder.TMP = os.environ["RUN"]
-settings = settle(parser.read(sys.argv[1:]), {})
-identity = hold_identity(settings)
+settings = resolve_settings(parser.read(sys.argv[1:]), {})
+identity = lock_member_id(settings)
 for other in share_files(settings, identity):
     print(f"{other.member}|{other.pid}|{other.file}")
 print(f"ready|{identity.member_id}", flush=True)

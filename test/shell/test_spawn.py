@@ -15,17 +15,17 @@ from support.waiting import until
 
 # Starts argv[2:] with the traits of argv[1] and ends as it ended, or prints the SpawnError.
 LAUNCH = """
-from zkexec.process.inheritance import inherit, die_like
+from zkexec.process.inheritance import inherit, end_as
 i = inherit()
 import json, os, sys
 from zkexec.core.events import ExitStatus
-from zkexec.process.spawn import Launch, SpawnError, spawn
+from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 traits = {"own_session": False, "dies_with_parent": False, **json.loads(sys.argv[1])}
-launch = Launch(argv=[os.fsencode(a) for a in sys.argv[2:]], environment=i.environment,
+request = SpawnRequest(argv=[os.fsencode(a) for a in sys.argv[2:]], environment=i.environment,
                 mask=i.mask, ignored=i.ignored, **traits)
 BEFORE
 try:
-    pid = spawn(launch)
+    pid = spawn(request)
 except SpawnError as error:
     try:
         os.waitpid(-1, os.WNOHANG)
@@ -35,7 +35,7 @@ except SpawnError as error:
     os.write(1, json.dumps([error.status, error.reason, left]).encode())
     os._exit(0)
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-die_like(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
+end_as(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
 """
 
 
@@ -246,7 +246,8 @@ def test_what_cannot_be_executed(marked: MarkedPrograms, tmp_path: Path) -> None
 def test_what_is_too_long(marked: MarkedPrograms) -> None:
     """Arguments beyond what the kernel takes are refused with 126."""
     too_long = (
-        "from zkexec.frozen import replace\nlaunch = replace(launch, argv=[b'true', b'x' * 2**22])"
+        "from zkexec.frozen import replace\n"
+        "request = replace(request, argv=[b'true', b'x' * 2**22])"
     )
     status, reason = refusal(launch(marked, "true", code_before=too_long))
 
@@ -303,7 +304,7 @@ def test_only_the_main_thread_starts_processes(marked: MarkedPrograms) -> None:
 import threading
 def attempt():
     try:
-        spawn(launch)
+        spawn(request)
     except RuntimeError as error:
         print(error, flush=True)
 thread = threading.Thread(target=attempt)

@@ -16,7 +16,7 @@ from support.waiting import until, until_lines
 from zkexec.frozen import replace
 from zkexec.process.descendants import find_related
 from zkexec.process.process_tree import ProcessTree, kill_session, send
-from zkexec.process.procfs import Process, look, look_around, with_descendants
+from zkexec.process.procfs import Process, read_all_processes, read_process, with_descendants
 
 Start = Callable[..., Program]
 
@@ -29,14 +29,14 @@ def start(marked: MarkedPrograms) -> Start:
 
 def seen(pid: int) -> Process:
     """A process that is known to be there."""
-    process = look(pid)
+    process = read_process(pid)
     assert process is not None
     return process
 
 
 def living(session: int) -> list[Process]:
     """The living processes of a session."""
-    return [one for one in look_around().values() if one.session == session and one.alive]
+    return [one for one in read_all_processes().values() if one.session == session and one.alive]
 
 
 def fabricated(pid: int, parent: int, started: int = 0) -> Process:
@@ -52,7 +52,7 @@ def test_a_process_is_seen_as_it_is(start: Start) -> None:
     assert process.group == process.session == process.pid
     assert process.alive
     assert not process.stopped
-    assert look_around()[process.pid].identity == process.identity
+    assert read_all_processes()[process.pid].identity == process.identity
 
 
 def test_an_odd_name_hides_nothing(start: Start, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_who_is_not_there_is_not_seen(start: Start) -> None:
     process = start("true")
     process.wait()
 
-    assert look(process.pid) is None
+    assert read_process(process.pid) is None
 
 
 def test_parents_come_before_children() -> None:
@@ -148,10 +148,10 @@ def test_signalling_the_forbidden_is_no_error(marked: MarkedPrograms) -> None:
     """A process that zkexec has no right to signal stays as it is, without an error."""
     code = """
 import os
-from zkexec.process.procfs import look
+from zkexec.process.procfs import read_process
 from zkexec.process.process_tree import send
 os.setresuid(54321, 54321, 54321)
-send(look(os.getppid()), 9)
+send(read_process(os.getppid()), 9)
 print("fine")
 """
     assert marked.python(code).stdout == b"fine\n"
@@ -183,7 +183,7 @@ def test_the_session_is_the_tree(start: Start, tmp_path: Path) -> None:
     command = start("bash", "-mc", f"(sleep 1000 & echo $! >>{pids}); sleep 1000 & wait")
     orphan = int(until_lines(pids)[0])
     tree = ProcessTree(own_session=True)
-    tree.plant(command.pid)
+    tree.begin(command.pid)
 
     def members() -> set[int]:
         return {process.pid for process in tree.members()}
@@ -212,24 +212,24 @@ threading.Thread(target=fork).start()
     stranger.wait()
     (other,) = {int(pid) for pid in until_lines(pids, 4)} - sleepers
 
-    def kin() -> set[int]:
+    def related() -> set[int]:
         return set(find_related(session))
 
-    assert {os.getpid(), session} | sleepers <= kin()
-    assert other not in kin()
+    assert {os.getpid(), session} | sleepers <= related()
+    assert other not in related()
     assert len(set(find_related()) & sleepers) == 1
 
 
-def test_an_orphan_from_before_is_seen_in_every_look(start: Start, tmp_path: Path) -> None:
-    """An orphan that zkexec has not adopted keeps its session from being taken for kin alone."""
+def test_an_orphan_from_before_is_in_each_scan(start: Start, tmp_path: Path) -> None:
+    """While an orphan is not adopted by zkexec, each scan includes the whole session."""
     pids = tmp_path / "pids"
     forking = f"sh -c 'read line <{tmp_path}/gate; sleep 1000 & echo $! >>{pids}; wait' & echo $!"
     os.mkfifo(tmp_path / "gate")
     command = start("bash", "-mc", f"({forking} >>{pids}); sleep 1000 & wait")
     orphan = int(until_lines(pids)[0])
     tree = ProcessTree(own_session=True)
-    tree.plant(command.pid)
-    tree.adopt()
+    tree.begin(command.pid)
+    tree.note_adoption()
 
     for _ in range(4):
         assert orphan in {process.pid for process in tree.members()}
@@ -239,13 +239,13 @@ def test_an_orphan_from_before_is_seen_in_every_look(start: Start, tmp_path: Pat
 
 
 def test_kin_are_found_in_every_look(start: Start, tmp_path: Path) -> None:
-    """Where a session holds none but kin, what is forked later is found as well."""
+    """Where a session holds none but related, what is forked later is found as well."""
     pids = tmp_path / "pids"
     os.mkfifo(tmp_path / "gate")
     later = f"read line <{tmp_path}/gate; setsid sleep 1000 & echo $! >>{pids}; wait"
     tree = ProcessTree(own_session=True)
-    tree.plant(start("sh", "-c", later).pid)
-    tree.adopt()
+    tree.begin(start("sh", "-c", later).pid)
+    tree.note_adoption()
 
     for _ in range(4):
         assert len(tree.members()) == 1
@@ -260,7 +260,7 @@ def test_a_dead_childs_session_is_forgotten_once_empty(start: Start) -> None:
     alone = start("true")
     for command, session in ((leaving, leaving.pid), (alone, 0)):
         tree = ProcessTree(own_session=True)
-        tree.plant(command.pid)
+        tree.begin(command.pid)
         until(lambda pid=command.pid: state(pid) == "Z", "the end")  # type: ignore[misc]
         tree.command_ended()
         assert tree.session == session
@@ -270,14 +270,14 @@ def test_a_reused_session_number_is_nobodys(start: Start) -> None:
     """A process with the reaped child's pid shows that the number belongs to strangers now."""
     stranger = start("sh", "-c", "sleep 1000 & wait")
     tree = ProcessTree(own_session=True)
-    tree.plant(stranger.pid)
+    tree.begin(stranger.pid)
     tree.command_ended()  # the child that had this pid has ended, and left somebody
 
     assert tree.members() == []
     assert tree.session == 0
 
 
-def test_helpers_from_before_are_strangers(marked: MarkedPrograms) -> None:
+def test_helpers_from_before_are_foreign(marked: MarkedPrograms) -> None:
     """What was there before, as in `helper & exec zkexec`, is no part of the child's tree."""
     code = """
 import os, time
@@ -299,6 +299,6 @@ def test_nothing_is_seen_of_another_pid_namespace(marked: MarkedPrograms) -> Non
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no namespaces")
-    code = "from zkexec.process.procfs import look_around; print(look_around())"
+    code = "from zkexec.process.procfs import read_all_processes; print(read_all_processes())"
 
     assert marked.python(code, before=isolated).stdout == b"{}\n"

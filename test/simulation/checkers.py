@@ -260,10 +260,10 @@ class ChecksTheLiving:
                         raise Violation(f"a check of generation {generation}, which is not there")
                     if moment.now < bystander.started_at + bystander.policy.health_delay_s:
                         raise Violation("a check within the health delay")
-                case actions.Note("check-passed" | "check-failed" as topic):
+                case actions.Note("health-check-passed" | "health-check-failed" as topic):
                     if not bystander.check_counts:
                         raise Violation("a result counted that says nothing about this child")
-                    if bystander.check_passed != (topic == "check-passed"):
+                    if bystander.check_passed != (topic == "health-check-passed"):
                         raise Violation("a result was turned into its opposite")
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from zkexec.core import actions, events
@@ -73,13 +74,13 @@ class Fault:
 def main() -> None:
     """Put the mistake in, and be zkexec."""
     fault = Fault()
-    handle, perform, begin = Member.handle, Executor.perform, loop.Run.__init__
+    handle, perform, begin = Member.handle, Executor.perform, loop.MainLoop.__init__
 
     def wrong_handle(self: Any, event: Any, now: float) -> list[Any]:
         fault.strike("event", event)
         return fault.asked(event) or handle(self, event, now)
 
-    def wrong_perform(self: Any, action: Any) -> list[Any]:
+    def wrong_perform(self: Any, action: Any) -> Sequence[Any]:
         fault.strike("action", action)
         answers = perform(self, action)
         fault.strike("done", action)
@@ -94,7 +95,7 @@ def main() -> None:
 
     Member.handle = wrong_handle  # type: ignore[method-assign]
     Executor.perform = wrong_perform  # type: ignore[method-assign]
-    loop.Run.__init__ = seen  # type: ignore[method-assign,assignment]
+    loop.MainLoop.__init__ = seen  # type: ignore[method-assign,assignment]
     loop.FIRST_RETRY_S = 0.2
     zkexec()
 

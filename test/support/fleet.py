@@ -45,8 +45,8 @@ PACE = {
     "log-format": "json",
 }
 GAVE_UP = 125
-"""How zkexec ends if it could not do its work."""
-CHATTER = ("checking", "check-passed", "check-failed")
+"""How zkexec ends where it could not do its work."""
+CHATTER = ("health-check-started", "health-check-passed", "health-check-failed")
 """Events that would fill a story with nothing."""
 # A server and its check are started often, so they are made to start fast.
 _PYTHON = (sys.executable, "-IS")
@@ -314,7 +314,7 @@ class Fleet:
 
     def reclaimed(self) -> list[tuple[float, str]]:
         """When which members lost their turn to another, by the logs."""
-        found = [line for member in self.members for line in member.log("member-reaped")]
+        found = [line for member in self.members for line in member.log("turn-reclaimed")]
         return [(_seconds(line["time"]), line["member"]) for line in found]
 
     def keeps_max_unavailable(self, allowed: int = 1) -> None:

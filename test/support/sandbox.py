@@ -23,7 +23,7 @@ from support.waiting import DEADLINE_S, lines, until
 TEST = Path(__file__).resolve().parent.parent
 LIBEXEC = TEST / "libexec"
 REPORTER = str(LIBEXEC / "reporter")
-MARK = "ZKEXEC_TEST_MARK"
+MARK = "TEST_OF_ZKEXEC"
 
 ZKEXEC = (sys.executable, "-m", "zkexec")
 BARE: tuple[str, ...] = ()

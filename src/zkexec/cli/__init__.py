@@ -1,1 +1,1 @@
-"""The command line of zkexec: the table of options, and what becomes of the words of a call."""
+"""The command line of zkexec: the table of options, and how their values are read."""

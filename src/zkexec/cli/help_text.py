@@ -1,7 +1,7 @@
-"""The text of `--help` and of the short usage, drawn from the table of options.
+"""Draw the text of `--help` and the short usage from the table of options.
 
-The layout is that of the table in the README: 80 columns, ASCII, one row for each option.
-zkexecctl draws its own texts with the same functions.
+The layout has 80 columns of ASCII and one row for each option.  zkexecctl draws its texts with the
+same functions.
 """
 
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ HINT = "Try 'zkexec --help' for all options.\n"
 SUMMARY = """\
 Run a command, and restart if the config files change on the remote zookeeper.
 
-The command is given with --exec, or word by word after --.  Defaults stand in
-brackets.  An option that the command line does not give is read from the
-environment variable named with it (for flags: 1, true, yes, 0, false or no).
+The command is given with --exec, or word by word after --.  Defaults are in
+brackets.  An option that is not on the command line is read from the
+environment variable beside it (for flags: 1, true, yes, 0, false or no).
 """
 
 EXIT_STATUS = """\
-Exit status: that of the command.  A command that died of a signal makes zkexec
-die of the same signal (as PID 1: exit with 128 + its number).  Otherwise:
+Exit status: that of the command.  If a signal killed the command, zkexec ends
+by the same signal (as PID 1: exit with 128 + its number).  Otherwise:
 """
 
 STATUSES: tuple[tuple[int, str], ...] = (
@@ -61,7 +61,7 @@ def grouped_rows(options: Iterable[Option]) -> list[str]:
 
 
 def option_rows(option: Option) -> list[str]:
-    """Return the spelling of an option, and beside it what it means."""
+    """Return the names of an option, and its meaning beside them."""
     short = f"-{option.short}, " if option.short else "    "
     spelling = f"{short}--{option.name} {option.metavar}".rstrip()
     default = f"[{option.default}]" if option.default else ""
@@ -85,7 +85,7 @@ def status_rows(statuses: Iterable[tuple[int, str]]) -> str:
 
 
 def wrapped(text: str, indent: int = 0) -> list[str]:
-    """Break a text into lines that fit beside what stands in the first columns."""
+    """Break a text into lines that fit beside the first `indent` columns."""
     lines: list[str] = []
     for word in text.split():
         if lines and indent + len(lines[-1]) + 1 + len(word) <= _WIDTH:
@@ -96,7 +96,7 @@ def wrapped(text: str, indent: int = 0) -> list[str]:
 
 
 def _beside(left: str, right: list[str], width: int) -> list[str]:
-    # What is too long for its column has a line of its own.
+    # A text that is too long for its column gets a line of its own.
     if len(left) >= width:
         return [left, *(" " * width + text for text in right)]
     return [

@@ -1,7 +1,7 @@
-"""What was given for each option: the command line before the environment before the defaults.
+"""Find the text of each option: on the command line, in the environment, or its default.
 
-An `OptionReader` turns the texts into values and notes every mistake under the name that the
-operator used.  The converters that it is given decide what a text can be.
+An `OptionReader` converts the texts and collects every mistake, under the name that the operator
+used.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from zkexec.cli.parser import ParsedArguments
 from zkexec.cli.shell_command import CommandLine
 from zkexec.frozen import frozen
 
-TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import, and large
+TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
     from typing import TypeVar
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @frozen()
 class OptionTexts:
-    """The texts that an option got, and the name under which a mistake in them is told."""
+    """The texts of an option, and the name by which messages call it."""
 
     label: str
     texts: tuple[str, ...]
@@ -32,13 +32,13 @@ def merge(
     environment: Mapping[str, str],
     options: Mapping[str, Option] = BY_NAME,
 ) -> dict[str, OptionTexts]:
-    """Give each option the texts of its best source; the defaults have none here."""
+    """Give each option the texts of its first source; an option without a text is left out."""
     merged = {}
     for option in options.values():
         from_environment = environment.get(option.variable, "") if option.variable else ""
         if option.name in written.values:
             texts = written.values[option.name]
-            # The last one counts, so that a script can add to a command line that it was given.
+            # The last one counts, so that a script can append to a command line.
             kept = tuple(texts if option.repeatable else texts[-1:])
             merged[option.name] = OptionTexts("--" + option.name, kept)
         elif from_environment and not _is_overruled(option.name, written):
@@ -47,7 +47,7 @@ def merge(
 
 
 def _is_overruled(name: str, written: ParsedArguments) -> bool:
-    """Tell whether the command line answers this option's question by another option."""
+    """Return whether another option on the command line overrules this variable."""
     if name == "exec":
         return written.command is not None
     if name in ("verbose", "silent"):
@@ -56,7 +56,7 @@ def _is_overruled(name: str, written: ParsedArguments) -> bool:
 
 
 class OptionReader:
-    """Turns merged texts into values; a mistake is noted, and the default stands in for it."""
+    """Converts texts to values, and collects the mistakes."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class OptionReader:
         self.mistakes = mistakes
 
     def label(self, name: str) -> str:
-        """Name the option as the operator gave it, or "" where it was not given."""
+        """Name the option as the operator gave it, "" if it was not given."""
         return self._merged[name].label if name in self._merged else ""
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return what was written, before any check."""
+        """Return the texts as they were written."""
         return self._merged[name].texts if name in self._merged else ()
 
     def is_typed(self, name: str) -> bool:
-        """Tell whether the option stands on the command line."""
+        """Return whether the option is on the command line."""
         return self.label(name) == "--" + name
 
     def attempt(
@@ -87,11 +87,11 @@ class OptionReader:
         text: str,
         shown: Callable[[str], str] = converters.shown,
     ) -> "Value | None":
-        """Parse one text; on a mistake note it under the option's name and return None."""
+        """Convert one text; if it is wrong, collect the mistake and return None."""
         try:
             return parse(text)
         except ValueError as mistake:
-            self.mistakes.append(f"{self.label(name)}: {mistake}, got {shown(text)}")
+            self.mistakes.append(f"{self.label(name)}: {shown(text)} {mistake}")
             return None
 
     def value(
@@ -110,7 +110,7 @@ class OptionReader:
         parse: "Callable[[str], Value]",
         shown: Callable[[str], str] = converters.shown,
     ) -> "Value | None":
-        """Return the value of an option without a default, None where there is none."""
+        """Return the value of an option without a default, None if it was not given."""
         for text in self.texts(name):
             return self.attempt(name, parse, text, shown)
         return None
@@ -120,5 +120,5 @@ class OptionReader:
         return any(self.attempt(name, converters.flag, text) for text in self.texts(name))
 
     def command(self, name: str) -> CommandLine | None:
-        """Return the command of an option, None where there is none."""
+        """Return the command of an option, None if it was not given."""
         return self.optional(name, shell_command.parse)

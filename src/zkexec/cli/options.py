@@ -1,9 +1,7 @@
-"""The one table of options.
+"""The table of all options of zkexec.
 
-Parsing, the environment, the defaults, the help text, the man page and the completions all read
-this table, and so do the tests of the papers; an option that is not here does not exist.
-Defaults are written as an operator would type them and pass through the same checks as typed
-values.  The options of zkexecctl stand in `operator.words`, in the same form.
+The parser, the environment, the help, the man page and the completions read this table.  Defaults
+are written as an operator would type them, and are checked in the same way.
 """
 
 from zkexec.frozen import frozen
@@ -11,10 +9,10 @@ from zkexec.frozen import frozen
 
 @frozen(kw_only=True)
 class Option:
-    """One option: how it is spelled, what it means, and what holds where it is not given.
+    """One option: its name, its meaning, and its default.
 
-    Without a `metavar` it is a flag.  An empty `default` means that nothing is the default.
-    `choices` are values, or beginnings of values, that a shell can offer.
+    Without a `metavar` it is a flag.  If `default` is empty, there is none.  `choices` are values,
+    or beginnings of values, that a shell can offer.
     """
 
     name: str
@@ -29,12 +27,12 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it stands alone, without a value."""
+        """Whether it has no value."""
         return not self.metavar
 
     @property
     def variable(self) -> str:
-        """The environment variable that is read where the command line is silent, or ""."""
+        """The environment variable that is read if the option is not on the command line, or ""."""
         return "ZKEXEC_" + self.name.upper().replace("-", "_") if self.has_variable else ""
 
 
@@ -52,7 +50,7 @@ OPTIONS: tuple[Option, ...] = (
         name="exec",
         short="e",
         metavar="COMMAND",
-        meaning="Run this command; through /bin/sh only where it holds shell syntax",
+        meaning="Run this command; through /bin/sh only if it contains shell syntax",
     ),
     Option(
         group=COMMAND,
@@ -67,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
         name="kill-timeout",
         metavar="SECONDS",
         default="30",
-        meaning="Kill what is left of a stopped command after that time",
+        meaning="Kill what is left of a stopped command after this time",
     ),
     Option(
         group=COMMAND,
@@ -89,20 +87,20 @@ OPTIONS: tuple[Option, ...] = (
         metavar="POLICY",
         choices=("fresh", "wait", "cached"),
         default="fresh",
-        meaning="At the first start: demand every znode (fresh), wait for missing ones (wait), "
-        "or use the last good files while the cluster is unreachable (cached)",
+        meaning="At the first start: require every znode (fresh), wait for missing ones (wait), "
+        "or use the last good files if the cluster is unreachable (cached)",
     ),
     Option(
         group=CONFIGURATION,
         name="allow-empty",
-        meaning="Take an empty znode as content instead of keeping the file",
+        meaning="Accept an empty znode as content instead of keeping the file",
     ),
     Option(
         group=CONFIGURATION,
         name="settle",
         metavar="SECONDS",
         default="0.1",
-        meaning="Take changes within that time of each other as one change",
+        meaning="Handle changes within this time of each other as one change",
     ),
     Option(
         group=HEALTH,
@@ -132,21 +130,22 @@ OPTIONS: tuple[Option, ...] = (
         name="health-timeout",
         metavar="SECONDS",
         default="none",
-        meaning="Kill a health check that takes longer, and take it as failed; at least 0.1",
+        meaning="Kill a health check that takes longer; it has failed; at least 0.1",
     ),
     Option(
         group=HEALTH,
         name="alert",
         short="a",
         metavar="COMMAND",
-        meaning="Run this command if the primary command returns falsey or health checks fail",
+        meaning="Run this command if the primary command or a health check fails, or if a change "
+        "cannot be applied",
     ),
     Option(
         group=HEALTH,
         name="alert-interval",
         metavar="SECONDS",
         default="0",
-        meaning="While a failure lasts, alert no more often than that; 0: at each failed check",
+        meaning="While health checks fail, alert at most this often; 0: at each failed check",
     ),
     Option(
         group=HEALTH,
@@ -158,23 +157,23 @@ OPTIONS: tuple[Option, ...] = (
         name="lock",
         short="l",
         metavar="NAME",
-        meaning="Name of a zk lockfile, used to enforce rolling restarts; lies below /zkexec "
-        "where it does not begin with /",
+        meaning="Restart in turns with all zkexec that have this lock NAME and cluster; NAME is a "
+        "znode below /zkexec, or a path if it begins with /",
     ),
     Option(
         group=ROLLING,
         name="max-unavailable",
         metavar="N[%]",
         default="1",
-        meaning="Restart that many members at a time (2), or that many of a hundred (25%); a "
-        "config that is proven nowhere yet is tried by one alone",
+        meaning="Restart at most this many members at once: a number (2) or a percentage (25%); "
+        "a version that is not known good is tried by one member alone",
     ),
     Option(
         group=ROLLING,
         name="min-healthy",
         metavar="SECONDS",
-        meaning="Give the turn on when the new child has been healthy that long; where it is not "
-        "given: 0, without --health 1",
+        meaning="Release the turn when the command has been healthy for this time; by default "
+        "0, or 1 without a health check",
     ),
     Option(
         group=ROLLING,
@@ -182,15 +181,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="ACTION",
         choices=("pause", "revert"),
         default="pause",
-        meaning="After a restart that failed, wait for new config (pause), or run the last good "
-        "files meanwhile (revert)",
+        meaning="After a config failure, wait for new content (pause), or also put the last good "
+        "files back and run on these (revert)",
     ),
     Option(
         group=ROLLING,
         name="member-id",
         metavar="ID",
-        meaning="Be known to the group by that name, which has to be unique and to outlive "
-        "restarts; where it is not given, made from the host and the command line",
+        meaning="The name of this member in the group, unique and the same after a restart; by "
+        "default made from the host and the command line",
     ),
     Option(
         group=CLUSTER,
@@ -198,22 +197,22 @@ OPTIONS: tuple[Option, ...] = (
         short="c",
         metavar="HOST:PORT,...",
         default="localhost:2181",
-        meaning="Comma-delimited list of zookeeper hosts; the port may be left out (2181), IPv6 "
-        "stands in brackets, a chroot may follow: HOST:PORT,.../PATH",
+        meaning="Comma-delimited list of zookeeper hosts; the default port is 2181, IPv6 is in "
+        "brackets, a chroot can follow: HOST:PORT,.../PATH",
     ),
     Option(
         group=CLUSTER,
         name="connect-timeout",
         metavar="SECONDS",
         default="30",
-        meaning="Give up a first connection after that time; at least 0.1",
+        meaning="Give up a first connection after this time; at least 0.1",
     ),
     Option(
         group=CLUSTER,
         name="session-timeout",
         metavar="SECONDS",
         default="10",
-        meaning="Ask the cluster for a session of that length; from 1 to 3600",
+        meaning="Request a session of this length; from 1 to 3600",
     ),
     Option(
         group=SECURITY,
@@ -232,16 +231,16 @@ OPTIONS: tuple[Option, ...] = (
         choices=("open", "creator", "creator+read"),
         default="open",
         meaning="Who may use the znodes that zkexec creates: everybody (open), the identities "
-        "of --auth and --tls-cert (creator), others reading (creator+read), or "
-        "SCHEME:ID:PERMS,... as zkCli takes it",
+        "of --auth and --tls-cert (creator), and others may read (creator+read), or "
+        "SCHEME:ID:PERMS,... as in zkCli",
     ),
     Option(
         group=SECURITY,
         name="tls-ca",
         metavar="FILE",
         choices=("system",),
-        meaning="Speak TLS, and only with servers that have a certificate for their host's name "
-        "from one of these CAs; system: from those that the system trusts",
+        meaning="Use TLS, and only servers with a certificate for their host name from one of "
+        "these CAs; system: from those that the system trusts",
     ),
     Option(
         group=SECURITY,
@@ -267,13 +266,13 @@ OPTIONS: tuple[Option, ...] = (
         group=MESSAGES,
         name="verbose",
         short="v",
-        meaning="Say also what was decided and why",
+        meaning="Log also decisions and reasons",
     ),
     Option(
         group=MESSAGES,
         name="silent",
         short="s",
-        meaning="Say nothing but one line for a fatal error",
+        meaning="Log only one line for a fatal error",
     ),
     Option(
         group=MESSAGES,

@@ -1,9 +1,9 @@
-"""The command line as it was written: which option got which text, and what made no sense.
+"""Parse the command line: which option has which text, and which words cannot be understood.
 
 Long options take `--name value` or `--name=value`, short ones `-n value` or `-nvalue`; flags of
-one letter may be put together.  Names are never abbreviated: what works today must not become
-ambiguous with the options of tomorrow.  A value that begins with two dashes has to be attached
-with `=`, so that a forgotten value does not swallow the option behind it.
+one letter can be joined.  Names are never abbreviated: a command line that works today must not
+become ambiguous when options are added.  A value that begins with two dashes must be attached
+with `=`, so that the option after a forgotten value is not taken for the value.
 """
 
 from collections import deque
@@ -12,17 +12,19 @@ from collections.abc import Iterable, Sequence
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.frozen import frozen
 
+_LONGEST_WORD = 100
+
 
 @frozen()
 class OptionNames:
-    """The options that a command line may hold, by their names and by their letters."""
+    """The options that a command line can contain, by their names and by their letters."""
 
     by_name: dict[str, Option]
     by_short: dict[str, Option]
 
     @classmethod
     def of(cls, options: Iterable[Option]) -> "OptionNames":
-        """Make it from a table; of two options with one name the first counts."""
+        """Build it from a table; if two options have one name, the first counts."""
         by_name: dict[str, Option] = {}
         for option in options:
             by_name.setdefault(option.name, option)
@@ -30,17 +32,18 @@ class OptionNames:
 
 
 VOCABULARY = OptionNames.of(OPTIONS)
-"""What zkexec understands."""
+"""The options of zkexec."""
 
 
 class ParsedArguments:
-    """What the words of a command line say, before anything is believed.
+    """The words of a command line, assigned to options; no value is checked yet.
 
-    `values` holds the texts by option name, in order; a flag that was given holds "yes".
-    `command` is what stands behind `--`; None where there is no `--`.
+    `values` contains the texts by option name, in order; the text of a flag is "yes".
+    `command` is what follows `--`, None if there is no `--`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: OptionNames) -> None:
+        self._vocabulary = vocabulary
         self.values: dict[str, list[str]] = {}
         self.command: tuple[str, ...] | None = None
         self.missing_values: list[Option] = []
@@ -49,27 +52,50 @@ class ParsedArguments:
         self.stray_words: list[str] = []
 
     def add(self, option: Option, value: str) -> None:
-        """Note one more text of an option."""
+        """Add one more text of an option."""
         self.values.setdefault(option.name, []).append(value)
 
-    def misspellings(self, asking_for_help: str) -> list[str]:
-        """Say what is wrong with the options as such; of stray words the caller knows more."""
+    def misspellings(self, help_command: str) -> list[str]:
+        """Describe what is wrong with the names of options, and with values as such."""
         from zkexec.cli.converters import shown  # noqa: PLC0415 - `--help` does without it
 
+        known = self._vocabulary.by_name
         return [
             *(
-                f"expected an option that {asking_for_help} lists, got {shown(name)}"
+                f"unknown option {as_word(name)} {suggestion(name, '--', known, help_command)}"
                 for name in self.unknown_options
             ),
             *(
-                f"--{option.name}: expected a value ({option.metavar}), got none"
+                f"--{option.name}: the value is missing: write --{option.name} {option.metavar}"
                 for option in self.missing_values
             ),
             *(
-                f"--{option.name}: expected no value, got {shown(text)}"
+                f"--{option.name}: takes no value: remove {shown(text)}"
                 for option, text in self.unwanted_values
             ),
         ]
+
+
+def as_word(text: str) -> str:
+    """Show a word of the command line as it was written, quoted if it would be unclear."""
+    from zkexec.cli.converters import shown  # noqa: PLC0415 - `--help` does without it
+
+    is_clear = text.isprintable() and " " not in text and len(text) <= _LONGEST_WORD
+    return text if is_clear else shown(text)
+
+
+def suggestion(word: str, prefix: str, known: Iterable[str], help_command: str) -> str:
+    """Suggest the known name that is nearest to a wrong word, or if none is near, the help.
+
+    `prefix` is what all words have before the name.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it
+
+    wrong = word.removeprefix(prefix)[:_LONGEST_WORD]
+    names = list(known)
+    # zkexecctl knows options that only other subcommands have.
+    nearest = [] if wrong in names else get_close_matches(wrong, names, n=1)
+    return f"(did you mean {prefix}{nearest[0]}?)" if nearest else f"({help_command} lists all)"
 
 
 def read(words: Sequence[str], vocabulary: OptionNames = VOCABULARY) -> ParsedArguments:
@@ -78,12 +104,12 @@ def read(words: Sequence[str], vocabulary: OptionNames = VOCABULARY) -> ParsedAr
 
 
 class _Reader:
-    """Takes the words one after the other."""
+    """Takes one word after the other."""
 
     def __init__(self, words: Sequence[str], vocabulary: OptionNames) -> None:
         self._rest = deque(words)
         self._vocabulary = vocabulary
-        self._written = ParsedArguments()
+        self._written = ParsedArguments(vocabulary)
 
     def read(self) -> ParsedArguments:
         while self._rest:

@@ -1,8 +1,8 @@
-"""How zkexec proves who it is to the cluster, and who may use what it creates there.
+"""Read the options of identity: `--auth`, `--acl` and those of TLS.
 
-Every function takes what an operator wrote and returns the value, or raises a ValueError that
-says what was expected.  The files that are named are read here, as a mistake in them is one of
-the operator's.  A secret is in no repr, and what may be shown of a wrong text is told here too.
+zkexec and zkexecctl have these options.  Errors are as in `converters.py`.  The named files are
+read here, so that a mistake in them is a usage error.  No secret is in a repr, and the functions
+`concealed...` hide it in messages.
 """
 
 import os
@@ -11,14 +11,15 @@ import stat
 from collections.abc import Callable
 
 from zkexec.cli.converters import shown
+from zkexec.cli.option_values import OptionReader
 from zkexec.frozen import frozen
 
-TYPE_CHECKING = False  # as in cli.py: `ssl` is slow to import, and few clusters speak TLS
+TYPE_CHECKING = False  # `ssl` is slow to import, and few clusters use TLS
 if TYPE_CHECKING:
     import ssl
 
 SYSTEM = "system"
-"""The word that stands for the authorities which the system trusts."""
+"""This value of `--tls-ca` means the authorities that the system trusts."""
 
 _PERMISSIONS = "cdrwa"
 _MOST_BYTES = 65536
@@ -35,7 +36,7 @@ class Credential:
 
 @frozen()
 class AclEntry:
-    """What one identity may do, in letters of cdrwa; the scheme auth stands for our own ones."""
+    """What one identity may do, in letters of cdrwa; the scheme auth means our own identities."""
 
     scheme: str
     identity: str
@@ -51,10 +52,10 @@ class Tls:
     key: str = ""
 
     def context(self) -> "ssl.SSLContext":
-        """What a handshake needs, read anew, as certificates are renewed; OSError, ValueError."""
+        """Read what a handshake needs, each time anew: certificates are renewed."""
         import ssl  # noqa: PLC0415 - see above
 
-        # It demands a certificate for the name of the host.
+        # It requires a certificate for the name of the host.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca == SYSTEM:
             context.load_default_certs()
@@ -66,7 +67,7 @@ class Tls:
         return context
 
     def is_coherent(self) -> bool:
-        """Tell whether the files hold what they should: the key is that of the certificate."""
+        """Return whether the files contain certificates, and the key of the certificate."""
         try:
             self.context()
         except (OSError, ValueError):
@@ -85,7 +86,7 @@ _ACLS = {
 
 @frozen(kw_only=True)
 class Access:
-    """What zkexec shows to the cluster, and the ACL of its znodes; no `tls` is plain text."""
+    """The identities that zkexec proves to the cluster, the ACL of its znodes, and TLS if used."""
 
     credentials: tuple[Credential, ...] = ()
     acl: tuple[AclEntry, ...] = _OPEN
@@ -93,20 +94,20 @@ class Access:
 
 
 def credential(in_clear: bool) -> Callable[[str], Credential]:
-    """Return a parser of SCHEME:@FILE, and where it may be in clear, of SCHEME:USER:PASSWORD."""
-    expected = "expected digest:@FILE or sasl:@FILE"
+    """Return a parser of SCHEME:@FILE, and if `in_clear` also of SCHEME:USER:PASSWORD."""
+    forms = "digest:@FILE or sasl:@FILE"
 
     def parse(text: str) -> Credential:
         scheme, _, rest = text.partition(":")
         if scheme not in ("digest", "sasl") or not rest.removeprefix("@"):
-            raise ValueError(expected)
+            raise ValueError(f"is not of the form {forms}")
         if scheme == "sasl":
             _check_sasl()
         if rest.startswith("@"):
             return _credential(scheme, _read_secret(rest[1:]), "in the file")
         if in_clear:
-            return _credential(scheme, rest, "behind the scheme")
-        raise ValueError(f"{expected}, as everybody sees a command line")
+            return _credential(scheme, rest, "after the scheme")
+        raise ValueError(f"can be seen by everybody on a command line: write {forms}")
 
     return parse
 
@@ -115,34 +116,34 @@ def _check_sasl() -> None:
     from importlib.util import find_spec  # noqa: PLC0415 - only SASL needs it
 
     if find_spec("puresasl") is None:
-        raise ValueError("expected the package pure-sasl for this scheme (zkexec[sasl])")
+        raise ValueError("needs the package pure-sasl: pip install 'zkexec[sasl]'")
 
 
 def concealed(text: str) -> str:
-    """Show of a wrong credential only what is none: the scheme, and the name of a file."""
+    """Quote a wrong credential without its secret: only its scheme and the name of a file."""
     scheme, colon, rest = text.partition(":")
     if scheme in ("digest", "sasl") and rest.startswith("@") and ":" not in rest:
         return shown(text)
-    return shown(f"{scheme}:...") if colon and scheme in ("digest", "sasl") else "another text"
+    return shown(f"{scheme}:...") if colon and scheme in ("digest", "sasl") else "the text"
 
 
 def _credential(scheme: str, secret: str, place: str) -> Credential:
     user, _, password = secret.partition(":")
     if not user or not password or not secret.isprintable():
-        raise ValueError(f"expected USER:PASSWORD on one line {place}")
+        raise ValueError(f"needs USER:PASSWORD on one line {place}")
     return Credential(scheme, user, password)
 
 
 def acl(text: str) -> tuple[AclEntry, ...]:
-    """Read one of the names of ACLs, or SCHEME:ID:PERMS,... as zkCli's setAcl takes it."""
+    """Read the name of an ACL, or SCHEME:ID:PERMS,... as setAcl of zkCli takes it."""
     if text in _ACLS:
         return _ACLS[text]
-    # Only what looks like a scheme begins an entry: there are commas in the ids of x509.
+    # An entry begins with a scheme, because the IDs of x509 contain commas.
     return tuple(_acl_entry(entry) for entry in re.split(r",(?=[a-z0-9]+:)", text))
 
 
 def concealed_acl(text: str) -> str:
-    """Show a wrong ACL without what may be a password: the end of the id of a digest."""
+    """Quote a wrong ACL without what can be a password: the end of a digest."""
     return shown(re.sub(r"(digest:[^:,]*):.*", r"\1:...", text, flags=re.DOTALL))
 
 
@@ -150,19 +151,19 @@ def _acl_entry(text: str) -> AclEntry:
     scheme, first, rest = text.partition(":")
     identity, second, permissions = rest.rpartition(":")
     if not (scheme and first and second):
-        raise ValueError("expected open, creator, creator+read or SCHEME:ID:PERMS,...")
+        raise ValueError("is not open, creator, creator+read or SCHEME:ID:PERMS,...")
     if not permissions or set(permissions) - set(_PERMISSIONS):
-        raise ValueError(f"expected permissions out of {_PERMISSIONS}")
+        raise ValueError(f"has permissions other than {_PERMISSIONS}")
     if not text.isprintable():
-        raise ValueError("expected an ACL of printable characters")
+        raise ValueError("has characters that do not print")
     if scheme == "world" and identity != "anyone":
-        raise ValueError("expected world:anyone")
+        raise ValueError("has another world than world:anyone")
     if scheme == "auth" and identity:
-        raise ValueError("expected auth::PERMS, without an id")
+        raise ValueError("has an ID after auth: write auth::PERMS")
     if scheme == "digest" and not re.fullmatch(r"[^:]+:[A-Za-z0-9+/]{27}=", identity):
-        raise ValueError("expected digest:USER:HASH:PERMS, and no password for the hash")
+        raise ValueError("has no hash: write digest:USER:HASH:PERMS, and not a password")
     if scheme != "auth" and not identity:
-        raise ValueError("expected an id behind the scheme")
+        raise ValueError("has no ID after the scheme")
     return AclEntry(scheme, identity, permissions)
 
 
@@ -177,7 +178,7 @@ def authorities(text: str) -> str:
     """Read what `--tls-ca` names: a file of certificates, or the system's own."""
     path = text if text == SYSTEM else readable_file(text)
     if not Tls(path).is_coherent():
-        raise ValueError("expected a file of CA certificates (PEM)")
+        raise ValueError("is not a file of CA certificates (PEM)")
     return path
 
 
@@ -192,27 +193,75 @@ def _read_secret(name: str) -> str:
     try:
         text = _read(name, secret=True).decode()
     except UnicodeDecodeError:
-        raise ValueError("expected USER:PASSWORD in UTF-8 in the file") from None
+        raise ValueError("needs USER:PASSWORD in UTF-8 in the file") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def _read(name: str, *, secret: bool = False) -> bytes:
     def at_once(name: str, flags: int) -> int:
-        # A pipe that nobody writes to would hold zkexec up for ever.
+        # A pipe without a writer would block zkexec for ever.
         return os.open(name, flags | os.O_NONBLOCK)
 
     try:
         with open(name, "rb", opener=at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
-                raise ValueError("expected a regular file")
+                raise ValueError("does not name a regular file")
             if secret and mode & stat.S_IROTH:
-                raise ValueError("expected a file that not everybody may read (chmod o-r)")
+                raise ValueError("names a file that everybody may read: run chmod o-r on it")
             return file.read(_MOST_BYTES)
     except OSError as error:
-        raise ValueError(f"expected a file that can be read ({error.strerror})") from None
+        raise ValueError(f"names a file that cannot be read ({error.strerror})") from None
     except ValueError as error:
-        # Python's own word for a name that no file can have.
+        # So Python calls a name that no file can have.
         if "null byte" in str(error):
-            raise ValueError("expected the name of a file") from None
+            raise ValueError("is not the name of a file") from None
         raise
+
+
+def read_access(reading: OptionReader) -> Access:
+    """Read the identity, the ACL and TLS; collect what does not fit together."""
+    credentials, tls = _read_credentials(reading), _read_tls(reading)
+    entries = reading.value("acl", acl, concealed_acl)
+    needs_identity = any(entry.scheme == "auth" for entry in entries)
+    if needs_identity and not reading.label("auth") and not reading.label("tls-cert"):
+        reading.mistakes.append(
+            f"{reading.label('acl')}: the creator has no identity: add --auth or --tls-cert"
+        )
+    return Access(credentials=credentials, acl=entries, tls=tls)
+
+
+def _read_credentials(reading: OptionReader) -> tuple[Credential, ...]:
+    texts, is_typed = reading.texts("auth"), reading.is_typed("auth")
+    if not is_typed:
+        # A quote has no meaning here: it can be a character of a password.
+        texts = tuple(word for text in texts for word in text.split())
+    parse = credential(in_clear=not is_typed)
+    found = [reading.attempt("auth", parse, text, concealed) for text in texts]
+    credentials = tuple(credential for credential in found if credential is not None)
+    if [credential.scheme for credential in credentials].count("sasl") > 1:
+        reading.mistakes.append(f"{reading.label('auth')}: sasl is given twice: write it once")
+    return credentials
+
+
+def _read_tls(reading: OptionReader) -> Tls | None:
+    ca = reading.optional("tls-ca", authorities)
+    cert = reading.optional("tls-cert", readable_file)
+    key = reading.optional("tls-key", private_file)
+    for name, others in (("tls-cert", ("tls-ca", "tls-key")), ("tls-key", ("tls-ca", "tls-cert"))):
+        missing = [f"--{other}" for other in others if not reading.label(other)]
+        if missing and reading.label(name):
+            verb = "is" if len(missing) == 1 else "are"
+            reading.mistakes.append(
+                f"{reading.label(name)}: {' and '.join(missing)} {verb} missing"
+            )
+    if ca is None:
+        return None
+    tls = Tls(ca, cert or "", key or "") if cert and key else Tls(ca)
+    if not tls.is_coherent():
+        reading.mistakes.append(
+            f"{reading.label('tls-cert')}: {shown(tls.cert)} and "
+            f"{shown(tls.key)} are not a certificate and its key "
+            "(PEM, without a passphrase)"
+        )
+    return tls

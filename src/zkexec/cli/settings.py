@@ -1,21 +1,17 @@
-"""What the operator wants, as one frozen value, or one line with all mistakes.
+"""Resolve the settings of zkexec: one frozen value, or one line with all mistakes.
 
-Three steps: as written (`arguments.read`), merged (`merged`), validated.  What one text may be
-is told by `values`, `cluster`, `command` and `access`; what options mean together is told here
-and in `identifying`.
-Nothing is created or started; targets are only looked at, and only files of secrets and
-certificates are read.
+The command line is parsed (`parser.py`), merged with the environment (`option_values.py`), and
+validated here.  Nothing is created or started, and only files of secrets and certificates are read.
 """
 
 from collections.abc import Mapping
 from enum import Enum
 
 from zkexec.cli import converters, shell_command
-from zkexec.cli.identity_options import read_access
 from zkexec.cli.option_values import OptionReader, merge
-from zkexec.cli.options import BY_NAME
-from zkexec.cli.parser import ParsedArguments
-from zkexec.cli.security import Access
+from zkexec.cli.options import BY_NAME, OPTIONS
+from zkexec.cli.parser import ParsedArguments, as_word, suggestion
+from zkexec.cli.security import Access, read_access
 from zkexec.cli.shell_command import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
@@ -23,11 +19,18 @@ from zkexec.frozen import frozen, replace
 from zkexec.zookeeper.connect_string import RESTART, base_of, parse_cluster
 
 REARM_S = 60.0
-"""How often all watches are armed again: a change that a server did not tell waits this long."""
+"""How often all watches are armed again: a change whose watch was dropped waits this long."""
+
+
+_PREFIX = "ZKEXEC_"
+_OTHER_VARIABLES = frozenset(
+    ("EVENT", "REASON", "STEP", "MEMBER", "EXIT_STATUS", "PID", "STAGED", "BY", "DEBUG")
+)
+"""Variables of alerts, of the other commands, and of zkexecctl.  They can be inherited."""
 
 
 class Verbosity(Enum):
-    """How much is said on stderr."""
+    """How much is logged."""
 
     SILENT = "silent"
     NORMAL = "normal"
@@ -35,7 +38,7 @@ class Verbosity(Enum):
 
 
 class LogFormat(Enum):
-    """`--log-format`: how it is said."""
+    """The value of `--log-format`."""
 
     TEXT = "text"
     JSON = "json"
@@ -43,10 +46,11 @@ class LogFormat(Enum):
 
 @frozen(kw_only=True)
 class Settings:
-    """All that zkexec is told at its start; times in seconds, inside `policy`.
+    """All settings of one zkexec; the times are in `policy`.
 
     `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
-    is the group's NAME as written, "" without a group; `member_id` is "" where it is automatic.
+    is the group's NAME as written, "" without a group; `member_id` is "" if it is automatic.
+    `warnings` are mistakes that do not prevent a start.
     """
 
     command: CommandLine
@@ -62,12 +66,13 @@ class Settings:
     lock: str = ""
     member_id: str = ""
     access: Access = Access()
+    warnings: tuple[str, ...] = ()
 
 
 class UsageError(Exception):
-    """The operator's mistakes: all of them, in one line.
+    """All mistakes of a command line and its environment, in one line.
 
-    `lacks_command` is true where there is no command at all, and the usage should follow.
+    `lacks_command` is true if there is no command at all; then the usage should follow.
     """
 
     def __init__(self, mistakes: list[str], lacks_command: bool) -> None:
@@ -75,8 +80,8 @@ class UsageError(Exception):
         self.lacks_command = lacks_command
 
 
-def settle(written: ParsedArguments, environment: Mapping[str, str]) -> Settings:
-    """Merge and validate; raise UsageError where anything is wrong."""
+def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -> Settings:
+    """Merge and validate the options; raise UsageError if anything is wrong."""
     reading = OptionReader(merge(written, environment), _misspellings(written))
     chosen = _choose_command(written, reading)
     health, alert = reading.command("health"), reading.command("alert")
@@ -107,14 +112,29 @@ def settle(written: ParsedArguments, environment: Mapping[str, str]) -> Settings
         lock=lock,
         member_id=member_id if lock else "",
         access=shown_to_cluster,
+        warnings=tuple(_unknown_variables(environment)),
     )
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    names = [option.variable.removeprefix(_PREFIX) for option in OPTIONS if option.variable]
+    known = _OTHER_VARIABLES.union(names)
+    unknown = sorted(
+        name
+        for name in environment
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in known
+    )
+    return [
+        f"unknown variable {as_word(name)} {suggestion(name, _PREFIX, names, 'zkexec --help')}"
+        for name in unknown
+    ]
 
 
 def _misspellings(written: ParsedArguments) -> list[str]:
     return [
         *written.misspellings("zkexec --help"),
         *(
-            f"expected the command behind -- or in --exec, got the word {converters.shown(word)}"
+            f"unexpected argument {converters.shown(word)}: the command goes after --"
             for word in written.stray_words
         ),
     ]
@@ -127,16 +147,16 @@ def _lacks_command(written: ParsedArguments, reading: OptionReader) -> bool:
 def _choose_command(written: ParsedArguments, reading: OptionReader) -> CommandLine | None:
     parsed = reading.command("exec")
     if _lacks_command(written, reading):
-        # A bare --exec is told already, as an option without its value.
+        # A bare --exec is already a mistake, as an option without its value.
         if BY_NAME["exec"] not in written.missing_values:
-            reading.mistakes.append("--exec: expected a command, here or behind --, got none")
+            reading.mistakes.append("--exec: no command is given, neither here nor after --")
     elif written.command and reading.texts("exec"):
-        reading.mistakes.append("--exec: expected only one command, got another one behind --")
+        reading.mistakes.append("--exec: another command is given after --: remove one of them")
     elif written.command:
         try:
             return shell_command.from_words(written.command)
         except ValueError as mistake:
-            reading.mistakes.append(f"--: {mistake}, got {converters.shown(written.command[0])}")
+            reading.mistakes.append(f"--: {converters.shown(written.command[0])} {mistake}")
     return parsed
 
 
@@ -144,8 +164,7 @@ def _read_verbosity(reading: OptionReader) -> Verbosity:
     verbose, silent = reading.flag("verbose"), reading.flag("silent")
     if verbose and silent:
         reading.mistakes.append(
-            f"{reading.label('verbose')}: expected one of the two, "
-            f"got {reading.label('silent')} as well"
+            f"{reading.label('verbose')}: contradicts {reading.label('silent')}: remove one of them"
         )
     if silent:
         return Verbosity.SILENT
@@ -188,7 +207,7 @@ def _read_terms(reading: OptionReader, checks_health: bool, raises_alerts: bool)
         alert_interval_s=reading.value("alert-interval", seconds),
         alert_recovery=reading.flag("alert-recovery"),
         in_group=bool(reading.label("lock")),
-        max_unavailable=reading.value("max-unavailable", converters.width),
+        max_unavailable=reading.value("max-unavailable", converters.max_unavailable),
         min_healthy_s=reading.optional("min-healthy", seconds),
         on_failure=reading.value("on-failure", converters.choice(OnFailure)),
         rearm_s=REARM_S,
@@ -196,18 +215,18 @@ def _read_terms(reading: OptionReader, checks_health: bool, raises_alerts: bool)
 
 
 def _check_group(written: ParsedArguments, reading: OptionReader, policy: Policy) -> None:
-    """Note what makes no sense without a group, or makes every turn in it fail.
+    """Collect what makes no sense without a group, or makes every turn in it fail.
 
-    Variables that speak of turns need no lock: they may be those of a whole fleet.
+    The variables of these options need no lock: they can be those of a whole fleet.
     """
     if not policy.in_group and BY_NAME["lock"] not in written.missing_values:
         reading.mistakes.extend(
-            f"--{name}: expected --lock NAME with it, got none"
+            f"--{name}: has a meaning only in a group: add --lock NAME"
             for name in ("max-unavailable", "min-healthy", "on-failure", "member-id")
             if reading.is_typed(name)
         )
     if policy.in_group and policy.checks_health and not policy.health_delay_s:
         reading.mistakes.append(
-            f"{reading.label('health-delay')}: expected more than 0 with --lock, "
-            "as the time in which a restarted child has to become healthy, got 0"
+            f"{reading.label('health-delay')}: 0 leaves a restarted command no time to become "
+            "healthy: with --lock, write more than 0"
         )

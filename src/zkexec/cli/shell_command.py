@@ -1,10 +1,10 @@
-"""A COMMAND string becomes the argument vector that is executed.
+"""Turn a COMMAND string into the argument vector that is executed.
 
-The shell is asked only where the text holds shell syntax, since a shell in between takes
-signals for itself and loses environment names, and the kernel does not kill what it started when
-zkexec is killed.  Everything else is split exactly as a POSIX shell would split it; assignments
-before the command become variables of its environment.  In doubt the shell is asked: that is
-slower to stop, but never wrong.
+A shell is used only if the text contains shell syntax: a shell between zkexec and the command
+handles signals itself and drops some environment names, and if zkexec is killed, the kernel does
+not kill what the shell started.  Any other text is split exactly as a POSIX shell would split it,
+and assignments before the command become variables of its environment.  In doubt a shell is used:
+it is slower to stop, but never wrong.
 """
 
 import os
@@ -14,12 +14,12 @@ from zkexec.frozen import frozen
 
 _BLANKS = " \t"
 
-# Characters that mean something to a shell wherever they stand unquoted.  Braces are among
-# them because a /bin/sh that is bash expands `{a,b}`.
+# Characters that have a meaning in a shell if they are not quoted.  Braces are among them because
+# a /bin/sh that is bash expands `{a,b}`.
 _SYNTAX = frozenset(";&|()<>{}*?`")
 
-# First words that only a shell can execute: its keywords, and the builtins that act on the
-# shell itself.  Builtins that exist as programs too (test, echo, kill) are not among them.
+# First words that only a shell can execute: its keywords, and the builtins that change the shell
+# itself.  Builtins that are also programs (test, echo, kill) are not among them.
 _SHELL_WORDS_TEXT = (
     "! . : alias bg break case cd command continue do done elif else esac eval exec exit "
     "export fc fg fi for getopts hash if in jobs local read readonly return set shift then "
@@ -27,16 +27,16 @@ _SHELL_WORDS_TEXT = (
 )
 _SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
 
-# Where one of these occurs, a quote may be text (in a comment or a here-document) or belong to
-# a nested command, so that only the shell can tell whether all quotes are closed.
+# With one of these, a quote can be text (in a comment or a here-document) or belong to a nested
+# command, so that only the shell knows whether all quotes are closed.
 _NESTING = ("#", "`", "$(", "${", "$'", "<<")
 
 
 @frozen()
 class CommandLine:
-    """What is executed: the text as a person knows it, and the arguments byte for byte.
+    """A command: the text as the operator wrote it, and the arguments byte for byte.
 
-    `variables` are names and values that the command finds in its environment.
+    `variables` are names and values that are added to the environment of the command.
     """
 
     text: str
@@ -45,40 +45,40 @@ class CommandLine:
 
 
 class _NeedsShellError(Exception):
-    """The text holds something that only a shell understands."""
+    """The text contains something that only a shell understands."""
 
 
 def parse(text: str) -> CommandLine:
-    """Read a COMMAND string; a ValueError says what was expected."""
+    """Read a COMMAND string; errors are as in `converters.py`."""
     if "\0" in text:
-        raise ValueError("expected a command without NUL characters")
+        raise ValueError("contains a NUL character")
     splitter = _Splitter(text)
     try:
         words = splitter.words()
     except _NeedsShellError:
         if not any(mark in text for mark in _NESTING):
-            _demand_closed_quotes(text)
-        # A leading blank keeps a shell from taking the text for one of its own options.
+            _require_closed_quotes(text)
+        # With a leading blank, a shell does not take the text for one of its own options.
         script = " " + text if text.startswith(("-", "+")) else text
         words = ["/bin/sh", "-c", script]
         splitter.variables.clear()
     if not words or not words[0]:
-        raise ValueError("expected a command")
+        raise ValueError("contains no command")
     variables = [(os.fsencode(name), os.fsencode(value)) for name, value in splitter.variables]
     argv = tuple(os.fsencode(word) for word in words)
     return CommandLine(text.strip(_BLANKS + "\n"), argv, tuple(variables))
 
 
 def from_words(words: Sequence[str]) -> CommandLine:
-    """Take ready-made arguments as they are; a ValueError says what was expected."""
+    """Use these arguments as they are; errors are as in `converters.py`."""
     if not words or not words[0]:
-        raise ValueError("expected a command")
+        raise ValueError("is not the name of a command")
     import shlex  # noqa: PLC0415 - only this form of the command needs quoting
 
     return CommandLine(shlex.join(words), tuple(os.fsencode(word) for word in words))
 
 
-def _demand_closed_quotes(text: str) -> None:
+def _require_closed_quotes(text: str) -> None:
     quote, escaped = "", False
     for character in text:
         if escaped:
@@ -94,21 +94,21 @@ def _demand_closed_quotes(text: str) -> None:
 
 
 def _assigned(name: str) -> str:
-    """Name the variable that is assigned by this and a `=`, "" if that is no assignment."""
+    """Return the variable that this and a `=` assign, "" if this is no assignment."""
     if name.isidentifier() and name.isascii():
         return name
-    # Some shells know `A+=b`, and letters of other languages.
+    # Some shells have `A+=b`, and letters of other languages in names.
     if name.removesuffix("+").isidentifier():
         raise _NeedsShellError
     return ""
 
 
 def _unclosed(quote: str) -> ValueError:
-    return ValueError(f"expected a closing {quote} quote")
+    return ValueError(f"has a {quote} quote that is not closed")
 
 
 class _Splitter:
-    """Splits one text from left to right, and gives up at the first shell syntax."""
+    """Splits one text from left to right, and raises an error at the first shell syntax."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -116,9 +116,9 @@ class _Splitter:
         self.variables: list[tuple[str, str]] = []
 
     def words(self) -> list[str]:
-        """Return the words without their quotes; raise where a shell or a quote is missing.
+        """Return the words without quotes; raise an error at shell syntax or an open quote.
 
-        The assignments before them are in `variables` then.
+        Afterwards the assignments before the words are in `variables`.
         """
         words: list[str] = []
         while self._reach_word(first=not words and not self.variables):
@@ -129,7 +129,7 @@ class _Splitter:
                 words.append(word)
         if words and words[0] in _SHELL_WORDS:
             raise _NeedsShellError
-        # Alone they change the shell, and a name that is empty is the shell's to complain about.
+        # Assignments alone change the shell, and the shell reports an empty name.
         if self.variables and not (words and words[0]):
             raise _NeedsShellError
         return words
@@ -160,12 +160,12 @@ class _Splitter:
         if self._peek() in "#~":
             raise _NeedsShellError
         word = ""
-        name = ""  # the unquoted beginning, to tell an assignment by
+        name = ""  # the unquoted beginning, which can be the name of a variable
         assigned = ""
         while (next_one := self._peek()) and next_one not in _BLANKS + "\n":
             if next_one in "'\"\\":
                 word += self._quoted()
-                # A continued line leaves no trace; any other quote ends what can be a name.
+                # A continued line changes nothing; any other quote ends what can be a name.
                 name += "" if self._text[self._at - 2 : self._at] == "\\\n" else "\0"
                 continue
             self._reject_syntax(alone=not word)
@@ -174,7 +174,7 @@ class _Splitter:
             if next_one == "=" and first and not assigned:
                 assigned = _assigned(name[:-1])
             elif next_one == "~" and assigned:
-                raise _NeedsShellError  # it may stand for a home
+                raise _NeedsShellError  # the shell may replace it by a home directory
         return word, assigned
 
     def _reject_syntax(self, alone: bool) -> None:

@@ -8,7 +8,7 @@ being stopped when the error came is waited for, and so is the alert if no comma
 from zkexec.core import events
 from zkexec.core.actions import Action, EndProcess, Note
 from zkexec.core.alerts import Alerts
-from zkexec.core.command import CANNOT_WORK, SIGTERM, AdoptedCommand, Command
+from zkexec.core.command import CANNOT_WORK, SIGTERM, AdoptedCommand, Command, signal_note
 from zkexec.core.events import Event, ExitStatus, SignalReceived
 from zkexec.core.health import HealthCheck
 from zkexec.core.policy import Policy
@@ -104,7 +104,7 @@ class Caretaker:
         if event.signal == SIGTERM:
             self._alerts.drop_waiting()
         if not self._command.present:
-            return []
+            return [signal_note(event)]
         passed_on = self._command.pass_on(event, now)
         if event.signal == SIGTERM:
             self._zkexec_status = None
@@ -119,7 +119,7 @@ class Caretaker:
         if is_stopped or not ending.failed or self._command.was_asked_to_end(ending, now):
             return actions
         status = ending.shell_status
-        actions.append(Note("command-failed", {"exit_status": status}))
+        actions.append(Note("command-failed", {"ending": ending, "exit_status": status}))
         return actions + self._alerts.command_failed(str(ending), status, now)
 
     def _end(self) -> list[Action]:
@@ -131,6 +131,5 @@ class Caretaker:
         if check_result is None:
             return []
         if check_result.healthy:
-            return [Note("check-passed"), *self._alerts.health_passed(now)]
-        failed = Note("check-failed", {"reason": check_result.reason})
-        return [failed, *self._alerts.health_failed(check_result.reason, now)]
+            return [check_result.note, *self._alerts.health_passed(now)]
+        return [check_result.note, *self._alerts.health_failed(check_result.reason, now)]

@@ -118,7 +118,7 @@ class Command:
         self.stopping = self.tree_gone = False
         self._kill_at = self._inspect_at = self.start_at = self._asked_until = None
         self._passed_on.clear()
-        return [Note("forking"), StartCommand(self.generation)]
+        return [Note("command-starting"), StartCommand(self.generation)]
 
     def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Go on with a command that an earlier core has started, or has begun to stop."""
@@ -140,7 +140,7 @@ class Command:
         """The generation has started."""
         self._alive = True
         self._pause_s = START_AGAIN_S
-        return [Note("forked", {"pid": event.pid})]
+        return [Note("command-started", {"pid": event.pid})]
 
     def start_later(self, reason: str, now: float) -> float:
         """Try the start again after a while; return how long that is."""
@@ -162,7 +162,7 @@ class Command:
         self._passed_on.add(event.signal)
         if event.signal in ASKING_SIGNALS:
             self._asked_until = now + max(self._policy.kill_timeout_s, ASKED_AT_LEAST_S)
-        note = Note("signal", {"signal": event.signal, "from_terminal": event.from_terminal})
+        note = signal_note(event)
         if event.signal == SIGTERM:
             return [note, SignalProcessTree(SIGTERM)]
         if event.from_terminal and event.signal != SIGHUP:
@@ -192,7 +192,8 @@ class Command:
         """The command was reaped; if it was being stopped, inspect what is left of its tree."""
         self._alive = False
         self.ending = event.ending
-        note = Note("ended", {"ending": event.ending, "exit_status": event.ending.shell_status})
+        topic = "command-ended-by-term" if SIGTERM in self._passed_on else "command-ended"
+        note = Note(topic, {"ending": event.ending, "exit_status": event.ending.shell_status})
         return [note, *self._inspect(now)] if self.stopping else [note]
 
     def inspected(self, event: ProcessTreeInspected) -> None:
@@ -214,3 +215,9 @@ class Command:
     def _inspect(self, now: float) -> list[Action]:
         self._inspect_at = now + INSPECT_S
         return [InspectProcessTree(self.generation)]
+
+
+def signal_note(event: SignalReceived) -> Note:
+    """Name the signal that zkexec received; TERM, which ends zkexec, has a topic of its own."""
+    topic = "term-received" if event.signal == SIGTERM else "signal-received"
+    return Note(topic, {"signal": event.signal, "from_terminal": event.from_terminal})

@@ -7,6 +7,7 @@ from fresh news.
 """
 
 from collections.abc import Mapping
+from signal import Signals
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.frozen import frozen
@@ -34,7 +35,17 @@ class ExitStatus:
         return 128 + self.signal if self.signal else self.code
 
     def __str__(self) -> str:
-        return f"signal {self.signal}" if self.signal else f"exit status {self.code}"
+        if self.signal:
+            return f"killed by {signal_name(self.signal)}"
+        return f"exit status {self.code}"
+
+
+def signal_name(number: int) -> str:
+    """Name a signal as people write it: SIGTERM, or "signal 40" if it has no name."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class Event:

@@ -21,6 +21,14 @@ class CheckResult:
 
     healthy: bool
     reason: str
+    is_change: bool = False
+
+    @property
+    def note(self) -> Note:
+        """The line of the log; `is_change` is true if the check before had the other result."""
+        if self.healthy:
+            return Note("health-check-passed", {"is_change": self.is_change})
+        return Note("health-check-failed", {"reason": self.reason, "is_change": self.is_change})
 
 
 class HealthCheck:
@@ -34,6 +42,7 @@ class HealthCheck:
         self._timeout_at: float | None = None
         self._timed_out = False
         self._eager = False
+        self._was_healthy: bool | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -44,6 +53,7 @@ class HealthCheck:
         """Begin with a started command: check it at once, or after the health delay."""
         self._generation = generation
         self._eager = eager
+        self._was_healthy = None
         delay_s = 0.0 if eager else self._policy.health_delay_s
         self._due = now + delay_s if self._policy.checks_health else None
 
@@ -103,7 +113,7 @@ class HealthCheck:
         self._timed_out = False
         timeout_s = self._policy.health_timeout_s
         self._timeout_at = None if timeout_s is None else now + timeout_s
-        return [Note("checking"), RunHealthCheck(self._generation)]
+        return [Note("health-check-started"), RunHealthCheck(self._generation)]
 
     def finished(self, event: HealthCheckFinished, now: float) -> CheckResult | None:
         """Take in a result; return None if it is about an earlier command."""
@@ -114,6 +124,8 @@ class HealthCheck:
             return None
         interval_s = self._policy.health_interval_s
         self._due = now + (min(interval_s, EAGER_S) if self._eager else interval_s)
+        healthy, reason = event.passed, event.reason
         if self._timed_out:
-            return CheckResult(False, f"no answer within {self._policy.health_timeout_s:g} s")
-        return CheckResult(event.passed, event.reason)
+            healthy, reason = False, f"no answer within {self._policy.health_timeout_s:g} s"
+        is_change, self._was_healthy = healthy is not self._was_healthy, healthy
+        return CheckResult(healthy, reason, is_change)

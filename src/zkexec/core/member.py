@@ -15,6 +15,7 @@ from zkexec.core.command import (
     SIGTERM,
     AdoptedCommand,
     Command,
+    signal_note,
 )
 from zkexec.core.events import Event, ExitStatus, SignalReceived
 from zkexec.core.inputs import Inputs
@@ -182,7 +183,7 @@ class Member:
         self._startup.end()
         self.inputs.assume(self._adopted.applied)
         taken = self._verification.take_over(self._adopted, now, self._trouble)
-        return [Note("begun-again"), *taken, *self.inputs.open()]
+        return [Note("started-over"), *taken, *self.inputs.open()]
 
     def _on_tick(self, now: float) -> list[Action]:
         actions = self._startup.expire(now) + self._consider_start()
@@ -276,7 +277,7 @@ class Member:
             return actions + self._survive_exit(str(event.ending), now)
         if event.ending.failed and not was_asked:
             status = event.ending.shell_status
-            actions += [Note("command-failed", {"exit_status": status})]
+            actions += [Note("command-failed", {"ending": event.ending, "exit_status": status})]
             actions += self._alerts.command_failed(str(event.ending), status, now)
         return actions + self._exit(asked=was_asked)
 
@@ -286,7 +287,7 @@ class Member:
 
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
         if not self.command.present:
-            return self._on_signal_alone(event.signal)
+            return [signal_note(event), *self._on_signal_alone(event.signal)]
         actions = self.command.pass_on(event, now)
         restarting = self.phase is Phase.STOPPING
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):

@@ -122,7 +122,7 @@ class Restart:
         self._debounce.changed(now)
         notes = notes_on_files("changed", changes.changed, wanted)
         if not notes:
-            notes = [Note("restart-asked" if changes.restarts else "pushed-again")]
+            notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
         return notes if self._keeps_turn else notes + self._phase.enter(Phase.WAITING)
 
     def _is_undone(self, wanted: Snapshot) -> bool:
@@ -161,7 +161,7 @@ class Restart:
     def _forget_newer(self) -> list[Action]:
         self._attempt.seen = self._attempt.tried
         self._debounce.end()
-        return [Note("change-gone"), *self._discard()]
+        return [Note("newer-gone"), *self._discard()]
 
     @property
     def _keeps_turn(self) -> bool:

@@ -115,7 +115,7 @@ class Startup:
 
     def _start_without_ensemble(self) -> list[Action]:
         self._without_ensemble = True
-        return [Note("unneeded-cluster-silent", {"reason": self._no_answer_reason()})]
+        return [Note("started-unconnected", {"reason": self._no_answer_reason()})]
 
     def _no_answer_reason(self) -> str:
         if self._inputs.connected and self._turn.trouble:

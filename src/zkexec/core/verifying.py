@@ -165,14 +165,11 @@ class Verification:
         if self._health_deadline is not None:
             self._health_deadline.checked(check_result.healthy, check_result.reason, now)
         if check_result.healthy:
-            return [Note("check-passed"), *self.alerts.health_passed(now)]
-        failed = Note("check-failed", {"reason": check_result.reason})
+            return [check_result.note, *self.alerts.health_passed(now)]
         # A command that is being verified has until the health deadline, and then one alert.
-        return (
-            [failed]
-            if self._is_awaited
-            else [failed, *self.alerts.health_failed(check_result.reason, now)]
-        )
+        if self._is_awaited:
+            return [check_result.note]
+        return [check_result.note, *self.alerts.health_failed(check_result.reason, now)]
 
     def judge(self, now: float) -> list[Action]:
         """Check whether the command is known good by now, or has missed its deadline."""

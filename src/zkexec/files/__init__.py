@@ -1,1 +1,1 @@
-"""Files of the configuration: staged beside their targets, installed together."""
+"""The files of the configuration: staged beside their targets, and installed together."""

@@ -1,15 +1,14 @@
-"""The mirrored files: staged out of sight, installed together, put back together.
+"""Stage the mirrored files, install them together, and put the old ones back together.
 
-Rules of this file: one snapshot is one step, as far as the disk allows.  What can fail is found
-out while staging, when the child still runs.  Equal content is not touched.  Old contents are
-kept in memory while something is staged, for the way back, and no content gets into a message.
+A snapshot is installed in one step, as far as the disk allows.  Errors are found while staging,
+when the command still runs.  Equal content is not rewritten.  Old contents are kept in memory while
+something is staged, to put them back, and no content is in a message.
 
-A new file takes the place of the old one by a rename, so other hard links of a target keep the
-old content.  Folders that were made for a target stay, also where staging fails later.
+A new file replaces the old one by a rename, so other hard links of a target keep the old content.
+Folders that were created for a target stay, even if staging fails later.
 
-With many mirrors whatever is done for each file counts: folders are resolved once, files that
-stayed as they were are not read again, and nothing is waited for before all is on its way to
-the disk.
+With many mirrors the work for each file counts: folders are resolved once, files that have not
+changed are not read again, and syncs are waited for only when all have begun.
 """
 
 import os
@@ -23,38 +22,38 @@ from zkexec.files.staged_file import (
     MOST_UNSYNCED,
     AttributesLostError,
     StagedFile,
-    make_room,
-    sweep,
+    remove_leftovers,
+    reserve_descriptors,
     write_staged,
 )
 from zkexec.files.target_file import (
-    Place,
-    Present,
-    Resolver,
-    demand_room,
+    PresentContents,
+    TargetFile,
+    TargetResolver,
     folder_of,
     mount_points,
     overwrite,
     read_regular,
+    require_space,
     sync_folder,
     write_refusal,
 )
 
-# The folder does not let us in, but the file itself may.
+# The folder cannot be written, but perhaps the file itself.
 _FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})
-# A rename that failed like this fails for the name's sake; the file itself may be writable.
+# A rename that fails like this fails because of the name; perhaps the file can be written.
 _NAME_REFUSES = frozenset({EBUSY, EXDEV, EACCES, EPERM})
 
 
 class InstallError(Exception):
-    """A file could not be read, staged or installed; the text is a part of a sentence."""
+    """A file could not be read, staged or installed; the message is a part of a sentence."""
 
 
 class _Change:
-    """One file of the snapshot that differs from what stands at its target.
+    """One file of the snapshot whose content differs from that of its target.
 
-    `old` is None where nothing stands there.  Without a draft the file is written in place,
-    for the reason given.
+    `old` is None if the target does not exist.  Without a staged file the target is written in
+    place, for this `reason`.
     """
 
     def __init__(self, local_path: str, target: str, new: bytes, old: bytes | None) -> None:
@@ -69,51 +68,51 @@ class _Change:
 class Installer:
     """The files at the targets of all mirrors.
 
-    At most one snapshot is staged at a time.  `discard` has to be called at every end.
+    At most one snapshot is staged at a time.  `discard` must be called at every end.
     """
 
     def __init__(self, warn: Callable[[str, str], None], mirrors: int = 0) -> None:
-        """`warn(local_path, reason)` is called once per path, when it is written in place.
+        """`warn(local_path, reason)` is called once for each path that is written in place.
 
-        `mirrors` is how many files there will be; it only makes it faster.
+        `mirrors` is how many files there will be; this only makes it faster.
         """
-        make_room(mirrors)
+        reserve_descriptors(mirrors)
         self._warn = warn
         self._warned: set[str] = set()
         self._changes: list[_Change] = []
-        self._present = Present()
-        self._swept: set[str] = set()
+        self._present = PresentContents()
+        self._cleaned: set[str] = set()
 
     def stage(self, snapshot: Snapshot) -> None:
-        """Write and sync what differs from the disk, where nobody sees it.
+        """Write and sync what differs from the disk, where no reader sees it.
 
-        Whatever was staged before is discarded first, so that the room it took is free.
-        Raises InstallError; then nothing is staged.
+        What was staged before is discarded first, so that its space is free.  Raises InstallError;
+        then nothing is staged.
         """
         self.discard()
         try:
-            places = _places(snapshot.files)
-            self._sweep({target for target, _ in places.values()})
-            self._stage(snapshot, places)
+            targets = _resolve_targets(snapshot.files)
+            self._remove_leftovers({target.path for target in targets.values()})
+            self._stage(snapshot, targets)
         except BaseException:
             self.discard()
             raise
 
-    def _sweep(self, targets: set[str]) -> None:
-        """Remove what earlier runs have left; this run leaves nothing."""
-        sweep(targets - self._swept)
-        self._swept = targets
+    def _remove_leftovers(self, paths: set[str]) -> None:
+        """Remove what a killed zkexec left; this one leaves nothing, so once is enough."""
+        remove_leftovers(paths - self._cleaned)
+        self._cleaned = paths
 
-    def _stage(self, snapshot: Snapshot, places: dict[str, Place]) -> None:
+    def _stage(self, snapshot: Snapshot, targets: dict[str, TargetFile]) -> None:
         mounts = cache(mount_points)
         unsynced: list[_Change] = []
-        for local_path, place in places.items():
+        for local_path, target in targets.items():
             content = snapshot.files[local_path]
             try:
-                old = self._present.read(place, content)
+                old = self._present.read(target, content)
                 if old == content:
                     continue
-                change = _Change(local_path, place[0], content, old)
+                change = _Change(local_path, target.path, content, old)
                 _prepare(change, mounts)
             except OSError as failure:
                 raise _failed(local_path, failure) from failure
@@ -125,19 +124,19 @@ class Installer:
         _sync(unsynced)
 
     def install(self) -> tuple[str, ...]:
-        """Put what is staged into its places, and name the local paths that were written.
+        """Move the staged files to their targets, and return the local paths that were written.
 
-        Raises InstallError after everything is back as it was; where that fails too, the message
-        says for which file.  Nothing is staged afterwards.
+        Raises InstallError after all old files are put back; if that fails, too, the message names
+        the files.  Nothing is staged afterwards.
         """
         done: list[_Change] = []
-        # Writing in place is the likeliest to fail, and it comes first: then there is nothing
-        # yet to put back.
+        # Writing in place is most likely to fail, so it comes first: then nothing has to be put
+        # back.
         order = sorted(self._changes, key=lambda change: change.staged is not None)
         try:
             for change in order:
                 try:
-                    self._put(change)
+                    self._install_one(change)
                 except OSError as failure:
                     raise _failed(change.local_path, failure) from failure
                 done.append(change)
@@ -151,21 +150,21 @@ class Installer:
             self.discard()
 
     def discard(self) -> None:
-        """Forget what is staged; nothing of it stays on disk.  Idempotent."""
+        """Remove what is staged.  Idempotent."""
         changes, self._changes = self._changes, []
         for change in changes:
             if change.staged is not None:
-                change.staged.drop()
+                change.staged.discard()
 
-    def _put(self, change: _Change) -> None:
+    def _install_one(self, change: _Change) -> None:
         if change.staged is not None:
             try:
-                change.staged.publish()
+                change.staged.install()
                 return
             except OSError as failure:
                 if change.old is None or failure.errno not in _NAME_REFUSES:
                     raise
-                change.staged.drop()
+                change.staged.discard()
                 change.staged = None
                 change.reason = f"it cannot be renamed over ({failure.strerror})"
         overwrite(change.target, change.new, change.old or b"")
@@ -175,33 +174,33 @@ class Installer:
 
 
 def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
-    """Read the files that stand at the targets now.
+    """Read the files at the targets as they are now.
 
-    Raises InstallError naming the first path that is missing, unreadable or no regular file.
+    Raises InstallError with the first path that is missing, unreadable or no regular file.
     """
-    resolver = Resolver()
+    resolver = TargetResolver()
     contents: dict[str, bytes] = {}
     for local_path in local_paths:
         with _naming(local_path):
-            contents[local_path] = read_regular(resolver.place(local_path))
+            contents[local_path] = read_regular(resolver.resolve(local_path))
     return contents
 
 
-def _places(local_paths: Iterable[str]) -> dict[str, Place]:
-    """Find every place, in the order of the local paths; each has to be a file of its own."""
-    resolver = Resolver()
-    places: dict[str, Place] = {}
+def _resolve_targets(local_paths: Iterable[str]) -> dict[str, TargetFile]:
+    """Resolve every target, in the order of the local paths; two must not be the same file."""
+    resolver = TargetResolver()
+    targets: dict[str, TargetFile] = {}
     owners: dict[str, str] = {}
     for local_path in sorted(local_paths):
         try:
-            place = resolver.place(local_path)
+            target = resolver.resolve(local_path)
         except OSError as failure:
             raise _failed(local_path, failure) from failure
-        owner = owners.setdefault(place[0], local_path)
+        owner = owners.setdefault(target.path, local_path)
         if owner is not local_path:
             raise InstallError(f"{local_path}: is the same file as {owner}")
-        places[local_path] = place
-    return places
+        targets[local_path] = target
+    return targets
 
 
 @contextmanager
@@ -217,11 +216,11 @@ def _failed(path: str, failure: OSError) -> InstallError:
 
 
 def _sync(changes: Sequence[_Change]) -> None:
-    """Wait until these drafts are on disk, which takes half as long once all are on their way."""
+    """Wait until these files are on disk, which takes half as long if all begin first."""
     if len(changes) > 1:
         for change in changes:
             if change.staged is not None:
-                change.staged.hurry()
+                change.staged.begin_sync()
     for change in changes:
         if change.staged is not None:
             try:
@@ -231,7 +230,7 @@ def _sync(changes: Sequence[_Change]) -> None:
 
 
 def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
-    """Find the way to write this change, and go it as far as nobody sees it.  Raises OSError."""
+    """Stage this change, or find out that it must be written in place.  Raises OSError."""
     target = change.target
     if change.old is None:
         try:
@@ -244,7 +243,7 @@ def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
     if target in mounts():
         change.reason = "it is a mount point"
     elif refusal is not None and refusal.errno == EPERM:
-        # An immutable file: it can neither be written nor renamed over.
+        # An immutable file can neither be written nor replaced.
         raise refusal
     else:
         try:
@@ -253,19 +252,19 @@ def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
         except AttributesLostError as lost:
             change.reason = f"its owner or access list cannot be kept ({lost.strerror})"
             if refusal is not None:
-                told = f"{change.reason}, and it cannot be written in place ({refusal.strerror})"
-                raise OSError(refusal.errno, told) from lost
+                reason = f"{change.reason}, and it cannot be written in place ({refusal.strerror})"
+                raise OSError(refusal.errno, reason) from lost
         except OSError as failure:
             if failure.errno not in _FOLDER_REFUSES:
                 raise
             change.reason = f"its folder cannot be written ({failure.strerror})"
     if refusal is not None:
         raise refusal
-    demand_room(target, len(change.new))
+    require_space(target, len(change.new))
 
 
 def _put_back(done: Sequence[_Change]) -> list[str]:
-    """Undo the installed changes, newest first, and say what could not be undone."""
+    """Undo the installed changes, newest first, and return what could not be undone."""
     failures: list[str] = []
     for change in reversed(done):
         try:
@@ -284,13 +283,13 @@ def _undo(change: _Change) -> None:
     elif change.staged is None:
         overwrite(change.target, change.old, change.new)
     else:
-        # The file in place has the attributes of the old one, so it is their source again.
+        # The installed file has the attributes of the old one, so they are copied from it.
         staged = write_staged(change.target, change.old, replaces=True)
         try:
             staged.sync()
-            staged.publish()
+            staged.install()
         finally:
-            staged.drop()
+            staged.discard()
 
 
 def _folders(changes: Sequence[_Change]) -> list[str]:

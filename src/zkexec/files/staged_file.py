@@ -1,10 +1,11 @@
-"""A file that is complete and synced, but not yet in its place.
+"""Stage a file: write and sync it beside its target, where no reader sees it.
 
-A draft has no name at all where the filesystem allows that (O_TMPFILE), so that a sudden death
-leaves nothing.  Linux cannot put a nameless file over a name, so it gets a name beside the
-target for the few microseconds before the rename; elsewhere it has one from the start.  Such a
-name tells its target, and the living hold a lock on their draft: `sweep` removes those of one
-target that belong to nobody, and never a draft of another process that is still at work.
+If the filesystem allows it (O_TMPFILE), a staged file has no name, so that nothing is left if
+zkexec is killed.  Linux cannot replace a file by a nameless one, so the staged file gets a name
+beside the target for the few microseconds before the rename; on other filesystems it has one from
+the start.  The name contains that of the target, and a process locks its staged files:
+`remove_leftovers` removes those of a target that are not locked, and never one that another process
+still writes.
 """
 
 import os
@@ -21,25 +22,25 @@ from zkexec.digest import sha256
 from zkexec.files.target_file import folder_of, write_all
 
 _ACL = "system.posix_acl_access"
-# These describe the bytes of the old content, so they would be lies about the new.
+# These describe the bytes of the old content, so they would be wrong for the new.
 _ABOUT_CONTENT = frozenset({"security.ima", "security.evm"})
-# What a filesystem or kernel without O_TMPFILE answers.
+# The errors of a filesystem or a kernel without O_TMPFILE.
 _NO_NAMELESS_FILES = frozenset({EOPNOTSUPP, EISDIR, EINVAL})
 _DISK_FAILS = frozenset({ENOSPC, EDQUOT, EIO})
 _MOST_DESCRIPTORS = getrlimit(RLIMIT_NOFILE)[0]
-# Of very many drafts only the first stay nameless: each of these needs a descriptor until it is
-# published, and those are limited.
+# Only the first of very many staged files stay nameless: each of these needs a descriptor until it
+# is installed, and descriptors are limited.
 _MOST_NAMELESS = min(1024, _MOST_DESCRIPTORS // 2)
-# What zkexec itself has open, with some to spare, and the descriptors for which every process has
-# room from its start.
+# What zkexec itself has open, with a reserve, and the size of a process's table of descriptors at
+# its start.
 _OTHER_DESCRIPTORS = 32
 _FIRST_DESCRIPTORS = 64
 MOST_UNSYNCED = max(1, min(32, _MOST_DESCRIPTORS // 8))
-"""Each draft needs a descriptor until it is synced; a disk gains nothing from more at a time."""
-# Longer names are told by their digest, so that a draft's name fits into 143 bytes, the
-# smallest NAME_MAX in use.
+"""Each staged file needs a descriptor until it is synced; more at a time are not faster."""
+# A longer name is replaced by its digest, so that the name of a staged file fits into 143 bytes,
+# the smallest NAME_MAX in use.
 _LONGEST_NAME_BYTES = 100
-_DRAFT_NAME = re.compile(r"(\..+\.zkexec-)[0-9a-f]{16}", re.DOTALL)
+_STAGED_NAME = re.compile(r"(\..+\.zkexec-)[0-9a-f]{16}", re.DOTALL)
 
 
 class AttributesLostError(OSError):
@@ -47,13 +48,13 @@ class AttributesLostError(OSError):
 
 
 class StagedFile:
-    """One new file on its way to its target.  `drop` has to be called at every end."""
+    """A new file before it is installed.  `discard` must be called at every end."""
 
     def __init__(self, target: str, *, replaces: bool) -> None:
-        """Open an empty draft.  Raises OSError where the folder does not allow it.
+        """Open an empty staged file.  Raises OSError if the folder does not allow it.
 
-        `replaces` tells that a file stands at the target.  Then the draft is nobody else's
-        until it has got that file's owner and mode; else it is born with the mode of a new file.
+        `replaces` says that a file exists at the target.  Then no other user can read the staged
+        file until it has this file's owner and mode; else it gets the mode of a new file.
         """
         self._target = target
         self._replaces = replaces
@@ -65,38 +66,38 @@ class StagedFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             self._fd = os.open(name, flags, mode)
             self._name = name
-        # Not every network filesystem has locks, and the lock is a courtesy.
+        # Some network filesystems have no locks; the lock only helps other processes.
         with suppress(OSError):
             flock(self._fd, LOCK_EX | LOCK_NB)
 
     def write(self, content: bytes) -> None:
-        """Give the draft its attributes, then its content.
+        """Set the attributes, then write the content.
 
-        Set-id bits outlive that only for root: the kernel clears them as after any write.
-        Raises AttributesLostError where the owner or the access list cannot be kept, and OSError.
+        Set-id bits stay only if zkexec is root: the kernel clears them as after any write.
+        Raises AttributesLostError if the owner or the access list cannot be kept, and OSError.
         """
         if self._replaces:
             _keep_attributes(self._fd, self._target)
         write_all(self._fd, content)
 
-    def hurry(self) -> None:
-        """Let the disk begin to write the content, and do not wait for it."""
-        # That is what Linux does when it is told that nobody will read this soon.
+    def begin_sync(self) -> None:
+        """Let the disk begin to write the content, without waiting for it."""
+        # Linux does this if it is informed that the content will not be read soon.
         with suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
-        """Wait until the content is on disk; only then may it be published.  Raises OSError."""
+        """Wait until the content is on disk; only then it may be installed.  Raises OSError."""
         os.fsync(self._fd)
         if self._fd >= _MOST_NAMELESS:
             self._take_name()
             self._close()
 
-    def publish(self) -> None:
-        """Put the draft into its place, in one step for every reader.  Raises OSError."""
+    def install(self) -> None:
+        """Move the file to its target, in one step for every reader.  Raises OSError."""
         if not self._name:
             if not self._replaces:
-                # A free name can be taken at once.  Where it is no longer free, replace.
+                # A free name can be taken at once.  If a file exists there now, replace it.
                 with suppress(FileExistsError):
                     self._link(self._target)
                     return
@@ -104,8 +105,8 @@ class StagedFile:
         os.rename(self._name, self._target)
         self._name = ""
 
-    def drop(self) -> None:
-        """Close the draft, and leave nothing of what is not published.  Idempotent."""
+    def discard(self) -> None:
+        """Close the file, and remove it if it is not installed.  Idempotent."""
         if self._name:
             with suppress(OSError):
                 os.unlink(self._name)
@@ -125,16 +126,16 @@ class StagedFile:
                 os.close(fd)
 
     def _link(self, path: str) -> None:
-        # Only with a folder's descriptor does Python call linkat, which can follow the link in
-        # /proc; the descriptor itself means nothing beside an absolute path.
+        # Python calls linkat, which can follow the link in /proc, only with the descriptor of a
+        # folder; the descriptor itself has no meaning with an absolute path.
         os.link(_proc_path(self._fd), path, dst_dir_fd=self._fd, follow_symlinks=True)
 
 
-def make_room(staged_files: int) -> None:
-    """Let the kernel's table of descriptors have room for so many drafts.
+def reserve_descriptors(staged_files: int) -> None:
+    """Enlarge the kernel's table of descriptors for this many staged files.  Never fails.
 
-    Called while there is one thread only: later each time that the table is doubled holds the
-    process up until every processor has noticed, which takes some 10 ms.  Never fails.
+    Call it while there is only one thread: with more threads, each doubling of the table stops the
+    process until every processor has noticed, which takes about 10 ms.
     """
     most = _MOST_NAMELESS + MOST_UNSYNCED
     last = min(_OTHER_DESCRIPTORS + staged_files, most, _MOST_DESCRIPTORS) - 1
@@ -148,7 +149,7 @@ def make_room(staged_files: int) -> None:
 
 
 def write_staged(target: str, content: bytes, *, replaces: bool) -> StagedFile:
-    """Make a draft that is ready to be synced.
+    """Return a staged file that is ready to be synced.
 
     Raises AttributesLostError or OSError; then nothing is left of it.
     """
@@ -156,35 +157,35 @@ def write_staged(target: str, content: bytes, *, replaces: bool) -> StagedFile:
     try:
         staged.write(content)
     except BaseException:
-        staged.drop()
+        staged.discard()
         raise
     return staged
 
 
 def name_beside(target: str) -> str:
-    """Make up a path in the target's folder that `sweep` knows for one of this target's drafts."""
+    """Return a new path in the target's folder that `remove_leftovers` recognizes as its own."""
     return f"{target.rpartition('/')[0]}/{_stem(target)}{os.urandom(8).hex()}"
 
 
-def sweep(targets: Iterable[str]) -> None:
-    """Remove the drafts of these targets that a sudden death has left.  Never fails."""
+def remove_leftovers(targets: Iterable[str]) -> None:
+    """Remove the staged files of these targets that a killed zkexec left.  Never fails."""
     folders: dict[str, list[str]] = {}
     for target in targets:
         folders.setdefault(folder_of(target), []).append(target)
     for folder, ours in folders.items():
-        # Hardly ever is there one, and only then have the stems to be known.
-        if found := _drafts_in(folder):
+        # There is rarely one, and only then the stems are needed.
+        if found := _staged_files_in(folder):
             stems = {_stem(target) for target in ours}
             for path, stem in found:
-                if stem in stems and not _is_held(path):
+                if stem in stems and not _is_locked(path):
                     with suppress(OSError):
                         os.unlink(path)
 
 
-def _drafts_in(folder: str) -> list[tuple[str, str]]:
-    """Find whatever is named like a draft, each with the stem of its target."""
+def _staged_files_in(folder: str) -> list[tuple[str, str]]:
+    """Find all files that are named like a staged file, each with the stem of its target."""
     with suppress(OSError), os.scandir(folder) as entries:
-        matches = [(entry.path, _DRAFT_NAME.fullmatch(entry.name)) for entry in entries]
+        matches = [(entry.path, _STAGED_NAME.fullmatch(entry.name)) for entry in entries]
         return [(path, match[1]) for path, match in matches if match]
     return []
 
@@ -197,14 +198,14 @@ def _stem(target: str) -> str:
     return f".{name}.zkexec-"
 
 
-def _is_held(path: str) -> bool:
+def _is_locked(path: str) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
-        # Gone, or of a mode that forbids reading: the lock cannot be asked.
+        # It is gone, or its mode forbids reading, so the lock cannot be checked.
         return False
     try:
-        # A shared lock is enough to ask, and all that NFS gives to a descriptor for reading.
+        # A shared lock is enough for the check, and NFS allows no other for reading.
         flock(fd, LOCK_SH | LOCK_NB)
     except BlockingIOError:
         return True
@@ -220,7 +221,7 @@ def _proc_path(fd: int) -> str:
 
 
 def _open_nameless(folder: str, mode: int) -> int:
-    """Open a file without a name; -1 where there is no such thing, or no way to name it later."""
+    """Open a file without a name; -1 if that is impossible, or it cannot be named later."""
     if not _names_descriptors():
         return -1
     try:
@@ -233,7 +234,7 @@ def _open_nameless(folder: str, mode: int) -> int:
 
 @cache
 def _names_descriptors() -> bool:
-    """Tell whether there is a /proc that has names for this process's descriptors."""
+    """Return whether /proc has names for this process's descriptors."""
     return os.path.isdir("/proc/self/fd")
 
 
@@ -265,8 +266,8 @@ def _keep_extended_attributes(fd: int, path: str) -> None:
         # Without the list, the mode's group bits would mean something wider.
         os.setxattr(fd, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
         return
-    # The folder's default list may have come with the new file, and it may name readers whom
-    # the present file does not know.
+    # The new file can have the default list of its folder, which can allow readers that the
+    # present file does not allow.
     try:
         os.removexattr(fd, _ACL)
     except OSError as failure:

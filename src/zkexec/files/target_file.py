@@ -1,8 +1,8 @@
-"""What stands at the target of a mirror, and how it is overwritten where nothing else will do.
+"""Find and read the target of a mirror, and overwrite it if it cannot be replaced.
 
-Rules of this file: nothing here is ever blocked by what it finds (a fifo, a device); reading
-leaves no trace that a watcher of the file could take for a change; every failure is an
-OSError whose `strerror` can be shown to a person and never holds content.
+Nothing here is blocked by what it finds (a fifo, a device).  Reading does nothing that a watcher of
+the file could take for a change.  Every failure is an OSError whose `strerror` can be shown to a
+person and never contains content.
 """
 
 import ctypes
@@ -14,29 +14,36 @@ import time
 from collections.abc import Callable
 from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC, EPERM
 
+from zkexec.frozen import frozen
+
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _SECTOR_BYTES = 512
 _FS_IOC_GETFLAGS = 0x80006601 | ctypes.sizeof(ctypes.c_long) << 16
 _FS_APPEND_FL = 0x20
-# Where a file may grow while it is read, or has no size to tell, this much more is asked for.
+# A file can grow while it is read, or have no size, so this much more is read.
 _MORE_BYTES = 4096
-# A younger time stamp may stand for two changes: some filesystems count in steps of two seconds.
+# A younger time stamp can mean two changes: some filesystems count in steps of two seconds.
 _TELLING_AGE_NS = 3_000_000_000
 
-Place = tuple[str, os.stat_result | None]
-"""Where a file is to stand, free of symbolic links, and what stands there; None for nothing."""
+
+@frozen()
+class TargetFile:
+    """The path of a target without symbolic links, and the status of the file there, or None."""
+
+    path: str
+    status: os.stat_result | None
 
 
-class Resolver:
-    """Finds the places of paths.  Each folder is resolved once, so it is not to live for long."""
+class TargetResolver:
+    """Finds the targets of paths.  It resolves each folder once, so it must not be kept."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def place(self, path: str) -> Place:
-        """Follow every symbolic link, also a dangling one, to where the file is to stand.
+    def resolve(self, path: str) -> TargetFile:
+        """Follow every symbolic link, also a dangling one, to the target.
 
-        Raises OSError where the links form a loop, or where nobody can tell what stands there.
+        Raises OSError if the links form a loop, or the target cannot be read.
         """
         folder, _, name = path.rpartition("/")
         real_folder = self._folders.get(folder)
@@ -44,17 +51,17 @@ class Resolver:
             real_folder = os.path.realpath(folder or "/").rstrip("/")
             self._folders[folder] = real_folder
         target = f"{real_folder}/{name}"
-        status = _look_at(target)
+        status = _read_status(target)
         if status is not None and stat.S_ISLNK(status.st_mode):
             target = os.path.realpath(target)
-            status = _look_at(target)
-            # A loop is the one thing that realpath leaves unresolved.
+            status = _read_status(target)
+            # Only a loop is left unresolved by realpath.
             if status is not None and stat.S_ISLNK(status.st_mode):
                 raise OSError(ELOOP, os.strerror(ELOOP))
-        return target, status
+        return TargetFile(target, status)
 
 
-def _look_at(path: str) -> os.stat_result | None:
+def _read_status(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except FileNotFoundError:
@@ -62,24 +69,20 @@ def _look_at(path: str) -> os.stat_result | None:
 
 
 def folder_of(target: str) -> str:
-    """Name the folder of a target."""
+    """Return the folder of a target."""
     return target.rpartition("/")[0] or "/"
 
 
-def read_regular(place: Place) -> bytes:
-    """Read a regular file as a whole.
-
-    Raises OSError, FileNotFoundError among them, where there is no readable regular file.
-    """
-    path, status = place
-    if status is None:
+def read_regular(target: TargetFile) -> bytes:
+    """Read a whole regular file; raise OSError (FileNotFoundError) if there is none."""
+    if target.status is None:
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
-    # Looked at before it is opened: the mere opening of a device can do something.
-    _demand_regular(status)
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    # This is checked before the file is opened: opening a device can do something.
+    _require_regular(target.status)
+    fd = os.open(target.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         status = os.fstat(fd)
-        _demand_regular(status)
+        _require_regular(status)
         pieces = []
         while piece := os.read(fd, status.st_size + _MORE_BYTES):
             pieces.append(piece)
@@ -88,30 +91,30 @@ def read_regular(place: Place) -> bytes:
         os.close(fd)
 
 
-class Present:
-    """What stands at the targets; a file is read again only where it may have changed.
+class PresentContents:
+    """The contents of the targets; a file is read again only if it can have changed.
 
-    It holds what it held as long as it is the same inode with the same size and times.
+    Its content is the same while it is the same inode with the same size and times.
     """
 
     def __init__(self, wall_clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._wall_clock_ns = wall_clock_ns
         self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
 
-    def read(self, place: Place, wanted: bytes) -> bytes | None:
-        """Read what stands at the target: None where nothing does.  Raises OSError.
+    def read(self, target: TargetFile, wanted: bytes) -> bytes | None:
+        """Read the content of the target, None if there is no file.  Raises OSError.
 
-        Where that is what is wanted, it is kept in mind, as the very object, so that no content
-        is in memory twice.
+        If it equals `wanted`, that object is kept for the next call, so that no content is in
+        memory twice.
         """
-        path, status = place
+        path, status = target.path, target.status
         if status is None:
             return None
         times = status.st_mtime_ns, status.st_ctime_ns
         mark = (status.st_dev, status.st_ino, status.st_size, *times)
         known = self._known.pop(path, None)
         try:
-            content = known[1] if known and known[0] == mark else read_regular(place)
+            content = known[1] if known and known[0] == mark else read_regular(target)
         except FileNotFoundError:
             return None
         if content == wanted and self._wall_clock_ns() - max(times) > _TELLING_AGE_NS:
@@ -119,7 +122,7 @@ class Present:
         return content
 
 
-def _demand_regular(status: os.stat_result) -> None:
+def _require_regular(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
     if not stat.S_ISREG(status.st_mode):
@@ -127,7 +130,7 @@ def _demand_regular(status: os.stat_result) -> None:
 
 
 def mount_points() -> frozenset[str]:
-    """Name every mount point that this process sees; none where /proc does not tell."""
+    """Return every mount point that this process sees; none if /proc does not show them."""
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             lines = file.read().split(b"\n")
@@ -142,12 +145,12 @@ def _unescape(field: bytes) -> bytes:
 
 
 def write_refusal(path: str) -> OSError | None:
-    """Tell why this existing file may not be written to, or None where it may be."""
+    """Return why this existing file cannot be written, None if it can."""
     if os.access(path, os.W_OK):
-        # What can only be appended to (chattr +a) can neither be written nor renamed over.
+        # A file that can only be appended to (chattr +a) can neither be written nor replaced.
         return OSError(EPERM, os.strerror(EPERM)) if _is_append_only(path) else None
-    # Only a real attempt tells the reason.  It comes second because an attempt that succeeds
-    # is seen by those who watch the file, who would read it again for nothing.
+    # Only a real attempt shows the reason.  It comes second, because a watcher of the file would
+    # notice an attempt that succeeds, and read the file again for nothing.
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
     except OSError as refusal:
@@ -170,10 +173,10 @@ def _is_append_only(path: str) -> bool:
     return bool(flags.value & _FS_APPEND_FL)
 
 
-def demand_room(path: str, size_bytes: int) -> None:
-    """Raise OSError where the file cannot grow to this size with what the filesystem has left.
+def require_space(path: str, size_bytes: int) -> None:
+    """Raise OSError if the filesystem has too little space for a file of this size.
 
-    A fair guess, not a promise: others may take the room before it is used.
+    This is an estimate: other processes can use the space first.
     """
     filesystem = os.statvfs(path)
     free_blocks = filesystem.f_bfree if os.geteuid() == 0 else filesystem.f_bavail
@@ -184,13 +187,13 @@ def demand_room(path: str, size_bytes: int) -> None:
 
 
 def overwrite(path: str, content: bytes, old: bytes) -> None:
-    """Write `content` into the existing file itself, and `old` again where that fails.
+    """Write `content` into the existing file itself, and `old` again if that fails.
 
-    Raises OSError; the file then holds what it held, or the message says that it does not.
+    Raises OSError; the file then contains `old`, or the message says that it does not.
     """
     fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
-        _demand_regular(os.fstat(fd))
+        _require_regular(os.fstat(fd))
         try:
             _write_over(fd, content)
         except OSError as failure:
@@ -201,8 +204,8 @@ def overwrite(path: str, content: bytes, old: bytes) -> None:
 
 
 def _write_over(fd: int, content: bytes) -> None:
-    # The length comes last: a file that is emptied first is an empty file to every reader,
-    # and on a full disk to the next start as well.
+    # The length comes last: a file that is emptied first is empty for every reader, and with a
+    # full disk also for the next start.
     write_all(fd, content)
     os.ftruncate(fd, len(content))
     os.fsync(fd)
@@ -212,8 +215,8 @@ def _write_back(fd: int, old: bytes, failure: OSError) -> None:
     try:
         _write_over(fd, old)
     except OSError as second:
-        told = f"{failure.strerror}; its old content could not be put back ({second.strerror})"
-        raise OSError(failure.errno, told) from failure
+        reason = f"{failure.strerror}; its old content could not be put back ({second.strerror})"
+        raise OSError(failure.errno, reason) from failure
 
 
 def write_all(fd: int, content: bytes) -> None:
@@ -224,7 +227,7 @@ def write_all(fd: int, content: bytes) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make the names in this folder durable.  Raises OSError where the disk fails.
+    """Make the names in this folder durable.  Raises OSError if the disk fails.
 
     A folder that may be written but not read cannot be opened for this, and some filesystems
     know no syncing of folders: neither is an error, for there is nothing more to be done.

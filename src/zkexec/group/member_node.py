@@ -44,7 +44,7 @@ from zkexec.frozen import frozen
 from zkexec.group import record_codec
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.store import EPHEMERAL, LARGEST_COMMIT, Group, first_error, is_left_over
-from zkexec.process.procfs import look, read
+from zkexec.process.procfs import read, read_process
 from zkexec.zookeeper.link import Dialogue, RefusedError, Steps
 
 _TRIES = 5
@@ -317,7 +317,7 @@ def _lives(pid: int) -> bool:
     """
     if pid in (0, os.getpid()):
         return False
-    process = look(pid)
+    process = read_process(pid)
     if process is not None:
         return process.alive and b"zkexec" in read(f"/proc/{pid}/cmdline")
     try:

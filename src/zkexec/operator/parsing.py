@@ -1,7 +1,7 @@
 """What one text on the command line of zkexecctl may be, where zkexec knows no such text.
 
-Every function takes what an operator wrote and returns the value, or raises a ValueError that
-says what was expected.
+Every function takes what an operator wrote and returns the value, or raises a ValueError as in
+`cli.converters`: its message continues a sentence that begins with the text.
 """
 
 import re
@@ -16,14 +16,14 @@ STDIN = "-"
 def line(text: str) -> str:
     """Read a text for the record: a reason, a message, a name."""
     if not text.strip() or not text.isprintable() or len(text) > LONGEST_TEXT:
-        raise ValueError(f"expected one printable line of at most {LONGEST_TEXT} characters")
+        raise ValueError(f"is not one printable line of at most {LONGEST_TEXT} characters")
     return text
 
 
 def number(text: str) -> int:
     """Read the number of a content in a history."""
     if not _is_number(text):
-        raise ValueError("expected a number such as 3")
+        raise ValueError("is not a number such as 3")
     return int(text)
 
 
@@ -32,7 +32,7 @@ def number_between(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not _is_number(text) or not least <= int(text) <= most:
-            raise ValueError(f"expected a number from {least} to {most}")
+            raise ValueError(f"is not a number from {least} to {most}")
         return int(text)
 
     return parse
@@ -42,7 +42,7 @@ def pair(text: str) -> tuple[str, str]:
     """Read ZK_PATH=FILE, split at the first `=`."""
     zk_path, equals, file = text.partition("=")
     if not zk_path or not equals or not file:
-        raise ValueError("expected ZK_PATH=FILE")
+        raise ValueError("is not of the form ZK_PATH=FILE")
     return check_zk_path(zk_path), file
 
 

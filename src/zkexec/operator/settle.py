@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from zkexec.cli import converters
-from zkexec.cli.identity_options import read_access
 from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.parser import OptionNames, ParsedArguments
+from zkexec.cli.security import read_access
 from zkexec.operator import parsing
 from zkexec.operator.author import author
 from zkexec.operator.call import Call, Connection
@@ -88,7 +88,7 @@ class _Arguments:
             try:
                 found.append(parse(text))
             except ValueError as mistake:
-                self._mistakes.append(f"{metavar}: {mistake}, got {converters.shown(text)}")
+                self._mistakes.append(f"{metavar}: {converters.shown(text)} {mistake}")
         return tuple(found)
 
     def has(self, metavar: str) -> bool:

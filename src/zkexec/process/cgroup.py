@@ -1,9 +1,8 @@
-"""A cgroup for the command, where the operator has delegated one: nothing escapes from it.
+"""Run the command in a cgroup of its own, if the operator has delegated one.
 
-systemd marks what it gives away (`Delegate=yes`) by an attribute of the cgroup, and only such a
-one is touched: below it zkexec makes a cgroup for the command, and starts the command in it.  What
-leaves the command's session and loses its parent is still in there.  zkexec itself, its checks
-and its alerts stay outside.
+systemd marks a delegated cgroup (`Delegate=yes`) by an attribute, and zkexec changes no other.  A
+process that leaves the command's session and is orphaned is still in the cgroup.  zkexec itself,
+its health checks and its alerts stay outside.
 """
 
 import os
@@ -14,18 +13,18 @@ _MARKS = ("user.delegate", "trusted.delegate")
 
 
 class CommandGroup:
-    """One cgroup below zkexec's own; one without a path is none, and does nothing."""
+    """A cgroup below that of zkexec; without a path there is none, and nothing is done."""
 
     def __init__(self, path: str = "") -> None:
         self.path = path
 
     @property
     def pids(self) -> list[int]:
-        """All processes in it and below it; they need not be alive."""
+        """All processes in it and below it; some can have ended."""
         return [pid for folder in self._folders() for pid in _pids_in(folder)]
 
     def make(self) -> None:
-        """Make it if it is not there; afterwards it has no path if that was not possible."""
+        """Create it if it does not exist; if that fails, it has no path afterwards."""
         if self.path:
             try:
                 os.makedirs(self.path, exist_ok=True)
@@ -33,7 +32,7 @@ class CommandGroup:
                 self.path = ""
 
     def kill(self) -> None:
-        """Kill all in it at once, also those that are forked meanwhile; Linux 5.14 can do that."""
+        """Kill all processes in it at once, also those that are forked meanwhile (Linux 5.14)."""
         if self.path:
             with suppress(OSError):
                 _write(f"{self.path}/cgroup.kill", b"1")
@@ -51,13 +50,13 @@ class CommandGroup:
 
 
 def enter(path: str) -> None:
-    """Move this process into a cgroup; without it, it still does its work."""
+    """Move this process into a cgroup; if that fails, the process runs outside."""
     with suppress(OSError):
         _write(f"{path}/cgroup.procs", b"0")
 
 
 def delegated_to_us() -> str:
-    """The folder of zkexec's own cgroup, if the operator has delegated it; else ""."""
+    """Return the folder of zkexec's own cgroup if the operator has delegated it, else ""."""
     try:
         folder = _own_folder()
     except (OSError, ValueError):
@@ -66,7 +65,7 @@ def delegated_to_us() -> str:
 
 
 def _own_folder() -> str:
-    """The folder of the cgroup (version 2) in which zkexec runs; "" if there is none."""
+    """Return the folder of the cgroup (version 2) in which zkexec runs; "" if there is none."""
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         paths = [line[3:].rstrip("\n") for line in file if line.startswith("0::/")]
     if not paths or paths[0] == "/":

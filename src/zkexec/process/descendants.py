@@ -1,12 +1,12 @@
-"""Which processes may belong to a command, found without a look at all processes of the machine.
+"""Find the processes that can belong to a command, without reading all processes of the machine.
 
-They are the descendants of zkexec, and of the command's session those whose parent ended: the
-kernel makes them children of an ancestor of zkexec that adopts orphans, or of the first process.
-So the kernel's lists of children lead to all of them.  The rest of a machine may be many, and
-what a look costs does not depend on them.
+They are the descendants of zkexec, and the members of the command's session whose parent ended.
+The kernel makes the latter children of an ancestor of zkexec that adopts orphans, or of the first
+process.  So the kernel's lists of children lead to all of them, at a cost that does not depend on
+the rest of the machine.
 
-All processes are asked for their session if these lists do not contain everything: in a kernel
-without them, and where an ancestor may not be seen (`hidepid`).
+The session of every process is read only if these lists are incomplete: in a kernel without them,
+and if an ancestor is hidden (`hidepid`).
 """
 
 import os
@@ -17,62 +17,62 @@ from zkexec.process.procfs import (
     Process,
     children,
     list_pids,
-    look,
-    look_around,
-    look_at,
+    read_all_processes,
+    read_process,
+    read_processes,
     session_of,
 )
 
 _FEW = 100
-"""To follow the children of one process takes about as long as to ask so many for their session."""
-_LOOKS_TO_BELIEVE = 2
-"""A look is not of one moment: a process that is adopted meanwhile may escape it, but not two."""
+"""Following the children of one process takes about as long as reading this many sessions."""
+_SCANS_NEEDED = 2
+"""A scan takes time: a process that is adopted meanwhile can escape one scan, but not two."""
 _VALID_S = 10.0
-"""A pid that was asked for is not asked again so soon: in that time it is given to no other."""
+"""A session that was read is valid this long: the kernel does not reuse a pid so soon."""
 
 
 class Orphans:
-    """The children of zkexec's ancestors, among which are the orphans of the command.
+    """The children of zkexec's ancestors, which include the orphans of the command.
 
-    Most have nothing to do with the command, and what is known of them is remembered.  One may be
-    of the command without being in its session: a process that left the session, adopts orphans,
-    and was orphaned itself.  Below it members of the session may live.  Who was there before the
-    command is no such process, and who once has no member below him will never have one.
+    Most of them are unrelated to the command, so the results of earlier scans are kept.  One case
+    needs a search below a child: a process of the command that left the session, adopts orphans,
+    and was orphaned itself can have members of the session below it.  A process that existed before
+    the command is no such case, and one without a member below it will never have one.
     """
 
     def __init__(self) -> None:
-        self._looks: dict[int, int] = {}
+        self._scans: dict[int, int] = {}
         self._sessions: dict[int, int] = {}
-        self._asked_at = 0.0
+        self._read_at = 0.0
 
-    def settle(self) -> None:
-        """Know that all who are there now have nothing to do with what is started from now on."""
-        self._looks = dict.fromkeys(_adopted() or (), _LOOKS_TO_BELIEVE)
+    def ignore_present(self) -> None:
+        """Mark all present children as unrelated to what is started from now on."""
+        self._scans = dict.fromkeys(_adopted() or (), _SCANS_NEEDED)
 
     def of(self, session: int, *, thorough: bool) -> list[int]:
-        """Find the members of a session that have lost their parent.
+        """Find the members of a session whose parent ended.
 
-        If it is `thorough` also those are found that another than zkexec's ancestors adopted.
+        If `thorough`, also find those that a process other than zkexec's ancestors adopted.
         """
         adopted = _adopted()
         if adopted is None:
             return _in_session(list_pids(), session)
-        self._ask(adopted)
+        self._read_sessions(adopted)
         found = [pid for pid, one in self._sessions.items() if one == session]
         return found + self._below(adopted.difference(found), session) if thorough else found
 
-    def _ask(self, adopted: set[int]) -> None:
-        """Ask for sessions.  No process enters an existing session, so an answer stays true."""
+    def _read_sessions(self, adopted: set[int]) -> None:
+        """Read the sessions.  No process can enter an existing session, so a result stays true."""
         now = time.monotonic()
-        if now > self._asked_at + _VALID_S:
-            self._asked_at = now
+        if now > self._read_at + _VALID_S:
+            self._read_at = now
             self._sessions = {}
         known = self._sessions
         self._sessions = {pid: known.get(pid) or session_of(pid) for pid in adopted}
 
     def _below(self, adopted: set[int], session: int) -> list[int]:
-        self._looks = {pid: self._looks.get(pid, 0) for pid in adopted}
-        suspects = [pid for pid, looks in self._looks.items() if looks < _LOOKS_TO_BELIEVE]
+        self._scans = {pid: self._scans.get(pid, 0) for pid in adopted}
+        suspects = [pid for pid, scans in self._scans.items() if scans < _SCANS_NEEDED]
         if len(suspects) > _FEW:
             found = _in_session(list_pids(), session)
             cleared = [] if found else suspects
@@ -81,50 +81,50 @@ class Orphans:
             found = [pid for each in members.values() for pid in each]
             cleared = [pid for pid, each in members.items() if not each]
         for pid in cleared:
-            self._looks[pid] += 1
+            self._scans[pid] += 1
         return found
 
 
 def find_related(
     session: int = 0, orphans: Orphans | None = None, *, thorough: bool = False
 ) -> dict[int, Process]:
-    """Look at a session, and at all descendants of its members and of zkexec."""
+    """Read a session, and all descendants of its members and of zkexec."""
     own = os.getpid()
     if not os.path.exists(f"/proc/self/task/{own}/children"):
-        return look_around()
+        return read_all_processes()
     orphaned = (orphans or Orphans()).of(session, thorough=thorough) if session else ()
-    kin = with_all_below(orphaned)
-    # Who loses his parent meanwhile may be zkexec's child by the time the others are found.
-    while fresh := set(children(own)) - kin:
-        kin |= with_all_below(fresh)
-    return look_at({own, *kin})
+    related = with_all_below(orphaned)
+    # A process that is orphaned meanwhile can be zkexec's child when the others are found.
+    while fresh := set(children(own)) - related:
+        related |= with_all_below(fresh)
+    return read_processes({own, *related})
 
 
 def _adopted() -> set[int] | None:
-    """The children of all ancestors, but for the ancestors and zkexec; None if not all are seen."""
+    """Return the children of all ancestors without ancestors and zkexec; None if one is hidden."""
     above = _ancestors()
     if above is None:
         return None
     adopted: set[int] = set()
     for ancestor in above:
         theirs = children(ancestor)
-        if not theirs and look(ancestor) is None:
+        if not theirs and read_process(ancestor) is None:
             return None
         adopted.update(theirs)
     return adopted.difference(above, (os.getpid(),))
 
 
 def _ancestors() -> list[int] | None:
-    """All who may adopt an orphan of zkexec's; None if one of them may not be seen."""
+    """Return all processes that can adopt an orphan of zkexec; None if one of them is hidden."""
     above: list[int] = []
     pid = os.getppid()
     while pid:
         above.append(pid)
-        process = look(pid)
+        process = read_process(pid)
         if process is None:
             return None
         pid = process.parent
-    # Where the parent is in another pid namespace, the first process of this one adopts.
+    # If the parent is in another pid namespace, the first process of this one adopts.
     return above if 1 in (*above, os.getpid()) else [*above, 1]
 
 
@@ -133,7 +133,7 @@ def _in_session(pids: Iterable[int], session: int) -> list[int]:
 
 
 def with_all_below(roots: Iterable[int]) -> set[int]:
-    """Add all descendants, as far as the kernel's lists of children tell them."""
+    """Add all descendants that the kernel's lists of children contain."""
     found: set[int] = set()
     ahead = list(roots)
     while ahead:

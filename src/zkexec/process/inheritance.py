@@ -1,18 +1,18 @@
-"""How zkexec comes into its process, and how it leaves it.
+"""Set this process up for zkexec, and end it.
 
-`inherit` runs before anything else: before an import of weight, so that an early Ctrl-C prints
-no traceback, and before any thread, so that all threads have its signal mask.  It notes what
-the caller handed down, for `spawn` to hand on.  This file therefore imports next to nothing:
-`dataclasses` alone takes longer than all that is done here.
+`inherit` runs before anything else: before a large import, so that an early Ctrl-C prints no
+traceback, and before any thread, so that all threads have its signal mask.  It notes what the
+caller handed down, for `spawn` to hand on.  So this file imports almost nothing: `dataclasses`
+alone takes longer than all that is done here.
 
-The holes among the descriptors 0 to 2 are filled for zkexec only.  What fills them is closed on
-exec, so a child finds them closed, as it would without zkexec.
+Closed descriptors among 0 to 2 are opened for zkexec only, and closed on exec: the command finds
+them closed, as it would without zkexec.
 """
 
 import os
 import signal
 
-TYPE_CHECKING = False  # as in cli.py: the import of `typing` takes longer than the birth
+TYPE_CHECKING = False  # the import of `typing` takes longer than `inherit`
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
@@ -35,17 +35,17 @@ _PASSED_ON = frozenset(
     }
 )
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-"""What CPython itself ignores; whether the caller did so as well can no longer be known."""
+"""What CPython itself ignores; whether the caller did so, too, can no longer be known."""
 _PR_SET_DUMPABLE = 4
 _SECRET = b"ZKEXEC_AUTH"
 
 
 class Inheritance:
-    """What the caller handed down; a value that nobody changes.
+    """What the caller handed down; it is never changed.
 
-    `mask` and `ignored` are signal numbers, `environment` is what the caller passed byte for
-    byte, but for what is a secret of zkexec's own, `has_terminal` tells of a controlling
-    terminal, `handled` are the signals that are blocked now and wait for the loop.
+    `mask` and `ignored` are signal numbers.  `environment` is what the caller passed, byte for
+    byte, without zkexec's own secret.  `has_terminal` is true if there is a controlling terminal.
+    `handled` are the signals that are blocked now and taken by the loop.
     """
 
     __slots__ = ("environment", "handled", "has_terminal", "ignored", "is_pid1", "mask")
@@ -68,12 +68,12 @@ class Inheritance:
 
     @property
     def forwarded(self) -> "frozenset[int]":
-        """The signals that are passed on to the child: those that the caller did not ignore."""
+        """The signals that are passed on to the command: those that the caller did not ignore."""
         return _PASSED_ON - self.ignored
 
 
 def inherit() -> Inheritance:
-    """Note what the caller handed down and set this process up; call it once, and first."""
+    """Note what the caller handed down, and set this process up; call it once, and first."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
@@ -87,7 +87,7 @@ def inherit() -> Inheritance:
     # An ignored signal is not blocked: the kernel would keep it instead of dropping it.
     waiting = (_PASSED_ON - ignored) | {signal.SIGCHLD, WAKE_SIGNAL}
     signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    _fill_holes()
+    _fill_missing_streams()
     return Inheritance(
         mask=mask,
         ignored=ignored,
@@ -97,44 +97,43 @@ def inherit() -> Inheritance:
     )
 
 
-def die_like(ending: "ExitStatus") -> "NoReturn":
-    """End this process as `ending` says: by the signal that ended the child, or with its code.
+def end_as(ending: "ExitStatus") -> "NoReturn":
+    """End this process as `ending` says: by the signal that ended the command, or with its code.
 
-    A shell tells death by a signal from an exit code, and so does systemd.  No core is left:
-    it would be one of zkexec, and the child has left its own.
+    A shell and systemd distinguish the two.  No core file is written: it would be one of zkexec,
+    and the command has written its own.
     """
     if ending.signal:
-        _die_of(ending.signal)
+        _end_by(ending.signal)
     os._exit(ending.shell_status & 0xFF)
 
 
-def _die_of(number: int) -> None:
-    from zkexec.process.spawn import prctl  # noqa: PLC0415 -- too heavy for the birth
+def _end_by(number: int) -> None:
+    from zkexec.process.spawn import prctl  # noqa: PLC0415 -- too large for `inherit`
 
-    # RLIMIT_CORE would not do: the kernel disregards it where cores go into a pipe.
+    # RLIMIT_CORE is not enough: the kernel ignores it if cores go into a pipe.
     prctl(_PR_SET_DUMPABLE, 0)
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-    # Whoever comes to this line is PID 1, which no signal of its own can end.
+    # Only PID 1 comes to this line: no signal of its own can end it.
 
 
-def _fill_holes() -> None:
+def _fill_missing_streams() -> None:
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is taken, and all lower ones are in use by now.
+            # The kernel takes the lowest free number, and all lower ones are in use by now.
             os.open("/dev/null", mode)
 
 
 def _environment() -> "Mapping[bytes, bytes]":
     """Read the environment as it was at exec: under the C locale CPython adds LC_CTYPE to its own.
 
-    An entry without a name, or without a `=`, cannot be handed on and is dropped; of two
-    entries with the same name the first holds, as it does for getenv.  What may be a password
-    of zkexec's own is nobody else's business.
+    An entry without a name or without a `=` cannot be handed on and is dropped.  Of two entries
+    with the same name the first counts, as for getenv.  zkexec's own secret is dropped.
     """
     environment: dict[bytes, bytes] = {}
     try:

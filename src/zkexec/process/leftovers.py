@@ -1,14 +1,13 @@
-"""What an earlier zkexec left behind is found, and stopped before the command is started again.
+"""Find what an earlier zkexec left of its command, and stop it before the next start.
 
 If zkexec is killed, the kernel kills the command, but not what the command started, and not a
-command that changed its user.  So zkexec remembers its command in a small file of the runtime
-folder.  The rules of this file:
+command that changed its user.  So zkexec notes its command in a small file of the runtime folder:
 
-- The file is held by a lock as long as zkexec lives.  Files of one kind of zkexec (the same
-  command, inputs, lock, cluster and working directory) are numbered: two of them on one host
-  have two files, and a file that is held belongs to a zkexec that lives.
-- Nothing is signalled that is not proven to be the remembered command's (`is_known_good`).
-- Where no folder can be used nothing is remembered.  PID 1 leaves nothing behind.
+- A zkexec locks its file while it lives.  Files of one kind of zkexec (the same command, inputs,
+  lock, cluster and working directory) are numbered, so two of them on one host have two files, and
+  a locked file belongs to a living zkexec.
+- A process is signalled only if it certainly belongs to the noted command (`belongs_to`).
+- If no folder can be used, nothing is noted.  PID 1 leaves nothing behind.
 """
 
 import fcntl
@@ -24,48 +23,55 @@ from zkexec.frozen import frozen
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
 from zkexec.process.descendants import with_all_below
 from zkexec.process.process_tree import send
-from zkexec.process.procfs import Process, list_pids, look, look_at, session_of, with_descendants
+from zkexec.process.procfs import (
+    Process,
+    list_pids,
+    read_process,
+    read_processes,
+    session_of,
+    with_descendants,
+)
 from zkexec.process.runtime_folder import NoRuntimeFolderError, open_first
 
 _SIGKILL, _SIGCONT = 9, 18
 _VERSION = "2"
 _CONFIRM_AFTER_S = (0.1, 1.0)
-"""After a start; later a health check, or the arming of watches, is an occasion."""
+"""When a start is confirmed; later each health check and each arming of watches does so."""
 _RECORD_BYTES = 256
 _FILE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PAUSE_S = 0.05
 _GIVE_UP_S = 10.0
-"""How long the killed may take to vanish, before the command is started all the same."""
+"""How long to wait for killed processes; then the command is started beside them."""
 
 
 @frozen()
 class Remembered:
     """A command as its zkexec noted it; times are in clock ticks since the machine booted.
 
-    `world` names the boot and the pid namespace.  `session` is 0 if the command had none of
-    its own.  At the time `confirmed` it still ran.
+    `pid_space` identifies the boot and the pid namespace.  `session` is 0 if the command had none
+    of its own.  `confirmed` is the last time at which it certainly ran.
     """
 
-    world: str
+    pid_space: str
     leader: int
     started: int
     session: int
     confirmed: int
 
 
-def is_known_good(command: Remembered, leader: Process | None, session: Sequence[Process]) -> bool:
-    """Decide whether the processes that are there now under these numbers are the command's.
+def belongs_to(command: Remembered, leader: Process | None, session: Sequence[Process]) -> bool:
+    """Decide whether the processes that have these numbers now belong to the command.
 
     `leader` has the pid of the command, `session` are the members of its session.
     """
     if leader is not None:
         return leader.started == command.started
-    # No process enters an existing session, so a member from that time is of the command.
+    # No process can enter an existing session, so a member from that time is of the command.
     return any(command.started <= one.started < command.confirmed for one in session)
 
 
 class Leftovers:
-    """The memory of one zkexec, and what it found in those of earlier ones."""
+    """The noted command of one zkexec, and what is left of those of earlier ones."""
 
     def __init__(self, settings: Settings, *, own_session: bool, is_pid1: bool) -> None:
         self._settings = settings
@@ -77,27 +83,30 @@ class Leftovers:
         self._command: Remembered | None = None
         self._due: list[float] = []
 
-    def stop(self, tell: Callable[[int], None], is_in_a_hurry: Callable[[], bool]) -> list[int]:
-        """Before the first start: stop what is left of earlier ones, and take a file.
+    def stop(self, report: Callable[[int], None], is_urgent: Callable[[], bool]) -> list[int]:
+        """Stop what earlier ones left, and take a file; call it before the first start.
 
-        `tell` gets how many processes were found.  Those that could not be stopped are returned.
+        `report` gets the number of processes that were found.  Return the pids of those that could
+        not be stopped.
         """
         remaining: list[int] = []
         if not self._opened:
             self._opened = True
-            # A full disk, or whatever else there is in the folder's way: nothing is remembered.
+            # With a full disk, or without a usable folder, nothing is noted.
             with suppress(OSError, NoRuntimeFolderError):
                 for file, name in self._free_files():
                     group = self._group_of(name)
-                    stopping = _Stopping(self._settings, _Left(_read(file), group), is_in_a_hurry)
-                    remaining += stopping.stop(tell)
+                    stopping = _Stopping(
+                        self._settings, _LeftProcesses(_read(file), group), is_urgent
+                    )
+                    remaining += stopping.stop(report)
                     os.ftruncate(file, 0)
                     group.remove()
         return remaining
 
     @property
     def group(self) -> CommandGroup:
-        """The cgroup for the command, where it may have one and is remembered."""
+        """The cgroup for the command, if it can have one and is noted."""
         return self._group_of(self._name) if self._file >= 0 else CommandGroup()
 
     def _group_of(self, name: str) -> CommandGroup:
@@ -105,13 +114,13 @@ class Leftovers:
         return CommandGroup(f"{above}/zkexec-{name}" if above else "")
 
     def note(self, pid: int) -> None:
-        """Remember the command that was just started."""
-        process = look(pid) if self._file >= 0 else None
+        """Note the command that was just started."""
+        process = read_process(pid) if self._file >= 0 else None
         if process is None:
             return
         session = pid if self._own_session else 0
-        world = _world()
-        self._command = Remembered(world, pid, process.started, session, 0)
+        pid_space = _pid_space()
+        self._command = Remembered(pid_space, pid, process.started, session, 0)
         self.confirm()
         now = _now()
         self._due = [now + after_s for after_s in _CONFIRM_AFTER_S]
@@ -122,25 +131,25 @@ class Leftovers:
         return self._due[0] if self._due else None
 
     def confirm_what_is_due(self, now: float, *, runs: bool) -> None:
-        """Remember a little after the start that the command still runs, if it does."""
+        """Note soon after the start that the command still runs, if it does."""
         while self._due and self._due[0] <= now:
             del self._due[0]
             if runs:
                 self.confirm()
 
     def confirm(self) -> None:
-        """Remember that the command still runs, which the caller knows."""
+        """Note that the command still runs, which the caller knows."""
         if self._command is None:
             return
         now = int(_now() * os.sysconf("SC_CLK_TCK"))
         one = self._command
-        fields = (_VERSION, one.world, one.leader, one.started, one.session, now)
+        fields = (_VERSION, one.pid_space, one.leader, one.started, one.session, now)
         line = " ".join(map(str, fields))
         with suppress(OSError):
             os.pwrite(self._file, line.ljust(_RECORD_BYTES).encode(), 0)
 
     def forget(self) -> None:
-        """At an end in order: what is left now was left by the command itself."""
+        """Remove the note at a regular end: what is left now was left by the command itself."""
         self._command = None
         self._due.clear()
         if self._file >= 0:
@@ -170,19 +179,19 @@ class Leftovers:
             self._name = f"{kind}-{number}.command"
             self._file = _lock(self._folder, self._name, _FILE_FLAGS | os.O_CREAT)
             if self._file >= 0:
-                yield self._file, self._name  # of its cgroup there may be something left
+                yield self._file, self._name  # its cgroup can contain processes
                 return
 
 
 def _lock(folder: int, name: str, flags: int) -> int:
-    """Open a file and lock it; -1 if another zkexec holds it, or has just removed it."""
+    """Open a file and lock it; -1 if another zkexec has locked it, or has just removed it."""
     try:
         file = os.open(name, flags, 0o600, dir_fd=folder)
     except FileNotFoundError:
         return -1
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A lock on a file that was removed meanwhile keeps no other away.
+        # A lock on a file that was removed meanwhile excludes no other zkexec.
         if os.path.samestat(os.fstat(file), os.stat(name, dir_fd=folder)):
             return file
     except (BlockingIOError, FileNotFoundError):
@@ -191,17 +200,17 @@ def _lock(folder: int, name: str, flags: int) -> int:
     return -1
 
 
-class _Left:
-    """What may be left of one zkexec: its command as it was remembered, and its cgroup."""
+class _LeftProcesses:
+    """What can be left of one zkexec: its noted command, and its cgroup."""
 
     def __init__(self, command: Remembered | None, group: CommandGroup) -> None:
         self._command = command
         self._group = group
 
     def members(self) -> list[Process]:
-        """All living processes that are proven to be left of it, parents before children."""
+        """Return all living processes that certainly belong to it, parents before children."""
         found = {one.pid: one for one in _members(self._command)} if self._command else {}
-        grouped = look_at(self._group.pids)
+        grouped = read_processes(self._group.pids)
         return list(found.values()) + [
             one for pid, one in grouped.items() if one.alive and pid not in found
         ]
@@ -214,24 +223,26 @@ class _Left:
 
 
 class _Stopping:
-    """The end of what is left: the kill signal, and SIGKILL when its time is over."""
+    """Stops left processes: with the kill signal, and with SIGKILL after the kill timeout."""
 
-    def __init__(self, settings: Settings, left: _Left, is_in_a_hurry: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, left: _LeftProcesses, is_urgent: Callable[[], bool]
+    ) -> None:
         self._policy = settings.policy
         self._left = left
-        self._is_in_a_hurry = is_in_a_hurry
+        self._is_urgent = is_urgent
 
-    def stop(self, tell: Callable[[int], None]) -> list[int]:
-        """Stop it, and return the pids of what is left all the same."""
+    def stop(self, report: Callable[[int], None]) -> list[int]:
+        """Stop them, and return the pids of those that are still left."""
         members = self._left.members()
         if not members:
             return []
-        tell(len(members))
+        report(len(members))
         for process in members:
             send(process, self._policy.kill_signal, _SIGCONT)
         kill_at = time.monotonic() + self._policy.kill_timeout_s
         while (members := self._left.members()) and time.monotonic() < kill_at:
-            if self._is_in_a_hurry():
+            if self._is_urgent():
                 break
             time.sleep(_PAUSE_S)
         give_up_at = time.monotonic() + _GIVE_UP_S
@@ -246,46 +257,46 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _world() -> str:
-    """Name where pids mean the same: until the next boot, in one pid namespace."""
+def _pid_space() -> str:
+    """Identify where pids have the same meaning: until the next boot, in one pid namespace."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         boot = file.read().strip()
-    # A namespace's number is given to a later one; its first process is not the same then.
-    first = look(1)
+    # The number of a namespace is reused, but then its first process is another one.
+    first = read_process(1)
     namespace = os.readlink("/proc/self/ns/pid")
     return f"{boot}/{namespace}/{first.started if first else ''}"
 
 
 def _members(command: Remembered) -> list[Process]:
-    """All living processes that are proven to be of the command, parents before children."""
-    if command.world != _world() or os.getsid(0) == command.session:
+    """Return all living processes that certainly belong to the command, parents first."""
+    if command.pid_space != _pid_space() or os.getsid(0) == command.session:
         return []
     pids = [pid for pid in list_pids() if session_of(pid) == command.session != 0]
-    session = look_at(pids)
-    leader = look(command.leader)
-    if not is_known_good(command, leader, list(session.values())):
+    session = read_processes(pids)
+    leader = read_process(command.leader)
+    if not belongs_to(command, leader, list(session.values())):
         return []
-    everyone = look_at(with_all_below([*pids, command.leader]))
+    everyone = read_processes(with_all_below([*pids, command.leader]))
     roots = [one for one in everyone.values() if one.pid in session or one.pid == command.leader]
     found = with_descendants(everyone, roots)
-    # It cannot be, but to stop oneself would be the worst of all mistakes.
+    # This should be impossible, but zkexec must never stop itself.
     return [] if any(process.pid == os.getpid() for process in found) else found
 
 
 def _read(file: int) -> Remembered | None:
-    """Read what is remembered; None if it is nothing, or nothing that can be understood."""
+    """Read the noted command; None if there is none, or it cannot be read."""
     try:
-        version, world, *numbers = os.pread(file, _RECORD_BYTES, 0).decode().split()
+        version, pid_space, *numbers = os.pread(file, _RECORD_BYTES, 0).decode().split()
         leader, started, session, confirmed = (int(number[:20]) for number in numbers)
     except ValueError:
         return None
     if version != _VERSION or leader <= 1 or session not in (0, leader):
         return None
-    return Remembered(world, leader, started, session, confirmed)
+    return Remembered(pid_space, leader, started, session, confirmed)
 
 
 def _kind(settings: Settings) -> str:
-    """Name the kind of zkexec: those that would start the same command for the same purpose."""
+    """Identify the kind of zkexec: those with the same command for the same purpose."""
     try:
         folder = os.getcwd()
     except OSError:

@@ -1,15 +1,15 @@
-"""All processes of zkexec: the child, the health check and the alert.
+"""Start, signal and reap the processes of zkexec: the command, the health check and the alert.
 
-Nothing else starts, signals or reaps.  A pid is signalled only while it is known to be
-taken: zkexec's own children until they are reaped, all others by their identity (`tree.py`).
+A pid is signalled only while it is certain whose it is: zkexec's own children until they are
+reaped, all others by their identity (`process_tree.py`).
 
-With a controlling terminal the child lives in zkexec's process group, so that keys, job control
-and pipelines are the kernel's and the shell's business; without one it leads a session of its
-own.  A check and an alert always do.  Check and child are killed by the kernel when zkexec ends.
+With a controlling terminal the command runs in zkexec's process group, so that keys, job control
+and pipelines work by the kernel and the shell; without one it leads a session of its own.  A health
+check and an alert always do.  The kernel kills the command and the health check when zkexec ends.
 
-While a child is being stopped zkexec adopts orphans, so that none of them escapes from the
-tree; otherwise it does so only as PID 1 or where it was asked to.  Two things stay out of sight:
-under a terminal, what was orphaned before the stop; without one, what was orphaned before the
+While a command is being stopped, zkexec adopts orphans, so that none escapes from the process tree;
+otherwise it does so only as PID 1 or with `--subreaper`.  Two kinds of processes are not found:
+with a terminal, those orphaned before the stop; without one, those that were orphaned before the
 stop and had left the session.
 """
 
@@ -34,28 +34,28 @@ from zkexec.core.events import (
 from zkexec.frozen import frozen
 from zkexec.process import socket_activation
 from zkexec.process.cgroup import CommandGroup
+from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
 from zkexec.process.process_tree import ProcessTree, kill_all, kill_session, send, send_to_group
-from zkexec.process.procfs import look
+from zkexec.process.procfs import read_process
 from zkexec.process.spawn import SpawnError, SpawnRequest, prctl, spawn
-from zkexec.process.terminal import KEYS, is_job_control_shell, is_key
 
 _CLOSE_LIMIT_S = 2.0
-"""How long the end waits for the killed: one that hangs in a dead file system must not hold it."""
+"""The longest wait for killed processes at the end: one can hang in a dead file system."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
 @frozen()
 class _Running:
-    """A process of ours that is not reaped yet."""
+    """A child of zkexec that is not reaped yet."""
 
     pid: int
     generation: int = 0
 
 
 class Processes:
-    """The child, the check and the alert: at most one of each at a time."""
+    """The command, the health check and the alert: at most one of each at a time."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Processes:
         subreaper: bool,
     ) -> None:
         self._inheritance = inheritance
-        self._command = command
+        self._command_line = command
         self._health = health
         self._alert_command = alert
         self._environment = socket_activation.of_others(inheritance.environment, os.getpid())
@@ -76,45 +76,45 @@ class Processes:
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._tree = ProcessTree(own_session=not inheritance.has_terminal)
-        self._child: _Running | None = None
-        self._check: _Running | None = None
-        self._alert: _Running | None = None
-        self._unheard: set[int] = set()
+        self._command_process: _Running | None = None
+        self._check_process: _Running | None = None
+        self._alert_process: _Running | None = None
+        self._missed_signals: set[int] = set()
         self.ending: ExitStatus | None = None
-        """How the child ended that was started last; None while it runs."""
+        """How the last started command ended; None while it runs."""
         self.generation = 0
-        """That of the child that was started last, 0 if none ever was."""
+        """The generation of the last started command, 0 if none was started."""
 
     @property
     def command_runs(self) -> bool:
         """Whether the command runs."""
-        return self._child is not None
+        return self._command_process is not None
 
     @property
     def check_generation(self) -> int | None:
         """The generation that the running health check was started for, None if none runs."""
-        return self._check.generation if self._check else None
+        return self._check_process.generation if self._check_process else None
 
     @property
     def alert_runs(self) -> bool:
         """Whether an alert runs."""
-        return self._alert is not None
+        return self._alert_process is not None
 
     def start_command(self, generation: int) -> CommandStarted | StartFailed:
         """Start the command; the one before must have been reaped."""
-        _require(self._child is None, "the child runs already")
+        _require(self._command_process is None, "the command runs already")
         self._adopt(False)
-        # A key that was pressed before the fork is for the child as well, who has not got it.
-        self._unheard.clear()
-        self._tree.clear_ground()
+        # A key that was pressed before the fork is for the command, too, which has not got it.
+        self._missed_signals.clear()
+        self._tree.prepare()
         try:
-            pid = spawn(self._launch_of_child(), self._unheard)
+            pid = spawn(self._request_for_command(), self._missed_signals)
         except SpawnError as error:
             return StartFailed(generation, error.reason, error.status)
-        self._unheard &= KEYS
-        self._child = _Running(pid, generation)
+        self._missed_signals &= KEYS
+        self._command_process = _Running(pid, generation)
         self.generation, self.ending = generation, None
-        self._tree.plant(pid)
+        self._tree.begin(pid)
         return CommandStarted(generation, pid)
 
     def use_group(self, group: CommandGroup) -> None:
@@ -123,9 +123,9 @@ class Processes:
         self._tree.group = group
 
     def signal_group(self, number: int) -> None:
-        """Send a signal, once, to those of the tree that share the child's process group."""
-        if self._child and not self._inheritance.has_terminal:
-            send_to_group(self._child.pid, number)
+        """Send a signal, once, to the processes of the tree in the command's process group."""
+        if self._command_process and not self._inheritance.has_terminal:
+            send_to_group(self._command_process.pid, number)
             return
         members = self._tree.members()
         groups = self._groups()
@@ -138,123 +138,131 @@ class Processes:
     def signal_tree(self, number: int) -> None:
         """Send a signal to every process of the tree, parents first, and wake the stopped.
 
-        A stopped process can only answer a signal after CONT.  A group that the child leads gets
-        it at once.  Of the others only a SIGKILL hits those that are forked meanwhile: what a
-        shell starts in answer to a TERM is to do its work.
+        A stopped process handles a signal only after CONT.  A group that the command leads gets
+        the signal at once.  In the others only a SIGKILL reaches processes that are forked
+        meanwhile: what a shell starts when it handles a TERM should finish its work.
         """
         self._adopt(True)
-        self._tree.adopt()
+        self._tree.note_adoption()
         if number == signal.SIGKILL:
             self._tree.group.kill()
             kill_all(self._tree.members)
             self._signal_directly(number)
             return
         members = self._tree.members()
-        led = self._child.pid if self._child and not self._inheritance.has_terminal else 0
+        led = (
+            self._command_process.pid
+            if self._command_process and not self._inheritance.has_terminal
+            else 0
+        )
         if led or not members:
             self._signal_directly(number, signal.SIGCONT)
         for process in members:
-            # A group of another pid namespace reads as 0, as does the one that nobody leads.
+            # A group of another pid namespace is shown as 0, as is one without a leader.
             if not led or process.group != led:
                 send(process, number, signal.SIGCONT)
-        # Here the child is on its way; after its end everybody would wait for this second look.
+        # Scan again now, while the command is ending: after its end this would cost time.
         self._tree.members()
 
     def inspect_tree(self, generation: int) -> ProcessTreeInspected:
-        """Count what is left of the tree, the child included until it is reaped.
+        """Count what is left of the process tree, including the command until it is reaped.
 
         The generation only marks the answer.
         """
-        return ProcessTreeInspected(generation, self._tree.count() or int(self._child is not None))
+        return ProcessTreeInspected(
+            generation, self._tree.count() or int(self._command_process is not None)
+        )
 
     def run_check(self, generation: int) -> list[Event]:
-        """Start the health check; the answer is empty unless it could not be started."""
-        _require(self._check is None, "a health check runs already")
+        """Start the health check; return an event only if it could not be started."""
+        _require(self._check_process is None, "a health check runs already")
         try:
-            launch = self._launch(self._health, dies_with_parent=True, stdout_to_stderr=True)
-            pid = spawn(launch)
+            request = self._request_for(self._health, dies_with_parent=True, stdout_to_stderr=True)
+            pid = spawn(request)
         except SpawnError as error:
             return [HealthCheckFinished(generation, False, error.reason)]
-        self._check = _Running(pid, generation)
-        self._tree.set_apart(pid)
+        self._check_process = _Running(pid, generation)
+        self._tree.exclude_session(pid)
         return []
 
     def kill_check(self) -> None:
-        """SIGKILL the running check with all it started; its end comes through `reap`."""
-        if self._check:
-            kill_session(self._check.pid, self._tree.orphans)
+        """SIGKILL the running health check with its processes; `reap` reports its end."""
+        if self._check_process:
+            kill_session(self._check_process.pid, self._tree.orphans)
 
     def run_alert(self, environment: Mapping[str, str]) -> list[Event]:
-        """Start the alert with these additions to the environment; answers like `run_check`."""
-        _require(self._alert is None, "an alert runs already")
+        """Start the alert with these additional variables; return events as `run_check` does."""
+        _require(self._alert_process is None, "an alert runs already")
         additions = {
             name.encode(): value.replace("\0", "").encode("utf-8", "surrogateescape")
             for name, value in environment.items()
         }
         try:
-            pid = spawn(self._launch(self._alert_command, additions))
+            pid = spawn(self._request_for(self._alert_command, additions))
         except SpawnError as error:
             return [AlertFinished(error.reason)]
-        self._alert = _Running(pid)
-        self._tree.set_apart(pid)
+        self._alert_process = _Running(pid)
+        self._tree.exclude_session(pid)
         return []
 
     def kill_alert(self) -> None:
-        """SIGKILL the running alert with all it started; its end comes through `reap`."""
-        if self._alert:
-            kill_session(self._alert.pid, self._tree.orphans)
+        """SIGKILL the running alert with its processes; `reap` reports its end."""
+        if self._alert_process:
+            kill_session(self._alert_process.pid, self._tree.orphans)
 
     def reap(self) -> list[Event]:
-        """Reap whoever has ended, adopted orphans as well; to be called after each SIGCHLD."""
+        """Reap the children that have ended, also adopted orphans; call it after each SIGCHLD."""
         events: list[Event] = []
         while pid := _next_ended():
-            # As long as it is not reaped, nobody else can have its pid.
-            if self._check and pid == self._check.pid:
+            # While it is not reaped, no other process can have its pid.
+            if self._check_process and pid == self._check_process.pid:
                 kill_session(pid, self._tree.orphans)
-            elif self._child and pid == self._child.pid:
+            elif self._command_process and pid == self._command_process.pid:
                 self._tree.command_ended()
             _, status = os.waitpid(pid, 0)
             events += self._reaped(pid, _ending(status))
         return events
 
     def close(self) -> None:
-        """At the end: kill what is left of check and alert, and reap them."""
+        """Kill what is left of health check and alert at the end, and reap it."""
         self.kill_check()
         self.kill_alert()
         self._tree.group.remove()
         until = time.monotonic() + _CLOSE_LIMIT_S
         self.reap()
-        while (self._check or self._alert) and (left := until - time.monotonic()) > 0:
-            # Only a pause: what this call returns need not be true, see `pending.py`.
+        while (self._check_process or self._alert_process) and (
+            left := until - time.monotonic()
+        ) > 0:
+            # This is only a pause: the result can be wrong, see `incoming_signals.py`.
             signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
 
     def sender_is_terminal(self, info: signal.struct_siginfo) -> bool:
-        """Whether a signal came to the whole group, the child included, from the terminal.
+        """Return whether the terminal sent a signal to the whole group, including the command.
 
-        So do the terminal's keys and changes of its size, and the CONT of a shell's `fg` and
-        `bg`.  That shell is in zkexec's session but not in its group, and one CONT that it
-        sends to zkexec alone looks the same; but then the child is still stopped.
+        It does so for its keys and changes of its size.  The CONT of a shell's `fg` and `bg` comes
+        to the whole group, too.  The shell is in zkexec's session but not in its group; if it sends
+        a CONT to zkexec alone, the command is still stopped.
         """
         if not self._inheritance.has_terminal:
             return False
-        child = look(self._child.pid) if self._child else None
-        if child and child.group != os.getpgrp():
+        command = read_process(self._command_process.pid) if self._command_process else None
+        if command and command.group != os.getpgrp():
             return False
         if info.si_signo == signal.SIGCONT:
-            return is_job_control_shell(info.si_pid) and not (child and child.stopped)
-        if info.si_signo in self._unheard:
-            self._unheard.discard(info.si_signo)
+            return is_job_control_shell(info.si_pid) and not (command and command.stopped)
+        if info.si_signo in self._missed_signals:
+            self._missed_signals.discard(info.si_signo)
             return False
         return is_key(info)
 
-    def _launch_of_child(self) -> SpawnRequest:
+    def _request_for_command(self) -> SpawnRequest:
         inherited, own = self._inheritance, os.getpid()
         return SpawnRequest(
-            argv=self._command.argv,
+            argv=self._command_line.argv,
             environment={
                 **socket_activation.of_command(inherited.environment, own),
-                **dict(self._command.variables),
+                **dict(self._command_line.variables),
             },
             mask=inherited.mask,
             ignored=inherited.ignored,
@@ -264,7 +272,7 @@ class Processes:
             cgroup=self._tree.group.path,
         )
 
-    def _launch(
+    def _request_for(
         self,
         command: CommandLine | None,
         additions: Mapping[bytes, bytes] | None = None,
@@ -272,7 +280,7 @@ class Processes:
         dies_with_parent: bool = False,
         stdout_to_stderr: bool = False,
     ) -> SpawnRequest:
-        """A check or an alert, which reads nothing, in a session of its own."""
+        """Describe a health check or an alert, which reads nothing and has a session of its own."""
         if command is None:
             raise RuntimeError("there is no such command")
         return SpawnRequest(
@@ -288,30 +296,30 @@ class Processes:
         )
 
     def _groups(self) -> set[int]:
-        """The process groups that a signal to the child's group is meant for."""
+        """Return the process groups that a signal to the command's group is for."""
         groups = {os.getpgrp() if self._inheritance.has_terminal else self._tree.session}
-        child = look(self._child.pid) if self._child else None
-        return groups | {child.group} if child else groups
+        command = read_process(self._command_process.pid) if self._command_process else None
+        return groups | {command.group} if command else groups
 
     def _signal_directly(self, *numbers: int) -> None:
-        """Reach the child itself, or its group, without a look into /proc."""
-        if self._child is None:
+        """Signal the command itself, or its group, without reading /proc."""
+        if self._command_process is None:
             return
         for number in numbers:
             if self._inheritance.has_terminal:
-                os.kill(self._child.pid, number)
+                os.kill(self._command_process.pid, number)
             else:
-                send_to_group(self._child.pid, number)
+                send_to_group(self._command_process.pid, number)
 
     def _reaped(self, pid: int, ending: ExitStatus) -> list[Event]:
-        if self._child and pid == self._child.pid:
-            child, self._child, self.ending = self._child, None, ending
-            return [CommandExited(child.generation, ending)]
-        if self._check and pid == self._check.pid:
-            check, self._check = self._check, None
+        if self._command_process and pid == self._command_process.pid:
+            command, self._command_process, self.ending = self._command_process, None, ending
+            return [CommandExited(command.generation, ending)]
+        if self._check_process and pid == self._check_process.pid:
+            check, self._check_process = self._check_process, None
             return [HealthCheckFinished(check.generation, not ending.failed, str(ending))]
-        if self._alert and pid == self._alert.pid:
-            self._alert = None
+        if self._alert_process and pid == self._alert_process.pid:
+            self._alert_process = None
             return [AlertFinished(str(ending) if ending.failed else "")]
         return []
 
@@ -320,26 +328,26 @@ class Processes:
             prctl(_PR_SET_CHILD_SUBREAPER, int(adopts))
 
 
-def ending_is_asked_for() -> bool:
-    """Whether a signal waits that asks zkexec to end."""
+def end_is_requested() -> bool:
+    """Return whether a signal is pending that requests the end of zkexec."""
     return not ENDING_SIGNALS.isdisjoint(signal.sigpending())
 
 
 def _is_subreaper() -> bool:
-    """Whether the caller made this process a subreaper, before it became zkexec."""
+    """Return whether this process was a subreaper before it became zkexec."""
     answer = ctypes.c_int()
     prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
     return bool(answer.value)
 
 
 def _require(condition: bool, otherwise: str) -> None:
-    """Crash on a programmer's error."""
+    """Raise RuntimeError on an error of the programmer."""
     if not condition:
         raise RuntimeError(otherwise)
 
 
 def _next_ended() -> int:
-    """The pid of a child that has ended and is not reaped, or 0."""
+    """Return the pid of a child that has ended and is not reaped, or 0."""
     try:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

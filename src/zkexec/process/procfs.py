@@ -1,7 +1,7 @@
-"""What /proc shows of processes.
+"""Read processes from /proc.
 
-A process is known by its pid *and* the time it started, so that a pid that was given away again
-is never mistaken for its former owner.  Zombies are not alive and do not count.
+A process is identified by its pid *and* its start time, because the kernel reuses pids.  Zombies
+are not alive and do not count.
 """
 
 import os
@@ -24,14 +24,14 @@ class Process:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """What no other process ever shares."""
+        """The pid and the start time, which no other process ever shares."""
         return self.pid, self.started
 
 
-def look(pid: int) -> Process | None:
-    """Look at one process; None if there is none, or none that may be seen."""
+def read_process(pid: int) -> Process | None:
+    """Read one process; None if it does not exist or is hidden."""
     line = read(f"/proc/{pid}/stat")
-    # The name stands in brackets, and may itself hold brackets and spaces.
+    # The name is in brackets, and can contain brackets and spaces.
     fields = line[line.rfind(b")") + 2 :].split(None, 20)
     if len(fields) < 20:
         return None
@@ -48,16 +48,16 @@ def look(pid: int) -> Process | None:
     )
 
 
-def look_around() -> dict[int, Process]:
-    """Look at all processes; nothing is found where /proc shows another pid namespace."""
-    return look_at(list_pids())
+def read_all_processes() -> dict[int, Process]:
+    """Read all processes; none if /proc shows another pid namespace."""
+    return read_processes(list_pids())
 
 
 def read(path: str) -> bytes:
-    """Read a file of /proc; nothing if it is not there, or not for us to see."""
+    """Read a file of /proc; nothing if it does not exist or is hidden."""
     try:
-        # There are many to read between the end of one command and the start of the next, and
-        # a file object takes longer than the reading.
+        # Many are read between the end of one command and the start of the next, and a file
+        # object takes longer than the reading.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
@@ -73,7 +73,7 @@ def read(path: str) -> bytes:
 
 
 def list_pids() -> list[int]:
-    """List all processes; none where /proc shows another pid namespace."""
+    """List all processes; none if /proc shows another pid namespace."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return []
@@ -82,22 +82,22 @@ def list_pids() -> list[int]:
         return []
 
 
-def look_at(pids: Iterable[int]) -> dict[int, Process]:
-    """Look at these; who has vanished is left out."""
-    return {process.pid: process for process in map(look, pids) if process}
+def read_processes(pids: Iterable[int]) -> dict[int, Process]:
+    """Read these processes; one that has ended is left out."""
+    return {process.pid: process for process in map(read_process, pids) if process}
 
 
 def session_of(pid: int) -> int:
-    """Ask for the session of a process, which takes a tenth of a look; 0 if it has vanished."""
+    """Return the session of a process, ten times faster than `read_process`; 0 if it has ended."""
     try:
         return os.getsid(pid)
     except OSError:
-        process = look(pid)  # where the question is forbidden
+        process = read_process(pid)  # the call can be forbidden
         return process.session if process else 0
 
 
 def children(pid: int) -> list[int]:
-    """List the children of all threads of a process, where the kernel tells them."""
+    """List the children of all threads of a process, if the kernel has these lists."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -107,7 +107,7 @@ def children(pid: int) -> list[int]:
 
 
 def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) -> list[Process]:
-    """Add all descendants; the living ones of them all come back, parents before children."""
+    """Add all descendants, and return the living of all these, parents before children."""
     children: dict[int, list[Process]] = {}
     for process in everyone.values():
         children.setdefault(process.parent, []).append(process)
@@ -121,7 +121,7 @@ def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) 
 
     def depth(process: Process) -> int:
         steps = 0
-        # A listing is not of one moment, so it may even show a circle.
+        # A scan takes time, so its result can even contain a circle.
         while process.parent in found and steps < len(found):
             process = found[process.parent]
             steps += 1

@@ -1,21 +1,19 @@
-"""The folder for small files that live as long as the host does: locks, and what is remembered.
+"""Find the folder for small files that last until the host is rebooted: locks and notes.
 
-The rules of this file:
+The first folder that is safe is used.  A folder is safe if this user owns it and no other user can
+write to it:
 
-- Of the folders below, the first that can be used safely is used.  It is safe if it is owned by
-  this user and nobody else can write to it.
+| folder | created if it is missing |
+| --- | --- |
+| each path in `$RUNTIME_DIRECTORY`, which systemd sets for `RuntimeDirectory=` | no |
+| as root `/run/zkexec` | yes |
+| `$XDG_RUNTIME_DIR/zkexec`, if this user owns it | yes |
+| `/tmp/zkexec-UID` | yes |
 
-  | folder | made if it is missing |
-  | --- | --- |
-  | each path in `$RUNTIME_DIRECTORY`, which systemd sets for `RuntimeDirectory=` | no |
-  | as root `/run/zkexec` | yes |
-  | `$XDG_RUNTIME_DIR/zkexec`, if that is this user's | yes |
-  | `/tmp/zkexec-UID` | yes |
-
-- A symbolic link is not followed: in `/tmp` everybody can make one.  In `$RUNTIME_DIRECTORY` a link
-  of root's is: systemd makes one for a service with `DynamicUser=`.
-- systemd removes the folder of a service when the service ends.  So a file in it can be gone at the
-  next start, and the folder of one service is unknown to all others.
+A symbolic link is not followed, because in `/tmp` every user can create one; only in
+`$RUNTIME_DIRECTORY` a link of root is, because systemd creates one for `DynamicUser=`.  systemd
+removes the folder of a service when the service ends, so a file in it can be gone at the next
+start, and other services do not know the folder.
 """
 
 import fcntl
@@ -26,21 +24,21 @@ from errno import EPERM
 
 from zkexec.frozen import frozen
 
-TYPE_CHECKING = False  # not the one of `typing`, which is slow to import
+TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import TypeVar
 
     _T = TypeVar("_T")
 
 RUN = "/run"
-"""Where the folder of root is."""
-TMP = "/tmp"  # noqa: S108 - A folder in it is used only if it is ours alone.
-"""Where the folder is if there is no other."""
+"""Contains the folder of root."""
+TMP = "/tmp"  # noqa: S108 - A folder in it is used only if this user owns it.
+"""Contains the folder if no other can be used."""
 
 
 @frozen()
 class RuntimeFolder:
-    """An open folder; `of_service` if systemd made it for this service and will remove it."""
+    """An open folder; `of_service` if systemd created it for this service and will remove it."""
 
     path: str
     descriptor: int
@@ -48,7 +46,7 @@ class RuntimeFolder:
 
 
 class NoRuntimeFolderError(Exception):
-    """No folder can be used; the text names each one that was tried, and what is wrong with it."""
+    """No folder can be used; the message names each one, and what is wrong with it."""
 
 
 def open_first() -> RuntimeFolder:
@@ -57,7 +55,7 @@ def open_first() -> RuntimeFolder:
 
 
 def in_first(use: "Callable[[RuntimeFolder], _T]", *, of_host: bool = False) -> "_T":
-    """Return what `use` makes of the first folder in which it raises no OSError.
+    """Call `use` on the first folder in which it raises no OSError, and return its result.
 
     `of_host`: prefer a folder that all services of this host share, if they have the same user.
     The folder stays open if `use` raises nothing.  Raises NoRuntimeFolderError.
@@ -80,7 +78,7 @@ def in_first(use: "Callable[[RuntimeFolder], _T]", *, of_host: bool = False) -> 
 
 
 def service_folders() -> str:
-    """The folders that systemd made for this service, "" if zkexec runs in none."""
+    """Return the folders that systemd created for this service, "" if zkexec runs in none."""
     return os.environ.get("RUNTIME_DIRECTORY", "")
 
 
@@ -103,7 +101,7 @@ def _open_service(path: str) -> RuntimeFolder:
 
 
 def _open_below_own(path: str) -> RuntimeFolder:
-    # Root can inherit the variable from another user, who could move the folder away.
+    # Root can inherit the variable from another user, who could replace the folder.
     if os.stat(os.path.dirname(path)).st_uid != os.geteuid():
         raise OSError(EPERM, "the folder above it belongs to another user")
     return _open_own(path)
@@ -122,14 +120,14 @@ def _open(path: str, flags: int) -> int:
     if not is_ours or status.st_mode & 0o022:
         os.close(descriptor)
         raise OSError(EPERM, "others can write to it" if is_ours else "belongs to another user")
-    # systemd-tmpfiles, which removes old files, leaves a locked folder alone.
+    # systemd-tmpfiles removes old files, but not from a locked folder.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     return descriptor
 
 
 def _writable(folder: RuntimeFolder) -> RuntimeFolder:
-    # Asks the file system too, which may be read-only.
+    # This also asks the file system, which can be read-only.
     if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder.descriptor, effective_ids=True):
         raise OSError(EPERM, "cannot be written to")
     return folder

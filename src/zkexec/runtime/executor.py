@@ -1,4 +1,7 @@
-"""Actions become effects: each is handed to the one file that knows its part of the world."""
+"""Perform the actions of the core: hand each one to the module that can perform it.
+
+Here the core meets processes, files and the ensemble; nothing is decided here.
+"""
 
 import os
 from collections.abc import Callable
@@ -19,24 +22,29 @@ from zkexec.core.events import (
 from zkexec.core.rollout import group_actions
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer, InstallError, load_cached
-from zkexec.process.processes import Processes, ending_is_asked_for
+from zkexec.process.processes import Processes, end_is_requested
 from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, ClassVar
+
     from zkexec.group.member_profile import MemberProfile
     from zkexec.process.leftovers import Leftovers
     from zkexec.zookeeper.ensemble import Ensemble
 
+    Performers = Mapping[type[Action], Callable[["Executor", Any], Sequence[Event] | None]]
+
 CLOSE_TIMEOUT_S = 1.0
-"""A clean end of the session is good manners towards the servers, and not worth waiting for."""
+"""Wait at most this long for the session to close.  The server expires it anyway."""
 
 UNNEEDED_PAUSE_S = 30.0
-"""Longest pause between two rounds of connecting if nothing is needed of the cluster."""
+"""The longest pause between two rounds of connecting if nothing is read from the cluster."""
 
 
 class Executor:
-    """Performs the core's actions and answers those that have an outcome."""
+    """Performs the core's actions, and answers those that have an outcome."""
 
     def __init__(
         self,
@@ -56,30 +64,12 @@ class Executor:
         self._files = self._fresh_files()
         self._ensemble: Ensemble | None = None
 
-    def perform(self, action: Action) -> list[Event]:
-        """Do it, and tell the events that answer it at once."""
-        match action:
-            case Note():
-                self._log.tell(action)
-            case actions.OpenSession():
-                self._open_session()
-            case actions.ReadZnodes(number):
-                if self._ensemble is not None:
-                    self._ensemble.read(number)
-            case actions.RearmWatches():
-                if self._leftovers and self._processes.command_runs:
-                    self._leftovers.confirm()
-                if self._ensemble is not None:
-                    self._ensemble.rearm()
-            case _ if isinstance(action, group_actions.GroupRequest):
-                if self._ensemble is not None:
-                    self._ensemble.request(action)
-            case _:
-                return self._perform_on_files(action)
-        return []
+    def perform(self, action: Action) -> "Sequence[Event]":
+        """Perform the action, and return the events that answer it at once."""
+        return self.PERFORMERS[type(action)](self, action) or ()
 
     def reset(self) -> None:
-        """Leave nothing behind of what a core has begun: no staged file, no session."""
+        """Drop what a core has begun: its staged files and its session."""
         try:
             self._files.discard()
         finally:
@@ -88,154 +78,165 @@ class Executor:
 
     @property
     def due(self) -> float | None:
-        """When `look_after` has something to do."""
+        """When `confirm_command` has something to do."""
         return self._leftovers.due if self._leftovers else None
 
-    def look_after(self, now: float) -> None:
-        """Remember that the command still runs, where it is time for that."""
+    def confirm_command(self, now: float) -> None:
+        """Remember that the command still runs, if this is due."""
         if self._leftovers:
             self._leftovers.confirm_what_is_due(now, runs=self._processes.command_runs)
 
     def close(self) -> None:
-        """Let nothing be looked for that this zkexec has left behind: it has left nothing."""
+        """Forget the command, so that no later zkexec searches for processes of this one."""
         if self._leftovers:
             self._leftovers.forget()
 
-    def _fresh_files(self) -> Installer:
-        return Installer(self._warn_of_writing_in_place, len(self._settings.policy.mirrors))
+    def _write_note(self, note: Note) -> None:
+        self._log.write(note)
 
-    def _perform_on_files(self, action: Action) -> list[Event]:
-        match action:
-            case actions.LoadCachedFiles():
-                return [self._load_cached()]
-            case actions.StageFiles(snapshot):
-                return [self._stage(snapshot)]
-            case actions.InstallFiles():
-                return [self._install()]
-            case actions.DiscardFiles():
-                self._files.discard()
-            case _:
-                return self._perform_on_processes(action)
-        return []
-
-    def _perform_on_processes(self, action: Action) -> list[Event]:
-        match action:
-            case actions.StartCommand(generation):
-                return [self._start_child(generation)]
-            case actions.SignalProcessGroup(signal):
-                self._processes.signal_group(signal)
-            case actions.SignalProcessTree(signal):
-                self._processes.signal_tree(signal)
-            case actions.InspectProcessTree(generation):
-                return [self._processes.inspect_tree(generation)]
-            case actions.RunHealthCheck(generation):
-                if self._leftovers:
-                    self._leftovers.confirm()
-                self._post_all(self._processes.run_check(generation))
-            case actions.KillHealthCheck():
-                self._processes.kill_check()
-            case RunAlert():
-                self._post_all(self._processes.run_alert(self._alert_environment(action)))
-            case actions.KillAlert():
-                self._processes.kill_alert()
-            case _:
-                raise TypeError(f"no effect is known for {action}")
-        return []
-
-    def _start_child(self, generation: int) -> Event:
-        """Start the command, the first time after what an earlier zkexec left of it is stopped."""
-        if self._leftovers:
-            remaining = self._leftovers.stop(self._tell_of_leftovers, ending_is_asked_for)
-            if remaining:
-                self._log.tell(Note("left-over-stays", {"pids": remaining}))
-            self._processes.use_group(self._leftovers.group)
-        event = self._processes.start_command(generation)
-        if self._leftovers and isinstance(event, CommandStarted):
-            self._leftovers.note(event.pid)
-        return event
-
-    def _tell_of_leftovers(self, number: int) -> None:
-        policy = self._settings.policy
-        self._log.tell(
-            Note(
-                "left-over",
-                {
-                    "count": number,
-                    "signal": policy.kill_signal,
-                    "kill_timeout_s": policy.kill_timeout_s,
-                },
-            )
-        )
-
-    def _post_all(self, events: list[Event]) -> None:
-        """Queue what is no answer to wait for: a check that never starts must not shut out all."""
-        for event in events:
-            self._post(event)
-
-    def _open_session(self) -> None:
+    def _open_session(self, _: actions.OpenSession) -> None:
         if self._ensemble is None:
-            # kazoo is heavy: not before it is needed.
-            from zkexec.zookeeper.credentials import client_options  # noqa: PLC0415
-            from zkexec.zookeeper.ensemble import Ensemble  # noqa: PLC0415
-
-            policy = self._settings.policy
-            self._ensemble = Ensemble(
-                servers=self._settings.servers,
-                chroot=self._settings.chroot,
-                session_timeout_s=policy.session_timeout_s,
-                paths=policy.followed,
-                post=self._post,
-            )
-            if not (policy.followed or policy.in_group):
-                self._ensemble.longest_pause_s = UNNEEDED_PAUSE_S
-            self._ensemble.client_options = client_options(self._settings.access)
-            self._ensemble.group = self._group
+            self._ensemble = self._new_ensemble()
             self._import_for_later()
-            if self._log.verbose:
-                self._ensemble.verbose = self._tell_client_line
         self._ensemble.open()
 
+    def _new_ensemble(self) -> "Ensemble":
+        # kazoo is heavy, so it is not imported before it is needed.
+        from zkexec.zookeeper.credentials import client_options  # noqa: PLC0415
+        from zkexec.zookeeper.ensemble import Ensemble  # noqa: PLC0415
+
+        policy = self._settings.policy
+        ensemble = Ensemble(
+            servers=self._settings.servers,
+            chroot=self._settings.chroot,
+            session_timeout_s=policy.session_timeout_s,
+            paths=policy.followed,
+            post=self._post,
+        )
+        if not (policy.followed or policy.in_group):
+            ensemble.longest_pause_s = UNNEEDED_PAUSE_S
+        ensemble.client_options = client_options(self._settings.access)
+        ensemble.group = self._group
+        if self._log.verbose:
+            ensemble.verbose = self._log_client_line
+        return ensemble
+
     def _import_for_later(self) -> None:
-        """Import what a connection needs, which may be made when no descriptor is left for that."""
+        """Import what a connection needs.
+
+        It may be made when no descriptor is left for an import.
+        """
         if self._group is not None:
             import_module("zkexec.group.member_node")
         if self._settings.access.tls is not None:
             import_module("zkexec.zookeeper.tls")
         if any(one.scheme == "sasl" for one in self._settings.access.credentials):
             import_module("puresasl.client")
-        # A log line that names what does not print.
+        # A log line that contains unprintable characters needs this one.
         import_module("encodings.unicode_escape")
+
+    def _log_client_line(self, line: str) -> None:
+        self._log.write(Note("client", {"line": line}))
 
     def _close_session(self) -> None:
         ensemble, self._ensemble = self._ensemble, None
         if ensemble is not None:
             ensemble.close(CLOSE_TIMEOUT_S)
 
-    def _load_cached(self) -> Event:
+    def _read_znodes(self, action: actions.ReadZnodes) -> None:
+        if self._ensemble is not None:
+            self._ensemble.read(action.number)
+
+    def _rearm_watches(self, _: actions.RearmWatches) -> None:
+        if self._leftovers and self._processes.command_runs:
+            self._leftovers.confirm()
+        if self._ensemble is not None:
+            self._ensemble.rearm()
+
+    def _request(self, action: group_actions.GroupRequest) -> None:
+        if self._ensemble is not None:
+            self._ensemble.request(action)
+
+    def _fresh_files(self) -> Installer:
+        return Installer(self._warn_of_writing_in_place, len(self._settings.policy.mirrors))
+
+    def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
+        self._log.write(Note("written-in-place", {"path": path, "reason": reason}))
+
+    def _load_cached(self, _: actions.LoadCachedFiles) -> list[Event]:
         try:
             files = load_cached([mirror.local_path for mirror in self._settings.policy.mirrors])
         except InstallError as problem:
-            return CachedFilesMissing(str(problem))
-        return CachedFilesFound(Snapshot(files))
+            return [CachedFilesMissing(str(problem))]
+        return [CachedFilesFound(Snapshot(files))]
 
-    def _stage(self, snapshot: Snapshot) -> Event:
+    def _stage(self, action: actions.StageFiles) -> list[Event]:
         try:
-            self._files.stage(snapshot)
+            self._files.stage(action.snapshot)
         except InstallError as problem:
-            return FilesFailed(str(problem))
-        return FilesStaged()
+            return [FilesFailed(str(problem))]
+        return [FilesStaged()]
 
-    def _install(self) -> Event:
+    def _install(self, _: actions.InstallFiles) -> list[Event]:
         try:
-            return FilesInstalled(self._files.install())
+            return [FilesInstalled(self._files.install())]
         except InstallError as problem:
-            return FilesFailed(str(problem))
+            return [FilesFailed(str(problem))]
 
-    def _tell_client_line(self, line: str) -> None:
-        self._log.tell(Note("client", {"line": line}))
+    def _discard(self, _: actions.DiscardFiles) -> None:
+        self._files.discard()
 
-    def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
-        self._log.tell(Note("written-in-place", {"path": path, "reason": reason}))
+    def _start_command(self, action: actions.StartCommand) -> list[Event]:
+        """Start the command; before the first start, stop what an earlier zkexec left of it."""
+        if self._leftovers:
+            remaining = self._leftovers.stop(self._log_leftovers, end_is_requested)
+            if remaining:
+                self._log.write(Note("left-over-stays", {"pids": remaining}))
+            self._processes.use_group(self._leftovers.group)
+        event = self._processes.start_command(action.generation)
+        if self._leftovers and isinstance(event, CommandStarted):
+            self._leftovers.note(event.pid)
+        return [event]
+
+    def _log_leftovers(self, count: int) -> None:
+        policy = self._settings.policy
+        fields = {
+            "count": count,
+            "signal": policy.kill_signal,
+            "kill_timeout_s": policy.kill_timeout_s,
+        }
+        self._log.write(Note("left-over", fields))
+
+    def _signal_group(self, action: actions.SignalProcessGroup) -> None:
+        self._processes.signal_group(action.signal)
+
+    def _signal_tree(self, action: actions.SignalProcessTree) -> None:
+        self._processes.signal_tree(action.signal)
+
+    def _inspect_tree(self, action: actions.InspectProcessTree) -> list[Event]:
+        return [self._processes.inspect_tree(action.generation)]
+
+    def _run_check(self, action: actions.RunHealthCheck) -> None:
+        if self._leftovers:
+            self._leftovers.confirm()
+        self._post_all(self._processes.run_check(action.generation))
+
+    def _kill_check(self, _: actions.KillHealthCheck) -> None:
+        self._processes.kill_check()
+
+    def _run_alert(self, alert: RunAlert) -> None:
+        self._post_all(self._processes.run_alert(self._alert_environment(alert)))
+
+    def _kill_alert(self, _: actions.KillAlert) -> None:
+        self._processes.kill_alert()
+
+    def _post_all(self, events: list[Event]) -> None:
+        """Queue these events behind all others.
+
+        Answers come first in the inbox, so a check that can never be started would block the rest.
+        """
+        for event in events:
+            self._post(event)
 
     def _alert_environment(self, alert: RunAlert) -> dict[str, str]:
         return {
@@ -245,3 +246,32 @@ class Executor:
             "ZKEXEC_MEMBER": self._group.member_id if self._group else os.uname().nodename,
             "ZKEXEC_EXIT_STATUS": "" if alert.exit_status is None else str(alert.exit_status),
         }
+
+    # ruff does not see this ClassVar, because `typing` is not imported when zkexec runs.
+    PERFORMERS: "ClassVar[Performers]" = {  # noqa: RUF012
+        Note: _write_note,
+        actions.OpenSession: _open_session,
+        actions.ReadZnodes: _read_znodes,
+        actions.RearmWatches: _rearm_watches,
+        group_actions.Enrol: _request,
+        group_actions.PublishStatus: _request,
+        group_actions.JoinQueue: _request,
+        group_actions.ListQueue: _request,
+        group_actions.WatchQueueNode: _request,
+        group_actions.LeaveQueue: _request,
+        group_actions.ReadRecord: _request,
+        group_actions.CommitRecord: _request,
+        actions.LoadCachedFiles: _load_cached,
+        actions.StageFiles: _stage,
+        actions.InstallFiles: _install,
+        actions.DiscardFiles: _discard,
+        actions.StartCommand: _start_command,
+        actions.SignalProcessGroup: _signal_group,
+        actions.SignalProcessTree: _signal_tree,
+        actions.InspectProcessTree: _inspect_tree,
+        actions.RunHealthCheck: _run_check,
+        actions.KillHealthCheck: _kill_check,
+        RunAlert: _run_alert,
+        actions.KillAlert: _kill_alert,
+    }
+    """The method that performs each action.  The loop itself performs EndProcess."""

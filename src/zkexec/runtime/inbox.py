@@ -1,10 +1,10 @@
-"""The inbox: everything that happens becomes one event at a time, on the main thread.
+"""Queue everything that happens, and hand it to the main thread as one event at a time.
 
-Answers to zkexec's own actions come first, so that nothing gets between an action and its
-outcome; a signal is acted on only once the fate of a start is known.  Signals come next, then
-what other threads posted.  The main thread sleeps until a signal is pending (`pending.py`): no
-signal handlers, no polling, and the siginfo tells a key of the terminal from a `kill`.  Other
-threads wake it with a real-time signal, which is sent once however many events they post meanwhile.
+Answers to zkexec's own actions come first, so that nothing comes between an action and its outcome:
+a signal is handled only when the outcome of a start is known.  Signals come next, then events that
+other threads posted.  The main thread sleeps until a signal is pending (`incoming_signals.py`):
+there are no signal handlers, there is no polling, and the siginfo distinguishes a key of the
+terminal from a `kill`.  Other threads wake the main thread with one real-time signal.
 """
 
 import signal
@@ -14,17 +14,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
+from zkexec.process.incoming_signals import PendingSignals
 from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
-from zkexec.process.signal_wait import PendingSignals
 
 
 def now() -> float:
-    """Seconds on the clock that also runs while the machine is suspended."""
+    """Return the seconds of the clock that also runs while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Inbox:
-    """Where events wait for the member."""
+    """The events that wait for the core."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class Inbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing that was heard of waits for the member."""
+        """Whether no event waits for the core."""
         return not (self._answers or self._reaped or self._posted)
 
     def answer(self, *events: Event) -> None:
-        """Queue the outcome of an action; only from the main thread."""
+        """Queue the outcome of an action; only the main thread may call this."""
         self._answers.extend(events)
 
     def forget(self) -> None:
-        """Drop what was meant for a core that is no more; the end of a child concerns the next."""
+        """Drop the events of a core that failed, but keep the end of a command for the next."""
         self._answers.clear()
         self._posted.clear()
         self._reaped = deque(event for event in self._reaped if isinstance(event, CommandExited))
@@ -66,7 +66,7 @@ class Inbox:
             signal.pthread_kill(self._sleeper, WAKE_SIGNAL)
 
     def next(self, until: float | None) -> Event:
-        """Wait for the next event, at most until this time; then it is a Tick."""
+        """Wait for the next event at most until this time, and then return a Tick."""
         while True:
             if self._answers:
                 return self._answers.popleft()
@@ -81,8 +81,8 @@ class Inbox:
             elif info.si_signo == WAKE_SIGNAL:
                 self._woken = False
             elif info.si_signo == signal.SIGCHLD:
-                # Several may have ended; the answer to what the first calls for comes before
-                # the second.
+                # If several have ended, the answers to the actions for the first come before the
+                # second.
                 self._reaped.extend(self._reap())
             elif info.si_signo in self._handled:
                 return SignalReceived(info.si_signo, self._sent_by_terminal(info))

@@ -1,27 +1,32 @@
-"""What is said about it: a topic and its fields become a line that a person, or a program, reads.
+"""Write the log to stderr: each note becomes one line, for a person or for a program.
 
-Every line goes to stderr, and a stderr that cannot be written to is nobody's problem; what was
-lost is counted, and said as soon as somebody reads again.  Contents of files are never among the
-fields.  Names and reasons may come from znodes, and be of any length there: here each is cut.
-`--silent` leaves nothing but fatal lines, `--verbose` adds what was decided and why.
+A stderr that cannot be written delays and ends nothing.  Lost lines are counted, and the count is
+logged as soon as a line can be written again.  Names and reasons can come from znodes and have any
+length there, so each is cut here.  No field of a note contains the content of a file.
 """
 
-import signal
+import os
+import select
 import time
 from collections.abc import Mapping
 
 from zkexec.cli.settings import LogFormat, Settings, Verbosity
 from zkexec.core.actions import Note
-from zkexec.runtime.log_messages import TEXTS, Level
-from zkexec.runtime.stderr import Stderr
+from zkexec.core.events import signal_name
+from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, Level
 from zkexec.text import LONGEST, cut
 
+STDERR = 2
+PATIENCE_S = 0.2
+"""How long a line waits for room in a full pipe, once, before lines are dropped."""
 LONGEST_MESSAGE = 10 * LONGEST
-"""Of our own texts that stand in one, only a command line and a traceback can be that long."""
+"""Of the fields that zkexec itself makes, only a command line or a traceback can be this long."""
+_PRIORITIES = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.FATAL: 3}
+"""The numbers that the journal knows, see `man 3 sd-daemon`."""
 
 
 class Log:
-    """Writes the log; says as much as the operator asked for."""
+    """The log of one zkexec, in the format and as verbose as the operator chose."""
 
     def __init__(self, settings: Settings) -> None:
         self._least = {
@@ -33,7 +38,8 @@ class Log:
         self._lost = 0
         self._second = 0
         self._second_text = ""
-        self._as_json = settings.log_format is LogFormat.JSON
+        self._is_json = settings.log_format is LogFormat.JSON
+        self._is_journal = not self._is_json and stderr_is_journal()
         self._known = {
             "hosts": settings.hosts_text,
             "command": settings.command.text,
@@ -43,42 +49,92 @@ class Log:
 
     @property
     def verbose(self) -> bool:
-        """Whether details are wanted that cost something to collect."""
+        """Whether the log contains debug lines, some of which cost something to collect."""
         return self._least is Level.DEBUG
 
-    def tell(self, note: Note) -> None:
-        """Write one line about this note, if it matters enough."""
-        if TEXTS[note.topic][0] < self._least:
+    def write(self, note: Note) -> None:
+        """Write one line about this note, if its level is high enough."""
+        level = self._level_of(note)
+        if level < self._least:
             return
         if self._lost and self._least <= Level.WARNING:
-            self._lost *= not self._write(Note("lines-lost", {"count": self._lost}))
-        self._lost += not self._write(note)
+            lost = Note("lines-lost", {"count": self._lost})
+            self._lost *= not self._write_line(lost, Level.WARNING)
+        self._lost += not self._write_line(note, level)
 
-    def _write(self, note: Note) -> bool:
-        level, text = TEXTS[note.topic]
+    def _level_of(self, note: Note) -> Level:
+        """Return the level; in the journal and in JSON, only a change of health is info."""
+        if note.topic in HEALTH_CHECKS and (self._is_json or self._is_journal):
+            return Level.INFO if note.fields.get("is_change") else Level.DEBUG
+        return MESSAGES[note.topic][0]
+
+    def _write_line(self, note: Note, level: Level) -> bool:
         fields = {name: _readable(name, value) for name, value in note.fields.items()}
-        message = cut(text.format_map({**self._known, **fields}), LONGEST_MESSAGE)
-        if self._as_json:
-            return self._stderr.write(self._json_line(note.topic, level, message, fields))
-        return self._stderr.write(f"[{self._stamp()}] {_one_line(message)}")
+        text = MESSAGES[note.topic][1].format_map({**self._known, **fields})
+        message = cut(text, LONGEST_MESSAGE)
+        if self._is_json:
+            return self._stderr.write(_json_line(note.topic, level, message, fields))
+        head = f"<{_PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
+        return self._stderr.write(head + _one_line(message))
 
-    def _stamp(self) -> str:
-        """Tell the time; with many mirrors many lines have the same second."""
+    def _time_text(self) -> str:
+        """Format the time once a second: with many mirrors, many lines have the same second."""
         second = int(time.time())
         if second != self._second:
             self._second, self._second_text = second, _local_time(second)
         return self._second_text
 
-    def _json_line(
-        self, topic: str, level: Level, message: str, fields: Mapping[str, object]
-    ) -> str:
-        import json  # noqa: PLC0415 -- only this format needs it
 
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now))
-        stamp += f".{int(now * 1000) % 1000:03d}{time.strftime('%z', time.localtime(now))}"
-        head = {"time": stamp, "level": level.name.lower(), "event": topic, "message": message}
-        return json.dumps({**head, **fields})
+class Stderr:
+    """Descriptor 2, written so that its reader cannot end or block zkexec.
+
+    If a pipe is full, its reader gets a moment once, and after that only once it reads again:
+    otherwise a slow reader would keep zkexec from passing on a signal.
+    """
+
+    def __init__(self) -> None:
+        self._patience_s = PATIENCE_S
+
+    def write(self, line: str) -> bool:
+        """Write one line; return False if a part of it could not be written.  Never raises."""
+        rest = (line + "\n").encode("utf-8", "backslashreplace")
+        try:
+            while rest and select.select((), (STDERR,), (), self._patience_s)[1]:
+                self._patience_s = PATIENCE_S
+                # A pipe that is ready takes a piece of this size without blocking.
+                rest = rest[os.write(STDERR, rest[: select.PIPE_BUF]) :]
+        except OSError:
+            return False
+        if rest:
+            self._patience_s = 0
+        return not rest
+
+
+def stderr_is_journal() -> bool:
+    """Return whether stderr is the socket of the journal that systemd names in JOURNAL_STREAM.
+
+    The variable is inherited also by processes whose stderr is another one, so it is compared.
+    """
+    named = os.environ.get("JOURNAL_STREAM", "")
+    if not named:
+        return False
+    try:
+        status = os.fstat(STDERR)
+    except OSError:
+        return False
+    return named == f"{status.st_dev}:{status.st_ino}"
+
+
+def _json_line(topic: str, level: Level, message: str, fields: Mapping[str, object]) -> str:
+    import json  # noqa: PLC0415 -- only this format needs it
+
+    now = time.time()
+    zone = time.strftime("%z", time.localtime(now))
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now))
+    # RFC 3339 wants a colon in the offset.
+    stamp += f".{int(now * 1000) % 1000:03d}{zone[:3]}:{zone[3:]}"
+    head = {"time": stamp, "level": level.name.lower(), "event": topic, "message": message}
+    return json.dumps({**head, **fields})
 
 
 def _local_time(seconds: float) -> str:
@@ -89,14 +145,11 @@ def _readable(name: str, value: object) -> object:
     if name == "since" and isinstance(value, float):
         return _local_time(value) if value else "just now"
     if name == "signal" and isinstance(value, int):
-        try:
-            return signal.Signals(value).name
-        except ValueError:
-            return f"signal {value}"
+        return signal_name(value)
     if value is None or isinstance(value, (int, float)):
         return value
     text = cut(str(value), LONGEST_MESSAGE if name == "traceback" else LONGEST)
-    # Bytes that are no UTF-8 stand in a str as lone surrogates, which JSON must not hold.
+    # Bytes that are no UTF-8 are lone surrogates in a str, which JSON must not contain.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,10 +1,13 @@
-"""The words for each topic: what a person reads, and how much it matters."""
+"""The text and the level of each topic of a note.
+
+Lines that the tutorial shows begin as it shows them.
+"""
 
 from enum import IntEnum
 
 
 class Level(IntEnum):
-    """How much a line matters."""
+    """How important a line is."""
 
     DEBUG = 10
     INFO = 20
@@ -12,28 +15,32 @@ class Level(IntEnum):
     FATAL = 50
 
 
-TEXTS: dict[str, tuple[Level, str]] = {
+HEALTH_CHECKS = frozenset({"health-check-started", "health-check-passed", "health-check-failed"})
+"""A terminal, a pipe or a file gets a line for each; the journal and JSON, for each change."""
+
+MESSAGES: dict[str, tuple[Level, str]] = {
+    "settings-warning": (Level.WARNING, "{warning}"),
     "connecting": (Level.INFO, "connecting to {hosts}"),
     "connected": (Level.INFO, "connected"),
     "registering": (Level.INFO, "registering callback on {path}"),
     "connect-failed": (Level.WARNING, "cannot connect to {reason}"),
     "disconnected": (
         Level.WARNING,
-        "connection to the cluster lost ({reason}); the command is left alone",
+        "connection to the cluster lost ({reason}); the command keeps running",
     ),
     "session-expired": (Level.WARNING, "session expired; opening a new one"),
-    "session-renewed": (Level.WARNING, "still no connection; beginning again with a new session"),
+    "session-renewed": (Level.WARNING, "still no connection; opening a new session"),
     "history-changed": (
         Level.WARNING,
-        "the cluster was wiped, or restored from a dump: what it holds now counts",
+        "the cluster was wiped, or restored from a dump; following what it contains now",
     ),
-    "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting anew"),
+    "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting again"),
     "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
-    "unneeded-cluster-silent": (
+    "started-unconnected": (
         Level.WARNING,
         (
-            "no connection to {hosts} yet ({reason}); nothing is mirrored, so the command starts "
-            "without it, and connecting continues"
+            "no connection to {hosts} yet ({reason}); the command has no inputs and starts now, "
+            "connecting continues"
         ),
     ),
     "cluster-silent": (
@@ -44,7 +51,7 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.FATAL,
         "--cluster: no configuration from {hosts} within {connect_timeout_s:g} s: {reason}",
     ),
-    "cached-files-used": (Level.WARNING, "starting on the files that are there (--start cached)"),
+    "cached-files-used": (Level.WARNING, "starting on the files on disk (--start cached)"),
     "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
     "znodes-unusable": (Level.FATAL, "--mirror: {problems} at {hosts}"),
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
@@ -53,26 +60,29 @@ TEXTS: dict[str, tuple[Level, str]] = {
         "{path} {problem}; its file and the command stay as they are",
     ),
     "znode-usable": (Level.INFO, "{path} has content again"),
-    "touched": (Level.DEBUG, "{path} was touched; reading"),
+    "touched": (Level.DEBUG, "{path} may have changed; reading"),
     "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
-    "change-undone": (Level.INFO, "back to what is installed; nothing to change"),
-    "change-gone": (Level.INFO, "what was newer is gone; what failed here is wanted again"),
+    "change-undone": (Level.INFO, "the old content is back; nothing to change"),
+    "newer-gone": (
+        Level.INFO,
+        "the newer content is gone; the wanted version is again the one that failed here",
+    ),
     "restarting": (Level.INFO, "restarting for the new configuration"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
     "written-in-place": (
         Level.WARNING,
-        "{path} is written in place, a reader may see it half written: {reason}",
+        "{path} is written in place, a reader can see it half written: {reason}",
     ),
     "files-unwritable": (Level.FATAL, "--mirror: cannot write {reason}"),
     "files-failed": (
         Level.WARNING,
-        "cannot write {reason}; the old configuration stays, next try in {retry_s:g} s",
+        "cannot write {reason}; the old files stay, next attempt in {retry_s:g} s",
     ),
-    "forking": (Level.INFO, "forking {command}"),
-    "forked": (Level.INFO, "forked {pid}"),
+    "command-starting": (Level.INFO, "forking {command}"),
+    "command-started": (Level.INFO, "forked {pid}"),
     "start-delayed": (
         Level.WARNING,
-        "--exec: {reason}; nothing runs now, next try in {retry_s:g} s",
+        "--exec: {reason}; no command runs now, next attempt in {retry_s:g} s",
     ),
     "start-failed": (Level.FATAL, "--exec: {reason}"),
     "left-over": (
@@ -84,31 +94,36 @@ TEXTS: dict[str, tuple[Level, str]] = {
     ),
     "left-over-stays": (
         Level.WARNING,
-        "processes of an earlier zkexec cannot be stopped, the command starts beside them: {pids}",
+        "cannot stop processes of an earlier zkexec; the command starts beside them: {pids}",
     ),
     "stopping": (Level.INFO, "stopping the command ({signal}, killed after {kill_timeout_s:g} s)"),
     "killing": (Level.WARNING, "the command did not stop in time; killing it"),
-    "ended": (Level.DEBUG, "the command ended: {ending}"),
-    "command-failed": (Level.INFO, "command failed"),
-    "signal": (Level.DEBUG, "received {signal}"),
-    "checking": (Level.INFO, "health checking via: {health}"),
-    "check-passed": (Level.INFO, "successful health check"),
-    "check-failed": (Level.WARNING, "failed health check: {reason}"),
+    "command-ended": (Level.DEBUG, "the command ended: {ending}"),
+    "command-ended-by-term": (Level.INFO, "the command ended: {ending}"),
+    "command-failed": (Level.WARNING, "command failed: {ending}"),
+    "signal-received": (Level.DEBUG, "received {signal}"),
+    "term-received": (Level.INFO, "received {signal}; ending"),
+    "health-check-started": (Level.INFO, "health checking via: {health}"),
+    "health-check-passed": (Level.INFO, "successful health check"),
+    "health-check-failed": (Level.INFO, "failed health check: {reason}"),
     "start-blocked": (
         Level.WARNING,
         (
-            "not started: the wanted configuration has failed in the group, and the files on disk "
-            "are not known to be good; waiting for new configuration"
+            "not started: the wanted version has failed in the group, and the files on disk are "
+            "not known good; waiting for new content"
         ),
     ),
     "known-good-files-used": (
         Level.WARNING,
-        "starting on the files that are there: they are proven, the wanted configuration is not",
+        "starting on the files on disk: they are known good, the wanted version is not",
     ),
-    "turn-awaited": (Level.INFO, "waiting for the turn: {ahead} ahead, behind {behind}"),
+    "turn-awaited": (
+        Level.INFO,
+        "waiting for the turn: {ahead} ahead in the queue, the nearest is {behind}",
+    ),
     "restart-ignored": (
         Level.WARNING,
-        "ignored {path}: no zkexecctl has written this; zkexecctl restart or retry writes it anew",
+        "ignored {path}: no zkexecctl has written this; `zkexecctl restart` or `retry` replaces it",
     ),
     "queue-strays": (
         Level.WARNING,
@@ -117,83 +132,80 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "queue-left-over": (
         Level.WARNING,
         (
-            "ignored {path}: it is lasting, so it belongs to no living member (restored from a "
+            "ignored {path}: it is not ephemeral, so no living member created it (restored from a "
             "dump?); it can be deleted"
         ),
     ),
-    "turn-next": (Level.INFO, "next in turn; waiting for {members}"),
+    "turn-next": (Level.INFO, "next in the queue; waiting for {members}"),
     "turn-blocked": (
         Level.WARNING,
         (
-            "the rollout is paused since {since}: configuration {digest} failed on {failed_by} "
-            "({reason}); new configuration ends this, zkexecctl retry, or that what "
-            "runs on {failed_by} becomes healthy"
+            "the rollout is paused since {since}: version {digest} failed on {failed_by} "
+            "({reason}); push new content or run `zkexecctl retry`; it also continues if the "
+            "command on {failed_by} becomes healthy"
         ),
     ),
     "turn-outdated": (
         Level.WARNING,
         (
-            "configuration {digest} is not tried: the group has gone on to newer configuration, "
-            "which this member has not seen, or of which a znode is missing or may not be read"
+            "version {digest} is not tried: the group has a newer one, which this member has not "
+            "read, or of which a znode is missing or may not be read"
         ),
     ),
     "turn-paused": (
         Level.WARNING,
-        "the rollout is paused by {by} since {since} ({reason}); it goes on when it is resumed",
+        "the rollout is paused by {by} since {since} ({reason}); `zkexecctl resume` continues it",
     ),
-    "turn-taken": (Level.INFO, "turn taken for configuration {digest}"),
+    "admitted": (Level.INFO, "turn taken for version {digest}"),
     "turn-confirmed": (Level.DEBUG, "turn confirmed"),
     "turn-released": (Level.INFO, "turn released"),
     "turn-lost": (
         Level.WARNING,
-        "the turn was taken back: this member was out of sight for too long",
+        "the turn was reclaimed: this member was missing for longer than the grace period",
     ),
     "verifying": (Level.INFO, "waiting for the command to become healthy"),
     "known-good": (Level.INFO, "healthy on the new configuration"),
     "restart-failed": (
         Level.WARNING,
         (
-            "restart failed: {reason}; the rollout is paused until there is new configuration or a "
-            "retry (zkexecctl){or_else}"
+            "restart failed: {reason}; the rollout is paused until new content or `zkexecctl retry`"
+            "{or_else}"
         ),
     ),
     "old-command-ended": (
         Level.WARNING,
         (
-            "the old command does not run any more ({reason}); zkexec stays, and starts it again "
-            "once the new files can be written, or at once if the change is undone"
+            "the old command does not run any more ({reason}); zkexec starts it again as soon as "
+            "the new files can be written, or at once if the change is undone"
         ),
     ),
     "reverted": (
         Level.WARNING,
-        "back on the last good configuration; the rollout stays paused until there is a new one",
+        "reverted to the last good configuration; the rollout stays paused until new content",
     ),
-    "restart-asked": (Level.INFO, "an operator has asked for a rolling restart"),
-    "pushed-again": (
-        Level.INFO,
-        "what failed is wanted once more; trying it again",
+    "restart-requested": (Level.INFO, "an operator requested a rolling restart"),
+    "pushed-again": (Level.INFO, "the failed content was written again; trying it again"),
+    "adopted": (
+        Level.WARNING,
+        "an earlier zkexec of this member was lost in its turn; adopting the turn",
     ),
-    "adopted": (Level.WARNING, "an earlier run was lost in its turn; taking the turn over"),
     "member-missing": (
         Level.WARNING,
-        (
-            "{member} is gone in the middle of its restart; unless it returns, its turn is taken "
-            "back in {grace_s:g} s"
-        ),
+        "{member} is missing in its turn; unless it returns, this is reclaimed in {grace_s:g} s",
     ),
-    "member-reaped": (Level.WARNING, "{member} did not return; its turn is taken back"),
+    "turn-reclaimed": (Level.WARNING, "{member} did not return; its turn is reclaimed"),
     "member-id-taken": (
         Level.WARNING,
         (
-            "--member-id: {member} is taken in the group by {holder}; this member takes no turn "
-            "until that is gone: give it another --member-id"
+            "--member-id: {member} is used in the group by {holder}; this member takes no turn "
+            "until that process is gone: give it another --member-id"
         ),
     ),
-    "group-width": (
+    "max-unavailable-differs": (
         Level.WARNING,
         (
-            "the group restarts {width} at a time, as {by} asks; --max-unavailable {own} of this "
-            "member does not count"
+            "--max-unavailable: {own} of this member does not count, because {by} requests "
+            "{max_unavailable}"
         ),
     ),
     "group-trouble": (Level.WARNING, "cannot take part in the group: {reason}"),
@@ -201,9 +213,9 @@ TEXTS: dict[str, tuple[Level, str]] = {
     "files-shared": (
         Level.WARNING,
         (
-            "--mirror: {path} is the file of {members} on this host as well: what is tried there "
-            "is under this command, too, and after a crash this member may not start on it; give "
-            "each member a file of its own"
+            "--mirror: {path} is the file of {members} on this host as well; give each member a "
+            "file of its own: what one member tries is under the other's command, too, and after "
+            "a crash this member may not start on it"
         ),
     ),
     "id-not-locked": (
@@ -223,13 +235,13 @@ TEXTS: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         (
             "zkexec failed internally ({reason}); the command keeps running, configuration is no "
-            "longer followed; beginning again in {retry_s:g} s"
+            "longer followed; starting over in {retry_s:g} s"
         ),
     ),
     "zkexec-failed-alone": (
         Level.FATAL,
         "zkexec failed internally ({reason}), and no command runs; please report this",
     ),
-    "begun-again": (Level.INFO, "beginning again; the command that runs is kept"),
+    "started-over": (Level.INFO, "starting over; the running command is kept"),
     "traceback": (Level.DEBUG, "{line}"),
 }

@@ -1,15 +1,13 @@
-"""Under which name a member is known to its group, and how it is kept from being taken twice.
+"""Choose the ID of this member, and lock it so that no second zkexec of this host uses it.
 
-The rules of this file:
-
-- A name is held by a lock on a local file, for as long as zkexec lives: nothing closes it, and
-  the kernel releases it whatever zkexec dies of.  It is closed on exec, so no child holds it.
-- Whoever starts again finds the name that it had before: an automatic name ends in the first
-  number that nobody holds.  Two services have different folders, and neither sees the numbers that
-  the other one holds; so what makes them different is part of the automatic name.
-- The files are never removed: a lock on a removed file would keep nobody away.
-- A name that was given needs no lock.  If no folder can be used, only the member's znode keeps a
-  second zkexec of the same name away.
+- The lock is on a local file, which is never closed: the kernel releases it when zkexec ends in any
+  way.  The file is closed on exec, so no command keeps the lock.
+- An automatic ID ends in the first number that is not locked, so a member gets its ID again after a
+  restart.  Two services have different folders and do not see each other's locks, so the folder is
+  part of the automatic ID.
+- The files are never removed: a lock on a removed file excludes no other zkexec.
+- A given ID can do without a lock.  If no folder can be used, only the member's znode prevents a
+  second zkexec with this ID.
 """
 
 import fcntl
@@ -34,28 +32,28 @@ _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOE
 
 
 class MemberIdError(Exception):
-    """There is no name for this member; the text is for the operator."""
+    """No ID can be given to this member; the message is for the operator."""
 
 
 @frozen()
 class MemberIdentity:
-    """The member's name, and the place of its lock: a text that no two living processes share.
+    """The ID of the member, and the ID of its lock file, which no two living processes share.
 
-    `obstacles` says why the name is not locked, "" if it is.
+    `obstacles` is why the member ID is not locked, "" if it is.
     """
 
     member_id: str
-    place: str
+    lock_file_id: str
     obstacles: str = ""
 
 
 def lock_member_id(settings: Settings) -> MemberIdentity:
-    """Take the member's name and hold it until this process ends; raises MemberIdError."""
+    """Lock the member's ID until this process ends; raises MemberIdError."""
     try:
-        return in_first(lambda folder: _hold_in(folder, settings))
+        return in_first(lambda folder: _lock_in(folder, settings))
     except NoRuntimeFolderError as none:
         if settings.member_id:
-            return MemberIdentity(settings.member_id, _place_of_process(), str(none))
+            return MemberIdentity(settings.member_id, _id_of_process(), str(none))
         raise MemberIdError(
             f"--lock: no folder for the lock of the member ID: {none}; make one of them usable, "
             "name another by $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, "
@@ -63,15 +61,15 @@ def lock_member_id(settings: Settings) -> MemberIdentity:
         ) from None
 
 
-def _hold_in(folder: RuntimeFolder, settings: Settings) -> MemberIdentity:
-    for member_id in _names(settings):
-        place = _hold(folder, _digest(member_id, settings.lock, *_cluster(settings)))
-        if place:
-            return MemberIdentity(member_id, place)
+def _lock_in(folder: RuntimeFolder, settings: Settings) -> MemberIdentity:
+    for member_id in _candidate_ids(settings):
+        lock_file_id = _lock_file(folder, _digest(member_id, settings.lock, *_cluster(settings)))
+        if lock_file_id:
+            return MemberIdentity(member_id, lock_file_id)
     raise MemberIdError(f"--member-id: another zkexec on this host uses {settings.member_id}")
 
 
-def _names(settings: Settings) -> Iterator[str]:
+def _candidate_ids(settings: Settings) -> Iterator[str]:
     if settings.member_id:
         yield settings.member_id
         return
@@ -83,8 +81,8 @@ def _names(settings: Settings) -> Iterator[str]:
     yield from (f"{stem}-{slot}" for slot in count())
 
 
-def _hold(folder: RuntimeFolder, name: str) -> str:
-    """Lock the file of that name and return its place; "" where somebody else holds it."""
+def _lock_file(folder: RuntimeFolder, name: str) -> str:
+    """Lock the file of this name and return its ID; "" if another process has locked it."""
     file = os.open(f"{name}.lock", _FILE_FLAGS, 0o600, dir_fd=folder.descriptor)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,13 +92,13 @@ def _hold(folder: RuntimeFolder, name: str) -> str:
             return ""
         raise
     status = os.fstat(file)
-    # The file of a service is another one after each end of it, its path is not.
-    which = _digest(folder.path, name) if folder.of_service else f"{status.st_ino:x}"
-    return f"{_boot_id()}-{status.st_dev:x}-{which}"
+    # systemd removes the file of a service at each end, so only its path stays the same.
+    file_id = _digest(folder.path, name) if folder.of_service else f"{status.st_ino:x}"
+    return f"{_boot_id()}-{status.st_dev:x}-{file_id}"
 
 
-def _place_of_process() -> str:
-    """A place that no later process has, either."""
+def _id_of_process() -> str:
+    """Return an ID that no later process has, either."""
     return f"{_boot_id()}-{os.getpid()}-{os.urandom(8).hex()}"
 
 
@@ -114,9 +112,9 @@ def _cluster(settings: Settings) -> tuple[object, ...]:
 
 
 def _host_name() -> str:
-    """The host's name, with nothing in it that a znode or a log would stumble over."""
+    """Return the host's name, without characters that a znode or a log cannot contain."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", os.uname().nodename)[:_LONGEST_HOST_NAME] or "host"
 
 
-def _digest(*what: object) -> str:
-    return sha256(repr(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def _digest(*parts: object) -> str:
+    return sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]

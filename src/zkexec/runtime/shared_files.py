@@ -1,13 +1,11 @@
-"""Which other members of this host write to the same files.
+"""Find the other members of this host that write to the same files.
 
-The rules of this file:
-
-- Each member keeps a small file that names its targets, and locks it for as long as it lives.  The
-  files of others that are not locked are left over, and are of no interest.
-- A member writes its own file before it looks at the others'.  So of two members that start at the
-  same moment at least one sees the other.
-- The files lie in a folder of the host, rather than in that of one service.  Where there is none,
-  nothing is found; nothing here is an error.
+- Each member keeps a small file with the paths of its targets, and locks it while it lives.  A file
+  that is not locked belongs to a member that has ended.
+- A member writes its own file before it reads those of others, so if two start at the same moment,
+  at least one finds the other.
+- The files are in a folder of the host if there is one, not in that of one service.  Without any
+  folder nothing is found; nothing here is an error.
 """
 
 import fcntl
@@ -29,7 +27,7 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TRIES = 100
 _LARGEST = 4_000_000
 MOST_MEMBERS = 10
-"""More of them are not worth a line."""
+"""At most this many members are reported."""
 
 
 @frozen()
@@ -42,7 +40,7 @@ class Sharing:
 
 
 def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
-    """Tell the other members of this host what this one writes to; return who writes there too."""
+    """Publish this member's targets on this host; return the members that write to one of them."""
     targets = [os.path.realpath(mirror.local_path) for mirror in settings.policy.mirrors]
     group = f"{sorted(settings.servers)}{settings.chroot} {settings.lock}"
     own = {"member": identity.member_id, "group": group, "lock": settings.lock, "files": targets}
@@ -57,18 +55,18 @@ def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
 def _share_in(
     folder: RuntimeFolder, identity: MemberIdentity, own: dict[str, Any]
 ) -> list[Sharing]:
-    name = sha256(identity.place.encode()).hexdigest()[:32] + _SUFFIX
-    _hold(folder, name, json.dumps({**own, "pid": os.getpid()}).encode())
+    name = sha256(identity.lock_file_id.encode()).hexdigest()[:32] + _SUFFIX
+    _publish(folder, name, json.dumps({**own, "pid": os.getpid()}).encode())
     found = [sharing for other in _others(folder, name) for sharing in _common(own, other)]
     return sorted(found, key=lambda sharing: (sharing.member, sharing.pid))[:MOST_MEMBERS]
 
 
-def _hold(folder: RuntimeFolder, name: str, content: bytes) -> None:
-    """Lock the own file until the end of this process; nothing closes it."""
+def _publish(folder: RuntimeFolder, name: str, content: bytes) -> None:
+    """Write the own file, and lock it until the end of this process; it is never closed."""
     file = os.open(name, _FLAGS | os.O_CREAT, 0o600, dir_fd=folder.descriptor)
     try:
         for _ in range(_TRIES):
-            # Who looks whether it is locked locks it for a moment.
+            # Another member that checks whether it is locked locks it for a moment.
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -81,7 +79,7 @@ def _hold(folder: RuntimeFolder, name: str, content: bytes) -> None:
 
 
 def _others(folder: RuntimeFolder, own: str) -> Iterator[dict[str, Any]]:
-    """What the files of living members tell."""
+    """Yield the contents of the files of living members."""
     for name in sorted(os.listdir(folder.descriptor)):
         if name.endswith(_SUFFIX) and name != own:
             with suppress(OSError, ValueError):
@@ -91,7 +89,7 @@ def _others(folder: RuntimeFolder, own: str) -> Iterator[dict[str, Any]]:
 
 
 def _read_locked(folder: RuntimeFolder, name: str) -> bytes:
-    """The content of a file that another process has locked, "" of one that none has."""
+    """Return the content of a file that another process has locked, "" if none has."""
     file = os.open(name, _FLAGS, dir_fd=folder.descriptor)
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -104,7 +102,7 @@ def _read_locked(folder: RuntimeFolder, name: str) -> bytes:
 
 
 def _common(own: dict[str, Any], other: dict[str, Any]) -> Iterable[Sharing]:
-    """One of the files that both write to, if there is any."""
+    """Yield one of the files that both write to, if there is any."""
     files = other.get("files")
     if not isinstance(files, list):
         return

@@ -1,6 +1,7 @@
 """Where znodes are found: the servers, the chroot and the paths, as ZooKeeper itself reads them.
 
-Every function takes what an operator wrote and raises a ValueError that says what was expected.
+Every function takes a text that an operator wrote.  The message of its ValueError continues a
+sentence that begins with this text: "has an empty host".
 """
 
 DEFAULT_PORT = 2181
@@ -23,18 +24,16 @@ def parse_cluster(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
 
 
 def check_zk_path(path: str) -> str:
-    """Return an absolute znode path unchanged, or say what it should have been."""
+    """Return an absolute znode path unchanged, or raise a ValueError."""
     if not path.startswith("/"):
-        raise ValueError("expected a znode path that starts with /")
+        raise ValueError("needs a znode path that starts with /")
     is_plain = path.isascii() and path.isprintable()
     if not is_plain and any(
         low <= ord(letter) <= high for letter in path for low, high in _FORBIDDEN
     ):
-        raise ValueError("expected a znode path of printable UTF-8 characters")
+        raise ValueError("needs a znode path of printable UTF-8 characters")
     if path != "/" and not _NO_NAMES.isdisjoint(path[1:].split("/")):
-        raise ValueError(
-            "expected a znode path without empty, . or .. parts and without / at its end"
-        )
+        raise ValueError("needs a znode path without empty, . or .. parts and without / at its end")
     return path
 
 
@@ -47,22 +46,22 @@ def _parse_server(entry: str) -> tuple[str, int]:
     if entry.startswith("["):
         host, bracket, port = entry[1:].partition("]")
         if not bracket or not _is_ipv6(host) or (port and not port.startswith(":")):
-            raise ValueError("expected IPv6 addresses such as [::1]:2181")
+            raise ValueError("has an invalid IPv6 address: write one such as [::1]:2181")
         return host, _parse_port(port[1:]) if port else DEFAULT_PORT
     host, colon, port = entry.partition(":")
     if ":" in port:
-        raise ValueError("expected HOST:PORT,... with IPv6 addresses in brackets ([::1]:2181)")
+        raise ValueError("has an IPv6 address without brackets: write one such as [::1]:2181")
     if not host:
-        raise ValueError("expected HOST:PORT,... without an empty host")
+        raise ValueError("has an empty host: write HOST:PORT,...")
     if not all(letter.isalnum() or letter in "._-" for letter in host):
-        raise ValueError("expected HOST:PORT,... with names or addresses of hosts")
+        raise ValueError("has an invalid host name: write HOST:PORT,...")
     return host, _parse_port(port) if colon else DEFAULT_PORT
 
 
 def _parse_port(port: str) -> int:
     if port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535:
         return int(port)
-    raise ValueError("expected HOST:PORT,... with ports from 1 to 65535")
+    raise ValueError("has an invalid port: write one from 1 to 65535")
 
 
 def _is_ipv6(address: str) -> bool:

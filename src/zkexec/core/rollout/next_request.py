@@ -160,7 +160,7 @@ def _wait(at: Situation, refusal: Refusal, target: ConfigVersion, now: float) ->
     if overdue is not None:
         member, token = overdue
         reaped = _commit(at, Proposal(at.record_view.record.reclaim(member, token), now), now)
-        return [Note("member-reaped", {"member": member}), *reaped]
+        return [Note("turn-reclaimed", {"member": member}), *reaped]
     return _say_why(at, refusal, target)
 
 

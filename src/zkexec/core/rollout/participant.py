@@ -308,7 +308,7 @@ class Participant:
         if request.place:
             at.queue.gone()
         if proposal.target is not None:
-            actions.append(Note("turn-taken", {"digest": short(proposal.target.digest)}))
+            actions.append(Note("admitted", {"digest": short(proposal.target.digest)}))
         if was_in_flight and not at.in_flight:
             at.adopted = False
             actions.append(Note("turn-released"))

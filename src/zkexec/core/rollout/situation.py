@@ -254,7 +254,7 @@ class Situation:
             return []
         return [
             Note(
-                "group-width",
+                "max-unavailable-differs",
                 {"max_unavailable": agreed.limit, "by": agreed.by, "own": own},
             )
         ]

@@ -15,7 +15,7 @@ from support.waiting import until
 WAIT_S = 0.2
 WAITING = f"""
 import signal, sys, time
-from zkexec.process.signal_wait import PendingSignals
+from zkexec.process.incoming_signals import PendingSignals
 awaited = {{signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX}}
 signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
 pending = PendingSignals(awaited)

@@ -1,0 +1,79 @@
+"""Wait for signals, and find out whether the terminal sent them.
+
+`signal.sigtimedwait` of CPython must not get a time to wait.  If the process is stopped and
+continued (SIGSTOP, or Ctrl-Z and `fg`) and the time has run out meanwhile, it returns memory that
+was never written: any number, perhaps that of a signal that came long ago.  So zkexec waits in
+`poll`, on a descriptor that becomes readable when a signal is pending, and takes the signal by a
+call that does not wait and so cannot be interrupted.
+
+What the terminal sends goes to a whole process group at once, to zkexec and to the command, so
+zkexec must not pass it on.  Only the siginfo distinguishes it from a `kill`.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable
+
+KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+"""What the terminal sends to its foreground group; WINCH comes with a change of its size."""
+_SI_KERNEL = 0x80
+_SFD_CLOEXEC = os.O_CLOEXEC
+_LONG_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
+_SIGSET_LONGS = 1024 // _LONG_BITS
+"""The size of a `sigset_t`, which is the same in all C libraries of Linux."""
+_LONGEST_POLL_S = 86400.0
+"""`poll` counts milliseconds in an int, so a longer wait wakes once a day."""
+_WITHOUT_POLL_S = 0.1
+"""How late a signal is noticed while this host is short of descriptors or memory."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class PendingSignals:
+    """Signals that are blocked in the calling thread and taken one by one."""
+
+    def __init__(self, awaited: Iterable[int]) -> None:
+        self._awaited = frozenset(awaited)
+        self._poll = select.poll()
+        self._poll.register(_signalfd(self._awaited), select.POLLIN)
+
+    def wait(self, timeout_s: float | None) -> signal.struct_siginfo | None:
+        """Take the next signal; None if there is none in this time, which can end early."""
+        if timeout_s is None:
+            return signal.sigwaitinfo(self._awaited)
+        if timeout_s > 0:
+            try:
+                self._poll.poll(1000 * min(timeout_s, _LONGEST_POLL_S))
+            except OSError:
+                # The limit of descriptors was lowered below one, or memory is short.
+                time.sleep(min(timeout_s, _WITHOUT_POLL_S))
+        return signal.sigtimedwait(self._awaited, 0)
+
+
+def is_key(info: signal.struct_siginfo) -> bool:
+    """Return whether a terminal sent this signal."""
+    return info.si_signo in KEYS and info.si_code == _SI_KERNEL
+
+
+def is_job_control_shell(pid: int) -> bool:
+    """Return whether this is a shell that moves process groups between fore- and background."""
+    if pid <= 0 or pid not in (os.getppid(), os.getsid(0)):
+        return False
+    try:
+        return os.getsid(pid) == os.getsid(0) and os.getpgid(pid) != os.getpgrp()
+    except ProcessLookupError:
+        return False
+
+
+def _signalfd(numbers: Iterable[int]) -> int:
+    mask = (ctypes.c_ulong * _SIGSET_LONGS)()
+    for number in numbers:
+        mask[(number - 1) // _LONG_BITS] |= 1 << (number - 1) % _LONG_BITS
+    descriptor: int = _libc.signalfd(-1, mask, _SFD_CLOEXEC)
+    if descriptor < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return descriptor

@@ -1,8 +1,8 @@
-"""The group's small values: targets, widths, outcomes, and the terms of a proof."""
+"""Check the small values of a group: versions, max unavailable and outcomes."""
 
 import pytest
 
-from core.records import entry, known_good, target, unproven
+from core.records import entry, known_good, not_good, version
 from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.lease import TurnOutcome, TurnResult
 from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, RolloutRecord, agreed
@@ -13,8 +13,8 @@ HERE = (Mirror("/here/f", "/z"), Mirror("/here/g", "/y"))
 THERE = (Mirror("/there/g", "/y"), Mirror("/there/f", "/z"))
 
 
-def test_a_target_is_of_znodes_and_contents() -> None:
-    """Where a host keeps its files, and in which order it names them, makes no difference."""
+def test_a_version_is_of_znodes_and_contents() -> None:
+    """The folder and the order of a host's files make no difference to their version."""
     here = version_of(Snapshot({"/here/f": b"1", "/here/g": b"2"}, 7), HERE)
     there = version_of(Snapshot({"/there/f": b"1", "/there/g": b"2"}, 7), THERE)
     assert here == there
@@ -30,16 +30,16 @@ def test_a_target_is_of_znodes_and_contents() -> None:
         {},
     ],
 )
-def test_another_content_is_another_target(files: dict[str, bytes]) -> None:
-    """Contents that wander between znodes, grow or are missing are told apart."""
+def test_another_content_is_another_version(files: dict[str, bytes]) -> None:
+    """Contents that move between znodes, grow or are missing are another version."""
     one = version_of(Snapshot({"/here/f": b"1", "/here/g": b"2"}), HERE)
     other = version_of(Snapshot(files), HERE)
     assert one.digest != other.digest
     assert one.scope == other.scope
 
 
-def test_a_target_is_named_the_same_in_every_release() -> None:
-    """Members of two releases share a record that contains the names, so they never change."""
+def test_a_digest_is_the_same_in_every_release() -> None:
+    """Members of two releases share a record with digests, so digests never change."""
     snapshot = Snapshot({"/here/f": b"1"}, 7, restart="again")
     assert version_of(snapshot, HERE[:1]) == ConfigVersion(
         "61ae71aef632df75f68c1ff5886a61b7496c2499ad365c96fd53fbe8ed4a8b8c.again", 7, "6f3fe2b779f6"
@@ -47,7 +47,7 @@ def test_a_target_is_named_the_same_in_every_release() -> None:
 
 
 def test_a_scope_is_a_set_of_znodes() -> None:
-    """Other znodes are another scope; a znode that is mirrored twice is no other."""
+    """Other znodes are another scope; an input that is given twice makes no difference."""
     snapshot = Snapshot({"/here/f": b"1"})
     one = version_of(snapshot, HERE[:1])
     twice = version_of(snapshot, (*HERE[:1], Mirror("/here/f", "/z")))
@@ -68,60 +68,60 @@ def test_a_scope_is_a_set_of_znodes() -> None:
         (MaxUnavailable(50, percent=True), 0, 1, "50%"),
     ],
 )
-def test_a_width_is_a_number_of_members(
+def test_max_unavailable_is_a_number_of_members(
     asked: MaxUnavailable, population: int, count: int, words: str
 ) -> None:
-    """A percentage is of those alive, rounded down, but never less than one."""
+    """A percentage is taken of the living members, rounded down, and at least one."""
     assert asked.of(population) == count
     assert str(asked) == words
 
 
-def test_the_one_who_asked_may_change_its_word() -> None:
-    """A member may widen again what it has narrowed itself."""
+def test_a_member_may_raise_its_own_request() -> None:
+    """A member may raise the max unavailable that it has lowered itself."""
     known = AgreedMaxUnavailable(MaxUnavailable(1), "m1")
     assert agreed(
         known, AgreedMaxUnavailable(MaxUnavailable(5), "m1"), 10, True
     ).limit == MaxUnavailable(5)
 
 
-RECORD = RolloutRecord(in_flight={"m1": entry("b@2")}, versions={"b": unproven(2)})
+RECORD = RolloutRecord(in_flight={"m1": entry("b@2")}, versions={"b": not_good(2)})
 
 
 @pytest.mark.parametrize(
     ("outcome", "flying", "version_state"),
     [
-        (TurnOutcome(TurnResult.KNOWN_GOOD, target("b@2")), None, known_good(2)),
-        (TurnOutcome(TurnResult.GIVEN_BACK), None, unproven(2)),
-        (TurnOutcome(TurnResult.GIVEN_BACK, target("b@2")), None, unproven(2)),
+        (TurnOutcome(TurnResult.KNOWN_GOOD, version("b@2")), None, known_good(2)),
+        (TurnOutcome(TurnResult.RELEASED), None, not_good(2)),
+        (TurnOutcome(TurnResult.RELEASED, version("b@2")), None, not_good(2)),
     ],
 )
 def test_an_outcome_is_entered_once(
     outcome: TurnOutcome, flying: EntryPhase | None, version_state: object
 ) -> None:
-    """A turn that is over leaves the record, and a second time there is nothing to write."""
-    entered = outcome.entered(RECORD, "m1", "t")
+    """The outcome of a turn removes the entry, and entering it again writes nothing."""
+    entered = outcome.entered_in(RECORD, "m1", "t")
     assert ("m1" in entered.in_flight) is (flying is not None)
     assert entered.versions == {"b": version_state}
-    assert outcome.entered(entered, "m1", "t") is entered
+    assert outcome.entered_in(entered, "m1", "t") is entered
 
 
 def test_a_failure_is_entered_once() -> None:
-    """The entry stays as a failed one, under the token that it has."""
-    outcome = TurnOutcome(TurnResult.FAILED, target("b@2"), "exit status 1")
-    entered = outcome.entered(RECORD, "m1", "t")
+    """The entry stays as a failed one, under its own token."""
+    outcome = TurnOutcome(TurnResult.FAILED, version("b@2"), "exit status 1")
+    entered = outcome.entered_in(RECORD, "m1", "t")
     assert entered.in_flight["m1"].phase is EntryPhase.FAILED
     assert entered.versions["b"].reason == "exit status 1"
-    assert outcome.entered(entered, "m1", "t") is entered
+    assert outcome.entered_in(entered, "m1", "t") is entered
 
 
 @pytest.mark.parametrize(
     ("checks_health", "min_healthy_s", "success_s"),
     [(True, None, 0), (False, None, 1), (True, 5.0, 5), (False, 5.0, 5), (False, 0.0, 0)],
 )
-def test_how_long_a_proof_takes(
+def test_the_time_to_success(
     checks_health: bool, min_healthy_s: float | None, success_s: float
 ) -> None:
-    """One success, or one second of life, unless it was said how long."""
+    """Success takes one health check, or one second of running, or what the option says."""
     policy = Policy(checks_health=checks_health, min_healthy_s=min_healthy_s)
     assert policy.success_s == success_s
     assert policy.grace_s == policy.kill_timeout_s + policy.health_delay_s + success_s

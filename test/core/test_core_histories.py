@@ -1,6 +1,6 @@
-"""What is believed of a record, and of what is remembered, after the ensemble has begun anew."""
+"""Check what is kept of a record, and of a member's memory, after the ensemble began again."""
 
-from core.records import FAILED, entry, known_good, target, unproven
+from core.records import FAILED, entry, known_good, not_good, version
 from core.turn_harness import AGREED, TurnHarness, entry_of, named
 from core.turn_harness import snapshot as snapshot_of
 from zkexec.core.events import SessionLost
@@ -10,35 +10,37 @@ from zkexec.core.rollout.record import RolloutRecord, VersionState
 from zkexec.frozen import replace
 
 
-def test_a_record_is_not_newer_than_what_has_written_it() -> None:
-    """Revisions above the transaction of the record count as written with it."""
+def test_a_record_is_not_newer_than_its_transaction() -> None:
+    """A zxid above the transaction that wrote the record is lowered to it."""
     record = RolloutRecord(
         in_flight={"m1": entry("b@900", phase=FAILED), "m2": entry("a@90")},
-        versions={"b": unproven(900, "m1"), "a": known_good(90)},
+        versions={"b": not_good(900, "m1"), "a": known_good(90)},
     )
 
-    believed = record.believed(150)
+    believed = record.clamped_to(150)
 
     assert believed.in_flight["m1"].zxid == 150
     assert believed.in_flight["m2"] is record.in_flight["m2"]
     assert believed.versions["b"] == VersionState(150, "", failed_by=("m1",))
     assert believed.versions["a"] is record.versions["a"]
-    assert record.believed(900) is record
+    assert record.clamped_to(900) is record
 
 
-def test_nothing_is_out_of_date_by_a_verdict_of_another_history() -> None:
-    """What was there before the record was copied is admitted, but for what has failed."""
-    record = RolloutRecord(versions={"b": unproven(900, "m1"), "a": known_good(800)}).believed(150)
+def test_a_state_of_another_history_makes_nothing_outdated() -> None:
+    """Content from before the copy of the record is admitted, unless it failed."""
+    record = RolloutRecord(versions={"b": not_good(900, "m1"), "a": known_good(800)}).clamped_to(
+        150
+    )
 
-    assert not record.knows_newer(target("c@140"))
-    assert record.blocking(target("b@140")) is not None
-    assert record.blocking(target("b@160")) is None
-    assert record.is_known_good(target("a@140"))
+    assert not record.knows_newer(version("c@140"))
+    assert record.failure_of(version("b@140")) is not None
+    assert record.failure_of(version("b@160")) is None
+    assert record.is_known_good(version("a@140"))
 
 
-def test_a_verdict_of_another_history_goes_with_the_next_admission() -> None:
-    """What nobody can ask for any more does not stay in the record for ever."""
-    record = RolloutRecord(versions={"b": unproven(900, "m1")}).believed(150)
+def test_a_state_of_another_history_is_dropped_by_an_admission() -> None:
+    """A version that no member can want any more does not stay in the record for ever."""
+    record = RolloutRecord(versions={"b": not_good(900, "m1")}).clamped_to(150)
 
     admitted = record.admit("m2", entry("c@160"), "scope", 3, 0)
 
@@ -46,37 +48,37 @@ def test_a_verdict_of_another_history_goes_with_the_next_admission() -> None:
     assert set(admitted.versions) == {"c"}
 
 
-def test_who_is_down_after_a_failure_counts_in_a_new_record() -> None:
-    """It comes back with the turn that it had, and no second time where the record has one."""
-    rejoined = RolloutRecord().rejoin("m1", "t", target("b@5"))
+def test_a_failed_member_is_entered_in_a_new_record() -> None:
+    """A failed member enters a new record with its turn, but only once."""
+    rejoined = RolloutRecord().enter_failed("m1", "t", version("b@5"))
 
     assert rejoined.in_flight == {"m1": entry("b@5", phase=FAILED)}
-    assert rejoined.rejoin("m1", "another", target("b@5")) is rejoined
+    assert rejoined.enter_failed("m1", "another", version("b@5")) is rejoined
 
 
-def test_nothing_is_written_before_the_znodes_were_read_in_a_session() -> None:
-    """What is owed may belong to another history; so may what the card says."""
+def test_nothing_is_written_before_the_inputs_were_read_in_a_session() -> None:
+    """Neither a result nor a status is written while it may be of another history."""
     harness = TurnHarness()
     harness.begin()
     harness.take("b@50")
-    harness.turn.prove(snapshot_of("b@50"))
+    harness.turn.succeed(snapshot_of("b@50"))
     harness.advance()
-    harness.handle(SessionLost("expired"))
-    harness.sees("b@50", is_answered=False, is_current=False, is_whole=False)
+    harness.happen(SessionLost("expired"))
+    harness.inputs("b@50", is_answered=False, is_current=False, is_whole=False)
     assert harness.connect(session=2) is None
-    harness.sees("b@50", is_current=False, is_whole=False)
+    harness.inputs("b@50", is_current=False, is_whole=False)
     assert harness.advance() is not None, "the own node"
     assert harness.enrolled() is None
-    harness.sees("b@5", newest=5, history=1)
+    harness.inputs("b@5", newest=5, history=1)
     assert isinstance(harness.advance(), ReadRecord)
 
 
-def test_a_proof_is_as_old_as_what_is_there() -> None:
-    """What a command was healthy on is told a new record at the revision that it has there."""
+def test_a_known_good_version_gets_the_present_zxid() -> None:
+    """A new record gets a known good version with the zxid that it has there."""
     harness = TurnHarness()
     harness.begin()
     harness.turn.report_known_good(snapshot_of("a@50"))
-    harness.sees("a@5", newest=5, history=1)
+    harness.inputs("a@5", newest=5, history=1)
 
     assert isinstance(harness.advance(), CommitRecord | ReadRecord)
     request = (
@@ -87,30 +89,30 @@ def test_a_proof_is_as_old_as_what_is_there() -> None:
     assert request.record.versions[named("a@5").digest].zxid == 5
 
 
-def test_nothing_is_out_of_date_by_a_proof_of_another_history() -> None:
-    """The znode of restarts may go afterwards, and take its revision from what is wanted."""
-    proof = TurnOutcome(TurnResult.KNOWN_GOOD, target("a@900")).dated(19, 19)
+def test_a_known_good_version_of_another_history_makes_nothing_outdated() -> None:
+    """A known good version stays without a scope if the znode of restarts lowers its zxid."""
+    success = TurnOutcome(TurnResult.KNOWN_GOOD, version("a@900")).renumbered(19, 19)
 
-    record = proof.entered(RolloutRecord(), "m1", "t")
+    record = success.entered_in(RolloutRecord(), "m1", "t")
 
-    assert record.is_known_good(target("a@19"))
-    assert not record.knows_newer(target("b@18"))
+    assert record.is_known_good(version("a@19"))
+    assert not record.knows_newer(version("b@18"))
 
 
-def test_a_proof_of_another_history_is_told_once() -> None:
-    """A record in which other contents of the same znodes are proven needs no more."""
+def test_a_known_good_version_of_another_history_is_recorded_once() -> None:
+    """A record with a known good version of the same znodes gets no other one."""
     harness = TurnHarness()
     harness.begin()
     harness.turn.report_known_good(snapshot_of("a@50"))
-    harness.handle(SessionLost("expired"))
-    harness.sees("a@5", newest=5, history=1)
+    harness.happen(SessionLost("expired"))
+    harness.inputs("a@5", newest=5, history=1)
     harness.connect(session=2)
     harness.enrolled()
     assert isinstance(harness.last, ReadRecord)
     request = harness.read(RolloutRecord())
-    assert isinstance(request, CommitRecord), "it is told a new record"
+    assert isinstance(request, CommitRecord), "a new record gets it"
     harness.committed()
-    harness.handle(SessionLost("expired"))
+    harness.happen(SessionLost("expired"))
     harness.connect(session=3)
     harness.enrolled()
     scope = named("a@5").scope
@@ -119,14 +121,14 @@ def test_a_proof_of_another_history_is_told_once() -> None:
     assert harness.read(others) is None
 
 
-def test_what_has_failed_since_is_not_told_for_good() -> None:
-    """A command that was healthy on something and then failed on it vouches for nothing."""
+def test_a_version_that_failed_since_is_not_known_good() -> None:
+    """A version on which the command failed later is not reported as known good."""
     harness = TurnHarness()
     harness.begin()
     harness.take("a@50")
-    harness.turn.prove(snapshot_of("a@50"))
+    harness.turn.succeed(snapshot_of("a@50"))
     harness.turn.fail(snapshot_of("a@60"), "exit status 1")
-    harness.handle(SessionLost("expired"))
+    harness.happen(SessionLost("expired"))
     harness.connect(session=2)
     harness.enrolled()
 
@@ -138,11 +140,11 @@ def test_what_has_failed_since_is_not_told_for_good() -> None:
     assert not version_state.known_good
 
 
-def test_an_entry_from_a_dump_is_taken_away() -> None:
-    """An own entry that appears after the first look at the record was never lost in a turn."""
+def test_an_entry_from_a_dump_is_released() -> None:
+    """An own entry that appears after the first read of the record is not a lost turn."""
     harness = TurnHarness()
     harness.begin()
-    harness.handle(SessionLost("expired"))
+    harness.happen(SessionLost("expired"))
     harness.connect(session=2)
     harness.enrolled()
     restored = replace(AGREED, in_flight={"m1": entry_of("b@2", "older")})
@@ -152,15 +154,15 @@ def test_an_entry_from_a_dump_is_taken_away() -> None:
     assert isinstance(request, CommitRecord)
     assert not request.record.in_flight
     assert not request.record.versions
-    assert not harness.turn.has_entry
+    assert not harness.turn.in_flight
     assert not harness.turn.inherited
 
 
-def test_a_new_record_is_told_the_width() -> None:
-    """Members agree anew where nothing is agreed."""
+def test_a_new_record_gets_max_unavailable() -> None:
+    """Members request max unavailable again in a new record."""
     harness = TurnHarness()
     harness.begin()
-    harness.handle(SessionLost("expired"))
+    harness.happen(SessionLost("expired"))
     harness.connect(session=2)
     harness.enrolled()
 
@@ -170,9 +172,9 @@ def test_a_new_record_is_told_the_width() -> None:
     assert request.record.max_unavailable == AGREED.max_unavailable
 
 
-def test_an_outcome_without_a_target_has_no_date() -> None:
-    """What gives a turn back is the same in every history."""
-    outcome = TurnOutcome(TurnResult.GIVEN_BACK)
+def test_an_outcome_without_a_version_has_no_zxid() -> None:
+    """A plain release is the same in every history."""
+    outcome = TurnOutcome(TurnResult.RELEASED)
 
-    assert outcome.dated(5, 5) is outcome
-    assert outcome.disowned() is outcome
+    assert outcome.renumbered(5, 5) is outcome
+    assert outcome.of_other_history() is outcome

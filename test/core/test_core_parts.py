@@ -337,12 +337,12 @@ def test_without_a_lock_the_turn_is_free() -> None:
     wanted = Snapshot({})
     ways: list[Callable[[], None]] = [
         turn.withdraw,
-        lambda: turn.prove(wanted),
-        lambda: turn.stand_down(keeps_entry=False),
+        lambda: turn.succeed(wanted),
+        lambda: turn.stop_taking_turns(keeps_entry=False),
     ]
     for give_back in ways:
         assert turn.granted is None
-        turn.ask(wanted)
+        turn.request(wanted)
         assert turn.granted is wanted
         give_back()
         assert turn.granted is None
@@ -355,16 +355,16 @@ def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
     turn.confirm()
     turn.report_known_good(wanted)
     turn.fail(wanted, "exit status 3")
-    turn.show(MemberStatus("running"), wanted, wanted)
+    turn.publish(MemberStatus("running"), wanted, wanted)
     turn.disconnect()
     assert turn.basis(wanted, None) is StartBasis.WANTED
-    assert turn.known
+    assert turn.is_ready
     assert turn.may_stop(0)
     assert turn.close(0)
-    assert not turn.is_mute(0)
+    assert not turn.is_unanswered(0)
     assert turn.handle(events.Tick(), 0) == []
     assert turn.advance(0) == []
-    assert (turn.deadline, turn.has_entry, turn.in_group) == (None, False, False)
+    assert (turn.deadline, turn.in_flight, turn.in_group) == (None, False, False)
 
 
 def test_files_that_nobody_has_staged_are_a_mistake() -> None:

@@ -1,4 +1,4 @@
-"""What stands in the znode of restarts, and is no request of an operator."""
+"""Check that only an operator's request in the znode of restarts is one."""
 
 import pytest
 
@@ -12,7 +12,7 @@ TERMS = Policy(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
 
 
 class _Reads:
-    """A source, and what it says of each reading."""
+    """Inputs, and what they log at each read."""
 
     def __init__(self) -> None:
         self.source = Inputs(TERMS)
@@ -20,7 +20,7 @@ class _Reads:
         self._count = 0
 
     def read(self, asked: bytes, mzxid: int) -> list[str]:
-        """The file is an old one; this stands in the znode of restarts."""
+        """Read an old file, and this content of the znode of restarts."""
         self._count += 1
         znodes = {"/z": Znode("/z", b"a", 1), "/r": Znode("/r", asked, mzxid)}
         actions = self.source.handle(events.ZnodesRead(self._count, znodes), 0)
@@ -29,8 +29,8 @@ class _Reads:
 
 
 @pytest.mark.parametrize("rubbish", [b"\0\0", b"\xff\xfe", b"[" * 400_000, b"x" * 1_000_000])
-def test_rubbish_restarts_nobody(rubbish: bytes) -> None:
-    """The restart that is known stays the one that is wanted; the znode is named once."""
+def test_invalid_content_restarts_no_command(rubbish: bytes) -> None:
+    """The last valid restart stays the wanted one; the znode is logged once."""
     reads = _Reads()
     assert reads.read(b"first token", 2) == []
     assert reads.read(rubbish, 3) == ["restart-ignored"]
@@ -42,8 +42,8 @@ def test_rubbish_restarts_nobody(rubbish: bytes) -> None:
     assert reads.read(rubbish, 6) == ["restart-ignored"]
 
 
-def test_rubbish_is_no_request_at_a_first_start() -> None:
-    """Who has seen no request knows none."""
+def test_invalid_content_is_no_request_at_a_first_start() -> None:
+    """A member that has read no valid request knows none."""
     reads = _Reads()
     assert reads.read(b"\0\0", 3) == ["restart-ignored"]
     assert reads.source.wanted == Snapshot({"/f": b"a"})

@@ -1,10 +1,10 @@
-"""A member's turn, and the group that answers its requests one by one."""
+"""A member's turn and a group that answers it request by request, for the tests of the turn."""
 
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from core.records import width
+from core.records import limit
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event, SessionConnected, Tick
 from zkexec.core.policy import Policy
@@ -27,7 +27,7 @@ from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import InputState, Mirror, Snapshot
 
 MIRRORS = (Mirror("/f", "/z"),)
-TERMS = Policy(
+POLICY = Policy(
     mirrors=MIRRORS,
     in_group=True,
     session_timeout_s=12,
@@ -36,9 +36,9 @@ TERMS = Policy(
     kill_timeout_s=1,
 )
 """Under these terms the lease is two seconds and the grace period ten."""
-OWN = TERMS.max_unavailable
-AGREED = RolloutRecord(max_unavailable=width(1))
-PLACE = "a-0000000005"
+OWN = POLICY.max_unavailable
+AGREED = RolloutRecord(max_unavailable=limit(1))
+QUEUE_NODE = "a-0000000005"
 
 
 def snapshot(word: str) -> Snapshot:
@@ -48,19 +48,19 @@ def snapshot(word: str) -> Snapshot:
 
 
 def named(word: str) -> ConfigVersion:
-    """The target of such a snapshot."""
+    """Return the version of such a snapshot."""
     return version_of(snapshot(word), MIRRORS)
 
 
 def entry_of(word: str, under: str) -> InFlightEntry:
-    """An entry for such a snapshot."""
+    """Return an entry for such a snapshot."""
     return InFlightEntry(under, named(word).digest, named(word).zxid)
 
 
 class TurnHarness:
     """The turn of the member m1, the time, and the last request that it has sent."""
 
-    def __init__(self, policy: Policy = TERMS) -> None:
+    def __init__(self, policy: Policy = POLICY) -> None:
         """Begin without a session; tokens and tickets are the letters."""
         letters: Iterator[str] = iter(ascii_lowercase)
         self.turn = Participant(policy, "m1", lambda: next(letters))
@@ -75,11 +75,11 @@ class TurnHarness:
         return number
 
     def advance(self) -> Action | None:
-        """Let the turn ask for what is next; return the request, if there is one."""
+        """Let the turn send its next request; return it, if there is one."""
         return self._note(self.turn.advance(self.now))
 
-    def handle(self, event: Event) -> Action | None:
-        """Let something happen; return the request that follows, if there is one."""
+    def happen(self, event: Event) -> Action | None:
+        """Handle an event; return the request that follows, if there is one."""
         self.notes = []
         first = self.turn.handle(event, self.now)
         return self._note([*first, *self.turn.advance(self.now)])
@@ -92,8 +92,8 @@ class TurnHarness:
         return asked[0] if asked else None
 
     def connect(self, session: int = 1) -> Action | None:
-        """The session is there."""
-        return self.handle(SessionConnected(session, 12.0))
+        """Connect with a session."""
+        return self.happen(SessionConnected(session, 12.0))
 
     def read(
         self,
@@ -101,73 +101,73 @@ class TurnHarness:
         version: int = 4,
         alive: frozenset[str] = frozenset({"m1", "m2", "m3"}),
     ) -> Action | None:
-        """The record is read, in a group of ten."""
-        return self.handle(RecordRead(self.number, record, version, alive, 10))
+        """Read the record, in a group of ten."""
+        return self.happen(RecordRead(self.number, record, version, alive, 10))
 
     def enrolled(self) -> Action | None:
-        """The own node is made."""
-        return self.handle(Enrolled(self.number))
+        """The own node exists."""
+        return self.happen(Enrolled(self.number))
 
     def listed(self, *names: str) -> Action | None:
-        """The queue is listed."""
-        return self.handle(QueueListed(self.number, names))
+        """The queue was listed."""
+        return self.happen(QueueListed(self.number, names))
 
-    def seen(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
-        """The queue node before the own one was looked at."""
-        return self.handle(QueueNodeRead(self.number, member, is_left_over))
+    def predecessor_read(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
+        """The predecessor's queue node was read."""
+        return self.happen(QueueNodeRead(self.number, member, is_left_over))
 
-    def queue_joined(self, name: str = PLACE) -> Action | None:
-        """The queue node is made."""
-        return self.handle(QueueJoined(self.number, name))
+    def queue_joined(self, name: str = QUEUE_NODE) -> Action | None:
+        """The queue node was made."""
+        return self.happen(QueueJoined(self.number, name))
 
     def queue_left(self) -> Action | None:
         """The queue node is gone."""
-        return self.handle(QueueLeft(self.number))
+        return self.happen(QueueLeft(self.number))
 
     def committed(self) -> Action | None:
-        """What was to be committed is."""
-        return self.handle(RecordCommitted(self.number))
+        """The commit was written."""
+        return self.happen(RecordCommitted(self.number))
 
     def refused(self, conflict: Conflict) -> Action | None:
-        """What was to be committed is not."""
-        return self.handle(CommitRefused(self.number, conflict))
+        """The commit was refused."""
+        return self.happen(CommitRefused(self.number, conflict))
 
     def failed(self, reason: str = "no answer in time") -> Action | None:
         """The request got no answer, or an error."""
-        return self.handle(GroupRequestFailed(self.number, reason))
+        return self.happen(GroupRequestFailed(self.number, reason))
 
     def forbidden(self, reason: str = "/members/m1: no permission") -> Action | None:
         """The ensemble refused the request."""
-        return self.handle(GroupRequestFailed(self.number, reason, is_refused=True))
+        return self.happen(GroupRequestFailed(self.number, reason, is_refused=True))
 
     def tick(self, seconds: float) -> Action | None:
-        """Time passes; return the request that follows, if there is one."""
+        """Let time pass; return the request that follows, if there is one."""
         self.now += seconds
-        return self.handle(Tick())
+        return self.happen(Tick())
 
     def begin(self, record: RolloutRecord = AGREED) -> Action | None:
-        """Come as far as a member comes that wants nothing yet; return what it asks then."""
+        """Begin as a member without a wanted version; return its next request."""
         self.connect()
         self.read(record)
         return self.enrolled()
 
-    def ask(self, word: str) -> Action | None:
-        """Something new is wanted."""
-        self.turn.ask(snapshot(word))
+    def request(self, word: str) -> Action | None:
+        """Request a turn for another version."""
+        self.turn.request(snapshot(word))
         return self.advance()
 
-    def sees(self, word: str, **known: Any) -> None:
-        """The znodes hold this, and so much is known of that; by default all."""
+    def inputs(self, word: str, **known: Any) -> None:
+        """Read these inputs, with this state; by default everything is known."""
         self.turn.refresh(snapshot(word), InputState(**known), self.now)
 
     def be_head(self, word: str = "b@2") -> Action | None:
-        """Come to the head of the queue for this; return what is asked then."""
-        self.ask(word)
+        """Become the head of the queue for this version; return the next request."""
+        self.request(word)
         self.queue_joined()
-        return self.listed(PLACE)
+        return self.listed(QUEUE_NODE)
 
     def take(self, word: str = "b@2") -> CommitRecord:
-        """Be admitted to this; return the commit that was made."""
+        """Be admitted to this version; return the commit."""
         self.be_head(word)
         request = self.read()
         assert isinstance(request, CommitRecord)

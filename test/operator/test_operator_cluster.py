@@ -314,7 +314,7 @@ def test_a_server_that_comes_later(own_zookeeper: Server) -> None:
     with connected_client(hosts) as client:
         for verb in VERBS:
             content, stat = client.get(f"/zkexec/{verb}/state")
-            assert [audit_entry.verb for audit_entry in decode(content).audit] == [verb]
+            assert [audit_entry.operation for audit_entry in decode(content).audit] == [verb]
             assert stat.version == 2
 
 

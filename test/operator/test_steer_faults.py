@@ -114,7 +114,7 @@ def test_a_lost_reply_and_a_lost_request(
     assert answer.status == 0, answer
     assert ann.proxy.accepted == 3
     assert timeless(answer.out) == timeless(undisturbed.out)
-    assert [audit_entry.verb for audit_entry in group.record().audit] == [verb]
+    assert [audit_entry.operation for audit_entry in group.record().audit] == [verb]
     assert group.client.exists(group.state).version == version + 1
     steps = 1 if verb in ("restart", "retry") else 0
     assert group.client.exists(group.restart).version == asked + steps
@@ -277,7 +277,9 @@ def test_a_restart_and_a_retry_at_once(group: Group, ann: Operator, bob: Operato
     loser = next(answer for answer in answers if answer.status == 1)
     (audit_entry,) = group.record().audit
     assert f"{audit_entry.by} (" in loser.err
-    assert f"has asked for a {audit_entry.verb} at the same time; nothing was done" in loser.err
+    assert (
+        f"has asked for a {audit_entry.operation} at the same time; nothing was done" in loser.err
+    )
 
 
 def test_a_pause_and_a_restart_at_once(group: Group, ann: Operator, bob: Operator) -> None:
@@ -292,7 +294,7 @@ def test_a_pause_and_a_restart_at_once(group: Group, ann: Operator, bob: Operato
 
         assert paused.result().status == 0
         assert group.record().paused is not None
-        done = [audit_entry.verb for audit_entry in group.record().audit]
+        done = [audit_entry.operation for audit_entry in group.record().audit]
         if restarted.status:
             assert "is paused by ann since" in restarted.err
             assert (done, group.asked()) == (["pause"], asked)
@@ -349,7 +351,7 @@ def test_members_that_commit_all_the_time(group: Group, ann: Operator) -> None:
 
     record = group.record()
     assert record.last_admitted == member.done
-    assert [audit_entry.verb for audit_entry in record.audit[-5:]] == [
+    assert [audit_entry.operation for audit_entry in record.audit[-5:]] == [
         "pause",
         "resume",
         "restart",

@@ -1,9 +1,9 @@
-"""The group of the stories: its record, its queue and its members, as one that always answers.
+"""The group of the stories: its record, its queue and its members.
 
-A request is answered at once, and by the rules of the real one: a commit is refused where the
-record, a mirrored znode or the place is not as it was read; a watch fires once, and only if it was
-set.  The other members do what the story says, by the record's own rules: a story in which they
-break one is a mistake.
+Each request is answered at once, by the rules of a real group.  A commit is refused if the record,
+a znode of the inputs or the queue node is not as it was read.  A watch fires once, and only if it
+was set.  The other members follow the story, by the record's own rules: a story in which they break
+one is a mistake.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.frozen import replace
 
 MEMBER = "m1"
-"""The member that a story is about."""
+"""The member that each story is about."""
 
 EPOCH = 1000.0
 """The time of the group's own clock when a story begins."""
@@ -51,7 +51,7 @@ REQUESTS: Mapping[str, type[Action]] = {
     "enrol": group_actions.Enrol,
     "join": group_actions.JoinQueue,
     "list": group_actions.ListQueue,
-    "look": group_actions.WatchQueueNode,
+    "watch": group_actions.WatchQueueNode,
     "leave": group_actions.LeaveQueue,
     "read": group_actions.ReadRecord,
     "commit": group_actions.CommitRecord,
@@ -59,21 +59,21 @@ REQUESTS: Mapping[str, type[Action]] = {
 
 
 def read_width(word: str) -> MaxUnavailable:
-    """Make a width from `2` or `50%`."""
+    """Make a max unavailable from `2` or `50%`."""
     return MaxUnavailable(int(word.removesuffix("%")), word.endswith("%"))
 
 
 class ScriptedGroup:
-    """What all members of a group share."""
+    """The znodes that all members of a group share."""
 
     def __init__(self, mirrors: tuple[Mirror, ...], restart_path: str = "") -> None:
-        """Begin before anybody was there."""
+        """Begin without any member."""
         self._restart_path = restart_path
         self.now = 0.0
         self.names: dict[str, str] = {}
-        """The content of which each digest is, so that a story can be told in contents."""
+        """The content of each digest, so that a story shows contents."""
         self.versions: dict[str, int] = {}
-        """Those of the mirrored znodes."""
+        """The versions of the znodes of the inputs."""
         self._mirrors = mirrors
         self.name(Snapshot({}))
         self._record = RolloutRecord()
@@ -92,11 +92,11 @@ class ScriptedGroup:
         return EPOCH + self.now
 
     def new_token(self) -> str:
-        """Give a word that is no other word's beginning."""
+        """Return a new word that is not the beginning of another one."""
         return f"{MEMBER}-{next(self._words)}"
 
-    def target(self, word: str) -> ConfigVersion:
-        """Make a target from content.restart@mzxid, all mirrored znodes with that content."""
+    def version_of(self, word: str) -> ConfigVersion:
+        """Make a version from content.restart@mzxid: all inputs have this content."""
         text, _, mzxid = word.partition("@")
         content, _, restart = text.partition(".")
         files = {mirror.local_path: content.encode() for mirror in self._mirrors}
@@ -105,7 +105,7 @@ class ScriptedGroup:
         return version_of(snapshot, self._mirrors)
 
     def read(self, znodes: Mapping[str, Znode]) -> None:
-        """Take over what the member is told of the mirrored znodes."""
+        """Take over what the member reads from its inputs."""
         self.versions.update({path: znode.version for path, znode in znodes.items()})
         contents = {m.local_path: znodes[m.zk_path].content for m in self._mirrors}
         self.name(Snapshot(contents))
@@ -114,33 +114,33 @@ class ScriptedGroup:
             self.name(Snapshot(contents, restart=restart_name(asked.content) or ""))
 
     def name(self, snapshot: Snapshot) -> None:
-        """Have a snapshot told by the contents of its files, and by the restart asked for."""
+        """Show a snapshot as the contents of its files, and the restart that was requested."""
         words = (content.decode() for content in snapshot.files.values())
-        told = "+".join(dict.fromkeys(words)) or "nothing"
-        told += f".{snapshot.restart}" if snapshot.restart else ""
-        self.names[version_of(snapshot, self._mirrors).digest] = told
+        name = "+".join(dict.fromkeys(words)) or "nothing"
+        name += f".{snapshot.restart}" if snapshot.restart else ""
+        self.names[version_of(snapshot, self._mirrors).digest] = name
 
     def prepare_mishap(self, request: str, kind: str) -> None:
-        """Let the next request of this kind be `lost`, `undone` or `unanswered`."""
+        """Let the next request of this kind be `lost`, `not-done` or `unanswered`."""
         self._mishaps[REQUESTS[request]] = kind
 
     def end_session(self) -> list[Event]:
-        """The session of the story's member is over, and what lived as long as it is gone."""
+        """End the session of the story's member, with its watches and ephemeral nodes."""
         self._watched.clear()
         return self._vanish(MEMBER)
 
     def disconnect(self) -> None:
-        """A connection takes its watches with it."""
+        """Drop the watches of the connection."""
         self._watched.clear()
 
-    # What the story's member asks for.
+    # The requests of the story's member.
 
     def answer(self, request: Action) -> list[Event]:
         """Carry out a request, unless the story has prepared a mishap for it."""
         number: int = getattr(request, "number", 0)
         mishap = self._mishaps.pop(type(request), "")
         failed = GroupRequestFailed(number, "no answer in time")
-        if mishap == "undone":
+        if mishap == "not-done":
             return [failed]
         done = self._carry_out(request, number)
         if mishap:
@@ -185,7 +185,7 @@ class ScriptedGroup:
         return name
 
     def _read(self, request: group_actions.ReadRecord) -> Event:
-        record, asks = self._record, request.asks
+        record, asks = self._record, request.requested
         if request.watch:
             self._watched |= {GroupPart.RECORD, GroupPart.IN_FLIGHT}
         known = record.max_unavailable.limit if record.max_unavailable else None
@@ -198,19 +198,19 @@ class ScriptedGroup:
 
     def _commit(self, request: group_actions.CommitRecord) -> list[Event]:
         number = request.number
-        if request.place and request.place not in self._queue:
-            return [CommitRefused(number, Conflict.PLACE)]
+        if request.queue_node and request.queue_node not in self._queue:
+            return [CommitRefused(number, Conflict.QUEUE_NODE)]
         if any(self.versions[path] != version for path, version in request.checks.items()):
             return [CommitRefused(number, Conflict.CONFIGURATION)]
-        if request.version != self._version or request.version < 0:
+        if request.znode_version != self._version or request.znode_version < 0:
             return [CommitRefused(number, Conflict.RECORD)]
-        self._queue.pop(request.place, None)
+        self._queue.pop(request.queue_node, None)
         return [*self._write(request.record), RecordCommitted(number)]
 
-    # What the others do.
+    # The other members.
 
-    def befall(self, words: list[str]) -> list[Event]:  # noqa: C901 -- one arm for each
-        """Let something happen to the group; return what its member is told of it."""
+    def happen(self, words: list[str]) -> list[Event]:  # noqa: C901 -- one arm for each
+        """Let something happen to the group; return the events for the story's member."""
         match words:
             case ["has", *members]:
                 return [event for member in members for event in self._appear(member)]
@@ -225,7 +225,7 @@ class ScriptedGroup:
             case ["operator", "resumes"]:
                 return self._write(replace(self._record, paused=None))
             case ["queue", "has", name]:
-                self._queue[name] = "nobody"
+                self._queue[name] = "notes"
                 return []
             case ["queue", "left", "over", owner]:
                 self._left_over.add(self._join(owner, owner))
@@ -239,12 +239,12 @@ class ScriptedGroup:
                 own = [name for name, owner in self._queue.items() if owner == MEMBER]
                 return self._take_away(own[:-1])
             case ["node", *what]:
-                return self._befall_node(what)
+                return self._change_node(what)
             case [member, verb, *rest]:
                 return self._act(member, verb, rest)
         raise ValueError(f"nothing of a group: {' '.join(words)}")
 
-    def _befall_node(self, words: list[str]) -> list[Event]:
+    def _change_node(self, words: list[str]) -> list[Event]:
         self._holder = self._refusal = ""
         match words:
             case ["taken", "by", *holder]:
@@ -260,7 +260,7 @@ class ScriptedGroup:
         match verb, words:
             case "joins", []:
                 return self._appear(member)
-            case "dies", []:
+            case "disappears", []:
                 return self._vanish(member)
             case "queues", []:
                 self._join(member, member)
@@ -268,23 +268,27 @@ class ScriptedGroup:
             case "leaves", []:
                 return self._leave(member)
             case "admitted", [word]:
-                return self._admit(member, self.target(word))
-            case "goes-on", [word]:
-                target = self.target(word)
-                entry = InFlightEntry(token, target.digest, target.zxid)
-                return self._write(record.readmit(member, entry, target.scope))
+                return self._admit(member, self.version_of(word))
+            case "readmitted", [word]:
+                version = self.version_of(word)
+                entry = InFlightEntry(token, version.digest, version.zxid)
+                return self._write(record.readmit(member, entry, version.scope))
             case "known-good", [word]:
-                return self._write(record.release(member, self.target(word)))
+                return self._write(record.release(member, self.version_of(word)))
             case "releases", []:
                 return self._write(record.release(member, None))
             case "failed", [word, *reason]:
-                return self._write(record.fail(member, token, self.target(word), " ".join(reason)))
-            case "reaps", [other]:
+                return self._write(
+                    record.fail(member, token, self.version_of(word), " ".join(reason))
+                )
+            case "reclaims", [other]:
                 return self._write(record.reclaim(other, record.in_flight[other].token))
-            case "wants", [word]:
+            case "requests", [word]:
                 known = record.max_unavailable
                 lives = known is not None and known.by in self._alive
-                agreed = record.agree(member, read_width(word), len(self._alive), lives)
+                agreed = record.with_max_unavailable(
+                    member, read_width(word), len(self._alive), lives
+                )
                 return self._write(agreed)
         raise ValueError(f"no member does this: {member} {verb} {' '.join(words)}")
 
@@ -308,12 +312,12 @@ class ScriptedGroup:
             del self._queue[name]
         return self._fire(names)
 
-    def _admit(self, member: str, target: ConfigVersion) -> list[Event]:
-        entry = InFlightEntry(f"{member}-turn", target.digest, target.zxid)
+    def _admit(self, member: str, version: ConfigVersion) -> list[Event]:
+        entry = InFlightEntry(f"{member}-turn", version.digest, version.zxid)
         names = [name for name, owner in self._queue.items() if owner == member]
         seq = int(names[0][-10:]) if names else self._record.last_admitted
         population = len(self._alive)
-        admitted = self._record.admit(member, entry, target.scope, population, seq)
+        admitted = self._record.admit(member, entry, version.scope, population, seq)
         return self._write(admitted) + self._leave(member)
 
     def _write(self, record: RolloutRecord | Refusal) -> list[Event]:
@@ -334,12 +338,12 @@ class ScriptedGroup:
 
 
 def _stamped(record: RolloutRecord, now: float) -> RolloutRecord:
-    """The record as it is read back: with the times of the commit in it, in the order of names."""
+    """Return the record as it is read back: with the time of the commit, in the order of names."""
 
     def entry(found: InFlightEntry) -> InFlightEntry:
         return replace(found, since=now) if found.since == AS_COMMITTED else found
 
-    def version_state(found: VersionState) -> VersionState:
+    def state(found: VersionState) -> VersionState:
         return replace(found, at=now) if found.at == AS_COMMITTED else found
 
     pause = record.paused
@@ -348,6 +352,6 @@ def _stamped(record: RolloutRecord, now: float) -> RolloutRecord:
     return replace(
         record,
         in_flight={name: entry(found) for name, found in sorted(record.in_flight.items())},
-        versions={name: version_state(found) for name, found in sorted(record.versions.items())},
+        versions={name: state(found) for name, found in sorted(record.versions.items())},
         paused=pause,
     )

@@ -1,7 +1,7 @@
-"""The host of the stories: it does as it is asked, unless the story says otherwise.
+"""The host of the stories: it carries out each action, unless the story prepares a failure.
 
-Files, starts and looks at the tree are answered at once, and so is what is asked of the group.
-All else that happens, the end of a child and of a check for example, is told by the story.
+Files, starts, inspections of the process tree and requests to the group are answered at once.  All
+other events, such as the end of the command or of a health check, are lines of the story.
 """
 
 from collections import deque
@@ -18,11 +18,11 @@ from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.turn import FreeTurn, Turn
 
-Teller = Callable[[Event, list[Action]], None]
+Writer = Callable[[Event, list[Action]], None]
 
 
 class ScriptedHost:
-    """A member and the host around it."""
+    """A member, and the host that it runs on."""
 
     def __init__(self, policy: Policy) -> None:
         """Begin at time 0, before the first event."""
@@ -57,11 +57,11 @@ class ScriptedHost:
 
     @property
     def deadline(self) -> float | None:
-        """When the member wants to be called at the latest."""
+        """The member's deadline."""
         return None if self._member.phase is Phase.DONE else self._member.deadline
 
     def prepare(self, words: list[str]) -> None:
-        """Let what comes differ from what usually comes."""
+        """Prepare how the next action of a kind ends, if not as usual."""
         match words:
             case ["next", what, "fails", *reason]:
                 self._failures[what] = " ".join(reason)
@@ -69,10 +69,10 @@ class ScriptedHost:
                 self._remaining.extend(int(count) for count in counts)
             case ["next", "staging", "waits"]:
                 self._waits = True
-            case ["next", request, ("lost" | "undone" | "unanswered") as mishap]:
+            case ["next", request, ("lost" | "not-done" | "unanswered") as mishap]:
                 self.group.prepare_mishap(request, mishap)
             case ["group", *what]:
-                self.group.befall(what)
+                self.group.happen(what)
             case ["cached", "files", *files]:
                 pairs = [word.partition("=") for word in files]
                 self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
@@ -81,19 +81,19 @@ class ScriptedHost:
                 self._busy_s = float(seconds)
             case ["frozen", "until", time]:
                 self.now = float(time)
-            case ["child", ("obeys" | "ends") as what, seconds]:
-                self._prepare_child(what, float(seconds))
+            case ["command", ("obeys" | "ends") as what, seconds]:
+                self._prepare_command(what, float(seconds))
             case _:
                 raise ValueError(f"no such command: {' '.join(words)}")
 
-    def _prepare_child(self, what: str, seconds: float) -> None:
+    def _prepare_command(self, what: str, seconds: float) -> None:
         if what == "obeys":
             self._obeys_after_s = seconds
         else:
             self._exit_at = seconds
 
-    def run_until(self, time: float, tell: Teller) -> None:
-        """Let everything come to pass that is due by this time."""
+    def run_until(self, time: float, write: Writer) -> None:
+        """Run everything that is due by this time."""
         while True:
             due = [at for at in (self.deadline, self._exit_at) if at is not None and at <= time]
             if not due:
@@ -101,13 +101,13 @@ class ScriptedHost:
             self.now = max(self.now, min(due))
             if self._exit_at is not None and self._exit_at <= self.now:
                 self._exit_at = None
-                self.happen(events.CommandExited(self.generation, ExitStatus(signal=15)), tell)
+                self.happen(events.CommandExited(self.generation, ExitStatus(signal=15)), write)
             else:
-                self.happen(events.Tick(), tell)
+                self.happen(events.Tick(), write)
         self.now = time
 
-    def happen(self, event: Event, tell: Teller) -> None:
-        """Let something happen now, with all the answers that follow from it."""
+    def happen(self, event: Event, write: Writer) -> None:
+        """Handle an event now, and all the answers that follow from it."""
         waiting = deque([event])
         while waiting:
             event = waiting.popleft()
@@ -115,23 +115,23 @@ class ScriptedHost:
             before = self._member.phase
             todo = self._member.handle(event, self.now)
             self.steps.add((before, type(event), self._member.phase))
-            tell(event, todo)
+            write(event, todo)
             for action in todo:
                 waiting.extend(self._perform(action))
 
-    def renew_core(self, reason: str, tell: Teller) -> None:
-        """Let another core take over the running command, as after an error inside zkexec."""
+    def renew_core(self, reason: str, write: Writer) -> None:
+        """Let another core adopt the running command, as after an error inside zkexec."""
         adopted = self._member.adopted(check=None, alerting=False)
         self.group.disconnect()
         self._member = Member(self.policy, self._new_turn(), adopted, reason)
-        self.happen(events.Started(), tell)
+        self.happen(events.Started(), write)
 
     def connected(self) -> Event:
-        """The client has a session: the one that it had, or a new one."""
+        """Return the event of a connection, with the same session or a new one."""
         return events.SessionConnected(self._session, self.policy.session_timeout_s)
 
     def lose_session(self) -> None:
-        """The session has expired; the client opens another."""
+        """End the session; the client opens another."""
         self._session += 1
         self.group.end_session()
 

@@ -1,53 +1,53 @@
 """The language of the stories: one command a line, its outcome indented below it.
 
-    policy /f=/z settle_s=1 start=wait     the terms; /f=/z mirrors, a bare word is a switch
-    at 0.5 connected                      something happens at this time; due deadlines come first
-    at 0.5 quiet                          nothing but deadlines
-    at 1 read /z=a@1 /y=missing           the answer to the read that was asked for last
-    at 1 read of 40 /z=missing            likewise, from a server whose newest transaction that is
+    policy /f=/z settle_s=1 start=wait     the settings; /f=/z mirrors, a bare word is a switch
+    at 0.5 connected                      an event at this time; due deadlines come first
+    at 0.5 quiet                          no event but due deadlines
+    at 1 read /z=a@1 /y=missing           the answer to the last read
+    at 1 read of 40 /z=missing            the same, from a server whose newest transaction is 40
     at 1 stale-read 1 /z=a@1              the answer to an earlier read
-    at 1 burst 300 0.01 /z                so many changes, so far apart, each touched and read
-    next staging fails REASON             and likewise: install; `next start fails 127 REASON`
-    next staging waits                    it is done as soon as the story says: at 7 staged
-    next staging takes 4                  so long does the disk keep all else waiting
-    child ends 12                         by itself, of a signal, told as soon as zkexec listens
-    next inspections find 2 1 0           how many processes are left, look by look
-    cached files /f=a                     what stands at the targets
-    child obeys 0.05                      from now on the child ends so long after a signal
+    at 1 burst 300 0.01 /z                300 changes, 0.01 s apart, each touched and read
+    next staging fails REASON             also: install; `next start fails 127 REASON`
+    next staging waits                    it is done by a later line: at 7 staged
+    next staging takes 4                  the disk delays everything for 4 s
+    command ends 12                       by a signal at 12 s, reported as soon as zkexec listens
+    next inspections find 2 1 0           how many processes each inspection finds
+    cached files /f=a                     the contents of the targets
+    command obeys 0.05                    from now on the command ends 0.05 s after a signal
     frozen until 14                       nothing is done before, whatever is due
-    at 9 core fails REASON                another core takes over the running command
+    at 9 core fails REASON                another core adopts the running command
 
-Of a story with `in_group` among its terms the member is m1:
+In a story with `in_group` in its policy the member is m1:
 
-    group has m2 m3                       others are there; or while it runs: at 5 group has m4
-    at 6 under way /z=a@1                 started, connected, read and healthy: not told again
+    group has m2 m3                       other members; or while it runs: at 5 group has m4
+    at 6 running /z=a@1                   started, connected, read and healthy, without output
     at 5 pushed /z=b@2                    touched and read; a znode's version is its mzxid here
-    at 5 pushed /z=b@2 /r=x@3             likewise, with restart_path=/r among the terms
-    at 5 group m2 queues                  likewise: joins, dies, leaves, releases; admitted b@2,
-                                          goes-on b@2, proven b@2, failed b@2 REASON,
-                                          reaps m1, wants 2
-    at 5 group operator pauses REASON     likewise: operator resumes
-    at 5 group node taken by HOLDER       another process has the member's name; node free
-    at 5 group node refused REASON        the ensemble lets the member write none; node free
-    at 5 group queue has notes            what no member has put there; `queue left over m9`: a node
-                                          of m9 that lasts, and belongs to nobody
+    at 5 pushed /z=b@2 /r=x@3             the same, with restart_path=/r in the policy
+    at 5 group m2 queues                  also: joins, disappears, leaves, releases; admitted b@2,
+                                          readmitted b@2, known-good b@2, failed b@2 REASON,
+                                          reclaims m1, requests 2
+    at 5 group operator pauses REASON     also: operator resumes
+    at 5 group node taken by HOLDER       another process has the member's ID; node free
+    at 5 group node refused REASON        the ensemble refuses the member's node; node free
+    at 5 group queue has notes            a node that no member has made; `queue left over m9`: a
+                                          node of m9 that belongs to no session
     group old session ends                its queue nodes go, but for the newest
     group is wiped                        nothing is left of it, as in an ensemble that was wiped
-    group znode /z@3                      it has another version, of which the member was not told
-    next commit lost                      done, but answered by a failure; `undone`: not done
-                                          either; `unanswered`: done, and no answer; so for
-                                          enrol, join, list, look, leave, read
+    group znode /z@3                      it has another version, which the member has not read
+    next commit lost                      done, but answered by a failure; `not-done`: also not
+                                          done; `unanswered`: done, and no answer; the same for
+                                          enrol, join, list, watch, leave, read
 
-What the host and the group answer to an action is given at once, as it would be where all goes
-well.
+The host and the group answer each action at once and successfully, unless the story prepares
+something else.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from scenarios.description import describe_step
 from scenarios.group import read_width
-from scenarios.host import ScriptedHost, Teller
+from scenarios.host import ScriptedHost, Writer
+from scenarios.lines import line_of
 from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
@@ -69,10 +69,10 @@ PROBLEMS = {"missing": Problem.MISSING, "forbidden": Problem.FORBIDDEN}
 
 
 def play(text: str) -> tuple[str, ScriptedHost]:
-    """Carry out the commands of a story; return it with its outcomes, and the host at the end."""
+    """Carry out the commands of a story; return it with its outcomes, and the host at its end."""
     commands = [line for line in text.splitlines() if not line.startswith(" ")]
     policy = [line for line in commands if line.startswith("policy")]
-    host = ScriptedHost(read_terms(" ".join(policy).replace("policy", "").split()))
+    host = ScriptedHost(read_policy(" ".join(policy).replace("policy", "").split()))
     lines = []
     for line in commands:
         lines.append(line)
@@ -81,8 +81,8 @@ def play(text: str) -> tuple[str, ScriptedHost]:
     return "\n".join(lines) + "\n", host
 
 
-def read_terms(words: list[str]) -> Policy:
-    """Make terms from words."""
+def read_policy(words: list[str]) -> Policy:
+    """Make a policy from words."""
     given: dict[str, Any] = {"mirrors": ()}
     for word in words:
         name, _, value = word.partition("=")
@@ -122,7 +122,7 @@ def read_ending(words: list[str]) -> ExitStatus:
 
 
 class Command:
-    """One command, and the lines that tell its outcome."""
+    """One command of a story, and the lines of its outcome."""
 
     def __init__(self, host: ScriptedHost) -> None:
         """Begin without any outcome."""
@@ -130,29 +130,29 @@ class Command:
         self._lines: list[str] = []
 
     def carry_out(self, words: list[str]) -> list[str]:
-        """Do what the line says and return its outcome."""
+        """Carry out the line and return its outcome."""
         if words[0] != "at":
             self._host.prepare(words)
             return []
         time = float(words[1])
-        self._host.run_until(time, self._tell)
+        self._host.run_until(time, self._write)
         match words[2:]:
             case ["burst", count, step_s, path]:
                 self._burst(int(count), float(step_s), path)
-            case ["under", "way", *znodes]:
+            case ["running", *znodes]:
                 self._begin(znodes)
             case ["pushed", *znodes]:
-                self._push(znodes, self._tell)
+                self._push(znodes, self._write)
             case ["group", *what]:
-                for event in self._host.group.befall(what):
-                    self._host.happen(event, self._tell)
+                for event in self._host.group.happen(what):
+                    self._host.happen(event, self._write)
             case ["core", "fails", *reason]:
-                self._host.renew_core(" ".join(reason), self._tell)
+                self._host.renew_core(" ".join(reason), self._write)
             case [name, *rest] if name != "quiet":
-                self._host.happen(self._event(name, rest), self._tell)
+                self._host.happen(self._event(name, rest), self._write)
         due = self._host.deadline
-        told = "none" if due is None else seconds(due)
-        return [*self._lines, f"= {self._host.phase}, deadline {told}"]
+        deadline = "none" if due is None else seconds(due)
+        return [*self._lines, f"= {self._host.phase}, deadline {deadline}"]
 
     def _event(self, name: str, words: list[str]) -> Event:  # noqa: C901 -- one arm for each word
         host = self._host
@@ -175,43 +175,43 @@ class Command:
                 return events.ZnodesRead(int(number), read_znodes(rest))
             case "read-failed", _:
                 return events.ReadFailed(host.last_read, " ".join(words))
-            case "child-exited", _:
+            case "command-exited", _:
                 return events.CommandExited(host.generation, read_ending(words))
-            case "old-child-exited", _:
+            case "old-command-exited", _:
                 return events.CommandExited(host.generation - 1, read_ending(words))
-            case "check", [version_state, *reason]:
-                passed = version_state == "passed"
+            case "check", [result, *reason]:
+                passed = result == "passed"
                 return events.HealthCheckFinished(host.last_check, passed, " ".join(reason))
             case "signal", [number, *sender]:
                 return events.SignalReceived(int(number), sender == ["from", "terminal"])
         return WORDS[name](" ".join(words))
 
-    def _tell(self, event: Event, actions: list[Action]) -> None:
+    def _write(self, event: Event, actions: list[Action]) -> None:
         names = self._host.group.names
-        self._lines.append(f"{seconds(self._host.now)} {describe_step(event, names)}")
-        self._lines += [f"    {describe_step(action, names)}" for action in actions]
+        self._lines.append(f"{seconds(self._host.now)} {line_of(event, names)}")
+        self._lines += [f"    {line_of(action, names)}" for action in actions]
 
     def _begin(self, znodes: list[str]) -> None:
-        """Make the first start, as all other stories tell it, and do not tell it again."""
+        """Make the first start, without its outcome: other stories show it."""
         host, policy = self._host, self._host.policy
 
-        def in_silence(_: Event, __: list[Action]) -> None:
+        def write_nothing(_: Event, __: list[Action]) -> None:
             return
 
-        host.happen(events.Started(), in_silence)
-        host.happen(host.connected(), in_silence)
-        host.happen(self._event("read", znodes), in_silence)
+        host.happen(events.Started(), write_nothing)
+        host.happen(host.connected(), write_nothing)
+        host.happen(self._event("read", znodes), write_nothing)
         if policy.checks_health:
-            host.run_until(host.now + policy.health_delay_s, in_silence)
-            host.happen(self._event("check", ["passed"]), in_silence)
+            host.run_until(host.now + policy.health_delay_s, write_nothing)
+            host.happen(self._event("check", ["passed"]), write_nothing)
 
-    def _push(self, words: list[str], tell_of: Teller) -> None:
+    def _push(self, words: list[str], write: Writer) -> None:
         for path in read_znodes(words):
-            self._host.happen(events.ZnodeTouched(path), tell_of)
-        self._host.happen(self._event("read", words), tell_of)
+            self._host.happen(events.ZnodeTouched(path), write)
+        self._host.happen(self._event("read", words), write)
 
     def _burst(self, count: int, step_s: float, path: str) -> None:
-        """Tell no more of a burst than how often each action was asked for."""
+        """Reduce the outcome of a burst to how often each action was requested."""
         counts: dict[str, int] = {}
 
         def add(_: Event, actions: list[Action]) -> None:

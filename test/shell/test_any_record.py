@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.turn_harness import MIRRORS, PLACE, TurnHarness, snapshot
+from core.turn_harness import MIRRORS, QUEUE_NODE, TurnHarness, snapshot
 from support.rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import group_actions, operations
@@ -75,14 +75,15 @@ def members_do(record: RolloutRecord) -> Iterator[object]:
         token = "t1" if entry is None else entry.token
         yield from (record.adopt(member, "new"), record.adopt(member, token))
         yield from (record.reclaim(member, token), record.release(member, None))
-        yield record.agree(member, MaxUnavailable(50, percent=True), 3, asker_lives=member == "m1")
+        half = MaxUnavailable(50, percent=True)
+        yield record.with_max_unavailable(member, half, 3, is_requester_alive=member == "m1")
         for target in TARGETS:
-            yield from (record.blocking(target), record.is_known_good(target))
+            yield from (record.failure_of(target), record.is_known_good(target))
             yield record.knows_newer(target)
             entry = InFlightEntry("new", target.digest, target.zxid)
             yield record.admit(member, entry, target.scope, 3, 9)
             yield record.readmit(member, replace(entry, token=token), target.scope)
-            yield from (record.release(member, target), record.report_known_good(member, target))
+            yield from (record.release(member, target), record.mark_known_good(member, target))
             yield record.fail(member, token, target, "why")
             yield basis_of(record, member, target, None)
             yield basis_of(record, member, target, TARGETS[0])
@@ -149,20 +150,22 @@ def answer(harness: TurnHarness, record: RolloutRecord, names: Sequence[str]) ->
         case group_actions.JoinQueue():
             harness.queue_joined()
         case group_actions.ListQueue():
-            harness.listed(PLACE, *names)
+            harness.listed(QUEUE_NODE, *names)
         case group_actions.WatchQueueNode():
-            harness.seen("m9", is_left_over=True)
+            harness.predecessor_read("m9", is_left_over=True)
         case group_actions.LeaveQueue():
             harness.queue_left()
 
 
-DOINGS = st.sampled_from(["ask a@2", "ask b@2", "fail b@2", "prove a@2", "vouch a@2", "withdraw"])
+CALLS = st.sampled_from(
+    ["request a@2", "request b@2", "fail b@2", "succeed a@2", "report a@2", "withdraw"]
+)
 
 
 @QUICK
-@given(RECORDS.map(with_own_words), st.lists(NAMES, max_size=5), st.lists(DOINGS, max_size=4))
+@given(RECORDS.map(with_own_words), st.lists(NAMES, max_size=5), st.lists(CALLS, max_size=4))
 def test_a_member_lives_with_any_record(
-    value: dict[str, Any], names: list[str], doings: list[str]
+    value: dict[str, Any], names: list[str], calls: list[str]
 ) -> None:
     """It reads the record and lists the queue at each step of its way, and goes on."""
     record = decoded(value)
@@ -170,16 +173,16 @@ def test_a_member_lives_with_any_record(
     harness.connect()
     answer(harness, record, names)
     harness.turn.basis(snapshot("b@2"), snapshot("a@2"))
-    for doing in doings:
-        verb, _, word = doing.partition(" ")
-        match verb:
-            case "ask":
-                harness.turn.ask(snapshot(word))
+    for call in calls:
+        method, _, word = call.partition(" ")
+        match method:
+            case "request":
+                harness.turn.request(snapshot(word))
             case "fail":
                 harness.turn.fail(snapshot(word), "why")
-            case "prove":
-                harness.turn.prove(snapshot(word))
-            case "report_known_good":
+            case "succeed":
+                harness.turn.succeed(snapshot(word))
+            case "report":
                 harness.turn.report_known_good(snapshot(word))
             case _:
                 harness.turn.withdraw()
@@ -188,4 +191,4 @@ def test_a_member_lives_with_any_record(
             answer(harness, record, names)
         harness.now += 100.0
         harness.advance()
-    assert harness.turn.known
+    assert harness.turn.is_ready

@@ -86,7 +86,7 @@ def test_refused(zookeeper: Server, client: KazooClient, root: str, case: str) -
                 member.commit(RolloutRecord(last_admitted=1))
                 client.set(f"{root}/b", b"2")
                 queued = "t-0000000009"
-                expected = Conflict.PLACE
+                expected = Conflict.QUEUE_NODE
         before = truth(client, base)
         commit = CommitRecord(0, NEW, version, {f"{root}/a": 0, f"{root}/b": 1}, queued)
         assert member.get(CommitRefused, commit).conflict is expected
@@ -101,7 +101,7 @@ def test_of_two_only_one_wins(zookeeper: Server, root: str) -> None:
     ):
         first.enrol()
         for round_number in range(10):
-            version = first.read().version
+            version = first.read().znode_version
             record = RolloutRecord(last_admitted=round_number)
             answers = [one.ask(CommitRecord(0, record, version)) for one in (first, second)]
             assert [type(answer) for answer in answers] == [RecordCommitted, CommitRefused]

@@ -258,7 +258,7 @@ def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
         assert occupied.holder == f"session {session:#x}, without a readable card"
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
         # What the group needs is there all the same.
-        assert member.read().version == 0
+        assert member.read().znode_version == 0
 
 
 def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
@@ -330,7 +330,7 @@ def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
         assert member.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
         assert "enrol" in member.failure(CommitRecord(0, RolloutRecord(), -1))
         member.enrol()
-        assert member.read().version == 0
+        assert member.read().znode_version == 0
         member.get(QueueJoined, JoinQueue(0, "t"))
 
 
@@ -342,7 +342,7 @@ def test_a_part_deleted(client: KazooClient, root: str, gone: str) -> None:
         client.delete(f"{root}/{gone}")
         member.enrol()
         assert client.exists(f"{root}/{gone}")
-        assert member.read().version == 0
+        assert member.read().znode_version == 0
 
 
 def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> None:

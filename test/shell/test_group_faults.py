@@ -360,7 +360,7 @@ def test_the_leader_dies(own_ensemble: Servers) -> None:
             return not isinstance(member.ask(Enrol(0, RUNNING)), GroupRequestFailed)
 
         until(goes_on, "the member is enrolled again")
-        version = member.read().version
+        version = member.read().znode_version
         member.ask(CommitRecord(0, RolloutRecord(last_admitted=0), version, {}, name))
         found = member.read()
         assert (found.record.last_admitted, found.population) == (0, 1)
@@ -380,5 +380,5 @@ def test_a_frozen_server(own_zookeeper: Server) -> None:
         own_zookeeper.resume()
         member.posted.next(SessionConnected)
         found = member.read()
-        assert (found.record.last_admitted, found.version) in {(5, 1), (-1, 0)}
+        assert (found.record.last_admitted, found.znode_version) in {(5, 1), (-1, 0)}
         assert len(answers(member, number)) == 1

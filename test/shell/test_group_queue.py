@@ -120,12 +120,12 @@ def test_nothing_is_there_yet(zookeeper: Server, client: KazooClient, root: str)
     """Before anyone has enrolled, the record is an empty one without a version."""
     with connected_member(zookeeper.hosts, group=group_place(root)) as member:
         found = member.read(watch=True)
-        assert (found.record, found.version) == (RolloutRecord(), -1)
+        assert (found.record, found.znode_version) == (RolloutRecord(), -1)
         assert (found.alive, found.population) == (frozenset(), 0)
         assert member.failure(ListQueue(0)) == f"{root}/queue: does not exist"
         client.create(f"{root}/state", b"")
         member.posted.next(GroupTouched, part=GroupPart.RECORD)
-        assert member.read().version == 0
+        assert member.read().znode_version == 0
 
 
 def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None:
@@ -141,7 +141,7 @@ def test_who_is_alive(zookeeper: Server, client: KazooClient, root: str) -> None
         client.set(f"{root}/state", encode(record, 7.0))
         found = member.read(watch=True)
         assert found.alive == {"m1", "m2"}
-        assert (found.population, found.version) == (3, 1)
+        assert (found.population, found.znode_version) == (3, 1)
         assert found.record.in_flight["m1"] == InFlightEntry("t", "d", 1, since=7.0)
         client.delete(f"{root}/members/m2")
         assert member.read(watch=True).alive == {"m1"}
@@ -174,7 +174,7 @@ def test_only_what_matters_is_counted(
         member.enrol()
         other.enrol()
         member.commit(RolloutRecord(max_unavailable=AgreedMaxUnavailable(known, "m2")))
-        found = member.get(RecordRead, ReadRecord(0, watch=True, asks=asks))
+        found = member.get(RecordRead, ReadRecord(0, watch=True, requested=asks))
         assert (sorted(found.alive), found.population) == seen
 
 
@@ -318,7 +318,7 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         member.read(watch=True)
         assert proxy.opcodes == [SYNC, GET, CHILDREN2, CHILDREN2, EXISTS, EXISTS]
         proxy.opcodes.clear()
-        member.get(RecordRead, ReadRecord(0, watch=True, asks=MaxUnavailable()))
+        member.get(RecordRead, ReadRecord(0, watch=True, requested=MaxUnavailable()))
         # That the one of them lives is known, as the watch on it would have told its end.
         assert proxy.opcodes == [GET, CHILDREN2, EXISTS]
         proxy.opcodes.clear()

@@ -184,7 +184,7 @@ def test_a_record_written_unseen(
 def test_a_record_made_unseen(proxy: Proxy, client: KazooClient, root: str) -> None:
     """The making of a record that was missing is told by rearming."""
     with connected_member(proxy.hosts, group=group_place(root)) as watcher:
-        assert watcher.read(watch=True).version == -1
+        assert watcher.read(watch=True).znode_version == -1
         assert rearmed(watcher) == []
         lose(proxy, 1, lambda: client.create(f"{root}/state", b""))
         assert rearmed(watcher) == [GroupPart.RECORD]

@@ -1,4 +1,4 @@
-"""What a bystander can see in events and actions alone, without a look into the core.
+"""What a bystander can conclude from events and actions alone, without using the core.
 
 The checkers use this, and what the model world itself knows.
 """
@@ -29,7 +29,7 @@ class CoreLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class HandledEvent:
-    """One event with what was done about it; `answers_due` tells whether answers are waiting."""
+    """One event with what was done about it; `answers_due` is true if answers are waiting."""
 
     now: float
     event: Event

@@ -1,7 +1,7 @@
-"""The promises about files, the child, its health checks and the end; one small class each.
+"""The promises about files, the command, its health checks and the end; one small class each.
 
-A checker sees each event together with the actions that answered it, before these are carried
-out.  It knows the bystander's view (`Bystander`) and the model world, and never the core.
+A checker gets each event together with the actions that answered it, before these are carried out.
+It uses the bystander's view (`Bystander`) and the model world, and never the core.
 """
 
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ from zkexec.core.snapshot import Snapshot, plan
 UNNEEDED_WAIT_S = 0.5
 LONGEST_DELAY_S = 10.0
 ENDING = (1, 2, 3, SIGTERM)
-"""The signals that end zkexec where there is no command."""
+"""The signals that end zkexec if there is no command."""
 
 ANSWERED = (
     actions.StageFiles, actions.InstallFiles, actions.StartCommand, actions.InspectProcessTree,
     actions.LoadCachedFiles,
 )  # fmt: skip
-"""What is answered at once by an event."""
+"""The actions that an event answers at once."""
 
 
 class Checker(Protocol):
     """One promise."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Raise Violation where the promise is broken."""
+        """Raise Violation if the promise is broken."""
 
 
 def is_passed_on(moment: HandledEvent, action: Action) -> bool:
-    """Whether this is a TERM on its way from zkexec to the whole tree."""
+    """Whether this is a TERM on its way from zkexec to the whole process tree."""
     return (
         isinstance(action, actions.SignalProcessTree)
         and isinstance(moment.event, events.SignalReceived)
@@ -43,10 +43,10 @@ def is_passed_on(moment: HandledEvent, action: Action) -> bool:
 
 
 class StopsOnlyForChange:
-    """A child is stopped only where files that were staged differ from those installed."""
+    """A command is stopped only if the staged files differ from the installed ones."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at each signal to the tree."""
+        """Check each signal to the process tree."""
         since = bystander.stopping_since
         for action in moment.actions:
             if not isinstance(action, actions.SignalProcessTree):
@@ -58,7 +58,7 @@ class StopsOnlyForChange:
             if is_passed_on(moment, action):
                 continue
             if since is not None:
-                raise Violation("a child was told to stop a second time")
+                raise Violation("a command was stopped a second time")
             self._judge_stop(moment, bystander)
             since = moment.now
 
@@ -71,24 +71,24 @@ class StopsOnlyForChange:
 
 
 class StagesWhatIsWanted:
-    """What is staged is what was read last, without any detour by what is out of date.
+    """The staged files are those of the last read.
 
-    So no child is stopped for what it runs either, as what is staged differs from that.
+    So no command is stopped for what it runs either, as the staged files differ from that.
     """
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Compare all that is staged with the last reading, if that was complete."""
+        """Compare staged files with the last read, if it was complete."""
         for action in moment.actions:
             if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
                 continue
             if dict(action.snapshot.files) != bystander.wanted:
-                raise Violation("something is staged that is wanted no more")
+                raise Violation("the staged files are not wanted any more")
 
 
 class InstallsHistory:
-    """What is installed is one state of the ensemble, and never an older one than before.
+    """The installed files are one state of the ensemble, and never an older one than before.
 
-    A znode that had no content in that state keeps content that it had earlier.
+    A znode that had no content in this state keeps content that it had earlier.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class InstallsHistory:
         self._before = Snapshot({})
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look for the earliest state that the installed files can come from."""
+        """Search for the earliest state that the installed files can come from."""
         if isinstance(moment.event, events.CachedFilesFound):
             self._before = moment.event.snapshot
         if not isinstance(moment.event, events.FilesInstalled):
@@ -123,21 +123,21 @@ class InstallsHistory:
         return True
 
 
-class RollsOutThePresent:
-    """What is in no znode is not put in place, once that was read: it may only stay in its file.
+class InstallsPresentContent:
+    """Content that was read to be in no znode is not installed: it may only stay in its file.
 
     After a read of another history of the servers, contents of the one before are in no znode.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing read."""
+        """Begin without any read."""
         self._number = 0
         self._history: int | None = None
         self._gone: set[str] = set()
         self._files: Mapping[str, bytes] = {}
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Learn what was read, and look at each file that is another than before."""
+        """Note what was read, and check each file that has changed."""
         event = moment.event
         if isinstance(event, events.ZnodesRead) and event.number == self._number:
             self._history = bystander.ensemble.reads[event.number]
@@ -148,7 +148,7 @@ class RollsOutThePresent:
                 if znode.problem is not None or not (znode.content or allow_empty)
             }
         if isinstance(event, events.SessionSuspended | events.SessionLost | events.SessionClosed):
-            # An answer that comes after that is one of nobody's.
+            # An answer that comes later does not count.
             self._number = 0
         for action in moment.actions:
             if isinstance(action, actions.ReadZnodes | actions.OpenSession):
@@ -167,14 +167,14 @@ class RollsOutThePresent:
                 continue
             is_there = any(state[mirror.zk_path].content == content for state in present)
             if mirror.zk_path in self._gone or not is_there:
-                raise Violation(f"{content!r} was put in place, and is in no znode")
+                raise Violation(f"{content!r} was installed, and is in no znode")
 
 
-class ChildRuns:
-    """Once started, the child runs, unless it is being stopped or the end has begun."""
+class CommandRuns:
+    """Once started, the command runs, unless it is being stopped or the end has begun."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at the host whenever no answer is on its way."""
+        """Check the host whenever no answer is on its way."""
         tree = bystander.host.tree
         if tree is None or moment.answers_due or bystander.over or bystander.termed:
             return
@@ -183,37 +183,40 @@ class ChildRuns:
             for a in moment.actions
         )
         if bystander.delayed:
-            # What this host lacks may be there again soon.
+            # This host may have a free process again soon.
             latest = moment.now + LONGEST_DELAY_S
             starts = starts or (moment.deadline is not None and moment.deadline <= latest)
             starts = starts or moment.phase in (Phase.EXITING, Phase.DONE)
         stops = bystander.stopping_since is not None and tree.remaining
-        looks = any(isinstance(action, actions.InspectProcessTree) for action in moment.actions)
-        # Between two looks at a tree that has just vanished, the next look has to be due.
-        looks = looks or (moment.deadline is not None and moment.deadline <= moment.now + 0.06)
-        if bystander.generation != tree.generation and not (starts or stops or looks):
-            raise Violation("no child runs, and none is being started")
+        inspects = any(isinstance(action, actions.InspectProcessTree) for action in moment.actions)
+        # If the process tree has just ended, the next inspection has to be due.
+        inspects = inspects or (
+            moment.deadline is not None and moment.deadline <= moment.now + 0.06
+        )
+        if bystander.generation != tree.generation and not (starts or stops or inspects):
+            raise Violation("no command runs, and none is being started")
 
 
 class RunningHasACommand:
-    """The phase "running" says that a command runs."""
+    """In the phase running a command runs."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Compare the phase with what is known to live."""
+        """Compare the phase with the command that is known to run."""
         if moment.phase is Phase.RUNNING and not bystander.generation:
             raise Violation("the phase is running, and nothing runs")
 
 
-class AlwaysHasACause:
-    """No phase lasts without an end in sight: it has a deadline, or waits for what somebody owes.
+class AlwaysHasADeadline:
+    """A phase that must not last has a deadline, or waits for an event that is certain.
 
-    "running" waits for a change and the end of the command, "loading" for znodes or for an answer.
+    The phase running waits for a change or the end of the command, the phase loading for znodes or
+    an answer.
     """
 
     LASTING = (Phase.RUNNING, Phase.LOADING, Phase.DONE)
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at the deadline of a phase that is to pass."""
+        """Check the deadline of a phase that must not last."""
         if moment.phase in self.LASTING or moment.answers_due or moment.deadline is not None:
             return
         is_owed = bystander.stopping_since is not None or bystander.host.alerting
@@ -223,14 +226,14 @@ class AlwaysHasACause:
 
 
 class OneAtATime:
-    """There are never two children, two checks, two alerts, or two stagings without an answer."""
+    """There are never two commands, two health checks, two alerts, or two unanswered stagings."""
 
     def __init__(self) -> None:
-        """Begin with nothing being staged."""
+        """Begin without any staging."""
         self._staging = False
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at what is there when something is started."""
+        """Check what is there when something is started."""
         host = bystander.host
         if isinstance(moment.event, events.FilesStaged | events.FilesFailed):
             self._staging = False
@@ -248,11 +251,11 @@ class OneAtATime:
                     raise Violation("two alerts at once")
 
 
-class ChecksTheLiving:
-    """A check is run on the living child, after its delay, and only such a result counts."""
+class ChecksTheRunningCommand:
+    """A health check runs on the running command, after the delay, and only this counts."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at each check that begins and at each result that is told."""
+        """Check each health check that starts and each result that is logged."""
         for action in moment.actions:
             match action:
                 case actions.RunHealthCheck(generation):
@@ -262,20 +265,20 @@ class ChecksTheLiving:
                         raise Violation("a check within the health delay")
                 case actions.Note("health-check-passed" | "health-check-failed" as topic):
                     if not bystander.check_counts:
-                        raise Violation("a result counted that says nothing about this child")
+                        raise Violation("a result counted that is not about this command")
                     if bystander.check_passed != (topic == "health-check-passed"):
                         raise Violation("a result was turned into its opposite")
 
 
 class DeadlinesMoveOn:
-    """Each deadline lies ahead, and ticks that nothing follows from are rare."""
+    """Each deadline is in the future, and ticks without any effect are rare."""
 
     def __init__(self) -> None:
         """Begin without any tick."""
         self._idle_ticks = 0
 
     def see(self, moment: HandledEvent, _: Bystander) -> None:
-        """Look at the deadline after each event, and count ticks in vain."""
+        """Check the deadline after each event, and count ticks without effect."""
         deadline = None if moment.phase is Phase.DONE else moment.deadline
         if deadline is not None and deadline <= moment.now:
             raise Violation(f"the deadline {deadline} is over at {moment.now}")
@@ -286,7 +289,7 @@ class DeadlinesMoveOn:
 
 
 class StartsNothingAtTheEnd:
-    """After TERM nothing is started; after the command's own end nothing but alerts is."""
+    """After TERM nothing is started; after the end of the command nothing but alerts is."""
 
     STARTS = (
         actions.StartCommand, actions.RunHealthCheck, actions.StageFiles, actions.InstallFiles,
@@ -294,7 +297,7 @@ class StartsNothingAtTheEnd:
     )  # fmt: skip
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at everything that is begun."""
+        """Check everything that is started."""
         for action in moment.actions:
             if isinstance(action, self.STARTS) and (bystander.termed or bystander.over):
                 raise Violation(f"{type(action).__name__} after the end has begun")
@@ -303,10 +306,10 @@ class StartsNothingAtTheEnd:
 
 
 class PassesSignalsOn:
-    """A signal is passed on once, and not at all where the terminal sent it."""
+    """A signal is passed on once, and not at all if the terminal sent it."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Count what is sent to the group, or for a TERM to the tree."""
+        """Count what is sent to the process group, or for a TERM to the process tree."""
         sent = [a.signal for a in moment.actions if isinstance(a, actions.SignalProcessGroup)]
         sent += [SIGTERM for action in moment.actions if is_passed_on(moment, action)]
         event = moment.event
@@ -321,9 +324,9 @@ class PassesSignalsOn:
 
 
 class StartsWithoutCluster:
-    """A command that needs nothing of the cluster starts at the latest after half a second.
+    """A command that needs nothing of the cluster starts within half a second.
 
-    It starts before, if every server has refused.
+    It starts earlier if every server has refused.
     """
 
     def __init__(self) -> None:
@@ -331,7 +334,7 @@ class StartsWithoutCluster:
         self._began_at: float | None = None
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at whatever happens before the first start."""
+        """Check everything that happens before the first start."""
         if self._began_at is None:
             self._began_at = moment.now
         starts = any(isinstance(action, actions.StartCommand) for action in moment.actions)
@@ -344,17 +347,17 @@ class StartsWithoutCluster:
 
 
 class EndsOnce:
-    """zkexec ends once, in time, as the child ended, and leaves nothing behind."""
+    """zkexec ends once, in time, as the command ended, and leaves nothing behind."""
 
     def __init__(self) -> None:
-        """Begin with no end in sight."""
+        """Begin before the end."""
         self._ended = False
         self._due: float | None = None
         self._signal_alone: ExitStatus | None = None
-        """The last signal that ends zkexec where there is no command to pass it on to."""
+        """The last signal that ends zkexec, as there is no command to pass it on to."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
-        """Look at the end, and at how long it takes to come."""
+        """Check the end, and how long it takes."""
         if self._ended:
             raise Violation("something happened after the end")
         is_alone = bystander.host.tree is None or bystander.delayed
@@ -365,7 +368,7 @@ class EndsOnce:
         if ends:
             self._ended = True
             if ends != [len(moment.actions) - 1] or moment.phase is not Phase.DONE:
-                raise Violation("the end is not the last of all actions")
+                raise Violation("the end is not the last action")
             self._judge_ending(moment, bystander)
         self._judge_time(moment, bystander)
 
@@ -373,10 +376,10 @@ class EndsOnce:
         end = moment.actions[-1]
         assert isinstance(end, actions.EndProcess)
         tree = bystander.host.tree
-        # What a child that ended by itself left running is its own business.
+        # A command that exited by itself may leave processes running.
         stopped = bystander.stopping_since is not None
         if tree is not None and (tree.alive or (stopped and tree.remaining)):
-            raise Violation("the child outlives zkexec")
+            raise Violation("the command outlives zkexec")
         if bystander.host.alerting:
             raise Violation("an alert outlives zkexec")
         if tree is None:
@@ -386,11 +389,11 @@ class EndsOnce:
         else:
             allowed = [self._signal_alone if bystander.delayed else bystander.ending]
         if end.ending not in allowed:
-            raise Violation(f"ended with {end.ending}, the child with {bystander.ending}")
+            raise Violation(f"ended with {end.ending}, the command with {bystander.ending}")
 
     def _judge_time(self, moment: HandledEvent, bystander: Bystander) -> None:
         if self._due is None and (bystander.termed or bystander.over):
-            # The child's time, two alerts, and some for those who take theirs.
+            # The time for the command, for two alerts, and some more.
             self._due = moment.now + 3 * bystander.policy.kill_timeout_s + 25
         if self._due is not None and moment.now > self._due and not self._ended:
             raise Violation("the end does not come")

@@ -3,7 +3,7 @@
 The znodes have a history of states, each made by one atomic change.  A read is made at one
 moment on the server and answered later; a watch that fires is heard of later too, or it is lost
 without a word.  A connection that is lost takes all watches with it.  Answers may get lost, and
-answers to questions that nobody asks any more may still arrive.
+answers to requests that do not matter any more may still arrive.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from zkexec.core.snapshot import Problem, Znode
 State = dict[str, Znode]
 
 SESSION_TIMEOUT_S = 10.0
-"""What these servers grant, whatever was asked for."""
+"""What these servers grant, whatever was requested."""
 
 
 class EnsembleModel:
@@ -44,7 +44,7 @@ class EnsembleModel:
         self._clock = clock
         self._random = random
         self._luck = Random(random.getstate()[1][0])
-        """Draws what is new here, so that a known seed goes on telling what it told."""
+        """Draws what was added later, so that a known seed has the same transcript as before."""
         self._paths = paths
         self._deliver = deliver
         self.history: list[State] = [{path: self._missing(path) for path in paths}]
@@ -141,7 +141,7 @@ class EnsembleModel:
             self._later(lambda: self._read_now(number, connection))
 
     def rearm(self) -> None:
-        """Set all watches again, now or at a moment that is still to come; tell what was missed."""
+        """Set all watches again, now or later; report what was missed."""
         connection, armed = self._connection, dict(self._armed)
 
         def arm() -> None:
@@ -223,7 +223,7 @@ class EnsembleModel:
         reply = ZnodesRead(number, dict(self.state), self._zxid)
         self.reads[number] = self.present
         if self.loses_replies and self._random.random() < 0.3:
-            # Lost, or so late that nobody waits for it any more.
+            # Lost, or too late to be waited for.
             if self._random.random() < 0.5:
                 self._after(self._random.uniform(1, 40), answer)
         elif self.loses_replies and self._random.random() < 0.1:

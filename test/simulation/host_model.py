@@ -55,7 +55,7 @@ class HostModel:
         self._clock = clock
         self._random = random
         self._luck = Random(random.getstate()[1][1])
-        """Draws what is new here, so that a known seed goes on telling what it told."""
+        """Draws what was added later, so that a known seed has the same transcript as before."""
         self._deliver = deliver
         self.faults = True
         self.disk = Disk(random)

@@ -1,7 +1,6 @@
 """Mistakes that the core could have: each breaks one rule, on purpose.
 
-A mutant is a name of the core that is replaced while it lives, and the word by which a checker
-tells that it has noticed.
+A mutant is a name of the core that is replaced for a run, and the checker that has to notice it.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from zkexec.core.verifying import Verification
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake: who is changed, what is put in its place, and who has to notice."""
+    """One mistake: what is replaced, by what, and which checker has to notice it."""
 
     mistake: str
     owner: object
@@ -38,14 +37,14 @@ Anything = Any
 
 
 def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> CheckResult:
-    """Count a result for whatever child there is."""
+    """Count a result for any command."""
     self._running = self._timeout_at = None
     self._due = now + self._policy.health_interval_s
     return CheckResult(event.passed, event.reason)
 
 
 def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
-    """Look at nothing newer once a restart has been decided on, and take it for seen."""
+    """Ignore newer content once a restart has been decided on."""
     if self._phase.is_in(Phase.WAITING):
         self._inputs.wanted = self._attempt.seen
         return []
@@ -53,28 +52,28 @@ def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
 
 
 def forget_touch(self: Anything, path: str, now: float) -> list[Action]:
-    """Take a hint that comes during a read for one that this read will answer."""
+    """Assume that a read on its way will contain a change that was reported since."""
     return [] if self._reading else original_touched(self, path, now)
 
 
 def connect_without_reading(self: Anything, now: float) -> list[Action]:
-    """Trust in watches that are gone."""
+    """Trust watches that are gone."""
     return original_connected(self, now) if self.wanted is None else []
 
 
 def wait_for_refusers(self: Anything, reason: str, _: bool) -> list[Action]:
-    """Take no account of how many servers have refused."""
+    """Do not count the servers that have refused."""
     return original_trouble(self, reason, False)
 
 
 def forget_read(self: Anything, *_: object) -> list[Action]:
-    """Have done with a read that failed."""
+    """Do not repeat a failed read."""
     self._forget_read()
     return []
 
 
 def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
-    """Stop the child for want of news."""
+    """Stop the command without a connection."""
     return [*original_disconnected(self, topic, reason, now), SignalProcessTree(15)]
 
 
@@ -86,7 +85,7 @@ def pass_on_only(self: Anything, event: SignalReceived, now: float) -> list[Acti
     return original_signal(self, event, now)
 
 
-def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # noqa: ARG001
+def alert_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # noqa: ARG001
     """Start an alert beside another."""
     if not self._policy.raises_alerts:
         return []
@@ -94,15 +93,15 @@ def tell_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  # 
     return [alert]
 
 
-def heed_only_what_is_not_staged(self: Anything, now: float) -> list[Action]:
-    """Take what comes during a stop for wanted only where it is not what the stop was for."""
+def ignore_what_is_staged(self: Anything, now: float) -> list[Action]:
+    """Ignore a change during a stop if it is what the stop was for."""
     if self._phase.is_in(Phase.STOPPING) and self._inputs.wanted == self._staged:
         return []
     return original_consider(self, now)
 
 
-def believe_gone(self: Anything, _: Event) -> None:
-    """Take a tree whose child is gone for one that is gone."""
+def assume_gone(self: Anything, _: Event) -> None:
+    """Assume that the process tree is gone with the command."""
     self.tree_gone = True
     self._kill_at = self._inspect_at = None
 
@@ -126,17 +125,17 @@ def step_only(self: Anything, event: Event, now: float) -> list[Action]:
 
 
 def only_note(self: Anything, reason: str, now: float) -> list[Action]:
-    """Leave the machine without a child where the disk is full."""
+    """Leave the machine without a command if the disk is full."""
     return original_failed(self, reason, now) if self.phase is not Phase.STOPPING else []
 
 
 def do_nothing(*_: object) -> list[Action]:
-    """Leave something undone."""
+    """Do nothing."""
     return []
 
 
 def take_all_for_changes(self: Anything, now: float) -> list[Action]:
-    """Begin a restart for whatever is new, also where it is in place."""
+    """Begin a restart for any new snapshot, even if it is applied already."""
     wanted, phases = self._inputs.wanted, (Phase.RUNNING, Phase.WAITING, Phase.FAILED)
     if wanted is None or not self._attempt.is_new(wanted) or not self._phase.is_in(*phases):
         return []
@@ -147,7 +146,7 @@ def take_all_for_changes(self: Anything, now: float) -> list[Action]:
 
 
 def private(owner: type, name: str) -> Callable[..., list[Action]]:
-    """The core's own way, for a mutant that differs from it in some cases only."""
+    """Return the core's own function, for a mutant that differs from it in some cases only."""
     function: Callable[..., list[Action]] = getattr(owner, name)
     return function
 
@@ -163,7 +162,7 @@ original_merged: Callable[..., Snapshot] = getattr(Inputs, "_merged")  # noqa: B
 
 
 def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
-    """Want what a znode held last, although it is gone."""
+    """Want the last content of a znode although it is gone."""
     place, self.in_place = self.in_place, Snapshot({})
     merged = original_merged(self, known, znodes)
     self.in_place = place
@@ -173,16 +172,16 @@ def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Sna
 PROGRESS = "no progress"
 
 MUTANTS = (
-    Mutant("a check of an earlier child counts", HealthCheck, "finished", count_any_check,
-           "ChecksTheLiving"),
-    Mutant("the checks go on while the child is stopped", HealthCheck, "close", do_nothing,
-           "ChecksTheLiving"),
+    Mutant("a health check of an earlier command counts", HealthCheck, "finished", count_any_check,
+           "ChecksTheRunningCommand"),
+    Mutant("the health checks go on while the command stops", HealthCheck, "close", do_nothing,
+           "ChecksTheRunningCommand"),
     Mutant("a touch during a read is forgotten", Inputs, "_on_touched", forget_touch, PROGRESS),
     Mutant("any reply is accepted", Inputs, "_is_awaited", lambda *_: True, "InstallsHistory"),
     Mutant("nothing is read after a reconnect", Inputs, "_on_connected", connect_without_reading,
            PROGRESS),
-    Mutant("the child is stopped on SUSPENDED", Inputs, "_on_disconnected", kill_on_disconnect,
-           "StopsOnlyForChange"),
+    Mutant("the command is stopped without a connection", Inputs, "_on_disconnected",
+           kill_on_disconnect, "StopsOnlyForChange"),
     Mutant("a failed read is not repeated", Inputs, "_on_read_failed", forget_read, PROGRESS),
     Mutant("no watch is armed again", Inputs, "_rearm_later", do_nothing, PROGRESS),
     Mutant("a refused client is kept", Inputs, "_patience_s", 1e9, PROGRESS),
@@ -191,31 +190,32 @@ MUTANTS = (
            "StartsWithoutCluster"),
     Mutant("a cluster is waited for without need", startup, "UNNEEDED_WAIT_S", 2.0,
            "StartsWithoutCluster"),
-    Mutant("what is in no znode is still wanted", Inputs, "_merged", keep_what_was_read,
-           "RollsOutThePresent"),
+    Mutant("content without a znode is wanted", Inputs, "_merged", keep_what_was_read,
+           "InstallsPresentContent"),
     Mutant("TERM during a restart is only passed on", Member, "_on_signal", pass_on_only,
            "StartsNothingAtTheEnd"),
     Mutant("a change while settling is dropped", Restart, "consider", drop_change_while_settling,
            "StagesWhatIsWanted"),
-    Mutant("back and forth during a stop is missed", Restart, "consider",
-           heed_only_what_is_not_staged, "StagesWhatIsWanted"),
-    Mutant("files are not tried again", Debounce, "try_again", do_nothing, "AlwaysHasACause"),
-    Mutant("the end of the command is survived", Verification, "survives_exit", True,
+    Mutant("back and forth during a stop is missed", Restart, "consider", ignore_what_is_staged,
+           "StagesWhatIsWanted"),
+    Mutant("files are not tried again", Debounce, "try_again", do_nothing, "AlwaysHasADeadline"),
+    Mutant("zkexec survives its command", Verification, "survives_exit", True,
            "RunningHasACommand"),
     Mutant("a start without a process is not tried again", Command, "start_later", lambda *_: 0.0,
-           "ChildRuns"),
-    Mutant("no child after a full disk", Member, "_on_files_failed", only_note, "ChildRuns"),
+           "CommandRuns"),
+    Mutant("no command after a full disk", Member, "_on_files_failed", only_note, "CommandRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
     Mutant("equal content is a change", Restart, "consider", take_all_for_changes,
            "StopsOnlyForChange"),
-    Mutant("a start beside the old tree", Command, "inspected", believe_gone, "OneAtATime"),
-    Mutant("a stubborn command is waited for", Command, "expect_end", expect_without_limit,
+    Mutant("a start beside the old process tree", Command, "inspected", assume_gone, "OneAtATime"),
+    Mutant("a command that does not end is waited for", Command, "expect_end", expect_without_limit,
            "EndsOnce"),
-    Mutant("an end that was asked for is a failure", Command, "was_asked_to_end", lambda *_: False,
-           "AlertsAsOwed"),
-    Mutant("an alert beside another", Alerts, "_raise", tell_at_once, "OneAtATime"),
+    Mutant("a requested end is a failure", Command, "was_asked_to_end", lambda *_: False,
+           "AlertsAsRequired"),
+    Mutant("an alert beside another", Alerts, "_raise", alert_at_once, "OneAtATime"),
     Mutant("the end does not wait for an alert", Alerts, "busy", False, "EndsOnce"),
-    Mutant("what waits is told after TERM", Alerts, "drop_waiting", do_nothing,
+    Mutant("a waiting alert runs after TERM", Alerts, "drop_waiting", do_nothing,
            "StartsNothingAtTheEnd"),
-    Mutant("a failed restart is not told", Alerts, "restart_failed", do_nothing, "AlertsAsOwed"),
+    Mutant("a failed restart raises no alert", Alerts, "restart_failed", do_nothing,
+           "AlertsAsRequired"),
 )  # fmt: skip

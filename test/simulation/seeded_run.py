@@ -50,7 +50,7 @@ class SeededRun:
         """Draw the terms and make the world."""
         self._random = Random(seed)
         self.policy = draw_terms(self._random)
-        # Drawn apart, so that a known seed goes on telling what it told.
+        # Drawn separately, so that a known seed has the same transcript as before.
         self._loses_watches = Random(seed).random() < 0.3
         if not self._loses_watches and Random(seed + 1).random() < 0.5:
             # A deadline that comes in any case would hide that another is missing.
@@ -179,7 +179,7 @@ class SeededRun:
         contents: list[bytes | Problem] = [*CONTENTS, *CONTENTS, b"", Problem.MISSING]
         contents.append(Problem.FORBIDDEN)
         if random.random() < 0.5:
-            # Contents that are written once tell states apart, contents that return do not.
+            # Contents that are written once distinguish states, contents that return do not.
             contents = [b"%d" % len(self.world.ensemble.history)]
         chosen = random.sample(paths, random.randint(1, len(paths)))
         self.world.ensemble.write({path: random.choice(contents) for path in chosen})

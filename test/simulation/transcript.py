@@ -34,8 +34,8 @@ def _plain(value: object) -> str:
         case Snapshot():
             return _plain(value.files)
         case Znode():
-            told = value.problem.value if value.problem else _plain(value.content)
-            return f"{told}@{value.mzxid}"
+            shown = value.problem.value if value.problem else _plain(value.content)
+            return f"{shown}@{value.mzxid}"
         case Mapping():
             return "{" + ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) + "}"
         case bytes():

@@ -4,19 +4,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from simulation.alert_checker import AlertsAsOwed
+from simulation.alert_checker import AlertsAsRequired
 from simulation.bystander import Bystander, CoreLost, HandledEvent, Violation
 from simulation.checkers import (
-    AlwaysHasACause,
+    AlwaysHasADeadline,
     Checker,
-    ChecksTheLiving,
-    ChildRuns,
+    ChecksTheRunningCommand,
+    CommandRuns,
     DeadlinesMoveOn,
     EndsOnce,
     InstallsHistory,
+    InstallsPresentContent,
     OneAtATime,
     PassesSignalsOn,
-    RollsOutThePresent,
     RunningHasACommand,
     StagesWhatIsWanted,
     StartsNothingAtTheEnd,
@@ -42,10 +42,10 @@ Step = tuple[Phase, type[Event], Phase]
 def all_checkers() -> list[Checker]:
     """One of each kind."""
     return [
-        StopsOnlyForChange(), InstallsHistory(), ChildRuns(), OneAtATime(), ChecksTheLiving(),
-        DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(), EndsOnce(), AlertsAsOwed(),
-        StartsWithoutCluster(), StagesWhatIsWanted(), RunningHasACommand(), AlwaysHasACause(),
-        RollsOutThePresent(),
+        StopsOnlyForChange(), InstallsHistory(), CommandRuns(), OneAtATime(),
+        ChecksTheRunningCommand(), DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(),
+        EndsOnce(), AlertsAsRequired(), StartsWithoutCluster(), StagesWhatIsWanted(),
+        RunningHasACommand(), AlwaysHasADeadline(), InstallsPresentContent(),
     ]  # fmt: skip
 
 

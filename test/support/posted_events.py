@@ -153,7 +153,7 @@ class ConnectedMember:
 
     def commit(self, record: RolloutRecord) -> None:
         """Write the record over whatever is there now."""
-        self.get(RecordCommitted, CommitRecord(0, record, self.read().version))
+        self.get(RecordCommitted, CommitRecord(0, record, self.read().znode_version))
 
 
 def address(hosts: str) -> tuple[str, int]:

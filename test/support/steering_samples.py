@@ -80,7 +80,7 @@ class Group:
     def audit_entry(self, verb: str) -> AuditEntry:
         """The newest audit entry, which has to be of this verb and a few minutes old."""
         audit_entry = self.record().audit[-1]
-        assert audit_entry.verb == verb
+        assert audit_entry.operation == verb
         assert abs(audit_entry.at - time.time()) < 600
         return audit_entry
 

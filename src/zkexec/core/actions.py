@@ -1,9 +1,9 @@
-"""What to do, in the imperative: everything that the core ever asks for.
+"""What the core asks the runtime to do, in the imperative.
 
-The order of actions in a list is binding.  An action that can fail is answered by an event
-of its own, and the core asks for what depends on it only after that answer; so no list ever
-goes on past a failure.  A request to the group may be answered by GroupRequestFailed instead.
-The answers to an action are handled before anything else that has happened meanwhile.
+The order of actions in a list is binding.  An action that can fail is answered by an event of its
+own, and the core waits for the answer before it requests what depends on it.  So no list continues
+past a failure.  A request to the group may be answered by GroupRequestFailed instead.  The answers
+to an action are handled before any other event.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from zkexec.frozen import frozen
 
 
 class Action:
-    """Something to be done outside the core."""
+    """Something that is to be done outside the core."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class AlertEvent(Enum):
 
 @frozen()
 class Note(Action):
-    """Say something to the operator; the narrator has the words for each topic."""
+    """Log something; `log_messages` has the text for each topic."""
 
     topic: str
     fields: Mapping[str, object] = {}
@@ -40,12 +40,12 @@ class Note(Action):
 
 @frozen()
 class OpenSession(Action):
-    """Connect with a new client; an earlier one is dropped and never heard of again."""
+    """Connect with a new client; an earlier one is dropped and reports nothing any more."""
 
 
 @frozen()
 class ReadZnodes(Action):
-    """Set the missing watches and read all mirrored znodes → ZnodesRead or ReadFailed."""
+    """Set the missing watches and read all inputs → ZnodesRead or ReadFailed."""
 
     number: int
 
@@ -54,7 +54,7 @@ class ReadZnodes(Action):
 class RearmWatches(Action):
     """Arm all watches again, also those of the group: a server may have dropped one silently.
 
-    Nothing answers it.  What was missed is touched: ZnodeTouched, GroupTouched.
+    It has no answer.  Changes that were missed follow as ZnodeTouched and GroupTouched.
     """
 
 
@@ -65,19 +65,19 @@ class LoadCachedFiles(Action):
 
 @frozen()
 class StageFiles(Action):
-    """Write and sync what differs, out of everyone's sight → FilesStaged or FilesFailed."""
+    """Write and sync what differs where no reader sees it → FilesStaged or FilesFailed."""
 
     snapshot: Snapshot
 
 
 @frozen()
 class InstallFiles(Action):
-    """Put what is staged in its places → FilesInstalled or FilesFailed."""
+    """Move the staged files to their targets → FilesInstalled or FilesFailed."""
 
 
 @frozen()
 class DiscardFiles(Action):
-    """Forget what is staged; nothing of it stays on disk."""
+    """Remove the staged files from the disk."""
 
 
 @frozen()
@@ -89,16 +89,16 @@ class StartCommand(Action):
 
 @frozen()
 class SignalProcessGroup(Action):
-    """Pass a signal on, once, to the processes that share the child's process group."""
+    """Pass a signal on, once, to the processes in the command's process group."""
 
     signal: int
 
 
 @frozen()
 class SignalProcessTree(Action):
-    """Signal every process that descends from the child or lives in its session.
+    """Signal every process that descends from the command or is in its session.
 
-    What is stopped is woken, as it could not answer otherwise.
+    A stopped process is continued, as it could not react otherwise.
     """
 
     signal: int
@@ -106,21 +106,21 @@ class SignalProcessTree(Action):
 
 @frozen()
 class InspectProcessTree(Action):
-    """Count what is left of the child's tree → ProcessTreeInspected."""
+    """Count the processes that are left of the process tree → ProcessTreeInspected."""
 
     generation: int
 
 
 @frozen()
 class RunHealthCheck(Action):
-    """Start the health check → HealthCheckFinished, always, also where it cannot be started."""
+    """Start the health check → HealthCheckFinished, always, even if it cannot be started."""
 
     generation: int
 
 
 @frozen()
 class KillHealthCheck(Action):
-    """End the running health check with everything it started → HealthCheckFinished."""
+    """End the running health check and all that it started → HealthCheckFinished."""
 
 
 @frozen()
@@ -134,7 +134,7 @@ class RunAlert(Action):
 
 @frozen()
 class KillAlert(Action):
-    """End the running alert with everything it started → AlertFinished."""
+    """End the running alert and all that it started → AlertFinished."""
 
 
 @frozen()
@@ -145,7 +145,7 @@ class EndProcess(Action):
 
 
 def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:
-    """Name each file with its size in bytes and a short digest, and never with its content."""
+    """Log each file with its size in bytes and a short digest, and never with its content."""
     contents = {path: snapshot.files[path] for path in paths}
     return [
         Note(topic, {"path": path, "size": len(content), "sha256": short_digest(content)})

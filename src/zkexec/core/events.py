@@ -1,9 +1,8 @@
-"""What happened, in the past tense: everything that the core is ever told.
+"""What happened outside the core, in the past tense.
 
-An event is a frozen value.  The shells make them; `Member.handle` is the only one who reads
-them.  What concerns a child carries the child's generation, what concerns a read of the
-ensemble carries the number of that read, so that news which outlived its scope can be told
-from fresh news.
+An event is a frozen value.  The shells make events, and only `Member.handle` reads them.  An event
+about a command has the command's generation, and the answer to a read has the number of the read.
+So an event that comes too late is recognized.
 """
 
 from collections.abc import Mapping
@@ -26,12 +25,12 @@ class ExitStatus:
 
     @property
     def failed(self) -> bool:
-        """Whether anything but exit code 0 was seen."""
+        """Whether it was anything but exit code 0."""
         return bool(self.code or self.signal)
 
     @property
     def shell_status(self) -> int:
-        """The one number by which a POSIX shell would tell it: the code, or 128 + signal."""
+        """The exit status in a POSIX shell: the code, or 128 + signal."""
         return 128 + self.signal if self.signal else self.code
 
     def __str__(self) -> str:
@@ -56,19 +55,19 @@ class Event:
 
 @frozen()
 class Started(Event):
-    """The process is set up and the loop begins; always the first event, never seen again."""
+    """The process is set up and the loop begins; always the first event, and only once."""
 
 
 @frozen()
 class Tick(Event):
-    """Time has passed; the deadline that was asked for may be due.  One too many does nothing."""
+    """Time has passed; the deadline may be due.  A tick too many has no effect."""
 
 
 @frozen()
 class SessionConnected(Event):
-    """The ensemble answers; every watch is gone, everything has to be read again.
+    """The ensemble answers; every watch is gone, and everything has to be read again.
 
-    `session` is the same number as before where the session has outlived a lost connection;
+    `session` is the same number as before if the session has survived a lost connection.
     `session_timeout_s` is what the ensemble has granted.
     """
 
@@ -80,7 +79,7 @@ class SessionConnected(Event):
 class SessionSuspended(Event):
     """The connection is lost; the session may or may not live on.
 
-    `zxid` is the newest transaction that the servers have told of on it, 0 for none.
+    `zxid` is the newest transaction that the servers have reported on it, 0 for none.
     """
 
     reason: str
@@ -89,7 +88,7 @@ class SessionSuspended(Event):
 
 @frozen()
 class SessionLost(Event):
-    """The session has expired; the client goes on to open a new one by itself."""
+    """The session has expired; the client opens a new one by itself."""
 
     reason: str
     zxid: int = 0
@@ -97,7 +96,7 @@ class SessionLost(Event):
 
 @frozen()
 class SessionClosed(Event):
-    """The client has given up for good; only a new one will ever connect again."""
+    """The client has given up for good; only a new client can connect again."""
 
     reason: str
     zxid: int = 0
@@ -105,10 +104,10 @@ class SessionClosed(Event):
 
 @frozen()
 class ConnectFailed(Event):
-    """One attempt to connect to one server failed; the client goes on trying.
+    """One attempt to connect to one server failed; the client tries again.
 
-    `is_last` is true if no server is left that was not tried in this round: of a name with several
-    addresses, none.
+    `is_last` is true if every server was tried in this round: of a name with several addresses,
+    each of them.
     """
 
     reason: str
@@ -117,17 +116,17 @@ class ConnectFailed(Event):
 
 @frozen()
 class ZnodeTouched(Event):
-    """A watch fired: this znode may hold something else now.  A hint, never a fact."""
+    """A watch fired: the content of this znode may have changed.  A hint, never a fact."""
 
     path: str
 
 
 @frozen()
 class ZnodesRead(Event):
-    """All mirrored znodes as they were at one point of the ensemble's history, watches set.
+    """All inputs as they were at one moment of the ensemble, with watches set.
 
-    `zxid` is the newest transaction that the server had by then: it has everything that was
-    committed before this connection, and nothing that it has is newer.
+    `zxid` is the newest transaction that the server had then.  The server has everything that was
+    committed before this connection, and nothing newer than `zxid`.
     """
 
     number: int
@@ -137,7 +136,7 @@ class ZnodesRead(Event):
 
 @frozen()
 class ReadFailed(Event):
-    """A read of the mirrored znodes got no answer."""
+    """A read of the inputs got no answer."""
 
     number: int
     reason: str
@@ -145,33 +144,33 @@ class ReadFailed(Event):
 
 @frozen()
 class CachedFilesFound(Event):
-    """The files that stand at the targets now, all there and readable."""
+    """The contents of all targets: each file exists and can be read."""
 
     snapshot: Snapshot
 
 
 @frozen()
 class CachedFilesMissing(Event):
-    """Not every target holds a file that could be used."""
+    """At least one target has no file that could be used."""
 
     reason: str
 
 
 @frozen()
 class FilesStaged(Event):
-    """The wanted files are on disk, complete and synced, but not yet in their places."""
+    """The wanted files are on disk, complete and synced, but not installed yet."""
 
 
 @frozen()
 class FilesInstalled(Event):
-    """The staged files are in their places; `written` are those whose content changed."""
+    """The staged files are at their targets; `written` are those whose content changed."""
 
     written: tuple[str, ...]
 
 
 @frozen()
 class FilesFailed(Event):
-    """Staging or installing failed; the files in their places are what they were before."""
+    """Staging or installing failed; the targets are as they were before."""
 
     reason: str
 
@@ -186,7 +185,7 @@ class CommandStarted(Event):
 
 @frozen()
 class StartFailed(Event):
-    """The generation was never born; `status` is what zkexec ends with (125, 126, 127)."""
+    """The command was not started; `status` is the exit status of zkexec (125, 126, 127)."""
 
     generation: int
     reason: str
@@ -195,7 +194,7 @@ class StartFailed(Event):
 
 @frozen()
 class CommandExited(Event):
-    """The child itself was reaped; others of its tree may live on."""
+    """The command has ended; other processes of its process tree may live on."""
 
     generation: int
     ending: ExitStatus
@@ -203,7 +202,7 @@ class CommandExited(Event):
 
 @frozen()
 class ProcessTreeInspected(Event):
-    """How many processes of this generation's tree are still there, the child included."""
+    """How many processes of this process tree are left, with the command itself."""
 
     generation: int
     remaining: int
@@ -211,7 +210,7 @@ class ProcessTreeInspected(Event):
 
 @frozen()
 class HealthCheckFinished(Event):
-    """A health check ended; `reason` says how, in words."""
+    """A health check ended; `reason` describes how, in words."""
 
     generation: int
     passed: bool
@@ -220,14 +219,14 @@ class HealthCheckFinished(Event):
 
 @frozen()
 class AlertFinished(Event):
-    """The alert command ended or could not be started; `reason` is empty where all went well."""
+    """The alert ended or could not be started; `reason` is empty if it succeeded."""
 
     reason: str
 
 
 @frozen()
 class SignalReceived(Event):
-    """A signal reached zkexec; one from the terminal's keys has reached the child as well."""
+    """zkexec received a signal; a signal from the terminal has reached the command as well."""
 
     signal: int
     from_terminal: bool

@@ -337,7 +337,7 @@ class Inputs:
         return Snapshot(
             files,
             zxid=max((znode.mzxid for znode in read), default=0),
-            versions={path: z.version for path, z in znodes.items() if z.version >= 0},
+            znode_versions={path: z.version for path, z in znodes.items() if z.version >= 0},
             restart=restart,
             changed_at=max((znode.mtime for znode in read), default=0.0),
         )

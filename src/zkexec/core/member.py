@@ -115,10 +115,10 @@ class Member:
             actions += self._verification.verify(now)
         if (
             self._verification.is_steady
-            and self._turn.has_entry
+            and self._turn.in_flight
             and self.inputs.wanted == self.applied
         ):
-            self._turn.prove(self.applied)
+            self._turn.succeed(self.applied)
         actions += self._restart.proceed(now)
         if self.phase is Phase.DONE:
             return actions
@@ -127,7 +127,7 @@ class Member:
             reason = reason or NOT_STARTED
         status = MemberStatus(self.phase.value, "", "", self._verification.health, reason)
         runs = self.command.present or self.phase is Phase.VERIFYING
-        self._turn.show(status, self.applied if runs else None, self.inputs.wanted)
+        self._turn.publish(status, self.applied if runs else None, self.inputs.wanted)
         return actions + self._turn.advance(now) + self._finish(now)
 
     # One arm for each event: a table would say the same in two places.
@@ -187,7 +187,7 @@ class Member:
 
     def _on_tick(self, now: float) -> list[Action]:
         actions = self._startup.expire(now) + self._consider_start()
-        if self._turn.is_mute(now):
+        if self._turn.is_unanswered(now):
             self._turn.disconnect()
             actions += self.inputs.renew_unanswered(now)
         actions += self.inputs.expire(now) + self.command.expire(now)
@@ -317,7 +317,7 @@ class Member:
         self._startup.end()
         self.command.give_up_start()
         self._restart.end()
-        self._turn.stand_down(keeps_entry=self._verification.is_in_turn and not asked)
+        self._turn.stop_taking_turns(keeps_entry=self._verification.is_in_turn and not asked)
         return self._phase.enter(Phase.EXITING) + self._verification.stop()
 
     def _finish(self, now: float) -> list[Action]:

@@ -1,4 +1,4 @@
-"""The terms under which a member decides: the part of the settings that the core needs."""
+"""The part of the settings that the core needs."""
 
 from enum import Enum
 
@@ -8,13 +8,13 @@ from zkexec.frozen import frozen
 
 @frozen()
 class MaxUnavailable:
-    """A number of members, or a percentage of those alive."""
+    """A number of members, or a percentage of the living ones."""
 
     amount: int = 1
     percent: bool = False
 
     def of(self, population: int) -> int:
-        """The number of members it allows; never less than one, or nothing would ever move."""
+        """Return the number of members that it allows: at least one, or no rollout would move."""
         return max(1, population * self.amount // 100) if self.percent else self.amount
 
     def __str__(self) -> str:
@@ -22,11 +22,11 @@ class MaxUnavailable:
 
 
 ALIVE_S = 1.0
-"""Without health checks, and unless told otherwise, a child that lives so long is healthy."""
+"""Without health checks, a command that runs this long is healthy, by default."""
 
 
 class StartPolicy(Enum):
-    """`--start`: what the first start demands of the ensemble."""
+    """`--start`: what the first start requires of the ensemble."""
 
     FRESH = "fresh"
     WAIT = "wait"
@@ -34,7 +34,7 @@ class StartPolicy(Enum):
 
 
 class OnFailure(Enum):
-    """`--on-failure`: what a member runs after new configuration has failed on it."""
+    """`--on-failure`: what a member runs after a config failure."""
 
     PAUSE = "pause"
     REVERT = "revert"
@@ -42,10 +42,10 @@ class OnFailure(Enum):
 
 @frozen(kw_only=True)
 class Policy:
-    """What the operator agreed to.  Times in seconds; None is "none".
+    """The settings by which a member decides.  Times are in seconds; None is "none".
 
-    `in_group` says whether there is a `--lock`; `restart_path` is that of the znode by which an
-    operator asks for a rolling restart of the group.  `min_healthy_s` is None where not given.
+    `in_group` is true with `--lock`.  `restart_path` is the path of the znode by which an operator
+    requests a rolling restart of the group.  `min_healthy_s` is None if the option is not given.
     """
 
     mirrors: tuple[Mirror, ...] = ()
@@ -69,7 +69,7 @@ class Policy:
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
     rearm_s: float | None = None
-    """How often all watches are armed again."""
+    """The interval at which all watches are armed again."""
 
     @property
     def mirrored(self) -> tuple[str, ...]:
@@ -78,18 +78,18 @@ class Policy:
 
     @property
     def followed(self) -> tuple[str, ...]:
-        """The paths of all znodes that are read together, that of restarts among them."""
+        """The paths of all znodes that are read together, with the znode of restarts."""
         extra = [self.restart_path] if self.restart_path else []
         return tuple(dict.fromkeys([*self.mirrored, *extra]))
 
     @property
     def success_s(self) -> float:
-        """How long a new child has to be healthy, or without health checks alive, to count."""
+        """How long a new command must be healthy, or without health checks run, to succeed."""
         if self.min_healthy_s is not None:
             return self.min_healthy_s
         return 0.0 if self.checks_health else ALIVE_S
 
     @property
     def grace_s(self) -> float:
-        """By then a member in the middle of a restart has come to an end of it, if it lives."""
+        """The grace period: a living member in flight ends its turn within this time."""
         return self.kill_timeout_s + self.health_delay_s + self.success_s

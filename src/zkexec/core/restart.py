@@ -92,7 +92,7 @@ class Restart:
     def begin_waiting(self, wanted: Snapshot) -> list[Action]:
         """Start nothing yet: what is wanted has failed in the group, and nothing else is there."""
         self._attempt.seen = wanted
-        self._turn.ask(wanted)
+        self._turn.request(wanted)
         return [Note("start-blocked"), *self._phase.enter(Phase.WAITING)]
 
     def end(self) -> None:
@@ -106,7 +106,7 @@ class Restart:
             return []
         self._consider_history(self._inputs.state, wanted)
         if self._phase.is_in(Phase.STOPPING):
-            self._turn.ask(wanted)
+            self._turn.request(wanted)
         if self._is_back_at_failure(wanted):
             return self._forget_newer()
         if self._is_undone(wanted):
@@ -178,7 +178,7 @@ class Restart:
         if not self._command.present:
             self._go_on_with(wanted)
             return undone + self._start_again()
-        if self._turn.has_entry and self._verification.is_open:
+        if self._turn.in_flight and self._verification.is_open:
             self._go_on_with(wanted)
             return undone + self._verification.verify(now)
         self._turn.withdraw()
@@ -190,8 +190,8 @@ class Restart:
     def _go_on_with(self, wanted: Snapshot) -> None:
         """Make what is installed the version of the turn, if there is a turn."""
         self._attempt.start_over(wanted)
-        if self._turn.has_entry or not self._turn.in_group:
-            self._turn.ask(wanted)
+        if self._turn.in_flight or not self._turn.in_group:
+            self._turn.request(wanted)
         else:
             self._turn.withdraw()
 
@@ -208,7 +208,7 @@ class Restart:
         if self._phase.is_in(Phase.RUNNING):
             # What had failed was pushed again, and became healthy before it could be tried again.
             return []
-        self._turn.ask(self._wanted_now())
+        self._turn.request(self._wanted_now())
         return [] if self._keeps_turn else self._phase.enter(Phase.WAITING)
 
     def _wanted_now(self) -> Snapshot:
@@ -238,7 +238,7 @@ class Restart:
         """Do not hold the others up for what is in no znode: ask once more when it is there."""
         if not self._verification.is_in_turn:
             self._turn.withdraw()
-            self._turn.ask(gone)
+            self._turn.request(gone)
         return self._discard()
 
     def _discard(self) -> list[Action]:

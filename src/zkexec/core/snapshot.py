@@ -1,8 +1,8 @@
-"""Configuration as values: what the ensemble holds, what the files hold, and the difference.
+"""Configuration as values: the contents of the znodes and the files, and what differs.
 
-Contents may be secrets, so they are left out of every `repr`: no traceback shows them.
-Equality is always of content.  Versions and transaction ids tell which of two contents is
-newer; they never make two equal contents different.
+Contents may be secrets, so they are left out of every `repr`: no traceback shows them.  Two
+values are equal if their contents are.  Znode versions and zxids only decide which of two
+contents is newer.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from zkexec.frozen import frozen
 
 
 class Problem(Enum):
-    """Why a znode has no content to offer; the value is the word that a person reads."""
+    """Why a znode has no content that could be used; the value is the text for people."""
 
     MISSING = "does not exist"
     NO_CHROOT = "does not exist, and neither does the chroot of the cluster"
@@ -25,8 +25,8 @@ class Problem(Enum):
 class Znode:
     """One znode as it was read: its bytes, the transaction that wrote them (mzxid), its version.
 
-    The version counts the writes since the znode was made; -1 stands for no such count.  `mtime`
-    is when they were written, in seconds of the epoch by the ensemble's clock.
+    The version counts the writes since the znode was created; -1 means that it is unknown.
+    `mtime` is the time of the last write, in seconds of the epoch by the ensemble's clock.
     """
 
     path: str
@@ -39,7 +39,7 @@ class Znode:
 
 @frozen()
 class Mirror:
-    """One pair of `--mirror`: the local file (absolute) and the znode that it follows."""
+    """One pair of `--mirror`: the target (absolute) and the znode whose content it gets."""
 
     local_path: str
     zk_path: str
@@ -47,16 +47,17 @@ class Mirror:
 
 @frozen(hidden=("files",))
 class Snapshot:
-    """The bytes of all mirrored files, by local path, and the newest mzxid among them.
+    """The contents of all inputs at one moment, by local path, and their newest mzxid.
 
-    `versions` are those of the znodes that were there when it was read, by their paths.
-    `restart` names the rolling restart that was asked for last, "" for none: a command that runs
-    since before it runs something else.  `changed_at` is the newest mtime, 0 where it is unknown.
+    `znode_versions` are the versions of the znodes that existed then, by their paths.  `restart`
+    is the name of the last rolling restart that an operator requested, "" for none; it makes a
+    difference, so that a command which runs since before it is restarted.  `changed_at` is the
+    newest mtime, 0 if unknown.
     """
 
     files: Mapping[str, bytes]
     zxid: int = 0
-    versions: Mapping[str, int] = {}
+    znode_versions: Mapping[str, int] = {}
     restart: str = ""
     changed_at: float = 0.0
 
@@ -73,9 +74,9 @@ class Snapshot:
 
 @frozen()
 class Plan:
-    """What stands between the applied and the wanted configuration.
+    """What differs between the applied and the wanted configuration.
 
-    `restarts` is true where a rolling restart was asked for since.
+    `restarts` means that an operator requested a rolling restart since.
     """
 
     changed: tuple[str, ...]
@@ -86,7 +87,7 @@ class Plan:
 
 
 def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
-    """Name the local paths whose content differs, in the order of their names."""
+    """Return the local paths whose content differs, in the order of their names."""
     before, after = applied.files, wanted.files
     changed = [path for path, content in after.items() if before.get(path) != content]
     changed += before.keys() - after.keys()
@@ -94,22 +95,22 @@ def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
 
 
 def short_digest(content: bytes) -> str:
-    """Twelve hexadecimal digits of SHA-256: enough to compare by eye, nothing to read from."""
+    """Return twelve digits of SHA-256: enough to compare by eye, and no content is shown."""
     return sha256(content).hexdigest()[:12]
 
 
 UNLIMITED = 2**63 - 1
-"""Stands for the newest transaction where nothing is known of it."""
+"""The zxid of the newest transaction if it is unknown."""
 
 
 @frozen()
 class InputState:
     """What the reads on the present connection have shown.
 
-    `is_answered`: one was answered, be it by an error.  `is_current`: one has shown the znodes.
-    `is_whole`: each of them had content to offer.  `is_lost`: of what is wanted, something is in
-    no znode any more, and in no file either.  `newest`: no revision of this history is above;
-    `history` counts those that there were.
+    `is_answered`: a read was answered, perhaps by an error.  `is_current`: a read has returned
+    the znodes.  `is_whole`: each znode had content that could be used.  `is_lost`: a wanted
+    content is neither in a znode nor in a file any more.  `newest`: no zxid of this history of
+    the servers is greater.  `history` counts the histories.
     """
 
     is_answered: bool = True
@@ -121,4 +122,4 @@ class InputState:
 
 
 NOTHING_READ = InputState(is_answered=False, is_current=False, is_whole=False)
-"""On a connection on which no read was answered yet."""
+"""The state of a connection on which no read was answered yet."""

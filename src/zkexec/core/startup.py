@@ -44,7 +44,7 @@ class Startup:
     @property
     def ready(self) -> bool:
         """Whether everything is known that the first start waits for."""
-        if self._over or not self._turn.known:
+        if self._over or not self._turn.is_ready:
             return False
         if self._inputs.paths:
             # What was read on an earlier connection may be in no znode any more, and is in no file.
@@ -118,8 +118,8 @@ class Startup:
         return [Note("started-unconnected", {"reason": self._no_answer_reason()})]
 
     def _no_answer_reason(self) -> str:
-        if self._inputs.connected and self._turn.trouble:
-            return self._turn.trouble
+        if self._inputs.connected and self._turn.error:
+            return self._turn.error
         if self._inputs.connected:
             return "connected, but not all was read that a start needs"
         return self._inputs.last_trouble or "no answer"

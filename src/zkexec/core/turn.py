@@ -1,9 +1,9 @@
-"""A member's turn to restart: who may take its child down, and when.
+"""A member's turn: when it may stop its command and start it anew.
 
-A turn is asked for when the wanted configuration differs from the applied one, and is held from
-the grant until the new child has proven itself.  Without `--lock` nobody else is in the queue: the
-turn is granted at once, and a child that has come to life has proven all that it is asked to
-prove.  With it, `Participant` goes through the queue of the group.
+A turn is requested when the wanted configuration differs from the applied one.  It lasts from the
+admission until the new command is known to be good.  Without `--lock` no other member is in the
+queue: the turn is granted at once, and a command that has started ends it.  With `--lock`,
+`Participant` goes through the queue of the group.
 """
 
 from enum import Enum
@@ -16,11 +16,11 @@ from zkexec.frozen import frozen
 
 @frozen()
 class MemberStatus:
-    """What a member's node tells a status view, beside host, pid, version and time.
+    """What a member publishes about itself, beside host, pid, version and time.
 
-    `running` and `wanted` are digests as the group's record knows them, or "" for none; with them
-    stand the times at which their newest znode was written, in seconds of the epoch as the
-    ensemble tells it, 0 where it is not known.  `zxid` is that of what is wanted.
+    `running` and `wanted` are digests of versions, or "" for none.  `running_at` and `wanted_at`
+    are the times at which their newest znode was written, in seconds of the epoch by the
+    ensemble's clock, or 0 if unknown.  `zxid` is that of the wanted version.
     """
 
     phase: str
@@ -49,157 +49,161 @@ else:
 
 
 class Turn(Protocol):
-    """What a member needs to know of its turn."""
+    """What a member needs to know of its turn, and may do with it."""
 
     @property
     def in_group(self) -> bool:
-        """Whether there are others to take turns with, and so something to prove to them."""
+        """Whether this member is in a group, and so reports which versions are known good."""
 
     @property
     def granted(self) -> Snapshot | None:
-        """The snapshot that may be tried now; None while no turn is held."""
+        """The snapshot that may be tried now; None without a turn."""
 
     @property
-    def has_entry(self) -> bool:
-        """Whether the group counts this member as being in the middle of a restart."""
+    def in_flight(self) -> bool:
+        """Whether the group counts this member as in flight."""
 
     @property
     def inherited(self) -> bool:
-        """Whether it was an earlier run of this member that began that restart."""
+        """Whether the turn of this member was begun by an earlier run."""
 
     @property
-    def known(self) -> bool:
-        """Whether it is known what the group has to say about a first start."""
+    def is_ready(self) -> bool:
+        """Whether enough is known of the group for a first start."""
 
     @property
-    def trouble(self) -> str:
-        """Why the last request to the group failed, "" where none has since the connection."""
+    def error(self) -> str:
+        """Why the last request to the group failed; "" if none has since the connection."""
 
     @property
     def deadline(self) -> float | None:
-        """When something is due that `advance` takes care of."""
+        """When `advance` has something to do."""
 
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
-        """What a first start may run, as far as is `known`; `on_disk` is what the files hold."""
+        """Return what a first start may run, if it `is_ready`; `on_disk` is in the files now."""
 
-    def ask(self, wanted: Snapshot) -> None:
-        """Queue for a restart to this snapshot; asked again, the newest counts."""
+    def request(self, wanted: Snapshot) -> None:
+        """Queue for a turn for this snapshot; if requested again, the newest counts."""
 
     def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
-        """Learn what is wanted now, also before it has settled, and how surely that is known."""
+        """Take in the wanted snapshot, also during the settle time, and what is known of it."""
 
     def withdraw(self) -> None:
-        """Leave the queue, or give the turn back: nothing is to be restarted any more."""
+        """Leave the queue, or release the turn: nothing is to be restarted any more."""
 
     def may_stop(self, now: float) -> bool:
-        """Whether the turn was confirmed so lately that nobody else can have been given it."""
+        """Whether the turn was confirmed so recently that no member can have reclaimed it."""
 
     def confirm(self) -> None:
-        """Have the turn confirmed, because `may_stop` said no."""
+        """Confirm the turn, because `may_stop` was false."""
 
-    def prove(self, snapshot: Snapshot) -> None:
-        """End the turn: the child is healthy on this snapshot."""
+    def succeed(self, snapshot: Snapshot) -> None:
+        """End the turn: the command is healthy on this snapshot."""
 
     def report_known_good(self, snapshot: Snapshot) -> None:
-        """Count a snapshot as proven without ending any turn."""
+        """Report a snapshot as known good without ending any turn."""
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
-        """Keep the turn, and have the group know that this snapshot failed."""
+        """Keep the turn, and record in the group that this snapshot failed."""
 
-    def stand_down(self, *, keeps_entry: bool) -> None:
-        """Take no further turn: the end of zkexec has begun, its child may still run.
+    def stop_taking_turns(self, *, keeps_entry: bool) -> None:
+        """Take no further turn: the end of zkexec has begun, its command may still run.
 
-        The entry is kept where a child is down for the turn and nobody asked for that end.
+        The entry is kept if the command was stopped for the turn and its end was not requested.
         """
 
     def close(self, now: float) -> bool:
-        """Give back what is held, the child is gone; tell whether nothing is left to be told.
+        """Release the turn, as the command is gone; return whether nothing is left to record.
 
-        Asked again until it says so.  It also does where there is no time or no way to tell.
+        Call it again until it returns true.  It also does if there is no time or no connection.
         """
 
-    def is_mute(self, now: float) -> bool:
-        """Whether a request has gone unanswered so long that the connection is worthless."""
+    def is_unanswered(self, now: float) -> bool:
+        """Whether a request was not answered for so long that the connection is worthless."""
 
     def disconnect(self) -> None:
         """Expect nothing of this connection any more."""
 
-    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
-        """Let others see where this member stands, at each change of phase or of health."""
+    def publish(
+        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
+    ) -> None:
+        """Publish the status of this member, at each change of its phase or health."""
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Take in news of the group; other events mean nothing here."""
+        """Take in an event of the group; other events have no effect."""
 
     def advance(self, now: float) -> list[Action]:
-        """Ask for what is to be asked next; called after each event and each change of mind."""
+        """Send the next request; called after each event and each change of what is wanted."""
 
 
 class FreeTurn:
-    """The turn of a member without `--lock`: nobody to wait for, nobody to tell."""
+    """The turn of a member without `--lock`: it waits for no other member, and reports to none."""
 
     in_group = False
-    has_entry = inherited = False
-    known = True
-    trouble = ""
+    in_flight = inherited = False
+    is_ready = True
+    error = ""
     deadline: float | None = None
 
     def __init__(self) -> None:
         self.granted: Snapshot | None = None
 
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:  # noqa: ARG002 -- protocol
-        """Start on what is wanted."""
+        """Start on the wanted snapshot."""
         return StartBasis.WANTED
 
-    def ask(self, wanted: Snapshot) -> None:
-        """Take the turn at once."""
+    def request(self, wanted: Snapshot) -> None:
+        """Grant the turn at once."""
         self.granted = wanted
 
     def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
-        """Versions are nothing that anybody checks."""
+        """Do nothing: no znode version is checked."""
 
     def withdraw(self) -> None:
-        """Give the turn back."""
+        """Release the turn."""
         self.granted = None
 
     def may_stop(self, now: float) -> bool:  # noqa: ARG002 -- protocol
-        """Ask nobody."""
+        """Allow it always: no other member can have the turn."""
         return True
 
-    def prove(self, snapshot: Snapshot) -> None:  # noqa: ARG002 -- protocol
-        """Give the turn back."""
+    def succeed(self, snapshot: Snapshot) -> None:  # noqa: ARG002 -- protocol
+        """Release the turn."""
         self.granted = None
 
-    def stand_down(self, *, keeps_entry: bool) -> None:  # noqa: ARG002 -- protocol
-        """Give the turn back."""
+    def stop_taking_turns(self, *, keeps_entry: bool) -> None:  # noqa: ARG002 -- protocol
+        """Release the turn."""
         self.granted = None
 
     def confirm(self) -> None:
-        """Nobody confirms."""
+        """Do nothing: this turn needs no confirmation."""
 
     def report_known_good(self, snapshot: Snapshot) -> None:
-        """Nobody wants to know."""
+        """Do nothing: there is no group."""
 
     def fail(self, snapshot: Snapshot, reason: str) -> None:
-        """Nobody wants to know."""
+        """Do nothing: there is no group."""
 
     def close(self, now: float) -> bool:  # noqa: ARG002 -- protocol
-        """Nothing is to be told."""
+        """Return true: nothing is left to record."""
         return True
 
-    def is_mute(self, now: float) -> bool:  # noqa: ARG002 -- protocol
-        """Nothing is asked."""
+    def is_unanswered(self, now: float) -> bool:  # noqa: ARG002 -- protocol
+        """Return false: no request is sent."""
         return False
 
     def disconnect(self) -> None:
-        """Nothing is expected."""
+        """Do nothing: no answer is expected."""
 
-    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
-        """Nobody looks."""
+    def publish(
+        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
+    ) -> None:
+        """Do nothing: there is no node for a status."""
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: ARG002 -- protocol
-        """No news are of interest."""
+        """Do nothing: no event is about this turn."""
         return []
 
     def advance(self, now: float) -> list[Action]:  # noqa: ARG002 -- protocol
-        """There is nothing to ask."""
+        """Do nothing: there is no request to send."""
         return []

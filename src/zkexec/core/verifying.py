@@ -109,7 +109,7 @@ class Verification:
         """The command has started: check its health, and in a turn set its health deadline."""
         actions = self.command.started(event)
         is_first = self._phase.is_in(Phase.LOADING)
-        adopted = is_first and self._turn.has_entry and self.attempt.tried is not None
+        adopted = is_first and self._turn.in_flight and self.attempt.tried is not None
         awaited = self._turn.in_group and not self.attempt.reverting
         awaited = awaited and (adopted or self._phase.is_in(Phase.VERIFYING))
         self.health = "unknown"
@@ -196,7 +196,7 @@ class Verification:
     @property
     def has_to_verify(self) -> bool:
         """Whether the turn of an earlier core waits for a running command to be known good."""
-        return self.is_open and self._phase.is_in(Phase.RUNNING) and self._turn.has_entry
+        return self.is_open and self._phase.is_in(Phase.RUNNING) and self._turn.in_flight
 
     def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The command for another core; `check` and `alerting` are what runs beside it."""
@@ -217,7 +217,7 @@ class Verification:
         """Whether a command was stopped in this turn, and none has been healthy since."""
         was_stopped = self.attempt.stopped or self._turn.inherited
         is_known_good = self._health_deadline is None and self.command.present
-        return self._turn.has_entry and was_stopped and not is_known_good
+        return self._turn.in_flight and was_stopped and not is_known_good
 
     def verify(self, now: float) -> list[Action]:
         """Give the present command a health deadline: the turn ends when it is known good."""
@@ -254,12 +254,12 @@ class Verification:
             if attempt.applied == attempt.failing:
                 # What had failed before is healthy after all.
                 attempt.recover()
-                self._turn.prove(attempt.applied)
+                self._turn.succeed(attempt.applied)
             return []
         if not attempt.reverted:
             attempt.good = attempt.applied
         if self._is_awaited:
-            self._turn.prove(attempt.applied)
+            self._turn.succeed(attempt.applied)
             attempt.recover()
             attempt.tried = None
             # What was refused in this turn is requested again, in a turn of its own.

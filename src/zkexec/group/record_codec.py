@@ -178,7 +178,7 @@ def _filled(text: str) -> str:
 
 def _from_audit_entry(audit_entry: AuditEntry, now: float) -> dict[str, Any]:
     return {
-        "verb": audit_entry.verb,
+        "verb": audit_entry.operation,
         "by": clean(cut(audit_entry.by)),
         "reason": clean(cut(audit_entry.reason)),
         "member": audit_entry.member,
@@ -189,7 +189,7 @@ def _from_audit_entry(audit_entry: AuditEntry, now: float) -> dict[str, Any]:
 
 def _audit_entry(fields: Fields) -> AuditEntry:
     return AuditEntry(
-        verb=fields.words("verb"),
+        operation=fields.words("verb"),
         by=fields.words("by"),
         reason=fields.words("reason"),
         member=fields.words("member"),

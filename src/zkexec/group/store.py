@@ -196,7 +196,7 @@ class Group:
         found = yield from self._state(watched=request.watch)
         rollout, version = self._record_in(found)
         alive = yield from self._alive(rollout, request)
-        population = yield from self._population(rollout, request.asks)
+        population = yield from self._population(rollout, request.requested)
         return RecordRead(request.number, rollout, version, frozenset(alive), population)
 
     def _state(self, *, watched: bool) -> Generator[Any, Any, Any]:
@@ -222,7 +222,7 @@ class Group:
             return RolloutRecord(), -1
         content, stat = self.paths.demand(self.paths.state, found)
         try:
-            return record_codec.decode(content or b"").believed(stat.mzxid), stat.version
+            return record_codec.decode(content or b"").clamped_to(stat.mzxid), stat.version
         except ValueError as error:
             raise RefusedError(f"{self.paths.shown(self.paths.state)}: {error}") from None
 
@@ -243,7 +243,9 @@ class Group:
 
     def _alive(self, rollout: RolloutRecord, request: ReadRecord) -> Generator[Any, Any, set[str]]:
         askers = [
-            known.by for known in [rollout.max_unavailable] if known and known.limit != request.asks
+            known.by
+            for known in [rollout.max_unavailable]
+            if known and known.limit != request.requested
         ]
         flying = list(rollout.in_flight) if request.watch else []
         paths = {name: self.paths.member(name) for name in (*flying, *askers)}
@@ -289,7 +291,7 @@ class Group:
 
     def commit(self, request: CommitRecord, write: Write) -> Steps:
         """Write the record by `write`, unless something is not as it was read."""
-        if request.version < 0:
+        if request.znode_version < 0:
             raise RefusedError("there is no record yet: the member has to enrol first")
         operations = list(self._operations(request))
         to_do = [operation for operation, _ in operations]
@@ -309,15 +311,15 @@ class Group:
         raise self.paths.refusal(operation.path, error)
 
     def _operations(self, request: CommitRecord) -> Iterator[tuple[Any, Conflict]]:
-        own = f"{self.paths.queue}/{request.place}"
-        if request.place:
-            yield CheckVersion(own, -1), Conflict.PLACE
+        own = f"{self.paths.queue}/{request.queue_node}"
+        if request.queue_node:
+            yield CheckVersion(own, -1), Conflict.QUEUE_NODE
         for path, version in request.checks.items():
             yield CheckVersion(self.paths.mirrored(path), version), Conflict.CONFIGURATION
         content = record_codec.encode(request.record, self.clock())
-        yield SetData(self.paths.state, content, request.version), Conflict.RECORD
-        if request.place:
-            yield Delete(own, -1), Conflict.PLACE
+        yield SetData(self.paths.state, content, request.znode_version), Conflict.RECORD
+        if request.queue_node:
+            yield Delete(own, -1), Conflict.QUEUE_NODE
 
     def _record_touched(self, event: WatchedEvent) -> None:
         self._touched(event, GroupPart.RECORD)
@@ -359,7 +361,7 @@ def first_error(results: Sequence[Any]) -> tuple[int, Exception] | None:
 _CONFLICTS: dict[Conflict, set[type[Exception]]] = {
     Conflict.RECORD: {BadVersionError},
     Conflict.CONFIGURATION: {BadVersionError, NoNodeError},
-    Conflict.PLACE: {NoNodeError},
+    Conflict.QUEUE_NODE: {NoNodeError},
 }
 
 _REFUSALS: dict[type[Exception], str] = {

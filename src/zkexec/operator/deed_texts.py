@@ -16,7 +16,7 @@ ASKS = ("retry", "restart")
 
 def told(audit_entry: AuditEntry, before: RolloutRecord, after: RolloutRecord, alive: int) -> str:
     """What was done; `alive` is the number of members that are."""
-    match audit_entry.verb:
+    match audit_entry.operation:
         case "pause":
             flying = ", ".join(sorted(before.in_flight))
             goes_on = f"; in the middle of a restart, and going on: {flying}" if flying else ""
@@ -40,7 +40,7 @@ def objected(objection: Objection, record: RolloutRecord, audit_entry: AuditEntr
     paused = record.paused
     match objection:
         case Objection.PAUSED if paused is not None:
-            if audit_entry.verb == "pause":
+            if audit_entry.operation == "pause":
                 return f"is paused already, {_pause(paused)}"
             return f"is paused {_pause(paused)}; resume it first"
         case Objection.NOT_PAUSED:
@@ -65,13 +65,13 @@ def overtaken(record: RolloutRecord) -> str:
     asked = _newest(record, ASKS)
     if asked is None:
         return "somebody else has asked for a restart at the same time"
-    return f"{_who(asked)} has asked for a {asked.verb} at the same time"
+    return f"{_who(asked)} has asked for a {asked.operation} at the same time"
 
 
 def under_way(first: AuditEntry, left: Sequence[str]) -> str:
     """That the same was asked for before, by whom, and who is `left` to do it."""
     goes_on = f"{names(left)} still to restart" if left else "nobody has tried it yet"
-    return f"{_who(first)} has asked for a {first.verb} already, {goes_on}; nothing was done"
+    return f"{_who(first)} has asked for a {first.operation} already, {goes_on}; nothing was done"
 
 
 def unwanted(lock: str, record: RolloutRecord) -> str:
@@ -95,7 +95,7 @@ def _by_force(lock: str, member: str) -> str:
 
 
 def _newest(record: RolloutRecord, verbs: Iterable[str], member: str = "") -> AuditEntry | None:
-    found = [one for one in record.audit if one.verb in verbs and one.member == member]
+    found = [one for one in record.audit if one.operation in verbs and one.member == member]
     return found[-1] if found else None
 
 

@@ -118,7 +118,7 @@ def _head(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
         about = f" {audit_entry.member}" if audit_entry.member else ""
         why = f": {audit_entry.reason}" if audit_entry.reason else ""
         when = sentences.moment(audit_entry.at, now)
-        yield "faint", f"{when} {audit_entry.by}: {audit_entry.verb}{about}{why}"
+        yield "faint", f"{when} {audit_entry.by}: {audit_entry.operation}{about}{why}"
 
 
 def _aim_line(aim: Aim, now: float) -> str:

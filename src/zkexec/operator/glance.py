@@ -256,7 +256,7 @@ class Glance:
 
     def _record(self, path: str, content: bytes, zxid: int) -> _Record:
         try:
-            return _Record(record_codec.decode(content).believed(zxid))
+            return _Record(record_codec.decode(content).clamped_to(zxid))
         except ValueError as error:
             trouble = f"{self._shown(path)}: {error}"
             return _Record(RolloutRecord(), trouble, is_newer=isinstance(error, NewerFormatError))

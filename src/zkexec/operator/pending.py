@@ -21,7 +21,7 @@ def last_asked(record: RolloutRecord, verb: str, asked: bytes) -> AuditEntry | N
     audit_entry = record.audit[-1] if record.audit else None
     if (
         audit_entry is None
-        or audit_entry.verb != verb
+        or audit_entry.operation != verb
         or asked.split()[1:] != [audit_entry.token.encode()]
     ):
         return None

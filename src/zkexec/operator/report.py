@@ -52,7 +52,7 @@ def _group(sight: Sight, now: float) -> dict[str, Any]:
         "ignored": [{"path": one.path, "reason": one.kind.value} for one in sight.strays],
         "audit": [
             {
-                "verb": audit_entry.verb,
+                "verb": audit_entry.operation,
                 "by": audit_entry.by,
                 "reason": audit_entry.reason,
                 "member": audit_entry.member or None,

@@ -255,7 +255,7 @@ class Sight:
             digest=digest,
             is_known_good=is_known_good,
             at_once=self.record.allowed(len(self.members)) if is_known_good else 1,
-            failure=self.record.blocking(target) if digest and not is_settled else None,
+            failure=self.record.failure_of(target) if digest and not is_settled else None,
             missing=tuple(path for path in self.absent if path in paths),
         )
 

@@ -162,8 +162,8 @@ def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Steps:
 
 def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
     """Why the deed makes no sense beside what the members do, in words; "" where it does."""
-    first = last_asked(sight.record, what.audit_entry.verb, sight.asked)
-    if what.audit_entry.verb == "retry":
+    first = last_asked(sight.record, what.audit_entry.operation, sight.asked)
+    if what.audit_entry.operation == "retry":
         failed = operations.failures(sight.record)
         if first and is_untried(failed, sight.asked_at):
             return under_way(first, [])
@@ -189,13 +189,13 @@ def _look(what: _Attempt) -> Steps:
         GetData(paths.state, None),
         Exists(paths.members, None),
         Exists(member, None),
-        *([GetData(paths.restart, None)] if what.audit_entry.verb in ASKS else []),
+        *([GetData(paths.restart, None)] if what.audit_entry.operation in ASKS else []),
     ]
     if isinstance(found, NoNodeError):
         raise OperatorError(f"there is no group {what.lock}: {paths.shown(paths.state)} is missing")
     content, stat = paths.demand(paths.state, found)
     try:
-        record = decode(content or b"").believed(stat.mzxid)
+        record = decode(content or b"").clamped_to(stat.mzxid)
     except ValueError as error:
         raise RefusedError(f"{paths.shown(paths.state)}: {error}") from None
     alive = paths.demand(paths.members, members)
@@ -225,7 +225,7 @@ def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Steps:
     """
     paths = what.paths
     operations: list[Any] = [SetData(paths.state, encode(after, time.time()), sight.version)]
-    if what.audit_entry.verb in ASKS:
+    if what.audit_entry.operation in ASKS:
         operations.append((yield from _asking(what, sight)))
     transaction = Transaction(operations)
     if (size := len(transaction.serialize())) > LARGEST_COMMIT:
@@ -246,7 +246,7 @@ def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Steps:
 def _asking(what: _Attempt, sight: _Sight) -> Steps:
     """What writes the znode of restarts: with a name of its own, or for a retry with the old."""
     paths, token = what.paths, what.audit_entry.token.encode()
-    name = token[:8] if what.audit_entry.verb == "restart" else _name_in(sight.asked)
+    name = token[:8] if what.audit_entry.operation == "restart" else _name_in(sight.asked)
     content = b"%s %s" % (name, token)
     if sight.asked_version >= 0:
         return SetData(paths.restart, content, sight.asked_version)

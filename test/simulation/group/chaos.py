@@ -33,7 +33,7 @@ class Chaos:
         self._full_disk = some(0.2, 0.1)
         self._blows_at_actions = some(0.8, 0.02)
         self._quick_init = random.random() < 0.6
-        # Drawn apart, so that a known seed goes on telling what it told.
+        # Drawn separately, so that a known seed has the same transcript as before.
         self._luck = Random(random.getstate()[1][0] + 1)
         self._shortage = 0.3 if self._luck.random() < 0.2 else 0.0
         weights = {blow: some(0.6, 1.0) for blow in self._all_blows()}
@@ -103,7 +103,7 @@ class Chaos:
             self._world.wiping.begin_anew()
 
     def freeze(self, process: "Process") -> None:
-        """Freeze the process, sometimes for longer than anybody waits for it."""
+        """Freeze the process, sometimes for longer than any other process waits for it."""
         timeout_s = process.policy.session_timeout_s
         longest_s = self._random.choice((timeout_s / 3, timeout_s, 3 * timeout_s, 120.0))
         self._tell(process, "freezes")
@@ -111,7 +111,7 @@ class Chaos:
         self._after(longest_s * self._random.random(), process.thaw)
 
     def kill(self, process: "Process") -> None:
-        """Kill the process, its child with it."""
+        """Kill the process, its command with it."""
         process.kill("killed")
 
     def lose_core(self, process: "Process") -> None:
@@ -232,4 +232,4 @@ class Chaos:
         self._world.heals.append(once)
 
     def _tell(self, process: "Process", what: str) -> None:
-        self._world.tell(f"{process.name} {what}")
+        self._world.log(f"{process.name} {what}")

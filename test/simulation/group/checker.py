@@ -1,6 +1,6 @@
-"""The base of all checkers of a group, and the changes of the record that they see.
+"""What bystanders observe of a group, and what a promise is: the base of all checkers.
 
-A checker sees what happens in the model world, and nothing of the core.
+A checker gets what happened in the model world.  It never uses the core.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from simulation.group.child import Child
+from simulation.group.command_model import CommandModel
 from simulation.group.tree import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordChange:
-    """One commit of the record; times on the world's clock.
+    """One commit of the record; times are of the world's clock.
 
-    An operator's has no `author`; it is his `audit_entry`.
+    A commit of an operator has no `author`, but an `audit_entry`.
     """
 
     by: "Process | None"
@@ -48,9 +48,9 @@ class RecordChange:
 
     @cached_property
     def admitted(self) -> Sequence[tuple[str, InFlightEntry]]:
-        """Who came into flight, or goes on to another target there.
+        """The members that were admitted, or readmitted to another version.
 
-        Who has failed, and tells it to a new record, does not: it is down as it was.
+        A failed member that enters a new record is not admitted: its command is down as before.
         """
         return [
             (name, entry)
@@ -62,17 +62,17 @@ class RecordChange:
 
     @cached_property
     def left(self) -> Sequence[tuple[str, InFlightEntry]]:
-        """Whose entry is gone."""
+        """The members whose entry is gone."""
         after = self.after.in_flight
         return [(name, entry) for name, entry in self.before.in_flight.items() if name not in after]
 
 
-def is_known_good(record: RolloutRecord, target: ConfigVersion | InFlightEntry) -> bool:
-    """Whether the record has this proven, and not to be tried anew."""
-    version_state = record.versions.get(target.digest)
-    if version_state is None or not version_state.known_good:
+def is_known_good(record: RolloutRecord, version: ConfigVersion | InFlightEntry) -> bool:
+    """Whether the record has this version as known good, and it is no retry."""
+    state = record.versions.get(version.digest)
+    if state is None or not state.known_good:
         return False
-    return not (version_state.failed_by and target.zxid > version_state.zxid)
+    return not (state.failed_by and version.zxid > state.zxid)
 
 
 class Violation(Exception):
@@ -80,41 +80,41 @@ class Violation(Exception):
 
 
 class Checker:
-    """One promise; what it does not care about, it does not override."""
+    """One promise; a checker overrides only the methods that it needs."""
 
     def __init__(self, world: "World") -> None:
         """Begin before anything has happened."""
         self.world = world
 
     def transaction(self, transaction: Transaction) -> None:
-        """See any commit."""
+        """Observe any commit."""
 
     def record(self, change: RecordChange) -> None:
-        """See a commit of the record."""
+        """Observe a commit of the record."""
 
     def decided(self, process: "Process", event: Event, todo: Sequence[Action]) -> None:
-        """See what a process decides to do about an event, before it does it."""
+        """Observe what a process decides to do about an event, before it does it."""
 
-    def kill(self, process: "Process", child: Child) -> None:
-        """See a child being told to end for a restart."""
+    def kill(self, process: "Process", command: CommandModel) -> None:
+        """Observe that a command is stopped for a restart."""
 
-    def started(self, process: "Process", child: Child) -> None:
-        """See a child being born."""
+    def started(self, process: "Process", command: CommandModel) -> None:
+        """Observe that a command was started."""
 
     def healthy(self, process: "Process") -> None:
-        """See a check pass, or a child without checks live long enough."""
+        """Observe that a health check passed, or a command without checks has run long enough."""
 
-    def known_good(self, process: "Process", child: Child) -> None:
-        """See a child that has been healthy for as long as it has to be."""
+    def known_good(self, process: "Process", command: CommandModel) -> None:
+        """Observe a command that has been healthy for as long as required."""
 
     def installed(self, host: "Host") -> None:
-        """See new files in their places."""
+        """Observe that new files are installed."""
 
-    def began_anew(self) -> None:
-        """See the ensemble begin another history, with whatever record there is in it."""
+    def history_began(self) -> None:
+        """Observe that the ensemble begins another history, with any record."""
 
     def woken(self, process: "Process", transaction: Transaction) -> None:
-        """See a watch of the group reach a process."""
+        """Observe that a watch of the group reaches a process."""
 
     def at_rest(self) -> None:
-        """Look at everything, after all is done."""
+        """Check everything, after all is done."""

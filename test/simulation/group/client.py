@@ -32,7 +32,7 @@ class Client:
         self.connection: Connection | None = None
         self.connected = False
         self.unanswered: dict[Request, Event] = {}
-        """Each request with the event that tells of its failure."""
+        """Each request with the event that reports its failure."""
         self._ensemble = ensemble
         self._random = ensemble.random
         self._tries = self._random.randrange(len(ensemble.servers))
@@ -43,7 +43,7 @@ class Client:
         self, kind: Kind, run: Callable[[Connection], Any], reply: Callable[[Any], None],
         failure: Event | None,
     ) -> None:  # fmt: skip
-        """Send a request; `failure` is told where the answer will not come."""
+        """Send a request; `failure` is reported if there will be no answer."""
         connection = self.connection
         if connection is None or not self.connected:
             if failure is not None:
@@ -61,7 +61,7 @@ class Client:
             self.unanswered[request] = failure
             request.loss = self.process.chaos.loss()
             if request.loss is not Loss.NOTHING:
-                self.process.world.tell(f"{self.process.name} will lose a {request.loss.name}")
+                self.process.world.log(f"{self.process.name} will lose a {request.loss.name}")
         if not connection.synced:
             connection.synced = True
             connection.send(Request(Kind.SYNC, lambda _: None, lambda _: None))
@@ -100,7 +100,7 @@ class Client:
         self._forget_connection()
 
     def vanish(self) -> None:
-        """Be gone without a word: nobody tells the server."""
+        """Disappear silently: the server is not informed."""
         self.closed = True
         if self.connection is not None:
             self.connection.heard = False
@@ -142,7 +142,7 @@ class Client:
         connection = self.connection = Connection(self, server, self.session)
         self._ensemble.touch(self.session)
         connection.consider_contact()
-        connection.tell(lambda: self._welcomed(connection))
+        connection.report(lambda: self._welcomed(connection))
 
     def _welcomed(self, connection: Connection) -> None:
         if connection is not self.connection or self.session is None:

@@ -82,9 +82,9 @@ class Connection:
         """Put a request on the wire."""
         self._carry(0, lambda: self._arrive(request))
 
-    def tell(self, news: Callable[[], None]) -> None:
-        """Let the client know, after all that was told before."""
-        self._carry(1, lambda: self._hear(news))
+    def report(self, event: Callable[[], None]) -> None:
+        """Report an event to the client, after all earlier ones."""
+        self._carry(1, lambda: self._hear(event))
 
     def block(self, up: bool, down: bool) -> None:
         """Let nothing through any more, in one direction or both."""
@@ -116,7 +116,7 @@ class Connection:
         self.server.unwatch(self)
         self._queue.clear()
         self.consider_contact()
-        self.tell(lambda: self.client.lost(self, "the server hung up"))
+        self.report(lambda: self.client.lost(self, "the server hung up"))
 
     def close_at_client(self) -> None:
         """Let the client hang up; the server hears of it if the network lets it."""
@@ -201,4 +201,4 @@ class Connection:
         if request.loss is Loss.REPLY:
             self.close_at_server()
         else:
-            self.tell(lambda: request.reply(result))
+            self.report(lambda: request.reply(result))

@@ -1,4 +1,4 @@
-"""What a configuration does to the command that reads it: told by the contents themselves.
+"""What a configuration does to the command that reads it: the contents define it.
 
 A content is a number and a word, such as b"17 hangs".  Of several files the worst word counts.
 """
@@ -9,7 +9,7 @@ from random import Random
 
 
 class Mood(Enum):
-    """What becomes of a child on this configuration; the worst comes first."""
+    """What becomes of a command on this configuration; the worst comes first."""
 
     UNSTARTABLE = "unstartable"
     """It is never born."""
@@ -41,7 +41,7 @@ DOUBTFUL = (Mood.FLAPS, Mood.LATE)
 
 
 def mood_of(contents: Iterable[bytes], host: int) -> Mood:
-    """Tell what becomes of a child on this host with these files."""
+    """Tell what becomes of a command on this host with these files."""
     moods = [Mood(content.split()[1].decode()) for content in contents if content]
     worst = min(moods, key=SEVERITY.__getitem__, default=Mood.GOOD)
     if worst is Mood.LOCAL:
@@ -50,7 +50,7 @@ def mood_of(contents: Iterable[bytes], host: int) -> Mood:
 
 
 def is_good_in_calm(contents: Iterable[bytes]) -> bool:
-    """Whether these files are all there, and good for everybody once there are no faults."""
+    """Whether these files are complete, and good on every host once there are no faults."""
     return all(
         content and Mood(content.split()[1].decode()) in (Mood.GOOD, Mood.UNTIMELY)
         for content in contents
@@ -58,7 +58,7 @@ def is_good_in_calm(contents: Iterable[bytes]) -> bool:
 
 
 def restart_in(content: bytes) -> str:
-    """Read the name of the restart that was asked for last, "" where none can be read."""
+    """Read the name of the last requested restart, "" if there is no valid one."""
     name = content.split()[0].decode() if content else "-"
     return "" if name == "-" else name
 

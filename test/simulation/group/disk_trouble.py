@@ -79,7 +79,7 @@ class DiskTrouble:
     def end_child(self, host: "Host") -> None:
         """Let the command end by itself, which may be the old one, started again."""
         if host.living is not None:
-            host.living.children.end_by_itself(ExitStatus(code=self._random.choice((0, 5))))
+            host.living.commands.end_by_itself(ExitStatus(code=self._random.choice((0, 5))))
 
     def terminate(self, host: "Host") -> None:
         """Ask zkexec to end."""
@@ -99,7 +99,7 @@ class DiskTrouble:
         if self._random.random() < 0.3:
             self._world.chaos.isolate(host.living)
         if self._world.ensemble.has_quorum:
-            self._world.tell(f"the session of {host.living.name} is ended")
+            self._world.log(f"the session of {host.living.name} is ended")
             self._world.ensemble.end(client.session)
 
     def steer(self, _: "Host") -> None:

@@ -1,10 +1,10 @@
-"""The promises about the group's record: widths, first tries, verdicts, entries."""
+"""The promises about the group's record: max unavailable, first trials, failures, entries."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
-from simulation.group.child import Child
+from simulation.group.command_model import CommandModel
 from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
     from simulation.group.world import World
 
 
-class KeepsTheWidth(Checker):
-    """I1: between kill and healthy are never more than the width; one, where nothing is proven.
+class KeepsMaxUnavailable(Checker):
+    """I1: at most max unavailable members are between stop and healthy; one on an untried version.
 
-    Of two hosts with one ID the one that ends the turn speaks for both.
+    Of two hosts with one ID the one that ends the turn counts for both.
     """
 
     def __init__(self, world: "World") -> None:
-        """Begin with everybody up."""
+        """Begin with every member up."""
         super().__init__(world)
         self._down: dict[str, Host] = {}
-        self._rejoined: set[str] = set()
-        """Who was down already when a new record came to know of it."""
+        self._down_before: set[str] = set()
+        """The members that were down already when a new record was written."""
 
-    def kill(self, process: Process, child: Child) -> None:
-        """Count those who are down."""
-        del child
+    def kill(self, process: Process, command: CommandModel) -> None:
+        """Count the members that are down."""
+        del command
         if process.host.name not in self.world.truth.in_flight:
             return
         self._down[process.host.name] = process.host
-        most = self.world.most_down + len(self._rejoined)
+        most = self.world.most_down + len(self._down_before)
         if len(self._down) > most:
             raise Violation(f"{list(self._down)} are down, at most {most} may be")
 
-    def began_anew(self) -> None:
-        """Forget who is down: no record knows of them."""
+    def history_began(self) -> None:
+        """Forget which members are down: no record contains them."""
         self._down.clear()
-        self._rejoined.clear()
+        self._down_before.clear()
 
     def healthy(self, process: Process) -> None:
-        """Take it off the list."""
+        """Count the member as up."""
         if self._down.get(process.host.name) is process.host:
             del self._down[process.host.name]
 
     def record(self, change: RecordChange) -> None:
-        """Forget who was reaped or has ended, and look at who is admitted."""
+        """Forget reclaimed and released members, and check which ones are admitted."""
         for name, _ in change.left:
             is_own = name == change.author and self._down.get(name) is change.process.host
             if not is_own or change.process.termed:
                 self._down.pop(name, None)
-            self._rejoined.discard(name)
-        self._rejoined |= {
+            self._down_before.discard(name)
+        self._down_before |= {
             name
             for name, entry in change.after.in_flight.items()
             if name not in change.before.in_flight and entry.phase is EntryPhase.FAILED
@@ -67,9 +67,9 @@ class KeepsTheWidth(Checker):
                 self._judge_other_tries(change, name)
                 continue
             if len(change.after.in_flight) > self.world.most_down:
-                raise Violation(f"{name} was admitted beyond the width")
+                raise Violation(f"{name} was admitted beyond max unavailable")
             if change.before.in_flight and not is_known_good(change.before, entry):
-                raise Violation(f"{name} was admitted for something unproven beside others")
+                raise Violation(f"{name} was admitted for an untried version beside others")
 
     @staticmethod
     def _judge_other_tries(change: RecordChange, name: str) -> None:
@@ -80,11 +80,11 @@ class KeepsTheWidth(Checker):
             if theirs.phase is EntryPhase.FAILED:
                 continue
             if other != name and theirs.digest == entry.digest:
-                raise Violation(f"{name} goes on to what {other} is the first to try")
+                raise Violation(f"{name} was readmitted to what {other} is the first to try")
 
 
 class TriesAlone(Checker):
-    """I3: before a snapshot is proven, one member is restarted for it, and one for each loss."""
+    """I3: one member is restarted on an untried version, and one more for each lost turn."""
 
     def __init__(self, world: "World") -> None:
         """Begin without any trial."""
@@ -93,12 +93,10 @@ class TriesAlone(Checker):
         self._losses: dict[str, int] = {}
 
     def record(self, change: RecordChange) -> None:
-        """Count the entries that were lost, and begin anew with what is tried anew."""
+        """Count the lost entries, and begin again if a version is tried again."""
         for name, entry in change.admitted:
-            version_state = change.before.versions.get(entry.digest)
-            if version_state is None or (
-                version_state.failed_by and entry.zxid > version_state.zxid
-            ):
+            state = change.before.versions.get(entry.digest)
+            if state is None or (state.failed_by and entry.zxid > state.zxid):
                 self._forget(entry.digest)
             known = change.before.in_flight.get(name)
             if known is not None:
@@ -106,7 +104,7 @@ class TriesAlone(Checker):
         for _, entry in change.left:
             self._losses[entry.digest] = self._losses.get(entry.digest, 0) + 1
 
-    def began_anew(self) -> None:
+    def history_began(self) -> None:
         """Begin without any trial."""
         self._tried.clear()
         self._losses.clear()
@@ -115,9 +113,9 @@ class TriesAlone(Checker):
         self._tried.pop(digest, None)
         self._losses.pop(digest, None)
 
-    def kill(self, process: Process, child: Child) -> None:
-        """Count who was restarted for it."""
-        del child
+    def kill(self, process: Process, command: CommandModel) -> None:
+        """Count the members that were restarted on it."""
+        del command
         entry = self.world.truth.in_flight.get(process.host.name)
         if entry is None or is_known_good(self.world.truth, entry):
             return
@@ -125,38 +123,38 @@ class TriesAlone(Checker):
         tried[process.host.name] = None
         allowed = 1 + self._losses.get(entry.digest, 0)
         if len(tried) > allowed:
-            raise Violation(f"{list(tried)} were restarted for {entry.digest[:8]}, unproven")
+            raise Violation(f"{list(tried)} restarted on {entry.digest[:8]}, which is untried")
 
 
-class HeedsVerdicts(Checker):
-    """I4: nobody is admitted for what has failed, until it is pushed anew or cleared.
+class AdmitsNoFailedVersion(Checker):
+    """I4: no member is admitted to a failed version, until it is written again or recovers.
 
-    Contents that have failed after a restart have failed, whether the restart is known or not,
-    unless they are proven as they are wanted.
+    Contents that failed after a restart have failed, whether the restart was read or not, unless
+    the wanted version is known good.
     """
 
     def __init__(self, world: "World") -> None:
-        """Begin without verdicts."""
+        """Begin without failures."""
         super().__init__(world)
         self._failed: dict[str, dict[str, int]] = {}
 
     def record(self, change: RecordChange) -> None:
-        """Look at who is admitted, then learn what has failed or was cleared."""
+        """Check which members are admitted, then note which versions failed or recovered."""
         for name, entry in change.admitted:
             for other in self._failed_on(entry, change.before):
-                raise Violation(f"{name} was admitted for what failed on {other}")
-        for digest, version_state in change.before.versions.items():
+                raise Violation(f"{name} was admitted to what failed on {other}")
+        for digest, state in change.before.versions.items():
             after = change.after.versions.get(digest)
-            if after is None or after.zxid > version_state.zxid:
+            if after is None or after.zxid > state.zxid:
                 continue
-            for name in version_state.failed_by:
+            for name in state.failed_by:
                 if name not in after.failed_by:
                     self._clear(change, digest, name)
-        for digest, version_state in change.after.versions.items():
-            self._follow_retry(digest, version_state)
-            for name in version_state.failed_by:
+        for digest, state in change.after.versions.items():
+            self._follow_retry(digest, state)
+            for name in state.failed_by:
                 failed = self._failed.setdefault(digest, {})
-                failed[name] = max(failed.get(name, 0), version_state.zxid)
+                failed[name] = max(failed.get(name, 0), state.zxid)
 
     def _failed_on(self, entry: InFlightEntry, record: RolloutRecord) -> Iterator[str]:
         known = record.versions.get(entry.digest)
@@ -166,20 +164,20 @@ class HeedsVerdicts(Checker):
             if is_same or (not is_good and contents_of(digest) == contents_of(entry.digest)):
                 yield from (name for name, at in failed.items() if at >= entry.zxid)
 
-    def began_anew(self) -> None:
-        """Hold to what the record says now."""
+    def history_began(self) -> None:
+        """Begin with the failures of the present record."""
         self._failed = {
-            digest: dict.fromkeys(version_state.failed_by, version_state.zxid)
-            for digest, version_state in self.world.truth.versions.items()
+            digest: dict.fromkeys(state.failed_by, state.zxid)
+            for digest, state in self.world.truth.versions.items()
         }
 
-    def _follow_retry(self, digest: str, version_state: VersionState) -> None:
-        """Forget what failed before a later try was a success, and has not failed since."""
-        if not version_state.known_good or version_state.failed_by:
+    def _follow_retry(self, digest: str, state: VersionState) -> None:
+        """Forget the failures before a later try that succeeded, and has not failed since."""
+        if not state.known_good or state.failed_by:
             return
         for other, failed in self._failed.items():
             if contents_of(other) == contents_of(digest):
-                for name in [name for name, at in failed.items() if at < version_state.zxid]:
+                for name in [name for name, at in failed.items() if at < state.zxid]:
                     del failed[name]
 
     def _clear(self, change: RecordChange, digest: str, name: str) -> None:
@@ -188,48 +186,48 @@ class HeedsVerdicts(Checker):
         self._failed[digest].pop(name, None)
 
 
-class ProvesTheHealthy(Checker):
-    """A snapshot counts as proven, and a turn is over, only by a child that was healthy."""
+class MarksOnlyTheHealthy(Checker):
+    """A version becomes known good, and a turn ends, only with a command that was healthy."""
 
     def __init__(self, world: "World") -> None:
-        """Begin with nobody restarted."""
+        """Begin without any restart."""
         super().__init__(world)
         self._restarted: dict[str, str] = {}
         self._known_good: dict[Process, dict[str, None]] = {}
 
-    def kill(self, process: Process, child: Child) -> None:
-        """Take note of the turn in which it was."""
-        del child
+    def kill(self, process: Process, command: CommandModel) -> None:
+        """Note in which turn it was."""
+        del command
         entry = self.world.truth.in_flight.get(process.host.name)
         if entry is not None:
             self._restarted[process.host.name] = entry.token
 
-    def began_anew(self) -> None:
+    def history_began(self) -> None:
         """Forget the turns: they are over."""
         self._restarted.clear()
 
-    def known_good(self, process: Process, child: Child) -> None:
-        """Take note of what was healthy, and of whose turn may end."""
-        digest = version_of(child.files, process.policy.mirrors).digest
+    def known_good(self, process: Process, command: CommandModel) -> None:
+        """Note the healthy version, and the member whose turn may end."""
+        digest = version_of(command.files, process.policy.mirrors).digest
         self._known_good.setdefault(process, {})[digest] = None
         self._restarted.pop(process.host.name, None)
 
     def record(self, change: RecordChange) -> None:
-        """Look at what is newly proven, and at who ends its own turn."""
-        for digest, version_state in change.after.versions.items():
+        """Check which versions become known good, and which members end their own turn."""
+        for digest, state in change.after.versions.items():
             before = change.before.versions.get(digest)
-            is_news = version_state.known_good and (before is None or not before.known_good)
-            if is_news and digest not in self._known_good.get(change.process, {}):
-                raise Violation(f"{change.author} proved what was not healthy there")
+            is_new = state.known_good and (before is None or not before.known_good)
+            if is_new and digest not in self._known_good.get(change.process, {}):
+                raise Violation(f"{change.author} marked what was not healthy there")
         self._follow_adoption(change)
         for name, entry in change.left:
             if name != change.author or change.process.termed:
                 continue
             if any(twin.name == name for twin in self.world.twins):
-                # Of two hosts with one ID the other may take a turn over that this one has begun.
+                # Of two hosts with one ID the other may adopt a turn that this one has begun.
                 continue
             if self._restarted.get(name) == entry.token:
-                raise Violation(f"{name} ended its turn without a healthy child")
+                raise Violation(f"{name} ended its turn without a healthy command")
 
     def _follow_adoption(self, change: RecordChange) -> None:
         for name, entry in change.after.in_flight.items():
@@ -239,22 +237,22 @@ class ProvesTheHealthy(Checker):
 
 
 class KeepsEntries(Checker):
-    """I8: an entry goes by its owner, or by the head once its member was gone long enough.
+    """I8: an entry is removed by its owner, or by the head after the grace period.
 
-    A holder of an entry may act as the head; and who shows itself for a moment is not seen by all.
-    An operator may forget a member, that one and no other.
+    A member in flight may act as the head, and not every member sees a short presence.  An operator
+    may forget one member, and no other.
     """
 
     SEEN_S = 5.0
 
     def __init__(self, world: "World") -> None:
-        """Begin with nobody there."""
+        """Begin without any member."""
         super().__init__(world)
         self._absent_from: dict[str, float] = {}
         self._absent_to: dict[str, float] = {}
 
     def transaction(self, transaction: Transaction) -> None:
-        """Learn who comes and goes."""
+        """Note which members come and go."""
         now = self.world.clock.now
         for path, _ in transaction.changes:
             if path.startswith(MEMBERS):
@@ -264,35 +262,37 @@ class KeepsEntries(Checker):
                 elif now > self._absent_to.pop(name, now) + self.SEEN_S:
                     self._absent_from[name] = now
 
-    def began_anew(self) -> None:
-        """Take everybody for gone as of now."""
+    def history_began(self) -> None:
+        """Count all members as missing from now on."""
         self._absent_to.clear()
         now = self.world.clock.now
         self._absent_from = {host.name: now for host in self.world.hosts}
 
     def record(self, change: RecordChange) -> None:
-        """Look at each entry that is gone or has another token."""
+        """Check each entry that is gone or has another token."""
         for name, entry in change.before.in_flight.items():
             after = change.after.in_flight.get(name)
             if after is not None and after.token != entry.token and name != change.author:
-                raise Violation(f"{change.author} took over the entry of {name}")
+                raise Violation(f"{change.author} adopted the entry of {name}")
             if after is None and change.audit_entry is not None:
-                if (change.audit_entry.verb, change.audit_entry.member) != ("forget", name):
-                    raise Violation(f"to {change.audit_entry.verb} took the entry of {name} away")
+                if (change.audit_entry.operation, change.audit_entry.member) != ("forget", name):
+                    raise Violation(
+                        f"to {change.audit_entry.operation} removed the entry of {name}"
+                    )
             elif after is None and name != change.author:
-                self._judge_reaping(change, name)
+                self._judge_reclaim(change, name)
 
-    def _judge_reaping(self, change: RecordChange, name: str) -> None:
+    def _judge_reclaim(self, change: RecordChange, name: str) -> None:
         policy = change.process.policy
         grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
         since = self._absent_from.get(name, 0.0)
         until = self._absent_to.get(name, change.decided_at)
         if change.decided_at - since < grace_s - 1e-3:
             raise Violation(
-                f"{name} was reaped {change.decided_at - since:.1f} s after it was gone"
+                f"{name} was reclaimed {change.decided_at - since:.1f} s after it was gone"
             )
         if until < change.decided_at - policy.session_timeout_s - 5:
-            raise Violation(f"{name} was reaped although it is back")
+            raise Violation(f"{name} was reclaimed although it is back")
         queue = self.world.ensemble.tree
         first = min(queue.children[QUEUE].items(), key=lambda item: item[1][-10:], default=None)
         place = self.world.place_taken
@@ -300,17 +300,17 @@ class KeepsEntries(Checker):
             return
         is_head = first is not None and queue.nodes[first[0]].content == change.author
         if not is_head and change.author not in change.before.in_flight:
-            raise Violation(f"{change.author} reaped {name}, neither head nor in flight")
+            raise Violation(f"{change.author} reclaimed {name}, neither head nor in flight")
 
 
-class AdmitsTheCurrent(Checker):
-    """Who is admitted wants what the mirrored znodes hold at the moment of the commit."""
+class AdmitsCurrentContent(Checker):
+    """An admitted member wants what the znodes of its inputs contain when the commit is written."""
 
     def record(self, change: RecordChange) -> None:
-        """Compare the new entry of the author with the truth.
+        """Compare the new entry of the author with the znodes.
 
-        The version of a znode that was deleted and made again says nothing, so that such histories
-        are left out; and what the restart was called is not seen in a znode that is empty.
+        The version of a znode that was deleted and created again is no evidence, so such histories
+        are left out.  The name of a restart is not in an emptied znode.
         """
         nodes = self.world.ensemble.tree.nodes
         if not change.admitted or self.world.has_deleted:
@@ -326,53 +326,53 @@ class AdmitsTheCurrent(Checker):
         for name, entry in change.admitted:
             wanted = version_of(Snapshot(files, zxid, restart=restart), mirrors)
             if (entry.digest, entry.zxid) != (wanted.digest, wanted.zxid):
-                raise Violation(f"{name} was admitted for what is out of date")
+                raise Violation(f"{name} was admitted to an outdated version")
 
 
-class KeepsTheQueue(Checker):
-    """Who comes into flight was the first in the queue."""
+class AdmitsTheHead(Checker):
+    """An admitted member was the head of the queue."""
 
     def record(self, change: RecordChange) -> None:
-        """Look at who is left in the queue."""
+        """Check which nodes are left in the queue."""
         if not any(name not in change.before.in_flight for name, _ in change.admitted):
             return
         place = self.world.place_taken[-10:]
         names = self.world.ensemble.tree.children[QUEUE].values()
         ahead = [name for name in names if name[-10:] < place]
         if not place or ahead:
-            raise Violation(f"{change.author} was admitted, but {ahead} were before it")
+            raise Violation(f"{change.author} was admitted, but {ahead} were ahead of it")
 
 
 class WakesFew(Checker):
     """I10: a release wakes a constant number of processes.
 
-    Who has found its predecessor gone without a turn may be woken, too, once for each such loss;
-    and so may members in flight, which may be waiting to go on to something newer.
+    Members whose predecessor went away without a turn may be woken, too, once for each such loss.
+    So may members in flight, which may wait for a readmission.
     """
 
     MOST = 4
 
     def __init__(self, world: "World") -> None:
-        """Begin with nobody woken."""
+        """Begin without any woken process."""
         super().__init__(world)
         self._woken: dict[int, dict[str, None]] = {}
         self._most: dict[int, int] = {}
         self._lost: list[int] = [0, 0, 0]
-        """The queue nodes that vanished since the last change of the record, and before it."""
+        """The queue nodes deleted since the last change of the record, and before it."""
 
     def transaction(self, transaction: Transaction) -> None:
-        """Count the queue nodes that vanish."""
+        """Count the queue nodes that are deleted."""
         for path, node in transaction.changes:
             if path.startswith(QUEUE) and node is None:
                 self._lost[0] += 1
 
-    def began_anew(self) -> None:
-        """Begin with nobody woken; numbers of transactions return."""
+    def history_began(self) -> None:
+        """Begin without any woken process: the numbers of transactions return."""
         self._woken.clear()
         self._most.clear()
 
     def record(self, change: RecordChange) -> None:
-        """Take note of each release."""
+        """Note each release."""
         if change.audit_entry is not None:
             return
         if any(name == change.author for name, _ in change.left):
@@ -381,7 +381,7 @@ class WakesFew(Checker):
         self._lost = [0, *self._lost[:2]]
 
     def woken(self, process: Process, transaction: Transaction) -> None:
-        """Count who hears of it."""
+        """Count the woken processes."""
         woken = self._woken.get(transaction.zxid)
         if woken is not None:
             woken[process.host.name] = None
@@ -390,10 +390,10 @@ class WakesFew(Checker):
 
 
 class QueuesOnce(Checker):
-    """I11: at rest no session has two queue nodes, and none that nobody waits in."""
+    """I11: at rest no session has two queue nodes, and none belongs to no waiting member."""
 
     def at_rest(self) -> None:
-        """Look at the queue."""
+        """Check the queue."""
         owners: dict[int, str] = {}
         tree = self.world.ensemble.tree
         for path, name in tree.children[QUEUE].items():
@@ -409,7 +409,7 @@ class MarksDuplicates(Checker):
     SETTLED_S = 20.0
 
     def at_rest(self) -> None:
-        """Look at those of one ID, unless one of them is away or has come lately."""
+        """Check the processes with one ID, unless one is disconnected or new."""
         for twin in self.world.twins:
             hosts = [host for host in self.world.hosts if host.name == twin.name]
             owners = [self._owner(host) for host in (*hosts, *([] if twin.gone else [twin]))]
@@ -417,7 +417,7 @@ class MarksDuplicates(Checker):
                 self._judge(twin.name, owners)
 
     def _owner(self, host: Host) -> int | None:
-        """The session of the process there, if all has been well with it for a while."""
+        """Return the session of the process there, if it has been connected for a while."""
         process = host.living
         if process is None or process.born_at > self.world.clock.now - self.SETTLED_S:
             return None

@@ -70,10 +70,10 @@ class GroupRequests:
         self._duplicate = f"{self._me}~{process.host.label}"
         """The node that it has while another process has the ID."""
         self.living: set[tuple[Connection, str]] = set()
-        """The nodes in flight of which a watch on this connection would have told their end."""
+        """The nodes in flight whose end a watch on this connection would have reported."""
         self._status: MemberStatus | None = None
         self._card_on_its_way: Connection | None = None
-        """The connection on which a card is on its way."""
+        """The connection on which a status is on its way."""
 
     def perform(self, action: Action) -> None:  # noqa: C901 -- one arm for each
         """Send what the action asks for."""
@@ -98,12 +98,12 @@ class GroupRequests:
                 RecordReading(self, action).begin()
             case group_actions.CommitRecord(number):
                 process = self.process
-                commit = Commit(process, process.handled_at, place=action.place)
+                commit = Commit(process, process.handled_at, place=action.queue_node)
                 run = partial(self._commit, action, commit)
                 self.ask_group(number, Kind.WRITE, run, self.post)
 
     def post(self, event: Event) -> None:
-        """Let the process have what the client's thread has to tell."""
+        """Give the process an event of the client's thread."""
         self.process.post(event)
 
     def ask_group(
@@ -124,9 +124,9 @@ class GroupRequests:
         self.process.post(GroupTouched(part))
 
     def watch(self, connection: Connection, path: str, part: GroupPart) -> None:
-        """Set a watch that tells of this part of the group.
+        """Set a watch on this part of the group.
 
-        Of the members' nodes it tells that they come or go.
+        On the members' nodes it reports that they are created or deleted.
         """
         nodes = connection.server.tree.nodes
         is_card = part in (GroupPart.OWN_NODE, GroupPart.IN_FLIGHT) and path in nodes
@@ -135,7 +135,7 @@ class GroupRequests:
             if is_card and path in nodes:
                 self.watch(connection, path, part)
                 return
-            connection.tell(lambda: heard(transaction))
+            connection.report(lambda: heard(transaction))
 
         def heard(transaction: Transaction) -> None:
             self.living.discard((connection, path))
@@ -174,7 +174,7 @@ class GroupRequests:
         self, connection: Connection, path: str, transaction: Transaction
     ) -> None:
         del transaction
-        connection.tell(lambda: self.process.post(ZnodeTouched(path)))
+        connection.report(lambda: self.process.post(ZnodeTouched(path)))
 
     def _enrol(self, request: group_actions.Enrol) -> None:
         def create(connection: Connection) -> bool:
@@ -203,7 +203,7 @@ class GroupRequests:
             if done:
                 self._enrolled(request)
             else:
-                trouble = "somebody else is at the own node"
+                trouble = "another process is at the own node"
                 self.post(GroupRequestFailed(request.number, trouble))
 
         def occupied(_: object) -> None:
@@ -250,7 +250,7 @@ class GroupRequests:
             ensemble.commit(connection.session.number, [(self._duplicate, None)])
 
     def _replace(self, status: MemberStatus, mzxid: int | None, connection: Connection) -> bool:
-        """Delete and create in one transaction, if nobody has done anything meanwhile."""
+        """Delete and create in one transaction, if nothing has changed meanwhile."""
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._me)
         if (None if node is None else node.mzxid) != mzxid:
@@ -289,7 +289,7 @@ class GroupRequests:
         self._send_card()
 
     def _with_card(self, status: MemberStatus | None, connection: Connection) -> list[Change]:
-        """What a request writes besides, to show a card where the own node is there."""
+        """Return what a request writes besides, to publish a status if the own node exists."""
         ensemble, session = connection.server.ensemble, connection.session
         node = ensemble.tree.nodes.get(self._me)
         if status is None or node is None or node.owner != session.number:
@@ -334,18 +334,18 @@ class GroupRequests:
         nodes = ensemble.tree.nodes
         if STATE not in nodes:
             return GroupRequestFailed(request.number, "not enrolled")
-        if request.place and QUEUE + request.place not in nodes:
-            return group_events.CommitRefused(request.number, Conflict.PLACE)
+        if request.queue_node and QUEUE + request.queue_node not in nodes:
+            return group_events.CommitRefused(request.number, Conflict.QUEUE_NODE)
         for path, version in request.checks.items():
             if path not in nodes or nodes[path].version != version:
                 return group_events.CommitRefused(request.number, Conflict.CONFIGURATION)
-        if nodes[STATE].version != request.version:
+        if nodes[STATE].version != request.znode_version:
             return group_events.CommitRefused(request.number, Conflict.RECORD)
         changes = [ensemble.written(STATE, request.record)]
-        if request.place:
-            changes.append((QUEUE + request.place, None))
+        if request.queue_node:
+            changes.append((QUEUE + request.queue_node, None))
         changes += self._with_card(request.status, connection)
-        before = nodes[STATE].content.believed(nodes[STATE].mzxid)
+        before = nodes[STATE].content.clamped_to(nodes[STATE].mzxid)
         self.world.commit = replace(commit, before=before)
         ensemble.commit(session.number, changes)
         return group_events.RecordCommitted(request.number)

@@ -1,7 +1,6 @@
 """Mistakes that taking turns could have: each breaks one rule of the protocol, on purpose.
 
-A mutant is a name of the core that is replaced while it lives, and the word by which a checker
-tells that it has noticed.
+A mutant is a name of the core that is replaced for a run, and the checker that has to notice it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,7 @@ Anything = Any
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake: who is changed, what is put in its place, and who has to notice."""
+    """One mistake: what is replaced, by what, and which checker has to notice it."""
 
     mistake: str
     owner: object
@@ -44,7 +43,7 @@ class Mutant:
 
 
 def private(owner: object, name: str) -> Callable[..., Any]:
-    """The core's own way, for a mutant that differs from it in some cases only."""
+    """Return the core's own function, for a mutant that differs from it in some cases only."""
     function: Callable[..., Any] = getattr(owner, name)
     return function
 
@@ -59,24 +58,24 @@ original_explain = private(QueuePosition, "explain")
 original_commit = private(next_request, "_commit")
 original_merged = private(Inputs, "_merged")
 original_readmit = private(RolloutRecord, "readmit")
-original_is_proven = private(RolloutRecord, "is_known_good")
+original_is_known_good = private(RolloutRecord, "is_known_good")
 original_begin = private(Membership, "begin")
 original_release = private(RolloutRecord, "release")
 original_undo = private(Restart, "_undo")
 
 
 def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
-    """Take an admission without an answer for made, once the ensemble is back."""
+    """Assume after a reconnect that an admission without an answer was written."""
     at, proposal = self._at, self._at.lease.proposal
     found: list[Action] = original_handle(self, event, now)
     if isinstance(event, SessionConnected) and proposal is not None and proposal.admits is not None:
-        vars(at.lease).update(held=proposal.admits, _lease_from=proposal.sent_at)
+        vars(at.lease).update(admitted=proposal.admits, _lease_from=proposal.sent_at)
         at.record_view.record = proposal.record
     return found
 
 
 def forget_failure(self: Anything, member: str, token: str, *_: object) -> RolloutRecord:
-    """Give the turn back, and say nothing of what went wrong."""
+    """Release the turn, and record no failure."""
     entry = self.in_flight.get(member)
     if entry is None or entry.token != token:
         return self  # type: ignore[no-any-return]
@@ -85,7 +84,7 @@ def forget_failure(self: Anything, member: str, token: str, *_: object) -> Rollo
 
 
 def drop_entry(self: Anything, member: str, token: str) -> RolloutRecord:
-    """Throw away what the incarnation before was doing."""
+    """Remove the entry of an earlier run."""
     entry = self.in_flight.get(member)
     if entry is None or entry.token == token or not token:
         return self  # type: ignore[no-any-return]
@@ -94,7 +93,7 @@ def drop_entry(self: Anything, member: str, token: str) -> RolloutRecord:
 
 
 def release_once(self: Anything, now: float) -> list[Action]:
-    """Send a proof once, and take it for told, whatever became of it."""
+    """Send a success once, and assume that it was recorded."""
     at, token = self._at, self._at.lease.token
     proofs = [outcome for outcome in at.outcomes if outcome.result is TurnResult.KNOWN_GOOD]
     if token == getattr(self, "told", ""):
@@ -106,15 +105,12 @@ def release_once(self: Anything, now: float) -> list[Action]:
     return found
 
 
-def admit_as_proven(
+def admit_as_known_good(
     self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
 ) -> object:  # fmt: skip
-    """Let as many try what nobody has proven as may be down."""
-    with_proof = {
-        digest: replace(check_result, known_good=True)
-        for digest, check_result in self.versions.items()
-    }
-    record = replace(self, versions=with_proof)
+    """Let as many members try an untried version as may be unavailable."""
+    all_good = {digest: replace(v, known_good=True) for digest, v in self.versions.items()}
+    record = replace(self, versions=all_good)
     found = original_admit(record, member, entry, scope, population, seq)
     if not isinstance(found, RolloutRecord):
         return found
@@ -126,7 +122,7 @@ def admit_as_proven(
 def admit_many(
     self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
 ) -> object:  # fmt: skip
-    """Take no account of who is in flight already."""
+    """Do not count the members in flight."""
     found = original_admit(replace(self, in_flight={}), member, entry, scope, population, seq)
     if not isinstance(found, RolloutRecord):
         return found
@@ -134,7 +130,7 @@ def admit_many(
 
 
 def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> CheckResult | None:
-    """Count a result for whatever child there is."""
+    """Count a result for any command."""
     if event.generation != self._running:
         return None
     self._running = self._timeout_at = None
@@ -145,41 +141,41 @@ def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> C
 
 
 def kill_on_disconnect(self: Anything, topic: str, reason: str, now: float) -> list[Action]:
-    """Stop the child for want of news."""
+    """Stop the command without a connection."""
     return [*original_disconnected(self, topic, reason, now), SignalProcessTree(15)]
 
 
-def reap_at_once(self: Anything) -> tuple[str, str] | None:
-    """Give nobody time to come back."""
+def reclaim_at_once(self: Anything) -> tuple[str, str] | None:
+    """Wait for no grace period."""
     found: tuple[str, str] | None = next(iter(self._missing_since), None)
     return found
 
 
 def commit_unchecked(
-    at: Anything, proposal: Any, now: float, place: str = ""
+    at: Anything, proposal: Any, now: float, queue_node: str = ""
 ) -> Sequence[Action]:  # fmt: skip
-    """Trust in what was read of the configuration."""
-    found: Sequence[Action] = original_commit(at, proposal, now, place)
+    """Trust what was read of the configuration."""
+    found: Sequence[Action] = original_commit(at, proposal, now, queue_node)
     return [replace(a, checks={}) if isinstance(a, CommitRecord) else a for a in found]
 
 
 def remember_no_duplicate(self: Anything) -> bool:
-    """Forget that there may be a node under another name."""
+    """Forget that there may be a node of another name."""
     original_begin(self)
     return False
 
 
 def lose_nothing(*_: object) -> None:
-    """Forget that a queue node may be there."""
+    """Do nothing about a queue node that may exist."""
 
 
 def start_on_wanted(*_: object) -> StartBasis:
-    """Start on whatever is wanted."""
+    """Start on any wanted version."""
     return StartBasis.WANTED
 
 
-def forget_verdicts(self: Anything, member: str, entry: Any, *rest: Any) -> object:
-    """Keep no verdict but that of what is admitted."""
+def forget_failures(self: Anything, member: str, entry: Any, *rest: Any) -> object:
+    """Keep no failure but that of the admitted version."""
     found = original_admit(self, member, entry, *rest)
     if not isinstance(found, RolloutRecord):
         return found
@@ -187,77 +183,77 @@ def forget_verdicts(self: Anything, member: str, entry: Any, *rest: Any) -> obje
     return replace(found, versions=kept)
 
 
-def never_blocking(*_: object) -> None:
-    """Know of no verdict against anything."""
+def find_no_failure(*_: object) -> None:
+    """Find no failure of any version."""
 
 
 def take_over_lead(self: Anything, last_admitted: int) -> None:
-    """Take the place of a predecessor that is gone, whoever is before it."""
+    """Take the position of a predecessor that is gone, whichever node is before it."""
     if self.unexplained:
         self.unexplained = False
         self._before.clear()
     original_explain(self, last_admitted)
 
 
-def give_back_failed(
+def release_failed(
     self: Anything, record: RolloutRecord, member: str, token: str
 ) -> RolloutRecord:  # fmt: skip
     """Take any outcome for a success."""
     del token
-    return record.release(member, self.target if self.result is not TurnResult.GIVEN_BACK else None)
+    return record.release(member, self.version if self.result is not TurnResult.RELEASED else None)
 
 
-def block_for_ever(self: Anything, target: ConfigVersion) -> object:
-    """Hold a failure against what is tried once more as well."""
-    check_result = self.versions.get(target.digest)
-    return check_result if check_result is not None and check_result.failed_by else None
+def block_for_ever(self: Anything, version: ConfigVersion) -> object:
+    """Block a retry as well."""
+    state = self.versions.get(version.digest)
+    return state if state is not None and state.failed_by else None
 
 
 def ignore_revision_of_restart(
     self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
 ) -> Snapshot:  # fmt: skip
-    """Take the znode of restarts for as old as it can be."""
+    """Count the znode of restarts as old as it can be."""
     path = self._policy.restart_path
     old = replace(znodes[path], mzxid=0)
     found: Snapshot = original_merged(self, known, {**znodes, path: old})
     return found
 
 
-def take_missing_for_news(
+def count_missing_as_change(
     self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
 ) -> Snapshot:  # fmt: skip
-    """Take a znode of restarts that went missing, or was emptied, for another restart."""
+    """Count a deleted or emptied znode of restarts as another restart."""
     found: Snapshot = original_merged(self, replace(known, restart=""), znodes)
     return found
 
 
 def miss_restarts(self: Anything, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
-    """Leave the name of the restart out of what is compared."""
+    """Leave the name of the restart out of the comparison."""
     found: Snapshot = original_merged(self, known, znodes)
     return replace(found, restart="")
 
 
 def nameless(snapshot: Snapshot, mirrors: Sequence[Mirror]) -> ConfigVersion:
-    """Leave the name of the restart out of what the group knows."""
+    """Leave the name of the restart out of the version."""
     return version_of(replace(snapshot, restart=""), mirrors)
 
 
-def prove_by_contents(self: Anything, target: ConfigVersion) -> bool:
-    """Take a restart for proven, because its contents are."""
+def know_good_by_contents(self: Anything, version: ConfigVersion) -> bool:
+    """Count a restart as known good because its contents are."""
     known = [
-        digest for digest in self.versions if contents_of(digest) == contents_of(target.digest)
+        digest for digest in self.versions if contents_of(digest) == contents_of(version.digest)
     ]
-    return any(original_is_proven(self, replace(target, digest=digest)) for digest in known)
+    return any(original_is_known_good(self, replace(version, digest=digest)) for digest in known)
 
 
-def know_newer_restarts(self: Anything, target: ConfigVersion) -> bool:
-    """Take a restart of the same contents for newer ones."""
-    known = [v for v in self.versions.values() if v.scope == target.scope]
-    return any(check_result.zxid > target.zxid for check_result in known)
+def know_newer_restarts(self: Anything, version: ConfigVersion) -> bool:
+    """Count a restart of the same contents as newer."""
+    known = [v for v in self.versions.values() if v.scope == version.scope]
+    return any(state.zxid > version.zxid for state in known)
 
 
 def readmit_while_paused(self: Anything, member: str, entry: Any, scope: str) -> object:
-    """Heed a pause at the queue only."""
+    """Apply a pause in the queue only."""
     found = original_readmit(replace(self, paused=None), member, entry, scope)
     return replace(found, paused=self.paused) if isinstance(found, RolloutRecord) else found
 
@@ -265,20 +261,20 @@ def readmit_while_paused(self: Anything, member: str, entry: Any, scope: str) ->
 def admit_while_paused(
     self: Anything, member: str, entry: Any, scope: str, population: int, seq: int
 ) -> object:  # fmt: skip
-    """Heed a pause in the turn only."""
+    """Apply a pause in the turn only."""
     record = replace(self, paused=None)
     found = original_admit(record, member, entry, scope, population, seq)
     return replace(found, paused=self.paused) if isinstance(found, RolloutRecord) else found
 
 
 def release_anew(self: Anything, member: str, known_good: ConfigVersion | None) -> RolloutRecord:
-    """End a pause with the turn during which it was begun."""
+    """End a pause with the next release."""
     found: RolloutRecord = original_release(self, member, known_good)
     return found if found is self else replace(found, paused=None)
 
 
-def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
-    """Go on with what is in place, and not look whether anything runs on it."""
+def rest_without_command(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
+    """Keep the files, and do not check whether a command runs on them."""
     if self._command.present or self._phase.is_in(Phase.VERIFYING):
         found: list[Action] = original_undo(self, wanted, now)
         return found
@@ -290,74 +286,78 @@ def rest_without_child(self: Anything, wanted: Snapshot, now: float) -> list[Act
 
 
 def read_no_record(self: Anything) -> None:
-    """Take the record of a new session for the one that is known."""
-    self.surveyed = False
+    """Trust the known record in a new session."""
+    self.is_history_checked = False
 
 
 def as_it_was(self: Anything, *_: object) -> object:
-    """Take what belongs to another history for what belongs to this one."""
+    """Keep what belongs to another history."""
     return self
 
 
 PROGRESS = "no progress"
 
 MUTANTS = (
-    Mutant("what is undone needs no command", Restart, "_undo", rest_without_child,
+    Mutant("an undone change needs no command", Restart, "_undo", rest_without_command,
            "RunningHasACommand"),
-    Mutant("an undo is looked for among the news", Restart, "_is_undone", lambda *_: False,
-           "KillsForChange"),
+    Mutant("an undo is found among changes only", Restart, "_is_undone", lambda *_: False,
+           "StopsOnlyForChange"),
     Mutant("the old command ends zkexec in its turn", Verification, "survives_exit",
            property(lambda self: self._is_awaited), "OutlivesTheCommand"),
-    Mutant("the lease is not looked at", Lease, "may_stop", lambda self, *_: bool(self.held),
-           "KillsWithinTheLease"),
+    Mutant("the lease is not checked", Lease, "may_stop", lambda self, *_: bool(self.admitted),
+           "StopsWithinTheLease"),
     Mutant("a lost reply is taken for an admission", Participant, "handle", assume_admission,
-           "KillsWithinTheLease"),
-    Mutant("a failure is forgotten", RolloutRecord, "fail", forget_failure, "ProvesTheHealthy"),
-    Mutant("a failed snapshot counts as proven", TurnOutcome, "entered", give_back_failed,
-           "ProvesTheHealthy"),
+           "StopsWithinTheLease"),
+    Mutant("a failure is forgotten", RolloutRecord, "fail", forget_failure, "MarksOnlyTheHealthy"),
+    Mutant("a failed version counts as known good", TurnOutcome, "entered_in", release_failed,
+           "MarksOnlyTheHealthy"),
     Mutant("a restarted member drops its entry", RolloutRecord, "adopt", drop_entry,
-           "ProvesTheHealthy"),
+           "MarksOnlyTheHealthy"),
     Mutant("a release is not repeated", Participant, "advance", release_once, PROGRESS),
-    Mutant("several try what nobody has proven", RolloutRecord, "admit", admit_as_proven,
-           "KeepsTheWidth"),
-    Mutant("the width is not looked at", RolloutRecord, "admit", admit_many, "KeepsTheWidth"),
-    Mutant("a check of an earlier child counts", HealthCheck, "finished", count_any_check,
-           "ProvesTheHealthy"),
-    Mutant("the child is stopped on SUSPENDED", Inputs, "_on_disconnected", kill_on_disconnect,
-           "StandsStill"),
-    Mutant("a member is reaped at once", RecordView, "overdue", reap_at_once, "KeepsEntries"),
+    Mutant("several members try an untried version", RolloutRecord, "admit", admit_as_known_good,
+           "KeepsMaxUnavailable"),
+    Mutant("max unavailable is not checked", RolloutRecord, "admit", admit_many,
+           "KeepsMaxUnavailable"),
+    Mutant("a health check of an earlier command counts", HealthCheck, "finished", count_any_check,
+           "MarksOnlyTheHealthy"),
+    Mutant("the command is stopped without a connection", Inputs, "_on_disconnected",
+           kill_on_disconnect, "IgnoresLosses"),
+    Mutant("a turn is reclaimed at once", RecordView, "overdue", reclaim_at_once, "KeepsEntries"),
     Mutant("the configuration is not checked", next_request, "_commit", commit_unchecked,
-           "AdmitsTheCurrent"),
+           "AdmitsCurrentContent"),
     Mutant("no watch is armed again", Inputs, "_rearm_later", lose_nothing, PROGRESS),
-    Mutant("a queue node is left behind", QueuePosition, "lost", lose_nothing, PROGRESS),
+    Mutant("a queue node is left behind", QueuePosition, "doubt", lose_nothing, PROGRESS),
     Mutant("a duplicate keeps its node", Membership, "begin", remember_no_duplicate,
            "MarksDuplicates"),
-    Mutant("a verdict is not heeded", RolloutRecord, "blocking", never_blocking, "HeedsVerdicts"),
-    Mutant("an admission wipes the verdicts", RolloutRecord, "admit", forget_verdicts,
-           "HeedsVerdicts"),
-    Mutant("who is behind a gap goes first", QueuePosition, "explain", take_over_lead,
-           "KeepsTheQueue"),
+    Mutant("a failed version is admitted", RolloutRecord, "failure_of", find_no_failure,
+           "AdmitsNoFailedVersion"),
+    Mutant("an admission drops the failures", RolloutRecord, "admit", forget_failures,
+           "AdmitsNoFailedVersion"),
+    Mutant("a member behind a gap is the head", QueuePosition, "explain", take_over_lead,
+           "AdmitsTheHead"),
     Mutant("a first start takes any risk", participant, "basis_of", start_on_wanted,
-           "StartsOnTheProven"),
-    Mutant("a retry is not heeded", RolloutRecord, "blocking", block_for_ever, PROGRESS),
-    Mutant("a retry is nothing new", Inputs, "_merged", ignore_revision_of_restart,
-           "AdmitsTheCurrent"),
-    Mutant("a restart is nothing new", Inputs, "_merged", miss_restarts, PROGRESS),
-    Mutant("a znode of restarts that is gone counts", Inputs, "_merged", take_missing_for_news,
-           "KillsForChange"),
-    Mutant("the group does not know of restarts", situation, "version_of", nameless,
+           "StartsOnKnownGood"),
+    Mutant("a retry is blocked", RolloutRecord, "failure_of", block_for_ever, PROGRESS),
+    Mutant("a retry is no change", Inputs, "_merged", ignore_revision_of_restart,
+           "AdmitsCurrentContent"),
+    Mutant("a restart is no change", Inputs, "_merged", miss_restarts, PROGRESS),
+    Mutant("a deleted znode of restarts counts", Inputs, "_merged", count_missing_as_change,
+           "StopsOnlyForChange"),
+    Mutant("versions do not contain restarts", situation, "version_of", nameless,
            "TriesRestartsAlone"),
-    Mutant("a restart is as proven as its contents", RolloutRecord, "is_known_good",
-           prove_by_contents, "KeepsTheWidth"),
-    Mutant("a restart that is gone is waited for", RolloutRecord, "knows_newer",
-           know_newer_restarts, PROGRESS),
-    Mutant("a pause lets the failed go on", RolloutRecord, "readmit", readmit_while_paused,
-           "HeedsThePause"),
-    Mutant("what is gone is put in place", Inputs, "is_gone", lambda *_: False,
-           "RollsOutThePresent"),
-    Mutant("a copied record is believed", RolloutRecord, "believed", as_it_was, PROGRESS),
+    Mutant("a restart is known good because its contents are", RolloutRecord, "is_known_good",
+           know_good_by_contents, "KeepsMaxUnavailable"),
+    Mutant("a deleted restart is waited for", RolloutRecord, "knows_newer", know_newer_restarts,
+           PROGRESS),
+    Mutant("a pause lets a failed member be readmitted", RolloutRecord, "readmit",
+           readmit_while_paused, "ObeysThePause"),
+    Mutant("content without a znode is installed", Inputs, "is_gone", lambda *_: False,
+           "InstallsPresentContent"),
+    Mutant("a restored record is trusted", RolloutRecord, "clamped_to", as_it_was, PROGRESS),
     Mutant("a new session trusts the old record", situation.Situation, "begin_session",
            read_no_record, PROGRESS),
-    Mutant("a pause lets the next in", RolloutRecord, "admit", admit_while_paused, "HeedsThePause"),
-    Mutant("a release ends a pause", RolloutRecord, "release", release_anew, "FollowsOperators"),
+    Mutant("a pause lets the head be admitted", RolloutRecord, "admit", admit_while_paused,
+           "ObeysThePause"),
+    Mutant("a release ends a pause", RolloutRecord, "release", release_anew,
+           "KeepsOperatorsChanges"),
 )  # fmt: skip

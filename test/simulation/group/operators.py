@@ -32,7 +32,7 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """What a deed is decided on; -1 is the version of what is not there."""
 
     record: RolloutRecord
@@ -77,7 +77,7 @@ class Operator:
         self._begin("resume")
 
     def forget(self) -> None:
-        """Forget somebody who is in flight; by force now and then, which may hit the living."""
+        """Forget a member in flight, now and then by force, even if it is alive."""
         names = list(self._world.truth.in_flight)
         if names:
             is_forced = self._random.random() < 0.2
@@ -100,10 +100,10 @@ class Operator:
                 state = self._random.choice(self._world.history[-4:])
                 self._world.spoil_restart(state[RESTART])
 
-    def _begin(self, verb: str, member: str = "", *, is_forced: bool = False) -> None:
+    def _begin(self, operation: str, member: str = "", *, is_forced: bool = False) -> None:
         self._errands += 1
-        audit_entry = AuditEntry(verb, "operator", "", f"r{self._errands}", member)
-        self._world.tell(f"operator {audit_entry.token} begins to {verb} {member}")
+        audit_entry = AuditEntry(operation, "operator", "", f"r{self._errands}", member)
+        self._world.log(f"operator {audit_entry.token} begins to {operation} {member}")
         self._look(Errand(audit_entry, is_forced))
 
     def _look(self, errand: Errand) -> None:
@@ -113,28 +113,28 @@ class Operator:
             return
         if STATE not in nodes or operations.is_done(nodes[STATE].content, audit_entry):
             return
-        if audit_entry.verb == "pause" and self._world.chaos.calm:
+        if audit_entry.operation == "pause" and self._world.chaos.calm:
             return
         asked = nodes.get(RESTART)
-        sight = Sight(
-            nodes[STATE].content.believed(nodes[STATE].mzxid), nodes[STATE].version,
+        observed = Observation(
+            nodes[STATE].content.clamped_to(nodes[STATE].mzxid), nodes[STATE].version,
             asked.content if asked else b"", asked.version if asked else -1, self._world.clock.now,
             self._world.histories,
         )  # fmt: skip
         if errand.asked is None:
-            errand.asked = sight.asked_version
-        if errand.asked != sight.asked_version and audit_entry.verb in ASKS:
+            errand.asked = observed.asked_version
+        if errand.asked != observed.asked_version and audit_entry.operation in ASKS:
             return
-        after = self._steer(errand, sight.record)
+        after = self._steer(errand, observed.record)
         if isinstance(after, Objection):
-            self._world.tell(f"operator {audit_entry.token} hears: {after.value}")
+            self._world.log(f"operator {audit_entry.token} gets: {after.value}")
             return
         thinks_s = self._random.choice((0.02, 0.02, 1.0, 10.0)) * self._random.random()
-        self._world.clock.after(thinks_s, lambda: self._write(errand, sight, after))
+        self._world.clock.after(thinks_s, lambda: self._write(errand, observed, after))
 
     def _steer(self, errand: Errand, record: RolloutRecord) -> RolloutRecord | Objection:
         audit_entry = errand.audit_entry
-        match audit_entry.verb:
+        match audit_entry.operation:
             case "restart":
                 return operations.restart(record, audit_entry)
             case "retry":
@@ -146,37 +146,39 @@ class Operator:
         is_alive = MEMBERS + audit_entry.member in self._ensemble.tree.nodes
         return operations.forget(record, audit_entry, is_alive=is_alive, is_forced=errand.is_forced)
 
-    def _write(self, errand: Errand, sight: Sight, after: RolloutRecord) -> None:
+    def _write(self, errand: Errand, observed: Observation, after: RolloutRecord) -> None:
         audit_entry, ensemble = errand.audit_entry, self._ensemble
-        is_too_late = audit_entry.verb == "pause" and self._world.chaos.calm
+        is_too_late = audit_entry.operation == "pause" and self._world.chaos.calm
         is_lost = not self._world.chaos.calm and self._random.random() < 0.1
         if (
             is_too_late
             or is_lost
             or not ensemble.has_quorum
-            or self._has_changed(audit_entry, sight)
+            or self._has_changed(audit_entry, observed)
         ):
             self._world.clock.after(0.1, lambda: self._look(errand))
             return
         changes = [ensemble.written(STATE, after)]
-        if audit_entry.verb in ASKS:
+        if audit_entry.operation in ASKS:
             name = audit_entry.token.encode()
-            if audit_entry.verb == "retry":
-                name = next(iter(sight.asked.split()), b"-")
+            if audit_entry.operation == "retry":
+                name = next(iter(observed.asked.split()), b"-")
             content = b"%s %s" % (name, audit_entry.token.encode())
             changes.append(ensemble.written(RESTART, content))
             self._world.remember({RESTART: content})
-        self._world.commit = Commit(None, sight.seen_at, sight.record, audit_entry=audit_entry)
+        self._world.commit = Commit(
+            None, observed.seen_at, observed.record, audit_entry=audit_entry
+        )
         ensemble.commit(0, changes)
         if self._random.random() < 0.1:
             # The reply was lost: whether it is done has to be found out.
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
 
-    def _has_changed(self, audit_entry: AuditEntry, sight: Sight) -> bool:
+    def _has_changed(self, audit_entry: AuditEntry, observed: Observation) -> bool:
         nodes = self._ensemble.tree.nodes
-        if self._world.histories != sight.history or STATE not in nodes:
+        if self._world.histories != observed.history or STATE not in nodes:
             return True
         asked = nodes[RESTART].version if RESTART in nodes else -1
-        if audit_entry.verb in ASKS and asked != sight.asked_version:
+        if audit_entry.operation in ASKS and asked != observed.asked_version:
             return True
-        return nodes[STATE].version != sight.version
+        return nodes[STATE].version != observed.version

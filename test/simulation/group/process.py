@@ -2,15 +2,15 @@
 
 Answers to its own actions come first, then ends of children and signals, then what the client's
 thread has posted, then the deadline.  It may be frozen at any point, also between two actions of
-one list; then nothing of it moves, the client's thread included, while its child goes on.
+one list; then nothing of it moves, the client's thread included, while its command goes on.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulation.group.child import SIGCONT, SIGKILL, SIGTERM, Children
 from simulation.group.client import Client
+from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
 from simulation.group.group_requests import GroupRequests
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
@@ -50,11 +50,11 @@ class Process:
         """When, on the world's clock, it decided on what it is doing."""
         self.client: Client | None = None
         self._tokens = 0
-        self.children = Children(self)
+        self.commands = Commands(self)
         self.core: Member | Caretaker = self._fresh_core(None)
         self._requests = GroupRequests(self)
         self._is_stopping = False
-        """Whether the present child was told to end."""
+        """Whether the present command is being stopped."""
         self._todo: deque[Action] = deque()
         self._answers: deque[Event] = deque([Started()])
         self._reaped: deque[Event] = deque()
@@ -78,12 +78,14 @@ class Process:
         return Member(self.policy, turn, adopted, "a mistake" if adopted else "")
 
     def lose_core(self, pause_s: float) -> bool:
-        """Let the core make a mistake, if there is a command that it has not told to end."""
-        member, child = self.core, self.children.present
-        is_kept = child is not None and child.alive and not self._is_stopping and not self.termed
+        """Let the core fail, if there is a command that it is not stopping."""
+        member, command = self.core, self.commands.present
+        is_kept = (
+            command is not None and command.alive and not self._is_stopping and not self.termed
+        )
         if self.dead or self._busy or not is_kept or not isinstance(member, Member):
             return False
-        adopted = member.adopted(check=self.children.check_generation, alerting=False)
+        adopted = member.adopted(check=self.commands.check_generation, alerting=False)
         for queue in (self._todo, self._answers, self._posted, self._outbox):
             queue.clear()
         kept = [e for e in self._reaped if isinstance(e, events.CommandExited | SignalReceived)]
@@ -97,7 +99,7 @@ class Process:
         return True
 
     def _begin_again(self, caretaker: Caretaker) -> None:
-        check = self.children.check_generation
+        check = self.commands.check_generation
         self.core = self._fresh_core(caretaker.adopted(check=check, alerting=False))
         self._answers.appendleft(Started())
 
@@ -106,13 +108,13 @@ class Process:
         return f"{self.name}-{self._tokens}"
 
     def post(self, event: Event) -> None:
-        """Queue what the client's thread has to tell."""
+        """Queue an event of the client's thread."""
         if not self.dead:
             self._posted.append(event)
             self.run()
 
     def post_reaped(self, event: Event) -> None:
-        """Queue the end of a child, or a signal."""
+        """Queue the end of a command, or a signal."""
         if not self.dead:
             self._reaped.append(event)
             self.run()
@@ -161,13 +163,13 @@ class Process:
         self.run()
 
     def kill(self, why: str) -> None:
-        """End it at once, by SIGKILL; its child dies with it, its session lives on."""
+        """End it at once, by SIGKILL; its command dies with it, its session lives on."""
         self._end(why)
         if self.client is not None:
             self.client.close(clean=False)
 
     def lose_power(self) -> None:
-        """End the whole host at once: nobody is left to close a connection."""
+        """End the whole host at once: no process is left to close a connection."""
         self._end("its host lost power")
         if self.client is not None:
             self.client.vanish()
@@ -175,9 +177,9 @@ class Process:
     def _end(self, why: str) -> None:
         if self.dead:
             return
-        self.world.tell(f"{self.name} ends: {why}")
+        self.world.log(f"{self.name} ends: {why}")
         self.dead, self.frozen = True, False
-        self.children.die()
+        self.commands.die()
         self.world.process_ended(self)
         self.host.ended()
 
@@ -243,7 +245,7 @@ class Process:
         self._todo.extend(todo)
 
     def _note_restart(self, read: ZnodesRead) -> None:
-        """Learn from a complete reading which restart was asked for last."""
+        """Note the last requested restart of a complete read."""
         if any(read.znodes[mirror.zk_path].problem for mirror in self.policy.mirrors):
             return
         self._restart = restart_name(read.znodes[self.policy.restart_path].content) or self._restart
@@ -281,18 +283,18 @@ class Process:
                     files, restart = self.host.files.files, self._restart
                     self.host.files = self.host.began_on = Snapshot(files, restart=restart)
                 self._is_stopping = False
-                return [self.children.start(generation)]
+                return [self.commands.start(generation)]
             case actions.SignalProcessTree(signal) | actions.SignalProcessGroup(signal):
                 if isinstance(action, actions.SignalProcessTree):
                     self._is_stopping = True
                     self._tell_kill(signal)
-                self.children.signal(signal)
+                self.commands.signal(signal)
             case actions.InspectProcessTree(generation):
-                return [self.children.inspect(generation)]
+                return [self.commands.inspect(generation)]
             case actions.RunHealthCheck(generation):
-                self._posted.extend(self.children.run_check(generation))
+                self._posted.extend(self.commands.run_check(generation))
             case actions.KillHealthCheck():
-                self.children.kill_check()
+                self.commands.kill_check()
             case actions.RunAlert():
                 self._posted.append(events.AlertFinished(""))
             case _:
@@ -304,7 +306,7 @@ class Process:
             self.world.killed(self)
 
     def _stage(self, snapshot: Snapshot) -> list[Event]:
-        """Write the files; a slow disk keeps the main thread, and nobody else, busy."""
+        """Write the files; a slow disk keeps only the main thread busy."""
         answer = self.host.stage(snapshot)
         if not self.chaos.disk_is_slow():
             return [answer]

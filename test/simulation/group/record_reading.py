@@ -1,7 +1,7 @@
 """One reading of the record by one process, in as many messages as the shell needs for it.
 
 First the record; then at once all that it makes worth knowing: who of those in flight is alive, but
-for those whose end a watch would have told, who asked for the width, and how many there are.
+for those whose end a watch would report, the requester of max unavailable, and their number.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ class RecordReading:
         if self._request.watch:
             self._requests.watch(connection, STATE, GroupPart.RECORD)
         node = tree.nodes.get(STATE)
-        record = RolloutRecord() if node is None else node.content.believed(node.mzxid)
+        record = RolloutRecord() if node is None else node.content.clamped_to(node.mzxid)
         self._requests.world.count_record(record, self._requests.process)
         version = -1 if node is None else node.version
         return connection, record, version, len(tree.children[MEMBERS])
@@ -55,13 +55,13 @@ class RecordReading:
         if unknown := [name for name in names if name not in alive]:
             count(len(unknown) - 1)
 
-            def tell(found: frozenset[str]) -> None:
+            def found_alive(found: frozenset[str]) -> None:
                 if self._request.watch:
                     living.update((connection, MEMBERS + name) for name in found & self._flying)
                 self._tell(alive | found)
 
             run = partial(self._look_at_members, unknown)
-            self._requests.ask_group(self._request.number, Kind.READ, run, tell)
+            self._requests.ask_group(self._request.number, Kind.READ, run, found_alive)
         else:
             self._tell(alive)
 
@@ -71,13 +71,13 @@ class RecordReading:
 
     @property
     def _names(self) -> list[str]:
-        width = self._record.max_unavailable
-        askers = [width.by] if width and width.limit != self._request.asks else []
-        return sorted({*self._flying, *askers})
+        known = self._record.max_unavailable
+        requesters = [known.by] if known and known.limit != self._request.requested else []
+        return sorted({*self._flying, *requesters})
 
     @property
     def _is_counted(self) -> bool:
-        asks, known = self._request.asks, self._record.max_unavailable
+        asks, known = self._request.requested, self._record.max_unavailable
         return asks is None or asks.percent or (known is not None and known.limit.percent)
 
     def _look_at_members(self, names: "Sequence[str]", connection: Connection) -> frozenset[str]:

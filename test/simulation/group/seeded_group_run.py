@@ -36,7 +36,7 @@ def draw_size(random: Random) -> int:
 
 def draw_terms(random: Random) -> Policy:
     """Terms that all members of a group share."""
-    # Now and then there is nothing to mirror: then all that can change is what is asked for.
+    # Now and then there are no inputs: then only requested restarts can change anything.
     count = 0 if random.random() < 0.04 else random.choice((1, 1, 1, 2, 2, 3))
     policy = Policy(
         mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
@@ -65,8 +65,8 @@ def draw_terms(random: Random) -> Policy:
         restart_path=RESTART,
     )
     if not policy.checks_health and policy.min_healthy_s == 0.0:
-        # What has lived for no time at all is proven, and a program that ends at each start on such
-        # files never lives until its turn comes.
+        # A version that ran for no time at all is known good, and a program that ends at each
+        # start on such files never lives until its turn comes.
         return replace(policy, min_healthy_s=None)
     return policy
 
@@ -96,7 +96,7 @@ class SeededGroupRun:
         large = seed >= LARGE
         self._size = self._random.randint(20, 50) if large else draw_size(self._random)
         self.plot = draw_plot(self._random, self._size)
-        # Drawn apart, so that a known seed goes on telling what it told.
+        # Drawn separately, so that a known seed has the same transcript as before.
         loses_watches = Random(seed + 1).random() < 0.25
         if loses_watches:
             policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
@@ -174,9 +174,9 @@ class SeededGroupRun:
             self.world.chaos.strike(process)
 
     def _calm(self) -> None:
-        """End all faults, and push something good, which may find anybody anywhere."""
+        """End all faults, and push good content, in any state of the members."""
         world = self.world
-        world.tell("it becomes calm")
+        world.log("it becomes calm")
         world.chaos.calm = True
         world.ensemble.loses_watches = False
         for heal in world.heals:
@@ -184,13 +184,13 @@ class SeededGroupRun:
         for host in world.hosts:
             world.clock.after(self._random.uniform(0, 1), host.start)
         if self._random.random() < 0.5:
-            self._look_at_rest()
+            self._check_at_rest()
         self._retire_twins()
         self._end_pause()
         self._want_something_good()
 
     def _end_pause(self) -> None:
-        """Let the group go on, which may have been paused by somebody in a hurry."""
+        """Resume the group, which an operator may have paused."""
         world = self.world
         if world.truth.paused is not None:
             world.operator.resume()
@@ -221,8 +221,8 @@ class SeededGroupRun:
             self.world.operator.retry()
         self.world.clock.after(RETRY_S, self._retry_what_failed)
 
-    def _look_at_rest(self) -> None:
-        """Without anything new, turns are over all the same where the child is as it should be."""
+    def _check_at_rest(self) -> None:
+        """Check that all turns end without new content, if the command is as it should be."""
         world, policy = self.world, self.plot.policy[0]
         grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
         world.run_until(
@@ -234,14 +234,19 @@ class SeededGroupRun:
         doubled = [twin.name for twin in world.twins]
         for name, entry in world.truth.in_flight.items():
             if name in doubled:
-                # Which of the two has the turn is not told.
+                # It is unknown which of the two has the turn.
                 continue
             process = world.hosts[int(name[1:])].living
-            command = None if process is None else process.children.present
-            if process is None or command is None or not command.was_proven or not command.alive:
+            command = None if process is None else process.commands.present
+            if (
+                process is None
+                or command is None
+                or not command.was_known_good
+                or not command.alive
+            ):
                 continue
             if self._has_failed_what_is_wanted(process.host):
-                # Who came back on what is proven waits in its turn for something newer.
+                # A member that returned on a known good version waits in its turn for a newer one.
                 continue
             known_good = version_of(command.files, process.policy.mirrors).digest
             if known_good == entry.digest and world.clock.now > command.started_at + 30 + grace_s:
@@ -278,9 +283,9 @@ class SeededGroupRun:
             settled = settled + 1 if not self._shortfall() else 0
 
     def _help_who_crash(self, born: int) -> None:
-        """Forget who is gone for good, where nobody lives long enough to take their turns back.
+        """Forget the members that are gone for good, if no other lives long enough to reclaim them.
 
-        That is a known limit: what was proven, and ends soon after each start all the same.
+        This is a known limit: a known good version that ends soon after each start all the same.
         """
         world = self.world
         if sum(host.incarnations for host in world.hosts) - born > MANY_STARTS * len(world.hosts):
@@ -289,9 +294,9 @@ class SeededGroupRun:
     def _shortfall(self) -> str:
         world = self.world
         for host in world.hosts:
-            if not host.gone and (told := self._shortfall_of(host)):
-                return f"{host.name} {told}"
-        # Who is gone for good is reaped by the next who queues, which may be nobody.
+            if not host.gone and (shortfall := self._shortfall_of(host)):
+                return f"{host.name} {shortfall}"
+        # The turn of a member that is gone for good is reclaimed by the next in the queue, if any.
         hosts = {host.name: host for host in world.hosts}
         in_flight = [name for name in world.truth.in_flight if not hosts[name].gone]
         if in_flight:
@@ -303,9 +308,9 @@ class SeededGroupRun:
         process, wanted = host.living, self.world.history[-1]
         if process is None:
             return "has no process"
-        command = process.children.present
+        command = process.commands.present
         if command is None or not command.alive:
-            return "has no child"
+            return "has no command"
         if not command.is_healthy(self.world.clock.now, host.policy):
             return "is not healthy"
         for mirror in host.policy.mirrors:

@@ -93,9 +93,9 @@ class Wiping:
 
     def _begin(self, how: str, dump: Dump) -> None:
         world = self._world
-        world.tell(f"the ensemble {how}")
+        world.log(f"the ensemble {how}")
         world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_queue)
         state = dump.nodes.get(STATE)
-        world.truth = RolloutRecord() if state is None else state.content.believed(state.mzxid)
+        world.truth = RolloutRecord() if state is None else state.content.clamped_to(state.mzxid)
         world.history.append(dict(dump.state))
         world.begin_history()

@@ -7,17 +7,17 @@ from random import Random
 from simulation.clock import Clock
 from simulation.group.chaos import Chaos
 from simulation.group.checker import Checker, RecordChange, Violation
-from simulation.group.child import Child
+from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, draw_mood, make_content
 from simulation.group.disk_trouble import DiskTrouble
 from simulation.group.group_checkers import (
-    AdmitsTheCurrent,
-    HeedsVerdicts,
+    AdmitsCurrentContent,
+    AdmitsNoFailedVersion,
+    AdmitsTheHead,
     KeepsEntries,
-    KeepsTheQueue,
-    KeepsTheWidth,
+    KeepsMaxUnavailable,
     MarksDuplicates,
-    ProvesTheHealthy,
+    MarksOnlyTheHealthy,
     QueuesOnce,
     TriesAlone,
     WakesFew,
@@ -25,21 +25,21 @@ from simulation.group.group_checkers import (
 from simulation.group.group_requests import Commit
 from simulation.group.host import Host
 from simulation.group.member_checkers import (
+    IgnoresLosses,
     InstallsHistory,
-    KillsForChange,
-    KillsWithinTheLease,
+    InstallsPresentContent,
     OutlivesTheCommand,
-    RollsOutThePresent,
     RunningHasACommand,
-    StandsStill,
-    StartsOnTheProven,
+    StartsOnKnownGood,
+    StopsOnlyForChange,
+    StopsWithinTheLease,
 )
 from simulation.group.operators import Operator
 from simulation.group.process import Process
 from simulation.group.servers import Ensemble
 from simulation.group.steering_checkers import (
-    FollowsOperators,
-    HeedsThePause,
+    KeepsOperatorsChanges,
+    ObeysThePause,
     TriesRestartsAlone,
 )
 from simulation.group.tree import RESTART, STATE, Change, Transaction
@@ -54,12 +54,12 @@ from zkexec.core.rollout.group_events import RecordRead
 from zkexec.core.rollout.record import RolloutRecord
 
 CHECKERS: tuple[type[Checker], ...] = (
-    KeepsTheWidth, TriesAlone, HeedsVerdicts, ProvesTheHealthy, KeepsEntries, WakesFew, QueuesOnce,
-    MarksDuplicates,
-    KillsWithinTheLease, InstallsHistory, KillsForChange, StandsStill, StartsOnTheProven,
-    AdmitsTheCurrent, KeepsTheQueue, FollowsOperators, HeedsThePause, TriesRestartsAlone,
+    KeepsMaxUnavailable, TriesAlone, AdmitsNoFailedVersion, MarksOnlyTheHealthy, KeepsEntries,
+    WakesFew, QueuesOnce, MarksDuplicates,
+    StopsWithinTheLease, InstallsHistory, StopsOnlyForChange, IgnoresLosses, StartsOnKnownGood,
+    AdmitsCurrentContent, AdmitsTheHead, KeepsOperatorsChanges, ObeysThePause, TriesRestartsAlone,
     RunningHasACommand, OutlivesTheCommand,
-    RollsOutThePresent,
+    InstallsPresentContent,
 )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ class Plot:
 
 
 class World:
-    """Everything there is in one run, and all that is told of it."""
+    """Everything in one run, and its transcript."""
 
     def __init__(self, plot: Plot, random: Random, lines: list[str] | None = None) -> None:
         """Make it all; nothing happens before `run_until`."""
@@ -85,7 +85,7 @@ class World:
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
-        """What the mirrored znodes held, and that of restarts; nothing stands for none."""
+        """The contents of the inputs and of the znode of restarts; empty for no znode."""
         self.histories = 0
         """How often the ensemble has begun another history."""
         self.present = 0
@@ -122,9 +122,9 @@ class World:
     def _count_members(self) -> None:
         total = len(self.hosts) + len(self.twins)
         self.most_down = max(host.policy.max_unavailable.of(total) for host in self.hosts)
-        """No record can allow more, whoever is alive and whoever is asked."""
+        """Return the greatest number of members that any record can allow in flight."""
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Write a line into the transcript, if there is one."""
         if self.lines is not None:
             self.lines.append(f"{seconds(self.clock.now - 1000)} {line}")
@@ -137,7 +137,7 @@ class World:
         clock.advance(time)
 
     def push(self, contents: dict[str, bytes]) -> None:
-        """Write mirrored znodes in one transaction; nothing stands for deletion."""
+        """Write inputs in one transaction; an empty content deletes the znode."""
         changes: list[Change] = []
         for path, content in contents.items():
             if content:
@@ -147,7 +147,7 @@ class World:
                 self.has_deleted = True
         self.remember(contents)
         self.pushes += 1
-        self.tell(f"pushed: {contents}")
+        self.log(f"pushed: {contents}")
         if changes:
             self.ensemble.commit(0, changes)
 
@@ -160,14 +160,14 @@ class World:
         self.histories += 1
         self.present = len(self.history) - 1
         self.has_deleted = True
-        self._judge("began_anew")
+        self._judge("history_began")
 
     def spoil_restart(self, content: bytes | None) -> None:
         """Write the znode of restarts without an operator's command, or delete it."""
         if RESTART in self.ensemble.tree.nodes and self.ensemble.has_quorum:
             self.has_deleted = True
             self.remember({RESTART: content or b""})
-            self.tell(f"the znode of restarts is spoilt: {content!r}")
+            self.log(f"the znode of restarts gets an invalid content: {content!r}")
             change: Change = (RESTART, None)
             if content is not None:
                 change = self.ensemble.written(RESTART, content)
@@ -215,19 +215,19 @@ class World:
         )  # fmt: skip
         if self.lines is not None:
             what = (
-                f"{commit.audit_entry.verb} {commit.audit_entry.token}"
+                f"{commit.audit_entry.operation} {commit.audit_entry.token}"
                 if commit.audit_entry
                 else ""
             )
             author = commit.process.name if commit.process else f"the operator, to {what}"
-            self.tell(f"commit by {author}: {describe_record(self.truth)}")
+            self.log(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
         self.wiping.take_dump()
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """See what a process makes of an event."""
         if self.lines is not None:
-            self.tell(f"{process.name} {describe_step(event)}")
+            self.log(f"{process.name} {describe_step(event)}")
             self.lines.extend(f"        {describe_step(action)}" for action in todo)
             core = process.core
             phase = core.phase.value if isinstance(core, Member) else "kept by a caretaker"
@@ -240,22 +240,22 @@ class World:
         self.chaos.at_action(process)
 
     def killed(self, process: Process) -> None:
-        """See a child being told to end, so that another can follow."""
-        child = process.children.present
-        if child is not None and child.alive:
-            self._judge("kill", process, child)
+        """Note that a command is stopped, so that another one can start."""
+        command = process.commands.present
+        if command is not None and command.alive:
+            self._judge("kill", process, command)
 
-    def child_started(self, process: Process, child: Child) -> None:
-        """See a child being born."""
-        self._judge("started", process, child)
+    def command_started(self, process: Process, command: CommandModel) -> None:
+        """Note that a command was started."""
+        self._judge("started", process, command)
 
-    def child_healthy(self, process: Process) -> None:
+    def command_healthy(self, process: Process) -> None:
         """See a check pass."""
         self._judge("healthy", process)
 
-    def child_proven(self, process: Process, child: Child) -> None:
-        """See a child that has been healthy for as long as it has to be."""
-        self._judge("known_good", process, child)
+    def command_known_good(self, process: Process, command: CommandModel) -> None:
+        """Note that a command has been healthy for as long as required."""
+        self._judge("known_good", process, command)
 
     def installed(self, host: Host) -> None:
         """See new files."""
@@ -278,8 +278,8 @@ class World:
     def process_ended(self, process: Process) -> None:
         """See a process go."""
 
-    def _judge(self, sight: str, *what: object) -> None:
-        for checker, see in self.judges[sight]:
+    def _judge(self, kind: str, *what: object) -> None:
+        for checker, see in self.judges[kind]:
             try:
                 see(*what)
             except Violation as violation:
@@ -287,25 +287,25 @@ class World:
 
 
 def judges_of(checkers: Sequence[Checker]) -> dict[str, list[tuple[str, Callable[..., None]]]]:
-    """For each kind of sight the name and the method of those checkers that care about it."""
+    """Return, for each kind of event, the name and the method of the checkers that observe it."""
     return {
-        sight: [
-            (type(checker).__name__, getattr(checker, sight))
+        kind: [
+            (type(checker).__name__, getattr(checker, kind))
             for checker in checkers
-            if getattr(type(checker), sight) is not usual
+            if getattr(type(checker), kind) is not usual
         ]
-        for sight, usual in vars(Checker).items()
-        if not sight.startswith("_")
+        for kind, usual in vars(Checker).items()
+        if not kind.startswith("_")
     }
 
 
 def describe_step(step: Event | Action) -> str:
-    """One line; a record in it is told in short."""
+    """Return one line, with a record in short form."""
     if isinstance(step, RecordRead):
-        read = f"version {step.version} alive {sorted(step.alive)} of {step.population}"
+        read = f"version {step.znode_version} alive {sorted(step.alive)} of {step.population}"
         return f"RecordRead number={step.number} {describe_record(step.record)} {read}"
     if isinstance(step, CommitRecord):
-        policy = f"version {step.version} checks {dict(step.checks)} place {step.place}"
+        policy = f"version {step.znode_version} checks {dict(step.checks)} place {step.queue_node}"
         return f"CommitRecord number={step.number} {describe_record(step.record)} {policy}"
     if isinstance(step, PublishStatus | Enrol):
         return f"{type(step).__name__} {step.status.phase}"
@@ -329,9 +329,9 @@ def describe_record(record: RolloutRecord) -> str:
         f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost_turns}"
         for digest, v in record.versions.items()
     ]
-    width = record.max_unavailable.limit if record.max_unavailable else None
+    limit = record.max_unavailable.limit if record.max_unavailable else None
     paused = " paused" if record.paused else ""
     return (
         f"in_flight {in_flight} versions {versions} last_admitted {record.last_admitted} "
-        f"max_unavailable {width}{paused}"
+        f"max_unavailable {limit}{paused}"
     )

@@ -14,11 +14,11 @@ from zkexec.frozen import frozen
 
 @frozen()
 class Enrol(Action):
-    """Make what the group needs, and this member's node → Enrolled or EnrolmentOccupied.
+    """Make the znodes of the group, and this member's node → Enrolled or EnrolmentOccupied.
 
-    A node that this member's own earlier session or incarnation left behind is replaced.  If
-    another process has the ID, this one gets a node of another name, which marks it as a duplicate;
-    with `may_be_duplicate` there may be one, and it goes once the member has its own.
+    A node that an earlier session or process of this member left behind is replaced.  If another
+    process has the ID, this one gets a node of another name, which marks it as a duplicate.  With
+    `may_be_duplicate` such a node may exist; it is deleted once the member has its own.
     """
 
     number: int
@@ -28,7 +28,7 @@ class Enrol(Action):
 
 @frozen()
 class PublishStatus(Action):
-    """Write the card into this member's node; nobody waits for it, and the newest counts."""
+    """Write the status into this member's node; it has no answer, and the newest counts."""
 
     status: MemberStatus
 
@@ -37,7 +37,7 @@ class PublishStatus(Action):
 class JoinQueue(Action):
     """Make a queue node whose name begins with this ticket → QueueJoined.
 
-    A `status` is shown with it, in the same request.
+    A `status` is published in the same request.
     """
 
     number: int
@@ -70,32 +70,32 @@ class LeaveQueue(Action):
 
 @frozen()
 class ReadRecord(Action):
-    """Read the record, and with `watch` who of those in flight is alive → RecordRead.
+    """Read the record, and with `watch` which members in flight are alive → RecordRead.
 
-    A change of the record, or of a member in flight, is then told by GroupTouched.
-    `asks` is the width that this member is going to ask for, if it has joined: where the group
-    has the same, nothing depends on whether somebody else lives who has asked for it.
+    With `watch`, GroupTouched reports a later change of the record, or of a member in flight.
+    `requested` is the max unavailable that this member is going to request, if it has joined.  If
+    the group has the same, it does not matter whether the member that requested it is alive.
     """
 
     number: int
     watch: bool
-    asks: MaxUnavailable | None = None
+    requested: MaxUnavailable | None = None
 
 
 @frozen()
 class CommitRecord(Action):
     """Write the record in one transaction → RecordCommitted or CommitRefused.
 
-    Nothing is written unless the record still has `version`, each znode of `checks` the version
-    given there, and the queue node `place`, if one is named, still exists; it is deleted with it.
-    A `status` is shown with it; what stands in its way does not stand in that of the record.
+    It is written only if the record still has `znode_version`, each znode of `checks` has the
+    version given there, and `queue_node`, if there is one, exists.  The queue node is deleted with
+    it.  A `status` is published with it; if the status cannot be written, the record still is.
     """
 
     number: int
     record: RolloutRecord
-    version: int
+    znode_version: int
     checks: Mapping[str, int] = {}
-    place: str = ""
+    queue_node: str = ""
     status: MemberStatus | None = None
 
 

@@ -1,6 +1,6 @@
-"""What happened to the group that takes turns: the answers to its requests, and its watches.
+"""What happened to the group: the answers to a member's requests, and its watches.
 
-Each answer carries the number of its request.
+Each answer has the number of its request.
 """
 
 from enum import Enum
@@ -11,26 +11,26 @@ from zkexec.frozen import frozen
 
 
 class GroupPart(Enum):
-    """What of the group a watch was set on."""
+    """The part of the group on which a watch was set."""
 
     RECORD = "record"
     """The record itself."""
     IN_FLIGHT = "in flight"
     """The node of a member in flight."""
     PREDECESSOR = "predecessor"
-    """The queue node before one's own."""
+    """The queue node before the own one."""
     OWN_NODE = "own node"
-    """This member's own node, which only another process would take away."""
+    """This member's own node, which only another process would delete."""
 
 
 class Conflict(Enum):
     """Why a commit was refused: something is not as it was read."""
 
     RECORD = "record"
-    """The record has another version."""
+    """The record has another znode version."""
     CONFIGURATION = "configuration"
-    """A mirrored znode has another version."""
-    PLACE = "place"
+    """A znode of an input has another znode version."""
+    QUEUE_NODE = "queue node"
     """The own queue node is gone."""
 
 
@@ -43,16 +43,16 @@ class GroupTouched(Event):
 
 @frozen()
 class Enrolled(Event):
-    """The ephemeral node of this member stands, made by this session."""
+    """The ephemeral node of this member exists, made by this session."""
 
     number: int
 
 
 @frozen()
 class EnrolmentOccupied(Event):
-    """Another process has a node under this member's name; `holder` says who, in words.
+    """Another process has the node of this member ID; `holder` describes it in words.
 
-    Until that is gone, this one is shown by a node of another name, as a duplicate.
+    Until that process is gone, this one has a node of another name, as a duplicate.
     """
 
     number: int
@@ -77,9 +77,9 @@ class QueueListed(Event):
 
 @frozen()
 class QueueNodeRead(Event):
-    """Whose queue node that is, a watch set on its end; None where it is gone.
+    """The member whose queue node it is, with a watch set on it; None if the node is gone.
 
-    A node that `is_left_over` lasts: it belongs to no session, so nobody will take it away.
+    A node that `is_left_over` is not ephemeral: it belongs to no session, so no member deletes it.
     """
 
     number: int
@@ -89,30 +89,30 @@ class QueueNodeRead(Event):
 
 @frozen()
 class QueueLeft(Event):
-    """The queue node is gone, whoever took it away."""
+    """The queue node is gone, whether this request deleted it or another client."""
 
     number: int
 
 
 @frozen()
 class RecordRead(Event):
-    """The group's record, and who of those whom it names is alive.
+    """The group's record, and which of the members that it names are alive.
 
-    `version` is that of the znode, -1 where there is none yet.  `alive` are, of those that have a
-    node, the members in flight if they are watched, and the member that asked for the width if
-    that matters; `population` is their number, where a percentage is taken of it.
+    `znode_version` is -1 if the znode does not exist yet.  `alive` contains, of the members with a
+    node, those in flight if they are watched, and the one that requested max unavailable if that
+    matters.  `population` is the number of members if a percentage is taken of it.
     """
 
     number: int
     record: RolloutRecord
-    version: int
+    znode_version: int
     alive: frozenset[str]
     population: int
 
 
 @frozen()
 class RecordCommitted(Event):
-    """The record was written, everything that was checked with it held."""
+    """The record was written, and all that was checked with it was as expected."""
 
     number: int
 
@@ -127,9 +127,9 @@ class CommitRefused(Event):
 
 @frozen()
 class GroupRequestFailed(Event):
-    """A request to the group got no answer, or an error; what it asked for may have been done.
+    """A request to the group got no answer, or an error; it may have been carried out.
 
-    It `is_refused` where the ensemble was there and did not do it: so it may be the next time.
+    `is_refused` means that the ensemble answered and did not carry it out.  It may refuse it again.
     """
 
     number: int
@@ -149,4 +149,4 @@ ANSWERS = (
     CommitRefused,
     GroupRequestFailed,
 )
-"""What answers a request to the group.  Reads of the znodes have numbers of another count."""
+"""The answers to requests to the group.  Reads of inputs are numbered separately."""

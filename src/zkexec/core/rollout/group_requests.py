@@ -1,4 +1,4 @@
-"""One request to the group at a time: its number, its answer, and what if there is none."""
+"""Send one request to the group at a time: its number, its answer, and when to try again."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,17 @@ RETRY_S = 1.0
 """Pause before a request that failed on a living connection is repeated."""
 
 REFUSED_S = 10.0
-"""Pause after a refusal that lasts: no watch tells of a permission that was given."""
+"""Pause after a refusal that lasts: no watch reports that a permission was given."""
 
 ANSWER_SESSIONS = 2
-"""A connection on which a request goes unanswered for two session timeouts is given up."""
+"""After this many session timeouts without an answer, a connection is given up."""
 
 
 class GroupRequests:
     """The request that is on its way."""
 
     def __init__(self, session_timeout_s: float) -> None:
-        self._patience_s = max(ANSWER_SESSIONS * session_timeout_s, RETRY_S)
+        self._answer_timeout_s = max(ANSWER_SESSIONS * session_timeout_s, RETRY_S)
         self._number = 0
         self._awaited: Action | None = None
         self._answer_due: float | None = None
@@ -35,7 +35,7 @@ class GroupRequests:
         """Whether the next request may be sent."""
         return self._awaited is None and (self._retry_at is None or now >= self._retry_at)
 
-    def is_mute(self, now: float) -> bool:
+    def is_unanswered(self, now: float) -> bool:
         """Whether the answer is overdue."""
         return self._answer_due is not None and now >= self._answer_due
 
@@ -43,12 +43,12 @@ class GroupRequests:
         """Number a request and expect its answer."""
         self._number += 1
         self._awaited = build(self._number)
-        self._answer_due = now + self._patience_s
+        self._answer_due = now + self._answer_timeout_s
         self._retry_at = None
         return [self._awaited]
 
     def answered(self, event: Event) -> Action | None:
-        """The request that this event answers; None where it is no answer, or an old one."""
+        """Return the request that this event answers; None if it answers none, or an old one."""
         if self._awaited is None or not isinstance(event, ANSWERS) or event.number != self._number:
             return None
         request, self._awaited, self._answer_due = self._awaited, None, None
@@ -58,10 +58,10 @@ class GroupRequests:
         """Send nothing for a while."""
         self._retry_at = now + pause_s
 
-    def hurry(self) -> None:
-        """Something new has come up that is worth trying at once."""
+    def end_pause(self) -> None:
+        """Allow the next request at once: there is something new to try."""
         self._retry_at = None
 
     def forget(self) -> None:
-        """The connection is gone or new: nothing that was asked is answered any more."""
+        """Expect no answer any more: the connection is gone or new."""
         self._awaited = self._answer_due = self._retry_at = None

@@ -1,23 +1,23 @@
-"""What a member holds in the group's record: its entry, and how surely it does.
+"""A member's entry in the record, and until when it may stop a command on the strength of it.
 
-An entry is held once the commit that made it was answered, or was read back; a commit whose
-answer was lost is neither believed nor forgotten.  The lease runs from the moment at which a
-commit with the entry in it was *decided on*, which is before it was sent.
+A member has its entry once the commit of it was answered, or the entry was read back.  A commit
+whose answer was lost is neither assumed nor forgotten.  The lease begins when a commit that
+contains the entry is *decided on*, which is before it is sent.
 """
 
 from collections.abc import Callable
 from enum import Enum
 
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
-from zkexec.core.rollout.version import ConfigVersion, dated
+from zkexec.core.rollout.version import ConfigVersion, renumbered
 from zkexec.core.snapshot import UNLIMITED, Snapshot
 from zkexec.frozen import frozen, replace
 
 LEASE_SHARE = 1 / 6
-"""The part of the session timeout for which a committed write vouches for this session.
+"""The lease after a committed write, as a part of the session timeout.
 
-The ensemble may have begun to count at the ping before it, a third of the timeout earlier, and
-counts in ticks, of which a session timeout has at least two: 1 - 1/3 - 1/2."""
+The ensemble may have begun to count at the ping before the write, a third of the timeout earlier.
+It counts in ticks, of which a session timeout has at least two: 1 - 1/3 - 1/2."""
 
 
 @frozen()
@@ -27,7 +27,7 @@ class Proposal:
     record: RolloutRecord
     sent_at: float
     admits: Snapshot | None = None
-    target: ConfigVersion | None = None
+    version: ConfigVersion | None = None
 
 
 class Lease:
@@ -38,7 +38,8 @@ class Lease:
         self._new_token = new_token
         self._token = ""
         self._lease_from: float | None = None
-        self.held: Snapshot | None = None
+        self.admitted: Snapshot | None = None
+        """The snapshot that this member was admitted for."""
         self.proposal: Proposal | None = None
 
     @property
@@ -48,107 +49,107 @@ class Lease:
         return self._token
 
     def entry_in(self, record: RolloutRecord) -> InFlightEntry | None:
-        """The entry, if the record has it under this member's token."""
+        """Return the entry, if the record has it under this member's token."""
         entry = record.in_flight.get(self._member)
         return entry if entry is not None and entry.token == self._token else None
 
-    def entry_for(self, target: ConfigVersion) -> InFlightEntry:
-        """An entry for a restart to this target."""
-        return InFlightEntry(self.token, target.digest, target.zxid)
+    def entry_for(self, version: ConfigVersion) -> InFlightEntry:
+        """Return an entry for a restart on this version."""
+        return InFlightEntry(self.token, version.digest, version.zxid)
 
     def has_failed(self, record: RolloutRecord) -> bool:
-        """Whether the entry is kept because the restart went wrong."""
+        """Whether the entry is kept because its version failed."""
         entry = self.entry_in(record)
         return entry is not None and entry.phase is EntryPhase.FAILED
 
     def may_stop(self, now: float, session_timeout_s: float) -> bool:
-        """Whether nobody else can have been given this turn by now."""
-        if self.held is None or self._lease_from is None:
+        """Whether no other member can have reclaimed this turn by now."""
+        if self.admitted is None or self._lease_from is None:
             return False
         return now < self._lease_from + session_timeout_s * LEASE_SHARE
 
-    def disown(self) -> None:
-        """Take what is held for that of another history, whatever its revision."""
-        if self.held is not None:
-            self.held = replace(self.held, zxid=UNLIMITED)
+    def begin_history(self) -> None:
+        """Count the present turn as one of another history of the servers."""
+        if self.admitted is not None:
+            self.admitted = replace(self.admitted, zxid=UNLIMITED)
 
     def committed(self) -> Proposal:
-        """The proposal was written."""
+        """Take over the proposal, which was written."""
         proposal, self.proposal = self.proposal, None
         if proposal is None:
-            raise RuntimeError("a commit was answered that nobody asked for")
-        self._believe(proposal)
+            raise RuntimeError("a commit was answered that was not sent")
+        self._apply(proposal)
         return proposal
 
     def refused(self) -> Proposal | None:
-        """The proposal was certainly not written."""
+        """Drop the proposal, which was certainly not written."""
         proposal, self.proposal = self.proposal, None
         return proposal
 
     def read(self, record: RolloutRecord) -> bool:
-        """Compare with what the record says; return whether an entry that was held is lost."""
+        """Compare with the record that was read; return whether the member has lost its entry."""
         entry, proposal, self.proposal = self.entry_in(record), self.proposal, None
         if entry is not None:
             if proposal is not None and self._is_made_by(entry, proposal):
-                self._believe(proposal)
+                self._apply(proposal)
             return False
         was_released = proposal is not None and self.entry_in(proposal.record) is None
-        was_held = self.held is not None
-        if was_held:
-            self.let_go()
-        return was_held and not was_released
+        was_admitted = self.admitted is not None
+        if was_admitted:
+            self.end()
+        return was_admitted and not was_released
 
-    def let_go(self) -> None:
-        """Hold nothing any more; the next entry has another token."""
+    def end(self) -> None:
+        """End the lease; the next entry has another token."""
         self._token = ""
-        self._lease_from = self.held = None
+        self._lease_from = self.admitted = None
 
     def _is_made_by(self, entry: InFlightEntry, proposal: Proposal) -> bool:
-        return proposal.target is not None and (
-            (entry.digest, entry.zxid) == (proposal.target.digest, proposal.target.zxid)
+        return proposal.version is not None and (
+            (entry.digest, entry.zxid) == (proposal.version.digest, proposal.version.zxid)
         )
 
-    def _believe(self, proposal: Proposal) -> None:
+    def _apply(self, proposal: Proposal) -> None:
         if self.entry_in(proposal.record) is None:
-            self.let_go()
+            self.end()
             return
         self._lease_from = proposal.sent_at
         if proposal.admits is not None:
-            self.held = proposal.admits
+            self.admitted = proposal.admits
 
 
 class TurnResult(Enum):
-    """What became of a turn."""
+    """How a turn ended."""
 
     KNOWN_GOOD = "known good"
     FAILED = "failed"
-    GIVEN_BACK = "given back"
+    RELEASED = "released"
 
 
 @frozen()
 class TurnOutcome:
-    """A result that the record has to show; the target is what the result is about."""
+    """A result that the record has to contain; `version` is the version that it is about."""
 
     result: TurnResult
-    target: ConfigVersion | None = None
+    version: ConfigVersion | None = None
     reason: str = ""
 
-    def dated(self, newest: int, zxid: int) -> "TurnOutcome":
-        """The same result, at this revision where its own is above all that there is."""
-        if self.target is None:
+    def renumbered(self, newest: int, zxid: int) -> "TurnOutcome":
+        """Return the same result with `zxid` if its version's zxid is above `newest`."""
+        if self.version is None:
             return self
-        return replace(self, target=dated(self.target, newest, zxid))
+        return replace(self, version=renumbered(self.version, newest, zxid))
 
-    def disowned(self) -> "TurnOutcome":
-        """The same as a result of another history, whatever its revision."""
-        if self.target is None:
+    def of_other_history(self) -> "TurnOutcome":
+        """Return the same result as one of another history, whatever its zxid."""
+        if self.version is None:
             return self
-        return replace(self, target=replace(self.target, zxid=UNLIMITED))
+        return replace(self, version=replace(self.version, zxid=UNLIMITED))
 
-    def entered(self, record: RolloutRecord, member: str, token: str) -> RolloutRecord:
-        """The record with this in it: the same object once nothing is missing."""
-        if self.target is None or self.result is TurnResult.GIVEN_BACK:
+    def entered_in(self, record: RolloutRecord, member: str, token: str) -> RolloutRecord:
+        """Return the record with this result, the same object if it has it already."""
+        if self.version is None or self.result is TurnResult.RELEASED:
             return record.release(member, None)
         if self.result is TurnResult.KNOWN_GOOD:
-            return record.release(member, self.target)
-        return record.fail(member, token, self.target, self.reason)
+            return record.release(member, self.version)
+        return record.fail(member, token, self.version, self.reason)

@@ -1,7 +1,7 @@
-"""The next request to the group: what follows from what a member knows and wants.
+"""Decide which request a member sends to its group next, from what it knows and wants.
 
-The order of the rules is the order of this file: know the record, be a member, settle what is in
-the record or owed to it, then go through the queue, and leave it where nothing is wanted.
+The order of the rules is the order of this file: know the record, be a member, bring into the
+record what is missing there, then go through the queue, or leave it if nothing is wanted.
 """
 
 from collections.abc import Sequence
@@ -15,118 +15,120 @@ from zkexec.core.rollout.version import ConfigVersion, short
 from zkexec.core.snapshot import Snapshot
 
 
-def next_step(at: Situation, now: float) -> Sequence[Action]:
-    """One request at most, and what is to be said beside it."""
+def next_request(at: Situation, now: float) -> Sequence[Action]:
+    """Return one request at most, and what is to be logged with it."""
     if not at.record_view.known:
         return _read(at, False, now)
     if not at.membership.enrolled:
-        return _stand_aside(at, now) if at.membership.is_kept_out else _enrol(at, now)
-    if at.is_unsurveyed:
+        return _make_way(at, now) if at.membership.is_kept_out else _enrol(at, now)
+    if at.awaits_history:
         return []
-    return _settle(at, now) if _has_business(at) else _want(at, now)
+    return _update_record(at, now) if _concerns_record(at) else _queue_or_leave(at, now)
 
 
-def _stand_aside(at: Situation, now: float) -> Sequence[Action]:
-    """Who cannot be a member lets the others take their turns, and ends the one that it has."""
-    if at.queue.may_be_in:
+def _make_way(at: Situation, now: float) -> Sequence[Action]:
+    """Leave the queue and end the own turn, if the member cannot enrol: the others go on."""
+    if at.queue.may_be_queued:
         return at.requests.send(at.queue.leave(), now)
     is_due = bool(at.outcomes) or at.lease.proposal is not None
-    return _settle(at, now) if is_due and not at.is_unsurveyed else _enrol(at, now)
+    return _update_record(at, now) if is_due and not at.awaits_history else _enrol(at, now)
 
 
 def _enrol(at: Situation, now: float) -> Sequence[Action]:
-    if at.is_unread:
-        # The card would tell others what this member wanted before.
+    if at.awaits_read:
+        # The status would show what this member wanted before.
         return []
     status = at.membership.status
     may_be_duplicate = at.membership.begin()
     return at.requests.send(lambda number: Enrol(number, status, may_be_duplicate), now)
 
 
-def _want(at: Situation, now: float) -> Sequence[Action]:
-    if at.wanted is not None and not at.knowledge.is_lost:
-        return _queue_up(at, at.wanted, now)
-    if at.queue.may_be_in:
+def _queue_or_leave(at: Situation, now: float) -> Sequence[Action]:
+    if at.wanted is not None and not at.input_state.is_lost:
+        return _queue(at, at.wanted, now)
+    if at.queue.may_be_queued:
         return at.requests.send(at.queue.leave(), now)
     return []
 
 
-def _has_business(at: Situation) -> bool:
-    """Whether the record has, may have, or should have something of this member."""
-    owes = bool(at.outcomes) or at.vouched is not None or not at.settled
+def _concerns_record(at: Situation) -> bool:
+    """Whether the record has, may have, or should have anything of this member."""
+    is_missing = bool(at.outcomes) or at.unrecorded_good is not None or not at.is_recorded
     return (
-        owes
+        is_missing
         or at.in_flight
-        or at.has_stray
-        or at.lease.held is not None
+        or at.has_restored_entry
+        or at.lease.admitted is not None
         or at.lease.proposal is not None
     )
 
 
-def _settle(at: Situation, now: float) -> Sequence[Action]:
+def _update_record(at: Situation, now: float) -> Sequence[Action]:
     record = at.record_view.record
     if at.lease.proposal or at.record_view.needs_reading(watch=at.lease.has_failed(record)):
         return _read(at, at.lease.has_failed(record), now)
-    due = _with_what_is_owed(at, record)
-    if due is not record:
-        return _commit(at, Proposal(due, now), now)
-    at.end_settling()
-    return [*at.say_width(), *_go_on(at, now)]
+    complete = _completed(at, record)
+    if complete is not record:
+        return _commit(at, Proposal(complete, now), now)
+    at.recorded()
+    return [*at.note_max_unavailable(), *_continue(at, now)]
 
 
-def _go_on(at: Situation, now: float) -> Sequence[Action]:
-    """Nothing is owed to the record: go on in the turn, or without one."""
+def _continue(at: Situation, now: float) -> Sequence[Action]:
+    """Continue in the turn, or without one: the record is complete."""
     if not at.in_flight:
-        at.lease.let_go()
+        at.lease.end()
     if not at.in_flight or not at.membership.enrolled:
-        return next_step(at, now)
-    if at.wanted is not None and not at.holds_wanted and not at.is_settling and at.may_go_in:
+        return next_request(at, now)
+    is_free = not at.is_debouncing and at.may_be_admitted
+    if at.wanted is not None and not at.is_admitted_to_wanted and is_free:
         return _readmit(at, at.wanted, now)
     if at.confirming:
         return _commit(at, Proposal(at.record_view.record, now), now)
     return []
 
 
-def _with_what_is_owed(at: Situation, record: RolloutRecord) -> RolloutRecord:
-    if at.has_stray:
+def _completed(at: Situation, record: RolloutRecord) -> RolloutRecord:
+    """Return the record with everything that it should have of this member."""
+    if at.has_restored_entry:
         record = record.release(at.member, None)
     elif at.in_flight and at.lease.entry_in(record) is None:
         record = record.adopt(at.member, at.lease.token)
-    if at.rejoins and at.failure is not None and at.failure.target is not None:
-        record = record.rejoin(at.member, at.lease.token, at.failure.target)
+    if at.must_reenter and at.failure is not None and at.failure.version is not None:
+        record = record.enter_failed(at.member, at.lease.token, at.failure.version)
     for outcome in at.outcomes:
-        record = outcome.entered(record, at.member, at.lease.token)
-    if at.vouched is not None:
-        record = record.report_known_good(at.member, at.vouched)
-    if at.good is not None and not record.has_known_good(at.scope):
-        # It is a new one: the old went with its ensemble, or was deleted.
-        record = record.report_known_good(at.member, at.good)
-    return record if at.agreed and record.max_unavailable is not None else _agree(at, record)
+        record = outcome.entered_in(record, at.member, at.lease.token)
+    if at.unrecorded_good is not None:
+        record = record.mark_known_good(at.member, at.unrecorded_good)
+    if at.last_good is not None and not record.has_known_good(at.scope):
+        # The record is a new one: the old one was deleted, or lost with its ensemble.
+        record = record.mark_known_good(at.member, at.last_good)
+    if at.has_requested_max_unavailable and record.max_unavailable is not None:
+        return record
+    return _with_max_unavailable(at, record)
 
 
-def _agree(at: Situation, record: RolloutRecord) -> RolloutRecord:
-    """Ask for the own width.  Who asks for the same as another may take its place: see `_read`."""
-    max_unavailable, asker = (
-        at.policy.max_unavailable,
-        record.max_unavailable.by if record.max_unavailable else at.member,
-    )
-    asker_lives = asker == at.member or at.record_view.lives(asker)
-    return record.agree(at.member, max_unavailable, at.record_view.population, asker_lives)
+def _with_max_unavailable(at: Situation, record: RolloutRecord) -> RolloutRecord:
+    """Request the own max unavailable.  If another member requested the same, see `_read`."""
+    requester = record.max_unavailable.by if record.max_unavailable else at.member
+    is_requester_alive = requester == at.member or at.record_view.is_alive(requester)
+    own, population = at.policy.max_unavailable, at.record_view.population
+    return record.with_max_unavailable(at.member, own, population, is_requester_alive)
 
 
 def _readmit(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
-    target = at.target(wanted)
-    found = at.record_view.record.readmit(at.member, at.lease.entry_for(target), target.scope)
-    return _go_in(at, found, wanted, now)
+    version = at.version_of(wanted)
+    found = at.record_view.record.readmit(at.member, at.lease.entry_for(version), version.scope)
+    return _commit_admission(at, found, wanted, now)
 
 
-def _queue_up(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
+def _queue(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
     if at.queue.unexplained:
         return _read(at, True, now)
-    request = at.queue.next_request(at.membership.news)
+    request = at.queue.next_request(at.membership.take_unpublished)
     if request is not None:
         return at.requests.send(request, now)
-    if not at.queue.is_head or at.is_settling or not at.may_go_in:
+    if not at.queue.is_head or at.is_debouncing or not at.may_be_admitted:
         return []
     if at.record_view.needs_reading(watch=True):
         return _read(at, True, now)
@@ -134,67 +136,76 @@ def _queue_up(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
 
 
 def _admit(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
-    target, record = at.target(wanted), _agree(at, at.record_view.record)
-    population, place = at.record_view.population, at.queue.sequence
-    entry = at.lease.entry_for(target)
-    found = record.admit(at.member, entry, target.scope, population, place)
-    return _go_in(at, found, wanted, now, at.queue.name)
+    version, record = at.version_of(wanted), _with_max_unavailable(at, at.record_view.record)
+    population, sequence = at.record_view.population, at.queue.sequence
+    entry = at.lease.entry_for(version)
+    found = record.admit(at.member, entry, version.scope, population, sequence)
+    return _commit_admission(at, found, wanted, now, at.queue.name)
 
 
-def _go_in(
-    at: Situation, found: RolloutRecord | Refusal, wanted: Snapshot, now: float, place: str = ""
+def _commit_admission(
+    at: Situation,
+    found: RolloutRecord | Refusal,
+    wanted: Snapshot,
+    now: float,
+    queue_node: str = "",
 ) -> Sequence[Action]:
-    """Commit the record with the own entry in it, unless something speaks against it."""
-    target = at.target(wanted)
+    """Commit the record with the own entry in it, unless the admission is refused."""
+    version = at.version_of(wanted)
     if isinstance(found, RolloutRecord) and at.is_outdated(wanted):
         found = Refusal.OUTDATED
     if isinstance(found, Refusal):
-        return _wait(at, found, target, now)
-    return _commit(at, Proposal(found, now, wanted, target), now, place)
+        return _wait(at, found, version, now)
+    return _commit(at, Proposal(found, now, wanted, version), now, queue_node)
 
 
-def _wait(at: Situation, refusal: Refusal, target: ConfigVersion, now: float) -> Sequence[Action]:
-    if at.record_view.needs_reading(watch=True) or at.record_view.needs_last_look(now):
+def _wait(at: Situation, refusal: Refusal, version: ConfigVersion, now: float) -> Sequence[Action]:
+    """Watch the record, and reclaim the turn of a missing member after its grace period."""
+    if at.record_view.needs_reading(watch=True) or at.record_view.needs_final_read(now):
         return _read(at, True, now)
     overdue = at.record_view.overdue()
     if overdue is not None:
         member, token = overdue
-        reaped = _commit(at, Proposal(at.record_view.record.reclaim(member, token), now), now)
-        return [Note("turn-reclaimed", {"member": member}), *reaped]
-    return _say_why(at, refusal, target)
+        commit = _commit(at, Proposal(at.record_view.record.reclaim(member, token), now), now)
+        return [Note("turn-reclaimed", {"member": member}), *commit]
+    return _note_reason(at, refusal, version)
 
 
-def _say_why(at: Situation, refusal: Refusal, target: ConfigVersion) -> Sequence[Action]:
+def _note_reason(at: Situation, refusal: Refusal, version: ConfigVersion) -> Sequence[Action]:
+    """Log why this member is not admitted."""
     record = at.record_view.record
-    version_state = record.blocking(target)
+    failure = record.failure_of(version)
     if refusal is Refusal.OUTDATED:
-        return at.say("turn-outdated", digest=short(target.digest))
+        return at.note_once("turn-outdated", digest=short(version.digest))
     if refusal is Refusal.PAUSED and record.paused is not None:
         paused = record.paused
-        return at.say("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)
-    if version_state is not None:
-        return at.say(
+        return at.note_once("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)
+    if failure is not None:
+        return at.note_once(
             "turn-blocked",
-            digest=short(target.digest),
-            failed_by=", ".join(version_state.failed_by),
-            reason=version_state.reason,
-            since=version_state.at,
+            digest=short(version.digest),
+            failed_by=", ".join(failure.failed_by),
+            reason=failure.reason,
+            since=failure.at,
         )
     others = [name for name in record.in_flight if name != at.member]
-    return at.say("turn-next", members=", ".join(sorted(others)))
+    return at.note_once("turn-next", members=", ".join(sorted(others)))
 
 
 def _read(at: Situation, watch: bool, now: float) -> Sequence[Action]:
     at.record_view.begin()
-    asks = at.policy.max_unavailable if at.agreed else None
-    return at.requests.send(lambda number: ReadRecord(number, watch, asks), now)
+    requested = at.policy.max_unavailable if at.has_requested_max_unavailable else None
+    return at.requests.send(lambda number: ReadRecord(number, watch, requested), now)
 
 
-def _commit(at: Situation, proposal: Proposal, now: float, place: str = "") -> Sequence[Action]:
+def _commit(
+    at: Situation, proposal: Proposal, now: float, queue_node: str = ""
+) -> Sequence[Action]:
     at.lease.proposal = proposal
     at.record_view.begin()
-    checks = proposal.admits.versions if proposal.admits else {}
-    record, version, status = proposal.record, at.record_view.version, at.membership.news()
+    checks = proposal.admits.znode_versions if proposal.admits else {}
+    record, znode_version = proposal.record, at.record_view.znode_version
+    status = at.membership.take_unpublished()
     return at.requests.send(
-        lambda number: CommitRecord(number, record, version, checks, place, status), now
+        lambda number: CommitRecord(number, record, znode_version, checks, queue_node, status), now
     )

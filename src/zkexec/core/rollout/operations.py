@@ -1,7 +1,7 @@
-"""What an operator may do to a group's record: each a new record with the deed in it, or a no.
+"""What an operator may do to a group's record: each operation is a new record or an Objection.
 
-A retry and a restart change nothing here but the list of deeds: what makes the members act is the
-group's znode of restarts, which is written in the same transaction.
+A retry and a restart change nothing here but the audit entries.  The members act because the
+group's znode of restarts is written in the same transaction.
 """
 
 from enum import Enum
@@ -17,41 +17,41 @@ from zkexec.frozen import replace
 
 
 class Objection(Enum):
-    """Why a deed makes no sense now."""
+    """Why an operation makes no sense now."""
 
     PAUSED = "paused"
     """An operator has paused the group."""
     NOT_PAUSED = "not paused"
-    """No operator has."""
+    """No operator has paused the group."""
     NOTHING_FAILED = "nothing failed"
-    """There is nothing that could be tried once more."""
+    """No version has failed that could be tried once more."""
     NOT_IN_FLIGHT = "not in flight"
     """The record has no entry of this member."""
     ALIVE = "alive"
-    """The member is there, and will end its entry itself."""
+    """The member is alive, and will end its turn itself."""
 
 
 def is_done(record: RolloutRecord, audit_entry: AuditEntry) -> bool:
-    """Whether the record has this very deed."""
+    """Whether the record has this very audit entry."""
     return any(known.token == audit_entry.token for known in record.audit)
 
 
 def pause(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
-    """Let nobody be admitted; who is in flight goes on."""
+    """Admit no member from now on; members in flight finish."""
     if record.paused is not None:
         return Objection.PAUSED
     return replace(_with(record, audit_entry), paused=Pause(audit_entry.by, audit_entry.reason))
 
 
 def resume(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
-    """Take back an operator's pause; what has failed still stands."""
+    """End an operator's pause; a failed version stays failed."""
     if record.paused is None:
         return Objection.NOT_PAUSED
     return replace(_with(record, audit_entry), paused=None)
 
 
 def retry(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
-    """Have what failed be tried once more, by one member."""
+    """Let one member try the failed version once more."""
     if record.paused is not None:
         return Objection.PAUSED
     if not failures(record):
@@ -60,16 +60,16 @@ def retry(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Obj
 
 
 def restart(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:
-    """Have all members restart their commands in turns, whatever they run."""
+    """Let all members restart their commands in turns, whatever they run."""
     return Objection.PAUSED if record.paused is not None else _with(record, audit_entry)
 
 
 def forget(
     record: RolloutRecord, audit_entry: AuditEntry, *, is_alive: bool, is_forced: bool
 ) -> RolloutRecord | Objection:
-    """Take back the turn of a member that will not come back, as the head of the queue would.
+    """Reclaim the turn of a member that will not come back, as the head of the queue would.
 
-    So its loss counts against what it was restarting to.
+    So the lost turn counts against its version.
     """
     entry = record.in_flight.get(audit_entry.member)
     if entry is None:
@@ -80,14 +80,14 @@ def forget(
 
 
 def failures(record: RolloutRecord) -> dict[str, VersionState]:
-    """What has failed and was not replaced by anything newer since, by digest."""
+    """Return, by digest, the failed versions that no newer version has replaced."""
     newest: dict[str, int] = {}
-    for version_state in record.versions.values():
-        newest[version_state.scope] = max(version_state.zxid, newest.get(version_state.scope, 0))
+    for state in record.versions.values():
+        newest[state.scope] = max(state.zxid, newest.get(state.scope, 0))
     return {
-        digest: version_state
-        for digest, version_state in record.versions.items()
-        if version_state.failed_by and version_state.zxid == newest[version_state.scope]
+        digest: state
+        for digest, state in record.versions.items()
+        if state.failed_by and state.zxid == newest[state.scope]
     }
 
 

@@ -1,12 +1,14 @@
-"""A member's place in the queue: one node at a time, a watch on the node before it, no more.
+"""A member's position in the queue: one node at a time, and one watch, on the node before it.
 
-The ticket, a fresh random word for each session, begins the node's name, so that a node whose
-making was never answered is found again.  Sequence numbers only grow: nobody ever gets in before
-this member, so the queue is listed once.  When the predecessor was admitted it was the head, and
-this member is the head now; only where it went away otherwise the queue is listed again.
+The node's name begins with a ticket, a random word that is new for each session.  So the node is
+found again if the answer to its creation was lost.  Sequence numbers only grow: no other member
+ever gets in before this one, so the queue is listed once.  If the predecessor was admitted, it
+was the head, and this member is the head now.  If it went away for another reason, the queue is
+listed again.
 
-Whoever may write there can leave anything in the queue.  Names that are no queue node's are
-ignored, and so is a node that lasts: it belongs to no session, as after a restore from a dump.
+Any client with write permission can leave anything in the queue.  Names that no member can have
+made are ignored, and so is a node that is not ephemeral: it belongs to no session, as after a
+restore from a dump.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,7 @@ def is_queue_node(name: str) -> bool:
 
 
 def sequence_of(name: str) -> int:
-    """The number that the ensemble has given to a queue node; only of one."""
+    """Return the number that the ensemble has given to a queue node; the name must be one."""
     return int(name[-DIGITS:])
 
 
@@ -37,18 +39,19 @@ class QueuePosition:
         self._new_ticket = new_ticket
         self._ticket = ""
         self.name = ""
-        self._unsure = False
+        self._in_doubt = False
         self._listed = False
         self._before: list[str] = []
         self._ignored: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._watched = False
         self._fired = False
         self.unexplained = False
+        """Whether the predecessor is gone, and the record has not yet shown why."""
 
     @property
     def ahead(self) -> int:
-        """How many are before this member, as far as it knows."""
+        """How many nodes are before this member, as far as it knows."""
         return len(self._before)
 
     @property
@@ -57,41 +60,41 @@ class QueuePosition:
 
     @property
     def is_head(self) -> bool:
-        """Whether nobody is before this member."""
+        """Whether no node is before this member."""
         return bool(self.name) and self._listed and not self._predecessor
 
     @property
-    def may_be_in(self) -> bool:
-        """Whether there is, or may be, a node to be taken away."""
-        return bool(self.name) or self._unsure
+    def may_be_queued(self) -> bool:
+        """Whether the own node exists, or may exist, and has to be deleted at the end."""
+        return bool(self.name) or self._in_doubt
 
     @property
     def sequence(self) -> int:
-        """The number of the own node; only with a name."""
+        """The number of the own node; only if there is one."""
         return sequence_of(self.name)
 
     def begin_session(self) -> None:
-        """Start without a node: those of an earlier session go with it."""
-        self.gone()
+        """Begin without a node: those of an earlier session end with it."""
+        self.left()
         self._ticket = ""
         self._ignored.clear()
 
     def reconnected(self) -> None:
-        """The session lives on, but its watches are gone."""
+        """Note that the session lives on, but its watches are gone."""
         self._watched = False
 
     def next_request(
-        self, news: Callable[[], MemberStatus | None]
+        self, take_status: Callable[[], MemberStatus | None]
     ) -> Callable[[int], Action] | None:
-        """What to ask on the way to the head, still to be numbered; None while there is nothing.
+        """Return the next request on the way to the head, without its number; None if none.
 
-        `news` gives the card that is to be shown with the own node.
+        `take_status` returns the status that is to be published with the own node.
         """
-        if self._unsure:
+        if self._in_doubt:
             return ListQueue
         if not self.name:
             self._ticket = self._ticket or self._new_ticket()
-            ticket, status = self._ticket, news()
+            ticket, status = self._ticket, take_status()
             return lambda number: JoinQueue(number, ticket, status)
         if not self._listed:
             return ListQueue
@@ -102,22 +105,22 @@ class QueuePosition:
         return None
 
     def leave(self) -> Callable[[int], Action]:
-        """How to take the own node away: it may have to be looked for first."""
+        """Return the request that deletes the own node, or first one that finds it."""
         name = self.name
-        return ListQueue if self._unsure else lambda number: LeaveQueue(number, name)
+        return ListQueue if self._in_doubt else lambda number: LeaveQueue(number, name)
 
     def joined(self, name: str) -> None:
-        """The own node stands."""
+        """Note that the own node was created."""
         self.name = name
         self._listed = False
 
     def listed(self, names: tuple[str, ...]) -> list[str]:
-        """Find the own node and those before it; return the strays that were not there before."""
-        self._unsure = self.unexplained = self._watched = False
+        """Find the own node and those before it; return the unknown names that are new."""
+        self._in_doubt = self.unexplained = self._watched = False
         nodes = [name for name in names if is_queue_node(name)]
-        strays = set(names).difference(nodes)
-        new = sorted(strays - self._told)
-        self._told = (self._told & set(names)) | strays
+        unknown = set(names).difference(nodes)
+        new = sorted(unknown - self._reported)
+        self._reported = (self._reported & set(names)) | unknown
         self._ignored &= set(nodes)
         own = [name for name in nodes if name[: -DIGITS - 1] == self._ticket]
         self.name = own[0] if own else ""
@@ -128,30 +131,30 @@ class QueuePosition:
         return new
 
     def ignore(self, name: str) -> bool:
-        """Go on to the node before one that belongs to nobody; return whether that one is new."""
-        is_new = name not in self._told
+        """Skip a node that belongs to no session; return whether it is a new one."""
+        is_new = name not in self._reported
         self._ignored.add(name)
-        self._told.add(name)
+        self._reported.add(name)
         self._before = [other for other in self._before if other != name]
         self._watched = self.unexplained = False
         return is_new
 
-    def seen(self, member: str | None) -> None:
-        """The predecessor is there and watched, or it is gone.
+    def predecessor_read(self, member: str | None) -> None:
+        """Note that the predecessor exists and is watched, or is gone if `member` is None.
 
-        The watch may have fired before this answer to the request that has set it.
+        The watch may have fired before the answer to the request that set it.
         """
         self._watched = member is not None and not self._fired
         self.unexplained = not self._watched
 
     def touched(self) -> None:
-        """The predecessor has gone, most likely because it was admitted."""
+        """Note that the predecessor is gone, most likely because it was admitted."""
         self._watched = False
         self._fired = True
         self.unexplained = bool(self._predecessor)
 
     def explain(self, last_admitted: int) -> None:
-        """Learn who was admitted last: the predecessor, or it went away otherwise."""
+        """Compare with the last admission: the predecessor's, or it went away otherwise."""
         if not self.unexplained:
             return
         self.unexplained = False
@@ -160,12 +163,12 @@ class QueuePosition:
         else:
             self._listed = False
 
-    def lost(self) -> None:
-        """What became of the own node is not known."""
-        self._unsure = True
+    def doubt(self) -> None:
+        """Note that the own node may exist or not: an answer about it was lost."""
+        self._in_doubt = True
 
-    def gone(self) -> None:
-        """The own node is no more: admitted, or taken away."""
+    def left(self) -> None:
+        """Note that the own node is gone: the member was admitted, or has left the queue."""
         self.name = ""
         self._before.clear()
-        self._unsure = self._listed = self.unexplained = self._watched = False
+        self._in_doubt = self._listed = self.unexplained = self._watched = False

@@ -1,7 +1,7 @@
-"""All that a member of a group knows and wants, in one place.
+"""Everything that a member of a group knows of it and wants from it, in one place.
 
-`Participant` takes in what its member wants and what the group answers; `steps` reads what follows
-from it.  Neither holds anything of its own.
+`Participant` takes in what its member wants and what the group answers.  `next_request` reads
+what follows from it.  Neither has any state of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ from zkexec.core.rollout.lease import Lease, TurnOutcome
 from zkexec.core.rollout.membership import Membership
 from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.record_view import RecordView
-from zkexec.core.rollout.version import ConfigVersion, dated, version_of
+from zkexec.core.rollout.version import ConfigVersion, renumbered, version_of
 from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 
 MOST_NAMED = 3
-"""So many paths are named in one line of the log."""
+"""One line of the log names at most this many paths."""
 
 
 class Situation:
-    """Where a member stands in its group."""
+    """The state of a member in its group."""
 
     def __init__(self, policy: Policy, member: str, new_token: Callable[[], str]) -> None:
         self.policy = policy
@@ -36,184 +36,190 @@ class Situation:
         self.record_view = RecordView(member, policy.grace_s)
         self.lease = Lease(member, new_token)
         self.wanted: Snapshot | None = None
+        """The snapshot for which the member requested a turn."""
         self.current: Snapshot | None = None
-        self.knowledge = InputState()
+        """The newest snapshot, also during the settle time."""
+        self.input_state = InputState()
         self.outcomes: list[TurnOutcome] = []
+        """Results that the record does not contain yet."""
         self.failure: TurnOutcome | None = None
-        """What has failed here, as long as nothing else was tried since."""
-        self.rejoins = False
-        """Whether the turn in which that failed is still to be told to a new record."""
-        self.vouched: ConfigVersion | None = None
-        self.good: ConfigVersion | None = None
-        """What the command of this run was healthy on last."""
+        """What has failed here, until another version is tried."""
+        self.must_reenter = False
+        """Whether the turn in which it failed is missing in a new record."""
+        self.unrecorded_good: ConfigVersion | None = None
+        """A known good version that the record does not contain yet."""
+        self.last_good: ConfigVersion | None = None
+        """The version on which the command of this run was healthy last."""
         self.scope = ""
-        """The set of znodes that is mirrored here, once anything was named."""
-        self.agreed = False
-        self.surveyed = self.settled = False
-        """Whether, in this session, the mirrored znodes were read, and the record has its due."""
-        self._has_settled = False
+        """The set of znodes of the inputs, once a version was computed."""
+        self.has_requested_max_unavailable = False
+        self.is_history_checked = self.is_recorded = False
+        """Whether, in this session, the inputs were read, and the record is complete."""
+        self._was_recorded = False
         self.admit_from: float | None = None
-        """Before that nothing is admitted."""
+        """No member is admitted before this time."""
         self._history = 0
         self.confirming = False
         self.adopted = False
-        self._said: Note | None = None
-        self._width_said: MaxUnavailable | None = None
-        self._named: list[tuple[Snapshot, ConfigVersion]] = []
+        self._noted: Note | None = None
+        self._max_unavailable_noted: MaxUnavailable | None = None
+        self._last_versions: list[tuple[Snapshot, ConfigVersion]] = []
 
     @property
     def in_flight(self) -> bool:
-        """Whether the record, as far as it is known, counts this member as restarting."""
-        return self.member in self.record_view.record.in_flight and not self.has_stray
+        """Whether this member is in flight, as far as the record is known."""
+        return self.member in self.record_view.record.in_flight and not self.has_restored_entry
 
     @property
-    def has_stray(self) -> bool:
-        """Whether the record has an entry of this member that is none of its turns.
+    def has_restored_entry(self) -> bool:
+        """Whether the record has an entry of this member that belongs to none of its turns.
 
-        What an earlier run has left behind was seen at the start.  What comes later comes from a
-        record that was restored from a dump.
+        An entry of an earlier run is adopted at the start.  An entry that appears later comes
+        from a record that was restored from a dump.
         """
         is_own = self.lease.entry_in(self.record_view.record) is not None
         is_there = self.member in self.record_view.record.in_flight
-        return self._has_settled and is_there and not is_own
+        return self._was_recorded and is_there and not is_own
 
     @property
-    def held(self) -> Snapshot | None:
-        """What the turn is held for, if that is a turn of the present history."""
-        held = self.lease.held
-        return None if held is None or held.zxid > self.knowledge.newest else held
+    def admitted(self) -> Snapshot | None:
+        """The snapshot of this member's turn, if the turn is of the present history."""
+        admitted = self.lease.admitted
+        return None if admitted is None or admitted.zxid > self.input_state.newest else admitted
 
     @property
     def inherited(self) -> bool:
-        """Whether it was an earlier run of this member that was counted as restarting."""
+        """Whether the turn of this member was begun by an earlier run."""
         return self.in_flight and (
             self.adopted or self.lease.entry_in(self.record_view.record) is None
         )
 
     @property
     def decides(self) -> bool:
-        """Whether this member is the next to go on, and so has to see who is missing."""
-        if self.wanted is None or self.is_settling or not self.may_go_in:
+        """Whether this member is next to be admitted, so that it must watch for missing members."""
+        if self.wanted is None or self.is_debouncing or not self.may_be_admitted:
             return False
-        return not self.holds_wanted if self.in_flight else self.queue.is_head
+        return not self.is_admitted_to_wanted if self.in_flight else self.queue.is_head
 
     @property
-    def is_settling(self) -> bool:
-        """Whether something else is wanted by now than what the turn was asked for."""
+    def is_debouncing(self) -> bool:
+        """Whether the inputs have changed since the turn was requested."""
         return self.current is not None and self.current != self.wanted
 
     @property
-    def may_go_in(self) -> bool:
-        """Whether what is wanted is what the znodes hold, as they were read on this connection."""
+    def may_be_admitted(self) -> bool:
+        """Whether the wanted version is what was read on this connection."""
         if self.admit_from is not None:
             return False
-        return self.knowledge.is_current and not self.knowledge.is_lost
+        return self.input_state.is_current and not self.input_state.is_lost
 
     @property
-    def is_unread(self) -> bool:
-        """Whether what is known is from before this connection, and a read is on its way."""
-        return self.current is not None and not self.knowledge.is_answered
+    def awaits_read(self) -> bool:
+        """Whether the inputs were not read on this connection yet."""
+        return self.current is not None and not self.input_state.is_answered
 
     @property
-    def is_unsurveyed(self) -> bool:
-        """Whether what is known is from before this session, so perhaps of another history."""
-        return self.current is not None and not self.surveyed
+    def awaits_history(self) -> bool:
+        """Whether the inputs were not read in this session yet: the history may be another."""
+        return self.current is not None and not self.is_history_checked
 
     def has_failed(self, wanted: Snapshot) -> bool:
-        """Whether this has failed here, and was not written since."""
-        if self.failure is None or self.failure.target is None:
+        """Whether this version failed here, and was not written again since."""
+        if self.failure is None or self.failure.version is None:
             return False
-        failed, target = self.failure.target, self.target(wanted)
-        return failed.digest == target.digest and target.zxid <= failed.zxid
+        failed, version = self.failure.version, self.version_of(wanted)
+        return failed.digest == version.digest and version.zxid <= failed.zxid
 
     def begin_session(self) -> None:
-        """Begin where everything may be another: the ensemble may have been wiped or restored."""
-        self.surveyed = self.settled = False
+        """Begin a session: the ensemble may have been wiped or restored from a dump."""
+        self.is_history_checked = self.is_recorded = False
 
-    def survey(self, now: float) -> None:
-        """Hold on to nothing that is newer than all that there is: it is of another history.
+    def check_history(self, now: float) -> None:
+        """Lower the zxids that are above all that exist: they are of another history.
 
-        What has failed here is told anew in each session, and in another history once it is known
-        what all znodes hold in it: until that is written again, it counts as failed.  In another
-        history all have a session timeout to tell this before anybody is admitted.
+        A failure is recorded again in each session.  In another history it is recorded as soon as
+        the contents of all znodes are known.  Then the version counts as failed until it is
+        written again.  In another history every member has a session timeout to record its
+        failure before any member is admitted.
         """
-        if not self.knowledge.is_current:
+        if not self.input_state.is_current:
             return
-        if self.knowledge.history != self._history:
-            self._history = self.knowledge.history
+        if self.input_state.history != self._history:
+            self._history = self.input_state.history
             self.admit_from = now + self.membership.session_timeout_s
-            self._disown()
-        newest = self.knowledge.newest
+            self._begin_history()
+        newest = self.input_state.newest
         zxid = 0 if self.current is None else min(self.current.zxid, newest)
         if self.failure is not None:
-            self._survey_failure(self.failure, self.failure.dated(newest, zxid))
-        self.outcomes = [outcome.dated(newest, zxid) for outcome in self.outcomes]
-        if self.vouched is not None:
-            self.vouched = dated(self.vouched, newest, zxid)
-        if self.good is not None:
-            self.good = dated(self.good, newest, zxid)
-        self.surveyed = True
+            self._check_failure(self.failure, self.failure.renumbered(newest, zxid))
+        self.outcomes = [outcome.renumbered(newest, zxid) for outcome in self.outcomes]
+        if self.unrecorded_good is not None:
+            self.unrecorded_good = renumbered(self.unrecorded_good, newest, zxid)
+        if self.last_good is not None:
+            self.last_good = renumbered(self.last_good, newest, zxid)
+        self.is_history_checked = True
 
-    def _disown(self) -> None:
-        """Compare nothing that is remembered with what is read now, whatever its revision."""
-        self.lease.disown()
-        self.outcomes = [outcome.disowned() for outcome in self.outcomes]
+    def _begin_history(self) -> None:
+        """Count all that is remembered as of another history, whatever its zxid."""
+        self.lease.begin_history()
+        self.outcomes = [outcome.of_other_history() for outcome in self.outcomes]
         if self.failure is not None:
-            self.failure = self.failure.disowned()
-        if self.vouched is not None:
-            self.vouched = replace(self.vouched, zxid=UNLIMITED)
-        if self.good is not None:
-            self.good = replace(self.good, zxid=UNLIMITED)
+            self.failure = self.failure.of_other_history()
+        if self.unrecorded_good is not None:
+            self.unrecorded_good = replace(self.unrecorded_good, zxid=UNLIMITED)
+        if self.last_good is not None:
+            self.last_good = replace(self.last_good, zxid=UNLIMITED)
 
-    def _survey_failure(self, failure: TurnOutcome, as_of_now: TurnOutcome) -> None:
+    def _check_failure(self, failure: TurnOutcome, as_of_now: TurnOutcome) -> None:
         is_of_this_history = failure == as_of_now
         if not is_of_this_history:
             self.outcomes = [outcome for outcome in self.outcomes if outcome != failure]
-            if not self.knowledge.is_whole:
+            if not self.input_state.is_whole:
                 return
-            self.failure, self.rejoins = as_of_now, True
-        if as_of_now not in self.outcomes and not (self.surveyed and is_of_this_history):
+            self.failure, self.must_reenter = as_of_now, True
+        is_missing = as_of_now not in self.outcomes
+        if is_missing and not (self.is_history_checked and is_of_this_history):
             self.outcomes.append(as_of_now)
 
-    def end_settling(self) -> None:
-        """Take note that the record has all that is owed to it."""
+    def recorded(self) -> None:
+        """Note that the record contains everything that it should."""
         self.outcomes.clear()
-        self.vouched = None
-        self.rejoins = False
-        self.agreed = self.settled = self._has_settled = True
+        self.unrecorded_good = None
+        self.must_reenter = False
+        self.has_requested_max_unavailable = self.is_recorded = self._was_recorded = True
 
     @property
-    def holds_wanted(self) -> bool:
-        """Whether the turn is held for what is wanted."""
-        held, wanted = self.held, self.wanted
-        if held is None or wanted is None:
+    def is_admitted_to_wanted(self) -> bool:
+        """Whether the turn of this member is for the wanted version."""
+        admitted, wanted = self.admitted, self.wanted
+        if admitted is None or wanted is None:
             return False
-        if held is wanted:
+        if admitted is wanted:
             return True
-        mine, theirs = self.target(held), self.target(wanted)
-        # A znode that was emptied takes its revision away, and what failed then is not tried now.
-        return mine.digest == theirs.digest and mine.zxid >= theirs.zxid
+        own, newest = self.version_of(admitted), self.version_of(wanted)
+        # If a znode was emptied, its zxid is lost.  What failed then must not be tried now.
+        return own.digest == newest.digest and own.zxid >= newest.zxid
 
     def is_outdated(self, wanted: Snapshot) -> bool:
-        """Whether the group has gone on from this, although no check of versions may show it.
+        """Whether the group has a newer version, even if no check of znode versions shows it.
 
-        A znode that is not there cannot be checked, and one that was made again begins to count
-        its versions anew.  The revision of all znodes together never becomes less.
+        A deleted znode cannot be checked, and one that was created again counts its versions
+        from the start.  The zxid of all znodes together never becomes less.
         """
-        return self.record_view.record.knows_newer(self.target(wanted))
+        return self.record_view.record.knows_newer(self.version_of(wanted))
 
-    def target(self, snapshot: Snapshot) -> ConfigVersion:
-        """The snapshot as the group knows it; the last few are remembered, they may be large."""
-        for named, target in self._named:
-            if named is snapshot:
-                return target
-        target = version_of(snapshot, self.policy.mirrors)
-        self.scope = target.scope
-        self._named = [(snapshot, target), *self._named[:2]]
-        return target
+    def version_of(self, snapshot: Snapshot) -> ConfigVersion:
+        """Return the version of a snapshot; the last few are cached, as snapshots may be large."""
+        for known, version in self._last_versions:
+            if known is snapshot:
+                return version
+        version = version_of(snapshot, self.policy.mirrors)
+        self.scope = version.scope
+        self._last_versions = [(snapshot, version), *self._last_versions[:2]]
+        return version
 
     def touched(self, part: GroupPart) -> None:
-        """A watch fired: what it was set on has to be looked at again."""
+        """Note that a watch fired: this part of the group has to be read again."""
         if part is GroupPart.PREDECESSOR:
             self.queue.touched()
         elif part is GroupPart.OWN_NODE:
@@ -221,35 +227,39 @@ class Situation:
         else:
             self.record_view.touched(of_record=part is GroupPart.RECORD)
 
-    def show(self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None) -> None:
-        """Fill in the card anew where the phase, the health, or what is wanted is another."""
-        zxid, shown = 0 if wanted is None else wanted.zxid, self.membership.status
-        if _news_in(status, zxid) == _news_in(shown, shown.zxid):
+    def publish(
+        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
+    ) -> None:
+        """Replace the status if the phase, the health, or the wanted version has changed."""
+        zxid, known = 0 if wanted is None else wanted.zxid, self.membership.status
+        if _essentials(status, zxid) == _essentials(known, known.zxid):
             return
         if running is not None:
-            digest = self.target(running).digest
+            digest = self.version_of(running).digest
             status = replace(status, running=digest, running_at=running.changed_at)
         if wanted is not None:
-            target = self.target(wanted)
+            version = self.version_of(wanted)
             status = replace(
-                status, wanted=target.digest, zxid=target.zxid, wanted_at=wanted.changed_at
+                status, wanted=version.digest, zxid=version.zxid, wanted_at=wanted.changed_at
             )
         self.membership.status = status
 
-    def say(self, topic: str, **fields: object) -> list[Note]:
-        """Tell the operator what is being waited for, once and not at each look."""
+    def note_once(self, topic: str, **fields: object) -> list[Note]:
+        """Log what this member waits for, once, and not at each read."""
         note = Note(topic, fields)
-        if note == self._said:
+        if note == self._noted:
             return []
-        self._said = note
+        self._noted = note
         return [note]
 
-    def say_width(self) -> list[Action]:
-        """Tell which width counts, where it is not the one that this member asks for."""
+    def note_max_unavailable(self) -> list[Action]:
+        """Log the max unavailable in force, if it differs from the one of this member."""
         agreed, own = self.record_view.record.max_unavailable, self.policy.max_unavailable
-        if not self.agreed or agreed is None or agreed.limit == self._width_said:
+        if agreed is None or not self.has_requested_max_unavailable:
             return []
-        self._width_said = agreed.limit
+        if agreed.limit == self._max_unavailable_noted:
+            return []
+        self._max_unavailable_noted = agreed.limit
         if agreed.limit == own:
             return []
         return [
@@ -259,27 +269,30 @@ class Situation:
             )
         ]
 
-    def say_strays(self, names: Sequence[str]) -> list[Action]:
-        """Tell what is in the queue that no member has put there, the first few by their paths."""
+    def note_unknown_nodes(self, names: Sequence[str]) -> list[Action]:
+        """Log the nodes in the queue that no member has made, the first few by their paths."""
         if not names:
             return []
         more = len(names) - MOST_NAMED
         paths = ", ".join(map(self._queue_path, names[:MOST_NAMED]))
         return [Note("queue-strays", {"paths": f"{paths} and {more} more" if more > 0 else paths})]
 
-    def say_left_over(self, name: str, *, is_new: bool) -> list[Action]:
-        """Tell of a queue node that lasts, once."""
+    def note_left_over(self, name: str, *, is_new: bool) -> list[Action]:
+        """Log a queue node that belongs to no session, once."""
         return [Note("queue-left-over", {"path": self._queue_path(name)})] if is_new else []
 
     def _queue_path(self, name: str) -> str:
-        # It lies beside the znode of restarts.
+        # The queue is beside the znode of restarts.
         return f"{self.policy.restart_path.rpartition('/')[0]}/queue/{name}"
 
-    def forget_said(self) -> None:
-        """Something has happened since: the same words would be news."""
-        self._said = None
+    def forget_note(self) -> None:
+        """Allow the same note again: something has happened since."""
+        self._noted = None
 
 
-def _news_in(status: MemberStatus, zxid: int) -> tuple[str, str, int]:
-    """What makes a card worth a write; what runs changes with the phase, and loading is short."""
+def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, int]:
+    """Return what makes a status worth a write: what runs changes with the phase.
+
+    While a member is loading, its zxid does not count, as this phase is short.
+    """
     return status.phase, status.health, 0 if status.phase == Phase.LOADING.value else zxid

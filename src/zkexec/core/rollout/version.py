@@ -1,7 +1,7 @@
-"""A snapshot as the group knows it: by the znodes it was read from and their bytes.
+"""Name a snapshot as its group knows it: by the znodes that were read, and their bytes.
 
-The local paths do not count: two members of one host that write the same contents to different
-folders want the same, and what fails for one is not tried by the other.
+Local paths do not count.  Two members of one host that write the same contents to different
+folders want the same version, and what failed for one is not tried by the other.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,11 @@ from zkexec.frozen import frozen, replace
 
 @frozen()
 class ConfigVersion:
-    """What a member wants to run; `scope` names the set of its znodes, `zxid` is an mzxid.
+    """One particular state of all inputs of a member.
 
-    The digest is that of the contents; where a rolling restart was asked for, its name follows
-    after a dot.
+    `scope` identifies the set of its znodes.  `zxid` is their newest mzxid.  `digest` is the
+    digest of the contents; if an operator requested a rolling restart, the name of this restart
+    follows after a dot.
     """
 
     digest: str
@@ -25,7 +26,7 @@ class ConfigVersion:
 
 
 def version_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> ConfigVersion:
-    """Name a snapshot whose files follow these mirrors."""
+    """Return the version of a snapshot whose files follow these mirrors."""
     mirrors = tuple(mirrors)
     pairs = {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
     paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
@@ -33,26 +34,27 @@ def version_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> ConfigVersion:
     return ConfigVersion(_digest(pairs) + restart, snapshot.zxid, _digest(paths)[:12])
 
 
-def dated(target: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:
-    """The same target, at this revision where its own is above all that there is.
+def renumbered(version: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:
+    """Return the version with `zxid` if its own zxid is above `newest`, the newest that exists.
 
-    It is of another history then, and nothing is out of date by it: the scope is left out.
+    Such a version is of another history of the servers.  It must not make anything out of date,
+    so its scope is left out.
     """
-    return target if target.zxid <= newest else replace(target, zxid=zxid, scope="")
+    return version if version.zxid <= newest else replace(version, zxid=zxid, scope="")
 
 
 def contents_of(digest: str) -> str:
-    """The digest of the contents alone, whatever restart was asked for."""
+    """Return the digest of the contents alone, without the name of a restart."""
     return digest.partition(".")[0]
 
 
 def is_same_contents(digest: str, other: str) -> bool:
-    """Whether two digests are of the same contents, whatever restart was asked for."""
+    """Whether two digests are of the same contents, whatever restart was requested."""
     return contents_of(digest) == contents_of(other)
 
 
 def short(digest: str) -> str:
-    """Enough of a target's digest to tell it from others by eye."""
+    """Shorten the digest of a version, so that people can compare it by eye."""
     contents, dot, restart = digest.partition(".")
     return contents[:12] + dot + restart[:4]
 

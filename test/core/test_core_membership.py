@@ -1,0 +1,51 @@
+"""Check what a member publishes about itself, and when that is worth a request."""
+
+import pytest
+
+from core.turn_harness import QUEUE_NODE, TurnHarness, named, snapshot
+from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue, PublishStatus
+from zkexec.core.rollout.group_events import CommitRefused, Conflict
+from zkexec.core.rollout.membership import BRIEF_S
+from zkexec.core.turn import MemberStatus
+
+
+def test_a_status_has_the_digests_of_the_record() -> None:
+    """A status has the phase, and the digests that the record uses."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.turn.publish(MemberStatus("failed"), snapshot("a@1"), snapshot("b@2"))
+    running, wanted = (named(word).digest for word in ("a@1", "b@2"))
+    assert harness.turn.advance(0) == [
+        PublishStatus(MemberStatus("failed", running, wanted, zxid=2))
+    ]
+    harness.turn.publish(MemberStatus("running"), None, None)
+    assert harness.turn.advance(0) == [PublishStatus(MemberStatus("running"))]
+
+
+def test_a_status_goes_along_with_other_writes() -> None:
+    """A queue node and the record take the status along, without a request of its own."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.turn.publish(MemberStatus("waiting"), None, None)
+    assert harness.request("b@2") == JoinQueue(3, "a", MemberStatus("waiting"))
+    assert harness.turn.deadline == harness.turn._at.requests.deadline  # noqa: SLF001 -- nothing is due
+    harness.queue_joined()
+    harness.listed(QUEUE_NODE)
+    harness.turn.publish(MemberStatus("stopping"), None, None)
+    request = harness.read()
+    assert isinstance(request, CommitRecord)
+    assert request.status == MemberStatus("stopping")
+
+
+@pytest.mark.parametrize("is_carried", [True, False])
+def test_a_status_that_went_along_with_a_refused_commit(is_carried: bool) -> None:
+    """It is written after all; a status that was published before is not written again."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    if is_carried:
+        harness.turn.publish(MemberStatus("stopping"), None, None)
+    harness.read()
+    harness.turn.handle(CommitRefused(harness.number, Conflict.RECORD), 0)
+    found = [*harness.turn.advance(0), *harness.turn.advance(BRIEF_S)]
+    assert (PublishStatus(MemberStatus("stopping")) in found) is is_carried

@@ -1,0 +1,406 @@
+"""Check lost replies, conflicts, lost sessions, and the end of zkexec."""
+
+import pytest
+
+from core.records import FAILED
+from core.turn_harness import AGREED, OWN, QUEUE_NODE, TurnHarness, entry_of, named, snapshot
+from zkexec.core import events
+from zkexec.core.actions import Action
+from zkexec.core.rollout.group_actions import (
+    CommitRecord,
+    Enrol,
+    JoinQueue,
+    LeaveQueue,
+    ListQueue,
+    ReadRecord,
+    WatchQueueNode,
+)
+from zkexec.core.rollout.group_events import (
+    Conflict,
+    GroupPart,
+    GroupTouched,
+    QueueLeft,
+    RecordCommitted,
+)
+from zkexec.core.rollout.record import RolloutRecord, VersionState
+from zkexec.frozen import replace
+
+OURS = replace(AGREED, in_flight={"m1": entry_of("b@2", "b")})
+THEIRS = replace(AGREED, in_flight={"m2": entry_of("b@2", "x")})
+
+
+def in_turn() -> TurnHarness:
+    """Return a member in its turn for b@2."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.take()
+    return harness
+
+
+def after_a_pause(harness: TurnHarness) -> list[type[Action]]:
+    """Let a second pass, and answer as if nothing had changed; return the next request."""
+    harness.now += 1
+    found: list[type[Action]] = []
+    request = harness.happen(events.Tick())
+    while isinstance(request, Enrol | ReadRecord):
+        found.append(type(request))
+        request = harness.enrolled() if isinstance(request, Enrol) else harness.read()
+    return found if request is None else [*found, type(request)]
+
+
+def test_what_is_no_answer_is_not_taken_for_one() -> None:
+    """Events of the inputs, answers to old requests and second answers change nothing."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.request("b@2")
+    assert harness.happen(events.ZnodesRead(harness.number, {})) is None
+    assert harness.happen(QueueLeft(harness.number - 1)) is None
+    assert harness.queue_joined() == ListQueue(4)
+    assert harness.happen(RecordCommitted(3)) is None
+
+
+def test_a_record_that_has_changed_is_read_again() -> None:
+    """The turn is requested on the record as it is now."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    assert harness.refused(Conflict.RECORD) == ReadRecord(7, watch=True, requested=OWN)
+    assert harness.read(THEIRS, 5) is None
+    assert harness.turn.granted is None
+
+
+def test_a_missing_queue_node_is_searched_for() -> None:
+    """The member lists the queue, and joins it again if its node is not there."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    assert harness.refused(Conflict.QUEUE_NODE) == ListQueue(7)
+    assert harness.listed("x-0000000003") == JoinQueue(8, "a")
+
+
+def test_content_that_has_changed_is_waited_for() -> None:
+    """A newer read is on its way; until then nothing is requested for a second."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    assert harness.refused(Conflict.CONFIGURATION) is None
+    assert harness.turn.deadline == 1
+    assert harness.request("c@3") == ReadRecord(7, watch=True, requested=OWN)
+    request = harness.read()
+    assert isinstance(request, CommitRecord)
+    assert request.checks == {"/z": 3}
+
+
+def test_content_that_had_changed_is_not_waited_for() -> None:
+    """If the newer content was read already, it is requested at once."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    harness.turn.request(snapshot("c@3"))
+    assert harness.refused(Conflict.CONFIGURATION) == ReadRecord(7, watch=True, requested=OWN)
+
+
+def test_an_outdated_version_is_not_tried() -> None:
+    """If the group has a newer version of the same znodes, the member waits for it."""
+    newer = VersionState(9, named("c@3").scope, known_good=True)
+    record = replace(OURS, versions={"newer": newer})
+    harness = in_turn()
+    harness.happen(GroupTouched(GroupPart.RECORD))
+    harness.read(record)
+    harness.turn.request(snapshot("c@3"))
+    assert isinstance(harness.advance(), ReadRecord)
+    assert harness.read(record) is None
+    assert harness.notes == ["turn-outdated"]
+    harness.turn.request(snapshot("c@10"))
+    assert isinstance(harness.advance(), CommitRecord)
+
+
+def test_a_later_read_of_the_same_bytes_is_taken_over() -> None:
+    """The member stays in the queue, and its admission is checked against the last read."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read(THEIRS)
+    harness.inputs("b@7")
+    harness.happen(GroupTouched(GroupPart.RECORD))
+    request = harness.read()
+    assert isinstance(request, CommitRecord)
+    assert (request.checks, request.queue_node) == ({"/z": 7}, QUEUE_NODE)
+
+
+def test_nothing_is_admitted_while_newer_content_settles() -> None:
+    """The member stays in the queue, but requests nothing during the settle time."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read(THEIRS)
+    harness.inputs("c@8")
+    harness.happen(GroupTouched(GroupPart.RECORD))
+    assert harness.advance() is None
+    request = harness.request("c@8")
+    assert isinstance(request, ReadRecord)
+    request = harness.read()
+    assert isinstance(request, CommitRecord)
+    assert (request.checks, request.queue_node) == ({"/z": 8}, QUEUE_NODE)
+
+
+def test_a_turn_needs_no_later_read() -> None:
+    """A turn for these bytes is not requested again."""
+    harness = in_turn()
+    harness.inputs("b@2")
+    assert harness.advance() is None
+    assert harness.request("b@2") is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "then"),
+    [(0, [Enrol, ListQueue]), (1, [Enrol, ListQueue]), (2, [Enrol, ReadRecord, CommitRecord])],
+    ids=["join", "list", "read"],
+)
+def test_a_request_that_fails_is_repeated_after_a_pause(
+    steps: int, then: list[type[Action]]
+) -> None:
+    """The own node is checked first, and then what is unknown."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.request("b@2")
+    if steps > 0:
+        harness.queue_joined()
+    if steps > 1:
+        harness.listed(QUEUE_NODE)
+    assert harness.failed() is None
+    assert harness.turn.deadline == 1
+    assert after_a_pause(harness) == then
+
+
+def test_a_lasting_failure_is_logged() -> None:
+    """One failure is not logged, the same failure once more is."""
+    harness = TurnHarness()
+    harness.connect()
+    harness.failed("not authorized")
+    assert harness.notes == []
+    harness.now = 1
+    harness.happen(events.Tick())
+    harness.failed("not authorized")
+    assert harness.notes == ["group-trouble"]
+    harness.now = 2
+    harness.happen(events.Tick())
+    harness.failed("not authorized")
+    assert harness.notes == []
+
+
+def test_an_admission_whose_answer_was_lost_is_read_back() -> None:
+    """The own token in the record is the turn; the queue node is searched for after it."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    harness.failed()
+    harness.now = 1
+    harness.happen(events.Tick())
+    assert isinstance(harness.enrolled(), ReadRecord)
+    assert harness.read(OURS, 5) is None
+    assert harness.turn.granted == snapshot("b@2")
+    assert harness.turn.may_stop(1.9)
+    assert not harness.turn.may_stop(2)
+    harness.turn.succeed(snapshot("b@2"))
+    harness.advance()
+    assert isinstance(harness.committed(), ListQueue)
+    assert harness.listed() is None
+
+
+def test_a_release_whose_answer_was_lost_is_read_back() -> None:
+    """It is neither repeated nor taken for a lost turn."""
+    harness = in_turn()
+    harness.turn.succeed(snapshot("b@2"))
+    harness.advance()
+    harness.failed()
+    harness.now = 1
+    harness.happen(events.Tick())
+    harness.enrolled()
+    released = replace(AGREED, versions={}).release("m1", named("b@2"))
+    assert harness.read(released, 6) is None
+    assert "turn-lost" not in harness.notes
+    assert harness.turn.granted is None
+
+
+def test_a_release_is_repeated_until_it_is_read_back() -> None:
+    """A release that was not written is written, on the record as it is then."""
+    harness = in_turn()
+    harness.turn.succeed(snapshot("b@2"))
+    harness.advance()
+    harness.failed()
+    harness.now = 1
+    harness.happen(events.Tick())
+    harness.enrolled()
+    request = harness.read(OURS, 9)
+    assert isinstance(request, CommitRecord)
+    assert request.znode_version == 9
+    assert request.record.in_flight == {}
+
+
+def test_a_lost_connection_is_worth_nothing() -> None:
+    """Its answers do not count any more, and on the next one everything is checked again."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read(THEIRS)
+    harness.happen(GroupTouched(GroupPart.RECORD))
+    assert harness.happen(events.SessionSuspended("gone")) is None
+    assert harness.turn.deadline is None
+    assert harness.read(AGREED) is None
+    assert isinstance(harness.connect(), Enrol)
+    assert harness.enrolled() == ReadRecord(8, watch=True, requested=OWN)
+
+
+def test_a_queue_node_lives_as_long_as_its_session() -> None:
+    """The same session watches the predecessor again, a new one joins at the end."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.request("b@2")
+    harness.queue_joined()
+    harness.listed("x-0000000003", QUEUE_NODE)
+    harness.connect(session=1)
+    assert isinstance(harness.enrolled(), WatchQueueNode)
+    harness.happen(events.SessionLost("expired"))
+    harness.connect(session=2)
+    assert isinstance(harness.enrolled(), ReadRecord)
+    assert harness.read() == JoinQueue(harness.number, "b", None)
+
+
+def test_a_turn_outlives_its_session() -> None:
+    """The own token in the record is the turn, but it must be confirmed before a stop."""
+    harness = in_turn()
+    harness.now = 30
+    harness.happen(events.SessionClosed("gone"))
+    assert harness.turn.granted == snapshot("b@2")
+    harness.connect(session=2)
+    harness.enrolled()
+    assert harness.read(OURS, 5) is None
+    assert harness.turn.granted == snapshot("b@2")
+    assert not harness.turn.may_stop(30)
+
+
+@pytest.mark.parametrize("found", [AGREED, replace(AGREED, in_flight={"m1": entry_of("b@2", "?")})])
+def test_a_reclaimed_turn_is_logged(found: RolloutRecord) -> None:
+    """Without the own token there is no turn, and another one has to be requested."""
+    harness = in_turn()
+    harness.turn.confirm()
+    harness.advance()
+    harness.refused(Conflict.RECORD)
+    request = harness.read(found, 9)
+    assert harness.notes[0] == "turn-lost"
+    assert harness.turn.granted is None
+    assert isinstance(request, JoinQueue | CommitRecord)
+
+
+def test_a_connection_without_answers_is_given_up() -> None:
+    """After two session timeouts it counts as unanswered, and all requests are forgotten."""
+    harness = TurnHarness()
+    harness.connect()
+    assert harness.turn.deadline == 24
+    assert not harness.turn.is_unanswered(23)
+    assert harness.turn.is_unanswered(24)
+    harness.turn.disconnect()
+    assert not harness.turn.is_unanswered(24)
+    assert harness.advance() is None
+
+
+def test_the_end_of_a_member_without_a_turn() -> None:
+    """The end waits for nothing; the queue node is deleted if there is time."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read(THEIRS)
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert harness.advance() == LeaveQueue(6, QUEUE_NODE)
+    assert harness.turn.close(0)
+    harness.turn.request(snapshot("c@3"))
+    assert harness.queue_left() is None
+
+
+def test_the_end_releases_the_turn() -> None:
+    """The end waits for the release, for two seconds at most."""
+    harness = in_turn()
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert not harness.turn.close(10)
+    assert harness.turn.deadline == 12
+    request = harness.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.record.in_flight == {}
+    assert not harness.turn.close(11.9)
+    harness.committed()
+    assert harness.turn.close(11.95)
+    assert harness.turn.close(50)
+
+
+def test_the_end_does_not_wait_for_ever() -> None:
+    """After two seconds the turn is left to the members that find this one missing."""
+    harness = in_turn()
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert not harness.turn.close(10)
+    assert harness.turn.close(12)
+
+
+def test_the_end_does_not_wait_without_a_session() -> None:
+    """Without a session nothing can be recorded."""
+    harness = in_turn()
+    harness.happen(events.SessionSuspended("gone"))
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert harness.turn.close(10)
+
+
+def test_the_end_keeps_a_failed_turn() -> None:
+    """No other member may try a failed version because this one was ended."""
+    harness = in_turn()
+    harness.turn.fail(snapshot("b@2"), "exit status 1")
+    request = harness.advance()
+    assert isinstance(request, CommitRecord)
+    harness.committed()
+    harness.read(request.record, 6)
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert harness.turn.close(10)
+
+
+def test_the_end_records_a_failure_first() -> None:
+    """A failure that the record does not contain yet is written before the end."""
+    harness = in_turn()
+    harness.turn.fail(snapshot("b@2"), "exit status 1")
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert not harness.turn.close(10)
+    request = harness.advance()
+    assert isinstance(request, CommitRecord)
+    assert request.record.in_flight["m1"].phase is FAILED
+    harness.committed()
+    harness.read(request.record, 6)
+    assert harness.turn.close(10)
+
+
+def test_the_end_waits_for_an_admission_that_is_in_doubt() -> None:
+    """An admission without an answer is released."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    harness.read()
+    harness.turn.stop_taking_turns(keeps_entry=False)
+    assert not harness.turn.close(0)
+    request = harness.committed()
+    assert isinstance(request, CommitRecord)
+    assert request.record.in_flight == {}
+    harness.committed()
+    assert harness.turn.close(1)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_inherited_turn_stays_if_the_end_was_not_requested(asked: bool) -> None:
+    """A member that fails again after its earlier run was lost keeps its entry."""
+    harness = TurnHarness()
+    harness.begin(replace(AGREED, in_flight={"m1": entry_of("b@2", "earlier")}))
+    harness.committed()
+    harness.turn.stop_taking_turns(keeps_entry=not asked)
+    assert harness.turn.close(0) is not asked
+    assert isinstance(harness.advance(), CommitRecord) is asked

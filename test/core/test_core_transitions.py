@@ -105,7 +105,7 @@ LATE: list[Event] = [
     events.ReadFailed(0, "no answer"),
     group_events.GroupTouched(group_events.GroupPart.RECORD),
     events.HealthCheckFinished(0, True, ""),
-    events.SignalReceived(1),
+    events.SignalReceived(1, from_terminal=False),
     events.SessionSuspended("gone"),
     events.SessionLost("expired"),
     events.SessionClosed("gone"),

@@ -3,17 +3,19 @@
 import os
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
-from e2e.stage import PATIENCE_S, Stage, end, proc
-from e2e.terminal import Terminal
 from kazoo.client import KazooClient
 
-from e2e.remains import Remains
+from support.leftovers import Leftovers
+from support.processes import proc
+from support.program import Program
+from support.sandbox import Sandbox
+from support.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "examples" / "fleet"
@@ -21,53 +23,51 @@ START = (sys.executable, str(FLEET / "start"))
 PROGRAMS = Path(sys.executable).parent
 MEMBERS = ("web-1", "web-2", "web-3")
 CTRL_C = "\x03"
+RUNS = "Ctrl-C stops"
 
 
 class Visitor:
     """A reader of the README, who starts the fleet and runs the commands that it proposes."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.remains = Remains(stage.folder / "temporary")
-        self.environment = stage.environment(
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.leftovers = Leftovers(sandbox.folder / "temporary")
+        self.environment = sandbox.environment(
             PATH=f"{PROGRAMS}:{os.environ['PATH']}",
-            TMPDIR=str(self.remains.temporary),
+            TMPDIR=str(self.leftovers.temporary),
             ZKEXEC_CLUSTER="",
             ZKEXEC_SILENT="yes",
         )
-        self._stage = stage
-        self._terminals: list[Terminal] = []
+        self._sandbox = sandbox
 
-    def start_on_terminal(self) -> Terminal:
+    def start_on_terminal(self) -> Program:
         """Start the fleet on a terminal."""
-        terminal = Terminal(*START, environment=self.environment, folder=ROOT)
-        self._terminals.append(terminal)
-        return terminal
+        terminal = Terminal()
+        return self._sandbox.start(*START, terminal=terminal, env=self.environment, cwd=ROOT)
 
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        """Start the fleet without a terminal; its input and its output are pipes."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        options = {"env": self.environment, "cwd": ROOT, "bufsize": 0}
-        return self._stage.start(*START, *words, **pipes, **options)
+    def start(self, *words: str) -> Program:
+        """Start the fleet without a terminal; its input and its outputs are pipes."""
+        return self._sandbox.start(*START, *words, stdin=PIPE, env=self.environment, cwd=ROOT)
 
     def run(self, line: str) -> tuple[int, str]:
         """Run a command; its exit status, and its output with its errors."""
         words = shlex.split(line)
-        status, out, err = self._stage.run(*words, env=self.environment, cwd=ROOT)
+        status, out, err = self._sandbox.run(*words, env=self.environment, cwd=ROOT)
         return status, (out + err).decode()
 
-    def close(self) -> None:
-        """Close the terminals, and kill what a failed test has left."""
-        for terminal in self._terminals:
-            terminal.close()
-        self.remains.kill()
+    def services(self) -> list[int]:
+        """The commands of the members that run."""
+        words = {pid: proc(pid, "cmdline") for pid in self.leftovers.processes()}
+        # The command line of a member ends with that of its service.
+        runs = [pid for pid, line in words.items() if line.endswith(b"/service\0app.conf\0")]
+        return [pid for pid in runs if b"--lock" not in words[pid]]
 
 
 @pytest.fixture
-def visitor(stage: Stage) -> Iterator[Visitor]:
+def visitor(sandbox: Sandbox) -> Iterator[Visitor]:
     """A reader in an environment of this test alone."""
-    one = Visitor(stage)
+    one = Visitor(sandbox)
     yield one
-    one.close()
+    one.leftovers.kill()
 
 
 def configurations(folder: Path) -> list[str]:
@@ -82,24 +82,13 @@ def commands(shown: str) -> list[str]:
     return [line.strip() for line in shown.splitlines() if line.startswith("    ")]
 
 
-def read_until(process: "subprocess.Popen[bytes]", text: str) -> str:
-    """Read the output up to the line with this text, and return it."""
-    shown = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        shown += line.decode()
-        if text in shown:
-            return shown
-    raise AssertionError(f"no {text!r} in {shown!r}")
-
-
 def test_a_reader_follows_the_example(visitor: Visitor) -> None:
     """The proposed commands do what the README promises, and Ctrl-C leaves nothing behind."""
-    terminal = visitor.start_on_terminal()
-    terminal.expect(r"Ctrl-C stops the fleet")
-    export, status, push, bad_push, undo = commands(terminal.text)
+    fleet = visitor.start_on_terminal()
+    fleet.expect("Ctrl-C stops the fleet")
+    export, status, push, bad_push, undo = commands(fleet.stdout.text)
     visitor.environment["ZKEXEC_CLUSTER"] = export.partition("=")[2]
-    (folder,) = visitor.remains.temporary.glob("zkexec-fleet-*")
+    (folder,) = visitor.leftovers.temporary.glob("zkexec-fleet-*")
     assert configurations(folder) == ["app-v1.conf"] * 3
 
     assert visitor.run(f"{push} --yes")[0] == 0
@@ -111,30 +100,31 @@ def test_a_reader_follows_the_example(visitor: Visitor) -> None:
     assert visitor.run(f"{undo} --yes")[0] == 0
     assert configurations(folder) == ["app-v2.conf"] * 3
 
-    visitor.remains.demand_fleet()
-    terminal.type(CTRL_C)
-    terminal.expect(r"The fleet is stopped")
-    assert terminal.process.wait(PATIENCE_S) == -signal.SIGINT
-    visitor.remains.demand_nothing()
+    visitor.leftovers.demand_fleet()
+    fleet.send(CTRL_C)
+    fleet.expect("The fleet is stopped")
+    assert fleet.wait() == -signal.SIGINT
+    visitor.leftovers.demand_nothing()
 
 
 def test_a_cluster_of_the_user(visitor: Visitor, client: KazooClient, root: str) -> None:
     """The fleet uses ZKEXEC_CLUSTER, refuses to join a group there, and keeps --folder."""
-    folder = visitor.remains.temporary / "kept"
+    folder = visitor.leftovers.temporary / "kept"
     hosts = "{}:{}".format(*client.hosts[0])
     visitor.environment["ZKEXEC_CLUSTER"] = hosts + root
     fleet = visitor.start("1", "--folder", str(folder))
-    shown = read_until(fleet, "Ctrl-C stops")
+    fleet.until(RUNS, on=fleet.stdout)
+    shown = fleet.stdout.text
     second = visitor.start("1")
-    complaint = second.communicate(timeout=PATIENCE_S)[1].decode()
-    fleet.terminate()
 
-    assert (end(fleet), second.returncode) == (-signal.SIGTERM, 1)
+    assert second.wait() == 1
+    assert fleet.end(signal.SIGTERM) == -signal.SIGTERM
     assert f"export ZKEXEC_CLUSTER={hosts}{root}\n" in shown
-    assert complaint.startswith(f"start: the group web is in use in {hosts}{root}; ")
+    complaint = f"start: the group web is in use in {hosts}{root}; "
+    assert second.stderr.text.startswith(complaint)
     assert client.get(f"{root}/web/app.conf")[0] == (FLEET / "app-v1.conf").read_bytes()
     assert (folder / "web-1" / "app.conf").exists()
-    assert visitor.remains.notes() == []
+    assert visitor.leftovers.notes() == []
 
 
 def test_another_configuration_is_not_overwritten(
@@ -144,49 +134,44 @@ def test_another_configuration_is_not_overwritten(
     client.create(f"{root}/web/app.conf", b"precious", makepath=True)
     visitor.environment["ZKEXEC_CLUSTER"] = "{}:{}".format(*client.hosts[0]) + root
     fleet = visitor.start()
-    complaint = fleet.communicate(timeout=PATIENCE_S)[1].decode()
 
-    assert fleet.returncode == 1
-    assert complaint.startswith("start: /web/app.conf is in use in ")
+    assert fleet.wait() == 1
+    assert fleet.stderr.text.startswith("start: /web/app.conf is in use in ")
     assert client.get(f"{root}/web/app.conf")[0] == b"precious"
-    visitor.remains.demand_nothing()
+    visitor.leftovers.demand_nothing()
 
 
-@pytest.mark.parametrize("moment", ["Starting ZooKeeper", "Starting 2 members", "Ctrl-C stops"])
+@pytest.mark.parametrize("moment", ["Starting ZooKeeper", "Starting 2 members", RUNS])
 def test_the_end_of_input_stops_the_fleet(visitor: Visitor, moment: str) -> None:
     """A program that starts the fleet with --stop-at-eof stops it at any moment by its own end."""
     fleet = visitor.start("2", "--stop-at-eof")
-    read_until(fleet, moment)
-    present = len(visitor.remains.processes())
-    out, errors = fleet.communicate(timeout=PATIENCE_S)
+    fleet.until(moment, on=fleet.stdout)
+    assert visitor.leftovers.processes()
+    fleet.close_stdin()
 
-    assert present > 0
-    assert (fleet.returncode, errors) == (0, b"")
-    assert out.endswith(b"The fleet is stopped.\n")
-    visitor.remains.demand_nothing()
+    assert (fleet.wait(), fleet.stderr.text) == (0, "")
+    assert fleet.stdout.text.endswith("The fleet is stopped.\n")
+    visitor.leftovers.demand_nothing()
 
 
 def test_a_member_that_exits_is_reported(visitor: Visitor) -> None:
     """The fleet reports a member that exits, and runs on with the others until all have exited."""
     fleet = visitor.start("1")
-    read_until(fleet, "Ctrl-C stops")
-    services = [pid for pid in visitor.remains.processes() if b"app.conf" in proc(pid, "cmdline")]
-    service = max(services)
+    fleet.expect(f"{RUNS}.*\n", on=fleet.stdout)
+    (service,) = visitor.services()
     os.kill(service, signal.SIGKILL)
-    out, errors = fleet.communicate(timeout=PATIENCE_S)
 
-    assert len(services) == 2, "zkexec and its command"
-    assert out.startswith(b"web-1 exited: ")
-    assert (fleet.returncode, errors) == (1, b"start: all members exited\n")
-    visitor.remains.demand_nothing()
+    assert (fleet.wait(), fleet.stderr.text) == (1, "start: all members exited\n")
+    assert fleet.stdout.unfound.startswith("web-1 exited: ")
+    visitor.leftovers.demand_nothing()
 
 
 def test_a_machine_without_java(visitor: Visitor) -> None:
     """If Java is missing, the fleet reports how to install it, and leaves nothing."""
     visitor.environment["PATH"] = str(PROGRAMS)
     fleet = visitor.start()
-    out, errors = fleet.communicate(timeout=PATIENCE_S)
 
-    assert (fleet.returncode, out) == (1, b"Starting ZooKeeper ...\n")
-    assert b"start: Java not found; on Debian and Ubuntu: sudo apt-get install" in errors
-    visitor.remains.demand_nothing()
+    assert (fleet.wait(), fleet.stdout.text) == (1, "Starting ZooKeeper ...\n")
+    complaint = "start: Java not found; on Debian and Ubuntu: sudo apt-get install"
+    assert complaint in fleet.stderr.text
+    visitor.leftovers.demand_nothing()

@@ -1,28 +1,27 @@
 """What the example fleet and the demo may leave behind on this host.
 
-They pass no setting of zkexec on that is not their own, and so not the mark of the stage.  Their
+They keep no settings of zkexec but a few of the user's, and so not the mark of the sandbox.  Their
 processes are known by a TMPDIR of their own instead, and their files by its path.
 """
 
 import os
-import signal
 from contextlib import suppress
 from pathlib import Path
 
-from e2e.stage import pids, proc, until
+from support.processes import kill_all, with_variable
+from support.waiting import until
 
 
-class Remains:
-    """The processes and files of programs that have this folder as TMPDIR."""
+class Leftovers:
+    """The processes and files of programs that have this new folder as TMPDIR."""
 
     def __init__(self, temporary: Path) -> None:
         self.temporary = temporary
         temporary.mkdir()
 
     def processes(self) -> list[int]:
-        """The processes."""
-        entry = f"TMPDIR={self.temporary}".encode()
-        return [pid for pid in pids() if entry in proc(pid, "environ").split(b"\0")]
+        """The living processes."""
+        return with_variable("TMPDIR", str(self.temporary))
 
     def notes(self) -> list[Path]:
         """The files that name the folder, in the folders of this host that outlive a zkexec."""
@@ -52,6 +51,4 @@ class Remains:
 
     def kill(self) -> None:
         """Kill what a failed test has left."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all(self.processes())

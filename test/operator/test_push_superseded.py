@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 from kazoo.client import KazooClient
 
 from support.fleet import Fleet
 from support.group_samples import GroupZnodes
+from support.processes import state
+from support.sandbox import Sandbox
 from support.waiting import DEADLINE_S, until
-from support.zkexecctl import CompletedRun, Zkexecctl
+from support.zkexecctl import ZKEXECCTL, CompletedRun, Zkexecctl
 from support.zookeeper import Server
 
 
@@ -60,21 +63,22 @@ def test_a_later_push_ends_the_wait(
 
 
 def test_what_is_through_may_be_the_later_push(
-    zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient
+    zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient, sandbox: Sandbox
 ) -> None:
     """1 also where all members run the later push already."""
+    words = ("push", f"{group.path}={zkexecctl.file(b'ours', 'ours')}", "--yes", "--wait")
+    push = sandbox.start(*ZKEXECCTL, *words, "--lock", group.lock)
+    push.until("0 of 1", on=push.stdout)
+    # The wait has read the member.  What it reads next is the group after the later push.
+    push.signal(SIGSTOP)
+    push.until(lambda: state(push.pid) == "T", "it is stopped")
+    zkexecctl.push(group.path, b"theirs", "--by", "bob@desk")
+    group.zxid = client.exists(group.path).mzxid
+    group.show("m1")
+    push.signal(SIGCONT)
 
-    def push() -> None:
-        client.delete(f"{group.base}/members/m1")
-        zkexecctl.push(group.path, b"theirs", "--by", "bob@desk")
-        stat = client.exists(group.path)
-        group.zxid = stat.mzxid
-        group.show("m1")
-
-    answer = waiting_for(zkexecctl, client, group.path, group.lock, push)
-
-    assert answer.status == 1
-    assert "superseded by" in answer.err
+    assert push.wait() == 1
+    assert f"superseded by {group.path}@3 (bob@desk)" in push.stderr.text
 
 
 def test_another_tool_ends_the_wait(

@@ -65,7 +65,7 @@ def test_a_later_push_ends_the_wait(
 def test_what_is_through_may_be_the_later_push(
     zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient, sandbox: Sandbox
 ) -> None:
-    """1 also where all members run the later push already."""
+    """The wait ends with 1 also if all members run the later push already."""
     words = ("push", f"{group.path}={zkexecctl.file(b'ours', 'ours')}", "--yes", "--wait")
     push = sandbox.start(*ZKEXECCTL, *words, "--lock", group.lock)
     push.until("0 of 1", on=push.stdout)

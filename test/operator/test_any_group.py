@@ -7,9 +7,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from kazoo.exceptions import NoNodeError
-from kazoo.protocol.serialization import Exists, GetChildren, GetData
-from kazoo.protocol.states import ZnodeStat
 
 from support.group_samples import START, parsed
 from support.rubbish import CARDS, NAMES, RECORDS, RUBBISH, examples, in_bytes
@@ -21,7 +18,9 @@ from zkexec.operator.ending import Ending
 from zkexec.operator.glance import Glance
 from zkexec.operator.report import report
 from zkexec.operator.sight import Sight
-from zkexec.zookeeper.link import Steps
+from zkexec.zookeeper.errors import NoNodeError
+from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get
+from zkexec.zookeeper.values import Stat
 
 SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 BASE = "/zkexec/g"
@@ -45,8 +44,8 @@ class Tree:
                 self._znodes.setdefault(above, (b"", 0))
                 above = above.rpartition("/")[0]
 
-    def run(self, steps: Steps) -> Any:
-        """CompletedRun all requests of a generator; return what it returns."""
+    def run(self, steps: Dialogue) -> Any:
+        """Answer all requests of a generator; return what it returns."""
         outcomes = None
         while True:
             try:
@@ -60,13 +59,14 @@ class Tree:
         if found is None:
             return None if isinstance(request, Exists) else NoNodeError()
         content, owner = found
-        stat = ZnodeStat(5, 7, 1000, 2000, 3, 0, 0, owner, len(content), 0, 7)
-        if isinstance(request, GetChildren):
+        stat = Stat(5, 7, 1000, 2000, 3, 0, 0, owner, len(content), 0, 7)
+        if isinstance(request, Children):
             below = f"{request.path}/"
-            return [
+            names = [
                 p.removeprefix(below) for p in self._znodes if p.rpartition("/")[0] + "/" == below
             ]
-        return (content, stat) if isinstance(request, GetData) else stat
+            return tuple(names), stat
+        return (content, stat) if isinstance(request, Get) else stat
 
 
 def plain(_style: str, text: str) -> str:
@@ -78,7 +78,7 @@ def seen(tree: Tree) -> list[Sight]:
     """All groups of the tree, and the one that is asked for."""
     sights = []
     for lock in ("", "g"):
-        glance = Glance("", {}, None)
+        glance = Glance("", {}, watching=False)
         bases = tree.run(glance.groups(lock))
         tree.run(glance.members(bases))
         sights += [glance.sight(*each) for each in bases.items()]

@@ -3,15 +3,12 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
-from kazoo.protocol.serialization import Exists, GetData
 from kazoo.security import CREATOR_ALL_ACL
 
 from support.posted_events import address, connected_client
@@ -25,9 +22,10 @@ from support.zookeeper import Port, Server
 from zkexec.cli.security import Access, Credential
 from zkexec.group.record_codec import decode
 from zkexec.operator.call import Connection
-from zkexec.operator.cluster import LOST, Cluster, sync
+from zkexec.operator.cluster import LOST, Cluster
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.zookeeper.link import Link, RefusedError, Steps
+from zkexec.zookeeper.errors import NoNodeError, RefusedError
+from zkexec.zookeeper.requests import Dialogue, Exists, Get
 
 SECRET = "open-sesame"  # noqa: S105 - It is none.
 US = Access(credentials=(Credential("digest", "us", SECRET),))
@@ -51,16 +49,15 @@ def cluster_at(hosts: str, connect_timeout_s: float = 30.0) -> Iterator[tuple[Cl
 class Reading:
     """A question for what stands in a znode; counts how often it was asked."""
 
-    def __init__(self, path: str, watch: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, path: str, watch: str | None = None) -> None:
         self.asked = 0
         self._path = path
         self._watch = watch
 
-    def __call__(self, link: Link) -> Steps:
+    def __call__(self) -> Dialogue:
         """Ask."""
         self.asked += 1
-        yield from sync(link)
-        ((content, _),) = yield [GetData(self._path, self._watch)]
+        ((content, _),) = yield [Get(self._path, self._watch)]
         return content.decode()
 
 
@@ -186,17 +183,17 @@ def test_a_connection_that_is_cut(proxy: Proxy, znode: str) -> None:
 def test_errors_of_a_question(zookeeper: Server, znode: str) -> None:
     """What a question raises is raised where it was asked, and the next one is answered."""
 
-    def refused(link: Link) -> Steps:
-        yield from sync(link)
+    def refused() -> Dialogue:
+        yield from ()
         raise RefusedError("/a: no")
 
-    def objects(_: Link) -> Steps:
-        (outcome,) = yield [GetData(f"{znode}/gone", None)]
+    def objects() -> Dialogue:
+        (outcome,) = yield [Get(f"{znode}/gone")]
         assert isinstance(outcome, NoNodeError)
         raise OperatorError("there is none")
 
-    def breaks(_: Link) -> Steps:
-        (outcome,) = yield [Exists(znode, None)]
+    def breaks() -> Dialogue:
+        (outcome,) = yield [Exists(znode)]
         raise ValueError(f"a mistake with {outcome}")
 
     with cluster_at(zookeeper.hosts) as (cluster, _):
@@ -215,7 +212,7 @@ def test_watches(proxy: Proxy, client: KazooClient, znode: str) -> None:
     """What fires is touched once, what is lost is LOST, and nothing comes of an old connection."""
     with cluster_at(proxy.hosts) as (cluster, _):
         assert cluster.touched(0.01) == set()
-        watched = Reading(znode, cluster.watcher("it"))
+        watched = Reading(znode, "it")
         cluster.ask(watched)
         assert cluster.touched(-1.0) == set()
         client.set(znode, b"two")
@@ -253,11 +250,11 @@ def test_a_touch_is_not_lost_in_a_question(proxy: Proxy, client: KazooClient, zn
         return Treatment.PASS_ON
 
     with cluster_at(proxy.hosts) as (cluster, _):
-        cluster.ask(Reading(other, cluster.watcher("other")))
+        cluster.ask(Reading(other, "other"))
         proxy.on_request = touch
 
-        def question(_: Link) -> Steps:
-            (stat,) = yield [Exists(znode, None)]
+        def question() -> Dialogue:
+            (stat,) = yield [Exists(znode)]
             return stat.version
 
         assert cluster.ask(question) == 1

@@ -13,7 +13,7 @@ from kazoo.client import KazooClient
 
 from support.posted_events import connected_client
 from support.proxy import (
-    CHILDREN,
+    CHILDREN2,
     CREATE,
     EXISTS,
     GET,
@@ -86,7 +86,9 @@ def conf(root: str, client: KazooClient) -> str:
 
 
 @pytest.mark.parametrize("way", list(Way), ids=lambda way: way.name)
-@pytest.mark.parametrize("opcode", [SYNC, GET, GET_ACL, CHILDREN, EXISTS, SET, CREATE, TRANSACTION])
+@pytest.mark.parametrize(
+    "opcode", [SYNC, GET, GET_ACL, CHILDREN2, EXISTS, SET, CREATE, TRANSACTION]
+)
 def test_lost_on_the_way(
     behind: Behind, client: KazooClient, conf: str, opcode: int, way: Way
 ) -> None:

@@ -63,7 +63,7 @@ def test_who_has_not_seen_the_newest_is_not_through() -> None:
         on(NEW, 20, phase="failed"),
         on(NEW, 20, phase="a word of a later version"),
         on(OLD, 20, wanted=NEW),
-        Seen(trouble="the card is no valid JSON"),
+        Seen(trouble="the member status is no valid JSON"),
     ],
 )
 def test_whoever_is_not_running_what_it_wants_is_not_through(unfinished: Seen) -> None:
@@ -241,10 +241,10 @@ def test_what_cannot_be_read_is_told() -> None:
 
 def test_a_card_that_cannot_be_read_is_a_row() -> None:
     """A member whose card is junk is shown as such, with the trouble."""
-    group = sight({"m1": Seen(trouble="the card is no valid JSON")})
+    group = sight({"m1": Seen(trouble="the member status is no valid JSON")})
 
     assert [(row.phase, row.reason) for row in group.rows] == [
-        (UNREADABLE, "the card is no valid JSON")
+        (UNREADABLE, "the member status is no valid JSON")
     ]
 
 
@@ -369,7 +369,7 @@ def test_a_duplicate_that_has_got_the_id_is_one_member() -> None:
     """In the moment in which both its nodes are there, only the one that stays is shown."""
     other = duplicate("m1")
     own = replace(on(NEW, 20), facts=facts())
-    both = replace(other, facts=replace(other.facts or facts(), place=facts().place))
+    both = replace(other, facts=replace(other.facts or facts(), lock_file_id=facts().lock_file_id))
     group = sight({"m1": own, "m1~0": both})
 
     assert [row.name for row in group.rows] == ["m1"]

@@ -411,7 +411,7 @@ def test_what_cannot_be_understood_is_shown(group: GroupZnodes, sandbox: Sandbox
 
     assert (code, err) == (0, "")
     assert out.startswith(f"{group.lock}: {group.base}/state: the record was written by a newer")
-    assert re.search(r"^m2 .*unreadable .* the card is no valid JSON$", out, re.MULTILINE)
+    assert re.search(r"^m2 .*unreadable .* the member status is no valid JSON$", out, re.MULTILINE)
 
 
 def test_a_terminal_gets_colours_and_is_not_overfilled(

@@ -322,7 +322,7 @@ def test_what_makes_no_sense_is_refused(
         (b"\xff\x1b[2J", "the record is no valid JSON"),
         (b"[]", "expected a JSON object as the record"),
         (b'{"format":2}', r"the record was written by a newer zkexec \(format 2\)"),
-        (b'{"format":1,"inflight":{}}', "expected a JSON object as 'verdicts' of the record"),
+        (b'{"format":1,"in_flight":{}}', "expected a JSON object as 'versions' of the record"),
     ],
 )
 def test_junk_in_the_record(

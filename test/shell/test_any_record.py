@@ -134,7 +134,7 @@ def test_any_card_comes_back(value: dict[str, Any]) -> None:
     assume(found is not None)
     if found is not None:
         status, facts = decode_status(encode_status(*found))
-        assert (status.running, facts.paths) == (found[0].running, found[1].paths)
+        assert (status.running, facts.inputs) == (found[0].running, found[1].inputs)
 
 
 def answer(harness: TurnHarness, record: RolloutRecord, names: Sequence[str]) -> None:

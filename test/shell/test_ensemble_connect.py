@@ -16,6 +16,8 @@ from support.posted_events import PostedEvents, connected_client, ensemble_of
 from support.proxy import SYNC, Proxy, Treatment, pass_all
 from support.waiting import until
 from support.zookeeper import Port, Server
+from zkexec.cli.security import Access
+from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -23,8 +25,8 @@ from zkexec.core.events import (
     SessionConnected,
     SessionSuspended,
 )
+from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.zookeeper.connecting import Sockets
-from zkexec.zookeeper.ensemble import Ensemble
 
 
 def kazoo_threads() -> list[threading.Thread]:
@@ -104,7 +106,7 @@ class Attempts:
 def test_a_name_has_refused_if_all_its_addresses_have() -> None:
     """Of a name with two addresses, as localhost often is, both are tried before it has refused."""
     free, attempts = Port(), Attempts()
-    sockets_of_a_client = Sockets(1.0, attempts)
+    sockets_of_a_client = Sockets(1.0, attempts, None)
     sockets_of_a_client.round_begins(2)
     for address in ("::1", "127.0.0.1"):
         with suppress(OSError):
@@ -150,14 +152,8 @@ def test_not_zookeeper() -> None:
     lines: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         posted = PostedEvents()
-        ensemble = Ensemble(
-            servers=[listener.getsockname()],
-            chroot="",
-            session_timeout_s=10.0,
-            paths=[],
-            post=posted.post,
-        )
-        ensemble.verbose = lines.append
+        settings = client_settings([listener.getsockname()], Access(), 10.0)
+        ensemble = ClusterSession(settings, [], "", posted.post, log=lines.append)
         ensemble.open()
         connection, _address = listener.accept()
         connection.recv(4096)
@@ -185,13 +181,8 @@ def test_server_that_hangs_up() -> None:
 def test_read_without_connection() -> None:
     """A read without a session or a connection is answered, with a failure."""
     posted = PostedEvents()
-    ensemble = Ensemble(
-        servers=[("127.0.0.1", 1)],
-        chroot="",
-        session_timeout_s=10.0,
-        paths=["/a"],
-        post=posted.post,
-    )
+    settings = client_settings([("127.0.0.1", 1)], Access(), 10.0)
+    ensemble = ClusterSession(settings, ["/a"], "", posted.post)
     assert isinstance(posted.answer(ensemble), ReadFailed)
     ensemble.open()
     assert isinstance(posted.answer(ensemble), ReadFailed)
@@ -201,14 +192,9 @@ def test_read_without_connection() -> None:
 
 def test_path_that_no_server_could_read() -> None:
     """A path without a UTF-8 form is a programmer's error, found before anything connects."""
+    settings = client_settings([("127.0.0.1", 1)], Access(), 10.0)
     with pytest.raises(ValueError, match="surrogates"):
-        Ensemble(
-            servers=[("127.0.0.1", 1)],
-            chroot="",
-            session_timeout_s=10.0,
-            paths=["/\udcff"],
-            post=PostedEvents().post,
-        )
+        ClusterSession(settings, ["/\udcff"], "", PostedEvents().post)
 
 
 def test_wiped_ensemble(own_zookeeper: Server) -> None:
@@ -355,7 +341,9 @@ def test_threads_and_children(zookeeper: Server) -> None:
 _QUIET = """
 import sys, threading
 from zkexec.core.events import SessionClosed, SessionConnected
-from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.cli.security import Access
+from zkexec.cluster_access import client_settings
+from zkexec.runtime.cluster_session import ClusterSession
 
 def post(event):
     if isinstance(event, SessionConnected):
@@ -365,7 +353,7 @@ def post(event):
 
 connected, closed = threading.Event(), threading.Event()
 servers = [("127.0.0.1", 1), ("no-such-host.invalid", 2181), ("127.0.0.1", int(sys.argv[1]))]
-ensemble = Ensemble(servers=servers, chroot="", session_timeout_s=5, paths=["/"], post=post)
+ensemble = ClusterSession(client_settings(servers, Access(), 5.0), ["/"], "", post)
 ensemble.open()
 connected.wait(30)
 ensemble.read(1)
@@ -397,14 +385,8 @@ def test_log_lines_for_verbose(zookeeper: Server, client: KazooClient, root: str
     client.set(root, b"a secret")
     lines: list[str] = []
     posted = PostedEvents()
-    ensemble = Ensemble(
-        servers=[("127.0.0.1", zookeeper.port)],
-        chroot="",
-        session_timeout_s=10.0,
-        paths=[root],
-        post=posted.post,
-    )
-    ensemble.verbose = lines.append
+    settings = client_settings([("127.0.0.1", zookeeper.port)], Access(), 10.0)
+    ensemble = ClusterSession(settings, [root], "", posted.post, log=lines.append)
     ensemble.open()
     posted.next(SessionConnected)
     assert posted.contents(ensemble) == {root: b"a secret"}

@@ -14,6 +14,7 @@ from support.program import Program
 from support.proxy import CLOSE, Proxy, Treatment, pass_all
 from support.waiting import until
 from support.zookeeper import Server
+from zkexec.cli.security import Access, Credential
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
@@ -31,7 +32,8 @@ from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.group.record_codec import decode
-from zkexec.zookeeper.connect_string import base_of
+from zkexec.znode_paths import group_path
+from zkexec.zookeeper.values import Acl
 
 
 def client_hosts(client: KazooClient) -> tuple[str, ...]:
@@ -58,8 +60,8 @@ def settle(member: ConnectedMember) -> None:
 
 def test_where_a_group_lives() -> None:
     """A name stands below /zkexec, and a path is used as it is."""
-    assert base_of("web") == "/zkexec/web"
-    assert base_of("/our/own/path") == "/our/own/path"
+    assert group_path("web") == "/zkexec/web"
+    assert group_path("/our/own/path") == "/our/own/path"
 
 
 def test_the_first_member_makes_everything(client: KazooClient, root: str) -> None:
@@ -73,7 +75,7 @@ def test_the_first_member_makes_everything(client: KazooClient, root: str) -> No
         content, stat = client.get(f"{base}/members/m1")
         status, facts = decode_status(content)
         assert status == MemberStatus("verifying", "d1", "d2", "unknown", "reasons")
-        assert (facts.place, facts.max_unavailable) == ("place of m1", "1")
+        assert (facts.lock_file_id, facts.max_unavailable) == ("lock file of m1", "1")
         assert before - 1 <= facts.since <= time.time() + 1
         assert facts.pid
         assert stat.ephemeralOwner != 0
@@ -167,7 +169,7 @@ def test_a_living_process_at_the_same_place(client: KazooClient, root: str) -> N
     """A node at the own place is left alone while the process that made it is still there."""
     asleep = "import time; time.sleep(1000)"
     other = Program(sys.executable, "-c", asleep, "zkexec")
-    facts = StatusFacts("h", other.pid, "0", "place of m1", "1", 0.0)
+    facts = StatusFacts("h", other.pid, "0", "lock file of m1", "1", 0.0)
     client.create(
         f"{root}/members/m1", encode_status(RUNNING, facts), ephemeral=True, makepath=True
     )
@@ -186,7 +188,7 @@ def test_a_dead_process_at_the_same_place(client: KazooClient, root: str) -> Non
     with dead, stranger:
         os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
         for pid in (dead.pid, stranger.pid):
-            facts = StatusFacts("h", pid, "0", "place of m1", "1", 0.0)
+            facts = StatusFacts("h", pid, "0", "lock file of m1", "1", 0.0)
             content = encode_status(RUNNING, facts)
             client.create(f"{root}/members/m1", content, ephemeral=True, makepath=True)
             with connected_member(*client_hosts(client), group=group_place(root)) as member:
@@ -201,7 +203,7 @@ def names(client: KazooClient, root: str) -> list[str]:
 
 def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
     """Where another process has the ID, a marked node of another name tells of this one."""
-    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), lock_file_id="another")
     other = elsewhere.duplicate_id
     with connected_member(*hosts, group=group_place(root)) as first:
         first.enrol()
@@ -219,7 +221,7 @@ def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
 
 def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
     """Its other node goes as soon as it has the ID, also if it was not told that it had one."""
-    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), lock_file_id="another")
     with connected_member(*hosts, group=elsewhere) as second:
         with connected_member(*hosts, group=group_place(root)) as first:
             first.enrol()
@@ -234,7 +236,7 @@ def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
 
 def test_a_duplicate_in_a_new_session(client: KazooClient, root: str) -> None:
     """The node that an earlier session of a duplicate left behind is replaced, not doubled."""
-    hosts, elsewhere = client_hosts(client), replace(group_place(root), place="another place")
+    hosts, elsewhere = client_hosts(client), replace(group_place(root), lock_file_id="another")
     with connected_member(*hosts, group=group_place(root)) as first:
         first.enrol()
         with (
@@ -255,7 +257,7 @@ def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
     session = client.client_id[0]
     with connected_member(*client_hosts(client), group=group_place(root)) as member:
         occupied = member.get(EnrolmentOccupied, Enrol(0, RUNNING))
-        assert occupied.holder == f"session {session:#x}, without a readable card"
+        assert occupied.holder == f"session {session:#x}, without a readable status"
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
         # What the group needs is there all the same.
         assert member.read().znode_version == 0
@@ -370,10 +372,11 @@ def test_acl_of_what_is_made(client: KazooClient, root: str) -> None:
     acl = [make_digest_acl("some", "one", all=True), ACL(1, Id("world", "anyone"))]
     base = f"{root}/g"
     client.add_auth("digest", "some:one")
-    with connected_member(*client_hosts(client), group=group_place(base, acl=acl)) as member:
-        member.ensemble.client_options = {"auth_data": [("digest", "some:one")]}
-        member.ensemble.open()
-        member.posted.next(SessionConnected)
+    access = Access(credentials=(Credential("digest", "some", "one"),))
+    ours = [Acl(one.perms, one.id.scheme, one.id.id) for one in acl]
+    with connected_member(
+        *client_hosts(client), group=group_place(base, acl=ours), access=access
+    ) as member:
         member.enrol()
         name = member.get(QueueJoined, JoinQueue(0, "t")).name
         for path in ("", "/members", "/queue", "/state", "/members/m1", f"/queue/{name}"):

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.protocol.serialization import Create
-from kazoo.security import OPEN_ACL_UNSAFE
 
 from support.posted_events import (
     RUNNING,
@@ -21,7 +19,7 @@ from support.posted_events import (
     group_place,
 )
 from support.proxy import (
-    CHILDREN,
+    CHILDREN2,
     CREATE,
     DELETE,
     GET,
@@ -61,6 +59,9 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import replace
+from zkexec.zookeeper.errors import ConnectionEndError
+from zkexec.zookeeper.requests import Create
+from zkexec.zookeeper.values import OPEN_ACL
 
 Truth = Callable[[KazooClient, str], object]
 
@@ -78,7 +79,7 @@ def _version(client: KazooClient, base: str) -> object:
 
 
 READS: list[tuple[Request, int]] = [
-    (ListQueue(0), CHILDREN),
+    (ListQueue(0), CHILDREN2),
     (WatchQueueNode(0, "first-0000000000"), GET),
     (ReadRecord(0, watch=True), GET),
 ]
@@ -214,28 +215,31 @@ def test_nothing_is_kept_for_the_next_connection(
     """Not even what is sent while kazoo lets go of all that was on its way is sent late."""
     with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
         member.enrol()
-        session = member.ensemble._session  # noqa: SLF001 - No one else sees this moment.
+        session = member.ensemble._client._session  # noqa: SLF001 - No one else sees this moment.
         assert session is not None
-        link = session._link  # noqa: SLF001 - The same.
-        assert link is not None
+        line = session._line  # noqa: SLF001 - The same.
+        assert line is not None
+        request = Create(f"{root}/late", b"", OPEN_ACL)
         let_go = session._client._notify_pending  # noqa: SLF001 - The same.
         late: list[Any] = []
 
         def let_go_too_early(state: str) -> None:
             let_go(state)
             if not late:
-                late.append(link.send(Create(f"{root}/late", b"", OPEN_ACL_UNSAFE, 0)))
+                late.append(line.send(request))
 
         session._client._notify_pending = let_go_too_early  # noqa: SLF001 - The same.
         proxy.cut()
         member.posted.next(SessionSuspended)
         member.posted.next(SessionConnected)
         member.read()
-        assert late[0].wait(DEADLINE_S)
-        assert not late[0].successful()
+        is_answered = threading.Event()
+        late[0].then(is_answered.set)
+        assert is_answered.wait(DEADLINE_S)
+        assert isinstance(late[0].outcome(), ConnectionEndError)
         assert not client.exists(f"{root}/late")
         # Nor on a connection that was made meanwhile.
-        assert not link.send(Create(f"{root}/late", b"", OPEN_ACL_UNSAFE, 0)).successful()
+        assert isinstance(line.send(request).outcome(), ConnectionEndError)
         member.read()
         assert not client.exists(f"{root}/late")
 

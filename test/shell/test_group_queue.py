@@ -4,8 +4,8 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id
 
-from support.posted_events import ConnectedMember, connected_member, group_place
-from support.proxy import CHILDREN, CHILDREN2, EXISTS, GET, SYNC, Proxy
+from support.posted_events import ConnectedMember, connected_member, ensemble_of, group_place
+from support.proxy import CHILDREN2, EXISTS, GET, SYNC, Proxy
 from support.zookeeper import Server
 from zkexec.core.events import SessionConnected, SessionSuspended
 from zkexec.core.policy import MaxUnavailable
@@ -324,7 +324,7 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         proxy.opcodes.clear()
         member.read()
         assert names(member) == []
-        assert proxy.opcodes == [GET, EXISTS, CHILDREN]
+        assert proxy.opcodes == [GET, EXISTS, CHILDREN2]
 
 
 def test_without_a_connection(zookeeper: Server, root: str) -> None:
@@ -333,6 +333,8 @@ def test_without_a_connection(zookeeper: Server, root: str) -> None:
         member.ensemble.close(10.0)
         assert member.failure(ListQueue(0)) == "there is no session"
         member.show(MemberStatus("running"))
-        member.ensemble.group = None
-        with pytest.raises(ValueError, match="without a group"):
-            member.ensemble.request(ListQueue(1))
+    with (
+        ensemble_of(zookeeper.hosts) as (alone, _),
+        pytest.raises(ValueError, match="there is no group"),
+    ):
+        alone.request(ListQueue(1))

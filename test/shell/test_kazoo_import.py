@@ -10,7 +10,9 @@ from support.zookeeper import Server
 _CONNECTED = """
 import sys, threading
 from zkexec.core.events import SessionConnected, ZnodesRead
-from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.cli.security import Access
+from zkexec.cluster_access import client_settings
+from zkexec.runtime.cluster_session import ClusterSession
 
 def post(event):
     if isinstance(event, SessionConnected):
@@ -20,8 +22,8 @@ def post(event):
 
 connected, read = threading.Event(), threading.Event()
 servers = [("localhost", int(sys.argv[1]))]
-paths = ["/zookeeper"]
-ensemble = Ensemble(servers=servers, chroot="", session_timeout_s=10, paths=paths, post=post)
+settings = client_settings(servers, Access(), 10.0)
+ensemble = ClusterSession(settings, ["/zookeeper"], "", post)
 ensemble.open()
 connected.wait(30)
 ensemble.read(1)
@@ -31,7 +33,7 @@ print(*sorted(sys.modules))
 """
 
 _LATER = """
-import heapq, kazoo.recipe.lock, os, queue, selectors, socket, ssl
+import heapq, kazoo.recipe.lock, os, queue, random, selectors, socket, ssl
 from kazoo.client import KazooClient
 
 print(isinstance(KazooClient().Lock("/"), kazoo.recipe.lock.Lock))
@@ -78,20 +80,29 @@ def test_what_is_not_imported(zookeeper: Server) -> None:
     assert read == "True"
     imported = set(modules.split())
     assert not imported & {"json", "logging", "puresasl", "ssl", "urllib", "uuid", "unicodedata"}
-    assert not imported & {"array", "base64", "bisect", "heapq", "selectors"}
+    assert not imported & {
+        "array",
+        "base64",
+        "binascii",
+        "bisect",
+        "copy",
+        "heapq",
+        "random",
+        "selectors",
+    }
     assert not [name for name in imported if name.startswith(("kazoo.recipe", "kazoo.hosts"))]
 
 
 def test_the_real_modules_are_there_later() -> None:
     """Whoever imports afterwards what zkexec has left out gets it, from kazoo's client as well."""
-    assert output_of("import zkexec.zookeeper.ensemble" + _LATER) == _ALL_REAL
+    assert output_of("import zkexec.zookeeper.client" + _LATER) == _ALL_REAL
 
 
 def test_what_was_imported_before_stays() -> None:
     """Where kazoo is there already it is left alone."""
     before = "import kazoo.client, sys; before = dict(sys.modules)\n"
     same = "print(all(sys.modules[name] is before[name] for name in before))\n"
-    program = before + "import zkexec.zookeeper.ensemble\n" + same + _LATER
+    program = before + "import zkexec.zookeeper.client\n" + same + _LATER
     assert output_of(program) == ["True", *_ALL_REAL]
 
 

@@ -126,19 +126,24 @@ def test_rearming_at_rest_tells_nothing(
         assert posted.next(ZnodeTouched).path == paths[0]
 
 
-def test_a_refusal_has_everything_looked_at_again(proxy: Proxy, root: str) -> None:
+def test_a_refusal_has_everything_read_again(proxy: Proxy, client: KazooClient, root: str) -> None:
     """If the server answers with an error, all that is watched counts as touched."""
     proxy.on_request = lambda request: (
         Treatment.FORBID if request.opcode == SET_WATCHES else Treatment.PASS_ON
     )
     with connected_member(proxy.hosts, group=group_place(f"{root}/group"), paths=(root,)) as member:
         member.enrol()
+        client.create(f"{root}/group/members/m2", b"", ephemeral=True)
+        member.commit(RolloutRecord(in_flight={"m2": InFlightEntry("t", "d", 1)}))
+        assert member.read(watch=True).alive == {"m2"}
+        assert member.get(QueueNodeRead, WatchQueueNode(0, join(member))).member == "m1"
         member.posted.read(member.ensemble)
+        assert not member.posted.since_mark(GroupTouched)
 
         member.ensemble.rearm()
 
-        assert member.posted.next(ZnodeTouched).path == root
         assert {member.posted.next(GroupTouched).part for _ in GroupPart} == set(GroupPart)
+        assert ZnodeTouched(root) in member.posted.events
 
 
 def join(member: ConnectedMember) -> str:

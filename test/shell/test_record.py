@@ -297,13 +297,13 @@ def test_a_card_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["host", "pid", "version", "place", "max_unavailable", "since", "phase"]
+    "key", ["host", "pid", "zkexec_version", "lock_file_id", "max_unavailable", "since", "phase"]
 )
 def test_what_is_no_card(key: str) -> None:
     """A card without one of its fields is refused, and the field is named."""
     fields = json.loads(encode_status(MemberStatus("running"), FACTS))
     del fields[key]
-    with pytest.raises(ValueError, match=f"as '{key}' of the card"):
+    with pytest.raises(ValueError, match=f"as '{key}' of the member status"):
         decode_status(json.dumps(fields).encode())
 
 
@@ -340,5 +340,5 @@ def test_a_mark_that_is_none(mark: dict[str, Any]) -> None:
 
 def test_no_bytes_are_no_card() -> None:
     """An empty node is no card."""
-    with pytest.raises(ValueError, match="the card is no valid JSON"):
+    with pytest.raises(ValueError, match="the member status is no valid JSON"):
         decode_status(b"")

@@ -11,6 +11,7 @@ from support.proxy import Proxy
 from support.tls_server import identified, known
 from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential, acl
+from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     ConnectFailed,
     SessionClosed,
@@ -19,8 +20,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import Problem
-from zkexec.zookeeper.credentials import client_options
-from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.runtime.cluster_session import ClusterSession
 
 JAAS = """
 Server {
@@ -60,7 +60,7 @@ def base(request: pytest.FixtureRequest) -> str:
     return f"/{request.node.name}"
 
 
-def enrolled(ensemble: Ensemble, posted: PostedEvents) -> None:
+def enrolled(ensemble: ClusterSession, posted: PostedEvents) -> None:
     """Let a member create all that it has to."""
     posted.next(SessionConnected)
     member = ConnectedMember(ensemble, posted)
@@ -202,15 +202,9 @@ def test_no_secret_in_the_log(server: Server, credential: Credential) -> None:
     """What kazoo has to say, which --verbose shows, holds no password."""
     lines: list[str] = []
     posted = PostedEvents()
-    ensemble = Ensemble(
-        servers=[("127.0.0.1", server.port)],
-        chroot="",
-        session_timeout_s=10.0,
-        paths=["/"],
-        post=posted.post,
-    )
-    ensemble.client_options = client_options(Access(credentials=(credential,)))
-    ensemble.verbose = lines.append
+    access = Access(credentials=(credential,))
+    settings = client_settings([("127.0.0.1", server.port)], access, 10.0)
+    ensemble = ClusterSession(settings, ["/"], "", posted.post, log=lines.append)
     ensemble.open()
     posted.next(ConnectFailed if "nonsense" in credential.password else SessionConnected)
     ensemble.close(5.0)

@@ -326,7 +326,7 @@ def test_two_answers_in_one_record(authority: Authority) -> None:
     client = Tls(str(authority.ca)).context().wrap_socket(ours, server_hostname=NAME)
     greeter.join()
     wrapped[0].sendall(b"onetwo")
-    sockets = Sockets(1.0, Nobody())
+    sockets = Sockets(1.0, Nobody(), None)
 
     assert [client] in list(sockets.select([client], [], [], 30.0))
     assert client.recv(3) == b"one"

@@ -17,7 +17,7 @@ from zkexec.group.record_codec import encode
 from zkexec.operator.aims import Seen, Written
 from zkexec.operator.call import Call, Connection
 from zkexec.operator.sight import Sight
-from zkexec.zookeeper.connect_string import base_of
+from zkexec.znode_paths import group_path
 
 START = 1_800_000_000.0
 OLD, NEW = "a" * 64, "b" * 64
@@ -39,7 +39,9 @@ def on(digest: str, zxid: int, since: float = 0.0, **changes: Any) -> Seen:
 def duplicate(of: str, zxid: int = 20) -> Seen:
     """A member that runs the newest, and whose ID another process has."""
     seen = on(NEW, zxid)
-    return replace(seen, facts=replace(seen.facts or facts(), duplicate_of=of, place="elsewhere"))
+    return replace(
+        seen, facts=replace(seen.facts or facts(), duplicate_of=of, lock_file_id="elsewhere")
+    )
 
 
 def sharing(seen: Seen, *members: str) -> Seen:
@@ -101,7 +103,7 @@ class GroupZnodes:
         self.client = client
         self.lock = lock
         self.path = path
-        self.base = base_of(lock)
+        self.base = group_path(lock)
         self.zxid = 0
         for name in ("members", "queue", "restart"):
             client.ensure_path(f"{self.base}/{name}")

@@ -1,14 +1,16 @@
-"""The events that an Ensemble posts, collected for a test that waits for one after the other."""
+"""The events that a ClusterSession posts, collected for a test that waits for each in turn."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from kazoo.client import KazooClient
 
 from support.waiting import DEADLINE_S
+from zkexec.cli.security import Access
+from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     Event,
     ReadFailed,
@@ -34,10 +36,12 @@ from zkexec.core.snapshot import Znode
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
-from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.runtime.cluster_session import ClusterSession, tried_path
+from zkexec.zookeeper.values import Acl
 
-Opener = Callable[..., AbstractContextManager[tuple[Ensemble, "PostedEvents"]]]
-"""Opens an Ensemble: `opened(*paths, chroot=...)`; it is connected and ready to read."""
+ANYONE = Access()
+Opener = Callable[..., AbstractContextManager[tuple[ClusterSession, "PostedEvents"]]]
+"""Opens a ClusterSession: `opened(*paths, chroot=...)`; it is connected and ready to read."""
 Request = Enrol | QueueRequest | ReadRecord | CommitRecord
 """A request to a group, which is answered."""
 RUNNING = MemberStatus("running", "d1", "d1", "healthy")
@@ -84,7 +88,7 @@ class PostedEvents:
         self._numbers += 1
         return self._numbers
 
-    def answer(self, ensemble: Ensemble) -> ZnodesRead | ReadFailed:
+    def answer(self, ensemble: ClusterSession) -> ZnodesRead | ReadFailed:
         """Ask for a read with a fresh number, and return its answer."""
         number = self.fresh_number()
         ensemble.read(number)
@@ -103,14 +107,14 @@ class PostedEvents:
                 if not self._came.wait(end - time.monotonic()):
                     raise TimeoutError(f"request {number} has no answer: {self.events[-50:]}")
 
-    def read(self, ensemble: Ensemble) -> dict[str, Znode]:
+    def read(self, ensemble: ClusterSession) -> dict[str, Znode]:
         """The znodes of a read that has to succeed."""
         answer = self.answer(ensemble)
         if isinstance(answer, ReadFailed):
             raise AssertionError(f"the read failed: {answer.reason}")
         return dict(answer.znodes)
 
-    def contents(self, ensemble: Ensemble) -> dict[str, bytes]:
+    def contents(self, ensemble: ClusterSession) -> dict[str, bytes]:
         """The contents by path, of a read that has to succeed."""
         return {path: znode.content for path, znode in self.read(ensemble).items()}
 
@@ -118,7 +122,7 @@ class PostedEvents:
 class ConnectedMember:
     """A member that sends requests to its group, each with a fresh number."""
 
-    def __init__(self, ensemble: Ensemble, posted: PostedEvents) -> None:
+    def __init__(self, ensemble: ClusterSession, posted: PostedEvents) -> None:
         self.ensemble = ensemble
         self.posted = posted
 
@@ -181,17 +185,17 @@ def ensemble_of(
     chroot: str = "",
     session_timeout_s: float = 10.0,
     group: MemberProfile | None = None,
-) -> Iterator[tuple[Ensemble, PostedEvents]]:
-    """An Ensemble on these servers, opened, and what it posts; closed in the end."""
+    access: Access = ANYONE,
+) -> Iterator[tuple[ClusterSession, PostedEvents]]:
+    """A ClusterSession on these servers, opened, and what it posts; closed in the end."""
     posted = PostedEvents()
-    ensemble = Ensemble(
-        servers=[address(each) for each in hosts],
-        chroot=chroot,
-        session_timeout_s=session_timeout_s,
-        paths=paths,
-        post=posted.post,
+    settings = client_settings(
+        [address(each) for each in hosts],
+        access,
+        session_timeout_s,
+        tried_path=tried_path(paths, chroot),
     )
-    ensemble.group = group
+    ensemble = ClusterSession(settings, paths, chroot, posted.post, group)
     ensemble.open()
     try:
         yield ensemble, posted
@@ -199,9 +203,9 @@ def ensemble_of(
         ensemble.close(5.0)
 
 
-def group_place(base: str, member: str = "m1", acl: list[object] | None = None) -> MemberProfile:
-    """The place of a member in the group at this path; it has a place on its host of its own."""
-    return MemberProfile(base, member, f"place of {member}", "1", PhaseTime(), acl)
+def group_place(base: str, member: str = "m1", acl: Sequence[Acl] | None = None) -> MemberProfile:
+    """The profile of a member in the group at this path; no other member has its lock file."""
+    return MemberProfile(base, member, f"lock file of {member}", "1", PhaseTime(), acl)
 
 
 @contextmanager
@@ -211,10 +215,16 @@ def connected_member(
     paths: tuple[str, ...] = (),
     chroot: str = "",
     session_timeout_s: float = 10.0,
+    access: Access = ANYONE,
 ) -> Iterator[ConnectedMember]:
     """A member that is connected, and neither enrolled nor queued yet."""
     with ensemble_of(
-        *hosts, paths=paths, chroot=chroot, session_timeout_s=session_timeout_s, group=group
+        *hosts,
+        paths=paths,
+        chroot=chroot,
+        session_timeout_s=session_timeout_s,
+        group=group,
+        access=access,
     ) as (ensemble, posted):
         posted.next(SessionConnected)
         yield ConnectedMember(ensemble, posted)
@@ -224,7 +234,7 @@ def opener(hosts: str, *, old: bool) -> Opener:
     """Opens Ensembles on these hosts; `old` ones refuse the first multi-read."""
 
     @contextmanager
-    def opened(*paths: str, chroot: str = "") -> Iterator[tuple[Ensemble, PostedEvents]]:
+    def opened(*paths: str, chroot: str = "") -> Iterator[tuple[ClusterSession, PostedEvents]]:
         with ensemble_of(hosts, paths=paths, chroot=chroot) as (ensemble, posted):
             posted.next(SessionConnected)
             if old and len(paths) > 1:
@@ -234,7 +244,7 @@ def opener(hosts: str, *, old: bool) -> Opener:
     return opened
 
 
-def be_refused(ensemble: Ensemble, posted: PostedEvents) -> None:
+def be_refused(ensemble: ClusterSession, posted: PostedEvents) -> None:
     """Make the first read of several znodes on an old server, which refuses it and hangs up."""
     assert isinstance(posted.answer(ensemble), ReadFailed)
     posted.next(SessionSuspended)

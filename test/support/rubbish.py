@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from zkexec.zookeeper.connect_string import check_zk_path
+from zkexec.znode_paths import check_zk_path
 
 MEMBERS = ("m1", "m2", "web-10")
 DIGESTS = ("a" * 64, "b" * 64, "b" * 64 + ".restart1", "c")
@@ -92,16 +92,16 @@ _VERDICT = st.fixed_dictionaries(
 )
 _DEED = st.fixed_dictionaries(
     {
-        "verb": _mostly(st.sampled_from(["pause", "retry", "restart", "forget"]), WORDS),
+        "operation": _mostly(st.sampled_from(["pause", "retry", "restart", "forget"]), WORDS),
         "by": WORDS,
         "reason": WORDS,
-        "subject": _mostly(st.sampled_from(["", *MEMBERS]), WORDS),
+        "member": _mostly(st.sampled_from(["", *MEMBERS]), WORDS),
         "at": _TIME,
         "token": WORDS,
     }
 )
 _WIDTH = st.fixed_dictionaries(
-    {"width": _mostly(st.sampled_from(["1", "3", "50%", "999999999"]), WORDS), "by": _MEMBER}
+    {"limit": _mostly(st.sampled_from(["1", "3", "50%", "999999999"]), WORDS), "by": _MEMBER}
 )
 _PAUSE = st.fixed_dictionaries({"by": WORDS, "reason": WORDS, "at": _TIME})
 RECORDS = st.fixed_dictionaries(
@@ -109,7 +109,7 @@ RECORDS = st.fixed_dictionaries(
         "format": st.just(1),
         "in_flight": st.dictionaries(_MEMBER, _ENTRY, max_size=3),
         "versions": st.dictionaries(_DIGEST, _VERDICT, max_size=4),
-        "width": st.none() | _WIDTH,
+        "max_unavailable": st.none() | _WIDTH,
         "paused": _mostly(st.none(), _PAUSE),
         "last_admitted": _COUNT,
         "audit": st.lists(_DEED, max_size=2),
@@ -122,9 +122,9 @@ CARDS = st.fixed_dictionaries(
         "format": st.just(1),
         "host": WORDS,
         "pid": _COUNT,
-        "version": WORDS,
-        "place": WORDS,
-        "width": WORDS,
+        "zkexec_version": WORDS,
+        "lock_file_id": WORDS,
+        "max_unavailable": WORDS,
         "since": _TIME,
         "phase": _mostly(st.sampled_from(["running", "waiting", "verifying", "paused"]), WORDS),
         "running": _DIGEST,
@@ -134,7 +134,7 @@ CARDS = st.fixed_dictionaries(
         "zxid": _COUNT,
         "running_at": _TIME,
         "wanted_at": _TIME,
-        "paths": st.lists(
+        "inputs": st.lists(
             st.sampled_from(["/app/first", "/app/second"]) | NAMES.map("/{}".format), max_size=2
         ),
     }

@@ -20,7 +20,7 @@ from zkexec.core.rollout.record import (
 from zkexec.group.member_codec import encode_status
 from zkexec.group.record_codec import decode, encode
 from zkexec.operator.aims import Seen
-from zkexec.zookeeper.connect_string import base_of
+from zkexec.znode_paths import group_path
 
 THEN = 1_600_000_000.0
 """A time at which all of this happened, in 2020."""
@@ -67,7 +67,7 @@ class Group:
     @classmethod
     def named(cls, client: KazooClient, lock: str, chroot: str = "") -> "Group":
         """The group that `--lock` names, below a chroot."""
-        return cls(client, chroot + base_of(lock))
+        return cls(client, chroot + group_path(lock))
 
     def write(self, record: RolloutRecord) -> None:
         """Let this be the record."""

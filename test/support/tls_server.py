@@ -17,9 +17,9 @@ from support.posted_events import PostedEvents, address
 from support.waiting import DEADLINE_S
 from support.zookeeper import Port, Server, server_version
 from zkexec.cli.security import Access
+from zkexec.cluster_access import acl_of, client_settings
 from zkexec.group.member_profile import MemberProfile, PhaseTime
-from zkexec.zookeeper.credentials import acl_of, client_options
-from zkexec.zookeeper.ensemble import Ensemble
+from zkexec.runtime.cluster_session import ClusterSession, tried_path
 
 LOCALHOST = "DNS:localhost,IP:127.0.0.1"
 
@@ -95,10 +95,34 @@ class TlsServer:
         self._port.release()
 
 
+def plain_options(access: Access) -> dict[str, object]:
+    """What a plain client needs to show the same to the cluster."""
+    options: dict[str, object] = {}
+    for one in access.credentials:
+        if one.scheme == "digest":
+            options["auth_data"] = [("digest", f"{one.user}:{one.password}")]
+        else:
+            options["sasl_options"] = {
+                "mechanism": "DIGEST-MD5",
+                "username": one.user,
+                "password": one.password,
+            }
+    if access.tls is not None:
+        options |= {
+            "use_ssl": True,
+            "verify_certs": True,
+            "check_hostname": True,
+            "ca": access.tls.ca,
+            "certfile": access.tls.cert or None,
+            "keyfile": access.tls.key or None,
+        }
+    return options
+
+
 @contextmanager
 def known(hosts: str, access: Access) -> Iterator[KazooClient]:
     """A plain client that shows this to the cluster."""
-    client = KazooClient(hosts=hosts, timeout=30.0, **client_options(access))
+    client = KazooClient(hosts=hosts, timeout=30.0, **plain_options(access))
     client.start(timeout=DEADLINE_S)
     try:
         yield client
@@ -110,18 +134,14 @@ def known(hosts: str, access: Access) -> Iterator[KazooClient]:
 @contextmanager
 def identified(
     hosts: str, access: Access, *paths: str, session_timeout_s: float = 10.0, base: str = "/group"
-) -> Iterator[tuple[Ensemble, PostedEvents]]:
-    """An open Ensemble that shows this to the cluster, as a member of a group; and its events."""
+) -> Iterator[tuple[ClusterSession, PostedEvents]]:
+    """A session of a member that shows this to the cluster, opened, and its events."""
     posted = PostedEvents()
-    ensemble = Ensemble(
-        servers=[address(hosts)],
-        chroot="",
-        session_timeout_s=session_timeout_s,
-        paths=paths,
-        post=posted.post,
+    profile = MemberProfile(base, "me", "my lock file", "1", PhaseTime(), acl_of(access))
+    settings = client_settings(
+        [address(hosts)], access, session_timeout_s, tried_path=tried_path(paths, "")
     )
-    ensemble.client_options = client_options(access)
-    ensemble.group = MemberProfile(base, "me", "my place", "1", PhaseTime(), acl_of(access))
+    ensemble = ClusterSession(settings, paths, "", posted.post, profile)
     ensemble.open()
     try:
         yield ensemble, posted

@@ -13,7 +13,7 @@ from enum import Enum
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.snapshot import Mirror
-from zkexec.zookeeper.connect_string import base_of, check_zk_path
+from zkexec.znode_paths import check_zk_path, group_path
 
 # About thirty years: longer than any useful wait, and shorter than what overflows a kernel timer.
 LONGEST_S = 1_000_000_000
@@ -131,7 +131,7 @@ def lock_name(text: str) -> str:
         check_zk_path(text if text.startswith("/") else "/" + text)
     except ValueError as mistake:
         raise ValueError(str(mistake).replace("a znode path", "a NAME")) from None
-    if (base_of(text) + "/").startswith(HISTORY + "/"):
+    if (group_path(text) + "/").startswith(HISTORY + "/"):
         raise ValueError(f"is not a NAME: {HISTORY} is for pushed contents")
     return text
 

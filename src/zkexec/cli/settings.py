@@ -16,7 +16,8 @@ from zkexec.cli.shell_command import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
 from zkexec.frozen import frozen, replace
-from zkexec.zookeeper.connect_string import RESTART, base_of, parse_cluster
+from zkexec.znode_paths import RESTART, group_path
+from zkexec.zookeeper.connect_string import parse_cluster
 
 REARM_S = 60.0
 """How often all watches are armed again: a change whose watch was dropped waits this long."""
@@ -89,7 +90,7 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     member_id = reading.optional("member-id", converters.member_id) or ""
     policy = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
     if lock:
-        policy = replace(policy, restart_path=f"{base_of(lock)}/{RESTART}")
+        policy = replace(policy, restart_path=f"{group_path(lock)}/{RESTART}")
     _check_group(written, reading, policy)
     shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)

@@ -1,11 +1,8 @@
-"""JSON in znodes: one object, whose values are taken by key and type.
+"""Values as JSON objects in znodes: one table of fields for each kind of value, read and written.
 
-The rules of this file:
-
-- What is read was written by others: another version of zkexec, an operator, a mistake.
-  Whatever is no valid content raises a ValueError whose one line says what is wrong.
-- Keys that are not known are ignored; all that are known are demanded.
-- No error repeats what stands in a znode.
+What is read was written by others: another version of zkexec, an operator, a mistake.  Content that
+is not valid raises a ValueError whose one line says what is wrong, and which never repeats what the
+znode contains.  Unknown keys are ignored, known ones are required; a newer format is refused.
 """
 
 import json
@@ -13,6 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NoReturn, TypeVar
 
+from zkexec.frozen import frozen, replace
 from zkexec.text import cut
 
 FORMAT = 1
@@ -67,16 +65,12 @@ class Fields:
         return value
 
     def has(self, key: str) -> bool:
-        """Whether there is such a key; asked of those that earlier versions did not write."""
+        """Whether there is such a key."""
         return key in self._fields
 
     def text(self, key: str) -> str:
         """A string."""
         return self._take(key, str)
-
-    def words(self, key: str) -> str:
-        """A string that is only shown, and of that no more than is."""
-        return cut(self.text(key))
 
     def texts(self, key: str) -> list[str]:
         """An array of strings."""
@@ -114,7 +108,7 @@ class Fields:
             raise ValueError(f"expected a known {key} in {self._name}") from None
 
     def each(self, key: str) -> list[tuple[str, "Fields"]]:
-        """The objects that stand in the object under this key, with their names."""
+        """The objects in the object under this key, with their names."""
         found = self._take(key, dict)
         return [
             (name, self._of(value, f"{key!r} of {self._name}")) for name, value in found.items()
@@ -126,9 +120,122 @@ class Fields:
         return [self._of(value, f"{key!r} of {self._name}") for value in found]
 
     def optional(self, key: str, build: Callable[["Fields"], _T]) -> _T | None:
-        """What is built of the object under this key, None where there is null."""
+        """What is built of the object under this key, None if that is null."""
         found = self._fields.get(key, "")
         return None if found is None else build(self._of(found, f"{key!r} of {self._name}"))
+
+
+@frozen()
+class Kind:
+    """How one field is read from its object, and written to it.
+
+    `write` gets the time of the writing as well.  `key` is the field's name in JSON, "" if that is
+    the attribute's.  A field with a `default` need not be there, and is left out if it has that.
+    """
+
+    read: Callable[[Fields, str], Any]
+    write: Callable[[Any, float], Any] = lambda value, _: value
+    key: str = ""
+    default: Any = ...
+
+    def named(self, key: str) -> "Kind":
+        """The same, with another name in JSON."""
+        return replace(self, key=key)
+
+    def optional(self, default: object) -> "Kind":
+        """The same, left out if it has this value."""
+        return replace(self, default=default)
+
+    def checked(self, check: Callable[[Any], Any]) -> "Kind":
+        """The same, where what was read goes through `check`, which may raise a ValueError."""
+        return replace(self, read=lambda fields, key: check(self.read(fields, key)))
+
+
+class Table:
+    """The fields of a kind of value, by the names of its attributes."""
+
+    def __init__(self, make: Callable[..., Any], kinds: Mapping[str, Kind]) -> None:
+        """`make` makes the value, given all fields by name."""
+        self._make = make
+        self._kinds = {name: (kind.key or name, kind) for name, kind in kinds.items()}
+
+    def read(self, fields: Fields) -> Any:  # noqa: ANN401 -- what `make` makes
+        """Make the value; ValueError if a field is missing or wrong."""
+        return self._make(
+            **{
+                name: kind.default
+                if kind.default is not ... and not fields.has(key)
+                else kind.read(fields, key)
+                for name, (key, kind) in self._kinds.items()
+            }
+        )
+
+    def write(self, value: object, now: float = 0.0) -> dict[str, Any]:
+        """Make the JSON object of a value; `now` is the time of the writing."""
+        return {
+            key: kind.write(getattr(value, name), now)
+            for name, (key, kind) in self._kinds.items()
+            if kind.default is ... or getattr(value, name) != kind.default
+        }
+
+
+TEXT = Kind(Fields.text)
+"""A string, as it is."""
+
+SHOWN = Kind(Fields.text, lambda text, _: clean(cut(text))).checked(cut)
+"""A string that is only shown, and not more of it than is shown."""
+
+INTEGER = Kind(Fields.integer)
+"""A whole number from 0 on."""
+
+TRUTH = Kind(Fields.truth)
+TEXTS = Kind(Fields.texts, lambda texts, _: list(texts)).checked(tuple)
+TIME = Kind(Fields.time, lambda time, _: round(time, 3))
+"""Seconds of the epoch."""
+
+
+def integer(least: int, most: int = MOST) -> Kind:
+    """A whole number within these bounds."""
+    return Kind(lambda fields, key: fields.integer(key, least, most))
+
+
+def choice(kind: type[Enum]) -> Kind:
+    """One of the values of an enum."""
+    return Kind(lambda fields, key: fields.choice(key, kind), lambda value, _: value.value)
+
+
+def nullable(table: Table) -> Kind:
+    """An object, or null for None."""
+    return Kind(
+        lambda fields, key: fields.optional(key, table.read),
+        lambda value, now: None if value is None else table.write(value, now),
+    )
+
+
+def array(table: Table, most: int) -> Kind:
+    """An array of objects, of which the last ones are read, at most this many."""
+    return Kind(
+        lambda fields, key: tuple(map(table.read, fields.items(key)[-most:])),
+        lambda values, now: [table.write(value, now) for value in values],
+    )
+
+
+def by_name(table: Table, check_name: Callable[[str], str]) -> Kind:
+    """An object of objects; `check_name` raises a ValueError for a wrong name."""
+    return Kind(
+        lambda fields, key: {check_name(n): table.read(each) for n, each in fields.each(key)},
+        lambda values, now: {name: table.write(value, now) for name, value in values.items()},
+    )
+
+
+def pairs(first: str, second: str) -> Kind:
+    """An array of objects with two strings, as a tuple of pairs; the second one is only shown."""
+    return Kind(
+        lambda fields, key: tuple(
+            (item.text(first), item.text(second)) for item in fields.items(key)
+        ),
+        lambda values, _: [{first: one, second: clean(other)} for one, other in values],
+    )
 
 
 def clean(text: str) -> str:
@@ -137,7 +244,8 @@ def clean(text: str) -> str:
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:
-    """The bytes of an object, without blanks."""
+    """The bytes of an object of our format, without blanks."""
+    value = {"format": FORMAT, **value}
     return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
 
 

@@ -1,13 +1,11 @@
-"""The group's record as the bytes of its znode, and back.
+"""The group's record as the bytes of its znode, and back, see `json_fields`.
 
-What is no valid record raises a ValueError whose one line says what is wrong, see `fields`.
 Names of members become parts of paths, so only what can be one is taken for a name.  What is
-missing is filled in only where its meaning is clear: an entry that has failed tells so itself.
+missing is filled in only if its meaning is clear: an entry that has failed is a failure itself.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
@@ -21,59 +19,53 @@ from zkexec.core.rollout.record import (
     RolloutRecord,
     VersionState,
 )
-from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
-from zkexec.text import cut
-from zkexec.zookeeper.connect_string import check_zk_path
+from zkexec.frozen import replace
+from zkexec.group.json_fields import (
+    INTEGER,
+    SHOWN,
+    TEXT,
+    TEXTS,
+    TRUTH,
+    Fields,
+    Kind,
+    Table,
+    array,
+    by_name,
+    choice,
+    integer,
+    nullable,
+    to_json,
+)
+from zkexec.znode_paths import check_zk_path
 
 _LONGEST_NAME = 255
-_MOST_LOSSES = 1000
-"""More losses than that are not counted: two condemn already."""
+_MOST_LOST_TURNS = 1000
+"""More than that are not counted: two make a version fail already."""
 
 
 def encode(record: RolloutRecord, now: float) -> bytes:
-    """The bytes of the record; `now` (seconds of the epoch) becomes the time of what is new."""
-    return to_json(
-        {
-            "format": FORMAT,
-            "in_flight": {name: _from_entry(e, now) for name, e in record.in_flight.items()},
-            "versions": {
-                digest: _from_version_state(v, now) for digest, v in record.versions.items()
-            },
-            "max_unavailable": _from_max_unavailable(record.max_unavailable),
-            "paused": _from_pause(record.paused, now),
-            "last_admitted": record.last_admitted,
-            "audit": [_from_audit_entry(audit_entry, now) for audit_entry in record.audit],
-        }
-    )
+    """Make the bytes of the record; `now` becomes the time of what is new, in seconds."""
+    return to_json(_RECORD.write(record, now))
 
 
 def decode(content: bytes) -> RolloutRecord:
-    """The record; no bytes at all are the empty one."""
+    """Read the record; no bytes at all are the empty one.  ValueError if it is not valid."""
     if not content:
         return RolloutRecord()
-    fields = Fields.of_bytes(content, "the record")
-    in_flight = {_member(name): _entry(e) for name, e in fields.each("in_flight")}
-    versions = {_filled(digest): _version_state(v) for digest, v in fields.each("versions")}
-    return RolloutRecord(
-        in_flight=in_flight,
-        versions=dict(_with_the_untold(in_flight, versions)),
-        max_unavailable=fields.optional("max_unavailable", _max_unavailable),
-        paused=fields.optional("paused", _pause),
-        last_admitted=fields.integer("last_admitted", least=-1),
-        audit=tuple(_audit_entry(item) for item in fields.items("audit")[-MOST_AUDIT_ENTRIES:]),
-    )
+    record: RolloutRecord = _RECORD.read(Fields.of_bytes(content, "the record"))
+    return replace(record, versions=dict(_with_failures(record.in_flight, record.versions)))
 
 
-def _with_the_untold(
+def _with_failures(
     in_flight: Mapping[str, InFlightEntry], versions: Mapping[str, VersionState]
 ) -> Iterable[tuple[str, VersionState]]:
-    """The verdicts, and for failed entries to which there is none what these themselves tell."""
+    """Add the versions that are known as failed only by the entries of members in flight."""
     yield from versions.items()
-    untold: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
     for name, entry in in_flight.items():
         if entry.phase is EntryPhase.FAILED and entry.digest not in versions:
-            untold.setdefault(entry.digest, []).append(name)
-    for digest, names in untold.items():
+            unknown.setdefault(entry.digest, []).append(name)
+    for digest, names in unknown.items():
         newest = max((in_flight[name] for name in names), key=lambda entry: entry.zxid)
         yield (
             digest,
@@ -85,79 +77,6 @@ def _with_the_untold(
                 at=newest.since,
             ),
         )
-
-
-def _from_entry(entry: InFlightEntry, now: float) -> dict[str, Any]:
-    return {
-        "token": entry.token,
-        "digest": entry.digest,
-        "zxid": entry.zxid,
-        "phase": entry.phase.value,
-        "since": _time(entry.since, now),
-    }
-
-
-def _entry(fields: Fields) -> InFlightEntry:
-    return InFlightEntry(
-        token=_filled(fields.text("token")),
-        digest=_filled(fields.text("digest")),
-        zxid=fields.integer("zxid"),
-        phase=fields.choice("phase", EntryPhase),
-        since=fields.time("since"),
-    )
-
-
-def _from_version_state(version_state: VersionState, now: float) -> dict[str, Any]:
-    return {
-        "zxid": version_state.zxid,
-        "scope": version_state.scope,
-        "known_good": version_state.known_good,
-        "failed_by": list(version_state.failed_by),
-        "lost_turns": version_state.lost_turns,
-        "reason": clean(cut(version_state.reason)),
-        "at": _time(version_state.at, now),
-    }
-
-
-def _version_state(fields: Fields) -> VersionState:
-    return VersionState(
-        zxid=fields.integer("zxid"),
-        scope=fields.text("scope"),
-        known_good=fields.truth("known_good"),
-        failed_by=tuple(_member(name) for name in fields.texts("failed_by")),
-        lost_turns=min(fields.integer("lost_turns"), _MOST_LOSSES),
-        reason=fields.words("reason"),
-        at=fields.time("at"),
-    )
-
-
-def _from_max_unavailable(max_unavailable: AgreedMaxUnavailable | None) -> dict[str, Any] | None:
-    return (
-        None
-        if max_unavailable is None
-        else {"limit": str(max_unavailable.limit), "by": max_unavailable.by}
-    )
-
-
-def _max_unavailable(fields: Fields) -> AgreedMaxUnavailable:
-    text = fields.text("limit")
-    found = re.fullmatch(r"([1-9][0-9]{0,8})(%?)", text)
-    if found is None or (found[2] and int(found[1]) > 100):
-        raise ValueError("expected a number or a percentage as the width")
-    return AgreedMaxUnavailable(
-        MaxUnavailable(int(found[1]), bool(found[2])), _member(fields.text("by"))
-    )
-
-
-def _from_pause(pause: Pause | None, now: float) -> dict[str, Any] | None:
-    if pause is None:
-        return None
-    by, reason = clean(cut(pause.by)), clean(cut(pause.reason))
-    return {"by": by, "reason": reason, "at": _time(pause.at, now)}
-
-
-def _pause(fields: Fields) -> Pause:
-    return Pause(fields.words("by"), fields.words("reason"), fields.time("at"))
 
 
 def _member(name: str) -> str:
@@ -176,27 +95,55 @@ def _filled(text: str) -> str:
     return text
 
 
-def _from_audit_entry(audit_entry: AuditEntry, now: float) -> dict[str, Any]:
-    return {
-        "verb": audit_entry.operation,
-        "by": clean(cut(audit_entry.by)),
-        "reason": clean(cut(audit_entry.reason)),
-        "member": audit_entry.member,
-        "at": _time(audit_entry.at, now),
-        "token": audit_entry.token,
-    }
+def _limit(text: str) -> MaxUnavailable:
+    found = re.fullmatch(r"([1-9][0-9]{0,8})(%?)", text)
+    if found is None or (found[2] and int(found[1]) > 100):
+        raise ValueError("expected a number or a percentage as the limit of max_unavailable")
+    return MaxUnavailable(int(found[1]), bool(found[2]))
 
 
-def _audit_entry(fields: Fields) -> AuditEntry:
-    return AuditEntry(
-        operation=fields.words("verb"),
-        by=fields.words("by"),
-        reason=fields.words("reason"),
-        member=fields.words("member"),
-        at=fields.time("at"),
-        token=fields.text("token"),
-    )
-
-
-def _time(time: float, now: float) -> float:
-    return round(now if time == AS_COMMITTED else time, 3)
+_FILLED = TEXT.checked(_filled)
+_MEMBER = TEXT.checked(_member)
+_TIME = Kind(Fields.time, lambda time, now: round(now if time == AS_COMMITTED else time, 3))
+_IN_FLIGHT = Table(
+    InFlightEntry,
+    {
+        "token": _FILLED,
+        "digest": _FILLED,
+        "zxid": INTEGER,
+        "phase": choice(EntryPhase),
+        "since": _TIME,
+    },
+)
+_VERSION = Table(
+    VersionState,
+    {
+        "zxid": INTEGER,
+        "scope": TEXT,
+        "known_good": TRUTH,
+        "failed_by": TEXTS.checked(lambda names: tuple(map(_member, names))),
+        "lost_turns": INTEGER.checked(lambda number: min(number, _MOST_LOST_TURNS)),
+        "reason": SHOWN,
+        "at": _TIME,
+    },
+)
+_MAX_UNAVAILABLE = Table(
+    AgreedMaxUnavailable,
+    {"limit": Kind(TEXT.read, lambda limit, _: str(limit)).checked(_limit), "by": _MEMBER},
+)
+_PAUSE = Table(Pause, {"by": SHOWN, "reason": SHOWN, "at": _TIME})
+_AUDIT = Table(
+    AuditEntry,
+    {"operation": SHOWN, "by": SHOWN, "reason": SHOWN, "member": SHOWN, "at": _TIME, "token": TEXT},
+)
+_RECORD = Table(
+    RolloutRecord,
+    {
+        "in_flight": by_name(_IN_FLIGHT, _member),
+        "versions": by_name(_VERSION, _filled),
+        "max_unavailable": nullable(_MAX_UNAVAILABLE),
+        "paused": nullable(_PAUSE),
+        "last_admitted": integer(least=-1),
+        "audit": array(_AUDIT, MOST_AUDIT_ENTRIES),
+    },
+)

@@ -27,7 +27,7 @@ def told(sight: Sight) -> str:
 
 def demand_mirrored(sight: Sight, paths: Iterable[str]) -> None:
     """Raise OperatorError where a rollout of these paths would never be seen in the group."""
-    mirrored = {path for seen in sight.members.values() if seen.facts for path in seen.facts.paths}
+    mirrored = {path for seen in sight.members.values() if seen.facts for path in seen.facts.inputs}
     for path in paths:
         if path not in mirrored:
             whole = ", ".join(sorted(mirrored))

@@ -2,9 +2,9 @@
 
 The rules of this file:
 
-- A question is a generator of requests, see `shell.link`.  It runs on a thread of kazoo's and is
-  asked anew on the next connection where one is lost on the way.  So a question that writes has
-  to find out first whether it has been here before: it leaves a token in what it writes.
+- A question makes a dialogue, see `zookeeper.requests`.  It runs on a thread of the client and is
+  asked anew on the next connection if one is lost on the way.  So a question that writes has to
+  find out first whether it has been here before: it leaves a token in what it writes.
 - An OperatorError that it raises is raised here; a server's refusal becomes one.
 - A connection that is lost takes all watches with it, and `touched` tells so.
 - What fails is told once while it lasts, and that it is over.
@@ -18,23 +18,24 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from kazoo.protocol.serialization import Sync
-from kazoo.protocol.states import EventType, WatchedEvent
-
-from zkexec.core.events import (
-    ConnectFailed,
-    SessionClosed,
-    SessionConnected,
-    SessionLost,
-    SessionSuspended,
-)
+from zkexec.cluster_access import client_settings
 from zkexec.frozen import frozen
 from zkexec.operator.call import Connection
 from zkexec.operator.console import Console, clean
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.zookeeper.credentials import client_options
-from zkexec.zookeeper.ensemble import Ensemble
-from zkexec.zookeeper.link import Link, RefusedError, Steps, in_words
+from zkexec.zookeeper.client import Client
+from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
+from zkexec.zookeeper.events import (
+    Answered,
+    AttemptFailed,
+    Connected,
+    Expired,
+    Failed,
+    Fired,
+    Lost,
+    Stopped,
+)
+from zkexec.zookeeper.requests import Dialogue
 
 LOST = object()
 """Stands among what was touched where the connection was lost, and with it all watches."""
@@ -51,17 +52,8 @@ _UNHEARD_S = 1.0
 _FAREWELL_S = 1.0
 _HASTY_FAREWELL_S = 0.1
 
-Question = Callable[[Link], Steps]
-
-
-@frozen()
-class _Answer:
-    """What a question came to: a value or an error, or neither where it has to be asked anew."""
-
-    number: int
-    value: Any = None
-    error: Exception | None = None
-    is_final: bool = True
+Question = Callable[[], Dialogue]
+"""Makes the dialogue that answers it, anew for each connection."""
 
 
 @frozen()
@@ -81,14 +73,10 @@ class Cluster:
         """How often what is watched counts as touched, even if no watch has fired."""
         self._stale_at = math.inf
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._ensemble = Ensemble(
-            servers=connection.servers,
-            chroot=connection.chroot,
-            session_timeout_s=SESSION_TIMEOUT_S,
-            paths=(),
-            post=self._inbox.put,
-        )
-        self._ensemble.client_options = client_options(connection.access)
+        settings = client_settings(connection.servers, connection.access, SESSION_TIMEOUT_S)
+        self._client = Client(settings, self._inbox.put)
+        self.connection = 0
+        """The number of the present connection, or of the last one."""
         self._connected = False
         self._was_connected = False
         self._renew_at = math.inf
@@ -96,16 +84,16 @@ class Cluster:
         self._is_told = False
         self._touched: set[object] = set()
         self._number = 0
-        self._answer: _Answer | None = None
+        self._answer: Answered | Failed | None = None
 
     def __enter__(self) -> Self:
-        self._ensemble.open()
+        self._client.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Whoever presses Ctrl-C does not want to wait for a server that may be frozen.
         hasty = kind is not None and not issubclass(kind, Exception)
-        self._ensemble.close(_HASTY_FAREWELL_S if hasty else _FAREWELL_S)
+        self._client.close(_HASTY_FAREWELL_S if hasty else _FAREWELL_S)
 
     def ask(self, question: Question, patience_s: float | None = None) -> Any:  # noqa: ANN401
         """Ask until there is an answer, and return it.
@@ -122,20 +110,10 @@ class Cluster:
             if not self._await(self._is_over, give_up_at):
                 break
             answer = self._answer
-            if answer is not None and answer.is_final:
+            if answer is not None and not _is_cut_off(answer):
                 self._trouble = ""
                 return _opened(answer)
         raise OperatorError(f"--cluster: {self._why_not(patience_s)}", CANNOT_WORK)
-
-    def watcher(self, key: object) -> Callable[[WatchedEvent], None]:
-        """A watch for a request of a question: when it fires, `touched` has the key."""
-
-        def fired(event: WatchedEvent) -> None:
-            # One without a path only tells that the watch is gone.
-            if event.type != EventType.NONE:
-                self.touch(key)
-
-        return fired
 
     def touch(self, key: object) -> None:
         """Let `touched` have this key; may be called from any thread and from a signal."""
@@ -161,14 +139,7 @@ class Cluster:
     def _send(self, question: Question) -> None:
         self._answer = None
         self._number += 1
-        number = self._number
-
-        def answered(found: object) -> None:
-            # Words are told only of connections that came to an end.
-            is_final = isinstance(found, _Answer)
-            self._inbox.put(found if is_final else _Answer(number, is_final=False))
-
-        self._ensemble.converse(lambda link: _kept(number, question(link)), answered)
+        self._client.start(question(), self._number, self.connection)
 
     def _is_over(self) -> bool:
         return self._answer is not None or not self._connected
@@ -196,7 +167,7 @@ class Cluster:
                 now = time.monotonic()
                 if now >= self._renew_at:
                     self._renew_at = now + _RENEW_LOST_S
-                    self._ensemble.open()
+                    self._client.open()
                 elif now >= until:
                     return False
             else:
@@ -205,22 +176,23 @@ class Cluster:
 
     def _note(self, news: object) -> None:
         match news:
-            case _Answer(number):
+            case Answered(number) | Failed(number):
                 if number == self._number:
                     self._answer = news
-            case _Touched(key):
+            case _Touched(key) | Fired(key):
                 self._touched.add(key)
-            case SessionConnected():
-                self._on_connected()
-            case ConnectFailed(reason):
+            case Connected(connection):
+                self._on_connected(connection)
+            case AttemptFailed(reason):
                 self._fails(reason)
-            case SessionSuspended(reason) | SessionLost(reason):
+            case Lost(reason) | Expired(reason):
                 self._on_disconnected(reason, _RENEW_LOST_S)
-            case SessionClosed(reason):
+            case Stopped(reason):
                 self._on_disconnected(reason, _RENEW_S)
 
-    def _on_connected(self) -> None:
+    def _on_connected(self, connection: int) -> None:
         self._connected = True
+        self.connection = connection
         self._renew_at = math.inf
         if self._is_told:
             self._is_told = False
@@ -247,27 +219,14 @@ def opened(connection: Connection, console: Console) -> Cluster:
     return Cluster(connection, lambda line: console.err(f"zkexecctl: {clean(line)}"))
 
 
-def sync(link: Link) -> Steps:
-    """Let nothing older be read than what was there when the connection was made."""
-    if not link.synced:
-        (outcome,) = yield [Sync("/")]
-        if isinstance(outcome, Exception):
-            raise RefusedError(f"cannot be sure to read what is there now: {in_words(outcome)}")
-        link.synced = True
-    return None
+def _is_cut_off(answer: Answered | Failed) -> bool:
+    """Whether a question has to be asked anew: its connection was lost on the way."""
+    return isinstance(answer, Failed) and isinstance(answer.error, ConnectionEndError)
 
 
-def _kept(number: int, steps: Steps) -> Steps:
-    """Run a question to its end and keep what it came to, its error too."""
-    try:
-        return _Answer(number, (yield from steps))
-    except Exception as error:  # noqa: BLE001 -- it is raised again, on the thread that asked
-        return _Answer(number, error=error)
-
-
-def _opened(answer: _Answer) -> Any:  # noqa: ANN401 -- it is whatever the question returned
-    if isinstance(answer.error, RefusedError):
+def _opened(answer: Answered | Failed) -> Any:  # noqa: ANN401 -- it is whatever the dialogue returned
+    if isinstance(answer, Answered):
+        return answer.answer
+    if isinstance(answer.error, RefusedError | ZooKeeperError):
         raise OperatorError(str(answer.error), CANNOT_WORK) from None
-    if answer.error is not None:
-        raise answer.error
-    return answer.value
+    raise answer.error

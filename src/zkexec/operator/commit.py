@@ -12,27 +12,34 @@ The rules of this file:
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError, NotEmptyError
-from kazoo.protocol.serialization import (
-    CheckVersion,
-    Create,
-    Delete,
-    Exists,
-    SetACL,
-    SetData,
-    Transaction,
-)
-from kazoo.protocol.states import ZnodeStat
 
 from zkexec.frozen import frozen, replace
-from zkexec.group.store import LARGEST_COMMIT, first_error
+from zkexec.group.store import LARGEST_COMMIT
 from zkexec.operator.contents import Entry, Stamp, Znode, digest_of, encode, entries_after
 from zkexec.operator.keeping import Places, looked
 from zkexec.operator.outcome import OperatorError
-from zkexec.operator.owners import Acl, Owners
-from zkexec.zookeeper.link import Link, RefusedError, Steps
+from zkexec.operator.owners import Owners
+from zkexec.zookeeper.errors import (
+    BadVersionError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    RefusedError,
+)
+from zkexec.zookeeper.requests import (
+    Check,
+    Create,
+    Delete,
+    Dialogue,
+    Exists,
+    Operation,
+    SetAcl,
+    SetContent,
+    Transaction,
+    first_error,
+    size_of,
+)
+from zkexec.zookeeper.values import Acl, Stat
 
 _TRIES = 10
 _MOST_LEFTOVERS = 100
@@ -94,12 +101,12 @@ class Commit:
         """Raise OperatorError where a server may refuse a request for its size."""
         for change in self._changes:
             size = len(change.content)
-            if _size(self._kept(change.znode, change.content)) > LARGEST_COMMIT:
+            if size_of(self._kept(change.znode, change.content)) > LARGEST_COMMIT:
                 raise OperatorError(
                     f"{change.znode.path}: {change.source} has {size} bytes, which with its path "
                     f"is more than the {LARGEST_COMMIT} that a server takes at once"
                 )
-        whole = _size(Transaction(list(self._operations([c.znode for c in self._changes], []))))
+        whole = size_of(Transaction(list(self._operations([c.znode for c in self._changes], []))))
         if whole > LARGEST_COMMIT:
             sizes = ", ".join(f"{c.znode.path} {len(c.content)}" for c in self._changes)
             raise OperatorError(
@@ -109,15 +116,15 @@ class Commit:
 
     def is_keepable(self, znode: Znode) -> bool:
         """Tell whether what another tool has set is small enough to be kept."""
-        return znode.content is None or _size(self._kept(znode, znode.content)) <= LARGEST_COMMIT
+        return znode.content is None or size_of(self._kept(znode, znode.content)) <= LARGEST_COMMIT
 
-    def steps(self, link: Link) -> Steps:
+    def steps(self) -> Dialogue:
         """Write it all → Pushed."""
         if not self._is_begun:
             self._is_begun = True
             self._stamp = replace(self._stamp, at=time.time())
         for _ in range(_TRIES):
-            now = yield from self._look(link)
+            now = yield from self._look()
             if pushed := self._pushed(now):
                 self.is_unknown = False
                 return pushed
@@ -132,10 +139,10 @@ class Commit:
                     return Pushed(zxid, {z.path: e[-1] for z, e in self._grown(znodes)})
         raise RefusedError(f"{self._changes[0].znode.path}: others change it all the time")
 
-    def _look(self, link: Link) -> Steps:
+    def _look(self) -> Dialogue:
         now = []
         for shown in self._shown:
-            znode = yield from looked(link, self._places, shown.path)
+            znode = yield from looked(self._places, shown.path)
             now.append(znode)
         return now
 
@@ -152,29 +159,29 @@ class Commit:
                 self.is_unknown = False
                 raise OperatorError(f"{changed}; nothing was pushed")
 
-    def _missing(self, now: Sequence[Znode]) -> Steps:
+    def _missing(self, now: Sequence[Znode]) -> Dialogue:
         """Which znodes above new ones have to be created as well."""
         new = [self._places.znode(znode.path) for znode in now if znode.content is None]
         above = {each for path in new for each in _above(path)}.difference(new)
         if not above:
             return []
-        requests = [Exists(path, None) for path in sorted(above)]
+        requests = [Exists(path) for path in sorted(above)]
         found = yield requests
         asked = zip(requests, found, strict=True)
         return [r.path for r, stat in asked if self._places.demand(r, stat) is None]
 
     def _kept(self, znode: Znode, content: bytes) -> Create:
         path = self._places.content(znode.path, digest_of(content))
-        return Create(path, content, self._owners.of_path(znode), 0)
+        return Create(path, content, self._owners.of_path(znode))
 
-    def _keep_all(self, now: Sequence[Znode]) -> Steps:
+    def _keep_all(self, now: Sequence[Znode]) -> Dialogue:
         """Keep the contents; False where that found something not as it was."""
         is_there = True
         for znode, change in zip(now, self._changes, strict=True):
             is_there &= yield from self._keep(znode, change)
         return is_there
 
-    def _keep(self, znode: Znode, change: Change) -> Steps:
+    def _keep(self, znode: Znode, change: Change) -> Dialogue:
         index = self._places.index(znode.path)
         if znode.index_version < 0:
             yield from self._make(index, encode(()), self._owners.of_index(znode))
@@ -195,9 +202,9 @@ class Commit:
                 self._places.demand(create, made)
         return True
 
-    def _make(self, path: str, content: bytes, acl: Acl) -> Steps:
+    def _make(self, path: str, content: bytes, acl: Sequence[Acl]) -> Dialogue:
         """Make a znode of the history, and those above it only where they are missing."""
-        create = Create(path, content, acl, 0)
+        create = Create(path, content, acl)
         (made,) = yield [create]
         if isinstance(made, NoNodeError):
             yield from self._make(path.rpartition("/")[0], b"", self._owners.above_histories)
@@ -206,7 +213,7 @@ class Commit:
             self._places.demand(create, made)
         return None
 
-    def _hand_over(self, znode: Znode) -> Steps:
+    def _hand_over(self, znode: Znode) -> Dialogue:
         """Let the history be for those whom the path is for now.
 
         Only who may administer it can do that; for all others it stays as it is.
@@ -214,12 +221,12 @@ class Commit:
         contents = [f"{self._places.index(znode.path)}/{name}" for name in sorted(znode.kept)]
         acl = self._owners.of_path(znode)
         yield [
-            SetACL(self._places.index(znode.path), self._owners.of_index(znode), -1),
-            *(SetACL(path, acl, -1) for path in contents),
+            SetAcl(self._places.index(znode.path), self._owners.of_index(znode), -1),
+            *(SetAcl(path, acl, -1) for path in contents),
         ]
         return None
 
-    def _write(self, now: Sequence[Znode], missing: Sequence[str]) -> Steps:
+    def _write(self, now: Sequence[Znode], missing: Sequence[str]) -> Dialogue:
         """Write everything at once → the transaction, 0 where something was not as it was."""
         operations = list(self._operations(now, missing))
         self.is_unknown = True
@@ -227,7 +234,7 @@ class Commit:
         self.is_unknown = False
         refused = first_error(self._places.paths.demand(operations[0].path, results))
         if refused is None:
-            return next(result.mzxid for result in results if isinstance(result, ZnodeStat))
+            return next(result.mzxid for result in results if isinstance(result, Stat))
         if isinstance(refused[1], NotEmptyError):
             # Somebody has put something below a content that is no longer needed.
             self._leaves_leftovers = True
@@ -242,24 +249,24 @@ class Commit:
                 stamp = replace(stamp, message=f"undo to {change.source}")
             yield znode, entries_after(znode, change.content, stamp, change.restores)
 
-    def _operations(self, now: Sequence[Znode], missing: Sequence[str]) -> Iterator[Any]:
+    def _operations(self, now: Sequence[Znode], missing: Sequence[str]) -> Iterator[Operation]:
         # Those above come first, be they only on the way or new themselves.
-        creates = {path: Create(path, b"", self._owners.above, 0) for path in missing}
-        writes: list[Any] = []
+        creates = {path: Create(path, b"", self._owners.above) for path in missing}
+        writes: list[Operation] = []
         for change, (znode, entries) in zip(self._changes, self._grown(now), strict=True):
             whole, index = self._places.znode(znode.path), self._places.index(znode.path)
             if znode.content is None:
-                creates[whole] = Create(whole, change.content, self._owners.of_path(znode), 0)
+                creates[whole] = Create(whole, change.content, self._owners.of_path(znode))
             else:
-                writes.append(SetData(whole, change.content, znode.version))
-            writes.append(SetData(index, encode(entries), znode.index_version))
+                writes.append(SetContent(whole, change.content, znode.version))
+            writes.append(SetContent(index, encode(entries), znode.index_version))
             leftovers = znode.kept - {entry.digest for entry in entries}
             leftovers = frozenset() if self._leaves_leftovers else leftovers
             writes += [Delete(f"{index}/{d}", -1) for d in sorted(leftovers)[:_MOST_LEFTOVERS]]
         yield from (creates[path] for path in sorted(creates))
         yield from writes
         for shown in self._unchanged:
-            yield CheckVersion(self._places.znode(shown.path), shown.version)
+            yield Check(self._places.znode(shown.path), shown.version)
 
 
 def _changed(shown: Znode, now: Znode) -> str:
@@ -284,7 +291,3 @@ def _changed(shown: Znode, now: Znode) -> str:
 def _above(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
         yield path
-
-
-def _size(request: Any) -> int:  # noqa: ANN401 -- a request of kazoo's
-    return len(request.serialize())

@@ -17,8 +17,18 @@ from typing import Any
 
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
-from zkexec.group.json_fields import FORMAT, Fields, clean, to_json
-from zkexec.text import cut
+from zkexec.group.json_fields import (
+    INTEGER,
+    SHOWN,
+    TEXT,
+    TIME,
+    TRUTH,
+    Fields,
+    Table,
+    array,
+    integer,
+    to_json,
+)
 
 KEPT = 10
 """So many entries are kept of each path."""
@@ -166,49 +176,42 @@ def _next_number(entries: Sequence[Entry]) -> int:
 
 def encode(entries: Sequence[Entry]) -> bytes:
     """The bytes of an index."""
-    told = [
-        {
-            "number": entry.number,
-            "digest": entry.digest,
-            "size": entry.size,
-            "by": clean(cut(entry.by)),
-            "at": round(entry.at, 3),
-            "message": clean(cut(entry.message)),
-            "foreign": entry.is_foreign,
-            "token": entry.token,
-            "restores": entry.restores,
-        }
-        for entry in entries
-    ]
-    return to_json({"format": FORMAT, "entries": told})
+    return to_json({"entries": _ENTRIES.write(entries, 0.0)})
 
 
 def decode(content: bytes) -> tuple[Entry, ...]:
     """The entries of an index, oldest first."""
-    found = Fields.of_bytes(content, "the history").items("entries")
-    entries = tuple(map(_entry, found))[-KEPT:]
+    entries: tuple[Entry, ...] = _ENTRIES.read(Fields.of_bytes(content, "the history"), "entries")
     numbers = [entry.number for entry in entries]
     if numbers != sorted(set(numbers)):
         raise ValueError("expected rising numbers in the history")
     return entries
 
 
-def _entry(fields: Fields) -> Entry:
-    digest = fields.text("digest")
+def _check_digest(digest: str) -> str:
     # It becomes the name of a znode.
     if not _DIGEST.fullmatch(digest):
         raise ValueError("expected a SHA-256 as 'digest' in the history")
-    return Entry(
-        number=fields.integer("number", least=1, most=MOST_NUMBER),
-        digest=digest,
-        size=fields.integer("size"),
-        by=fields.words("by"),
-        at=fields.time("at"),
-        message=fields.words("message"),
-        is_foreign=fields.truth("foreign"),
-        token=fields.text("token"),
-        restores=fields.integer("restores"),
-    )
+    return digest
+
+
+_ENTRIES = array(
+    Table(
+        Entry,
+        {
+            "number": integer(1, MOST_NUMBER),
+            "digest": TEXT.checked(_check_digest),
+            "size": INTEGER,
+            "by": SHOWN,
+            "at": TIME,
+            "message": SHOWN,
+            "is_foreign": TRUTH.named("foreign"),
+            "token": TEXT,
+            "restores": INTEGER,
+        },
+    ),
+    KEPT,
+)
 
 
 def is_digest(name: str) -> bool:

@@ -9,13 +9,9 @@ The rules of this file:
   error here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
-
-from kazoo.exceptions import NoAuthError, NoNodeError
-from kazoo.protocol.serialization import Exists, GetChildren, GetData
-from kazoo.protocol.states import WatchedEvent, ZnodeStat
 
 from zkexec.cli.converters import HISTORY
 from zkexec.core.inputs import restart_name
@@ -29,16 +25,16 @@ from zkexec.group.store import Paths, is_left_over
 from zkexec.operator.aims import Seen, Stray, StrayKind, Written
 from zkexec.operator.sight import Sight
 from zkexec.text import in_letters
-from zkexec.zookeeper.connect_string import RESTART, base_of, check_zk_path
-from zkexec.zookeeper.link import Steps
+from zkexec.znode_paths import RESTART, check_zk_path, group_path
+from zkexec.zookeeper.errors import NoAuthError, NoNodeError
+from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get, Request
+from zkexec.zookeeper.values import Stat
 
 ROOT = "/zkexec"
 """Below it are the groups whose names do not begin with a slash."""
 
 _OF_A_GROUP = frozenset({"state", "members", "queue", RESTART})
 _BATCH = 500
-
-Watch = Callable[[WatchedEvent], None]
 
 
 class Kind(Enum):
@@ -84,19 +80,17 @@ class _Place:
 class Glance:
     """One look at some groups, on one connection; `found` is all that it went by."""
 
-    def __init__(
-        self, chroot: str, known: Mapping[Key, Any], watch: Callable[[Key], Watch] | None
-    ) -> None:
-        """`known` need not be read again; `watch` makes the watch for a key."""
+    def __init__(self, chroot: str, known: Mapping[Key, Any], *, watching: bool) -> None:
+        """`known` need not be read again; `watching` sets a watch for each key, named by it."""
         self.found: dict[Key, Any] = {}
         self._chroot = chroot
         self._known = known
-        self._watch = watch
+        self._is_watching = watching
 
-    def groups(self, lock: str) -> Steps:
+    def groups(self, lock: str) -> Dialogue:
         """The names of the groups by the paths below which they are."""
         if lock:
-            return {self._chroot + base_of(lock): lock}
+            return {self._chroot + group_path(lock): lock}
         root = self._chroot + ROOT
         groups = {}
         level = [root]
@@ -112,7 +106,7 @@ class Glance:
             level = [path for path in deeper if path != self._chroot + HISTORY]
         return groups
 
-    def members(self, bases: Iterable[str]) -> Steps:
+    def members(self, bases: Iterable[str]) -> Dialogue:
         """Read all that there is of these groups."""
         groups = [Paths("", base) for base in bases]
         yield from self._fetch(
@@ -162,7 +156,7 @@ class Glance:
             exists=known is not None or members is not None,
         )
 
-    def _fetch(self, keys: Iterable[Key]) -> Steps:
+    def _fetch(self, keys: Iterable[Key]) -> Dialogue:
         asked = [key for key in dict.fromkeys(keys) if not self._recall(key)]
         while asked:
             absent: list[Key] = []
@@ -179,28 +173,28 @@ class Glance:
             self.found[key] = self._known[key]
         return key in self.found
 
-    def _request(self, key: Key) -> object:
-        watch = self._watch(key) if self._watch else None
+    def _request(self, key: Key) -> Request:
+        watch = key if self._is_watching else None
         match key.kind:
             case Kind.NAMES:
-                return GetChildren(key.path, watch)
+                return Children(key.path, watch)
             case Kind.WRITE:
                 return Exists(key.path, watch)
             case Kind.PLACE:
                 # Nobody changes it.
-                return GetData(key.path, None)
+                return Get(key.path)
             case Kind.RECORD | Kind.CARD | Kind.REQUEST:
-                return GetData(key.path, watch)
+                return Get(key.path, watch)
 
-    def _await(self, absent: Sequence[Key]) -> Steps:
+    def _await(self, absent: Sequence[Key]) -> Dialogue:
         """Be told when these come; return those that have come already.
 
         A read of what is not there arms no watch.
         """
         self.found.update(dict.fromkeys(absent))
-        if not absent or self._watch is None:
+        if not absent or not self._is_watching:
             return []
-        outcomes = yield [Exists(key.path, self._watch(key)) for key in absent]
+        outcomes = yield [Exists(key.path, key) for key in absent]
         come = [key for key, stat in zip(absent, outcomes, strict=True) if _is_there(stat)]
         return come
 
@@ -222,14 +216,14 @@ class Glance:
     def _understood(self, key: Key, outcome: Any) -> object:  # noqa: ANN401 -- the same
         match key.kind:
             case Kind.RECORD:
-                return self._record(key.path, outcome[0] or b"", outcome[1].mzxid)
+                return self._record(key.path, outcome[0], outcome[1].mzxid)
             case Kind.NAMES:
-                return tuple(outcome)
+                return outcome[0]
             case Kind.CARD:
                 return _seen(*outcome)
             case Kind.PLACE:
                 content, stat = outcome
-                return _Place(in_letters(content or b""), is_left_over(stat))
+                return _Place(in_letters(content), is_left_over(stat))
             case Kind.WRITE:
                 return outcome and _written(outcome)
             case Kind.REQUEST:
@@ -330,16 +324,16 @@ def _mirrored(statuses: Iterable[Seen | None]) -> Iterable[str]:
 
 
 def _paths(seen: Seen) -> Sequence[str]:
-    return seen.facts.paths if seen.facts else ()
+    return seen.facts.inputs if seen.facts else ()
 
 
-def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
+def _seen(content: bytes, stat: Stat) -> Seen:
     born = stat.ctime / 1000
     if is_left_over(stat):
         return Seen(born=born, is_left_over=True)
     try:
-        status, facts = decode_status(content or b"")
-        for path in facts.paths:
+        status, facts = decode_status(content)
+        for path in facts.inputs:
             check_zk_path(path)
     except ValueError as error:
         return Seen(born=born, trouble=str(error))
@@ -349,13 +343,13 @@ def _seen(content: bytes | None, stat: ZnodeStat) -> Seen:
     return Seen(status, facts, born)
 
 
-def _written(stat: ZnodeStat) -> Written:
-    return Written(stat.mzxid, stat.mtime / 1000, stat.dataLength)
+def _written(stat: Stat) -> Written:
+    return Written(stat.mzxid, stat.mtime / 1000, stat.data_length)
 
 
-def _request(content: bytes | None, stat: ZnodeStat) -> Written | StrayKind:
-    return StrayKind.NO_REQUEST if restart_name(content or b"") is None else _written(stat)
+def _request(content: bytes, stat: Stat) -> Written | StrayKind:
+    return StrayKind.NO_REQUEST if restart_name(content) is None else _written(stat)
 
 
 def _is_there(outcome: object) -> bool:
-    return isinstance(outcome, ZnodeStat)
+    return isinstance(outcome, Stat)

@@ -15,26 +15,26 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from kazoo.exceptions import BadVersionError, NoAuthError, NoNodeError
-from kazoo.protocol.serialization import (
-    Create,
-    Delete,
-    Exists,
-    GetACL,
-    GetChildren,
-    GetData,
-    SetACL,
-    SetData,
-)
-from kazoo.protocol.states import ZnodeStat
-
 from zkexec.cli.converters import HISTORY
 from zkexec.frozen import frozen
 from zkexec.group.store import Paths
-from zkexec.operator.cluster import Question, sync
+from zkexec.operator.cluster import Question
 from zkexec.operator.contents import Entry, Znode, decode, digest_of, is_digest
 from zkexec.operator.outcome import OperatorError
-from zkexec.zookeeper.link import Link, RefusedError, Steps
+from zkexec.zookeeper.errors import BadVersionError, NoAuthError, NoNodeError, RefusedError
+from zkexec.zookeeper.requests import (
+    Children,
+    Create,
+    Delete,
+    Dialogue,
+    Exists,
+    Get,
+    GetAcl,
+    Request,
+    SetAcl,
+    SetContent,
+)
+from zkexec.zookeeper.values import Stat
 
 _TRIES = 20
 _NO_VERSION = 2**31 - 1
@@ -63,7 +63,7 @@ class Places:
         """The znode of one content."""
         return f"{self.index(path)}/{digest}"
 
-    def demand(self, request: Any, outcome: Any) -> Any:  # noqa: ANN401 -- kazoo's
+    def demand(self, request: Any, outcome: Any) -> Any:  # noqa: ANN401 -- as the request has it
         """The outcome of a request, where it is no error."""
         if isinstance(outcome, Exception):
             raise self.refusal(request, outcome)
@@ -83,22 +83,21 @@ class Places:
 
 def look(places: Places, path: str, *, writing: bool = False) -> Question:
     """Ask for a path with its history → Znode."""
-    return lambda link: looked(link, places, path, writing=writing)
+    return lambda: looked(places, path, writing=writing)
 
 
-def looked(link: Link, places: Places, path: str, *, writing: bool = False) -> Steps:
+def looked(places: Places, path: str, *, writing: bool = False) -> Dialogue:
     """Read a path with its history; `writing` refuses where it may not be written."""
-    yield from sync(link)
     whole, index = places.znode(path), places.index(path)
-    requests: list[Any] = [
-        GetData(whole, None),
-        GetACL(whole),
-        GetData(index, None),
-        GetACL(index),
-        GetChildren(index, None),
-        Exists(whole, None),
+    requests: list[Request] = [
+        Get(whole),
+        GetAcl(whole),
+        Get(index),
+        GetAcl(index),
+        Children(index),
+        Exists(whole),
     ]
-    probes = [SetData(each, b"", _NO_VERSION) for each in (whole, index)] if writing else []
+    probes = [SetContent(each, b"", _NO_VERSION) for each in (whole, index)] if writing else []
     for _ in range(_TRIES):
         outcomes = yield [*requests, *probes]
         found = [
@@ -124,16 +123,16 @@ def _is_one_moment(found: Sequence[Any]) -> bool:
 
 def _znode(places: Places, path: str, found: Sequence[Any]) -> Znode:
     content, acl, index, index_acl, names, _ = found
-    stat: ZnodeStat | None = None if content is None else content[1]
+    stat: Stat | None = None if content is None else content[1]
     try:
-        entries = () if index is None else decode(index[0] or b"")
+        entries = () if index is None else decode(index[0])
     except ValueError as error:
         shown = places.paths.shown(places.index(path))
         remedy = shlex.join(["zkCli.sh", "deleteall", shown])
         raise RefusedError(f"{shown}: {error}; a new history begins after: {remedy}") from None
     return Znode(
         path=path,
-        content=None if content is None else content[0] or b"",
+        content=None if content is None else content[0],
         version=-1 if stat is None else stat.version,
         mzxid=0 if stat is None else stat.mzxid,
         modified_at=0.0 if stat is None else max(0.0, stat.mtime / 1000),
@@ -142,20 +141,19 @@ def _znode(places: Places, path: str, found: Sequence[Any]) -> Znode:
         index_version=-1 if index is None else index[1].version,
         index_mzxid=0 if index is None else index[1].mzxid,
         index_acl=() if index_acl is None else tuple(index_acl[0]),
-        kept=frozenset(filter(is_digest, names or ())),
+        kept=frozenset(filter(is_digest, names[0] if names else ())),
     )
 
 
 def read(places: Places, path: str) -> Question:
     """Ask for what a path holds now → bytes, None where it does not exist."""
 
-    def steps(link: Link) -> Steps:
-        yield from sync(link)
-        request = GetData(places.znode(path), None)
+    def steps() -> Dialogue:
+        request = Get(places.znode(path))
         (found,) = yield [request]
         if isinstance(found, NoNodeError):
             return None
-        return places.demand(request, found)[0] or b""
+        return places.demand(request, found)[0]
 
     return steps
 
@@ -175,12 +173,10 @@ def entry_of(znode: Znode, number: int) -> Entry:
 def recall(places: Places, path: str, entry: Entry) -> Question:
     """Ask for the content of an entry → bytes; OperatorError where it is no longer kept."""
 
-    def steps(_: Link) -> Steps:
-        request = GetData(places.content(path, entry.digest), None)
+    def steps() -> Dialogue:
+        request = Get(places.content(path, entry.digest))
         (found,) = yield [request]
-        content = (
-            None if isinstance(found, NoNodeError) else places.demand(request, found)[0] or b""
-        )
+        content = None if isinstance(found, NoNodeError) else places.demand(request, found)[0]
         # Whoever may write there could have put anything there.
         if content is None or digest_of(content) != entry.digest:
             raise OperatorError(f"{path}: the content of @{entry.number} is not kept any more")
@@ -190,11 +186,11 @@ def recall(places: Places, path: str, entry: Entry) -> Question:
 
 
 _PERMISSIONS: dict[type[Any], tuple[str, str, bool]] = {
-    GetData: ("read", "r", False),
-    GetACL: ("see the ACL of", "r", False),
-    GetChildren: ("list", "r", False),
-    SetData: ("write", "w", False),
-    SetACL: ("change the ACL of", "a", False),
+    Get: ("read", "r", False),
+    GetAcl: ("see the ACL of", "r", False),
+    Children: ("list", "r", False),
+    SetContent: ("write", "w", False),
+    SetAcl: ("change the ACL of", "a", False),
     Create: ("create", "c", True),
     Delete: ("delete", "d", True),
 }

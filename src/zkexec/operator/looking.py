@@ -11,12 +11,12 @@ The rules of this file:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zkexec.operator.cluster import LOST, STALE, Cluster, sync
-from zkexec.operator.glance import Glance, Key, Watch
+from zkexec.operator.cluster import LOST, STALE, Cluster
+from zkexec.operator.glance import Glance, Key
 from zkexec.operator.natural import natural
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
 from zkexec.operator.sight import Sight
-from zkexec.zookeeper.link import Link, Steps
+from zkexec.zookeeper.requests import Dialogue
 
 
 class UnreachableError(OperatorError):
@@ -34,9 +34,8 @@ class Lookout:
         self._cluster = cluster
         self._lock = lock
         self._live = live
-        self._link: Link | None = None
+        self._connection = 0
         self._kept: Mapping[Key, Any] = {}
-        self._watches: dict[Key, Watch] = {}
 
     def look(self, patience_s: float | None = None) -> tuple[Sight, ...]:
         """What there is to see; what has not been touched since is not read again.
@@ -44,19 +43,18 @@ class Lookout:
         UnreachableError where the cluster does not answer within that time.
         """
 
-        def question(link: Link) -> Steps:
-            known = self._kept if link is self._link else {}
-            yield from sync(link)
-            glance = Glance(self._cluster.chroot, known, self._watch if self._live else None)
+        def question() -> Dialogue:
+            connection = self._cluster.connection
+            known = self._kept if connection == self._connection else {}
+            glance = Glance(self._cluster.chroot, known, watching=self._live)
             bases = yield from glance.groups(self._lock)
             yield from glance.members(bases)
-            return link, glance.found, tuple(glance.sight(*each) for each in bases.items())
+            return connection, glance.found, tuple(glance.sight(*each) for each in bases.items())
 
         try:
-            self._link, self._kept, sights = self._cluster.ask(question, patience_s)
+            self._connection, self._kept, sights = self._cluster.ask(question, patience_s)
         except OperatorError as error:
             raise UnreachableError(str(error)) from None
-        self._watches = {key: watch for key, watch in self._watches.items() if key in self._kept}
         return tuple(sorted(sights, key=lambda sight: natural(sight.name)))
 
     def touch(self, touched: Iterable[object]) -> None:
@@ -64,7 +62,3 @@ class Lookout:
         gone = set(touched)
         kept = self._kept if gone.isdisjoint((LOST, STALE)) else {}
         self._kept = {key: found for key, found in kept.items() if key not in gone}
-
-    def _watch(self, key: Key) -> Watch:
-        # The same one for a key each time: so the client has it once, however often it is armed.
-        return self._watches.setdefault(key, self._cluster.watcher(key))

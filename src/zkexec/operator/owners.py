@@ -12,17 +12,15 @@ The rules of this file:
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
-from typing import Any
 
 from zkexec.cli.security import Access
+from zkexec.cluster_access import acl_of
+from zkexec.frozen import replace
 from zkexec.group.store import ROOM_FOR_OTHERS
 from zkexec.operator.contents import Znode
 from zkexec.operator.outcome import CANNOT_WORK, OperatorError
-from zkexec.zookeeper.credentials import acl_of
+from zkexec.zookeeper.values import CREATE, DELETE, WRITE, Acl
 
-Acl = Sequence[Any]
-
-_WRITE, _CREATE, _DELETE = 2, 4, 8
 _HIDDEN = ":x"
 
 
@@ -41,17 +39,17 @@ class Owners:
                 self._known[one.user] = f"{one.user}:{_key(one.user, one.password)}"
 
     @property
-    def above(self) -> Acl:
+    def above(self) -> Sequence[Acl]:
         """The ACL of missing znodes above a new one."""
         return self._created
 
     @property
-    def above_histories(self) -> Acl:
+    def above_histories(self) -> Sequence[Acl]:
         """The ACL of missing znodes above the histories, where others find room for theirs."""
         is_open = self._created == acl_of(Access())
         return self._created if is_open else [*self._created, *ROOM_FOR_OTHERS]
 
-    def of_path(self, znode: Znode) -> Acl:
+    def of_path(self, znode: Znode) -> Sequence[Acl]:
         """The ACL of a path, also of one that has yet to be created.
 
         One that was deleted is created for those who could see its history, as its contents may
@@ -67,7 +65,7 @@ class Owners:
         """Raise OperatorError where the ACL of a path cannot be that of anything else."""
         for one in self.of_path(znode):
             if _is_hidden(one):
-                user = one.id.id.partition(":")[0]
+                user = one.identity.partition(":")[0]
                 raise OperatorError(
                     f"{znode.path}: no permission to see the key of digest:{user} in its ACL (a), "
                     "and its history has to be for the same identities; expected that permission, "
@@ -75,10 +73,12 @@ class Owners:
                     CANNOT_WORK,
                 )
 
-    def of_index(self, znode: Znode) -> Acl:
+    def of_index(self, znode: Znode) -> Sequence[Acl]:
         """The ACL of the index of its history."""
         return [
-            one._replace(perms=one.perms | _CREATE | _DELETE) if one.perms & _WRITE else one
+            replace(one, permissions=one.permissions | CREATE | DELETE)
+            if one.permissions & WRITE
+            else one
             for one in self.of_path(znode)
         ]
 
@@ -86,22 +86,22 @@ class Owners:
         """Tell whether its history is for others than it should be."""
         return _told(self.of_index(znode)) != _told(self._seen(znode.index_acl))
 
-    def _seen(self, acl: Acl) -> Acl:
+    def _seen(self, acl: Sequence[Acl]) -> Sequence[Acl]:
         return [self._seen_entry(one) for one in acl]
 
-    def _seen_entry(self, one: Any) -> Any:  # noqa: ANN401 -- an entry of kazoo's
-        user = one.id.id.partition(":")[0]
+    def _seen_entry(self, one: Acl) -> Acl:
+        user = one.identity.partition(":")[0]
         if not _is_hidden(one) or user not in self._known:
             return one
-        return one._replace(id=one.id._replace(id=self._known[user]))
+        return replace(one, identity=self._known[user])
 
 
-def _is_hidden(one: Any) -> bool:  # noqa: ANN401 -- an entry of kazoo's
-    return one.id.scheme == "digest" and str(one.id.id).endswith(_HIDDEN)
+def _is_hidden(one: Acl) -> bool:
+    return one.scheme == "digest" and one.identity.endswith(_HIDDEN)
 
 
-def _told(acl: Iterable[Any]) -> set[tuple[str, str, int]]:
-    return {(one.id.scheme, one.id.id, one.perms) for one in acl}
+def _told(acl: Iterable[Acl]) -> set[tuple[str, str, int]]:
+    return {(one.scheme, one.identity, one.permissions) for one in acl}
 
 
 def _key(user: str, password: str) -> str:

@@ -7,7 +7,7 @@ Every function takes what an operator wrote and returns the value, or raises a V
 import re
 from collections.abc import Callable
 
-from zkexec.zookeeper.connect_string import check_zk_path
+from zkexec.znode_paths import check_zk_path
 
 LONGEST_TEXT = 1000
 STDIN = "-"

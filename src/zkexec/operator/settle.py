@@ -17,7 +17,8 @@ from zkexec.operator.call import Call, Connection
 from zkexec.operator.outcome import WRONG_USAGE, OperatorError
 from zkexec.operator.verbs import VOCABULARY
 from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
-from zkexec.zookeeper.connect_string import check_zk_path, parse_cluster
+from zkexec.znode_paths import check_zk_path
+from zkexec.zookeeper.connect_string import parse_cluster
 
 Value = TypeVar("Value")
 _LAST_PORT = 65535

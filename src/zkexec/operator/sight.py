@@ -19,7 +19,7 @@ from zkexec.core.rollout.version import ConfigVersion, is_same_contents
 from zkexec.frozen import frozen, replace
 from zkexec.operator.aims import MISSING, TURN, UNREADABLE, Aim, Intruder, Row, Seen, Stray, Written
 from zkexec.operator.natural import natural
-from zkexec.zookeeper.connect_string import RESTART
+from zkexec.znode_paths import RESTART
 
 
 class State(Enum):
@@ -166,7 +166,7 @@ class Sight:
             if row.seen.facts is None:
                 others.append(row)
             else:
-                scopes.setdefault(tuple(sorted(set(row.seen.facts.paths))), []).append(row)
+                scopes.setdefault(tuple(sorted(set(row.seen.facts.inputs))), []).append(row)
         if len(scopes) == 1:
             # Of whom nothing is known, nothing else is to be expected.
             for rows in scopes.values():
@@ -178,7 +178,7 @@ class Sight:
         for name, seen in self.members.items():
             if seen.facts is not None and seen.facts.duplicate_of:
                 first = self.members.get(seen.facts.duplicate_of, Seen()).facts
-                if first is not None and first.place == seen.facts.place:
+                if first is not None and first.lock_file_id == seen.facts.lock_file_id:
                     yield name
 
     def _row(self, name: str) -> Row:
@@ -212,10 +212,10 @@ class Sight:
             "wanted": seen.status.wanted,
             "reason": seen.status.reason,
             "shares_with": tuple(self._sharing(name)),
-            "absent": tuple(path for path in self.absent if path in seen.facts.paths),
+            "absent": tuple(path for path in self.absent if path in seen.facts.inputs),
             "untaken": tuple(
                 path
-                for path, written in self._sources(seen.facts.paths)
+                for path, written in self._sources(seen.facts.inputs)
                 if written.zxid > seen.status.zxid
             ),
         }

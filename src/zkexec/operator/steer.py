@@ -15,10 +15,6 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
-from kazoo.protocol.serialization import Create, Exists, GetACL, GetData, SetData, Transaction
 
 from zkexec.core.inputs import NO_RESTART, restart_name
 from zkexec.core.rollout import operations
@@ -26,9 +22,9 @@ from zkexec.core.rollout.operations import Objection
 from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.frozen import frozen, replace
 from zkexec.group.record_codec import decode, encode
-from zkexec.group.store import LARGEST_COMMIT, Paths, first_error, is_left_over
+from zkexec.group.store import LARGEST_COMMIT, Paths, is_left_over
 from zkexec.operator.call import Call
-from zkexec.operator.cluster import opened, sync
+from zkexec.operator.cluster import opened
 from zkexec.operator.console import Console, clean
 from zkexec.operator.deed_texts import (
     ASKS,
@@ -48,8 +44,26 @@ from zkexec.operator.pending import (
     last_asked,
     not_restarted,
 )
-from zkexec.zookeeper.connect_string import base_of
-from zkexec.zookeeper.link import Link, RefusedError, Steps
+from zkexec.znode_paths import group_path
+from zkexec.zookeeper.errors import (
+    BadVersionError,
+    NodeExistsError,
+    NoNodeError,
+    RefusedError,
+)
+from zkexec.zookeeper.requests import (
+    Create,
+    Dialogue,
+    Exists,
+    Get,
+    GetAcl,
+    Operation,
+    SetContent,
+    Transaction,
+    first_error,
+    size_of,
+)
+from zkexec.zookeeper.values import Stat
 
 _TRIES = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
@@ -108,10 +122,10 @@ def run(call: Call, console: Console) -> int:
     if call.verb == "forget":
         steer = partial(_forget, is_forced=call.force)
     with opened(call.connection, console) as cluster:
-        paths = Paths(cluster.chroot, base_of(call.lock))
+        paths = Paths(cluster.chroot, group_path(call.lock))
         attempt = _Attempt(call.lock, paths, audit_entry, steer)
         try:
-            done: _Done = cluster.ask(lambda link: _do(link, attempt))
+            done: _Done = cluster.ask(lambda: _do(attempt))
         except OperatorError as error:
             if attempt.tried is None:
                 raise
@@ -122,8 +136,7 @@ def run(call: Call, console: Console) -> int:
     return DONE
 
 
-def _do(link: Link, what: _Attempt) -> Steps:
-    yield from sync(link)
+def _do(what: _Attempt) -> Dialogue:
     for _ in range(_TRIES):
         sight: _Sight = yield from _look(what)
         if operations.is_done(sight.record, what.audit_entry):
@@ -151,7 +164,7 @@ def _is_overtaken(first: _Sight, sight: _Sight) -> bool:
     return sight.asked_version not in (first.asked_version, -1)
 
 
-def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Steps:
+def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Dialogue:
     """Why the record is against it, in words."""
     if objection is Objection.ALIVE:
         member = what.audit_entry.member
@@ -160,7 +173,7 @@ def _objected(what: _Attempt, sight: _Sight, objection: Objection) -> Steps:
     return objected(objection, sight.record, what.audit_entry)
 
 
-def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
+def _in_the_way(what: _Attempt, sight: _Sight) -> Dialogue:
     """Why the deed makes no sense beside what the members do, in words; "" where it does."""
     first = last_asked(sight.record, what.audit_entry.operation, sight.asked)
     if what.audit_entry.operation == "retry":
@@ -175,60 +188,60 @@ def _in_the_way(what: _Attempt, sight: _Sight) -> Steps:
     return under_way(first, left) if left else ""
 
 
-def _members(what: _Attempt) -> Steps:
+def _members(what: _Attempt) -> Dialogue:
     """All that is to be seen of the group."""
-    glance = Glance(what.paths.chroot, {}, None)
+    glance = Glance(what.paths.chroot, {}, watching=False)
     yield from glance.members([what.paths.base])
     return glance.sight(what.paths.base, what.lock)
 
 
-def _look(what: _Attempt) -> Steps:
+def _look(what: _Attempt) -> Dialogue:
     paths = what.paths
     member = paths.member(what.audit_entry.member) if what.audit_entry.member else paths.members
     found, members, member, *asked = yield [
-        GetData(paths.state, None),
-        Exists(paths.members, None),
-        Exists(member, None),
-        *([GetData(paths.restart, None)] if what.audit_entry.operation in ASKS else []),
+        Get(paths.state),
+        Exists(paths.members),
+        Exists(member),
+        *([Get(paths.restart)] if what.audit_entry.operation in ASKS else []),
     ]
     if isinstance(found, NoNodeError):
         raise OperatorError(f"there is no group {what.lock}: {paths.shown(paths.state)} is missing")
     content, stat = paths.demand(paths.state, found)
     try:
-        record = decode(content or b"").clamped_to(stat.mzxid)
+        record = decode(content).clamped_to(stat.mzxid)
     except ValueError as error:
         raise RefusedError(f"{paths.shown(paths.state)}: {error}") from None
     alive = paths.demand(paths.members, members)
     sight = _Sight(
         record=record,
         version=stat.version,
-        alive=alive.numChildren if alive else 0,
+        alive=alive.num_children if alive else 0,
         subject_lives=_lives(paths.demand(member, member)),
     )
     for outcome in asked:
         if not isinstance(outcome, NoNodeError):
             content, stat = paths.demand(paths.restart, outcome)
-            sight = replace(
-                sight, asked=content or b"", asked_version=stat.version, asked_at=stat.mzxid
-            )
+            sight = replace(sight, asked=content, asked_version=stat.version, asked_at=stat.mzxid)
     return sight
 
 
-def _lives(node: Any) -> bool:  # noqa: ANN401 -- kazoo's ZnodeStat, or None
+def _lives(node: Stat | None) -> bool:
     return node is not None and not is_left_over(node)
 
 
-def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Steps:
+def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Dialogue:
     """Write the record, and where it is a deed for them, what the members follow.
 
     Nothing is returned where that was done, or else which path was refused, and why.
     """
     paths = what.paths
-    operations: list[Any] = [SetData(paths.state, encode(after, time.time()), sight.version)]
+    operations: list[Operation] = [
+        SetContent(paths.state, encode(after, time.time()), sight.version)
+    ]
     if what.audit_entry.operation in ASKS:
         operations.append((yield from _asking(what, sight)))
     transaction = Transaction(operations)
-    if (size := len(transaction.serialize())) > LARGEST_COMMIT:
+    if (size := size_of(transaction)) > LARGEST_COMMIT:
         raise RefusedError(
             f"{paths.shown(paths.state)}: would take {size} bytes, "
             f"more than the {LARGEST_COMMIT} that a server takes for sure"
@@ -243,23 +256,23 @@ def _write(what: _Attempt, sight: _Sight, after: RolloutRecord) -> Steps:
     return operations[index].path, error
 
 
-def _asking(what: _Attempt, sight: _Sight) -> Steps:
+def _asking(what: _Attempt, sight: _Sight) -> Dialogue:
     """What writes the znode of restarts: with a name of its own, or for a retry with the old."""
     paths, token = what.paths, what.audit_entry.token.encode()
     name = token[:8] if what.audit_entry.operation == "restart" else _name_in(sight.asked)
     content = b"%s %s" % (name, token)
     if sight.asked_version >= 0:
-        return SetData(paths.restart, content, sight.asked_version)
+        return SetContent(paths.restart, content, sight.asked_version)
     # As all of a group's znodes it belongs to whom the record belongs.
-    (found,) = yield [GetACL(paths.state)]
+    (found,) = yield [GetAcl(paths.state)]
     entries, _ = paths.demand(paths.state, found)
     for one in entries:
-        if one.id.scheme == "digest" and one.id.id.endswith(_HIDDEN):
+        if one.scheme == "digest" and one.identity.endswith(_HIDDEN):
             raise RefusedError(
                 f"{paths.shown(paths.restart)}: is missing, and would belong to whom "
                 f"{paths.shown(paths.state)} belongs; expected the permission (a) to see to whom"
             )
-    return Create(paths.restart, content, entries, 0)
+    return Create(paths.restart, content, entries)
 
 
 def _name_in(asked: bytes) -> bytes:

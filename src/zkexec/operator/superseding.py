@@ -48,7 +48,7 @@ class Claim:
 
     def _written(self, sight: Sight) -> list[str]:
         """The paths that somebody has written, or taken away, since they were looked at."""
-        mirrored = {p for seen in sight.members.values() if seen.facts for p in seen.facts.paths}
+        mirrored = {p for seen in sight.members.values() if seen.facts for p in seen.facts.inputs}
         found = {path: sight.znodes.get(path) for path in self._held if path in mirrored}
         return [
             path

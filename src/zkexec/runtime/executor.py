@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 
     from zkexec.group.member_profile import MemberProfile
     from zkexec.process.leftovers import Leftovers
-    from zkexec.zookeeper.ensemble import Ensemble
+    from zkexec.runtime.cluster_session import ClusterSession
 
     Performers = Mapping[type[Action], Callable[["Executor", Any], Sequence[Event] | None]]
 
 CLOSE_TIMEOUT_S = 1.0
 """Wait at most this long for the session to close.  The server expires it anyway."""
 
+LONGEST_PAUSE_S = 1.0
+"""The longest pause between two rounds of connecting."""
+
 UNNEEDED_PAUSE_S = 30.0
-"""The longest pause between two rounds of connecting if nothing is read from the cluster."""
+"""The same if nothing is read from the cluster."""
 
 
 class Executor:
@@ -62,7 +65,7 @@ class Executor:
         self._group = group
         self._leftovers = leftovers
         self._files = self._fresh_files()
-        self._ensemble: Ensemble | None = None
+        self._session: ClusterSession | None = None
 
     def perform(self, action: Action) -> "Sequence[Event]":
         """Perform the action, and return the events that answer it at once."""
@@ -95,39 +98,38 @@ class Executor:
         self._log.write(note)
 
     def _open_session(self, _: actions.OpenSession) -> None:
-        if self._ensemble is None:
-            self._ensemble = self._new_ensemble()
+        if self._session is None:
+            self._session = self._new_session()
             self._import_for_later()
-        self._ensemble.open()
+        self._session.open()
 
-    def _new_ensemble(self) -> "Ensemble":
-        # kazoo is heavy, so it is not imported before it is needed.
-        from zkexec.zookeeper.credentials import client_options  # noqa: PLC0415
-        from zkexec.zookeeper.ensemble import Ensemble  # noqa: PLC0415
+    def _new_session(self) -> "ClusterSession":
+        # The client library is heavy, so it is not imported before it is needed.
+        from zkexec.cluster_access import client_settings  # noqa: PLC0415
+        from zkexec.runtime import cluster_session  # noqa: PLC0415
 
-        policy = self._settings.policy
-        ensemble = Ensemble(
-            servers=self._settings.servers,
-            chroot=self._settings.chroot,
-            session_timeout_s=policy.session_timeout_s,
-            paths=policy.followed,
-            post=self._post,
+        policy, chroot = self._settings.policy, self._settings.chroot
+        is_needed = policy.followed or policy.in_group
+        return cluster_session.ClusterSession(
+            client_settings(
+                self._settings.servers,
+                self._settings.access,
+                policy.session_timeout_s,
+                longest_pause_s=LONGEST_PAUSE_S if is_needed else UNNEEDED_PAUSE_S,
+                tried_path=cluster_session.tried_path(policy.followed, chroot),
+            ),
+            policy.followed,
+            chroot,
+            self._post,
+            self._group,
+            self._log_client_line if self._log.verbose else None,
         )
-        if not (policy.followed or policy.in_group):
-            ensemble.longest_pause_s = UNNEEDED_PAUSE_S
-        ensemble.client_options = client_options(self._settings.access)
-        ensemble.group = self._group
-        if self._log.verbose:
-            ensemble.verbose = self._log_client_line
-        return ensemble
 
     def _import_for_later(self) -> None:
         """Import what a connection needs.
 
         It may be made when no descriptor is left for an import.
         """
-        if self._group is not None:
-            import_module("zkexec.group.member_node")
         if self._settings.access.tls is not None:
             import_module("zkexec.zookeeper.tls")
         if any(one.scheme == "sasl" for one in self._settings.access.credentials):
@@ -139,23 +141,23 @@ class Executor:
         self._log.write(Note("client", {"line": line}))
 
     def _close_session(self) -> None:
-        ensemble, self._ensemble = self._ensemble, None
-        if ensemble is not None:
-            ensemble.close(CLOSE_TIMEOUT_S)
+        session, self._session = self._session, None
+        if session is not None:
+            session.close(CLOSE_TIMEOUT_S)
 
     def _read_znodes(self, action: actions.ReadZnodes) -> None:
-        if self._ensemble is not None:
-            self._ensemble.read(action.number)
+        if self._session is not None:
+            self._session.read(action.number)
 
     def _rearm_watches(self, _: actions.RearmWatches) -> None:
         if self._leftovers and self._processes.command_runs:
             self._leftovers.confirm()
-        if self._ensemble is not None:
-            self._ensemble.rearm()
+        if self._session is not None:
+            self._session.rearm()
 
     def _request(self, action: group_actions.GroupRequest) -> None:
-        if self._ensemble is not None:
-            self._ensemble.request(action)
+        if self._session is not None:
+            self._session.request(action)
 
     def _fresh_files(self) -> Installer:
         return Installer(self._warn_of_writing_in_place, len(self._settings.policy.mirrors))

@@ -264,12 +264,12 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
     if not settings.lock:
         return FreeTurn, None
     # Without a group these modules are not needed, and importing them takes time.
+    from zkexec.cluster_access import acl_of  # noqa: PLC0415
     from zkexec.core.rollout.participant import Participant  # noqa: PLC0415
     from zkexec.group.member_profile import MemberProfile, PhaseTime  # noqa: PLC0415
     from zkexec.runtime.member_id import MemberIdError, lock_member_id  # noqa: PLC0415
     from zkexec.runtime.shared_files import share_files  # noqa: PLC0415
-    from zkexec.zookeeper.connect_string import base_of  # noqa: PLC0415
-    from zkexec.zookeeper.credentials import acl_of  # noqa: PLC0415
+    from zkexec.znode_paths import group_path  # noqa: PLC0415
 
     try:
         identity = lock_member_id(settings)
@@ -284,12 +284,12 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
         members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
         log.write(Note("files-shared", {"members": members, "path": shared[0].file}))
     group = MemberProfile(
-        base=base_of(settings.lock),
+        base=group_path(settings.lock),
         member_id=identity.member_id,
-        place=identity.lock_file_id,
-        width_text=str(settings.policy.max_unavailable),
+        lock_file_id=identity.lock_file_id,
+        max_unavailable=str(settings.policy.max_unavailable),
         since=PhaseTime(),
-        paths=settings.policy.mirrored,
+        inputs=settings.policy.mirrored,
         shared=tuple((other.member, other.file) for other in shared),
         acl=acl_of(settings.access),
     )

@@ -1,114 +1,110 @@
-"""kazoo's client, with what zkexec has to know of it and kazoo tells nobody."""
+"""A ZooKeeper client that runs dialogues and reports events; one session at a time.
+
+`Client.start` runs a dialogue on the present connection and on no other; its end is reported as
+`Answered` or `Failed`.  The listener is called on threads of the client, one call at a time (a
+dialogue that cannot start fails on the caller's own thread); it must not block and not raise.  It
+may start dialogues.  Nothing is reported of a session after `open()` has replaced it.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from kazoo.client import KazooClient
-
-from zkexec.zookeeper.connecting import shortage_in_words
+from zkexec.frozen import frozen
+from zkexec.zookeeper import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
+from zkexec.zookeeper.dialogue import MultiReadSupport
+from zkexec.zookeeper.errors import ConnectionLostError
+from zkexec.zookeeper.events import Failed
+from zkexec.zookeeper.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable
+    from ssl import SSLContext
 
-    from kazoo.handlers.threading import AsyncResult
-    from kazoo.protocol.states import WatchedEvent
+    from zkexec.zookeeper.events import ClientEvent
+    from zkexec.zookeeper.requests import Dialogue
 
-    from zkexec.zookeeper.connecting import KazooLog, Sockets
-
-_RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.4}
+_FAREWELL_S = 1.0
 
 
-class Client(KazooClient):  # type: ignore[misc]
-    """One client of kazoo; nothing runs before `start_async()`."""
+@frozen(kw_only=True, hidden=("digests", "sasl"))
+class ClientSettings:
+    """Which servers a client connects to, and as whom.
+
+    `digests` are USER:PASSWORD, `sasl` a user and a password.  `tls_context` makes what a TLS
+    handshake needs, anew for each one; None means plain text.  `longest_pause_s` is the
+    longest pause between two rounds of connecting.  `tried_path` is a znode that a multi-read is
+    tried with on each connection; without one no dialogue may contain a multi-read.
+    """
+
+    servers: tuple[tuple[str, int], ...]
+    session_timeout_s: float
+    longest_pause_s: float = 1.0
+    digests: tuple[str, ...] = ()
+    sasl: tuple[str, str] | None = None
+    tls_context: Callable[[], SSLContext] | None = None
+    tried_path: str = ""
+
+
+class Client:
+    """The servers, and at most one session with them at a time."""
 
     def __init__(
         self,
-        servers: Sequence[tuple[str, int]],
-        sockets: Sockets,
-        log: KazooLog,
-        *,
-        longest_pause_s: float,
-        **options: object,
+        settings: ClientSettings,
+        listener: Callable[[ClientEvent], None],
+        log: Callable[[str], None] | None = None,
     ) -> None:
-        """Be a client of these servers; the options are kazoo's.
+        """Connect to nothing yet.  `log` receives the lines of the client library."""
+        self._settings = settings
+        self._listener = listener
+        self._log = log
+        self._multi_read = MultiReadSupport(settings.tried_path)
+        self._connections = 0
+        self._session: Session | None = None
 
-        Between two rounds of connecting it pauses, each time for longer, up to `longest_pause_s`.
-        """
-        self.granted_s = 0.0
-        """The session timeout that the servers have granted."""
-        self._servers = servers
-        self.named = ",".join(f"{host}:{port}" for host, port in servers)
-        """All servers, for a person."""
-        super().__init__(
-            handler=sockets,
-            connection_retry=_RETRY | {"max_delay": longest_pause_s},
-            command_retry={"max_tries": 0},
-            logger=log,
-            **options,
+    @property
+    def lacks_multi_read(self) -> bool:
+        """Whether the servers are known to refuse a multi-read: they are older than 3.6."""
+        return self._multi_read.is_missing
+
+    def open(self) -> None:
+        """Begin to connect with a new session; an earlier one ends and is not reported any more."""
+        if self._session is not None:
+            self._session.end(_FAREWELL_S, waiting=False)
+        self._session = Session(
+            self._settings, self._listener, self._log, self._multi_read, self._next_connection
         )
-        self._remember_what_is_granted()
-        self._count_each_round(sockets)
+        self._session.start()
 
-    def set_hosts(self, *_: object) -> None:
-        """Take the servers as they are; kazoo would import a parser of URLs to find them in a text.
+    def start(self, dialogue: Dialogue, key: Hashable, connection: int = 0) -> None:
+        """Run a dialogue → `Answered` or `Failed` with this key, just one; returns at once.
 
-        As bytes their names are resolved without Python's tables for all names of this world.
+        It fails if the present connection is not the one of this number; 0 means any.  It is
+        not reported after `open()` or `close()`.
         """
-        self.hosts = [(h.encode() if h.isascii() else h, port) for h, port in self._servers]
-        self.chroot = ""
+        if self._session is None:
+            dialogue.close()
+            self._listener(Failed(key, ConnectionLostError(reason="there is no session")))
+        else:
+            self._session.run(dialogue, key, connection)
 
-    def _remember_what_is_granted(self) -> None:
-        """Take the session timeout from the handshake: kazoo keeps it nowhere."""
-        invoke = self._connection._invoke  # noqa: SLF001 - See above.
+    def rearm(self) -> None:
+        """Set all watches again: those of znodes that have changed since fire at once.
 
-        def remembering(*arguments: object, **options: object) -> object:
-            answer = invoke(*arguments, **options)
-            # What adds an identity is answered by no more than a number.
-            if isinstance(answer, tuple):
-                self.granted_s = answer[0].time_out / 1000
-            return answer
+        If a server refuses that, all of them are reported as fired.
+        """
+        if self._session is not None:
+            self._session.rearm()
 
-        self._connection._invoke = remembering  # noqa: SLF001 - See above.
+    def close(self, timeout_s: float) -> None:
+        """End the session, waiting for that at most `timeout_s`, and not at all if unconnected.
 
-    def _count_each_round(self, sockets: Sockets) -> None:
-        """Have it known how many addresses a round of connecting has: only kazoo resolves them."""
-        expand = self._connection._expand_client_hosts  # noqa: SLF001 - See above.
+        Nothing is reported any more.  Never raises.
+        """
+        session, self._session = self._session, None
+        if session is not None:
+            session.end(timeout_s, waiting=True)
 
-        def counting() -> Sequence[object]:
-            addresses: Sequence[object] = ()
-            try:
-                addresses = expand()
-            except OSError as error:
-                # Not the name is to blame: there was no descriptor to ask for it.
-                sockets.cannot_resolve(f"{self.named}: {shortage_in_words(error)}")
-            sockets.round_begins(len(addresses))
-            return addresses
-
-        self._connection._expand_client_hosts = counting  # noqa: SLF001 - See above.
-
-    def put(self, request: object, result: AsyncResult) -> None:
-        """Have a request sent once `wake()` is called, on whatever connection there is then."""
-        self._queue.append((request, result))
-
-    def expect(self, paths: Sequence[str], watcher: Callable[[WatchedEvent], None]) -> None:
-        """Call the watcher when the watches of these znodes fire, which we arm ourselves."""
-        for path in paths:
-            self._data_watchers[path].add(watcher)
-
-    def wake(self) -> None:
-        """Wake the thread that sends."""
-        # The pipe is gone only where the client is.
-        with suppress(OSError, AttributeError):
-            self._connection._write_sock.send(b"\0")  # noqa: SLF001 - kazoo's own way, too.
-
-    def stop_by_itself(self) -> None:
-        """Have the client's threads end as soon as they look, which nobody waits for."""
-        self._stopped.set()
-        self.wake()
-        self.handler.leave()
-
-    def let_go(self) -> None:
-        """Fail what was to be sent, which kazoo would send on the next connection."""
-        self._notify_pending(self._state)
+    def _next_connection(self) -> int:
+        self._connections += 1
+        return self._connections

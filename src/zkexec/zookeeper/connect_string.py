@@ -1,18 +1,12 @@
-"""Where znodes are found: the servers, the chroot and the paths, as ZooKeeper itself reads them.
+"""The connect string of a cluster: its servers and the chroot, as ZooKeeper itself reads them.
 
 Every function takes a text that an operator wrote.  The message of its ValueError continues a
 sentence that begins with this text: "has an empty host".
 """
 
+from zkexec.znode_paths import check_zk_path
+
 DEFAULT_PORT = 2181
-RESTART = "restart"
-"""The znode of a group, below its own path, by which an operator asks for a rolling restart."""
-
-# The ranges that ZooKeeper refuses in a path: control characters, surrogates (which is also
-# what bytes that are no UTF-8 become), private use and specials.
-_FORBIDDEN = ((0x00, 0x1F), (0x7F, 0x9F), (0xD800, 0xF8FF), (0xFFF0, 0xFFFF))
-
-_NO_NAMES = frozenset(("", ".", ".."))
 
 
 def parse_cluster(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
@@ -21,25 +15,6 @@ def parse_cluster(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
     chroot = check_zk_path(slash + rest) if rest else ""
     servers = tuple(_parse_server(entry.strip(" \t")) for entry in hosts.split(","))
     return servers, chroot
-
-
-def check_zk_path(path: str) -> str:
-    """Return an absolute znode path unchanged, or raise a ValueError."""
-    if not path.startswith("/"):
-        raise ValueError("needs a znode path that starts with /")
-    is_plain = path.isascii() and path.isprintable()
-    if not is_plain and any(
-        low <= ord(letter) <= high for letter in path for low, high in _FORBIDDEN
-    ):
-        raise ValueError("needs a znode path of printable UTF-8 characters")
-    if path != "/" and not _NO_NAMES.isdisjoint(path[1:].split("/")):
-        raise ValueError("needs a znode path without empty, . or .. parts and without / at its end")
-    return path
-
-
-def base_of(lock: str) -> str:
-    """The path of a group's znodes, given what `--lock` names."""
-    return lock if lock.startswith("/") else f"/zkexec/{lock}"
 
 
 def _parse_server(entry: str) -> tuple[str, int]:

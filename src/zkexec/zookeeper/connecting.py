@@ -1,18 +1,16 @@
-"""How one kazoo client gets its connection, and what is said about each try.
-
-The rules of this file:
+"""How one kazoo client gets its connection, and what is reported of each attempt.
 
 - Connecting (that of TLS included) and the handshake each get the same short time, whatever
   number of hosts there is: kazoo alone would wait for the whole session timeout, and one mute
   host among good ones would cost as much.
 - TLS is done here and not by kazoo, which would trust every CA of the system besides those that
   are wanted, let OpenSSL ask the terminal for a passphrase, and sleep over what is decrypted.
-- Every failed attempt is told once, in words for a person.  kazoo itself only logs, and keeps
+- Every failed attempt is reported once, in words for a person.  kazoo itself only logs, and keeps
   the causes of two failures to its log alone: a name that cannot be resolved, and a server
   that hangs up during the handshake.  These two are read from the log.
 - Watches are called on the thread that reads the socket, so that a watch that fired before an
-  answer was received is known before that answer is looked at.
-- Nothing of kazoo's log reaches stderr by itself, and nothing below INFO is ever looked at:
+  answer was received is known before that answer is read.
+- Nothing of kazoo's log reaches stderr by itself, and nothing below INFO is ever read:
   its debug lines hold the contents of znodes.
 - Whatever is called from here runs on kazoo's threads.
 """
@@ -28,11 +26,10 @@ from contextlib import suppress
 from kazoo.handlers.threading import _STOP as STOP
 from kazoo.handlers.threading import SequentialThreadingHandler
 
-from zkexec.cli.security import SYSTEM, Tls
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from ssl import SSLContext
     from typing import Any, Protocol
 
     from kazoo.protocol.states import Callback
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     """A socket, maybe one with TLS."""
 
     class Listener(Protocol):
-        """Who wants to hear of attempts and ends."""
+        """Receives the attempts to connect, and the ends of threads."""
 
         def connect_failed(self, reason: str, is_last: bool) -> None:
             """One attempt failed; `is_last` if no server is left to be tried in this round."""
@@ -51,16 +48,19 @@ if TYPE_CHECKING:
 
 
 SHORTAGES = (OSError, MemoryError, RuntimeError)
-"""What is raised if a thread, a pipe or a socket cannot be made: Python has RuntimeError for the
+"""What is raised if a thread, a pipe or a socket cannot be made: Python raises RuntimeError for the
 first."""
 
 
 class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
     """The sockets and threads of one kazoo client."""
 
-    def __init__(self, limit_s: float, listener: Listener) -> None:
-        """Give each connect and each handshake `limit_s`."""
+    def __init__(
+        self, limit_s: float, listener: Listener, tls_context: Callable[[], SSLContext] | None
+    ) -> None:
+        """Give each connect and each handshake `limit_s`; speak TLS if there is a context."""
         super().__init__()
+        self._tls_context = tls_context
         self._limit_s = limit_s
         self._listener = listener
         self._attempt = ""
@@ -82,25 +82,26 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             # As bytes, it is not looked up as a name of which any letter of this world may be part.
             numeric = (address[0].encode(), port)
             self._socket = super().create_connection(numeric, timeout=self._limit_s)
-            if options["use_ssl"]:
-                self._socket = self._secured(self._socket, host, options, deadline)
+            if self._tls_context is not None:
+                self._socket = self._secured(self._socket, host, self._tls_context, deadline)
         except OSError as error:
             self.attempt_failed(self._in_words(error))
             raise
         return self._socket
 
     def _secured(
-        self, connection: socket.socket, host: str, options: Mapping[str, object], deadline: float
+        self,
+        connection: socket.socket,
+        host: str,
+        new_context: Callable[[], SSLContext],
+        deadline: float,
     ) -> socket.socket:
         from zkexec.zookeeper import tls  # noqa: PLC0415 - It is heavy, and few clusters speak TLS.
-
-        ca, cert, key = (str(options[name] or "") for name in ("ca", "certfile", "keyfile"))
 
         def seen(secure: socket.socket) -> None:
             self._socket = secure
 
-        how = Tls(ca or SYSTEM, cert, key)
-        return tls.wrap(connection, how, host, deadline, seen)
+        return tls.wrap(connection, new_context, host, deadline, seen)
 
     def select(
         self,
@@ -149,29 +150,29 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
             self.attempt_is_over()
             do()
 
-    def cannot_resolve(self, told: str) -> None:
-        """Keep what is to be told of a name without an address, until the round begins."""
-        self._unresolved.append(told)
+    def cannot_resolve(self, failure: str) -> None:
+        """Keep the failure to find the address of a name, until the round begins."""
+        self._unresolved.append(failure)
 
     def round_begins(self, addresses: int) -> None:
         """Expect that many attempts, one after the other, until one of them succeeds."""
         self._untried = addresses
         unresolved, self._unresolved = self._unresolved, []
-        for number, told in enumerate(unresolved, start=1):
-            self._listener.connect_failed(told, not addresses and number == len(unresolved))
+        for number, failure in enumerate(unresolved, start=1):
+            self._listener.connect_failed(failure, not addresses and number == len(unresolved))
 
     def attempt_is_over(self) -> None:
         """The server has answered: from now on a failure is that of a connection."""
         self._attempt = ""
 
     def attempt_failed(self, reason: str) -> str:
-        """Tell of the present attempt's failure, once; "" where none is under way."""
+        """Report the failure of the present attempt, once; return "" if there is none."""
         attempt, self._attempt = self._attempt, ""
         if not attempt:
             return ""
-        told = f"{attempt}: {reason}"
-        self._listener.connect_failed(told, self._untried == 0)
-        return told
+        failure = f"{attempt}: {reason}"
+        self._listener.connect_failed(failure, self._untried == 0)
+        return failure
 
     def _in_words(self, error: OSError) -> str:
         if isinstance(error, TimeoutError) or not error.strerror:
@@ -181,13 +182,13 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
     def spawn(
         self, func: Callable[..., object], *args: object, **options: object
     ) -> threading.Thread:
-        """Start a daemon thread whose end is told, and whose crash prints nothing."""
+        """Start a daemon thread whose end is reported, and whose crash prints nothing."""
 
         def run() -> None:
             reason = ""
             try:
                 func(*args, **options)
-            except Exception as error:  # noqa: BLE001 - It is told; nobody above could take it.
+            except Exception as error:  # noqa: BLE001 - It is reported; no caller could handle it.
                 reason = f"{type(error).__name__}: {error}"
             self._listener.thread_ended(reason)
 
@@ -223,7 +224,7 @@ class Sockets(SequentialThreadingHandler):  # type: ignore[misc]
 
 
 class KazooLog:
-    """Takes kazoo's log lines: remembers why a connection ended, tells what nobody else tells.
+    """Takes kazoo's log lines: remembers why a connection ended, reports what kazoo only logs.
 
     It has the methods of a logger, but is none: the module `logging` is heavy.
     """
@@ -241,12 +242,12 @@ class KazooLog:
         self._verbose = verbose
 
     def debug(self, *_: object) -> None:
-        """Look at no line with the contents of znodes."""
+        """Read no line with the contents of znodes."""
 
-    log = debug  # kazoo tells this the least important things only.
+    log = debug  # kazoo logs only the least important things by this.
 
     def info(self, line: str, *arguments: object, **_: object) -> None:
-        """Look at one line."""
+        """Read one line."""
         if line.startswith("Exception raised during deserialization"):
             # The request that is named there may hold the password of the session.
             arguments = ("(not shown)",)
@@ -260,7 +261,7 @@ class KazooLog:
     warn = warning = error = critical = info
 
     def exception(self, line: str, *arguments: object) -> None:
-        """Look at one line, and at what was raised."""
+        """Read one line, and what was raised."""
         self.info(line, *arguments)
         if self._verbose is not None:
             import traceback  # noqa: PLC0415 - It is heavy, and needed for a mistake only.
@@ -286,7 +287,7 @@ class KazooLog:
 def shortage_in_words(error: Exception) -> str:
     """Why there was no thread or descriptor, for a person."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    # Python does not tell why; it is EAGAIN whatever has run out.
+    # Python does not report why; it is EAGAIN whatever has run out.
     return "no process or thread to spare" if "start new thread" in reason else reason
 
 

@@ -5,10 +5,8 @@ that only Python's own modules import, as `queue` does with `heapq`.  While it i
 first time, stand-ins have the places of such modules.  A stand-in asks the real module at its first
 use, so that what is needed after all (TLS, SASL, a recipe) is there.
 
-The rules of this file:
-
-- Whoever imports one of these modules later gets the real one; a module that is there already
-  stays what it is.
+- A later import of one of these modules gets the real one; a module that is there already stays
+  what it is.
 - Where the stand-ins do not suit a newer kazoo, it is imported plainly.
 - What is imported with it is not put in order in each process that is forked: that would be a
   tenth of the time from one command to the next, and a forked process only executes a command.
@@ -24,17 +22,20 @@ from types import ModuleType
 
 _MODULES = (
     "array",
+    "copy",
     "hashlib",
     "inspect",
     "logging",
     "puresasl",
     "puresasl.client",
+    "random",
     "selectors",
     "ssl",
 )
 
 _FUNCTIONS = (
     "base64",
+    "binascii",
     "bisect",
     "heapq",
     "kazoo.hosts",
@@ -51,7 +52,7 @@ _FUNCTIONS = (
 
 
 class _Module(ModuleType):
-    """Stands for a module whose names are looked up when they are used: `ssl.SSLError`."""
+    """Replaces a module whose names are resolved when they are used: `ssl.SSLError`."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -63,7 +64,7 @@ class _Module(ModuleType):
 
 
 class _Functions(ModuleType):
-    """Stands for a module whose names are imported by `from`, and are called at most."""
+    """Replaces a module whose names are imported by `from`, and are called at most."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -75,7 +76,7 @@ class _Functions(ModuleType):
 
 
 class _Logger:
-    """Stands for the logger of one of kazoo's modules; ours is another, see `connecting.py`."""
+    """Replaces the logger of one of kazoo's modules; ours is another, see `connecting.py`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -88,7 +89,7 @@ class _Logger:
 def _silence() -> None:
     import logging  # noqa: PLC0415 - It is heavy, and these loggers are hardly ever used.
 
-    # Without this, Python's last resort would print what nobody takes.
+    # Without this, Python's last resort would print what no handler takes.
     logger = logging.getLogger("kazoo")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -99,9 +100,27 @@ def _stand_ins() -> dict[str, ModuleType]:
     made |= {name: _Module(name) for name in _MODULES}
     # What is used of them each time:
     vars(made["inspect"])["isclass"] = lambda thing: isinstance(thing, type)
+    # kazoo copies the set of its identities.
+    vars(made["copy"])["copy"] = set
+    vars(made["binascii"])["hexlify"] = lambda content: content.hex().encode()
+    vars(made["random"]).update(randint=_randint, shuffle=_shuffle, uniform=_uniform)
     vars(made["logging"]).update(getLogger=_Logger, DEBUG=10)
     vars(made["puresasl"])["client"] = made["puresasl.client"]
     return {name: module for name, module in made.items() if name not in sys.modules}
+
+
+def _randint(least: int, most: int) -> int:
+    return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)
+
+
+def _uniform(least: float, most: float) -> float:
+    return least + (most - least) * int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+def _shuffle(things: list[object]) -> None:
+    for last in range(len(things) - 1, 0, -1):
+        other = _randint(0, last)
+        things[last], things[other] = things[other], things[last]
 
 
 def _import_client() -> None:

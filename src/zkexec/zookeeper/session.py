@@ -1,101 +1,91 @@
-"""One session with the ensemble: one client of kazoo, and the requests that are owed an answer.
+"""One session with the servers: one client of kazoo, and the dialogues that run on it.
 
-The rules of this file:
-
-- A dropped session posts nothing any more: its lock makes sure of that, also for what was about
-  to be posted while it was dropped.
-- What was asked for on one connection is never sent on the next one.
-- Each request is answered once.  When the connection is lost, the answers that are owed come
-  before the word of the loss.
-- kazoo's recipes are not used, and neither is its chroot, which its own requests do not know.
-- `stop()` of kazoo can block for long, so only threads of its own ever call it.
+A dropped session reports nothing any more: its lock makes sure of that, also for what was about
+to be reported while it was dropped.  What was meant for one connection is never sent on the next
+one.  If the connection is lost, the dialogues on it fail before the loss is reported.  `stop()` of
+kazoo can block for long, so only threads of its own ever call it.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from functools import partial
 
-from kazoo.exceptions import ConnectionLoss
-from kazoo.protocol.serialization import Exists
-from kazoo.protocol.states import KazooState, KeeperState
+from kazoo.protocol.states import EventType, KazooState, KeeperState
 
-from zkexec.core.events import (
-    ConnectFailed,
-    ReadFailed,
-    SessionClosed,
-    SessionConnected,
-    SessionLost,
-    SessionSuspended,
-    ZnodesRead,
-    ZnodeTouched,
-)
-from zkexec.core.rollout.group_actions import (
-    CommitRecord,
-    Enrol,
-    GroupRequest,
-    PublishStatus,
-    ReadRecord,
-)
-from zkexec.core.rollout.group_events import GroupRequestFailed, GroupTouched
-from zkexec.core.snapshot import Problem
-from zkexec.frozen import replace
-from zkexec.zookeeper.client import Client
+from zkexec.frozen import frozen, replace
 from zkexec.zookeeper.connecting import SHORTAGES, KazooLog, Sockets, shortage_in_words
-from zkexec.zookeeper.link import Dialogue, Link, RefusedError
-from zkexec.zookeeper.snapshot_reader import SnapshotReader
+from zkexec.zookeeper.dialogue import Line
+from zkexec.zookeeper.errors import ConnectionLostError
+from zkexec.zookeeper.events import (
+    Answered,
+    AttemptFailed,
+    Connected,
+    Expired,
+    Failed,
+    Fired,
+    Lost,
+    Stopped,
+)
+from zkexec.zookeeper.kazoo_client import WatchedKazooClient
+from zkexec.zookeeper.kazoo_requests import PendingRequest, to_kazoo
+from zkexec.zookeeper.requests import SetWatches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Hashable
 
-    from kazoo.handlers.threading import AsyncResult
+    from kazoo.protocol.states import WatchedEvent
 
-    from zkexec.core.events import Event
-    from zkexec.core.rollout.group_events import GroupPart
-    from zkexec.core.snapshot import Znode
-    from zkexec.group.member_node import Enrolment
-    from zkexec.group.member_profile import MemberProfile
-    from zkexec.group.store import Group
-    from zkexec.zookeeper.ensemble import Ensemble
-    from zkexec.zookeeper.link import Steps
-
-    _Failure = type[ReadFailed | GroupRequestFailed]
+    from zkexec.zookeeper.client import ClientSettings
+    from zkexec.zookeeper.dialogue import MultiReadSupport
+    from zkexec.zookeeper.events import ClientEvent
+    from zkexec.zookeeper.requests import Dialogue, Request
 
 _LONGEST_HANDSHAKE_S = 3.0
 
 
 class Session:
-    """One client of kazoo, from its start to its end, and the requests that it owes an answer."""
+    """One client of kazoo, from its start to its end, and the dialogues that have not ended."""
 
-    def __init__(self, ensemble: Ensemble) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        listener: Callable[[ClientEvent], None],
+        log: Callable[[str], None] | None,
+        multi_read: MultiReadSupport,
+        next_connection: Callable[[], int],
+    ) -> None:
         """Make the client; nothing runs before `start()`."""
-        self._ensemble = ensemble
-        self._lock = threading.Lock()
+        self._listener = listener
+        self._multi_read = multi_read
+        self._next_connection = next_connection
+        # The listener is called under the lock, and may start a dialogue.
+        self._lock = threading.RLock()
         self._dropped = False
         self._closed = False
-        self._link: Link | None = None
-        self._group: tuple[Group, Enrolment] | None = None
-        self._owed: dict[tuple[_Failure, int], None] = {}
-        limit_s = min(_LONGEST_HANDSHAKE_S, ensemble.session_timeout_s / 3)
-        self._sockets = Sockets(limit_s, self)
-        self._log = KazooLog(ensemble.servers, self._sockets, ensemble.verbose)
-        self._client = Client(
-            ensemble.servers,
+        self._line: Line | None = None
+        self._running: dict[int, Hashable] = {}
+        """The keys of the dialogues that have not ended."""
+        self._started = 0
+        limit_s = min(_LONGEST_HANDSHAKE_S, settings.session_timeout_s / 3)
+        self._sockets = Sockets(limit_s, self, settings.tls_context)
+        self._log = KazooLog(settings.servers, self._sockets, log)
+        self._client = WatchedKazooClient(
+            settings.servers,
             self._sockets,
             self._log,
-            longest_pause_s=ensemble.longest_pause_s,
-            timeout=ensemble.session_timeout_s,
-            **ensemble.client_options,
+            longest_pause_s=settings.longest_pause_s,
+            timeout=settings.session_timeout_s,
+            **_options(settings),
         )
         self._client.add_listener(self._state_changed)
 
     def start(self) -> None:
         """Begin to connect, in kazoo's threads.
 
-        If this host has no thread or descriptor to spare, that is told as the end of the session.
+        If this host has no thread or descriptor to spare, that is reported as the end of the
+        session.
         """
         try:
             self._client.start_async()
@@ -105,20 +95,20 @@ class Session:
             self._sockets.dismiss()
             self._client.close()
             reason = f"the client cannot run: {shortage_in_words(error)}"
-            self._post(ConnectFailed(f"{self._client.named}: {reason}", is_last=True))
-            self._post(SessionClosed(reason))
+            self._report(AttemptFailed(f"{self._client.named}: {reason}", is_last=True))
+            self._report(Stopped(reason))
 
     def end(self, timeout_s: float, *, waiting: bool) -> None:
-        """Post nothing any more and end the session at the server, if there is a connection.
+        """Report nothing any more and end the session at the server, if there is a connection.
 
         After `timeout_s` (without a connection: at once) whatever kazoo waits for is broken off;
         `waiting` waits for the end of a connected session, but no longer than that.
         """
         with self._lock:
             self._dropped = True
-            connected = self._link is not None
-            self._link = None
-            self._owed.clear()
+            connected = self._line is not None
+            self._line = None
+            self._running.clear()
         stopping = self._stop_aside(timeout_s if connected else 0.0)
         if stopping is not None and connected and waiting:
             stopping.join(timeout_s)
@@ -152,210 +142,166 @@ class Session:
             self._sockets.hang_up()
         return thread
 
-    def read(self, number: int) -> None:
-        """Ask for a read, or refuse it where there is no connection."""
-        link = self._owe(ReadFailed, number)
-        if link is not None:
-            answer = partial(self._answer_read, number)
-            self._later(partial(link.start, SnapshotReader(link, self._ensemble.names, answer)))
+    def run(self, dialogue: Dialogue, key: Hashable, connection: int) -> None:
+        """Run a dialogue on the present connection, if that has this number or it is 0."""
+        with self._lock:
+            line = self._line
+            if line is not None and connection in (0, line.number):
+                self._started += 1
+                number = self._started
+                self._running[number] = key
+            else:
+                dialogue.close()
+                reason = "there is no connection" if line is None else "the connection was lost"
+                self._report(Failed(key, ConnectionLostError(reason=reason)))
+                return
+        self._later(partial(line.start, dialogue, partial(self._ended, number, key)))
+
+    def _ended(self, number: int, key: Hashable, answer: object, error: Exception | None) -> None:
+        with self._lock:
+            if number in self._running:
+                del self._running[number]
+                if error is None:
+                    self._report(Answered(key, answer, self._client.last_zxid))
+                else:
+                    self._report(Failed(key, error))
 
     def rearm(self) -> None:
-        """Arm all watches again, if there is a connection, and look at what none is set on."""
-        link = self._link
-        if link is not None:
-            self._later(link.rearm)
-            self._later(partial(self._look_at_own_node, link))
+        """Set all watches again, if there is a connection."""
+        line = self._line
+        if line is not None:
+            self._later(partial(self._rearm, line))
 
-    def _look_at_own_node(self, link: Link) -> None:
+    def _rearm(self, line: Line) -> None:
+        def ended(is_refused: object, _: Exception | None) -> None:
+            if is_refused:
+                self._fire_all(line)
+
+        if requests := line.watches.requests():
+            line.start(_set_again(requests), ended)
+
+    def _fire_all(self, line: Line) -> None:
+        """Report all watches as fired: which of them are set by now is not known."""
+        for path, watch in line.watches.clear():
+            self._fire(line, watch, path)
+
+    def _fire(self, line: Line, watch: Hashable, path: str) -> None:
         with self._lock:
-            group = self._group if self._link is link else None
-        if group is not None:
-            link.start(Dialogue(link, group[1].look(), lambda _: None))
+            if self._line is line:
+                self._report(Fired(watch, path))
 
-    def request(self, action: GroupRequest) -> None:
-        """Ask for something of the group, or refuse it where there is no connection."""
-        number = 0 if isinstance(action, PublishStatus) else action.number
-        link = (
-            self._link
-            if isinstance(action, PublishStatus)
-            else self._owe(GroupRequestFailed, number)
-        )
-        if link is not None:
-            self._later(partial(self._begin, link, action, number))
-
-    def _begin(self, link: Link, action: GroupRequest, number: int) -> None:
-        with self._lock:
-            group = self._group if self._link is link else None
-        if group is not None:
-            answer = partial(self._answer_request, number)
-            link.start(Dialogue(link, _steps(*group, action), answer))
-
-    def converse(self, steps: Callable[[Link], Steps], answer: Callable[[Any], None]) -> None:
-        """Have a dialogue of somebody else's, which is answered at most once.
-
-        Where the connection is lost before its end it is not answered: the loss itself is told.
-        """
-        link = self._link
-        if link is not None:
-            self._later(lambda: link.start(Dialogue(link, steps(link), partial(_in_words, answer))))
-
-    def _owe(self, failure: _Failure, number: int) -> Link | None:
-        """Owe an answer on the present connection; where there is none, refuse and return None."""
-        with self._lock:
-            if self._link is not None:
-                self._owed[failure, number] = None
-            elif not self._dropped:
-                self._ensemble.post(failure(number, "there is no connection"))
-            return self._link
-
-    def _answer_read(self, number: int, result: Mapping[str, Znode] | str) -> None:
-        if isinstance(result, str):
-            self._answer(ReadFailed, number, ReadFailed(number, result))
-            return
-        event = ZnodesRead(number, result, self._client.last_zxid)
-        answer = partial(self._answer, ReadFailed, number)
-        chroot, link = self._ensemble.chroot, self._link
-        is_missing = any(znode.problem is Problem.MISSING for znode in result.values())
-        if chroot and is_missing and link is not None:
-            look = link.send(Exists(chroot, None))
-            look.rawlink(lambda look: answer(_with_chroot(event, look)))
-        else:
-            answer(event)
-
-    def _answer_request(self, number: int, result: Event | RefusedError | str | None) -> None:
-        if isinstance(result, RefusedError | str):
-            is_refused = isinstance(result, RefusedError)
-            result = GroupRequestFailed(number, str(result), is_refused)
-        self._answer(GroupRequestFailed, number, result)
-
-    def _answer(self, failure: _Failure, number: int, event: Event | None) -> None:
-        with self._lock:
-            if (failure, number) in self._owed and event is not None:
-                del self._owed[failure, number]
-                self._ensemble.post(event)
-
-    def send(self, link: Link, request: object) -> AsyncResult:
+    def send(self, line: Line, request: Request) -> PendingRequest:
         """Send a request, but only as long as this connection lasts.
 
         kazoo's own way of sending would keep it for the next connection, and it may wait while
         it wakes the thread that sends, which must not be done under our lock.
         """
         result = self._client.handler.async_result()
+        made = to_kazoo(
+            request, lambda watch: None if watch is None else _Watcher(self, line, watch)
+        )
         with self._lock:
-            lasts = self._link is link
+            lasts = self._line is line
+            if lasts and isinstance(request, SetWatches) and request.watch is not None:
+                znodes = (*request.existing, *request.missing)
+                watcher = _Watcher(self, line, request.watch)
+                self._client.expect(znodes, request.parents, watcher)
             if lasts:
-                self._client.put(request, result)
+                self._client.put(made, result)
         if lasts:
             self._client.wake()
         else:
-            result.set_exception(ConnectionLoss())
-        return result
+            result.set_exception(ConnectionLostError())
+        return PendingRequest(request, result)
 
-    def expect(self, link: Link, paths: Sequence[str]) -> None:
-        """Have watches of these znodes call the link, as long as this connection lasts."""
-        with self._lock:
-            if self._link is link:
-                self._client.expect(paths, link.fired)
+    def fired(self, watcher: _Watcher, event: WatchedEvent) -> None:
+        """Report that a watch has fired; an event without a path only reports its end."""
+        if event.type != EventType.NONE:
+            is_child = event.type == EventType.CHILD
+            has_children_event = is_child or event.type == EventType.DELETED
+            line = watcher.line
+            line.watches.fired(event.path, znode=not is_child, children=has_children_event)
+            self._fire(line, watcher.watch, event.path)
 
     def _later(self, do: Callable[[], None]) -> None:
         self._sockets.completion_queue.put(do)
 
-    def znode_touched(self, path: str) -> None:
-        """Tell that the watch of a mirrored znode has fired."""
-        self._post(ZnodeTouched(self._ensemble.names[path]))
-
-    def group_touched(self, link: Link, part: GroupPart) -> None:
-        """Tell that a watch of the group has fired, as long as this connection lasts."""
-        with self._lock:
-            if self._link is link:
-                self._ensemble.post(GroupTouched(part))
-
-    def _post(self, event: Event) -> None:
+    def _report(self, event: ClientEvent) -> None:
         with self._lock:
             if not self._dropped:
-                self._ensemble.post(event)
+                self._listener(event)
 
     def _state_changed(self, state: str) -> None:
         if state == KazooState.CONNECTED:
             self._sockets.when_established(self._connected)
         elif self._client.client_state == KeeperState.EXPIRED_SESSION:
             self._sockets.attempt_is_over()
-            self._unlink(SessionLost("the session has expired"))
+            self._unlink(Expired("the session has expired"))
         elif state == KazooState.SUSPENDED:
-            self._unlink(SessionSuspended(self._log.last_reason or "the connection was lost"))
+            self._unlink(Lost(self._log.last_reason or "the connection was lost"))
             # What was sent since kazoo let go of what was on its way would be sent late.
             self._client.let_go()
 
     def _connected(self) -> None:
-        number = self._client.client_id[0]
-        paths = list(self._ensemble.names)
-        link = Link(self._ensemble.manner, paths[0] if len(paths) > 1 else "", self)
-        place = self._ensemble.group
-        group = None if place is None else self._meet(place, link, number)
         with self._lock:
             if self._dropped:
                 return
-            self._link, self._group = link, group
-            self._ensemble.post(SessionConnected(number, self._client.granted_s))
+            line = self._line = Line(self._next_connection(), self._multi_read, self)
+            session = self._client.client_id[0]
+            self._report(Connected(line.number, session, self._client.granted_s))
 
-    def _meet(self, place: MemberProfile, link: Link, number: int) -> tuple[Group, Enrolment]:
-        # Nothing of a group is imported where there is none.
-        from zkexec.group.member_node import Enrolment  # noqa: PLC0415
-        from zkexec.group.store import Group, Paths  # noqa: PLC0415
-
-        paths = Paths(self._ensemble.chroot, place.base)
-        group = Group(place, paths, link, time.time)
-        return group, Enrolment(group, number, self._later)
-
-    def _unlink(self, event: SessionSuspended | SessionLost | SessionClosed) -> None:
+    def _unlink(self, event: Lost | Expired | Stopped) -> None:
         event = replace(event, zxid=self._client.last_zxid)
         with self._lock:
-            self._link = None
-            owed, self._owed = self._owed, {}
-            if not self._dropped:
-                for failure, number in owed:
-                    self._ensemble.post(failure(number, "the connection was lost"))
-                self._ensemble.post(event)
+            self._line = None
+            running, self._running = self._running, {}
+            for key in running.values():
+                self._report(Failed(key, ConnectionLostError()))
+            self._report(event)
 
     def connect_failed(self, reason: str, is_last: bool) -> None:
-        """Tell of one attempt that failed, and whether it was the last of its round."""
-        self._post(ConnectFailed(reason, is_last))
+        """Report one attempt that failed, and whether it was the last of its round."""
+        self._report(AttemptFailed(reason, is_last))
 
     def thread_ended(self, reason: str) -> None:
-        """Tell that the client has given up, which it has when a thread of it is gone."""
+        """Report that the client has given up, which it has when a thread of it is gone."""
         with self._lock:
             first, self._closed = not self._closed, True
         if first:
             reason = reason or self._log.last_reason or "the client has stopped"
-            self._unlink(SessionClosed(reason))
+            self._unlink(Stopped(reason))
 
 
-def _steps(group: Group, enrolment: Enrolment, action: GroupRequest) -> Steps:
-    match action:
-        case Enrol():
-            return enrolment.enrol(action)
-        case PublishStatus(status):
-            return enrolment.show(status)
-        case ReadRecord():
-            return group.read(action)
-        case CommitRecord():
-            return group.commit(action, enrolment.write)
-        case _:
-            return group.queue(action, enrolment.write)
+@frozen()
+class _Watcher:
+    """What kazoo calls for a watch; equal ones are one, so that it is called once."""
+
+    session: Session
+    line: Line
+    watch: Hashable
+
+    def __call__(self, event: WatchedEvent) -> None:
+        self.session.fired(self, event)
 
 
-def _with_chroot(read: ZnodesRead, look: AsyncResult) -> ZnodesRead:
-    """Tell of znodes that are missing where the whole chroot is."""
-    if not look.successful() or look.value is not None:
-        return read
-    znodes = {
-        path: replace(znode, problem=Problem.NO_CHROOT)
-        if znode.problem is Problem.MISSING
-        else znode
-        for path, znode in read.znodes.items()
-    }
-    return replace(read, znodes=znodes)
+def _options(settings: ClientSettings) -> dict[str, object]:
+    """Make the options of kazoo's client that prove who we are."""
+    options: dict[str, object] = {}
+    if settings.digests:
+        options["auth_data"] = [("digest", one) for one in settings.digests]
+    if settings.sasl is not None:
+        user, password = settings.sasl
+        options["sasl_options"] = {
+            "mechanism": "DIGEST-MD5",
+            "username": user,
+            "password": password,
+        }
+    if settings.tls_context is not None:
+        options |= {"use_ssl": True, "verify_certs": True, "check_hostname": True}
+    return options
 
 
-def _in_words(answer: Callable[[Any], None], result: object) -> None:
-    answer(str(result) if isinstance(result, RefusedError) else result)
+def _set_again(requests: list[SetWatches]) -> Dialogue:
+    """Send these requests → whether any of them was refused."""
+    outcomes = yield requests
+    return any(isinstance(outcome, Exception) for outcome in outcomes)

@@ -1,256 +1,205 @@
-"""One read of all znodes, at one point of the ensemble's history.
+"""One consistent read of many znodes, on one connection: all as they were at one moment.
 
-The rules of this file:
-
-- No change gets lost between a read and its watch: whatever changes after the read makes a watch
-  fire.  `getData` reads and arms at once; after a multi-read, one request arms the missing
-  watches relative to it, and those of znodes that have changed since fire at once.
-- A watch that fired is told before any answer that shows what came with it or after it.  So what
-  was read of a znode whose watch has not fired still holds: where few znodes are to be read anew,
-  only they are waited for.  Whatever does not hold until the last answer makes all be read.
-- No watch tells of a permission that was withdrawn, and some servers keep the watches quiet then.
-  So all are read afterwards, and a znode that is not what it was is told as touched.
-- The first read on a connection sends a `sync` ahead of everything, so that a follower that
-  lags behind does not show what is old.  A sync that fails fails the read: without it nothing
-  says that the contents are not older than those seen before.
-- Otherwise the contents are read by one multi-read.
-- On a server that refuses it, the watches are armed by `exists`, which works for a missing znode
-  too, and the znodes are read twice in a row, contents first and then what `exists` tells.  Where
-  nothing differs between the two, all contents stood side by side between them.  That a missing
-  znode was there for a moment shows in its watch, which has fired then.
-- A single znode is read like that too where `getData` does not do: it needs no multi-read.
+No change gets lost between a read and its watch.  `Get` reads and sets a watch at once; after a
+multi-read, one request sets the missing watches relative to it, and those of znodes that have
+changed since fire at once.  A watch that fired is reported before any answer that shows what came
+with it or after it, so what was read of a znode whose watch has not fired still holds.  No watch
+reports that a permission was withdrawn, and some servers keep the watches quiet then; so all are
+read afterwards, and a znode that is not what it was counts as changed.
 """
 
 from __future__ import annotations
 
-from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
-from kazoo.protocol.serialization import Exists, GetData, Sync
-
-from zkexec.core.snapshot import Problem, Znode
-from zkexec.zookeeper.link import RefusedError, in_words
-from zkexec.zookeeper.multiread import Found, MultiRead
-from zkexec.zookeeper.set_watches import SetWatches
+from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError, ZooKeeperError
+from zkexec.zookeeper.requests import Exists, Get, MultiRead, SetWatches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from typing import Any, TypeAlias
 
-    from kazoo.handlers.threading import AsyncResult
+    from zkexec.zookeeper.requests import Dialogue, Request
+    from zkexec.zookeeper.values import Stat
 
-    from zkexec.zookeeper.link import Link
+    Found: TypeAlias = tuple[bytes, Stat] | NoNodeError | NoAuthError
+    """What a znode contains, that it does not exist, or that it may not be read."""
 
 FEW = 8
-"""So many znodes are read one by one: for more, two requests for all of them cost less."""
+"""This many znodes are read one by one: for more, two requests for all of them cost less."""
 
 COLLECTS = 50
-"""How often an old server is read before a read gives up on znodes that keep changing."""
+"""How often a read on an old server is tried before it gives up on znodes that keep changing."""
 
 
 class SnapshotReader:
-    """One read on its way.  It calls `answer` once, with the znodes or with a reason in words."""
+    """The znodes that are read again and again on one connection, and what is known of them."""
 
     def __init__(
         self,
-        link: Link,
-        names: Mapping[str, str],
-        answer: Callable[[Mapping[str, Znode] | str], None],
+        paths: Sequence[str],
+        watch: Hashable,
+        lacks_multi_read: Callable[[], bool],
     ) -> None:
-        """Read the keys of `names`, which are whole paths; name them by its values."""
-        self._link = link
-        self._names = names
-        self._paths = tuple(names)
-        self._answer = answer
+        """Read these whole paths; `watch` is what their watches are set with.
 
-    def begin(self) -> None:
-        """Send the first requests."""
-        link = self._link
-        count = len(self._paths)
-        touched = [path for path in self._paths if path not in link.armed or count == 1]
-        others_known = len(touched) == count or len(link.known) == count
+        `lacks_multi_read` is asked at each read whether the servers are older than 3.6.
+        """
+        self._paths = tuple(paths)
+        self._watch = watch
+        self._lacks_multi_read = lacks_multi_read
+        self._known: dict[str, Found] = {}
+        """What was last read; it holds for those whose watches are set."""
+        self._watched: set[str] = set()
+        self.has_to_verify = False
+        """Whether `verify` has to follow the last read."""
+
+    def fired(self, path: str) -> None:
+        """Take note that the watch of a znode has fired; may be called on any thread."""
+        self._watched.discard(path)
+
+    def read(self) -> Dialogue:
+        """Set the missing watches and read all znodes → what was found, by path."""
+        yield from self._doubting(self._read())
+        return {path: self._known[path] for path in self._paths}
+
+    def verify(self) -> Dialogue:
+        """Read all znodes again → the paths of those that have changed although no watch fired."""
+        return (yield from self._doubting(self._verify()))
+
+    def _doubting(self, dialogue: Dialogue) -> Dialogue:
+        """Forget all watches if an error leaves open which ones are set; twice does no harm."""
         try:
-            if not self._paths:
-                self._answer({})
-            elif 0 < len(touched) <= FEW and others_known and (count == 1 or not link.manner.twice):
-                self._read_few(touched)
-            else:
-                self._read_all()
-        except Exception as error:  # noqa: BLE001 - Or the read would have no answer.
-            self._give_up(error)
+            return (yield from dialogue)
+        except BaseException:
+            self._watched.clear()
+            raise
 
-    def fail(self, reason: str) -> None:
-        """Answer with this reason, before anything was sent."""
-        self._answer(reason)
-
-    def _then(self, result: AsyncResult, go_on: Callable[[AsyncResult], None]) -> None:
-        def guarded(result: AsyncResult) -> None:
-            try:
-                go_on(result)
-            except Exception as error:  # noqa: BLE001 - As in `begin`.
-                self._give_up(error)
-
-        result.rawlink(guarded)
-
-    def _give_up(self, error: Exception) -> None:
-        # Which watches have been armed by now is not known, and twice does no harm.
-        self._link.armed.clear()
-        self._answer(in_words(error))
-
-    def _read_few(self, touched: Sequence[str]) -> None:
-        first = self._sync()
-        self._link.armed.update(touched)
-        contents = [self._link.send(GetData(path, self._link.fired)) for path in touched]
-
-        def received(_: AsyncResult) -> None:
-            self._check(first)
-            found = [_found(result) for result in contents]
-            failed = [path for path, what in zip(touched, found, strict=True) if what.error]
-            self._link.armed.difference_update(failed)
-            # The last one holds as of its answer, the others as long as their watches are armed.
-            if failed or not self._link.armed.issuperset(set(self._paths) - {touched[-1]}):
-                self._read_all()
-            else:
-                # No two of them were read at the same moment.
-                as_of = {path: what.mzxid for path, what in zip(touched, found, strict=True)}
-                self._link.known_as_of.update(as_of)
-                self._tell(touched, found)
-                if len(touched) < len(self._paths):
-                    self._then(self._link.send(MultiRead(self._paths)), self._verify)
-
-        self._then(contents[-1], received)
-
-    def _verify(self, result: AsyncResult) -> None:
-        found: Sequence[Found] = result.get_nowait()
-        newest = max(what.mzxid for what in found)
+    def _verify(self) -> Dialogue:
+        (outcomes,) = yield [MultiRead(self._paths)]
+        found = self._demand_all(self._paths, _not_failed(outcomes))
+        changed = []
         for path, what in zip(self._paths, found, strict=True):
-            known = self._link.known[path]
-            if (what.mzxid, _PROBLEMS.get(what.error)) == (known.mzxid, known.problem):
-                self._link.known_as_of[path] = newest
-            elif path in self._link.armed:
-                self._link.touched(path)
+            if _mark(what) != _mark(self._known[path]) and path in self._watched:
+                self._watched.discard(path)
+                changed.append(path)
+        return changed
 
-    def _read_all(self) -> None:
-        if self._link.manner.twice or len(self._paths) == 1:
-            self._collect(COLLECTS)
-        else:
-            self._read_at_once()
+    def _read(self) -> Dialogue:
+        self.has_to_verify = False
+        count = len(self._paths)
+        touched = [path for path in self._paths if path not in self._watched or count == 1]
+        others_known = len(touched) == count or len(self._known) == count
+        in_two_looks = count == 1 or self._lacks_multi_read()
+        is_read = False
+        if 0 < len(touched) <= FEW and others_known and (count == 1 or not in_two_looks):
+            is_read = yield from self._read_few(touched)
+        if not is_read and self._paths:
+            yield from (self._collect() if in_two_looks else self._read_at_once())
 
-    def _read_at_once(self) -> None:
-        first = self._sync()
+    def _read_few(self, touched: Sequence[str]) -> Dialogue:
+        """Read the znodes whose watches are missing; return whether that was enough."""
+        self._watched.update(touched)
+        outcomes = yield [Get(path, self._watch) for path in touched]
+        found = self._demand_all(touched, outcomes)
+        failed = [p for p, what in zip(touched, found, strict=True) if not isinstance(what, tuple)]
+        self._watched.difference_update(failed)
+        # The last one holds as of its answer, the others as long as their watches are set.
+        if failed or not self._watched.issuperset(set(self._paths) - {touched[-1]}):
+            return False
+        self._learn(touched, found)
+        self.has_to_verify = len(touched) < len(self._paths)
+        return True
 
-        def received(result: AsyncResult) -> None:
-            self._check(first)
-            found: Sequence[Found] = result.get_nowait()
-            arming = self._arm(found)
-            if arming:
-                self._then(arming[-1][1], lambda _: told(found, arming))
-            else:
-                self._tell_all(found)
-
-        def told(found: Sequence[Found], arming: Sequence[tuple[str, AsyncResult]]) -> None:
-            self._check(arming)
-            self._tell_all(found)
-
-        self._then(self._link.send(MultiRead(self._paths)), received)
-
-    def _arm(self, found: Sequence[Found]) -> list[tuple[str, AsyncResult]]:
+    def _read_at_once(self) -> Dialogue:
+        (outcomes,) = yield [MultiRead(self._paths)]
+        found = self._demand_all(self._paths, _not_failed(outcomes))
         pairs = zip(self._paths, found, strict=True)
-        unarmed = {path: what for path, what in pairs if path not in self._link.armed}
-        there = [path for path, what in unarmed.items() if not what.error]
-        missing = [path for path, what in unarmed.items() if what.error == _NO_NODE]
-        arming = []
-        if there or missing:
-            self._link.expect([*there, *missing])
-            seen = max(what.mzxid for what in found)
-            arming.append(("", self._link.send(SetWatches(seen, there, missing))))
-        return arming + self._look([p for p, what in unarmed.items() if what.error == _NO_AUTH])
+        unwatched = {path: what for path, what in pairs if path not in self._watched}
+        existing = [path for path, what in unwatched.items() if isinstance(what, tuple)]
+        missing = [path for path, what in unwatched.items() if isinstance(what, NoNodeError)]
+        requests: list[Request] = []
+        if existing or missing:
+            self._watched.update((*existing, *missing))
+            newest = max(_mzxid(what) for what in found)
+            requests.append(SetWatches(newest, existing, missing, (), self._watch))
+        requests += self._watch_for([p for p, w in unwatched.items() if isinstance(w, NoAuthError)])
+        if requests:
+            self._check(requests, (yield requests))
+        self._learn(self._paths, found)
 
-    def _sync(self) -> list[tuple[str, AsyncResult]]:
-        return [] if self._link.synced else [("", self._link.send(Sync("/")))]
+    def _collect(self) -> Dialogue:
+        """Read all znodes twice in a row, contents first and then what `Exists` answers.
 
-    def _look(self, paths: Iterable[str]) -> list[tuple[str, AsyncResult]]:
-        looks = []
-        for path in paths:
-            if path not in self._link.armed:
-                self._link.armed.add(path)
-                looks.append((path, self._link.send(Exists(path, self._link.fired))))
-        return looks
+        If nothing differs between the two, all contents were there at one moment between them.
+        That a missing znode was there for a moment shows in its watch, which has fired then.
+        """
+        for _ in range(COLLECTS):
+            watching = self._watch_for(self._paths)
+            contents = [Get(path) for path in self._paths]
+            outcomes = yield [*watching, *contents, *[Exists(path) for path in self._paths]]
+            watched, rest = outcomes[: len(watching)], outcomes[len(watching) :]
+            self._check(watching, watched)
+            found = self._demand_all(self._paths, rest[: len(contents)])
+            # The list makes every outcome be examined: an error in any of them ends the read.
+            same = list(map(self._stayed, self._paths, found, rest[len(contents) :]))
+            if all(same):
+                self._learn(self._paths, found)
+                return
+        raise RefusedError(f"the znodes changed during each of {COLLECTS} attempts to read them")
 
-    def _check(self, first: Sequence[tuple[str, AsyncResult]]) -> None:
-        for path, result in first:
-            try:
-                result.get_nowait()
-            except KazooException as error:
-                self._link.armed.discard(path)
+    def _watch_for(self, paths: Iterable[str]) -> list[Request]:
+        """Make the requests that set a watch on each znode without one, there or not."""
+        unwatched = [path for path in paths if path not in self._watched]
+        self._watched.update(unwatched)
+        return [Exists(path, self._watch) for path in unwatched]
+
+    def _check(self, requests: Sequence[Request], outcomes: Sequence[object]) -> None:
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                if not isinstance(request, Exists):
+                    raise outcome
+                self._watched.discard(request.path)
                 # A server may refuse the watch of a znode that may not be read (3.9 does).
-                if not (path and isinstance(error, NoAuthError)):
-                    raise
-        self._link.synced = True
+                if not isinstance(outcome, NoAuthError):
+                    raise outcome
 
-    def _tell_all(self, found: Sequence[Found]) -> None:
-        """Tell of all znodes, which were read at one moment: none is older than the newest."""
-        newest = max(what.mzxid for what in found)
-        self._link.known_as_of.update(dict.fromkeys(self._paths, newest))
-        self._tell(self._paths, found)
-
-    def _tell(self, paths: Sequence[str], found: Sequence[Found]) -> None:
-        known = self._link.known
+    def _learn(self, paths: Sequence[str], found: Sequence[Found]) -> None:
         for path, what in zip(paths, found, strict=True):
-            known[path] = self._znode(path, what)
-            if known[path].problem is Problem.FORBIDDEN:
+            self._known[path] = what
+            if isinstance(what, NoAuthError):
                 # Of such a znode a server may keep everything quiet, also that its watch is gone.
-                self._link.armed.discard(path)
-        self._answer({self._names[path]: known[path] for path in self._paths})
+                self._watched.discard(path)
 
-    def _collect(self, tries: int) -> None:
-        first = [*self._sync(), *self._look(self._paths)]
-        contents = [self._link.send(GetData(path, None)) for path in self._paths]
-        stats = [self._link.send(Exists(path, None)) for path in self._paths]
-
-        def received(_: AsyncResult) -> None:
-            self._check(first)
-            found = [_found(result) for result in contents]
-            same = map(self._stood_still, self._paths, found, stats)
-            # The list makes every answer be looked at: an error in any of them ends the read.
-            if all(list(same)):
-                self._tell_all(found)
-            elif tries > 1:
-                self._collect(tries - 1)
-            else:
-                self._answer(f"the znodes changed during each of {COLLECTS} attempts to read them")
-
-        self._then(stats[-1], received)
-
-    def _stood_still(self, path: str, found: Found, stat: AsyncResult) -> bool:
-        try:
-            second = stat.get_nowait()
-        except NoAuthError:
-            return found.error == _NO_AUTH
+    def _stayed(self, path: str, found: Found, second: Stat | ZooKeeperError | None) -> bool:
+        if isinstance(second, NoAuthError):
+            return isinstance(found, NoAuthError)
+        if isinstance(second, ZooKeeperError):
+            raise second
         if second is None:
-            return found.error == _NO_NODE and path in self._link.armed
-        if found.error == _NO_AUTH:
-            return True
-        mzxid: int = second.mzxid
-        return found.mzxid == mzxid
+            return isinstance(found, NoNodeError) and path in self._watched
+        return isinstance(found, NoAuthError) or _mzxid(found) == second.mzxid
 
-    def _znode(self, path: str, found: Found) -> Znode:
-        name = self._names[path]
-        if found.error in _PROBLEMS:
-            return Znode(name, problem=_PROBLEMS[found.error])
-        if found.error:
-            raise RefusedError(f"the server answered error {found.error} for {path}")
-        return Znode(
-            name, found.content, found.mzxid, version=found.version, mtime=found.mtime / 1000
-        )
+    def _demand_all(self, paths: Sequence[str], outcomes: Sequence[Any]) -> list[Found]:
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if isinstance(outcome, Exception) and not isinstance(
+                outcome, NoNodeError | NoAuthError
+            ):
+                code = getattr(outcome, "code", 0)
+                raise RefusedError(f"the server answered error {code} for {path}") from outcome
+        return list(outcomes)
 
 
-def _found(result: AsyncResult) -> Found:
-    try:
-        content, stat = result.get_nowait()
-    except (NoNodeError, NoAuthError) as error:
-        return Found(error=error.code)
-    return Found(content or b"", stat.mzxid, stat.version, stat.mtime)
+def _not_failed(outcome: Any) -> Sequence[Any]:  # noqa: ANN401 -- the outcome of a multi-read
+    if isinstance(outcome, Exception):
+        raise outcome
+    found: Sequence[Any] = outcome
+    return found
 
 
-_NO_NODE: int = NoNodeError.code
-_NO_AUTH: int = NoAuthError.code
-_PROBLEMS = {_NO_NODE: Problem.MISSING, _NO_AUTH: Problem.FORBIDDEN}
+def _mzxid(found: Found) -> int:
+    return found[1].mzxid if isinstance(found, tuple) else 0
+
+
+def _mark(found: Found) -> tuple[int, type]:
+    """Give what differs if a znode has changed."""
+    return _mzxid(found), type(found)

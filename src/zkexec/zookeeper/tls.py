@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from zkexec.cli.security import Tls
-
 _CLOSED = "TLS/SSL connection has been closed (EOF)"  # Python's own words, without a code.
 _REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
 
 
 def wrap(
-    connection: socket.socket, tls: Tls, host: str, deadline: float, seen: Callable[..., None]
+    connection: socket.socket,
+    new_context: Callable[[], ssl.SSLContext],
+    host: str,
+    deadline: float,
+    seen: Callable[..., None],
 ) -> ssl.SSLSocket:
     """Shake hands with the server, whose certificate has to be one for `host`, until `deadline`.
 
-    `seen` gets the socket before it is waited for, to be able to break it off.  Raises OSError,
-    with its words for a person in `strerror`; then the connection is closed.
+    `new_context` reads the files anew: certificates are renewed.  `seen` gets the socket before it
+    is waited for, to be able to break it off.  Raises OSError, with its words for a person in
+    `strerror`; then the connection is closed.
     """
     try:
-        context = tls.context()
+        context = new_context()
     except (OSError, ValueError) as error:
         connection.close()
         reason = in_words(getattr(error, "strerror", None) or str(error))

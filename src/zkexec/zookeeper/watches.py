@@ -1,84 +1,90 @@
-"""The watches that are armed on one connection, and how all of them are armed again at once.
+"""The watches that are set on one connection, and how all of them are set again at once.
 
 A server may drop a watch without a word: servers that know of CVE-2024-23944 do so if the znode
 is changed while it may not be read.  So each watch is kept here with the transaction as of which
-its znode is known; armed anew relative to that one, it fires at once if anything was missed.
+its znode is known; set anew relative to that one, it fires at once if anything was missed.
 
-Watches are entered before they are armed and known once the answer is there: one that fires in
+A watch is entered before its request is sent and dated once the answer is there: one that fires in
 between is not entered again.
 """
 
 from __future__ import annotations
 
-from kazoo.protocol.states import EventType
-
-from zkexec.zookeeper.set_watches import SetWatches
+from zkexec.zookeeper.requests import Children, Exists, Get, SetWatches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kazoo.protocol.states import WatchedEvent
+    from collections.abc import Hashable, Iterator
+    from typing import Any
+
+    from zkexec.zookeeper.requests import Request
 
 _NOT_KNOWN_YET = -1
 _MISSING = -2
 
 
 class Watches:
-    """What is watched on one connection, beside the inputs: those are known to its reads."""
+    """All watches of one connection: of znodes, and of the children of znodes."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._nodes: dict[str, int] = {}
-        self._children: dict[str, int] = {}
+        self._znodes: dict[str, tuple[int, Hashable]] = {}
+        self._parents: dict[str, tuple[int, Hashable]] = {}
 
-    def expect_node(self, path: str) -> None:
-        """A request that watches a znode, there or not, is about to be sent."""
-        self._nodes[path] = _NOT_KNOWN_YET
+    def sending(self, request: Request) -> None:
+        """Enter the watches that this request sets, before it is sent."""
+        match request:
+            case Get(path, watch) | Exists(path, watch) if watch is not None:
+                self._znodes[path] = _NOT_KNOWN_YET, watch
+            case Children(path, watch) if watch is not None:
+                self._parents[path] = _NOT_KNOWN_YET, watch
+            case SetWatches(zxid, existing, missing, parents, watch) if watch is not None:
+                self._znodes.update(dict.fromkeys(existing, (zxid, watch)))
+                self._znodes.update(dict.fromkeys(missing, (_MISSING, watch)))
+                self._parents.update(dict.fromkeys(parents, (zxid, watch)))
 
-    def expect_children(self, path: str) -> None:
-        """A request that watches a znode's children, and so its end, is about to be sent."""
-        self._children[path] = _NOT_KNOWN_YET
+    def answered(self, request: Request, outcome: Any) -> None:  # noqa: ANN401 -- as the request has it
+        """Date the watches of this request, or drop them if the server has refused it."""
+        match request:
+            case Get(path, watch) | Exists(path, watch) if watch is not None:
+                if isinstance(outcome, Exception):
+                    self._znodes.pop(path, None)
+                elif path in self._znodes:
+                    stat = outcome[1] if isinstance(request, Get) else outcome
+                    self._znodes[path] = _MISSING if stat is None else stat.mzxid, watch
+            case Children(path, watch) if watch is not None:
+                if isinstance(outcome, Exception):
+                    self._parents.pop(path, None)
+                elif path in self._parents:
+                    self._parents[path] = outcome[1].pzxid, watch
 
-    def node_seen(self, path: str, mzxid: int | None) -> None:
-        """The watch was armed on a znode that was last written then, None if there is none."""
-        if path in self._nodes:
-            self._nodes[path] = _MISSING if mzxid is None else mzxid
+    def fired(self, path: str, *, znode: bool, children: bool) -> None:
+        """Drop the watches of this path that have fired."""
+        if znode:
+            self._znodes.pop(path, None)
+        if children:
+            self._parents.pop(path, None)
 
-    def children_seen(self, path: str, pzxid: int) -> None:
-        """The watch was armed on a znode whose children last changed then."""
-        if path in self._children:
-            self._children[path] = pzxid
-
-    def node_refused(self, path: str) -> None:
-        """No watch was armed."""
-        self._nodes.pop(path, None)
-
-    def children_refused(self, path: str) -> None:
-        """No watch was armed."""
-        self._children.pop(path, None)
-
-    def fired(self, event: WatchedEvent) -> None:
-        """The watch is gone."""
-        if event.type != EventType.CHILD:
-            self._nodes.pop(event.path, None)
-        if event.type in (EventType.CHILD, EventType.DELETED):
-            self._children.pop(event.path, None)
+    def clear(self) -> list[tuple[str, Hashable]]:
+        """Drop all watches; return their paths and what they were set with."""
+        all_of_them = [*self._znodes.items(), *self._parents.items()]
+        self._znodes.clear()
+        self._parents.clear()
+        return [(path, watch) for path, (_, watch) in all_of_them]
 
     def requests(self) -> list[SetWatches]:
-        """What arms all of them again: a request for each transaction as of which some are known.
+        """Make what sets all of them again: a request for each transaction.
 
-        A request covers all watches of one transaction.  A common one for all would be too old for
-        some, and those would fire each time.
+        A common request for all would be too old for some, and those would fire each time.
         """
-        nodes, children = dict(self._nodes), dict(self._children)
-        known = {zxid for zxid in (*nodes.values(), *children.values()) if zxid >= 0}
-        missing = [path for path, zxid in nodes.items() if zxid == _MISSING]
-        requests = [
-            SetWatches(
-                seen,
-                [path for path, zxid in nodes.items() if zxid == seen],
-                [],
-                [path for path, zxid in children.items() if zxid == seen],
-            )
-            for seen in sorted(known)
-        ]
-        return requests + ([SetWatches(0, [], missing)] if missing else [])
+        znodes = {path: zxid for path, (zxid, _) in self._znodes.copy().items()}
+        parents = {path: zxid for path, (zxid, _) in self._parents.copy().items()}
+        return [*_relative(znodes, parents)]
+
+
+def _relative(znodes: dict[str, int], parents: dict[str, int]) -> Iterator[SetWatches]:
+    for known in sorted({zxid for zxid in (*znodes.values(), *parents.values()) if zxid >= 0}):
+        existing = [path for path, zxid in znodes.items() if zxid == known]
+        yield SetWatches(known, existing, [], [p for p, zxid in parents.items() if zxid == known])
+    if missing := [path for path, zxid in znodes.items() if zxid == _MISSING]:
+        yield SetWatches(0, [], missing)

@@ -1,0 +1,45 @@
+"""What ZooKeeper keeps beside a znode's content: its statistics, and who may use it.
+
+These values are the same for every client library, so nothing outside this package knows one.
+"""
+
+from zkexec.frozen import frozen
+
+READ, WRITE, CREATE, DELETE, ADMIN = 1, 2, 4, 8, 16
+"""The permissions of an ACL entry, as ZooKeeper numbers them."""
+
+ALL = READ | WRITE | CREATE | DELETE | ADMIN
+
+
+@frozen()
+class Stat:
+    """The statistics of a znode; the names are ZooKeeper's own.
+
+    `ctime` and `mtime` are milliseconds of the epoch.  `ephemeral_owner` is the session that an
+    ephemeral znode belongs to, 0 if the znode lasts.
+    """
+
+    czxid: int = 0
+    mzxid: int = 0
+    ctime: int = 0
+    mtime: int = 0
+    version: int = 0
+    cversion: int = 0
+    aversion: int = 0
+    ephemeral_owner: int = 0
+    data_length: int = 0
+    num_children: int = 0
+    pzxid: int = 0
+
+
+@frozen()
+class Acl:
+    """One entry of an access control list: what an identity may do."""
+
+    permissions: int
+    scheme: str
+    identity: str
+
+
+OPEN_ACL = (Acl(ALL, "world", "anyone"),)
+"""Every client may do everything."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from played import at
+from support.dialogue_player import at
 from zkexec.zookeeper.dialogue import Line, MultiReadSupport
 from zkexec.zookeeper.errors import (
     ConnectionLostError,

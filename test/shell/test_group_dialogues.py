@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from played import Turn, at, play
+from support.dialogue_player import Turn, at, play
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
     CommitRefused,

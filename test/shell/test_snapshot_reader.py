@@ -2,7 +2,7 @@
 
 import pytest
 
-from played import Turn, at, play
+from support.dialogue_player import Turn, at, play
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NoAuthError,

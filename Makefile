@@ -28,7 +28,7 @@ DEMO_VENV := $(if $(wildcard $(READY)),$(VENV),$(VENV)-light)
 # What depends on how a server behaves: reading, groups, lost and wiped ensembles, operators.
 TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
     shell/test_ensemble_* shell/test_group_* e2e/test_group_* e2e/test_*quorum* e2e/test_wiped_* \
-    e2e/test_configuration e2e/test_operator_*)))) test/operator
+    e2e/test_configuration e2e/test_operator_*)))) test/ctl
 FLOORS_WITHOUT_SERVERS := $(wildcard test/core test/scenarios test/simulation)
 
 export PYTHON

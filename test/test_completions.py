@@ -15,8 +15,8 @@ import pytest
 
 from support.interactive_shell import InteractiveShell
 from zkexec.cli.options import OPTIONS, Option
-from zkexec.operator.verbs import VERBS
-from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.subcommands import SUBCOMMANDS
 
 SHARE = Path(__file__).resolve().parent.parent / "share"
 BASH = SHARE / "bash-completion" / "completions"
@@ -125,13 +125,13 @@ def completed(line: str, last: str) -> str:
 
 @pytest.mark.parametrize(("line", "last"), LINES)
 def test_bash_completes(line: str, last: str, bash: InteractiveShell) -> None:
-    """In bash, Tab completes verbs, options, choices and files, and nothing where nothing is."""
+    """In bash, Tab completes subcommands, options, choices and files, and nothing else."""
     assert typed(bash, line) == completed(line, last)
 
 
 @pytest.mark.parametrize(("line", "last"), LINES)
 def test_zsh_completes(line: str, last: str, zsh: InteractiveShell) -> None:
-    """In zsh, Tab completes verbs, options, choices and files, and nothing where nothing is."""
+    """In zsh, Tab completes subcommands, options, choices and files, and nothing else."""
     assert typed(zsh, line) == completed(line, last)
 
 
@@ -147,24 +147,24 @@ def long_names(options: Iterable[Option]) -> set[str]:
     return {f"--{option.name}" for option in options}
 
 
-def options_of(verb: Verb) -> set[str]:
-    """The long spellings of all that may stand with a verb."""
-    common = CONNECTION if verb.needs_cluster else ()
-    return long_names((*verb.options, *common, *QUESTIONS))
+def options_of(subcommand: Subcommand) -> set[str]:
+    """The long spellings of all that may stand with a subcommand."""
+    common = CONNECTION if subcommand.needs_cluster else ()
+    return long_names((*subcommand.options, *common, *QUESTIONS))
 
 
 EXPECTED = [
     ("zkexec --", long_names(OPTIONS) | {"--"}),
     ("zkexecctl --", long_names((*CONNECTION, *QUESTIONS))),
-    ("zkexecctl ", {verb.name for verb in VERBS} | {"help"}),
-    ("zkexecctl help ", {verb.name for verb in VERBS}),
-    *((f"zkexecctl {verb.name} --", options_of(verb)) for verb in VERBS),
+    ("zkexecctl ", {subcommand.name for subcommand in SUBCOMMANDS} | {"help"}),
+    ("zkexecctl help ", {subcommand.name for subcommand in SUBCOMMANDS}),
+    *((f"zkexecctl {subcommand.name} --", options_of(subcommand)) for subcommand in SUBCOMMANDS),
 ]
 
 
 @pytest.mark.parametrize(("line", "expected"), EXPECTED)
 def test_bash_offers_the_tables(line: str, expected: set[str], folder: Path) -> None:
-    """In bash, all options and verbs of the tables are offered, each where it may stand."""
+    """In bash, all options and subcommands of the tables are offered, each where it may stand."""
     words = shlex.join([*line.split(), *([""] if line.endswith(" ") else [])])
     script = (
         f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE={line!r}; "
@@ -184,7 +184,7 @@ def test_bash_offers_the_tables(line: str, expected: set[str], folder: Path) -> 
 
 
 def test_fish_offers_the_tables(folder: Path) -> None:
-    """In fish, all options and verbs of the tables are offered, each where it may stand."""
+    """In fish, all options and subcommands of the tables are offered, each where it may stand."""
     found = fish([line for line, _ in EXPECTED], folder)
 
     for (line, expected), offered in zip(EXPECTED, found, strict=True):

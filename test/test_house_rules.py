@@ -49,7 +49,8 @@ STOREYS = {
     "group": 2,
     "runtime": 2,
     "main": 3,
-    "operator": 3,
+    "ctl": 3,
+    "devserver": 2,
     "__main__": 4,
 }
 MIDDLE_STOREY = 1

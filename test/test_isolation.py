@@ -96,7 +96,7 @@ def test_words_and_statuses_pass(shadows: dict[str, str], tmp_path: Path) -> Non
     assert run(zkexec, *words, "kill -HUP $$", env=shadows)[0] == -signal.SIGHUP
 
 
-@pytest.mark.parametrize("module", ["zkexec", "zkexec.operator"])
+@pytest.mark.parametrize("module", ["zkexec", "zkexec.ctl"])
 def test_a_zkexec_on_the_path_is_itself(tmp_path: Path, module: str) -> None:
     """Where PYTHONPATH is how zkexec itself is found, `python -m` runs that one to its end."""
     shutil.copytree(ROOT / "src" / "zkexec", tmp_path / "zkexec")

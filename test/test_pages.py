@@ -19,9 +19,9 @@ import pytest
 from zkexec.cli import parser
 from zkexec.cli.help_text import help_text
 from zkexec.cli.options import OPTIONS, Option
-from zkexec.operator import usage as operator_usage
-from zkexec.operator.settle import settle
-from zkexec.operator.verbs import VOCABULARY, find
+from zkexec.ctl import subcommand_help
+from zkexec.ctl.arguments import read_invocation
+from zkexec.ctl.subcommands import OPTION_NAMES, find
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -178,9 +178,9 @@ def test_commands_use_options_that_exist(line: str) -> None:
 @pytest.mark.parametrize("line", subcommands(), ids=lambda line: line.replace(" ", "_")[:40])
 def test_subcommands_are_understood(line: str) -> None:
     """Every command line of zkexecctl on a page is understood."""
-    written = parser.read(shlex.split(line, comments=True), VOCABULARY)
+    written = parser.read(shlex.split(line, comments=True), OPTION_NAMES)
 
-    settle(find(written.stray_words[0]), written, {})
+    read_invocation(find(written.stray_words[0]), written, {})
 
 
 def test_command_lines_are_found() -> None:
@@ -201,13 +201,13 @@ def test_command_lines_are_found() -> None:
 def test_named_options_and_variables_exist(page: Path) -> None:
     """Every option and every variable that a page names exists."""
     set_for_commands = {"EVENT", "REASON", "MEMBER", "LOCK", "EXIT_STATUS"}
-    variables = {option.variable for option in (*OPTIONS, *VOCABULARY.by_name.values())}
-    variables |= {name for name, _ in operator_usage.ENVIRONMENT}
+    variables = {option.variable for option in (*OPTIONS, *OPTION_NAMES.by_name.values())}
+    variables |= {name for name, _ in subcommand_help.ENVIRONMENT}
     variables |= {f"ZKEXEC_{name}" for name in set_for_commands}
     # Variables of the tests, and options of other programs.
     variables |= {"ZKEXEC_SEEDS", "ZKEXEC_SEED", "ZKEXEC_"}
     elsewhere = {"config", "healthy"}
-    names = {option.name for option in OPTIONS} | VOCABULARY.by_name.keys() | elsewhere
+    names = {option.name for option in OPTIONS} | OPTION_NAMES.by_name.keys() | elsewhere
 
     assert set(re.findall(r"ZKEXEC_[A-Z_]*", TEXTS[page])) <= variables
     assert set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", DRAWN.sub("", TEXTS[page]))) <= names

@@ -14,14 +14,14 @@ from paper_programs import PROGRAMS, Program
 from zkexec.cli import parser
 from zkexec.cli.options import OPTIONS
 from zkexec.cli.settings import resolve_settings
-from zkexec.operator.settle import settle as settle_call
-from zkexec.operator.verbs import BY_VERB, VERBS, VOCABULARY
+from zkexec.ctl.arguments import read_invocation
+from zkexec.ctl.subcommands import OPTION_NAMES, SUBCOMMAND_BY_NAME, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAWN_BY = "python tools/draw_papers.py"
 EXAMPLES = [
     *(command for program in PROGRAMS for command, _ in program.examples),
-    *(command for verb in VERBS for command, _ in verb.examples),
+    *(command for subcommand in SUBCOMMANDS for command, _ in subcommand.examples),
 ]
 
 
@@ -56,10 +56,10 @@ def test_a_man_page_is_well_formed(program: Program) -> None:
     text = rendered(program)
 
     found = [line for line in text.splitlines() if re.match(r"[A-Z]", line)][1:]
-    verbs = ["VERBS"] if program.verbs else []
+    subcommands = ["SUBCOMMANDS"] if program.subcommands else []
     assert found == [
         *("NAME", "SYNOPSIS", "DESCRIPTION"),
-        *verbs,
+        *subcommands,
         *("OPTIONS", "ENVIRONMENT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"),
     ]
     assert max(map(len, text.splitlines())) <= 80
@@ -67,15 +67,15 @@ def test_a_man_page_is_well_formed(program: Program) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_a_man_page_tells_all(program: Program) -> None:
-    """A page has every option with its variable, every verb, example and exit status."""
+    """A page has every option with its variable, every subcommand, example and exit status."""
     text = " ".join(rendered(program).split())
 
     for option in (*program.options, *program.valued):
         assert f"--{option.name} {option.metavar}".rstrip() in text
         assert option.variable in text
         assert option.meaning in text
-    for verb in program.verbs:
-        assert f" {verb.usage} {verb.summary}." in text
+    for subcommand in program.subcommands:
+        assert f" {subcommand.usage} {subcommand.summary}." in text
     for command, meaning in program.examples:
         assert f"{command} {meaning}" in text
     for status, meaning in program.statuses:
@@ -90,9 +90,9 @@ def test_examples_are_understood(line: str) -> None:
     if words[0] == "zkexec":
         assert resolve_settings(parser.read(words[1:]), {}).policy.mirrors
     else:
-        written = parser.read(words[1:], VOCABULARY)
-        verb = BY_VERB[written.stray_words[0]]
-        assert settle_call(verb, written, {}).verb == verb.name
+        written = parser.read(words[1:], OPTION_NAMES)
+        subcommand = SUBCOMMAND_BY_NAME[written.stray_words[0]]
+        assert read_invocation(subcommand, written, {}).subcommand == subcommand.name
 
 
 CHOICES = [(option.name, choice) for option in OPTIONS for choice in option.choices]

@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 
 from zkexec.cli.options import OPTIONS, Option
-from zkexec.operator.usage import STATUSES
-from zkexec.operator.verbs import VERBS
+from zkexec.ctl.exit_status import STATUSES
+from zkexec.ctl.subcommands import SUBCOMMANDS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |")
@@ -39,10 +39,12 @@ def options_tables() -> str:
 def subcommands_tables() -> str:
     """Return all subcommands of zkexecctl as Markdown, their options, and the exit statuses."""
     lines = []
-    for group, verbs in groupby(VERBS, key=lambda verb: verb.group):
+    for group, subcommands in groupby(SUBCOMMANDS, key=lambda subcommand: subcommand.group):
         lines.extend([f"\n**{group}**\n", "| subcommand | meaning |", "| --- | --- |"])
-        lines.extend(f"| `{verb.usage}` | {verb.summary} |" for verb in verbs)
-    options = dict.fromkeys(option for verb in VERBS for option in verb.options)
+        lines.extend(
+            f"| `{subcommand.usage}` | {subcommand.summary} |" for subcommand in subcommands
+        )
+    options = dict.fromkeys(option for subcommand in SUBCOMMANDS for option in subcommand.options)
     lines.extend(["\n## Options\n", "| option | of | meaning |", "| --- | --- | --- |"])
     lines.extend(
         f"| {spelling(option)} | {_owners(option)} | {_explained(option)} |" for option in options
@@ -53,7 +55,9 @@ def subcommands_tables() -> str:
 
 
 def _owners(option: Option) -> str:
-    return ", ".join(f"`{verb.name}`" for verb in VERBS if option in verb.options)
+    return ", ".join(
+        f"`{subcommand.name}`" for subcommand in SUBCOMMANDS if option in subcommand.options
+    )
 
 
 def _explained(option: Option) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from paper_programs import Program, spellings
 from zkexec.cli.options import Option
-from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
 
 _FRAME = """\
 # Completion of @NAME@ for bash; drawn by tools/draw_papers.py.
@@ -107,24 +107,24 @@ _@NAME@_word() {
 }
 """
 
-_VERBS = """\
+_SUBCOMMANDS = """\
 _@NAME@_behind_dashes() {
     return 1
 }
 
 _@NAME@_word() {
-    local index verb=
+    local index subcommand=
     for ((index = 1; index < ${#words[@]} - 1; index++)); do
         case ${words[index]} in
             @VALUED@) ((index++)) ;;
             -*) ;;
             *)
-                verb=${words[index]}
+                subcommand=${words[index]}
                 break
                 ;;
         esac
     done
-    case $verb:$cur in
+    case $subcommand:$cur in
         :-*) _@NAME@_offer "@OPTIONS@" ;;
         :*) _@NAME@_offer "@NAMES@ help" ;;
         help:*) _@NAME@_offer "@NAMES@" ;;
@@ -136,14 +136,16 @@ _@NAME@_word() {
 
 def script(program: Program) -> str:
     """The whole file."""
-    body = _VERBS if program.verbs else _COMMAND_LINE
+    body = _SUBCOMMANDS if program.subcommands else _COMMAND_LINE
     replaced = {
         "BODY": body,
         "VALUES": "\n".join(_value_case(program.name, option) for option in program.valued),
         "VALUED": "|".join(name for option in program.valued for name in spellings(option)),
         "OPTIONS": _names(program.options),
-        "NAMES": " ".join(verb.name for verb in program.verbs),
-        "CASES": "\n".join(line for verb in program.verbs for line in _verb_cases(verb)),
+        "NAMES": " ".join(subcommand.name for subcommand in program.subcommands),
+        "CASES": "\n".join(
+            line for subcommand in program.subcommands for line in _subcommand_cases(subcommand)
+        ),
         "NAME": program.name,
     }
     text = _FRAME
@@ -173,10 +175,10 @@ def _value_action(name: str, option: Option) -> str:
     return f'_{name}_offer "{choices}"' if choices else ":"
 
 
-def _verb_cases(verb: Verb) -> list[str]:
-    common = CONNECTION if verb.needs_cluster else ()
-    options = _names((*verb.options, *common, *QUESTIONS))
-    lines = [f'        {verb.name}:-*) _@NAME@_offer "{options}" ;;']
-    if any(argument.metavar == "ZK_PATH=FILE" for argument in verb.arguments):
-        lines.append(f"        {verb.name}:*=*) _@NAME@_files = ;;")
+def _subcommand_cases(subcommand: Subcommand) -> list[str]:
+    common = CONNECTION if subcommand.needs_cluster else ()
+    options = _names((*subcommand.options, *common, *QUESTIONS))
+    lines = [f'        {subcommand.name}:-*) _@NAME@_offer "{options}" ;;']
+    if any(argument.metavar == "ZK_PATH=FILE" for argument in subcommand.arguments):
+        lines.append(f"        {subcommand.name}:*=*) _@NAME@_files = ;;")
     return lines

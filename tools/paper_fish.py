@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from paper_programs import Program, spellings
 from zkexec.cli.options import Option
-from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
 
 _HEAD = """\
 # Completion of @NAME@ for fish; drawn by tools/draw_papers.py.
@@ -30,9 +30,9 @@ complete -c zkexec -f
 complete -c zkexec -n __zkexec_has_command -a '(__zkexec_command)'
 """
 
-_VERB = """\
-# Writes the verb that stands before the cursor; false where there is none yet.
-function __zkexecctl_verb
+_SUBCOMMAND = """\
+# Writes the subcommand that stands before the cursor; false where there is none yet.
+function __zkexecctl_subcommand
     set -l words (commandline -opc)
     set -l skips no
     for word in $words[2..-1]
@@ -52,12 +52,12 @@ function __zkexecctl_verb
     return 1
 end
 
-function __zkexecctl_lacks_verb
-    not __zkexecctl_verb >/dev/null
+function __zkexecctl_lacks_subcommand
+    not __zkexecctl_subcommand >/dev/null
 end
 
 function __zkexecctl_is
-    contains -- (__zkexecctl_verb) $argv
+    contains -- (__zkexecctl_subcommand) $argv
 end
 
 complete -c zkexecctl -f
@@ -81,31 +81,37 @@ end
 
 def script(program: Program) -> str:
     """The whole file."""
-    if program.verbs:
+    if program.subcommands:
         valued = " ".join(name for option in program.valued for name in spellings(option))
-        lines = [_HEAD, _AUTH, _VERB.replace("@VALUED@", valued), *_verbs(program.verbs)]
+        lines = [
+            _HEAD,
+            _AUTH,
+            _SUBCOMMAND.replace("@VALUED@", valued),
+            *_subcommands(program.subcommands),
+        ]
     else:
         condition = "not __zkexec_has_command"
         lines = [_HEAD, _AUTH, _BEHIND_DASHES, *_options(program.options, condition)]
     return "".join(lines).replace("@NAME@", program.name)
 
 
-def _verbs(verbs: tuple[Verb, ...]) -> Iterator[str]:
+def _subcommands(subcommands: tuple[Subcommand, ...]) -> Iterator[str]:
     start = "complete -c @NAME@ -n "
-    for verb in verbs:
-        yield f"{start}__zkexecctl_lacks_verb -a {verb.name} -d {_quoted(verb.summary)}\n"
-    yield f"{start}__zkexecctl_lacks_verb -a help -d 'Show what a verb is for'\n"
-    for verb in verbs:
-        yield f"{start}'__zkexecctl_is help' -a {verb.name} -d {_quoted(verb.summary)}\n"
+    named = [f"-a {each.name} -d {_quoted(each.summary)}" for each in subcommands]
+    for name in named:
+        yield f"{start}__zkexecctl_lacks_subcommand {name}\n"
+    yield f"{start}__zkexecctl_lacks_subcommand -a help -d 'Show what a subcommand is for'\n"
+    for name in named:
+        yield f"{start}'__zkexecctl_is help' {name}\n"
     everywhere = "not __zkexecctl_is " + " ".join(
-        verb.name for verb in verbs if not verb.needs_cluster
+        subcommand.name for subcommand in subcommands if not subcommand.needs_cluster
     )
     yield from _options(CONNECTION, everywhere)
     yield from _options(QUESTIONS, "true")
-    for verb in verbs:
-        yield from _options(verb.options, f"__zkexecctl_is {verb.name}")
-        if any(argument.metavar == "ZK_PATH=FILE" for argument in verb.arguments):
-            yield f"{start}'__zkexecctl_is {verb.name}' -F\n"
+    for subcommand in subcommands:
+        yield from _options(subcommand.options, f"__zkexecctl_is {subcommand.name}")
+        if any(argument.metavar == "ZK_PATH=FILE" for argument in subcommand.arguments):
+            yield f"{start}'__zkexecctl_is {subcommand.name}' -F\n"
 
 
 def _options(options: Iterable[Option], condition: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from paper_programs import Program, Rows
 from zkexec.cli.options import Option
-from zkexec.operator.words import Verb
+from zkexec.ctl.subcommand import Subcommand
 
 _ESCAPES = {"\\": r"\e", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha", '"': r"\(dq"}
 # An option as a text names it; the hyphen of a compound word stands behind a letter.
@@ -33,10 +33,10 @@ def page(program: Program, version: str, date: str) -> str:
         ".SH DESCRIPTION",
         *_paragraphs(program.description),
     ]
-    if program.verbs:
-        lines.append(".SH VERBS")
-        for verb in program.verbs:
-            lines.extend(_verb(verb))
+    if program.subcommands:
+        lines.append(".SH SUBCOMMANDS")
+        for subcommand in program.subcommands:
+            lines.extend(_subcommand(subcommand))
     lines.append(".SH OPTIONS")
     for group, options in groupby(program.options, key=lambda option: option.group):
         lines.extend([f".SS {group}", *_options(options)])
@@ -57,15 +57,19 @@ def _synopsis(program: Program) -> Iterator[str]:
         yield rf"\fB{program.name}\fP {_code(call)}"
 
 
-def _verb(verb: Verb) -> Iterator[str]:
-    yield rf".SS {_code(verb.usage)}"
-    yield from _paragraphs((verb.summary + ".", *verb.text.split("\n\n")))
-    yield from _policy(tuple((each.spelling, each.meaning) for each in verb.arguments), italic=True)
-    yield from _options(verb.options)
+def _subcommand(subcommand: Subcommand) -> Iterator[str]:
+    yield rf".SS {_code(subcommand.usage)}"
+    yield from _paragraphs((subcommand.summary + ".", *subcommand.text.split("\n\n")))
+    yield from _policy(
+        tuple((each.spelling, each.meaning) for each in subcommand.arguments), italic=True
+    )
+    yield from _options(subcommand.options)
     yield from (".PP", "Exit status:")
-    yield from _statuses((status, text) for status, text in verb.statuses if status in (0, 1, 3))
+    yield from _statuses(
+        (status, text) for status, text in subcommand.statuses if status in (0, 1, 3)
+    )
     yield from (".PP", "Examples:")
-    yield from _examples(verb.examples)
+    yield from _examples(subcommand.examples)
 
 
 def _options(options: Iterable[Option]) -> Iterator[str]:

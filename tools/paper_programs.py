@@ -1,4 +1,4 @@
-"""What the papers tell of each command: the tables of options and verbs, and a few words more.
+"""What the papers contain about each program: tables of options and subcommands, and more.
 
 The rules of this file: whatever `--help` says is taken from where `--help` takes it.  Only what
 has no room there, examples and the ways of calling, is written down here.
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from zkexec.cli import help_text
 from zkexec.cli.options import OPTIONS, Option
-from zkexec.operator import usage as operator_usage
-from zkexec.operator.verbs import VERBS
-from zkexec.operator.words import CONNECTION, QUESTIONS, Verb
+from zkexec.ctl import exit_status, subcommand_help
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.subcommands import SUBCOMMANDS
 
 Rows = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One command; `options` are those that hold without a verb.
+    """One command; `options` are those that hold without a subcommand.
 
     `calls` are the lines of the synopsis behind the name, `variables` those of no option.
     """
@@ -27,7 +27,7 @@ class Program:
     calls: tuple[str, ...]
     description: tuple[str, ...]
     options: tuple[Option, ...]
-    verbs: tuple[Verb, ...] = ()
+    subcommands: tuple[Subcommand, ...] = ()
     variables: Rows
     variables_intro: str
     statuses: tuple[tuple[int, str], ...]
@@ -37,8 +37,8 @@ class Program:
 
     @property
     def valued(self) -> tuple[Option, ...]:
-        """All options that take a value, whatever their verb, each once."""
-        own = (option for verb in self.verbs for option in verb.options)
+        """All options that take a value, whatever their subcommand, each once."""
+        own = (option for subcommand in self.subcommands for option in subcommand.options)
         by_name = {option.name: option for option in (*self.options, *own)}
         return tuple(option for option in by_name.values() if not option.is_flag)
 
@@ -100,17 +100,17 @@ ZKEXEC = Program(
 ZKEXECCTL = Program(
     name="zkexecctl",
     summary="see a rollout of zkexec, steer it, and push configuration to it",
-    calls=("[connection options] VERB [options] [arguments]", "help [VERB]"),
+    calls=("[connection options] SUBCOMMAND [options] [arguments]", "help [SUBCOMMAND]"),
     description=(
-        *_paragraphs(operator_usage.SUMMARY),
+        *_paragraphs(subcommand_help.SUMMARY),
         _NO_DAEMON,
     ),
     options=(*CONNECTION, *QUESTIONS),
-    verbs=VERBS,
+    subcommands=SUBCOMMANDS,
     variables_intro="Options of the connection are read from the variable that is named with "
     "them, as by zkexec(1), where the command line is silent. Other variables:",
-    variables=operator_usage.ENVIRONMENT,
-    statuses=operator_usage.STATUSES,
+    variables=subcommand_help.ENVIRONMENT,
+    statuses=exit_status.STATUSES,
     examples=(
         ("zkexecctl status", "List the groups of the cluster on this host."),
         (

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from paper_programs import Program
 from zkexec.cli.options import Option
-from zkexec.operator.words import CONNECTION, QUESTIONS, Argument, Verb
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Argument, Subcommand
 
 _COMMAND_LINE = """\
 #compdef @NAME@
@@ -27,17 +27,17 @@ _@NAME@() {
 _@NAME@ "$@"
 """
 
-_VERBS = """\
+_SUBCOMMANDS = """\
 #compdef @NAME@
 # Completion of @NAME@ for zsh; drawn by tools/draw_papers.py.
 
 @VALUES@
-_@NAME@_verbs() {
-    local -a verbs=(
+_@NAME@_subcommands() {
+    local -a subcommands=(
 @NAMES@
-        'help:Show what a verb is for'
+        'help:Show what a subcommand is for'
     )
-    _describe -t verbs verb verbs
+    _describe -t subcommands subcommand subcommands
 }
 
 _@NAME@() {
@@ -50,11 +50,11 @@ _@NAME@() {
 @QUESTIONS@
     )
     _arguments -s -S -C $connection $questions \\
-        '(-)1: :_@NAME@_verbs' '(-)*:: :->arguments' && return
+        '(-)1: :_@NAME@_subcommands' '(-)*:: :->arguments' && return
     [[ $state == arguments ]] || return 1
     case $words[1] in
         help)
-            _arguments '1: :_@NAME@_verbs'
+            _arguments '1: :_@NAME@_subcommands'
             ;;
 @CASES@
     esac
@@ -84,20 +84,21 @@ _@NAME@_pair() {
 
 def script(program: Program) -> str:
     """The whole file."""
-    if program.verbs:
+    if program.subcommands:
         behind, before = "_files", "_message ZK_PATH=FILE"
     else:
         behind, before = "_message ZK_PATH", "_files -S ="
-    text = _VERBS if program.verbs else _COMMAND_LINE
+    text = _SUBCOMMANDS if program.subcommands else _COMMAND_LINE
     replaced = {
         "VALUES": _VALUES.replace("@BEHIND@", behind).replace("@BEFORE@", before),
         "OPTIONS": " \\\n".join(_specs(program.options)),
         "NAMES": "\n".join(
-            f"        {_quoted(f'{verb.name}:{verb.summary}')}" for verb in program.verbs
+            f"        {_quoted(f'{subcommand.name}:{subcommand.summary}')}"
+            for subcommand in program.subcommands
         ),
         "CONNECTION": "\n".join(_specs(CONNECTION)),
         "QUESTIONS": "\n".join(_specs(QUESTIONS)),
-        "CASES": "\n".join(_case(verb) for verb in program.verbs),
+        "CASES": "\n".join(_case(subcommand) for subcommand in program.subcommands),
         "NAME": program.name,
     }
     for mark, value in replaced.items():
@@ -137,11 +138,14 @@ def _action(option: Option) -> str:
     return f"({' '.join(option.choices)})" if option.choices else ""
 
 
-def _case(verb: Verb) -> str:
-    connection = "$connection " if verb.needs_cluster else ""
-    specs = [*_specs(verb.options), *(f"        {_positional(each)}" for each in verb.arguments)]
+def _case(subcommand: Subcommand) -> str:
+    connection = "$connection " if subcommand.needs_cluster else ""
+    specs = [
+        *_specs(subcommand.options),
+        *(f"        {_positional(each)}" for each in subcommand.arguments),
+    ]
     lines = [
-        f"        {verb.name})",
+        f"        {subcommand.name})",
         " \\\n        ".join([f"            _arguments -s -S {connection}$questions", *specs]),
         "            ;;",
     ]

@@ -24,3 +24,10 @@ def in_letters(content: bytes) -> str:
     # A letter that is split at the end of this part is cut away with the rest.
     part = content[: LONGEST * _BYTES_OF_A_LETTER + _BYTES_OF_A_LETTER]
     return cut(part.decode(errors="backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """Make a text harmless on a terminal: one line, all that does not print as an ASCII escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -17,7 +17,7 @@ from kazoo.client import KazooClient
 from support.sandbox import ZKEXEC, Sandbox
 from support.waiting import lines, until
 
-ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
+ZKEXECCTL = (sys.executable, "-m", "zkexec.ctl")
 QUICK = ("--session-timeout=2", "--settle=0.05", "--min-healthy=0.2", "--kill-timeout=2")
 
 READ_ONLY = """

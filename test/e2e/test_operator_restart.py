@@ -78,8 +78,8 @@ def test_a_restart_goes_through_all(fleet: Fleet) -> None:
     files = [file_of(member).stat() for member in fleet.members]
 
     said = zkexecctl(fleet, "restart", "--reason=new certificates")
-    assert said.startswith(f"{fleet.lock}: rolling restart {asked(fleet)[:4]} asked for")
-    assert said.endswith("members alive: 3\n")
+    assert said.startswith(f"{fleet.lock}: rolling restart {asked(fleet)[:4]} requested")
+    assert said.endswith("living members: 3\n")
     restarted(fleet, "slow 0")
 
     assert births(fleet) == [2, 2, 2]
@@ -87,7 +87,7 @@ def test_a_restart_goes_through_all(fleet: Fleet) -> None:
     stats = [file_of(member).stat() for member in fleet.members]
     assert [(s.st_ino, s.st_mtime_ns) for s in stats] == [(s.st_ino, s.st_mtime_ns) for s in files]
     (audit_entry,) = fleet.record()["audit"]
-    assert (audit_entry["verb"], audit_entry["by"], audit_entry["reason"]) == (
+    assert (audit_entry["operation"], audit_entry["by"], audit_entry["reason"]) == (
         "restart",
         "ann",
         "new certificates",
@@ -155,7 +155,7 @@ def test_a_restart_that_fails_and_a_retry(fleet: Fleet) -> None:
     restarted(fleet, "good 0")
     assert sorted(births(fleet)) == [2, 2, 4]
     said = zkexecctl(fleet, "retry", status=1)
-    assert said.endswith(": nothing has failed that could be tried once more\n")
+    assert said.endswith(": no version has failed that could be tried again\n")
     fleet.keeps_max_unavailable()
 
 
@@ -167,7 +167,7 @@ def test_a_second_restart_while_the_first_is_under_way(fleet: Fleet) -> None:
     zkexecctl(fleet, "restart")
     said = zkexecctl(fleet, "restart", status=1)
     assert f"{fleet.lock}: ann (" in said
-    assert "has asked for a restart already" in said
+    assert "has already requested a restart" in said
     fleet[1].thaw()
     restarted(fleet, "good 0")
     assert births(fleet) == [2, 2]

@@ -51,7 +51,7 @@ def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
     fleet.push("slow 1")
     first = first_in_flight(fleet)
     said = zkexecctl(fleet, "pause", "--reason=the database moves")
-    assert said.endswith(f"; in the middle of a restart, and going on: {first.name}\n")
+    assert said.endswith(f"; in flight, and finishing: {first.name}\n")
     fleet.all_run("slow 1", [first])
     fleet.until(lambda: not fleet.in_flight(), "the turn is over")
     others = [member for member in fleet.members if member is not first]
@@ -64,7 +64,10 @@ def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
 
     assert ": the database moves" in zkexecctl(fleet, "resume")
     fleet.at_rest("good 2")
-    assert [audit_entry["verb"] for audit_entry in fleet.record()["audit"]] == ["pause", "resume"]
+    assert [audit_entry["operation"] for audit_entry in fleet.record()["audit"]] == [
+        "pause",
+        "resume",
+    ]
     assert sorted(births(fleet)) == [2, 2, 3]
     fleet.keeps_max_unavailable()
 
@@ -77,17 +80,19 @@ def test_a_lost_member_is_forgotten(fleet: Fleet) -> None:
     lost = first_in_flight(fleet)
     fleet.until(lambda: len(fleet.queued()) == 2, "the others wait")
     said = zkexecctl(fleet, "forget", lost.name, status=1)
-    assert "is alive and will end its turn itself; --force" in said
+    assert "is alive and will end its turn itself: add --force" in said
     lost.kill()
     fleet.until(lambda: not is_enrolled(fleet, lost), "its session has ended")
     fleet.until(lambda: any(m.log("member-missing") for m in fleet.living()), "it is missed")
     assert sorted(births(fleet)) == [1, 1, 2]
 
     fleet.push("good 2")
-    assert f"{lost.name} is forgotten (restarting for " in zkexecctl(fleet, "forget", lost.name)
+    assert f"the turn of {lost.name} is reclaimed (restarting for " in zkexecctl(
+        fleet, "forget", lost.name
+    )
     fleet.at_rest("good 2")
     said = zkexecctl(fleet, "forget", lost.name, status=1)
-    assert f"{lost.name} is not in the middle of a restart; ann (" in said
+    assert f"{lost.name} has no turn; ann (" in said
     assert not [line for member in fleet.members for line in member.log("turn-reclaimed")]
     lost.start()
     fleet.at_rest("good 2", fleet.members)
@@ -103,7 +108,9 @@ def test_a_frozen_member(fleet: Fleet) -> None:
     zkexecctl(fleet, "pause", "--reason=lunch")
     zkexecctl(fleet, "resume")
     zkexecctl(fleet, "restart")
-    assert f"{frozen.name} is forgotten (" in zkexecctl(fleet, "forget", "--force", frozen.name)
+    assert f"the turn of {frozen.name} is reclaimed (" in zkexecctl(
+        fleet, "forget", "--force", frozen.name
+    )
     others = [member for member in fleet.members if member is not frozen]
     fleet.until(lambda: all(is_twice_born(member) for member in others), "the others go on")
     fleet.until(lambda: not fleet.in_flight(), "nobody in flight")
@@ -111,7 +118,7 @@ def test_a_frozen_member(fleet: Fleet) -> None:
     frozen.thaw()
     fleet.until(lambda: len(frozen.entries("born")) == 3, "it restarts as it was asked to")
     fleet.at_rest("slow 1")
-    assert [audit_entry["verb"] for audit_entry in fleet.record()["audit"]] == [
+    assert [audit_entry["operation"] for audit_entry in fleet.record()["audit"]] == [
         "pause",
         "resume",
         "restart",

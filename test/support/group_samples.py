@@ -1,6 +1,6 @@
 """Groups without members: values of what zkexecctl reads, and znodes written by hand.
 
-A revision here is also the time of the write, in seconds after `START`.
+A zxid here is also the time of the write, in seconds after `START`.
 """
 
 import json
@@ -11,12 +11,12 @@ from kazoo.client import KazooClient
 
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
 from zkexec.core.turn import MemberStatus
+from zkexec.ctl.arguments import ClusterOptions, Invocation
+from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.member_row import LastWrite, MemberZnode
 from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.record_codec import encode
-from zkexec.operator.aims import Seen, Written
-from zkexec.operator.call import Call, Connection
-from zkexec.operator.sight import Sight
 from zkexec.znode_paths import group_path
 
 START = 1_800_000_000.0
@@ -25,18 +25,18 @@ PATH = "/app/first"
 
 
 def facts(name: str = "m", since: float = 0.0, paths: Iterable[str] = (PATH,)) -> StatusFacts:
-    """The facts beside a card."""
+    """The facts beside a member status."""
     return StatusFacts(f"host-of-{name}", 4711, "1.0", "place", "1", START + since, tuple(paths))
 
 
-def on(digest: str, zxid: int, since: float = 0.0, **changes: Any) -> Seen:
-    """A member that runs the wanted version; `changes` are fields of its card."""
+def on(digest: str, zxid: int, since: float = 0.0, **changes: Any) -> MemberZnode:
+    """A member that runs the wanted version; `changes` are fields of its status."""
     at = START + zxid
     status = MemberStatus("running", digest, digest, "healthy", "", zxid, at, at)
-    return Seen(replace(status, **changes), facts(since=since), START)
+    return MemberZnode(replace(status, **changes), facts(since=since), START)
 
 
-def duplicate(of: str, zxid: int = 20) -> Seen:
+def duplicate(of: str, zxid: int = 20) -> MemberZnode:
     """A member that runs the newest, and whose ID another process has."""
     seen = on(NEW, zxid)
     return replace(
@@ -44,13 +44,13 @@ def duplicate(of: str, zxid: int = 20) -> Seen:
     )
 
 
-def sharing(seen: Seen, *members: str) -> Seen:
+def sharing(seen: MemberZnode, *members: str) -> MemberZnode:
     """The same member, which has found that others write to one of its files."""
     shared = tuple((member, "/etc/app.conf") for member in members)
     return replace(seen, facts=replace(seen.facts or facts(), shared=shared))
 
 
-def waiting(zxid: int = 20) -> Seen:
+def waiting(zxid: int = 20) -> MemberZnode:
     """A member that runs the old content and has seen the new one."""
     at = START + zxid
     return on(OLD, zxid, phase="waiting", wanted=NEW, running_at=START + 10, wanted_at=at)
@@ -67,7 +67,7 @@ def failed_on(*members: str, zxid: int = 20) -> dict[str, VersionState]:
     return {NEW: VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22)}
 
 
-def sight(members: Mapping[str, Seen], zxid: int = 20, **changes: Any) -> Sight:
+def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: Any) -> GroupStatus:
     """A group whose znode was written last with this revision."""
     record = {
         key: changes.pop(key) for key in list(changes) if key in RolloutRecord.__annotations__
@@ -77,10 +77,10 @@ def sight(members: Mapping[str, Seen], zxid: int = 20, **changes: Any) -> Sight:
         "base": "/zkexec/web",
         "record": RolloutRecord(**record),
         "members": dict(members),
-        "znodes": {PATH: Written(zxid, START + zxid)},
+        "znodes": {PATH: LastWrite(zxid, START + zxid)},
         **changes,
     }
-    return Sight(**known)
+    return GroupStatus(**known)
 
 
 def paused(at: float = 30.0) -> Pause:
@@ -88,18 +88,20 @@ def paused(at: float = 30.0) -> Pause:
     return Pause("anna", "the night is for sleeping", START + at)
 
 
-def call(hosts: str, **changes: Any) -> Call:
+def call(hosts: str, **changes: Any) -> Invocation:
     """A command line on this cluster."""
     host, _, port = hosts.partition("/")[0].partition(":")
-    connection = Connection(hosts_text=hosts, servers=((host, int(port)),), connect_timeout_s=20.0)
-    return Call(**{"verb": "status", "connection": connection, **changes})
+    connection = ClusterOptions(
+        hosts_text=hosts, servers=((host, int(port)),), connect_timeout_s=20.0
+    )
+    return Invocation(**{"subcommand": "status", "connection": connection, **changes})
 
 
 class GroupZnodes:
     """A group on a real server whose znodes are written by the test."""
 
     def __init__(self, client: KazooClient, lock: str, path: str) -> None:
-        """Mirror the znode at `path`, which is made with some content."""
+        """Use the znode at `path` as the input; it is created with some content."""
         self.client = client
         self.lock = lock
         self.path = path
@@ -112,7 +114,7 @@ class GroupZnodes:
         self.push(b"again")
 
     def push(self, content: bytes) -> None:
-        """Write the mirrored znode."""
+        """Write the input."""
         self.zxid = self.client.set(self.path, content).mzxid
 
     def decide(self, record: RolloutRecord) -> None:
@@ -120,7 +122,7 @@ class GroupZnodes:
         self.client.set(f"{self.base}/state", encode(record, START))
 
     def show(self, name: str, digest: str = OLD, **changes: Any) -> None:
-        """Write a member's card; by default the member is up to date."""
+        """Write a member's status; by default it is up to date."""
         paths = changes.pop("paths", (self.path,))
         status = MemberStatus("running", digest, digest, "healthy", "", self.zxid, START, START)
         content = encode_status(replace(status, **changes), facts(name, paths=paths))

@@ -19,7 +19,7 @@ from support.interactive_shell import PROMPT, InteractiveShell
 from support.sandbox import Sandbox
 from support.session_blocks import ANY_LINES, KEYS, Block, Step, blocks, is_shown, redrawn
 from support.waiting import until
-from zkexec.operator.installation import find_installation
+from zkexec.devserver.installation import find_installation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGENERATE = bool(os.environ.get("REGENERATE"))

@@ -1,6 +1,6 @@
-"""A group whose znodes a test writes by hand, for the commands that steer it.
+"""A group whose znodes a test writes by hand, for the operations that steer it.
 
-What a command has left behind is read from the znodes, and never from what zkexecctl prints.
+What an operation has left behind is read from the znodes, and never from what zkexecctl prints.
 """
 
 import time
@@ -17,9 +17,9 @@ from zkexec.core.rollout.record import (
     RolloutRecord,
     VersionState,
 )
+from zkexec.ctl.status.member_row import MemberZnode
 from zkexec.group.member_codec import encode_status
 from zkexec.group.record_codec import decode, encode
-from zkexec.operator.aims import Seen
 from zkexec.znode_paths import group_path
 
 THEN = 1_600_000_000.0
@@ -34,19 +34,19 @@ FAILED = RolloutRecord(
     versions=CRASH,
     last_admitted=7,
 )
-VERBS: Mapping[str, tuple[RolloutRecord, tuple[str, ...]]] = {
+OPERATIONS: Mapping[str, tuple[RolloutRecord, tuple[str, ...]]] = {
     "pause": (FLYING, ()),
     "resume": (PAUSED, ()),
     "retry": (FAILED, ()),
     "restart": (RolloutRecord(), ()),
     "forget": (FLYING, ("m1",)),
 }
-"""Each verb with a record on which it can be done, and the words behind NAME."""
+"""Each operation with a record on which it can be done, and the words behind NAME."""
 
 
-def command(verb: str, lock: str, by: str = "bob@dale") -> list[str]:
-    """The words of a verb that can be done on its record."""
-    return [verb, lock, *VERBS[verb][1], WHY, f"--by={by}"]
+def command(operation: str, lock: str, by: str = "bob@dale") -> list[str]:
+    """The arguments of an operation that can be done on its record."""
+    return [operation, lock, *OPERATIONS[operation][1], WHY, f"--by={by}"]
 
 
 class Group:
@@ -77,10 +77,10 @@ class Group:
         """The record that the znode contains."""
         return decode(self.client.get(self.state)[0])
 
-    def audit_entry(self, verb: str) -> AuditEntry:
-        """The newest audit entry, which has to be of this verb and a few minutes old."""
+    def audit_entry(self, operation: str) -> AuditEntry:
+        """The newest audit entry, which has to be of this operation and of these minutes."""
         audit_entry = self.record().audit[-1]
-        assert audit_entry.operation == verb
+        assert audit_entry.operation == operation
         assert abs(audit_entry.at - time.time()) < 600
         return audit_entry
 
@@ -93,7 +93,7 @@ class Group:
         for name in names:
             self.client.create(f"{self.base}/members/{name}", b"", self._acl, ephemeral=True)
 
-    def status(self, name: str, seen: Seen) -> None:
+    def status(self, name: str, seen: MemberZnode) -> None:
         """Let this member be alive and show this."""
         assert seen.status
         assert seen.facts

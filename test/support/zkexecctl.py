@@ -16,10 +16,10 @@ from urllib.parse import quote
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
-from zkexec.operator import cli
-from zkexec.operator.console import Console
+from zkexec.ctl import entry
+from zkexec.ctl.terminal.console import Console
 
-ZKEXECCTL = (sys.executable, "-m", "zkexec.operator")
+ZKEXECCTL = (sys.executable, "-m", "zkexec.ctl")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Zkexecctl:
         """Run zkexecctl to its end."""
         out, err = io.BytesIO(), io.StringIO()
         console = Console(io.TextIOWrapper(out, "utf-8"), err, {}, io.StringIO())
-        status = cli.run([*words, f"--cluster={self._hosts}", *self._options], console)
+        status = entry.run([*words, f"--cluster={self._hosts}", *self._options], console)
         return CompletedRun(status, out.getvalue(), err.getvalue())
 
     def does(self, *words: str) -> CompletedRun:
@@ -74,7 +74,7 @@ class Zkexecctl:
         return answer
 
     def contents(self, path: str) -> list[dict[str, Any]]:
-        """The contents in the history as `--json` prints them, newest first."""
+        """The contents of `history --json`, newest first."""
         found: list[dict[str, Any]] = json.loads(self.does("history", path, "--json").out)[
             "contents"
         ]
@@ -105,7 +105,7 @@ def kept(client: KazooClient, path: str) -> set[str]:
 
 
 def is_whole(client: KazooClient, path: str) -> bool:
-    """Whether the history agrees with the content of the znode, and has all of its contents."""
+    """Whether the history matches the content of the znode, and has all of its contents."""
     found = entries(client, path)
     missing = {entry["digest"] for entry in found} - kept(client, path)
     content, stat = client.get(path)

@@ -20,10 +20,9 @@ from functools import cache
 import pytest
 
 from support.waiting import until
-from zkexec.operator import servers
-from zkexec.operator.installation import find_installation
-from zkexec.operator.outcome import OperatorError
-from zkexec.operator.servers import LOOPBACK, Membership, member_lines
+from zkexec.devserver import server as servers
+from zkexec.devserver.installation import DevServerError, find_installation
+from zkexec.devserver.server import LOOPBACK, EnsembleMember, ensemble_lines
 
 START_DEADLINE_S = 60.0
 _PORTS = range(20000, 30000)
@@ -101,7 +100,7 @@ class Server(servers.Server):
         self._port = Port()
         super().__init__(
             self._port.number,
-            membership=Membership(members, number),
+            member=EnsembleMember(members, number),
             settings={**_QUICK, **(settings or {})},
             options=(*_SMALL, *options),
         )
@@ -115,7 +114,7 @@ class Server(servers.Server):
         """Wait until this very server answers and serves requests; RuntimeError where it died."""
         try:
             until(self.is_serving, f"ZooKeeper {self.hosts} serves", START_DEADLINE_S)
-        except OperatorError as error:
+        except DevServerError as error:
             raise RuntimeError(f"{error}\n{self.tail_of_log()}") from None
 
     def sessions(self) -> frozenset[str]:
@@ -148,7 +147,7 @@ class Ensemble:
 
     def __init__(self, size: int = 3) -> None:
         self._ports = [(Port(), Port()) for _ in range(size)]
-        members = member_lines([(peer.number, vote.number) for peer, vote in self._ports])
+        members = ensemble_lines([(peer.number, vote.number) for peer, vote in self._ports])
         self.servers = [Server(members, number) for number in range(1, size + 1)]
         self.hosts = ",".join(server.hosts for server in self.servers)
 

@@ -12,8 +12,8 @@ function __zkexecctl_auth
     end
 end
 
-# Writes the verb that stands before the cursor; false where there is none yet.
-function __zkexecctl_verb
+# Writes the subcommand that stands before the cursor; false where there is none yet.
+function __zkexecctl_subcommand
     set -l words (commandline -opc)
     set -l skips no
     for word in $words[2..-1]
@@ -33,41 +33,41 @@ function __zkexecctl_verb
     return 1
 end
 
-function __zkexecctl_lacks_verb
-    not __zkexecctl_verb >/dev/null
+function __zkexecctl_lacks_subcommand
+    not __zkexecctl_subcommand >/dev/null
 end
 
 function __zkexecctl_is
-    contains -- (__zkexecctl_verb) $argv
+    contains -- (__zkexecctl_subcommand) $argv
 end
 
 complete -c zkexecctl -f
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a status -d 'List the groups, or show one and its members'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a wait -d 'Wait until what is wanted now runs everywhere'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a push -d 'Show what changes, ask, and write files to znodes'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a undo -d 'Push what was there before'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a history -d 'List what was pushed, when, by whom and why'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a show -d 'Write the content of a znode to stdout'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a diff -d 'Compare an earlier content with the present one'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a pause -d 'Let no member of a group restart any more'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a resume -d 'Let a paused rollout go on'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a retry -d 'Try once more what has failed, on one member'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a restart -d 'Restart all members in turn, without a change'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a forget -d 'Forget a member that will not come back'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a dev -d 'Run a throwaway ZooKeeper in the foreground'
-complete -c zkexecctl -n __zkexecctl_lacks_verb -a help -d 'Show what a verb is for'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a status -d 'List the groups, or show one and its members'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a wait -d 'Wait until all members are up to date'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a push -d 'Show what changes, ask, and write files to znodes'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a undo -d 'Push the previous content again'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a history -d 'List what was pushed, when, by whom and why'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a show -d 'Write the content of a znode to stdout'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a diff -d 'Compare an earlier content with the present one'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a pause -d 'Admit no member of a group any more'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a resume -d 'Let a paused rollout continue'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a retry -d 'Try a failed version again, on one member'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a restart -d 'Restart all members in turn, without a change'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a forget -d 'Reclaim the turn of a member that will not come back'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a dev -d 'Run a throwaway ZooKeeper in the foreground'
+complete -c zkexecctl -n __zkexecctl_lacks_subcommand -a help -d 'Show what a subcommand is for'
 complete -c zkexecctl -n '__zkexecctl_is help' -a status -d 'List the groups, or show one and its members'
-complete -c zkexecctl -n '__zkexecctl_is help' -a wait -d 'Wait until what is wanted now runs everywhere'
+complete -c zkexecctl -n '__zkexecctl_is help' -a wait -d 'Wait until all members are up to date'
 complete -c zkexecctl -n '__zkexecctl_is help' -a push -d 'Show what changes, ask, and write files to znodes'
-complete -c zkexecctl -n '__zkexecctl_is help' -a undo -d 'Push what was there before'
+complete -c zkexecctl -n '__zkexecctl_is help' -a undo -d 'Push the previous content again'
 complete -c zkexecctl -n '__zkexecctl_is help' -a history -d 'List what was pushed, when, by whom and why'
 complete -c zkexecctl -n '__zkexecctl_is help' -a show -d 'Write the content of a znode to stdout'
 complete -c zkexecctl -n '__zkexecctl_is help' -a diff -d 'Compare an earlier content with the present one'
-complete -c zkexecctl -n '__zkexecctl_is help' -a pause -d 'Let no member of a group restart any more'
-complete -c zkexecctl -n '__zkexecctl_is help' -a resume -d 'Let a paused rollout go on'
-complete -c zkexecctl -n '__zkexecctl_is help' -a retry -d 'Try once more what has failed, on one member'
+complete -c zkexecctl -n '__zkexecctl_is help' -a pause -d 'Admit no member of a group any more'
+complete -c zkexecctl -n '__zkexecctl_is help' -a resume -d 'Let a paused rollout continue'
+complete -c zkexecctl -n '__zkexecctl_is help' -a retry -d 'Try a failed version again, on one member'
 complete -c zkexecctl -n '__zkexecctl_is help' -a restart -d 'Restart all members in turn, without a change'
-complete -c zkexecctl -n '__zkexecctl_is help' -a forget -d 'Forget a member that will not come back'
+complete -c zkexecctl -n '__zkexecctl_is help' -a forget -d 'Reclaim the turn of a member that will not come back'
 complete -c zkexecctl -n '__zkexecctl_is help' -a dev -d 'Run a throwaway ZooKeeper in the foreground'
 complete -c zkexecctl -n 'not __zkexecctl_is dev' -s c -l cluster -x -d 'Comma-delimited list of zookeeper hosts; the default port is 2181, IPv6 is in brackets, a chroot can follow: HOST:PORT,.../PATH'
 complete -c zkexecctl -n 'not __zkexecctl_is dev' -l connect-timeout -x -d 'Give up a first connection after this time; at least 0.1'
@@ -77,41 +77,41 @@ complete -c zkexecctl -n 'not __zkexecctl_is dev' -l tls-cert -r -F -d 'Show thi
 complete -c zkexecctl -n 'not __zkexecctl_is dev' -l tls-key -r -F -d 'The key of that certificate, without a passphrase'
 complete -c zkexecctl -n 'true' -s h -l help -d 'Show this message'
 complete -c zkexecctl -n 'true' -l version -d 'Show the version'
-complete -c zkexecctl -n '__zkexecctl_is status' -s w -l watch -d 'Go on showing it as it changes, until Ctrl-C'
-complete -c zkexecctl -n '__zkexecctl_is status' -l until-done -d 'Watch until the rollout of NAME is over, and end as the verb wait does'
-complete -c zkexecctl -n '__zkexecctl_is status' -l json -d 'Say it as JSON, for programs'
-complete -c zkexecctl -n '__zkexecctl_is wait' -l timeout -x -d 'Give up waiting after that time; where it is not given, never'
-complete -c zkexecctl -n '__zkexecctl_is push' -s l -l lock -x -d 'The group that mirrors these paths'
+complete -c zkexecctl -n '__zkexecctl_is status' -s w -l watch -d 'Keep showing it as it changes, until Ctrl-C'
+complete -c zkexecctl -n '__zkexecctl_is status' -l until-done -d 'Watch until the rollout of NAME is over, and exit as \'zkexecctl wait\' does'
+complete -c zkexecctl -n '__zkexecctl_is status' -l json -d 'Write JSON, for programs'
+complete -c zkexecctl -n '__zkexecctl_is wait' -l timeout -x -d 'Stop waiting after this time; without it, wait for ever'
+complete -c zkexecctl -n '__zkexecctl_is push' -s l -l lock -x -d 'The group whose inputs these paths are'
 complete -c zkexecctl -n '__zkexecctl_is push' -l wait -d 'Follow the rollout in the group of --lock to its end'
-complete -c zkexecctl -n '__zkexecctl_is push' -l timeout -x -d 'Give up waiting after that time; where it is not given, never'
-complete -c zkexecctl -n '__zkexecctl_is push' -l check -r -F -a '(__fish_complete_command)' -d 'Run this command first, with copies of the new contents, named like the znodes, as its last arguments (in shell syntax: $1, $2, ...); push only where it succeeds'
+complete -c zkexecctl -n '__zkexecctl_is push' -l timeout -x -d 'Stop waiting after this time; without it, wait for ever'
+complete -c zkexecctl -n '__zkexecctl_is push' -l check -r -F -a '(__fish_complete_command)' -d 'First run this command with copies of the new contents, named like the znodes, as its last arguments (in shell syntax: $1, $2, ...); push only if it succeeds'
 complete -c zkexecctl -n '__zkexecctl_is push' -l dry-run -d 'Show and check everything, and change nothing'
-complete -c zkexecctl -n '__zkexecctl_is push' -s y -l yes -d 'Do not ask; required where nobody can be asked'
+complete -c zkexecctl -n '__zkexecctl_is push' -s y -l yes -d 'Do not ask for confirmation; required if stdin is not a terminal'
 complete -c zkexecctl -n '__zkexecctl_is push' -l acl -x -a 'open creator creator+read' -d 'Who may use the znodes that are created: everybody (open), the identities of --auth and --tls-cert (creator), others reading (creator+read), or SCHEME:ID:PERMS,... as zkCli takes it'
-complete -c zkexecctl -n '__zkexecctl_is push' -s m -l message -x -d 'What it is about, for the history: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is push' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
+complete -c zkexecctl -n '__zkexecctl_is push' -s m -l message -x -d 'What the push is about, for the history: one line of at most 1000 characters'
+complete -c zkexecctl -n '__zkexecctl_is push' -l by -x -d 'Who does it, for the record; by default your user and host name'
 complete -c zkexecctl -n '__zkexecctl_is push' -F
-complete -c zkexecctl -n '__zkexecctl_is undo' -l to -x -d 'Go back to the content that the history lists as N; for one ZK_PATH only'
-complete -c zkexecctl -n '__zkexecctl_is undo' -s l -l lock -x -d 'The group that mirrors these paths'
+complete -c zkexecctl -n '__zkexecctl_is undo' -l to -x -d 'Go back to revision N of the history; for one ZK_PATH only'
+complete -c zkexecctl -n '__zkexecctl_is undo' -s l -l lock -x -d 'The group whose inputs these paths are'
 complete -c zkexecctl -n '__zkexecctl_is undo' -l wait -d 'Follow the rollout in the group of --lock to its end'
-complete -c zkexecctl -n '__zkexecctl_is undo' -l timeout -x -d 'Give up waiting after that time; where it is not given, never'
-complete -c zkexecctl -n '__zkexecctl_is undo' -l check -r -F -a '(__fish_complete_command)' -d 'Run this command first, with copies of the new contents, named like the znodes, as its last arguments (in shell syntax: $1, $2, ...); push only where it succeeds'
+complete -c zkexecctl -n '__zkexecctl_is undo' -l timeout -x -d 'Stop waiting after this time; without it, wait for ever'
+complete -c zkexecctl -n '__zkexecctl_is undo' -l check -r -F -a '(__fish_complete_command)' -d 'First run this command with copies of the new contents, named like the znodes, as its last arguments (in shell syntax: $1, $2, ...); push only if it succeeds'
 complete -c zkexecctl -n '__zkexecctl_is undo' -l dry-run -d 'Show and check everything, and change nothing'
-complete -c zkexecctl -n '__zkexecctl_is undo' -s y -l yes -d 'Do not ask; required where nobody can be asked'
+complete -c zkexecctl -n '__zkexecctl_is undo' -s y -l yes -d 'Do not ask for confirmation; required if stdin is not a terminal'
 complete -c zkexecctl -n '__zkexecctl_is undo' -l acl -x -a 'open creator creator+read' -d 'Who may use the znodes that are created: everybody (open), the identities of --auth and --tls-cert (creator), others reading (creator+read), or SCHEME:ID:PERMS,... as zkCli takes it'
-complete -c zkexecctl -n '__zkexecctl_is undo' -s m -l message -x -d 'What it is about, for the history: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is undo' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
-complete -c zkexecctl -n '__zkexecctl_is history' -l json -d 'Say it as JSON, for programs'
+complete -c zkexecctl -n '__zkexecctl_is undo' -s m -l message -x -d 'What the push is about, for the history: one line of at most 1000 characters'
+complete -c zkexecctl -n '__zkexecctl_is undo' -l by -x -d 'Who does it, for the record; by default your user and host name'
+complete -c zkexecctl -n '__zkexecctl_is history' -l json -d 'Write JSON, for programs'
 complete -c zkexecctl -n '__zkexecctl_is pause' -l reason -x -d 'Why, for the record: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is pause' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
+complete -c zkexecctl -n '__zkexecctl_is pause' -l by -x -d 'Who does it, for the record; by default your user and host name'
 complete -c zkexecctl -n '__zkexecctl_is resume' -l reason -x -d 'Why, for the record: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is resume' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
+complete -c zkexecctl -n '__zkexecctl_is resume' -l by -x -d 'Who does it, for the record; by default your user and host name'
 complete -c zkexecctl -n '__zkexecctl_is retry' -l reason -x -d 'Why, for the record: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is retry' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
+complete -c zkexecctl -n '__zkexecctl_is retry' -l by -x -d 'Who does it, for the record; by default your user and host name'
 complete -c zkexecctl -n '__zkexecctl_is restart' -l reason -x -d 'Why, for the record: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is restart' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
-complete -c zkexecctl -n '__zkexecctl_is forget' -l force -d 'Do it also while the member is alive'
+complete -c zkexecctl -n '__zkexecctl_is restart' -l by -x -d 'Who does it, for the record; by default your user and host name'
+complete -c zkexecctl -n '__zkexecctl_is forget' -l force -d 'Do it also if the member is alive'
 complete -c zkexecctl -n '__zkexecctl_is forget' -l reason -x -d 'Why, for the record: one line of at most 1000 characters'
-complete -c zkexecctl -n '__zkexecctl_is forget' -l by -x -d 'Who does it, for the record; where it is not given, the user and the host'
+complete -c zkexecctl -n '__zkexecctl_is forget' -l by -x -d 'Who does it, for the record; by default your user and host name'
 complete -c zkexecctl -n '__zkexecctl_is dev' -l port -x -d 'The port of the first server; the others have the next ones'
-complete -c zkexecctl -n '__zkexecctl_is dev' -l ensemble -x -d 'Run that many servers, from 1 to 9'
+complete -c zkexecctl -n '__zkexecctl_is dev' -l ensemble -x -d 'Run N servers, from 1 to 9'

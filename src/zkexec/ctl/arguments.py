@@ -1,0 +1,296 @@
+"""What one command line of zkexecctl means: one frozen `Invocation`, or all mistakes in one line.
+
+Nothing is connected and nothing is written here.  Of files only those with secrets and
+certificates are read.
+"""
+
+import os
+import pwd
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from zkexec.cli import converters
+from zkexec.cli.option_values import OptionReader, merge
+from zkexec.cli.parser import OptionNames, ParsedArguments
+from zkexec.cli.security import Access, read_access
+from zkexec.cli.shell_command import CommandLine
+from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.subcommands import OPTION_NAMES
+from zkexec.frozen import frozen
+from zkexec.znode_paths import check_zk_path
+from zkexec.zookeeper.connect_string import parse_cluster
+
+STDIN = "-"
+"""The FILE that means the standard input."""
+LONGEST_TEXT = 1000
+
+_LAST_PORT = 65535
+
+Value = TypeVar("Value")
+
+
+@frozen(kw_only=True)
+class ClusterOptions:
+    """How to reach the cluster; `hosts_text` is the cluster as it was written."""
+
+    hosts_text: str
+    servers: tuple[tuple[str, int], ...]
+    chroot: str = ""
+    connect_timeout_s: float = 30.0
+    access: Access = Access()
+
+
+@frozen(kw_only=True)
+class Invocation:
+    """One subcommand with its arguments and options; all else is at its default.
+
+    `lock` is the group's NAME, from the argument or from `--lock`, or "".  `pairs` are those of
+    ZK_PATH=FILE.  `by` is who does it, for the record.  `timeout_s` is None if there is no limit.
+    """
+
+    subcommand: str
+    connection: ClusterOptions
+    lock: str = ""
+    member: str = ""
+    paths: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    revisions: tuple[int, ...] = ()
+    by: str = ""
+    reason: str = ""
+    message: str = ""
+    check: CommandLine | None = None
+    to: int | None = None
+    timeout_s: float | None = None
+    watch: bool = False
+    until_done: bool = False
+    json: bool = False
+    wait: bool = False
+    yes: bool = False
+    dry_run: bool = False
+    force: bool = False
+    port: int = 2181
+    ensemble: int = 1
+
+
+def read_invocation(
+    subcommand: Subcommand, parsed: ParsedArguments, environment: Mapping[str, str]
+) -> Invocation:
+    """Merge command line and environment, and validate; raise SubcommandError for mistakes.
+
+    The first of the stray words is the subcommand, the others are its arguments.
+    """
+    connecting = CONNECTION if subcommand.needs_cluster else ()
+    options = OptionNames.of((*subcommand.options, *connecting, *QUESTIONS)).by_name
+    _reject_foreign_options(parsed, options)
+    mistakes = parsed.misspellings(f"zkexecctl {subcommand.name} --help")
+    # The defaults of options that the subcommand does not have are those of the Invocation.
+    reader = OptionReader(merge(parsed, environment, options), mistakes, OPTION_NAMES.by_name)
+    arguments = _PositionalReader(subcommand, parsed.stray_words[1:], mistakes)
+    invocation = _read(subcommand, reader, arguments, environment)
+    mistakes.extend(_contradictions(invocation, reader, arguments))
+    if subcommand.name == "pause" and not _is_given("reason", parsed):
+        mistakes.append("pause needs --reason TEXT")
+    if mistakes:
+        raise SubcommandError("; ".join(mistakes), WRONG_USAGE)
+    return invocation
+
+
+def author(environment: Mapping[str, str]) -> str:
+    """Name the user and the host, for the record; under sudo also the user who called it."""
+    user, host = _user(), os.uname().nodename
+    caller = environment.get("SUDO_USER", "")
+    if caller and caller != user and caller.isprintable() and len(caller) < 100:
+        user = f"{caller} ({user})"
+    return f"{user}@{host}"
+
+
+def _user() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        # In a container there may be no name for the number.
+        return str(uid)
+
+
+def _reject_foreign_options(parsed: ParsedArguments, own: Collection[str]) -> None:
+    """Count the options of other subcommands among the unknown ones."""
+    given = [
+        *parsed.values,
+        *(option.name for option in parsed.missing_values),
+        *(option.name for option, _ in parsed.unwanted_values),
+    ]
+    foreign = [name for name in dict.fromkeys(given) if name not in own]
+    parsed.unknown_options.extend("--" + name for name in foreign)
+    parsed.missing_values = [each for each in parsed.missing_values if each.name in own]
+    parsed.unwanted_values = [each for each in parsed.unwanted_values if each[0].name in own]
+
+
+def _is_given(name: str, parsed: ParsedArguments) -> bool:
+    """Return whether an option was given, even without its value."""
+    return name in parsed.values or any(option.name == name for option in parsed.missing_values)
+
+
+class _PositionalReader:
+    """The words behind the subcommand, assigned to its arguments from left to right."""
+
+    def __init__(self, subcommand: Subcommand, words: Sequence[str], mistakes: list[str]) -> None:
+        self._words: dict[str, tuple[str, ...]] = {}
+        self._mistakes = mistakes
+        rest = tuple(words)
+        for argument in subcommand.arguments:
+            count = len(rest) if argument.is_repeatable else 1
+            self._words[argument.metavar], rest = rest[:count], rest[count:]
+            if argument.is_needed and not self._words[argument.metavar]:
+                mistakes.append(f"{subcommand.name} needs {argument.spelling}")
+        if rest:
+            mistakes.append(
+                f"unexpected argument {converters.shown(rest[0])}: usage is "
+                f"zkexecctl {subcommand.usage}"
+            )
+
+    def all(self, metavar: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
+        """Return the values of an argument; none if the subcommand does not have it."""
+        found = []
+        for text in self._words.get(metavar, ()):
+            try:
+                found.append(parse(text))
+            except ValueError as mistake:
+                self._mistakes.append(f"{metavar}: {converters.shown(text)} {mistake}")
+        return tuple(found)
+
+    def has(self, metavar: str) -> bool:
+        """Return whether an argument was given, right or wrong."""
+        return bool(self._words.get(metavar))
+
+    def one(self, metavar: str, parse: Callable[[str], str]) -> str:
+        """Return the value of an argument that can be given once, or ""."""
+        return next(iter(self.all(metavar, parse)), "")
+
+
+def _read(
+    subcommand: Subcommand,
+    reader: OptionReader,
+    arguments: _PositionalReader,
+    environment: Mapping[str, str],
+) -> Invocation:
+    with_revision = arguments.all("ZK_PATH[@N]", _path_and_revision)
+    paths = arguments.all("ZK_PATH", check_zk_path)
+    revisions = tuple(each for metavar in "NM" for each in arguments.all(metavar, _revision))
+    lock = arguments.one("NAME", converters.lock_name)
+    return Invocation(
+        subcommand=subcommand.name,
+        lock=lock or reader.optional("lock", converters.lock_name) or "",
+        member=arguments.one("MEMBER", converters.member_id),
+        paths=(*paths, *(path for path, _ in with_revision)),
+        pairs=arguments.all("ZK_PATH=FILE", _path_and_file),
+        revisions=(*revisions, *(each for _, found in with_revision for each in found)),
+        connection=_read_cluster_options(reader),
+        by=reader.optional("by", _one_line) or author(environment),
+        reason=reader.optional("reason", _one_line) or "",
+        message=reader.optional("message", _one_line) or "",
+        check=reader.command("check"),
+        to=reader.optional("to", _revision),
+        timeout_s=reader.optional("timeout", converters.seconds()),
+        watch=reader.flag("watch"),
+        until_done=reader.flag("until-done"),
+        json=reader.flag("json"),
+        wait=reader.flag("wait"),
+        yes=reader.flag("yes"),
+        dry_run=reader.flag("dry-run"),
+        force=reader.flag("force"),
+        port=reader.value("port", _number_between(1, _LAST_PORT)),
+        ensemble=reader.value("ensemble", _number_between(1, 9)),
+    )
+
+
+def _read_cluster_options(reader: OptionReader) -> ClusterOptions:
+    servers, chroot = reader.value("cluster", parse_cluster)
+    return ClusterOptions(
+        hosts_text=reader.value("cluster", str),
+        servers=servers,
+        chroot=chroot,
+        connect_timeout_s=reader.value("connect-timeout", converters.seconds(least=0.1)),
+        access=read_access(reader),
+    )
+
+
+def _contradictions(
+    invocation: Invocation, reader: OptionReader, arguments: _PositionalReader
+) -> list[str]:
+    """List what makes no sense together, although each part by itself does."""
+    found: list[str] = []
+    if invocation.until_done and not arguments.has("NAME"):
+        found.append("--until-done needs the NAME of a group")
+    if invocation.subcommand in ("push", "undo"):
+        if invocation.wait and not reader.texts("lock"):
+            found.append("--wait needs --lock NAME, the group to wait for")
+        if reader.texts("timeout") and not invocation.wait:
+            found.append("--timeout needs --wait")
+        found.extend(_repetitions(invocation))
+    if invocation.to is not None and len(invocation.paths) > 1:
+        found.append(f"--to takes one ZK_PATH, not {len(invocation.paths)}")
+    if invocation.port + invocation.ensemble - 1 > _LAST_PORT:
+        found.append(
+            f"--port: {invocation.ensemble} servers need ports {invocation.port} and up, "
+            f"but {_LAST_PORT} is the last port"
+        )
+    return found
+
+
+def _repetitions(invocation: Invocation) -> list[str]:
+    paths = [*invocation.paths, *(path for path, _ in invocation.pairs)]
+    found = [
+        f"ZK_PATH: {converters.shown(path)} is given twice"
+        for path in dict.fromkeys(paths)
+        if paths.count(path) > 1
+    ]
+    if [file for _, file in invocation.pairs].count(STDIN) > 1:
+        found.append("ZK_PATH=FILE: only one FILE can be - (stdin)")
+    return found
+
+
+def _one_line(text: str) -> str:
+    """Read a text for the record: a reason, a message, a name."""
+    if not text.strip() or not text.isprintable() or len(text) > LONGEST_TEXT:
+        raise ValueError(f"is not one printable line of at most {LONGEST_TEXT} characters")
+    return text
+
+
+def _revision(text: str) -> int:
+    if not _is_number(text):
+        raise ValueError("is not a revision such as 3")
+    return int(text)
+
+
+def _number_between(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of numbers between two bounds, both included."""
+
+    def parse(text: str) -> int:
+        if not _is_number(text) or not least <= int(text) <= most:
+            raise ValueError(f"is not a number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _path_and_file(text: str) -> tuple[str, str]:
+    """Read ZK_PATH=FILE, split at the first `=`."""
+    zk_path, equals, file = text.partition("=")
+    if not zk_path or not equals or not file:
+        raise ValueError("is not of the form ZK_PATH=FILE")
+    return check_zk_path(zk_path), file
+
+
+def _path_and_revision(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read ZK_PATH or ZK_PATH@N, split at the last @ that only digits follow."""
+    found = re.fullmatch(r"(.*)@([0-9]+)", text, re.DOTALL)
+    if found is None:
+        return check_zk_path(text), ()
+    return check_zk_path(found[1]), (_revision(found[2]),)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9

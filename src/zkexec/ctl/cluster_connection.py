@@ -1,0 +1,233 @@
+"""One session with the cluster for a subcommand: dialogues with results, and watches.
+
+The rules of this file:
+
+- A dialogue is a generator of requests.  It runs on a thread of the client, and starts again on
+  the next connection if one is lost.  So a dialogue that writes first has to find out whether it
+  has been here before: it leaves a token in what it writes.
+- A SubcommandError that it raises is raised here; a server's refusal becomes one.
+- A lost connection takes all watches with it, and `changed` returns `LOST`.
+- A failing connection is reported once, and once more when it is over.
+- A session without a connection is replaced after it must have expired: an ensemble that was wiped
+  or restored refuses the old one for ever.
+"""
+
+import math
+import queue
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from zkexec.cluster_access import client_settings
+from zkexec.ctl.arguments import ClusterOptions
+from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
+from zkexec.ctl.terminal.console import Console
+from zkexec.frozen import frozen
+from zkexec.text import printable
+from zkexec.zookeeper.client import Client
+from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
+from zkexec.zookeeper.events import (
+    Answered,
+    AttemptFailed,
+    Connected,
+    Expired,
+    Failed,
+    Fired,
+    Lost,
+    Stopped,
+)
+from zkexec.zookeeper.requests import Dialogue
+
+LOST = object()
+"""Among the changed keys if the connection was lost, and with it all watches."""
+
+STALE = object()
+"""Among the changed keys if a server may have dropped a watch since, without notice."""
+
+SESSION_TIMEOUT_S = 10.0
+STALE_S = 60.0
+_RENEW_S = 1.0
+_RENEW_LOST_S = SESSION_TIMEOUT_S
+# A signal that arrives right before a wait begins is handled only after it.
+_LONGEST_WAIT_S = 1.0
+_CLOSE_S = 1.0
+_INTERRUPTED_CLOSE_S = 0.1
+
+NewDialogue = Callable[[], Dialogue]
+"""Makes a dialogue, once for each connection that it is tried on."""
+
+
+@frozen()
+class _Changed:
+    key: object
+
+
+class ClusterConnection:
+    """One session with the ensemble, which lasts as long as the `with` block."""
+
+    def __init__(self, options: ClusterOptions, report: Callable[[str], None]) -> None:
+        """`report` takes a line about a connection that fails, or is there again."""
+        self.chroot = options.chroot
+        self._options = options
+        self._report = report
+        self.stale_s = STALE_S
+        """How often what is watched counts as changed, even if no watch has fired."""
+        self._stale_at = math.inf
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        settings = client_settings(options.servers, options.access, SESSION_TIMEOUT_S)
+        self._client = Client(settings, self._inbox.put)
+        self.connection = 0
+        """The number of the present connection, or of the last one."""
+        self._connected = False
+        self._was_connected = False
+        self._renew_at = math.inf
+        self._error = ""
+        self._is_reported = False
+        self._changed: set[object] = set()
+        self._number = 0
+        self._answer: Answered | Failed | None = None
+
+    def __enter__(self) -> Self:
+        self._client.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After Ctrl-C, do not wait for a server that may be frozen.
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self._client.close(_INTERRUPTED_CLOSE_S if interrupted else _CLOSE_S)
+
+    def run(self, new_dialogue: NewDialogue, timeout_s: float | None = None) -> Any:  # noqa: ANN401
+        """Run a dialogue until it has a result, and return this.
+
+        Raises SubcommandError if the server refuses, and if there is no result within `timeout_s`
+        (by default the time for connecting that the operator has given).
+        """
+        timeout_s = self._options.connect_timeout_s if timeout_s is None else timeout_s
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            if not self._wait(lambda: self._connected, give_up_at):
+                break
+            self._send(new_dialogue)
+            if not self._wait(self._is_over, give_up_at):
+                break
+            answer = self._answer
+            if answer is not None and not _is_cut_off(answer):
+                self._error = ""
+                return _result(answer)
+        raise SubcommandError(f"--cluster: {self._why_not(timeout_s)}", CANNOT_WORK)
+
+    def report_change(self, key: object) -> None:
+        """Let `changed` return this key; can be called from any thread and from a signal."""
+        self._inbox.put(_Changed(key))
+
+    def changed(self, timeout_s: float = math.inf) -> set[object]:
+        """Wait for a change, and return the keys of all since the last time.
+
+        The set is empty if nothing has changed in time.
+        """
+        now = time.monotonic()
+        self._stale_at = min(self._stale_at, now + self.stale_s)
+        while not self._changed and self._take(min(now + timeout_s, self._stale_at)):
+            pass
+        while self._take(-math.inf):
+            pass
+        if time.monotonic() >= self._stale_at:
+            self._changed.add(STALE)
+            self._stale_at = math.inf
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _send(self, new_dialogue: NewDialogue) -> None:
+        self._answer = None
+        self._number += 1
+        self._client.start(new_dialogue(), self._number, self.connection)
+
+    def _is_over(self) -> bool:
+        return self._answer is not None or not self._connected
+
+    def _wait(self, condition: Callable[[], bool], give_up_at: float) -> bool:
+        """Take events until the condition is true; return whether it became so in time."""
+        while not condition():
+            if not self._take(give_up_at):
+                return False
+        return True
+
+    def _why_not(self, timeout_s: float) -> str:
+        within = f"{self._options.hosts_text} within {timeout_s:g} s"
+        if self._connected:
+            return f"no answer from {within}"
+        return f"cannot connect to {within}: {self._error or 'no answer so far'}"
+
+    def _take(self, until: float) -> bool:
+        """Take one event, waiting for it; return whether there was one in time."""
+        while True:
+            wait_s = min(until, self._renew_at) - time.monotonic()
+            try:
+                event = self._inbox.get(wait_s > 0, min(max(wait_s, 0), _LONGEST_WAIT_S))
+            except queue.Empty:
+                now = time.monotonic()
+                if now >= self._renew_at:
+                    self._renew_at = now + _RENEW_LOST_S
+                    self._client.open()
+                elif now >= until:
+                    return False
+            else:
+                self._note(event)
+                return True
+
+    def _note(self, event: object) -> None:
+        match event:
+            case Answered(number) | Failed(number):
+                if number == self._number:
+                    self._answer = event
+            case _Changed(key) | Fired(key):
+                self._changed.add(key)
+            case Connected(connection):
+                self._on_connected(connection)
+            case AttemptFailed(reason):
+                self._on_connect_failed(reason)
+            case Lost(reason) | Expired(reason):
+                self._on_disconnected(reason, _RENEW_LOST_S)
+            case Stopped(reason):
+                self._on_disconnected(reason, _RENEW_S)
+
+    def _on_connected(self, connection: int) -> None:
+        self._connected = True
+        self.connection = connection
+        self._renew_at = math.inf
+        if self._is_reported:
+            self._is_reported = False
+            self._report("connected again" if self._was_connected else "connected")
+        self._was_connected = True
+
+    def _on_disconnected(self, reason: str, renew_after_s: float) -> None:
+        if self._connected:
+            self._connected = False
+            self._changed.add(LOST)
+            self._answer = None
+        self._error = reason
+        self._renew_at = min(self._renew_at, time.monotonic() + renew_after_s)
+
+    def _on_connect_failed(self, reason: str) -> None:
+        self._error = reason
+        if not self._is_reported:
+            self._is_reported = True
+            self._report(f"cannot connect to {reason}; still trying")
+
+
+def connect(options: ClusterOptions, console: Console) -> ClusterConnection:
+    """Return a connection that reports its failures on the console."""
+    return ClusterConnection(options, lambda line: console.err(f"zkexecctl: {printable(line)}"))
+
+
+def _is_cut_off(answer: Answered | Failed) -> bool:
+    """Return whether a dialogue has to start again, as its connection was lost on the way."""
+    return isinstance(answer, Failed) and isinstance(answer.error, ConnectionEndError)
+
+
+def _result(answer: Answered | Failed) -> Any:  # noqa: ANN401 -- whatever the dialogue returned
+    if isinstance(answer, Answered):
+        return answer.answer
+    if isinstance(answer.error, RefusedError | ZooKeeperError):
+        raise SubcommandError(str(answer.error), CANNOT_WORK) from None
+    raise answer.error

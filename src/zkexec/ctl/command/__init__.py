@@ -1,0 +1,1 @@
+"""The subcommands of zkexecctl, one file for each."""

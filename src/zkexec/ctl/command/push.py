@@ -1,0 +1,219 @@
+"""`zkexecctl push`, and what `undo` shares with it: show what changes, ask, write all or nothing.
+
+Every content is read once, so that what was shown and checked is what is written.  Everything
+that can be known to be wrong is found before anything is written.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from zkexec.cli.converters import HISTORY
+from zkexec.ctl.arguments import STDIN, Invocation
+from zkexec.ctl.cluster_connection import ClusterConnection, connect
+from zkexec.ctl.command import push_check
+from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, WRONG_USAGE, SubcommandError
+from zkexec.ctl.history.content_history import PathHistory, PushAuthor, digest_of
+from zkexec.ctl.history.history_acl import HistoryAcl
+from zkexec.ctl.history.history_store import HistoryPaths, read_history
+from zkexec.ctl.history.push_transaction import ContentChange, PushResult, PushTransaction
+from zkexec.ctl.status import phrases
+from zkexec.ctl.status.group_reader import GroupReader
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.terminal.console import Console
+from zkexec.ctl.terminal.text_diff import short_digest, size_text, text_diff
+from zkexec.group.store import LARGEST_COMMIT
+from zkexec.text import printable
+
+
+def run(invocation: Invocation, console: Console) -> int:
+    """Push files to the znodes of the invocation."""
+    check_usable(invocation, console)
+    files = [(path, _read_file(path, file), file) for path, file in invocation.pairs]
+    with connect(invocation.connection, console) as cluster:
+        push = Push(invocation, console, cluster)
+        changes = [_change(push.read(path), content, file) for path, content, file in files]
+        return push.carry_out(changes)
+
+
+def check_usable(invocation: Invocation, console: Console) -> None:
+    """Raise SubcommandError if a path cannot be pushed to, or confirmation is not possible."""
+    pairs = invocation.pairs
+    for path in (*invocation.paths, *(path for path, _ in pairs)):
+        if path == HISTORY or path.startswith(f"{HISTORY}/"):
+            raise SubcommandError(
+                f"ZK_PATH: {path} is part of the history in {HISTORY}: choose another znode",
+                WRONG_USAGE,
+            )
+    if invocation.yes or invocation.dry_run:
+        return
+    if any(file == STDIN for _, file in pairs):
+        raise SubcommandError(
+            "the content comes from stdin: add --yes to push without confirmation", WRONG_USAGE
+        )
+    if stream := console.missing_terminal:
+        raise SubcommandError(
+            f"{stream} is not a terminal: add --yes to push without confirmation", WRONG_USAGE
+        )
+
+
+def _change(history: PathHistory, content: bytes, file: str) -> ContentChange:
+    source = "the standard input" if file == STDIN else file
+    return ContentChange(history=history, content=content, source=source)
+
+
+class Push:
+    """One push or undo, from reading the histories to following the rollout."""
+
+    def __init__(
+        self, invocation: Invocation, console: Console, cluster: ClusterConnection
+    ) -> None:
+        self.paths = HistoryPaths.below(cluster.chroot)
+        self._invocation = invocation
+        self._console = console
+        self._cluster = cluster
+
+    def read(self, path: str) -> PathHistory:
+        """Read a path with its history; fail if it may not be written."""
+        dialogue = read_history(self.paths, path, writing=not self._invocation.dry_run)
+        history: PathHistory = self._cluster.run(dialogue)
+        return history
+
+    def carry_out(self, wanted: Sequence[ContentChange]) -> int:
+        """Show, check, confirm and write these changes; return the exit status."""
+        invocation = self._invocation
+        transaction = self._transaction(wanted)
+        transaction.check_sizes()
+        if not invocation.dry_run:
+            transaction.check_owners_known()
+        self._show(wanted, transaction)
+        self._show_group([change.path for change in wanted])
+        count = sum(change.is_needed for change in wanted)
+        if not count:
+            self._console.out("nothing to push")
+            return self._follow(wanted, PushResult(0, {}))
+        if invocation.check is not None:
+            contents = {change.path: change.content for change in wanted}
+            push_check.check(invocation.check, contents, os.environ)
+        if invocation.dry_run:
+            self._console.out("dry run: nothing was pushed")
+            return DONE
+        if not self._is_confirmed(count):
+            self._console.err("zkexecctl: nothing was pushed")
+            return NO
+        return self._follow(wanted, self._write(transaction))
+
+    def _transaction(self, wanted: Sequence[ContentChange]) -> PushTransaction:
+        invocation = self._invocation
+        token = os.urandom(8).hex()
+        author = PushAuthor(by=invocation.by, at=0.0, message=invocation.message, token=token)
+        acl = HistoryAcl(invocation.connection.access)
+        return PushTransaction(wanted, author, self.paths, acl)
+
+    def _show(self, wanted: Sequence[ContentChange], transaction: PushTransaction) -> None:
+        for change in wanted:
+            history, path = change.history, change.path
+            if not change.is_needed:
+                self._console.out(printable(f"{path}: same content"))
+                continue
+            if history.content is None:
+                self._console.out(printable(f"{path}: new znode"))
+            names = (history.label, f"{path} ({change.source})")
+            for style, line in text_diff(history.content, change.content, names):
+                self._console.out(self._console.paint(style, line) if style else line)
+            if not change.content:
+                self._warn(f"{path}: empty content, which members take only with --allow-empty")
+            if history.is_set_by_other_tool and not transaction.can_keep(history):
+                self._warn(f"{path}: the content set by another tool is too large to be kept")
+
+    def _show_group(self, paths: Sequence[str]) -> None:
+        if not self._invocation.lock:
+            return
+        (group,) = GroupReader(self._cluster, self._invocation.lock, live=False).read()
+        self._console.out(printable(_group_summary(group, time.time())))
+        if self._invocation.wait:
+            _check_inputs(group, paths)
+
+    def _is_confirmed(self, count: int) -> bool:
+        what = "this znode" if count == 1 else f"these {count} znodes"
+        return self._invocation.yes or self._console.ask(f"Push {what}?")
+
+    def _write(self, transaction: PushTransaction) -> PushResult:
+        try:
+            result: PushResult = self._cluster.run(transaction.steps)
+        except SubcommandError as error:
+            if not transaction.is_unknown:
+                raise
+            raise SubcommandError(
+                f"{error}; it may have been pushed: check with zkexecctl history", CANNOT_WORK
+            ) from None
+        for path, entry in result.entries.items():
+            content = f"{size_text(entry.size)}, sha256 {short_digest(entry.digest)}"
+            self._console.out(printable(f"{path}: pushed as @{entry.revision} ({content})"))
+        return result
+
+    def _follow(self, wanted: Sequence[ContentChange], result: PushResult) -> int:
+        invocation = self._invocation
+        if not invocation.wait or invocation.dry_run:
+            return DONE
+        # Most pushes do not need these modules.
+        from zkexec.ctl.command import wait  # noqa: PLC0415
+        from zkexec.ctl.history.pushed_contents import PushedContent  # noqa: PLC0415
+
+        zxids = dict.fromkeys(result.entries, result.zxid)
+        pushed = {
+            change.path: PushedContent(
+                zxids.get(change.path, change.history.mzxid), digest_of(change.content)
+            )
+            for change in wanted
+        }
+        lock, timeout_s = invocation.lock, invocation.timeout_s
+        return wait.follow(self._cluster, lock, timeout_s, self._console, pushed)
+
+    def _warn(self, text: str) -> None:
+        self._console.err(f"zkexecctl: {printable(text)}")
+
+
+def _group_summary(group: GroupStatus, now: float) -> str:
+    """Write the state of the group before the push in one line."""
+    parts = [phrases.headline(group, now)]
+    if group.state not in (GroupState.GONE, GroupState.EMPTY):
+        parts.append(f"{len(group.members)} alive")
+    parts += [phrases.pause(group, now), phrases.failure(group, now)]
+    return "; ".join(part for part in parts if part)
+
+
+def _check_inputs(group: GroupStatus, paths: Iterable[str]) -> None:
+    """Raise SubcommandError if no member of the group would see a push to one of these paths."""
+    for path in paths:
+        if path not in group.inputs:
+            others = ", ".join(sorted(group.inputs))
+            hint = f"their inputs are {others}" if others else "no inputs are known"
+            raise SubcommandError(
+                f"--wait: {path} is not an input of any living member of {group.name} ({hint}); "
+                "nothing was pushed"
+            )
+
+
+def _read_file(path: str, name: str) -> bytes:
+    """Read a file or stdin once, but no more than a server would take."""
+    most = LARGEST_COMMIT
+    try:
+        if name == STDIN:
+            content = b"" if sys.stdin is None else sys.stdin.buffer.read(most + 1)
+            size = ""
+        else:
+            with open(name, "rb") as file:
+                content = file.read(most + 1)
+                whole = os.fstat(file.fileno()).st_size
+                size = f"{whole} bytes, " if whole > most else ""
+    except OSError as error:
+        raise SubcommandError(
+            f"{path}={name}: cannot read the file: {error.strerror}", WRONG_USAGE
+        ) from None
+    if len(content) > most:
+        raise SubcommandError(
+            f"{path}={name}: {size}more than the {most} that a server takes at once"
+        )
+    return content

@@ -1,0 +1,194 @@
+"""`zkexecctl wait`: follow a rollout to its end, and report how it has ended."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+from zkexec.ctl.arguments import Invocation
+from zkexec.ctl.cluster_connection import LOST, ClusterConnection, connect
+from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, TIMED_OUT, SubcommandError
+from zkexec.ctl.history.pushed_contents import PushedContent, PushedContents
+from zkexec.ctl.status import phrases
+from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
+from zkexec.ctl.terminal.console import Console
+from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
+from zkexec.ctl.terminal.table import fit, wrap
+from zkexec.text import LONGEST_LINE, cut, printable
+
+TICK_S = 1.0
+_AWAY = "disconnected from the cluster"
+
+
+def run(invocation: Invocation, console: Console) -> int:
+    """Wait for the end of the rollout."""
+    with connect(invocation.connection, console) as cluster:
+        return follow(cluster, invocation.lock, invocation.timeout_s, console)
+
+
+def follow(
+    cluster: ClusterConnection,
+    lock: str,
+    timeout_s: float | None,
+    console: Console,
+    pushed: Mapping[str, PushedContent] | None = None,
+) -> int:
+    """Follow the rollout of this group to its end, and return the exit status.
+
+    `pushed` are the contents that the rollout is about, by path, if they are known: some member
+    must have them as inputs, and they must stay in their znodes.  Raises SubcommandError if the
+    cluster cannot be reached at the start.
+    """
+    with resize_events(cluster.report_change):
+        return _RolloutWait(cluster, lock, console, pushed or {}).follow(timeout_s)
+
+
+class _ProgressLine:
+    """One line: drawn in its place on a terminal, otherwise written again at each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._screen = LiveScreen(console) if can_draw(console) else None
+        self._written: Sequence[str] = ()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it can be drawn again and again."""
+        return self._screen is not None
+
+    def show(
+        self, group: GroupStatus, away: Sequence[str], now: float, *, is_last: bool = False
+    ) -> None:
+        """Show how far the group is; the last line also has the time that it took."""
+        line = phrases.headline(group, now)
+        if not group.is_complete and group.rows:
+            line += f", {phrases.waits_for(group)}"
+        if away:
+            line += f", waiting for {phrases.names(away)} to come back"
+        pace = phrases.pace(group.progress[0], now) if len(group.progress) == 1 else ""
+        advice = [phrases.missing_member(group, row, now) for row in group.missing]
+        advice += [phrases.duplicate_member(group, row) for row in group.duplicates]
+        if self._screen is not None:
+            bar = phrases.bar(group.up_to_date_count, len(group.rows)) if group.rows else ""
+            self._draw("  ".join(part for part in (line, bar, pace) if part), advice)
+            return
+        if is_last and pace:
+            line += f", {pace}"
+        for text in (line, *advice):
+            if text not in self._written:
+                shown = printable(cut(text, LONGEST_LINE))
+                self._console.out(f"{time.strftime('%H:%M:%S')} {shown}")
+        self._written = (line, *advice)
+
+    def resized(self) -> None:
+        """Draw on an empty screen."""
+        if self._screen is not None:
+            self._screen.resized()
+
+    def leave(self) -> None:
+        """Keep what is drawn, as something else is written below."""
+        if self._screen is not None:
+            self._screen.leave()
+
+    def _draw(self, line: str, advice: Sequence[str]) -> None:
+        if self._screen is not None:
+            width = self._screen.frame.width or 0
+            below = [part for text in advice for part in wrap(printable(cut(text)), width)]
+            self._screen.draw([fit(printable(cut(line, LONGEST_LINE)), width), *below])
+
+
+class _RolloutWait:
+    """One wait for the end of a rollout."""
+
+    def __init__(
+        self,
+        cluster: ClusterConnection,
+        lock: str,
+        console: Console,
+        pushed: Mapping[str, PushedContent],
+    ) -> None:
+        self._cluster = cluster
+        self._console = console
+        self._reader = GroupReader(cluster, lock, live=True)
+        self._pushed = PushedContents(cluster, pushed)
+        self._decision = WaitDecision(self._pushed.zxid)
+        self._line = _ProgressLine(console)
+
+    def follow(self, timeout_s: float | None) -> int:
+        """Wait for the end, and return the exit status."""
+        give_up_at = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
+        (group,) = self._reader.read()
+        if group.is_forbidden:
+            raise SubcommandError(group.error, CANNOT_WORK)
+        is_away = False
+        while True:
+            now = time.time()
+            try:
+                outcome = self._outcome(group, now, give_up_at)
+            except UnreachableError:
+                return self._timed_out(group, timeout_s or 0.0, now, _AWAY)
+            if outcome is not None:
+                return self._finish(outcome, group, now)
+            self._line.show(group, self._decision.away, now)
+            if is_away or time.monotonic() >= give_up_at:
+                why = _AWAY if is_away else phrases.waits_for(group)
+                return self._timed_out(group, timeout_s or 0.0, now, why)
+            changed = self._cluster.changed(self._pause_s(give_up_at))
+            if changed:
+                group, is_away = self._read_again(group, changed, give_up_at)
+
+    def _outcome(self, group: GroupStatus, now: float, give_up_at: float) -> WaitOutcome | None:
+        """Return the outcome, if there is one; raise UnreachableError if the time is over."""
+        # What superseded the push is checked first: what came after it may have failed.
+        try:
+            why = self._pushed.superseded(group, give_up_at - time.monotonic())
+        except SubcommandError as error:
+            if time.monotonic() < give_up_at:
+                raise
+            raise UnreachableError(str(error)) from None
+        if why:
+            return WaitOutcome(NO, f"{group.name}: {why}")
+        return self._decision.decide(group, now, time.monotonic())
+
+    def _pause_s(self, give_up_at: float) -> float:
+        next_at = self._decision.deadline()
+        pause_s = (give_up_at if next_at is None else min(next_at, give_up_at)) - time.monotonic()
+        return max(0.0, min(pause_s, TICK_S) if self._line.is_drawn else pause_s)
+
+    def _read_again(
+        self, group: GroupStatus, changed: set[object], give_up_at: float
+    ) -> tuple[GroupStatus, bool]:
+        """Read the group, however long the cluster is away.
+
+        If the time is over, return the old status and True.
+        """
+        if RESIZED in changed:
+            self._line.resized()
+        if LOST in changed:
+            # Lines about the connection can come below what was drawn.
+            self._line.leave()
+        self._reader.forget(changed)
+        try:
+            (group,) = self._reader.read(give_up_at - time.monotonic())
+        except UnreachableError:
+            if time.monotonic() < give_up_at:
+                raise
+            return group, True
+        finally:
+            if LOST in changed:
+                self._line.leave()
+        return group, False
+
+    def _finish(self, outcome: WaitOutcome, group: GroupStatus, now: float) -> int:
+        if group.state not in (GroupState.GONE, GroupState.UNREADABLE, GroupState.EMPTY):
+            self._line.show(group, (), now, is_last=outcome.status == DONE)
+        if outcome.status != DONE:
+            self._console.err(f"zkexecctl: {printable(cut(outcome.text, LONGEST_LINE))}")
+        return outcome.status
+
+    def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> int:
+        text = cut(f"{phrases.headline(group, now)}, {why}", LONGEST_LINE)
+        late = f"timed out after {phrases.span(timeout_s)}"
+        self._console.err(f"zkexecctl: {printable(f'{text}; {late}')}")
+        return TIMED_OUT

@@ -1,0 +1,1 @@
+"""What was pushed to a path: its history, and how a push writes it."""

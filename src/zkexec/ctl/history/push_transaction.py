@@ -1,0 +1,319 @@
+"""Write a push: the contents of all paths and their histories in one transaction.
+
+The rules of this file:
+
+- Contents are kept before the transaction, each by a request of its own, so that the transaction
+  contains each only once.  It also removes what an unfinished push has left of them.
+- Everything is written over the versions that were shown to a person.  A znode that was deleted
+  and created again has the old versions again; it is recognised by its last transaction.
+- The dialogue starts again if its answer was lost.  It has been here before if its token is in an
+  index, and this is checked before anything is called a conflict.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from zkexec.ctl.exit_status import SubcommandError
+from zkexec.ctl.history.content_history import (
+    HistoryEntry,
+    PathHistory,
+    PushAuthor,
+    digest_of,
+    encode,
+    entries_after,
+)
+from zkexec.ctl.history.history_acl import HistoryAcl
+from zkexec.ctl.history.history_store import HistoryPaths, history_steps
+from zkexec.frozen import frozen, replace
+from zkexec.group.store import LARGEST_COMMIT
+from zkexec.zookeeper.errors import (
+    BadVersionError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    RefusedError,
+)
+from zkexec.zookeeper.requests import (
+    Check,
+    Create,
+    Delete,
+    Dialogue,
+    Exists,
+    Operation,
+    SetAcl,
+    SetContent,
+    Transaction,
+    first_error,
+    size_of,
+)
+from zkexec.zookeeper.values import Acl, Stat
+
+_TRIES = 10
+_MOST_LEFTOVERS = 100
+_HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
+
+_Grown = tuple[PathHistory, tuple[HistoryEntry, ...]]
+
+
+@frozen(kw_only=True, hidden=("content",))
+class ContentChange:
+    """New content for a path, whose history is as it was shown; `source` is where it comes from.
+
+    `restored_revision` is the revision whose content an undo brings back, else 0.
+    """
+
+    history: PathHistory
+    content: bytes
+    source: str
+    restored_revision: int = 0
+
+    @property
+    def path(self) -> str:
+        """The path to write."""
+        return self.history.path
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the path has other content now."""
+        return self.history.content != self.content
+
+
+@frozen()
+class PushResult:
+    """The number of the transaction, and the new entry of each path."""
+
+    zxid: int
+    entries: Mapping[str, HistoryEntry]
+
+
+class PushTransaction:
+    """One push: write the changes that are needed if all paths are still as they were shown.
+
+    The time of the author is that of the writing.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[ContentChange],
+        author: PushAuthor,
+        paths: HistoryPaths,
+        acl: HistoryAcl,
+    ) -> None:
+        self.is_unknown = False
+        """Whether the transaction was sent and had no answer yet."""
+        self._changes = [change for change in wanted if change.is_needed]
+        self._unchanged = [change.history for change in wanted if not change.is_needed]
+        self._shown = [*(change.history for change in self._changes), *self._unchanged]
+        self._author = author
+        self._is_begun = False
+        self._leaves_leftovers = False
+        self._paths = paths
+        self._acl = acl
+
+    def check_owners_known(self) -> None:
+        """Raise SubcommandError if it is not known for whom a history has to be."""
+        for change in self._changes:
+            self._acl.check_known(change.history)
+
+    def check_sizes(self) -> None:
+        """Raise SubcommandError if a server may refuse a request for its size."""
+        for change in self._changes:
+            size = len(change.content)
+            if size_of(self._kept(change.history, change.content)) > LARGEST_COMMIT:
+                raise SubcommandError(
+                    f"{change.path}: {change.source} has {size} bytes, which with its path "
+                    f"is more than the {LARGEST_COMMIT} that a server takes at once"
+                )
+        histories = [change.history for change in self._changes]
+        whole = size_of(Transaction(list(self._operations(histories, []))))
+        if whole > LARGEST_COMMIT:
+            sizes = ", ".join(f"{c.path} {len(c.content)}" for c in self._changes)
+            raise SubcommandError(
+                f"together they take {whole} bytes, more than the {LARGEST_COMMIT} that a server "
+                f"takes at once ({sizes})"
+            )
+
+    def can_keep(self, history: PathHistory) -> bool:
+        """Return whether what another tool has set is small enough to be kept."""
+        if history.content is None:
+            return True
+        return size_of(self._kept(history, history.content)) <= LARGEST_COMMIT
+
+    def steps(self) -> Dialogue:
+        """Write everything → PushResult."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._author = replace(self._author, at=time.time())
+        for _ in range(_TRIES):
+            now = yield from self._read()
+            if result := self._result(now):
+                self.is_unknown = False
+                return result
+            self._check_unchanged(now)
+            missing = yield from self._missing(now)
+            histories = now[: len(self._changes)]
+            for history in histories:
+                self._acl.check_known(history)
+            if (yield from self._keep_all(histories)):
+                zxid = yield from self._write(histories, missing)
+                if zxid:
+                    return PushResult(zxid, {h.path: e[-1] for h, e in self._grown(histories)})
+        raise RefusedError(f"{self._changes[0].path}: others keep changing it")
+
+    def _read(self) -> Dialogue:
+        now = []
+        for shown in self._shown:
+            history = yield from history_steps(self._paths, shown.path)
+            now.append(history)
+        return now
+
+    def _result(self, now: Sequence[PathHistory]) -> PushResult | None:
+        """The result, if this push is already written."""
+        found = {history.path: history.pushed_by(self._author.token) for history in now}
+        entries = {path: entry for path, entry in found.items() if entry is not None}
+        if not entries:
+            return None
+        return PushResult(max(h.index_mzxid for h in now if h.path in entries), entries)
+
+    def _check_unchanged(self, now: Sequence[PathHistory]) -> None:
+        for before, after in zip(self._shown, now, strict=True):
+            if conflict := _conflict(before, after):
+                self.is_unknown = False
+                raise SubcommandError(f"{conflict}; nothing was pushed")
+
+    def _missing(self, now: Sequence[PathHistory]) -> Dialogue:
+        """Find the znodes above new ones that have to be created as well."""
+        new = [self._paths.znode(history.path) for history in now if history.content is None]
+        above = {each for path in new for each in _above(path)}.difference(new)
+        if not above:
+            return []
+        requests = [Exists(path) for path in sorted(above)]
+        found = yield requests
+        pairs = zip(requests, found, strict=True)
+        return [r.path for r, stat in pairs if self._paths.demand(r, stat) is None]
+
+    def _kept(self, history: PathHistory, content: bytes) -> Create:
+        path = self._paths.content(history.path, digest_of(content))
+        return Create(path, content, self._acl.of_path(history))
+
+    def _keep_all(self, now: Sequence[PathHistory]) -> Dialogue:
+        """Keep the contents; return False if something has changed meanwhile."""
+        is_there = True
+        for history, change in zip(now, self._changes, strict=True):
+            is_there &= yield from self._keep(history, change)
+        return is_there
+
+    def _keep(self, history: PathHistory, change: ContentChange) -> Dialogue:
+        index = self._paths.index(history.path)
+        if history.index_version < 0:
+            yield from self._create(index, encode(()), self._acl.of_index(history))
+            return False
+        if self._acl.has_moved(history):
+            yield from self._hand_over(history)
+        contents = [change.content]
+        if history.is_set_by_other_tool and history.content is not None and self.can_keep(history):
+            contents.append(history.content)
+        for content in contents:
+            create = self._kept(history, content)
+            if create.path.rpartition("/")[2] in history.kept:
+                continue
+            (created,) = yield [create]
+            if isinstance(created, NoNodeError):
+                return False
+            if not isinstance(created, NodeExistsError):
+                self._paths.demand(create, created)
+        return True
+
+    def _create(self, path: str, content: bytes, acl: Sequence[Acl]) -> Dialogue:
+        """Create a znode of the history, and those above it if they are missing."""
+        create = Create(path, content, acl)
+        (created,) = yield [create]
+        if isinstance(created, NoNodeError):
+            yield from self._create(path.rpartition("/")[0], b"", self._acl.above_histories)
+            (created,) = yield [create]
+        if not isinstance(created, NodeExistsError):
+            self._paths.demand(create, created)
+        return None
+
+    def _hand_over(self, history: PathHistory) -> Dialogue:
+        """Give the history the ACL that follows from the path's ACL now.
+
+        This needs the admin permission; without it the history keeps its ACL.
+        """
+        contents = [f"{self._paths.index(history.path)}/{name}" for name in sorted(history.kept)]
+        acl = self._acl.of_path(history)
+        yield [
+            SetAcl(self._paths.index(history.path), self._acl.of_index(history), -1),
+            *(SetAcl(path, acl, -1) for path in contents),
+        ]
+        return None
+
+    def _write(self, now: Sequence[PathHistory], missing: Sequence[str]) -> Dialogue:
+        """Write everything at once → the transaction, 0 if something has changed meanwhile."""
+        operations = list(self._operations(now, missing))
+        self.is_unknown = True
+        (results,) = yield [Transaction(operations)]
+        self.is_unknown = False
+        refused = first_error(self._paths.paths.demand(operations[0].path, results))
+        if refused is None:
+            return next(result.mzxid for result in results if isinstance(result, Stat))
+        if isinstance(refused[1], NotEmptyError):
+            # There is a znode below a content that is no longer needed.
+            self._leaves_leftovers = True
+        elif not isinstance(refused[1], _HAS_CHANGED):
+            raise self._paths.refusal(operations[refused[0]], refused[1])
+        return 0
+
+    def _grown(self, now: Sequence[PathHistory]) -> Iterator[_Grown]:
+        """The histories, each with its entries after the push."""
+        for history, change in zip(now, self._changes, strict=True):
+            author = self._author
+            if change.restored_revision and not author.message:
+                author = replace(author, message=f"undo to {change.source}")
+            revision = change.restored_revision
+            yield history, entries_after(history, change.content, author, revision)
+
+    def _operations(
+        self, now: Sequence[PathHistory], missing: Sequence[str]
+    ) -> Iterator[Operation]:
+        # Parents come first, whether they are new or only missing.
+        creates = {path: Create(path, b"", self._acl.above) for path in missing}
+        writes: list[Operation] = []
+        for change, (history, entries) in zip(self._changes, self._grown(now), strict=True):
+            whole, index = self._paths.znode(history.path), self._paths.index(history.path)
+            if history.content is None:
+                creates[whole] = Create(whole, change.content, self._acl.of_path(history))
+            else:
+                writes.append(SetContent(whole, change.content, history.version))
+            writes.append(SetContent(index, encode(entries), history.index_version))
+            leftovers = history.kept - {entry.digest for entry in entries}
+            leftovers = frozenset() if self._leaves_leftovers else leftovers
+            writes += [Delete(f"{index}/{d}", -1) for d in sorted(leftovers)[:_MOST_LEFTOVERS]]
+        yield from (creates[path] for path in sorted(creates))
+        yield from writes
+        for shown in self._unchanged:
+            yield Check(self._paths.znode(shown.path), shown.version)
+
+
+def _conflict(shown: PathHistory, now: PathHistory) -> str:
+    """Write what others have done to a path since it was shown; "" for nothing."""
+    if (shown.version, shown.mzxid) == (now.version, now.mzxid) and shown.entries == now.entries:
+        return ""
+    newest = now.entries[-1] if now.entries != shown.entries and now.present else None
+    who = f", by {newest.by}" if newest and newest.by else ""
+    why = f": {newest.message}" if newest and newest.message else ""
+    if shown.version == now.version and shown.mzxid == now.mzxid:
+        return f"{shown.path}: its history was changed since the diff was shown"
+    if shown.content is None:
+        return f"{shown.path} was created since the diff was shown{who}{why}"
+    if now.content is None:
+        return f"{shown.path} was deleted since the diff was shown"
+    if now.version <= shown.version:
+        return f"{shown.path} was deleted and created again since the diff was shown{who}{why}"
+    versions = f"version {shown.version}, now {now.version}"
+    return f"{shown.path} was changed since the diff was shown ({versions}{who}{why})"
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path

@@ -1,0 +1,1 @@
+"""What `status` and `wait` show of a group: read, computed, rendered."""

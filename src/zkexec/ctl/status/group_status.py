@@ -1,0 +1,310 @@
+"""The status of a group, computed from the contents of its znodes.
+
+Everything here is a value: no znode is read, and a time is passed in.  Whether a version has
+failed, and how many members may be in flight, is asked of the record, so that the rules of the
+group exist once.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion, is_same_contents
+from zkexec.ctl.status.member_row import (
+    MISSING,
+    UNREADABLE,
+    IgnoredZnode,
+    Intruder,
+    LastWrite,
+    MemberRow,
+    MemberZnode,
+)
+from zkexec.ctl.status.progress import Progress
+from zkexec.frozen import frozen, replace
+from zkexec.znode_paths import RESTART
+
+
+class GroupState(Enum):
+    """The state of a group in one word."""
+
+    COMPLETE = "complete"
+    """Every living member is up to date, and no member is in flight."""
+    ROLLING = "rolling"
+    FAILED = "failed"
+    """The wanted version has failed on a member, and the others do not try it."""
+    PAUSED = "paused"
+    """An operator has paused the group, whether or not a member waits."""
+    EMPTY = "empty"
+    """No member is alive."""
+    UNREADABLE = "unreadable"
+    """The record may not be read, or is not understood."""
+    GONE = "gone"
+    """There is no such group."""
+
+
+def counting_order(name: str) -> tuple[tuple[str, int, str], ...]:
+    """Return a key that sorts names as a person counts: web2 before web10."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name)
+    return (*((text, *_size_of(digits)) for text, digits in parts), (name, 0, ""))
+
+
+def _size_of(digits: str) -> tuple[int, str]:
+    """Return a key for a number: more digits are more, and no number is less than any."""
+    if not digits:
+        return -1, ""
+    significant = digits.lstrip("0")
+    return len(significant), significant
+
+
+@frozen(kw_only=True)
+class GroupStatus:
+    """The znodes of one group at one moment, and what follows from them.
+
+    `znodes` are the inputs that exist, `absent` those that do not, `restart` is the znode of that
+    name.  `queue` are the names of the queue nodes, the first in the queue first, and `queue_paths`
+    their paths.  `error` is why the record cannot be read, `is_forbidden` if a permission is
+    missing, `is_newer` if a later version of zkexec has written it.
+    """
+
+    name: str
+    base: str
+    record: RolloutRecord = RolloutRecord()
+    members: Mapping[str, MemberZnode] = {}
+    queue: tuple[str, ...] = ()
+    queue_paths: tuple[str, ...] = ()
+    znodes: Mapping[str, LastWrite] = {}
+    absent: tuple[str, ...] = ()
+    restart: LastWrite | None = None
+    ignored: tuple[IgnoredZnode, ...] = ()
+    error: str = ""
+    is_forbidden: bool = False
+    is_newer: bool = False
+    exists: bool = True
+
+    @property
+    def in_flight(self) -> tuple[MemberRow, ...]:
+        """The members that have a turn, or had one when they went missing."""
+        return tuple(row for row in self.rows if row.is_in_flight)
+
+    @property
+    def waiting(self) -> tuple[MemberRow, ...]:
+        """The members in the queue, the first one first."""
+        waiting = [row for row in self.rows if row.queue_position is not None]
+        return tuple(sorted(waiting, key=lambda row: row.queue_position or 0))
+
+    @property
+    def intruders(self) -> tuple[Intruder, ...]:
+        """The queue nodes whose name is that of no member."""
+        names = {*self.members, *self.record.in_flight}
+        nodes = zip(self.queue, self.queue_paths, strict=False)
+        return tuple(
+            Intruder(position, name, path)
+            for position, (name, path) in enumerate(nodes, 1)
+            if name not in names
+        )
+
+    @property
+    def missing(self) -> tuple[MemberRow, ...]:
+        """The members in flight whose znodes are gone."""
+        return tuple(row for row in self.rows if not row.is_alive)
+
+    @property
+    def duplicates(self) -> tuple[MemberRow, ...]:
+        """The processes whose member ID another process has."""
+        return tuple(row for row in self.rows if row.duplicate_of)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The inputs of all living members."""
+        facts = [znode.facts for znode in self.members.values() if znode.facts]
+        return frozenset(path for each in facts for path in each.inputs)
+
+    @property
+    def up_to_date_count(self) -> int:
+        """How many members are up to date."""
+        return sum(row.is_up_to_date for row in self.rows)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all members are up to date."""
+        is_known = self.exists and not self.error and bool(self.members)
+        return is_known and self.up_to_date_count == len(self.rows)
+
+    @property
+    def failure(self) -> Progress | None:
+        """The rollout that has failed, if one has."""
+        return next((one for one in self.progress if one.failure is not None), None)
+
+    @property
+    def needs_operator(self) -> bool:
+        """Whether the rollout goes on only after an operator has acted."""
+        if self.failure is not None:
+            return True
+        return self.record.paused is not None and any(row.needs_resume for row in self.rows)
+
+    @property
+    def state(self) -> GroupState:
+        """The state of the group: the first that applies."""
+        if not self.exists:
+            return GroupState.GONE
+        if self.error:
+            return GroupState.UNREADABLE
+        if not self.members:
+            return GroupState.EMPTY
+        if self.failure is not None:
+            return GroupState.FAILED
+        if self.record.paused is not None:
+            return GroupState.PAUSED
+        return GroupState.COMPLETE if self.is_complete else GroupState.ROLLING
+
+    @cached_property
+    def rows(self) -> tuple[MemberRow, ...]:
+        """The members in counting order, with the missing ones."""
+        compared = {row.name: row for rows in self._scopes.values() for row in _compared(rows)}
+        return tuple(compared.get(row.name, row) for row in self._rows)
+
+    @cached_property
+    def progress(self) -> tuple[Progress, ...]:
+        """How far each set of inputs is, the one that was written last first."""
+        rows = {row.name: row for row in self.rows}
+        found = [
+            self._progress_of(inputs, tuple(rows[row.name] for row in scope))
+            for inputs, scope in self._scopes.items()
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.zxid, one.inputs)))
+
+    @cached_property
+    def _rows(self) -> tuple[MemberRow, ...]:
+        """The members, each by itself."""
+        names = {*self.members, *self.record.in_flight} - set(self._former_duplicates())
+        return tuple(self._row(name) for name in sorted(names, key=counting_order))
+
+    @cached_property
+    def _scopes(self) -> Mapping[tuple[str, ...], Sequence[MemberRow]]:
+        """The members by the set of their inputs."""
+        scopes: dict[tuple[str, ...], list[MemberRow]] = {}
+        others = []
+        for row in self._rows:
+            if row.znode.facts is None:
+                others.append(row)
+            else:
+                scopes.setdefault(tuple(sorted(set(row.znode.facts.inputs))), []).append(row)
+        if len(scopes) == 1:
+            # The inputs of these members are not known; most probably they are the same.
+            for rows in scopes.values():
+                rows.extend(others)
+        return scopes
+
+    def _former_duplicates(self) -> Iterable[str]:
+        """The znodes of duplicates that have just got the ID, and remove these znodes next."""
+        for name, znode in self.members.items():
+            if znode.facts is not None and znode.facts.duplicate_of:
+                first = self.members.get(znode.facts.duplicate_of, MemberZnode()).facts
+                if first is not None and first.lock_file_id == znode.facts.lock_file_id:
+                    yield name
+
+    def _row(self, name: str) -> MemberRow:
+        entry = self.record.in_flight.get(name)
+        znode = self.members.get(name)
+        if znode is not None:
+            return MemberRow(
+                name=name,
+                queue_position=None if entry else self._queue_positions.get(name),
+                turn_phase=entry.phase if entry else None,
+                znode=znode,
+                **self._published(name, znode),
+            )
+        if entry is None:
+            raise LookupError(name)
+        has_failed = entry.phase is EntryPhase.FAILED
+        return MemberRow(
+            name=name,
+            phase=MISSING,
+            turn_phase=entry.phase,
+            since=entry.since,
+            wanted=entry.digest,
+            reason="missing after its change failed" if has_failed else "missing in its turn",
+        )
+
+    def _published(self, name: str, znode: MemberZnode) -> dict[str, Any]:
+        """The fields of a row that come from the member's own status."""
+        if znode.status is None or znode.facts is None:
+            return {"phase": UNREADABLE, "reason": znode.error}
+        return {
+            "phase": znode.status.phase,
+            "since": znode.facts.since,
+            "wanted": znode.status.wanted,
+            "reason": znode.status.reason,
+            "shares_with": tuple(self._sharing(name)),
+            "absent": tuple(path for path in self.absent if path in znode.facts.inputs),
+            "inputs_behind": tuple(
+                path
+                for path, write in self._writes(znode.facts.inputs)
+                if write.zxid > znode.status.zxid
+            ),
+        }
+
+    def _sharing(self, name: str) -> Iterable[tuple[str, str]]:
+        """The members that write to the same files.  Only the one that came later knows it."""
+        facts = self.members[name].facts
+        found = dict(facts.shared) if facts else {}
+        for other, znode in self.members.items():
+            if znode.facts is not None and name in (shared := dict(znode.facts.shared)):
+                found.setdefault(other, shared[name])
+        return sorted(found.items(), key=lambda item: counting_order(item[0]))
+
+    @cached_property
+    def _queue_positions(self) -> dict[str, int]:
+        return {name: position for position, name in reversed(tuple(enumerate(self.queue, 1)))}
+
+    def _writes(self, inputs: Iterable[str]) -> list[tuple[str, LastWrite]]:
+        """The newest writes of the inputs that exist, the znode of restarts among them."""
+        found = [(path, self.znodes[path]) for path in inputs if path in self.znodes]
+        if self.restart is not None and self.restart.size:
+            found.append((f"{self.base}/{RESTART}", self.restart))
+        return found
+
+    def _progress_of(self, inputs: tuple[str, ...], rows: tuple[MemberRow, ...]) -> Progress:
+        writes = [write for _, write in self._writes(inputs)]
+        newest = max(writes, key=lambda write: write.zxid, default=LastWrite(0))
+        version = _wanted(rows)
+        is_known_good = bool(version.digest) and self.record.is_known_good(version)
+        has_finished = all(row.has_finished for row in rows if not row.duplicate_of)
+        can_fail = version.digest and not has_finished
+        return Progress(
+            inputs=inputs,
+            rows=rows,
+            zxid=newest.zxid,
+            written_at=newest.at,
+            digest=version.digest,
+            is_known_good=is_known_good,
+            allowed=self.record.allowed(len(self.members)) if is_known_good else 1,
+            failure=self.record.failure_of(version) if can_fail else None,
+            missing=tuple(path for path in self.absent if path in inputs),
+        )
+
+
+def _wanted(rows: Sequence[MemberRow]) -> ConfigVersion:
+    """The version that most members want that have read the newest write; its digest can be ""."""
+    informed = [row.status for row in rows if row.znode.status and not row.inputs_behind]
+    zxid = max((status.zxid for status in informed), default=0)
+    digests = Counter(status.wanted for status in informed if status.zxid == zxid)
+    return ConfigVersion(digests.most_common(1)[0][0] if digests else "", zxid, "")
+
+
+def _compared(rows: Sequence[MemberRow]) -> Iterable[MemberRow]:
+    """The same members, each with the digest that most others want if it differs.
+
+    Members that have read the newest writes want the same contents, unless one of them may not
+    read an input, or keeps the content of one that does not exist any more.
+    """
+    digest = _wanted(rows).digest
+    for row in rows:
+        own = row.status.wanted
+        can_differ = bool(own and digest) and not row.inputs_behind
+        differs = can_differ and not is_same_contents(own, digest)
+        yield replace(row, others_want=digest) if differs else row

@@ -1,0 +1,147 @@
+"""One member of a group as `status` shows it, and the znodes that it is computed from.
+
+A member is *up to date* if it has read the newest write of its inputs, runs the version that it
+wants, and neither has a turn nor waits for one.  The znode of rolling restarts counts as an input.
+While one of its inputs does not exist, or most members want other contents of the same inputs,
+it is not.  A duplicate, whose member ID another process has, never is: it gets no turn.
+"""
+
+from enum import Enum
+
+from zkexec.core.phases import Phase
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.turn import MemberStatus
+from zkexec.frozen import frozen
+from zkexec.group.member_codec import StatusFacts
+
+MISSING = "missing"
+"""Instead of a phase: the member is in flight, and its znode is gone."""
+UNREADABLE = "unreadable"
+"""Instead of a phase: the znode exists, and its content is not a member status."""
+
+
+@frozen()
+class LastWrite:
+    """The newest write of a znode: its mzxid, seconds of the epoch, and the size of the content."""
+
+    zxid: int
+    at: float = 0.0
+    size: int = 1
+
+
+@frozen()
+class MemberZnode:
+    """The znode of a member: its status, or why there is none.
+
+    `created_at` is when the znode was created.  One that `is_left_over` is persistent, so it
+    belongs to no living process.
+    """
+
+    status: MemberStatus | None = None
+    facts: StatusFacts | None = None
+    created_at: float = 0.0
+    error: str = ""
+    is_left_over: bool = False
+
+
+class IgnoreReason(Enum):
+    """Why a znode among those of the members is ignored."""
+
+    STRANGER = "no member can have created it"
+    NO_REQUEST = "it was not written by zkexecctl"
+    LEFT_OVER = "it is persistent, so it belongs to no living member (restored from a dump?)"
+
+
+@frozen()
+class IgnoredZnode:
+    """A znode below `members` or `queue` that is not a member's, or a `restart` that is invalid."""
+
+    path: str
+    reason: IgnoreReason
+
+
+@frozen()
+class Intruder:
+    """A queue node with the name of no member; the members behind its position wait for its end."""
+
+    queue_position: int
+    name: str
+    path: str
+
+
+@frozen(kw_only=True)
+class MemberRow:
+    """One member, living or missing.
+
+    `queue_position` counts from 1; it is None if the member does not wait.  `turn_phase` is what
+    the record contains about its turn, None if it has none.  Times are seconds of the epoch.
+
+    `inputs_behind` are the inputs whose newest write it has not read, `absent` those that do not
+    exist.  `others_want` is the digest that most members with the same inputs want, if it differs.
+    `shares_with` are members that write to the same files on its host, each with one of the files.
+    """
+
+    name: str
+    phase: str
+    queue_position: int | None = None
+    znode: MemberZnode = MemberZnode()
+    turn_phase: EntryPhase | None = None
+    since: float = 0.0
+    wanted: str = ""
+    reason: str = ""
+    inputs_behind: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    others_want: str = ""
+    shares_with: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duplicate_of(self) -> str:
+        """The member ID that it was given and that another process has, or ""."""
+        return self.znode.facts.duplicate_of if self.znode.facts else ""
+
+    @property
+    def status(self) -> MemberStatus:
+        """The status that it publishes; an empty one if there is none."""
+        return self.znode.status or MemberStatus("")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the znode of the member exists."""
+        return self.phase != MISSING
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether it has a turn, or had one when it went missing."""
+        return self.turn_phase is not None
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether it runs the newest version and waits for nothing."""
+        return self.has_finished and not self.absent and not self.others_want
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether it has nothing to do, as far as its inputs exist and agree with those of others.
+
+        A member with a turn, in the queue or behind its inputs has something to do.
+        """
+        is_left_alone = self.queue_position is None and not self.is_in_flight
+        is_member = is_left_alone and not self.duplicate_of
+        return is_member and not self.inputs_behind and self.runs_wanted
+
+    @property
+    def runs_wanted(self) -> bool:
+        """Whether its status shows that it runs the version that it wants."""
+        status = self.znode.status
+        return (
+            status is not None
+            and status.phase == Phase.RUNNING.value
+            and status.running == status.wanted
+        )
+
+    @property
+    def needs_resume(self) -> bool:
+        """Whether a pause keeps it from becoming up to date."""
+        if self.is_up_to_date or self.duplicate_of:
+            return False
+        return self.turn_phase is not EntryPhase.RESTARTING

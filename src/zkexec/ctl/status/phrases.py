@@ -1,0 +1,278 @@
+"""What zkexecctl writes about a group, in sentences: for `status`, for `wait` and for a push."""
+
+import shlex
+import time
+from collections.abc import Sequence
+
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.version import short
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.member_row import Intruder, MemberRow
+from zkexec.ctl.status.progress import Progress
+
+_MOST_NAMES = 3
+_BAR = 10
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def full_time(at: float) -> str:
+    """Write seconds of the epoch as the log of zkexec shows them."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
+
+
+def moment(at: float, now: float) -> str:
+    """Write seconds of the epoch, without the date if it is today; "" if they are not known."""
+    if not at:
+        return ""
+    then = time.localtime(at)
+    is_today = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", then)
+
+
+def span(time_s: float) -> str:
+    """Write a duration in its two largest units: `3 s`, `2 min 5 s`, `4 h`."""
+    rest = max(0, int(time_s))
+    largest = next((index for index, (_, size) in enumerate(_UNITS) if rest >= size), -1)
+    if largest < 0:
+        return "0 s"
+    parts = []
+    for unit, size in _UNITS[largest : largest + 2]:
+        if count := rest // size:
+            parts.append(f"{count} {unit}")
+        rest %= size
+    return " ".join(parts)
+
+
+def age(at: float, now: float) -> str:
+    """Write how long ago it was, for a column: `3s`, `2m`, `4h`; "" if that is not known."""
+    if not at:
+        return ""
+    number, unit = span(now - at).split(" ")[:2]
+    return number + unit[0]
+
+
+def ordinal(number: int) -> str:
+    """Write a queue position: 1st, 2nd, 11th."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def names(all_names: Sequence[str]) -> str:
+    """Write the first few names, and how many more there are."""
+    more = len(all_names) - _MOST_NAMES
+    if more <= 1:
+        return ", ".join(all_names)
+    return f"{', '.join(all_names[:_MOST_NAMES])} and {more} more"
+
+
+def bar(count: int, total: int) -> str:
+    """Draw how many of all that is."""
+    filled = _BAR * count // total if total else 0
+    return f"[{'#' * filled}{'.' * (_BAR - filled)}]"
+
+
+def goal(progress: Progress, now: float) -> str:
+    """Name the version that members are updated to."""
+    if progress.missing:
+        return "up to date"
+    if progress.digest:
+        return f"updated to {short(progress.digest)}"
+    if progress.written_at:
+        return f"updated to the version of {moment(progress.written_at, now)}"
+    return "up to date"
+
+
+def headline(group: GroupStatus, now: float) -> str:
+    """Write how far the rollout is, or why there is none."""
+    if group.state is GroupState.GONE:
+        return f"{group.name}: no such group ({group.base} does not exist)"
+    if group.state is GroupState.UNREADABLE:
+        return f"{group.name}: {group.error}"
+    if group.state is GroupState.EMPTY:
+        return f"{group.name}: no member is alive"
+    count = f"{group.name}: {group.up_to_date_count} of {len(group.rows)}"
+    one = group.progress[0] if len(group.progress) == 1 else None
+    return f"{count} {goal(one, now) if one else 'up to date'}"
+
+
+def pace(progress: Progress, now: float) -> str:
+    """Write the time that the rollout has taken and will take; "" if it is not known."""
+    took_s, remaining_s = progress.took_s(now), progress.remaining_s(now)
+    if took_s is None:
+        return ""
+    if progress.is_complete:
+        return f"took {span(took_s)}"
+    to_go = "" if remaining_s is None else f", about {span(remaining_s + 0.5)} to go"
+    return f"{span(took_s)} so far{to_go}"
+
+
+def waits_for(group: GroupStatus) -> str:
+    """Write what the rollout waits for now."""
+    duplicates = [row.name for row in group.duplicates]
+    absent = group.absent
+    parts = (
+        _waits_for_members(group),
+        absent and f"{names(absent)}, which {'does' if len(absent) == 1 else 'do'} not exist",
+        duplicates and f"{names(duplicates)} with a member ID that another process has",
+    )
+    return "; ".join(part for part in parts if part)
+
+
+def _waits_for_members(group: GroupStatus) -> str:
+    """Name the members in flight; else those behind their inputs, in the queue, or the others."""
+    unfinished = [row for row in group.rows if not row.is_up_to_date and not row.duplicate_of]
+    busy = [row for row in unfinished if not row.has_finished]
+    in_flight = [
+        ([row.name for row in busy if _is_restarting(row)], "in flight"),
+        ([row.name for row in busy if row.is_alive and _has_failed(row)], "failed"),
+        ([row.name for row in busy if not row.is_alive], "missing in its turn"),
+    ]
+    found = [f"{names(members)} {what}" for members, what in in_flight if members]
+    if found:
+        return ", ".join(found)
+    behind = [row for row in busy if row.inputs_behind]
+    if behind:
+        return _behind_inputs(group, behind)
+    if group.waiting:
+        first = group.waiting[0]
+        position = first.queue_position or 0
+        ahead = [one for one in group.intruders if one.queue_position < position]
+        reason = f" behind {_unknown_name(ahead[-1])}" if ahead else " is next"
+        return f"{len(group.waiting)} waiting, {first.name}{reason}"
+    others = [f"{row.name} {row.phase}" for row in busy]
+    differing = [f"{row.name} wants {short(row.wanted)}" for row in unfinished if row.others_want]
+    return names(others or differing)
+
+
+def _is_restarting(row: MemberRow) -> bool:
+    return row.is_alive and row.turn_phase is EntryPhase.RESTARTING
+
+
+def _has_failed(row: MemberRow) -> bool:
+    return row.turn_phase is EntryPhase.FAILED
+
+
+def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
+    path = behind[0].inputs_behind[0]
+    write = group.znodes.get(path)
+    is_empty = write is not None and not write.size
+    text = f"{names([row.name for row in behind])} without the newest {path}"
+    return f"{text}, which is empty" if is_empty else text
+
+
+def failure(group: GroupStatus, now: float) -> str:
+    """Write which version has failed, on which members and why; "" if none has."""
+    progress = group.failure
+    if progress is None or progress.failure is None:
+        return ""
+    found = progress.failure
+    at = f" at {moment(found.at, now)}" if found.at else ""
+    reason = found.reason or "the reason is not known"
+    return f"{short(progress.digest)} failed on {names(found.failed_by)}{at}: {reason}"
+
+
+def failure_advice(group: GroupStatus) -> str:
+    """Write what an operator can do about a failure."""
+    return (
+        f"push content that works, undo the push, or try the version again: "
+        f"{_command('retry', group.name)}"
+    )
+
+
+def pause(group: GroupStatus, now: float) -> str:
+    """Write who has paused the group, since when and why; "" if it is not paused."""
+    paused = group.record.paused
+    if paused is None:
+        return ""
+    since = f" since {moment(paused.at, now)}" if paused.at else ""
+    return f"paused by {paused.by or 'an operator'}{since}: {paused.reason or 'no reason given'}"
+
+
+def pause_advice(group: GroupStatus) -> str:
+    """Write what an operator can do about a pause."""
+    return f"to continue: {_command('resume', group.name)}"
+
+
+def record_advice(group: GroupStatus) -> str:
+    """Write what follows from a record that is not understood, and what to do; or ""."""
+    if not group.error or group.is_forbidden:
+        return ""
+    consequence = "commands keep running, and no member is admitted"
+    if group.is_newer:
+        return f"{consequence}; use the zkexecctl of the version that wrote it"
+    path = f"{group.base}/state"
+    return (
+        f"{consequence}; to start a new record, in which every version is untried: "
+        f"{shlex.join(['zkCli.sh', 'delete', path])}"
+    )
+
+
+def absent_inputs(group: GroupStatus) -> list[str]:
+    """Write which inputs do not exist, and what to do; the first few."""
+    lines = []
+    for path in group.absent[:_MOST_NAMES]:
+        members = [row.name for row in group.rows if path in row.absent]
+        lines.append(
+            f"{path} does not exist; until it does, the files of these members stay as they are: "
+            f"{names(members)}; to create it: {_command('push', f'{path}=FILE')}"
+        )
+    more = len(group.absent) - len(lines)
+    return [*lines, f"{more} more inputs do not exist"] if more else lines
+
+
+def missing_member(group: GroupStatus, row: MemberRow, now: float) -> str:
+    """Write that a member is missing in its turn, and what to do."""
+    what = "failed" if _has_failed(row) else "began"
+    since = f", which {what} at {moment(row.since, now)}" if row.since else ""
+    return (
+        f"{row.name} is missing in its turn{since}; if it does not come back: "
+        f"{_command('forget', group.name, row.name)}"
+    )
+
+
+def duplicate_member(group: GroupStatus, row: MemberRow) -> str:
+    """Write that another process has the member ID of a member, and what to do."""
+    first = next((one for one in group.rows if one.name == row.duplicate_of), None)
+    owner = _process(first) if first is not None else row.duplicate_of
+    text = f"{_process(row)} has the member ID of {owner} and takes no turn"
+    return f"{text}: give it another --member-id"
+
+
+def shared_files(row: MemberRow) -> str:
+    """Write which members on its host write to the same files; "" if none does."""
+    return "; ".join(f"{other} writes to the same {file}" for other, file in row.shares_with)
+
+
+def intruders(group: GroupStatus) -> list[str]:
+    """Write which queue nodes are no members', and how to remove them; the first few."""
+    lines = [
+        f"{ordinal(one.queue_position)} in the queue: {_unknown_name(one)}, and the members "
+        f"behind it wait; to remove it: {shlex.join(['zkCli.sh', 'delete', one.path])}"
+        for one in group.intruders[:_MOST_NAMES]
+    ]
+    more = len(group.intruders) - len(lines)
+    return [*lines, f"in the queue: {more} more that are not members"] if more else lines
+
+
+def ignored_znodes(group: GroupStatus) -> list[str]:
+    """Write which znodes are ignored, and how to remove them; the first few."""
+    lines = [
+        f"ignored: {one.path}, {one.reason.value}; to remove it: "
+        f"{shlex.join(['zkCli.sh', 'deleteall', one.path])}"
+        for one in group.ignored[:_MOST_NAMES]
+    ]
+    more = len(group.ignored) - len(lines)
+    return [*lines, f"ignored: {more} more"] if more else lines
+
+
+def _unknown_name(one: Intruder) -> str:
+    return f"{one.name or 'a node without a name'}, which is not a member"
+
+
+def _process(row: MemberRow) -> str:
+    facts = row.znode.facts
+    return f"{row.name} ({facts.host}, pid {facts.pid})" if facts else row.name
+
+
+def _command(subcommand: str, *arguments: str) -> str:
+    return shlex.join(["zkexecctl", subcommand, *arguments])

@@ -1,0 +1,130 @@
+"""The status of groups as JSON, for programs: docs/status.md describes each field."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from zkexec.core.rollout.record import EntryPhase
+from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.member_row import MemberRow
+from zkexec.ctl.status.progress import Progress
+
+FORMAT = 1
+
+
+def status_json(
+    groups: Sequence[GroupStatus], now: float, disconnected_since: float | None = None
+) -> str:
+    """Return one line; `disconnected_since` is when the connection was lost, if it is."""
+    found = {
+        "format": FORMAT,
+        "at": _time(now),
+        "disconnected_since": _time(disconnected_since or 0.0),
+        "groups": [_group(group, now) for group in groups],
+    }
+    # Only ASCII: the texts of znodes must not reach a terminal as they are.
+    return json.dumps(found, separators=(", ", ": "))
+
+
+def _group(group: GroupStatus, now: float) -> dict[str, Any]:
+    record = group.record
+    paused, agreed = record.paused, record.max_unavailable
+    return {
+        "name": group.name,
+        "path": group.base,
+        "state": group.state.value,
+        "up_to_date": group.is_complete,
+        "error": group.error or None,
+        "alive": len(group.members),
+        "up_to_date_count": group.up_to_date_count,
+        "total": len(group.rows),
+        "in_flight": [row.name for row in group.in_flight],
+        "waiting": [row.name for row in group.waiting],
+        "missing": [row.name for row in group.missing],
+        "intruders": [
+            {"queue_position": one.queue_position, "name": one.name, "path": one.path}
+            for one in group.intruders
+        ],
+        "max_unavailable": agreed
+        and {
+            "requested": str(agreed.limit),
+            "by": agreed.by,
+            "allowed": record.allowed(len(group.members)),
+        },
+        "paused": paused and {"by": paused.by, "reason": paused.reason, "at": _time(paused.at)},
+        "progress": [_progress(one, now) for one in group.progress],
+        "members": [_member(row) for row in group.rows],
+        "ignored": [{"path": one.path, "reason": one.reason.value} for one in group.ignored],
+        "audit": [
+            {
+                "operation": entry.operation,
+                "by": entry.by,
+                "reason": entry.reason,
+                "member": entry.member or None,
+                "at": _time(entry.at),
+            }
+            for entry in record.audit
+        ],
+    }
+
+
+def _progress(progress: Progress, now: float) -> dict[str, Any]:
+    failure = progress.failure
+    return {
+        "inputs": list(progress.inputs),
+        "digest": progress.digest or None,
+        "zxid": progress.zxid,
+        "written_at": _time(progress.written_at),
+        "known_good": progress.is_known_good,
+        "allowed": progress.allowed,
+        "missing": list(progress.missing),
+        "up_to_date_count": progress.up_to_date_count,
+        "total": progress.total,
+        "took_s": _rounded(progress.took_s(now)),
+        "remaining_s": _rounded(progress.remaining_s(now)),
+        "failure": failure
+        and {
+            "failed_by": list(failure.failed_by),
+            "reason": failure.reason,
+            "at": _time(failure.at),
+        },
+    }
+
+
+def _member(row: MemberRow) -> dict[str, Any]:
+    status, facts = row.status, row.znode.facts
+    return {
+        "name": row.name,
+        "alive": row.is_alive,
+        "up_to_date": row.is_up_to_date,
+        "phase": row.phase,
+        "host": facts and facts.host,
+        "pid": facts and facts.pid,
+        "zkexec_version": facts and facts.zkexec_version,
+        "running": _version(status.running, status.running_at),
+        "wanted": _version(row.wanted, status.wanted_at),
+        "zxid": status.zxid,
+        "inputs": list(facts.inputs) if facts else [],
+        "inputs_behind": list(row.inputs_behind),
+        "health": status.health if row.znode.status else None,
+        "since": _time(row.since),
+        "in_flight": row.is_in_flight,
+        "failed": row.turn_phase is EntryPhase.FAILED,
+        "queue_position": row.queue_position,
+        "duplicate_of": row.duplicate_of or None,
+        "shares_with": [{"member": member, "file": file} for member, file in row.shares_with],
+        "reason": row.reason,
+    }
+
+
+def _version(digest: str, at: float) -> dict[str, Any] | None:
+    return {"digest": digest, "written_at": _time(at)} if digest else None
+
+
+def _time(at: float) -> float | None:
+    """Seconds of the epoch; 0 means that it is not known."""
+    return round(at, 3) if at else None
+
+
+def _rounded(time_s: float | None) -> float | None:
+    return None if time_s is None else round(time_s, 3)

@@ -1,0 +1,98 @@
+"""Decide whether `wait` is finished, and with which exit status.
+
+A missing member is waited for: a server that was down takes sessions with it, and an init system
+takes its time.  After that the rollout is counted without it.  A failure, or a pause that keeps a
+member from its turn, ends the wait at once.  A duplicate is never up to date, so it ends the wait
+as well, but not at once.
+"""
+
+from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
+from zkexec.ctl.status import phrases
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.frozen import frozen
+
+RETURN_S = 10.0
+"""`wait` waits this long for a missing member to come back."""
+DUPLICATE_S = 30.0
+"""`wait` waits this long for a duplicate to get the ID, if all others are up to date.
+
+What an earlier process of the ID has left behind is gone when its session has expired.
+"""
+
+
+@frozen()
+class WaitOutcome:
+    """How the wait has ended: the exit status, and why."""
+
+    status: int
+    text: str
+
+
+class WaitDecision:
+    """Sees each status of a group, and decides which one ends the wait."""
+
+    def __init__(self, at_least: int = 0) -> None:
+        """`at_least` is the zxid that the inputs of a member must have, 0 for any."""
+        self._at_least = at_least
+        self._met: set[str] = set()
+        self._away: dict[str, float] = {}
+        self._is_first = True
+        self._duplicates_until: float | None = None
+
+    @property
+    def away(self) -> tuple[str, ...]:
+        """The missing members that are waited for."""
+        return tuple(sorted(self._away))
+
+    def deadline(self) -> float | None:
+        """Return when the decision can change without a change of the group; monotonic seconds."""
+        due = [*self._away.values()]
+        if self._duplicates_until is not None:
+            due.append(self._duplicates_until)
+        return min(due, default=None)
+
+    def decide(self, group: GroupStatus, now: float, monotonic: float) -> WaitOutcome | None:
+        """Return the outcome, or None if the wait goes on; `now` is in seconds of the epoch."""
+        self._note_missing(group, monotonic)
+        is_first, self._is_first = self._is_first, False
+        if group.state in (GroupState.GONE, GroupState.UNREADABLE):
+            status = CANNOT_WORK if group.state is GroupState.UNREADABLE else NO
+            return WaitOutcome(status, phrases.headline(group, now))
+        if is_first and self._at_least and all(p.zxid < self._at_least for p in group.progress):
+            text = f"{group.name}: no living member has what was pushed as an input"
+            return WaitOutcome(NO, text)
+        if group.needs_operator:
+            reason = phrases.failure(group, now) or phrases.pause(group, now)
+            return WaitOutcome(NO, f"{group.name}: {reason}")
+        return None if self._away else self._decide_on_members(group, now, monotonic)
+
+    def _decide_on_members(
+        self, group: GroupStatus, now: float, monotonic: float
+    ) -> WaitOutcome | None:
+        if group.state is GroupState.EMPTY:
+            return WaitOutcome(NO, phrases.headline(group, now))
+        if self._are_duplicates_here_to_stay(group, monotonic):
+            text = "; ".join(phrases.duplicate_member(group, row) for row in group.duplicates)
+            return WaitOutcome(NO, f"{group.name}: {text}")
+        return WaitOutcome(DONE, phrases.headline(group, now)) if group.is_complete else None
+
+    def _are_duplicates_here_to_stay(self, group: GroupStatus, monotonic: float) -> bool:
+        """Return whether for `DUPLICATE_S` only duplicates have not been up to date."""
+        left = [row for row in group.rows if not row.is_up_to_date]
+        if not left or not all(row.duplicate_of for row in left):
+            self._duplicates_until = None
+            return False
+        if self._duplicates_until is None:
+            self._duplicates_until = monotonic + DUPLICATE_S
+        return monotonic >= self._duplicates_until
+
+    def _note_missing(self, group: GroupStatus, monotonic: float) -> None:
+        # A duplicate comes back under another name, or not at all.
+        names = {row.name for row in group.rows if not row.duplicate_of}
+        for name in self._met - names:
+            self._away.setdefault(name, monotonic + RETURN_S)
+        for name in names:
+            self._away.pop(name, None)
+        gone = {name for name, until in self._away.items() if until <= monotonic}
+        self._away = {name: until for name, until in self._away.items() if name not in gone}
+        self._met = (self._met | names) - gone

@@ -1,0 +1,143 @@
+"""What the command line of zkexecctl is made of: subcommands, their arguments and options.
+
+The options of the connection are those of zkexec, with their variables.  Options of a single
+subcommand have no variable: an environment describes a host, not one operation.
+"""
+
+from zkexec.cli.options import BY_NAME, Option
+from zkexec.frozen import frozen, replace
+
+
+@frozen(kw_only=True)
+class Argument:
+    """One argument of a subcommand; a mistake in it is reported under its `metavar`."""
+
+    metavar: str
+    meaning: str
+    is_needed: bool = True
+    is_repeatable: bool = False
+
+    @property
+    def spelling(self) -> str:
+        """How the usage shows it."""
+        shown = f"{self.metavar} ..." if self.is_repeatable else self.metavar
+        return shown if self.is_needed else f"[{shown}]"
+
+
+@frozen(kw_only=True)
+class Subcommand:
+    """One subcommand: its arguments and options, its help, and the module that runs it.
+
+    `text` is its description, with empty lines between paragraphs.  `statuses` are its exit
+    statuses with their meaning, `examples` command lines with what they do.
+    """
+
+    name: str
+    group: str
+    module: str
+    summary: str
+    text: str
+    statuses: tuple[tuple[int, str], ...]
+    examples: tuple[tuple[str, str], ...]
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    needs_cluster: bool = True
+
+    @property
+    def usage(self) -> str:
+        """The subcommand and its arguments, as a person types them."""
+        return " ".join([self.name, *(argument.spelling for argument in self.arguments)])
+
+
+CONNECTION: tuple[Option, ...] = tuple(
+    BY_NAME[name]
+    for name in ("cluster", "connect-timeout", "auth", "tls-ca", "tls-cert", "tls-key")
+)
+QUESTIONS: tuple[Option, ...] = tuple(BY_NAME[name] for name in ("help", "version"))
+
+HOW = "Options"
+WHO_AND_WHY = "For the record"
+
+JSON = Option(
+    name="json",
+    group=HOW,
+    has_variable=False,
+    meaning="Write JSON, for programs",
+)
+LOCK = Option(
+    name="lock",
+    short="l",
+    group=HOW,
+    metavar="NAME",
+    has_variable=False,
+    meaning="The group whose inputs these paths are",
+)
+TIMEOUT = Option(
+    name="timeout",
+    group=HOW,
+    metavar="SECONDS",
+    has_variable=False,
+    meaning="Stop waiting after this time; without it, wait for ever",
+)
+REASON = Option(
+    name="reason",
+    group=WHO_AND_WHY,
+    metavar="TEXT",
+    has_variable=False,
+    meaning="Why, for the record: one line of at most 1000 characters",
+)
+BY = Option(
+    name="by",
+    group=WHO_AND_WHY,
+    metavar="WHO",
+    meaning="Who does it, for the record; by default your user and host name",
+)
+STEERING = (REASON, BY)
+
+PUSHING: tuple[Option, ...] = (
+    LOCK,
+    Option(
+        name="wait",
+        group=HOW,
+        has_variable=False,
+        meaning="Follow the rollout in the group of --lock to its end",
+    ),
+    TIMEOUT,
+    Option(
+        name="check",
+        group=HOW,
+        metavar="COMMAND",
+        has_variable=False,
+        meaning="First run this command with copies of the new contents, named like the znodes, "
+        "as its last arguments (in shell syntax: $1, $2, ...); push only if it succeeds",
+    ),
+    Option(
+        name="dry-run",
+        group=HOW,
+        has_variable=False,
+        meaning="Show and check everything, and change nothing",
+    ),
+    Option(
+        name="yes",
+        short="y",
+        group=HOW,
+        has_variable=False,
+        meaning="Do not ask for confirmation; required if stdin is not a terminal",
+    ),
+    replace(
+        BY_NAME["acl"],
+        group=HOW,
+        meaning="Who may use the znodes that are created: everybody (open), the identities of "
+        "--auth and --tls-cert (creator), others reading (creator+read), or SCHEME:ID:PERMS,... "
+        "as zkCli takes it",
+    ),
+    Option(
+        name="message",
+        short="m",
+        group=WHO_AND_WHY,
+        metavar="TEXT",
+        has_variable=False,
+        meaning="What the push is about, for the history: one line of at most 1000 characters",
+    ),
+    BY,
+)

@@ -1,0 +1,340 @@
+"""The table of subcommands: parsing, running, help, man page and completions all use it."""
+
+from zkexec.cli.options import Option
+from zkexec.cli.parser import OptionNames
+from zkexec.ctl.exit_status import TIMED_OUT_STATUS, WRONG_USAGE_STATUS, statuses
+from zkexec.ctl.subcommand import (
+    BY,
+    CONNECTION,
+    HOW,
+    JSON,
+    PUSHING,
+    QUESTIONS,
+    REASON,
+    STEERING,
+    TIMEOUT,
+    Argument,
+    Subcommand,
+)
+
+OBSERVE = "Observe"
+CONFIGURATION = "Configuration"
+STEER = "Steer"
+TRY_OUT = "Try out"
+
+_GROUP = Argument(metavar="NAME", meaning="The group, as its members name it with --lock")
+_PATH = Argument(metavar="ZK_PATH", meaning="The znode")
+
+_STATUS = Subcommand(
+    name="status",
+    group=OBSERVE,
+    module="zkexec.ctl.command.status",
+    summary="List the groups, or show one and its members",
+    text="Without NAME: all groups below /zkexec, with the number of living members, the "
+    "version they run, the members in flight, how many wait, and whether and why the rollout is "
+    "paused.\n\n"
+    "With NAME: the rollout in one line, with the time that it has taken and will take at this "
+    "pace, and then one line for each member: host, process, phase, the version that it runs and "
+    "the one that it wants (digests), health, queue position, reason.",
+    arguments=(
+        Argument(
+            metavar="NAME",
+            meaning="The group, as its members name it with --lock; one whose name begins with "
+            "/ is not in the list",
+            is_needed=False,
+        ),
+    ),
+    options=(
+        Option(
+            name="watch",
+            short="w",
+            group=HOW,
+            has_variable=False,
+            meaning="Keep showing it as it changes, until Ctrl-C",
+        ),
+        Option(
+            name="until-done",
+            group=HOW,
+            has_variable=False,
+            meaning="Watch until the rollout of NAME is over, and exit as 'zkexecctl wait' does",
+        ),
+        JSON,
+    ),
+    statuses=statuses(
+        "shown; with --until-done: the rollout is complete",
+        "there is no such group; with --until-done: the rollout failed or is paused",
+    ),
+    examples=(
+        ("zkexecctl status", "List the groups."),
+        ("zkexecctl status web --watch", "Watch the rollout in the group web, live."),
+    ),
+)
+
+_WAIT = Subcommand(
+    name="wait",
+    group=OBSERVE,
+    module="zkexec.ctl.command.wait",
+    summary="Wait until all members are up to date",
+    text="Follows the rollout of the group, and ends when all living members run the newest "
+    "version of their inputs, or when the rollout fails or is paused. If stdout is not a "
+    "terminal, there is one line for each change.",
+    arguments=(_GROUP,),
+    options=(TIMEOUT,),
+    statuses=statuses(
+        "the rollout is complete",
+        "the rollout failed or is paused, or there is no such group",
+        TIMED_OUT_STATUS,
+    ),
+    examples=(("zkexecctl wait web --timeout 600", "Let a pipeline fail if a rollout fails."),),
+)
+
+_PUSH_STATUSES = statuses(
+    "pushed, or nothing to change; with --wait: the rollout is complete",
+    "not pushed: not confirmed, the check failed, or the znode was changed meanwhile; with "
+    "--wait: the rollout failed or is paused, or a later push or write has superseded it",
+    TIMED_OUT_STATUS,
+)
+
+_PUSH = Subcommand(
+    name="push",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.push",
+    summary="Show what changes, ask, and write files to znodes",
+    text="Shows the diff between znodes and files, asks for confirmation, and writes all of them "
+    "in one transaction. If a znode was changed after its diff was shown, nothing is written. "
+    "Who pushed, when and why, and the contents themselves, are kept for undo.",
+    arguments=(
+        Argument(
+            metavar="ZK_PATH=FILE",
+            meaning="The znode, which is created if it is missing, and the file with its new "
+            "content; the FILE - is stdin, and needs --yes",
+            is_repeatable=True,
+        ),
+    ),
+    options=PUSHING,
+    statuses=_PUSH_STATUSES,
+    examples=(
+        (
+            "zkexecctl push /web.conf=web.conf --lock web --wait",
+            "Push one file, and follow the rollout to its end.",
+        ),
+        (
+            "zkexecctl push /web.conf=- --yes -m 'more workers' <web.conf",
+            "Push from a script, which cannot confirm.",
+        ),
+    ),
+)
+
+_UNDO = Subcommand(
+    name="undo",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.undo",
+    summary="Push the previous content again",
+    text="A push of earlier content, with everything that belongs to a push: the diff, the "
+    "confirmation, the checks, the history. Without --to it is the content before the present "
+    "one.",
+    arguments=(
+        Argument(
+            metavar="ZK_PATH",
+            meaning="The znode; several are written in one transaction",
+            is_repeatable=True,
+        ),
+    ),
+    options=(
+        Option(
+            name="to",
+            group=HOW,
+            metavar="N",
+            has_variable=False,
+            meaning="Go back to revision N of the history; for one ZK_PATH only",
+        ),
+        *PUSHING,
+    ),
+    statuses=_PUSH_STATUSES,
+    examples=(
+        ("zkexecctl undo /web.conf --lock web --wait", "Undo the last push, everywhere."),
+        ("zkexecctl undo /web.conf --to 4", "Go back to revision 4."),
+    ),
+)
+
+_HISTORY = Subcommand(
+    name="history",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.history",
+    summary="List what was pushed, when, by whom and why",
+    text="The last ten contents of the znode, newest first, with their revisions. Content that "
+    "another tool has set is marked.",
+    arguments=(_PATH,),
+    options=(JSON,),
+    statuses=statuses("shown", "there is no such znode"),
+    examples=(("zkexecctl history /web.conf", "See who changed what, and why."),),
+)
+
+_SHOW = Subcommand(
+    name="show",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.show",
+    summary="Write the content of a znode to stdout",
+    text="The present content, or an earlier one, byte for byte.",
+    arguments=(
+        Argument(
+            metavar="ZK_PATH[@N]",
+            meaning="The znode, and the revision of an earlier content; @ and digits at the end "
+            "are always such a revision",
+        ),
+    ),
+    statuses=statuses("shown", "there is no such znode, or no such revision"),
+    examples=(("zkexecctl show /web.conf@4 >web.conf", "Save the content of revision 4."),),
+)
+
+_DIFF = Subcommand(
+    name="diff",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.diff",
+    summary="Compare an earlier content with the present one",
+    text="A unified diff from revision N to revision M of the history, or to the present content. "
+    "Of binary contents the sizes and digests are shown.",
+    arguments=(
+        _PATH,
+        Argument(metavar="N", meaning="The revision of an earlier content"),
+        Argument(metavar="M", meaning="The revision to compare it with", is_needed=False),
+    ),
+    statuses=statuses("shown, whether they differ or not", "no such znode, or no such revision"),
+    examples=(("zkexecctl diff /web.conf 4", "See what has changed since revision 4."),),
+)
+
+
+def _steering(name: str, summary: str, text: str, example: tuple[str, str]) -> Subcommand:
+    return Subcommand(
+        name=name,
+        group=STEER,
+        module="zkexec.ctl.command.steer",
+        summary=summary,
+        text=text,
+        arguments=(_GROUP,),
+        options=STEERING,
+        statuses=statuses("done", "not done, as the group is not in the state for it"),
+        examples=(example,),
+    )
+
+
+_PAUSE = _steering(
+    "pause",
+    "Admit no member of a group any more",
+    "Members in flight finish; members that wait for a turn keep waiting, and show why. "
+    "--reason is required. The pause lasts until 'zkexecctl resume'.",
+    ("zkexecctl pause web --reason 'the database moves'", "Stop a rollout where it is."),
+)
+_RESUME = _steering(
+    "resume",
+    "Let a paused rollout continue",
+    "Ends what 'zkexecctl pause' began. A rollout that stopped because a version failed "
+    "continues after 'zkexecctl retry', or with new content.",
+    ("zkexecctl resume web", "Let the rollout continue."),
+)
+_RETRY = _steering(
+    "retry",
+    "Try a failed version again, on one member",
+    "One member tries the failed version again; if it becomes healthy, the others follow.",
+    ("zkexecctl retry web --reason 'the disk was full'", "Try again what was not to blame."),
+)
+_RESTART = _steering(
+    "restart",
+    "Restart all members in turn, without a change",
+    "A rolling restart: each member takes its turn as for new configuration.",
+    ("zkexecctl restart web --reason 'new certificates'", "Restart the group."),
+)
+
+_FORGET = Subcommand(
+    name="forget",
+    group=STEER,
+    module="zkexec.ctl.command.steer",
+    summary="Reclaim the turn of a member that will not come back",
+    text="Ends the turn of a member whose host is gone, in flight or after a failure. The turn of "
+    "a living member is not ended.",
+    arguments=(
+        _GROUP,
+        Argument(metavar="MEMBER", meaning="The member ID, as 'zkexecctl status' shows it"),
+    ),
+    options=(
+        Option(
+            name="force",
+            group=HOW,
+            has_variable=False,
+            meaning="Do it also if the member is alive",
+        ),
+        REASON,
+        BY,
+    ),
+    statuses=statuses("done", "the member is alive, or has no turn"),
+    examples=(("zkexecctl forget web web3-d81ea1d2-0", "End the turn of a host that burnt down."),),
+)
+
+_DEV = Subcommand(
+    name="dev",
+    group=TRY_OUT,
+    module="zkexec.ctl.command.dev",
+    summary="Run a throwaway ZooKeeper in the foreground",
+    text="A real ZooKeeper from this machine's installation (Debian, Homebrew, ZOOKEEPER_HOME), "
+    "with its files in a temporary folder that is removed with it. Ctrl-C ends it. It listens on "
+    "127.0.0.1 only, takes sessions as a default install does (4 to 40 seconds), and writes "
+    "without fsync: not for anything that should last. It uses ZOOKEEPER_HOME, JAVA_HOME and "
+    "TMPDIR.",
+    options=(
+        Option(
+            name="port",
+            group=HOW,
+            metavar="PORT",
+            default="2181",
+            has_variable=False,
+            meaning="The port of the first server; the others have the next ones",
+        ),
+        Option(
+            name="ensemble",
+            group=HOW,
+            metavar="N",
+            default="1",
+            has_variable=False,
+            meaning="Run N servers, from 1 to 9",
+        ),
+    ),
+    statuses=(
+        WRONG_USAGE_STATUS,
+        (125, "it could not be started (no ZooKeeper, no Java, port in use), or a server ended"),
+        (130, "Ctrl-C ended it: it ends by that signal, as by others (TERM: 143)"),
+    ),
+    examples=(("zkexecctl dev --port 2182 --ensemble 3", "Have an ensemble to play with."),),
+    needs_cluster=False,
+)
+
+SUBCOMMANDS: tuple[Subcommand, ...] = (
+    *(_STATUS, _WAIT),
+    *(_PUSH, _UNDO, _HISTORY, _SHOW, _DIFF),
+    *(_PAUSE, _RESUME, _RETRY, _RESTART, _FORGET),
+    _DEV,
+)
+SUBCOMMAND_BY_NAME = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}
+
+OPTION_NAMES = OptionNames.of(
+    (
+        *CONNECTION,
+        *(option for subcommand in SUBCOMMANDS for option in subcommand.options),
+        *QUESTIONS,
+    )
+)
+"""All options of all subcommands; an option takes a value with every subcommand or with none."""
+
+
+def find(name: str) -> Subcommand:
+    """Return a subcommand by its name; a ValueError suggests the nearest one, or lists all."""
+    if name in SUBCOMMAND_BY_NAME:
+        return SUBCOMMAND_BY_NAME[name]
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistyped name needs them
+
+    from zkexec.cli.converters import shown  # noqa: PLC0415
+
+    near = get_close_matches(name, [*SUBCOMMAND_BY_NAME, "help"], n=1)
+    if near:
+        raise ValueError(f"unknown subcommand {shown(name)} (did you mean {near[0]}?)")
+    known = ", ".join(SUBCOMMAND_BY_NAME)
+    raise ValueError(f"unknown subcommand {shown(name)}: choose one of {known}")

@@ -1,0 +1,1 @@
+"""Output for people: the console, tables, diffs and a screen that is redrawn."""

@@ -1,0 +1,1 @@
+"""A throwaway ZooKeeper: for trying out, for the demo and for the tests."""

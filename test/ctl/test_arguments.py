@@ -1,0 +1,269 @@
+"""A command line of zkexecctl becomes one frozen Invocation, or one line with all mistakes."""
+
+import getpass
+import os
+from pathlib import Path
+
+import pytest
+
+from zkexec.cli import parser
+from zkexec.cli.security import AclEntry
+from zkexec.cli.shell_command import parse
+from zkexec.ctl.arguments import ClusterOptions, Invocation, author, read_invocation
+from zkexec.ctl.exit_status import SubcommandError
+from zkexec.ctl.subcommand import CONNECTION
+from zkexec.ctl.subcommands import OPTION_NAMES, SUBCOMMAND_BY_NAME, SUBCOMMANDS
+
+# One command line of each subcommand that has nothing but what it needs.
+LEAST = {
+    "status": [],
+    "wait": ["web"],
+    "push": ["/a=file"],
+    "undo": ["/a"],
+    "history": ["/a"],
+    "show": ["/a"],
+    "diff": ["/a", "4"],
+    "pause": ["web", "--reason", "why"],
+    "resume": ["web"],
+    "retry": ["web"],
+    "restart": ["web"],
+    "forget": ["web", "m1"],
+    "dev": [],
+}
+
+
+def invocation(*words: str, **environment: str) -> Invocation:
+    """The invocation of a command line."""
+    written = parser.read(words, OPTION_NAMES)
+    written.stray_words.extend(written.command or ())
+    return read_invocation(SUBCOMMAND_BY_NAME[written.stray_words[0]], written, environment)
+
+
+def mistakes(*words: str, **environment: str) -> str:
+    """The line that a wrong command line gets."""
+    with pytest.raises(SubcommandError) as caught:
+        invocation(*words, **environment)
+    assert caught.value.status == 2
+    return str(caught.value)
+
+
+def least(subcommand: str, **more: object) -> Invocation:
+    """An invocation with nothing but its subcommand and the defaults."""
+    connection = ClusterOptions(hosts_text="localhost:2181", servers=(("localhost", 2181),))
+    by = author({})
+    return Invocation(subcommand=subcommand, connection=connection, by=by, **more)  # type: ignore[arg-type]
+
+
+def test_every_subcommand_has_its_line_here() -> None:
+    """These tests cover all subcommands."""
+    assert LEAST.keys() == SUBCOMMAND_BY_NAME.keys()
+
+
+def test_arguments_are_read() -> None:
+    """Each argument of a subcommand is in the invocation, and the rest is at its default."""
+    assert invocation("status") == least("status")
+    assert invocation("status", "web") == least("status", lock="web")
+    assert invocation("wait", "/own/web") == least("wait", lock="/own/web")
+    assert invocation("push", "/a=b=c", "/d=-") == least("push", pairs=(("/a", "b=c"), ("/d", "-")))
+    assert invocation("undo", "/a", "/b") == least("undo", paths=("/a", "/b"))
+    assert invocation("history", "/a@3") == least("history", paths=("/a@3",))
+    assert invocation("show", "/a") == least("show", paths=("/a",))
+    assert invocation("show", "/a@b@12") == least("show", paths=("/a@b",), revisions=(12,))
+    assert invocation("show", "/a@3/b") == least("show", paths=("/a@3/b",))
+    assert invocation("diff", "/a", "4") == least("diff", paths=("/a",), revisions=(4,))
+    assert invocation("diff", "/a", "4", "5") == least("diff", paths=("/a",), revisions=(4, 5))
+    assert invocation("forget", "web", "m1") == least("forget", lock="web", member="m1")
+    assert invocation("dev") == least("dev")
+
+
+def test_options_are_read() -> None:
+    """Each option, in its short or long form, changes its value."""
+    assert invocation("status", "web", "-w", "--until-done", "--json") == least(
+        "status", lock="web", watch=True, until_done=True, json=True
+    )
+    waiting = ["-l", "web", "--wait", "--timeout", "1.5"]
+    words = [*waiting, "-m", "why", "-y", "--check=test", "--dry-run"]
+    assert invocation("undo", "/a", "--to=3", *words) == least(
+        "undo",
+        paths=("/a",),
+        to=3,
+        lock="web",
+        wait=True,
+        timeout_s=1.5,
+        message="why",
+        yes=True,
+        check=parse("test"),
+        dry_run=True,
+    )
+    assert invocation("wait", "web", "--timeout", "0").timeout_s == 0
+    assert invocation("forget", "web", "m1", "--force").force
+    assert invocation("retry", "web", "--reason", "so be it").reason == "so be it"
+    assert invocation("retry", "web", "--by", "me").by == "me"
+    dev = invocation("dev", "--port", "65527", "--ensemble", "9")
+    assert (dev.port, dev.ensemble) == (65527, 9)
+
+
+def test_the_connection_is_that_of_zkexec(tmp_path: Path) -> None:
+    """Options and variables of the connection mean the same as for zkexec."""
+    secret = tmp_path / "secret"
+    secret.write_text("me:secret")
+    secret.chmod(0o600)
+    typed = invocation(
+        "-c", "a,b:1/root", "--connect-timeout=5", "--auth", f"digest:@{secret}", "status"
+    )
+    found = invocation(
+        "status",
+        ZKEXEC_CLUSTER="a,b:1/root",
+        ZKEXEC_CONNECT_TIMEOUT="5",
+        ZKEXEC_AUTH="digest:me:secret",
+    )
+
+    assert typed == found
+    assert typed.connection.servers == (("a", 2181), ("b", 1))
+    assert (typed.connection.hosts_text, typed.connection.chroot) == ("a,b:1/root", "/root")
+    assert typed.connection.connect_timeout_s == 5
+    assert [each.user for each in typed.connection.access.credentials] == ["me"]
+
+
+def test_the_acl_is_that_of_a_push() -> None:
+    """The ACL of what a push creates comes from --acl, or from its variable."""
+    own = AclEntry("auth", "", "cdrwa")
+    typed = invocation("push", "/a=b", "--acl=creator", ZKEXEC_AUTH="digest:a:b")
+
+    assert typed.connection.access.acl == (own,)
+    assert invocation("push", "/a=b", ZKEXEC_ACL="creator", ZKEXEC_AUTH="digest:a:b") == typed
+    assert invocation("status", ZKEXEC_ACL="creator") == least("status")
+    assert "add --auth or --tls-cert" in mistakes("push", "/a=b", "--acl=creator")
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=lambda subcommand: subcommand.name)
+def test_options_can_be_anywhere(subcommand: object) -> None:
+    """Options can be before the subcommand, behind it, and between its arguments."""
+    name = getattr(subcommand, "name", "")
+    words = [name, *LEAST[name]]
+    if name != "dev":
+        expected = invocation(*words, "--cluster", "zk:1")
+        for position in range(len(words) - 2 * ("--reason" in words) + 1):
+            assert invocation(*words[:position], "--cluster", "zk:1", *words[position:]) == expected
+
+
+def test_words_behind_two_dashes_are_arguments() -> None:
+    """Behind -- nothing is an option, so that names can begin with a dash."""
+    assert invocation("wait", "--", "-web").lock == "-web"
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_subcommands_have_no_variables(name: str) -> None:
+    """Only the variables of the connection, the ACL and the author change an invocation."""
+    known = {option.variable for option in CONNECTION} | {"ZKEXEC_BY", "ZKEXEC_ACL"}
+    environment = {
+        f"ZKEXEC_{option.replace('-', '_').upper()}": "1" for option in OPTION_NAMES.by_name
+    }
+    others = {name: text for name, text in environment.items() if name not in known}
+
+    assert invocation(name, *LEAST[name], **others) == invocation(name, *LEAST[name])
+
+
+def test_who_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --by it is the user and the host, under sudo also the user who called it."""
+    monkeypatch.delenv("HOME", raising=False)
+    host = os.uname().nodename
+
+    assert author({"SUDO_USER": "alice"}) == f"alice ({getpass.getuser()})@{host}"
+    assert author({"SUDO_USER": "a\x1b"}) == author({}) == f"{getpass.getuser()}@{host}"
+    assert invocation("retry", "web", ZKEXEC_BY="bob").by == "bob"
+    assert invocation("retry", "web", "--by", "eve", ZKEXEC_BY="bob").by == "eve"
+
+
+TEXT = "is not one printable line of at most 1000 characters"
+HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("wait", "wait needs NAME"),
+        ("diff", "diff needs ZK_PATH; diff needs N"),
+        ("push", "push needs ZK_PATH=FILE ..."),
+        ("wait a b", "unexpected argument 'b': usage is zkexecctl wait NAME"),
+        ("dev x", "unexpected argument 'x': usage is zkexecctl dev"),
+        ("wait a --force", "unknown option --force (zkexecctl wait --help lists all)"),
+        ("dev -c a", "unknown option --cluster (zkexecctl dev --help lists all)"),
+        ("wait a --frob", "unknown option --frob (zkexecctl wait --help lists all)"),
+        ("wait a --timeout", "--timeout: the value is missing: write --timeout SECONDS"),
+        ("status --json=1", "--json: takes no value: remove '1'"),
+        (
+            "wait a//b",
+            "NAME: 'a//b' needs a NAME without empty, . or .. parts and without / at its end",
+        ),
+        ("wait .history", f"NAME: '.history' {HISTORY}"),
+        ("wait .history/a", f"NAME: '.history/a' {HISTORY}"),
+        ("wait /zkexec/.history", f"NAME: '/zkexec/.history' {HISTORY}"),
+        ("push /a=b -l .history", f"--lock: '.history' {HISTORY}"),
+        ("forget a b/c", "MEMBER: 'b/c' is not an ID: write 1 to 200 characters without /"),
+        ("push /a", "ZK_PATH=FILE: '/a' is not of the form ZK_PATH=FILE"),
+        ("push /a=", "ZK_PATH=FILE: '/a=' is not of the form ZK_PATH=FILE"),
+        ("push a=b", "ZK_PATH=FILE: 'a=b' needs a znode path that starts with /"),
+        ("push /a=b /a=c", "ZK_PATH: '/a' is given twice"),
+        ("undo /a /b /a", "ZK_PATH: '/a' is given twice"),
+        ("push /a=- /b=-", "ZK_PATH=FILE: only one FILE can be - (stdin)"),
+        ("push /a=b --wait", "--wait needs --lock NAME, the group to wait for"),
+        ("push /a=b --timeout 1", "--timeout needs --wait"),
+        ("push /a=b --check=", "--check: '' contains no command"),
+        ("undo /a /b --to 3", "--to takes one ZK_PATH, not 2"),
+        ("undo /a --to x", "--to: 'x' is not a revision such as 3"),
+        ("diff /a -1", "unknown option -1 (zkexecctl diff --help lists all); "),
+        ("diff /a x", "N: 'x' is not a revision such as 3"),
+        ("show a@3", "ZK_PATH[@N]: 'a@3' needs a znode path that starts with /"),
+        ("status --until-done", "--until-done needs the NAME of a group"),
+        ("pause a", "pause needs --reason TEXT"),
+        ("pause a --reason", "--reason: the value is missing: write --reason TEXT"),
+        ("pause a --reason=", f"--reason: '' {TEXT}"),
+        ("pause a --reason=\t", f"--reason: '\\t' {TEXT}"),
+        ("dev --port 0", "--port: '0' is not a number from 1 to 65535"),
+        ("dev --ensemble 10", "--ensemble: '10' is not a number from 1 to 9"),
+        (
+            "dev --port 65535 --ensemble 2",
+            "--port: 2 servers need ports 65535 and up, but 65535 is the last port",
+        ),
+    ],
+)
+def test_mistakes(words: str, line: str) -> None:
+    """A mistake names the option or argument, what is wrong and what to write instead."""
+    found = mistakes(*words.split(" "))
+
+    assert found.startswith(line)
+    if not line.endswith("; "):
+        assert found.count("; ") == line.count("; ")
+
+
+def test_texts_have_a_limit() -> None:
+    """A text of 1000 characters is accepted, a longer one is refused, and it is not shown whole."""
+    assert invocation("retry", "web", "--reason", "x" * 1000).reason == "x" * 1000
+    assert len(mistakes("retry", "web", "--reason", "x" * 1001)) < 500
+
+
+def test_all_mistakes_are_reported_together() -> None:
+    """Several mistakes are one message, each under the name of its option or argument."""
+    line = mistakes("push", "a=b", "--wait", "--frob", "--to=3", ZKEXEC_CLUSTER=":1")
+
+    assert line == (
+        "unknown option --frob (zkexecctl push --help lists all); "
+        "unknown option --to (zkexecctl push --help lists all); "
+        "ZK_PATH=FILE: 'a=b' needs a znode path that starts with /; "
+        "ZKEXEC_CLUSTER: ':1' has an empty host: write HOST:PORT,...; "
+        "--wait needs --lock NAME, the group to wait for"
+    )
+
+
+def test_secrets_are_not_shown() -> None:
+    """A wrong credential is not shown in the message."""
+    assert "secret" not in mistakes("status", "--auth", "digest:me:secret")
+
+
+def test_options_have_one_form() -> None:
+    """An option takes a value with every subcommand or with none, so that words can be parsed."""
+    for subcommand in SUBCOMMANDS:
+        for option in subcommand.options:
+            same = OPTION_NAMES.by_name[option.name]
+            assert (option.is_flag, option.short) == (same.is_flag, same.short)

@@ -1,0 +1,455 @@
+"""`zkexecctl status`, once: the list, one group, and JSON; as text and on a real server."""
+
+import json
+import re
+import sys
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from kazoo.security import make_digest_acl
+
+from support.group_samples import (
+    NEW,
+    OLD,
+    PATH,
+    START,
+    GroupZnodes,
+    duplicate,
+    entry,
+    failed_on,
+    group_status,
+    on,
+    parsed,
+    paused,
+    sharing,
+    waiting,
+)
+from support.sandbox import TEST, Sandbox
+from support.screen import Screen
+from support.terminal import Terminal
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.record import (
+    AgreedMaxUnavailable,
+    AuditEntry,
+    EntryPhase,
+    Pause,
+    RolloutRecord,
+)
+from zkexec.core.rollout.version import short
+from zkexec.ctl.status import phrases
+from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
+from zkexec.ctl.status.render import render_group, render_overview
+from zkexec.ctl.status.status_json import status_json
+from zkexec.ctl.terminal.console import cells
+from zkexec.ctl.terminal.table import Frame
+from zkexec.frozen import replace
+
+STATUS = (sys.executable, "-m", "zkexec.ctl", "status")
+SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
+NOW = START + 40
+
+
+def plain(_style: str, text: str) -> str:
+    """No colours."""
+    return text
+
+
+def drawn(group: GroupStatus, width: int | None = None, height: int | None = None) -> list[str]:
+    """The lines of one group, without colours."""
+    return render_group(group, NOW, Frame(plain, width, height))
+
+
+def a_rollout(count: int = 5) -> GroupStatus:
+    """One member up to date, one in flight, the others waiting."""
+    members = {f"m{number}": waiting() for number in range(count)}
+    members |= {"m0": on(NEW, 20), "m1": on(NEW, 20, phase="verifying", running="")}
+    queue = tuple(f"m{number}" for number in range(2, count))
+    return group_status(members, in_flight={"m1": entry()}, queue=queue)
+
+
+def ignored(count: int) -> tuple[IgnoredZnode, ...]:
+    """Znodes in the queue that are no member's."""
+    paths = [f"/zkexec/web/queue/a note {number}" for number in range(count)]
+    return tuple(IgnoredZnode(path, IgnoreReason.STRANGER) for path in paths)
+
+
+def everything() -> list[GroupStatus]:
+    """Groups in all states, with everything that there can be."""
+    audit = (AuditEntry("forget", "anna", "its host burnt", "token", "m9", START),)
+    width = AgreedMaxUnavailable(MaxUnavailable(50, percent=True), "m0")
+    failed = {"m1": entry(EntryPhase.FAILED), "m9": entry()}
+    return [
+        a_rollout(),
+        group_status({"m1": on(NEW, 20)}, max_unavailable=width, audit=audit),
+        group_status({"m1": waiting()}, versions=failed_on("m1"), in_flight=failed),
+        group_status({"m1": waiting()}, paused=paused()),
+        group_status({}),
+        group_status(
+            {"m1": sharing(on(NEW, 20), "m2"), "m2": on(NEW, 20), "m1~0": duplicate("m1")}
+        ),
+        group_status({"m1": MemberZnode(error="junk")}, error="newer", ignored=ignored(5)),
+        group_status(
+            {"m1": waiting()}, queue=("m9", "m1"), queue_paths=("/q/t-1", "/q/t-2"), absent=(PATH,)
+        ),
+        group_status({}, exists=False),
+    ]
+
+
+def test_the_first_line_shows_how_far_it_is() -> None:
+    """Group, members, version, a bar, the time that has passed, and what it waits for."""
+    first, *_ = lines = drawn(a_rollout())
+
+    assert (
+        first
+        == "web: 1 of 5 updated to bbbbbbbbbbbb  [##........]  20 s so far, about 1 min 20 s to go"
+    )
+    assert "waits for: m1 in flight" in lines
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text", "short_text"),
+    [
+        (-5, "0 s", "0s"),
+        (0.9, "0 s", "0s"),
+        (59, "59 s", "59s"),
+        (60, "1 min", "1m"),
+        (125, "2 min 5 s", "2m"),
+        (3600, "1 h", "1h"),
+        (3605, "1 h", "1h"),
+        (90_000, "1 d 1 h", "1d"),
+    ],
+)
+def test_durations_are_short(time_s: float, text: str, short_text: str) -> None:
+    """Two units at most in a sentence, one in a column, and never less than nothing."""
+    assert phrases.span(time_s) == text
+    assert phrases.age(START, START + time_s) == short_text
+
+
+def test_texts_of_a_megabyte_are_drawn() -> None:
+    """Whatever a znode contains, there are only as many lines as a person can read."""
+    long = "界é x" * 250_000
+    crowd = {long: on(NEW, 20, reason=long, health=long, phase=long), "m1": on(NEW, 20)}
+    group = group_status(
+        crowd, paused=Pause(long, long, START), versions=failed_on(long), ignored=ignored(3)
+    )
+    for width in (20, 80, 200):
+        lines = drawn(group, width)
+        assert max(map(cells, lines)) <= width
+        assert len(lines) < 20_000 / width
+    assert max(map(len, drawn(group))) < 20_000
+    assert max(map(len, render_overview([group], NOW, Frame(plain)))) < 20_000
+
+
+def test_what_is_ignored_is_shown_with_the_command_that_removes_it() -> None:
+    """The first three with their paths and a command, and how many more there are."""
+    group = group_status({"m1": on(NEW, 20)}, ignored=ignored(5))
+    found = [line for line in drawn(group) if line.startswith("ignored: ")]
+
+    assert found[0] == (
+        "ignored: /zkexec/web/queue/a note 0, no member can have created it; to remove it: "
+        "zkCli.sh deleteall '/zkexec/web/queue/a note 0'"
+    )
+    assert found[3:] == ["ignored: 2 more"]
+    assert "5 znodes ignored" in render_overview([group], NOW, Frame(plain))[1]
+    assert (
+        "1 znode ignored"
+        in render_overview([replace(group, ignored=ignored(1))], NOW, Frame(plain))[1]
+    )
+    assert "ignored" not in "".join(drawn(group_status({"m1": on(NEW, 20)}, ignored=())))
+
+
+def test_a_queue_node_of_no_member_is_shown_with_the_way_out() -> None:
+    """The lines and the JSON name it, and the member behind it is not called the next."""
+    path = "/zkexec/web/queue/abcdefabcdefabcd-0000000007"
+    queue_paths = (path, "/zkexec/web/queue/m1-0000000008")
+    members = {"m1": waiting(), "m2": on(NEW, 20)}
+    group = group_status(members, queue=("m9", "m1"), queue_paths=queue_paths)
+    lines = drawn(group)
+
+    assert (
+        "1st in the queue: m9, which is not a member, and the members behind it wait; "
+        f"to remove it: zkCli.sh delete {path}"
+    ) in lines
+    assert "waits for: 1 waiting, m1 behind m9, which is not a member" in lines
+    assert render_overview([group], NOW, Frame(plain))[1].endswith(
+        "  1 in the queue is not a member"
+    )
+    (found,) = json.loads(status_json([group], NOW))["groups"]
+    assert found["intruders"] == [{"queue_position": 1, "name": "m9", "path": path}]
+
+
+def test_a_missing_input_is_shown_with_the_way_out() -> None:
+    """The lines, the list and the JSON name it, and so do the rows of its members."""
+    group = group_status({"m1": on(NEW, 20), "m2": on(NEW, 20)}, znodes={}, absent=(PATH,))
+    lines = drawn(group)
+
+    assert lines[0].startswith("web: 0 of 2 up to date")
+    assert any(line.endswith(f"to create it: zkexecctl push {PATH}=FILE") for line in lines)
+    assert f"waits for: {PATH}, which does not exist" in lines
+    assert next(line for line in lines if line.startswith("m1")).endswith(f"  {PATH} missing")
+    assert render_overview([group], NOW, Frame(plain))[1].endswith(f"  missing: {PATH}")
+    (found,) = json.loads(status_json([group], NOW))["groups"]
+    assert found["progress"][0]["missing"] == [PATH]
+    assert not found["up_to_date"]
+
+
+def test_a_member_that_wants_other_contents_shows_it_in_its_row() -> None:
+    """A member with other contents of the same inputs is not up to date."""
+    lines = drawn(group_status({"m1": on(OLD, 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}))
+
+    assert lines[0].startswith(f"web: 2 of 3 updated to {short(NEW)}")
+    assert any(line.endswith(f"others want {short(NEW)} of the same inputs") for line in lines)
+
+
+def test_a_record_that_is_not_understood_comes_with_advice() -> None:
+    """The consequence is shown, and how to start a new record unless a newer zkexec wrote it."""
+    unreadable = group_status({"m1": on(NEW, 20)}, error="/zkexec/web/state: the record is junk")
+    consequence = "commands keep running, and no member is admitted"
+
+    shown, advice, *_ = drawn(unreadable)
+    assert shown == "web: /zkexec/web/state: the record is junk"
+    assert advice == (
+        f"{consequence}; to start a new record, in which every version is untried: "
+        "zkCli.sh delete /zkexec/web/state"
+    )
+    newer = drawn(replace(unreadable, is_newer=True))
+    assert newer[1] == f"{consequence}; use the zkexecctl of the version that wrote it"
+    assert consequence not in "".join(drawn(replace(unreadable, is_forbidden=True)))
+
+
+def test_each_member_has_a_row() -> None:
+    """Without a width each column is there, and each member has a row."""
+    lines = drawn(a_rollout())
+    rows = {line.split()[0]: line.split() for line in lines[lines.index("") + 1 :]}
+
+    assert rows["MEMBER"][:6] == ["MEMBER", "HOST", "PID", "PHASE", "RUNS", "WRITTEN"]
+    assert rows["m0"][:5] == ["m0", "host-of-m", "4711", "running", NEW[:12]]
+    assert rows["m1"][-1] == "turn"
+    assert [rows[f"m{number}"][-1] for number in (2, 3, 4)] == ["1st", "2nd", "3rd"]
+    assert OLD[:12] in rows["m2"]
+    assert NEW[:12] in rows["m2"]
+
+
+def test_a_member_behind_its_inputs_wants_nothing_that_is_known() -> None:
+    """Such a member differs from one that waits; an input that was emptied is named."""
+    behind = drawn(group_status({"m1": on(OLD, 10), "m2": waiting()}))
+    emptied = drawn(group_status({"m1": on(OLD, 10)}, znodes={PATH: LastWrite(20, START, 0)}))
+
+    assert any(line.startswith("m1 ") and "not read yet" in line for line in behind)
+    assert any(line.startswith("m1 ") and f"{PATH} is empty" in line for line in emptied)
+
+
+def test_what_stops_a_rollout_is_shown_with_the_way_out() -> None:
+    """Failure, pause and missing members: who, why, since when, and what to do about it."""
+    failed = drawn(group_status({"m1": waiting()}, versions=failed_on("m1")))
+    paused_lines = drawn(group_status({"m1": waiting()}, paused=paused()))
+    lost = drawn(group_status({"m2": on(NEW, 20)}, in_flight={"m1": entry()}))
+
+    assert re.match(r"b{12} failed on m1 at .*: the command ended \(exit status 3\)", failed[1])
+    assert failed[2].endswith("zkexecctl retry web")
+    assert re.match(r"paused by anna since .*: the night is for sleeping", paused_lines[1])
+    assert paused_lines[2].endswith("zkexecctl resume web")
+    assert lost[1].endswith("zkexecctl forget web m1")
+    assert any(re.match(r"m1 .* missing ", line) for line in lost)
+
+
+def test_a_duplicate_is_shown_with_the_way_out() -> None:
+    """The head names both processes and what to do; its row and the count show it as well."""
+    lines = drawn(group_status({"m1": on(NEW, 20), "m1~0": duplicate("m1")}))
+
+    assert lines[0].startswith(f"web: 1 of 2 updated to {short(NEW)}")
+    assert lines[1] == (
+        "m1~0 (host-of-m, pid 4711) has the member ID of m1 (host-of-m, pid 4711) and takes no "
+        "turn: give it another --member-id"
+    )
+    assert lines[2] == "waits for: m1~0 with a member ID that another process has"
+    assert lines[-1].endswith("  duplicate of m1")
+
+
+def test_members_that_share_files_are_shown() -> None:
+    """Each of the two names the other and the file."""
+    lines = drawn(group_status({"m1": on(NEW, 20), "m2": sharing(on(NEW, 20), "m1")}))
+
+    assert lines[-2].endswith("  m2 writes to the same /etc/app.conf")
+    assert lines[-1].endswith("  m1 writes to the same /etc/app.conf")
+
+
+def test_what_operators_did_is_shown() -> None:
+    """The last operations are shown: when, who, what, about which member, and why."""
+    lines = drawn(everything()[1])
+
+    assert any(line.endswith(" anna: forget m9: its host burnt") for line in lines)
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 79, 99, 119, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """Columns are left out and texts are cut until it fits, also with letters of double width."""
+    reason = "健康な状態になりませんでした " * 5
+    members = {"名前" * 4: on(NEW, 20, phase="failed", reason=reason), "m2": waiting()}
+    group = group_status(members, in_flight={"名前" * 4: entry()}, paused=paused())
+
+    lines = drawn(group, width)
+
+    assert max(map(cells, lines)) <= width
+    assert any(line.startswith("MEMBER") for line in lines)
+
+
+def test_a_narrow_terminal_shows_columns_with_content() -> None:
+    """Empty columns are left out first, and the reason last."""
+    group = group_status({"m1": on(NEW, 20, phase="failed", reason="no space left on the disk")})
+    (titles,) = (line for line in drawn(group, 79) if line.startswith("MEMBER"))
+
+    assert "TURN" not in titles
+    assert "WANTS" not in titles
+    assert "no space left on the disk" in "\n".join(drawn(group, 79))
+
+
+@pytest.mark.parametrize("height", [4, 8, 12, 23])
+def test_a_low_terminal_shows_the_members_that_delay_it(height: int) -> None:
+    """Members in flight and in the queue come first, and the number of the others is shown."""
+    lines = drawn(a_rollout(200), 100, height)
+    members = [line.split()[0] for line in lines if re.match(r"m\d", line)]
+
+    assert len(lines) <= height
+    if height > 8:
+        assert members[:2] == ["m1", "m2"]
+        assert lines[-1] == f"... and {200 - len(members)} more"
+
+
+def test_the_list_has_a_line_for_each_group() -> None:
+    """State, counts, version, members in flight, how many wait, and the reason."""
+    lines = render_overview(everything(), NOW, Frame(plain))
+
+    assert len(lines) == 1 + len(everything())
+    assert re.match(r"web +rolling +5 +1/5 +b{12} .* m1 +3$", lines[1])
+    assert re.match(r"web +failed .* failed on m1 at .*exit status 3", lines[3])
+    assert re.match(r"web +paused .* paused by anna since .*: the night", lines[4])
+    assert render_overview([], NOW, Frame(plain)) == ["There is no group below /zkexec."]
+
+
+@pytest.mark.parametrize("shown", [everything(), [], everything()[:1]])
+def test_the_json_is_as_documented(shown: list[GroupStatus]) -> None:
+    """The output is valid by the schema, in all states, and is one line of ASCII."""
+    line = status_json(shown, NOW, None)
+
+    Draft202012Validator(SCHEMA).validate(parsed(line))
+    assert line.isascii()
+    assert "\n" not in line
+    assert [group["state"] for group in parsed(line)["groups"]] == [s.state.value for s in shown]
+
+
+def test_the_schema_finds_mistakes() -> None:
+    """A field too many, one too few and one of another type are errors."""
+    good = parsed(status_json(everything(), NOW, NOW))
+    bad: dict[str, Any] = {**good, "more": 1, "at": "now"}
+    del bad["groups"]
+
+    schema = Draft202012Validator(SCHEMA)
+    assert not list(schema.iter_errors(good))
+    assert len(list(schema.iter_errors(bad))) == 3
+
+
+def test_every_field_is_documented() -> None:
+    """docs/status.md names each field of the schema."""
+    text = (TEST.parent / "docs" / "status.md").read_text(encoding="utf-8")
+    objects = [SCHEMA, *SCHEMA["$defs"].values()]
+    fields = {name for one in objects for name in one.get("properties", {})}
+
+    assert {name for name in fields if f"`{name}`" not in text} == set()
+
+
+def status(sandbox: Sandbox, *words: str) -> tuple[int, str, str]:
+    """Run `zkexecctl status` to its end: exit status, stdout, stderr."""
+    code, out, err = sandbox.run(*STATUS, *words)
+    return code, out.decode(), err.decode()
+
+
+def test_a_large_group_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """Two hundred members, as text and as JSON."""
+    for number in range(200):
+        group.show(f"m{number}")
+
+    code, out, err = status(sandbox, group.lock)
+    _, as_json, _ = status(sandbox, group.lock, "--json")
+
+    assert (code, err) == (0, "")
+    assert re.match(rf"{group.lock}: 200 of 200 updated to a{{12}}  \[##########\]", out)
+    assert sum(line.startswith("m") for line in out.splitlines()) == 200
+    (shown,) = parsed(as_json)["groups"]
+    assert (shown["up_to_date_count"], len(shown["members"])) == (200, 200)
+
+
+def test_all_groups_are_listed(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """Without a name there is a line for the group, among others."""
+    group.show("m1", phase="waiting", wanted=NEW)
+
+    code, out, _ = status(sandbox)
+    _, as_json, _ = status(sandbox, "--json")
+
+    assert code == 0
+    assert re.search(rf"^{group.lock} +rolling +1 +0/1 ", out, re.MULTILINE)
+    assert group.lock in [group["name"] for group in parsed(as_json)["groups"]]
+
+
+def test_there_has_to_be_a_group(sandbox: Sandbox) -> None:
+    """1 if there is none of this name, with the znode that does not exist."""
+    code, out, err = status(sandbox, "no-such-group")
+
+    assert (code, out) == (1, "")
+    assert err == "zkexecctl: no-such-group: no such group (/zkexec/no-such-group does not exist)\n"
+
+
+def test_there_has_to_be_permission(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """125, with the znode, if the record may not be read; the list shows the others."""
+    group.client.set_acls(f"{group.base}/state", [make_digest_acl("anna", "secret", all=True)])
+
+    code, _, err = status(sandbox, group.lock)
+    listed, out, _ = status(sandbox)
+
+    error = f"{group.base}/state: the cluster gives no permission for this"
+    assert (code, err) == (125, f"zkexecctl: {error}\n")
+    assert listed == 0
+    assert re.search(rf"^{group.lock} +unreadable .*{error}", out, re.MULTILINE)
+
+
+def test_what_cannot_be_understood_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """Junk in the record or in a member status is part of the output."""
+    group.show("m1")
+    group.write("m2", b"\x00junk")
+    group.client.set(f"{group.base}/state", b'{"format": 99}')
+
+    code, out, err = status(sandbox, group.lock)
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{group.lock}: {group.base}/state: the record was written by a newer")
+    assert re.search(r"^m2 .*unreadable .* the member status is no valid JSON$", out, re.MULTILINE)
+
+
+def test_a_terminal_gets_colours_and_is_not_overfilled(
+    group: GroupZnodes, sandbox: Sandbox
+) -> None:
+    """On a terminal there are colours, and the table keeps to the width."""
+    group.show("m1", phase="failed", reason="because " * 40)
+    process = sandbox.start(*STATUS, group.lock, terminal=Terminal(24, 100, "xterm-256color"))
+    watched = Screen(process)
+
+    assert process.wait() == 0
+    assert "\x1b[1;31mfailed\x1b[0m" in process.stdout.text
+    assert any(line.startswith("m1 ") and line.endswith("...") for line in watched.lines)
+
+
+def test_nothing_hidden_reaches_a_terminal(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """Texts of members and operators are shown with control characters escaped."""
+    evil = "\x1b[2J\x07\u202eevil"
+    group.show("m1", phase=f"running{evil}", reason=evil, health=evil)
+    group.decide(
+        RolloutRecord(
+            paused=paused(), audit=(AuditEntry(f"pause{evil}", evil, evil, "token", "", START),)
+        )
+    )
+
+    for words in ([group.lock], [], [group.lock, "--json"]):
+        _, out, _ = status(sandbox, *words)
+        assert not {"\x1b", "\x07", "\u202e"} & set(out)

@@ -1,0 +1,128 @@
+"""When a wait is over: at the end of the rollout, and not when sessions end."""
+
+from support.group_samples import (
+    NEW,
+    OLD,
+    PATH,
+    duplicate,
+    entry,
+    failed_on,
+    group_status,
+    on,
+    paused,
+    waiting,
+)
+from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
+from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.wait_decision import DUPLICATE_S, RETURN_S, WaitDecision
+
+NOW = 1_800_000_100.0
+
+
+def status(decision: WaitDecision, group: GroupStatus, clock: float = 0.0) -> int | None:
+    """The exit status with which this ends, if it does."""
+    outcome = decision.decide(group, NOW, clock)
+    return None if outcome is None else outcome.status
+
+
+def test_the_end_is_that_of_the_rollout() -> None:
+    """Complete is 0, failed and paused are 1, and a rollout that goes on has no outcome."""
+    assert status(WaitDecision(), group_status({"m1": on(NEW, 20)})) == DONE
+    assert status(WaitDecision(), group_status({"m1": on(OLD, 10)})) is None
+    assert status(WaitDecision(), group_status({"m1": waiting()}, versions=failed_on("m1"))) == NO
+    assert status(WaitDecision(), group_status({"m1": waiting()}, paused=paused())) == NO
+    assert status(WaitDecision(), group_status({"m1": on(NEW, 20)}, paused=paused())) == DONE
+
+
+def test_a_missing_znode_and_different_contents_are_no_end() -> None:
+    """The wait goes on while an input is missing, or members run different contents."""
+    missing = group_status({"m1": on(NEW, 20)}, znodes={}, absent=(PATH,))
+    two = {"m1": on(OLD, 20), "m2": on(NEW, 20), "m3": on(NEW, 20)}
+
+    assert status(WaitDecision(), missing) is None
+    assert status(WaitDecision(), group_status(two)) is None
+
+
+def test_the_end_has_the_member_and_the_reason() -> None:
+    """The text of a failure has the member and the reason."""
+    end = WaitDecision().decide(group_status({"m1": waiting()}, versions=failed_on("m1")), NOW, 0.0)
+
+    assert end is not None
+    assert " failed on m1 at " in end.text
+    assert end.text.endswith(": the command ended (exit status 3)")
+
+
+def test_no_group_and_no_member_are_ends() -> None:
+    """No group, no member and a record that cannot be read end it at once."""
+    assert status(WaitDecision(), group_status({}, exists=False)) == NO
+    assert status(WaitDecision(), group_status({})) == NO
+    assert status(WaitDecision(), group_status({}, error="junk")) == CANNOT_WORK
+
+
+def test_a_lost_member_in_its_turn_is_no_end() -> None:
+    """A member that is missing in its turn can come back or be forgotten; the wait goes on."""
+    group = group_status({"m2": on(NEW, 20)}, in_flight={"m1": entry()})
+
+    assert status(WaitDecision(), group) is None
+    assert status(WaitDecision(), group, RETURN_S * 100) is None
+
+
+def test_a_missing_member_is_waited_for() -> None:
+    """A server that was down takes sessions with it; the wait is not over before it is clear."""
+    decision = WaitDecision()
+    both = group_status({"m1": on(NEW, 20), "m2": waiting()})
+    one = group_status({"m1": on(NEW, 20)})
+
+    assert status(decision, both) is None
+    assert status(decision, one, 1.0) is None
+    assert list(decision.away) == ["m2"]
+    assert decision.deadline() == 1.0 + RETURN_S
+    assert status(decision, both, 2.0) is None
+    assert not decision.away
+    assert status(decision, one, 3.0) is None
+    assert status(decision, one, 3.0 + RETURN_S) == DONE
+
+
+def test_all_members_can_be_missing_for_a_while() -> None:
+    """A group whose sessions are all gone for a moment does not count as empty."""
+    decision = WaitDecision()
+
+    assert status(decision, group_status({"m1": waiting()})) is None
+    assert status(decision, group_status({}), 1.0) is None
+    assert status(decision, group_status({}), 1.0 + RETURN_S) == NO
+
+
+def test_a_duplicate_is_waited_for() -> None:
+    """It can get the ID of an earlier process; if not, the outcome names both, and what to do."""
+    decision = WaitDecision()
+    both = group_status({"m1": on(NEW, 20), "m1~0": duplicate("m1"), "m2": on(NEW, 20)})
+
+    assert status(decision, both, 1.0) is None
+    assert decision.deadline() == 1.0 + DUPLICATE_S
+    more = group_status({"m1": on(NEW, 20), "m1~0": duplicate("m1"), "m2": waiting()})
+    assert status(decision, more, 2.0) is None
+    assert decision.deadline() is None
+    assert status(decision, both, 3.0) is None
+    end = decision.decide(both, NOW, 3.0 + DUPLICATE_S)
+    assert end is not None
+    assert end.status == NO
+    assert end.text == (
+        "web: m1~0 (host-of-m, pid 4711) has the member ID of m1 (host-of-m, pid 4711) and "
+        "takes no turn: give it another --member-id"
+    )
+
+
+def test_a_duplicate_that_gets_the_id_is_not_missed() -> None:
+    """The name that it had meanwhile is not waited for."""
+    decision = WaitDecision()
+
+    assert status(decision, group_status({"m1": on(NEW, 20), "m1~0": duplicate("m1")})) is None
+    assert status(decision, group_status({"m1": on(NEW, 20)}), 1.0) == DONE
+
+
+def test_a_member_must_have_what_was_pushed_as_an_input() -> None:
+    """If no living member has what was pushed as an input, the group is the wrong one."""
+    group = group_status({"m1": on(NEW, 20)})
+
+    assert status(WaitDecision(at_least=20), group) == DONE
+    assert status(WaitDecision(at_least=21), group) == NO

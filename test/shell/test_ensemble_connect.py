@@ -16,8 +16,8 @@ from support.posted_events import PostedEvents, connected_client, ensemble_of
 from support.proxy import SYNC, Proxy, Treatment, pass_all
 from support.waiting import until
 from support.zookeeper import Port, Server
+from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import Access
-from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -342,7 +342,7 @@ _QUIET = """
 import sys, threading
 from zkexec.core.events import SessionClosed, SessionConnected
 from zkexec.cli.security import Access
-from zkexec.cluster_access import client_settings
+from zkexec.cli.cluster_access import client_settings
 from zkexec.runtime.cluster_session import ClusterSession
 
 def post(event):

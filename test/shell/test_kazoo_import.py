@@ -11,7 +11,7 @@ _CONNECTED = """
 import sys, threading
 from zkexec.core.events import SessionConnected, ZnodesRead
 from zkexec.cli.security import Access
-from zkexec.cluster_access import client_settings
+from zkexec.cli.cluster_access import client_settings
 from zkexec.runtime.cluster_session import ClusterSession
 
 def post(event):

@@ -10,8 +10,8 @@ from support.posted_events import ConnectedMember, PostedEvents, connected_clien
 from support.proxy import Proxy
 from support.tls_server import identified, known
 from support.zookeeper import Server
+from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import Access, Credential, acl
-from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     ConnectFailed,
     SessionClosed,

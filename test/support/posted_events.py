@@ -9,8 +9,8 @@ from typing import TypeVar
 from kazoo.client import KazooClient
 
 from support.waiting import DEADLINE_S
+from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import Access
-from zkexec.cluster_access import client_settings
 from zkexec.core.events import (
     Event,
     ReadFailed,

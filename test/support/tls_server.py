@@ -16,8 +16,8 @@ from kazoo.client import KazooClient
 from support.posted_events import PostedEvents, address
 from support.waiting import DEADLINE_S
 from support.zookeeper import Port, Server, server_version
+from zkexec.cli.cluster_access import acl_of, client_settings
 from zkexec.cli.security import Access
-from zkexec.cluster_access import acl_of, client_settings
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.runtime.cluster_session import ClusterSession, tried_path
 

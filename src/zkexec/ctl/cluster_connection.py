@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from zkexec.cluster_access import client_settings
+from zkexec.cli.cluster_access import client_settings
 from zkexec.ctl.arguments import ClusterOptions
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.terminal.console import Console

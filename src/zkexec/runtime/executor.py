@@ -105,7 +105,7 @@ class Executor:
 
     def _new_session(self) -> "ClusterSession":
         # The client library is heavy, so it is not imported before it is needed.
-        from zkexec.cluster_access import client_settings  # noqa: PLC0415
+        from zkexec.cli.cluster_access import client_settings  # noqa: PLC0415
         from zkexec.runtime import cluster_session  # noqa: PLC0415
 
         policy, chroot = self._settings.policy, self._settings.chroot

@@ -264,7 +264,7 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
     if not settings.lock:
         return FreeTurn, None
     # Without a group these modules are not needed, and importing them takes time.
-    from zkexec.cluster_access import acl_of  # noqa: PLC0415
+    from zkexec.cli.cluster_access import acl_of  # noqa: PLC0415
     from zkexec.core.rollout.participant import Participant  # noqa: PLC0415
     from zkexec.group.member_profile import MemberProfile, PhaseTime  # noqa: PLC0415
     from zkexec.runtime.member_id import MemberIdError, lock_member_id  # noqa: PLC0415

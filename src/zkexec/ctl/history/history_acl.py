@@ -13,8 +13,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
 
+from zkexec.cli.cluster_access import acl_of
 from zkexec.cli.security import Access
-from zkexec.cluster_access import acl_of
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.history.content_history import PathHistory
 from zkexec.frozen import replace

@@ -26,7 +26,7 @@ def frozen(
 ) -> "Callable[[type[Made]], type[Made]]":
     """Make a class one of frozen values, whose fields are its annotations.
 
-    A default is shared by all values that are made without that field.  What is `hidden` stands
+    A default is shared by all values that are made without that field.  What is `hidden` is
     in no `repr`, what is `uncompared` makes no two values different.  `__post_init__` is called
     in the end of the making.  Methods that the class defines itself stay as they are.
     """

@@ -6,6 +6,7 @@ first two being descriptors.  A line on CONTROL is `[method, argument...]`, a li
 `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
 """
 
+from zkexec.command_line import CommandLine
 from zkexec.process.inheritance import WAKE_SIGNAL, end_as, inherit
 
 INHERITANCE = inherit()
@@ -18,7 +19,6 @@ import sys  # noqa: E402
 import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
-from zkexec.cli.shell_command import CommandLine  # noqa: E402
 from zkexec.core.events import Event, ExitStatus  # noqa: E402
 from zkexec.frozen import fields  # noqa: E402
 from zkexec.process.processes import Processes  # noqa: E402

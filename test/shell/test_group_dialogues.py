@@ -65,7 +65,7 @@ class Node:
     def __init__(self) -> None:
         self.aside: list[Dialogue] = []
         self.touched = 0
-        self.node = MemberNode(store(), SESSION, self.aside.append, self._touch)
+        self.node = MemberNode(store(), SESSION, self.aside.append, self._touch, lambda _: False)
 
     def _touch(self) -> None:
         self.touched += 1
@@ -87,7 +87,7 @@ class Node:
 
 def status_content() -> bytes:
     """What the own node contains at first."""
-    node = MemberNode(store(), SESSION, lambda _: None, lambda: None)
+    node = MemberNode(store(), SESSION, lambda _: None, lambda: None, lambda _: False)
     (_, _, create) = next(node.enrol(Enrol(1, STATUS)))
     assert isinstance(create, Create)
     return create.content

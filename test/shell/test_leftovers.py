@@ -16,6 +16,7 @@ from zkexec.cli import parser
 from zkexec.cli.settings import Settings, resolve_settings
 from zkexec.process.leftovers import Leftovers, Remembered, belongs_to
 from zkexec.process.procfs import Process
+from zkexec.runtime.command_kind import command_kind
 
 COMMAND = Remembered("boot/pid:[1]/3", 50, started=1000, session=50, confirmed=2000)
 
@@ -82,7 +83,7 @@ def settings(*words: str) -> Settings:
 
 def leftovers(of: Settings) -> Leftovers:
     """The memory of a zkexec of these settings."""
-    return Leftovers(of, own_session=True, is_pid1=False)
+    return Leftovers(command_kind(of), of.policy, own_session=True, is_pid1=False)
 
 
 def stop(later: Leftovers) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zkexec.zookeeper.client_settings import ClientSettings
 from zkexec.zookeeper.values import ADMIN, CREATE, DELETE, READ, WRITE, Acl
 
 TYPE_CHECKING = False
@@ -9,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zkexec.cli.security import Access
-    from zkexec.zookeeper.client import ClientSettings
 
 _BITS = {"r": READ, "w": WRITE, "c": CREATE, "d": DELETE, "a": ADMIN}
 
@@ -24,7 +24,6 @@ def client_settings(
 ) -> ClientSettings:
     """Make the settings of a client that connects to these servers with this identity."""
     # The client library is heavy: not before it is needed.
-    from zkexec.zookeeper.client import ClientSettings  # noqa: PLC0415
 
     by_scheme = {one.scheme: (one.user, one.password) for one in access.credentials}
     digests = [one for one in access.credentials if one.scheme == "digest"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from zkexec.cli import converters, shell_command
 from zkexec.cli.options import BY_NAME, Option
 from zkexec.cli.parser import ParsedArguments
-from zkexec.cli.shell_command import CommandLine
+from zkexec.command_line import CommandLine
 from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # `typing` is large and slow to import

@@ -12,7 +12,7 @@ from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
 from zkexec.cli.security import Access, read_access
-from zkexec.cli.shell_command import CommandLine
+from zkexec.command_line import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
 from zkexec.frozen import frozen, replace

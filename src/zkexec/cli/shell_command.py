@@ -10,7 +10,7 @@ it is slower to stop, but never wrong.
 import os
 from collections.abc import Sequence
 
-from zkexec.frozen import frozen
+from zkexec.command_line import CommandLine
 
 _BLANKS = " \t"
 
@@ -30,18 +30,6 @@ _SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
 # With one of these, a quote can be text (in a comment or a here-document) or belong to a nested
 # command, so that only the shell knows whether all quotes are closed.
 _NESTING = ("#", "`", "$(", "${", "$'", "<<")
-
-
-@frozen()
-class CommandLine:
-    """A command: the text as the operator wrote it, and the arguments byte for byte.
-
-    `variables` are names and values that are added to the environment of the command.
-    """
-
-    text: str
-    argv: tuple[bytes, ...]
-    variables: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class _NeedsShellError(Exception):

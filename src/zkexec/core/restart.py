@@ -278,7 +278,7 @@ class Restart:
         return [StageFiles(snapshot)]
 
     def staged(self) -> list[Action]:
-        """The goal is on disk, out of everyone's sight."""
+        """The goal is on disk, but not installed."""
         if self._phase.is_in(Phase.LOADING, Phase.STOPPING):
             return [InstallFiles()]
         self._is_staged = True

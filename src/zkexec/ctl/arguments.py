@@ -14,7 +14,7 @@ from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.parser import OptionNames, ParsedArguments
 from zkexec.cli.security import Access, read_access
-from zkexec.cli.shell_command import CommandLine
+from zkexec.command_line import CommandLine
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
 from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
 from zkexec.ctl.subcommands import OPTION_NAMES

@@ -25,8 +25,7 @@ from zkexec.ctl.terminal.console import Console
 from zkexec.frozen import frozen
 from zkexec.text import printable
 from zkexec.zookeeper.client import Client
-from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
-from zkexec.zookeeper.events import (
+from zkexec.zookeeper.client_events import (
     Answered,
     AttemptFailed,
     Connected,
@@ -36,6 +35,7 @@ from zkexec.zookeeper.events import (
     Lost,
     Stopped,
 )
+from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
 from zkexec.zookeeper.requests import Dialogue
 
 LOST = object()

@@ -28,7 +28,6 @@ from zkexec.frozen import frozen
 from zkexec.group import record_codec
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.store import LARGEST_COMMIT, GroupStore, is_left_over
-from zkexec.process.procfs import read, read_process
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NodeExistsError,
@@ -64,16 +63,18 @@ class MemberNode:
         session: int,
         start_aside: Callable[[Dialogue], None],
         report_touched: Callable[[], None],
+        is_zkexec: Callable[[int], bool],
     ) -> None:
         """`session` is the number of the session that the node belongs to.
 
         `start_aside` runs another dialogue on this connection; `report_touched` is called if the
-        node is not ours any more.
+        node is not ours any more; `is_zkexec` decides whether another zkexec has this pid.
         """
         self._store = store
         self._session = session
         self._start_aside = start_aside
         self._report_touched = report_touched
+        self._is_zkexec = is_zkexec
         self._path = store.paths.member(store.profile.member_id)
         self._duplicate_path = store.paths.member(store.profile.duplicate_id)
         self._version: int | None = None
@@ -224,7 +225,9 @@ class MemberNode:
             (written,) = yield [SetContent(path, new, stat.version)]
             return written
         holder = _holder(content, stat.ephemeral_owner)
-        is_ours = holder.lock_file_id == self._store.profile.lock_file_id and not _lives(holder.pid)
+        is_ours = holder.lock_file_id == self._store.profile.lock_file_id and not self._is_zkexec(
+            holder.pid
+        )
         if not is_ours and not is_left_over(stat):
             return holder
         replace: list[Operation] = [Delete(path, stat.version), self._create_at(path, new)]
@@ -308,24 +311,3 @@ def _holder(content: bytes, session: int) -> _Holder:
     except ValueError:
         return _Holder(f"session {session & _ALL_BITS:#x}, without a readable status", None)
     return _Holder(f"{facts.host}, pid {facts.pid}", facts.lock_file_id or None, facts.pid)
-
-
-def _lives(pid: int) -> bool:
-    """Whether another zkexec of this host has this pid.
-
-    systemd can remove the folder of a service in which a process of another service still holds
-    the lock of its name, and the lock file would be the same.  A process that was killed may not be
-    reaped yet, and its pid may be another program's by now.
-    """
-    if pid in (0, os.getpid()):
-        return False
-    process = read_process(pid)
-    if process is not None:
-        return process.alive and b"zkexec" in read(f"/proc/{pid}/cmdline")
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True

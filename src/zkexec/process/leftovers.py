@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 
-from zkexec.cli.settings import Settings
-from zkexec.digest import sha256
+from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
 from zkexec.process.descendants import with_all_below
@@ -73,8 +72,10 @@ def belongs_to(command: Remembered, leader: Process | None, session: Sequence[Pr
 class Leftovers:
     """The noted command of one zkexec, and what is left of those of earlier ones."""
 
-    def __init__(self, settings: Settings, *, own_session: bool, is_pid1: bool) -> None:
-        self._settings = settings
+    def __init__(self, kind: str, policy: Policy, *, own_session: bool, is_pid1: bool) -> None:
+        """`kind` identifies those zkexec that start the same command for the same purpose."""
+        self._kind = kind
+        self._policy = policy
         self._own_session = own_session
         self._opened = is_pid1
         self._folder = self._file = -1
@@ -97,7 +98,7 @@ class Leftovers:
                 for file, name in self._free_files():
                     group = self._group_of(name)
                     stopping = _Stopping(
-                        self._settings, _LeftProcesses(_read(file), group), is_urgent
+                        self._policy, _LeftProcesses(_read(file), group), is_urgent
                     )
                     remaining += stopping.stop(report)
                     os.ftruncate(file, 0)
@@ -161,8 +162,7 @@ class Leftovers:
     def _free_files(self) -> Iterator[tuple[int, str]]:
         """Lock and yield the file of each zkexec that is gone; keep the first, or make one."""
         self._folder = open_first().descriptor
-        kind = _kind(self._settings)
-        names = sorted(name for name in os.listdir(self._folder) if name.startswith(kind))
+        names = sorted(name for name in os.listdir(self._folder) if name.startswith(self._kind))
         for name in names:
             file = _lock(self._folder, name, _FILE_FLAGS)
             if file < 0:
@@ -176,7 +176,7 @@ class Leftovers:
         if self._file >= 0:
             return
         for number in count():
-            self._name = f"{kind}-{number}.command"
+            self._name = f"{self._kind}-{number}.command"
             self._file = _lock(self._folder, self._name, _FILE_FLAGS | os.O_CREAT)
             if self._file >= 0:
                 yield self._file, self._name  # its cgroup can contain processes
@@ -225,10 +225,8 @@ class _LeftProcesses:
 class _Stopping:
     """Stops left processes: with the kill signal, and with SIGKILL after the kill timeout."""
 
-    def __init__(
-        self, settings: Settings, left: _LeftProcesses, is_urgent: Callable[[], bool]
-    ) -> None:
-        self._policy = settings.policy
+    def __init__(self, policy: Policy, left: _LeftProcesses, is_urgent: Callable[[], bool]) -> None:
+        self._policy = policy
         self._left = left
         self._is_urgent = is_urgent
 
@@ -293,17 +291,3 @@ def _read(file: int) -> Remembered | None:
     if version != _VERSION or leader <= 1 or session not in (0, leader):
         return None
     return Remembered(pid_space, leader, started, session, confirmed)
-
-
-def _kind(settings: Settings) -> str:
-    """Identify the kind of zkexec: those with the same command for the same purpose."""
-    try:
-        folder = os.getcwd()
-    except OSError:
-        folder = ""
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.mirrors]
-    command = settings.command
-    group = (settings.lock, settings.member_id)
-    cluster = (sorted(settings.servers), settings.chroot)
-    ours = (command.argv, command.variables, mirrors, group, cluster, folder)
-    return sha256(repr(ours).encode("utf-8", "surrogateescape")).hexdigest()[:32]

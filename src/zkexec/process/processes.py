@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Mapping
 
-from zkexec.cli.shell_command import CommandLine
+from zkexec.command_line import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
 from zkexec.core.events import (
     AlertFinished,
@@ -36,9 +36,10 @@ from zkexec.process import socket_activation
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
+from zkexec.process.prctl import prctl
 from zkexec.process.process_tree import ProcessTree, kill_all, kill_session, send, send_to_group
 from zkexec.process.procfs import read_process
-from zkexec.process.spawn import SpawnError, SpawnRequest, prctl, spawn
+from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""

@@ -129,3 +129,24 @@ def with_descendants(everyone: Mapping[int, Process], roots: Iterable[Process]) 
 
     living = (process for process in found.values() if process.alive)
     return sorted(living, key=lambda process: (depth(process), process.started, process.pid))
+
+
+def is_zkexec(pid: int) -> bool:
+    """Decide whether another zkexec of this host has this pid.
+
+    systemd can remove the folder of a service in which a process of another service still holds
+    the lock of its name, and the lock file would be the same.  A process that was killed may not be
+    reaped yet, and its pid may be another program's by now.
+    """
+    if pid in (0, os.getpid()):
+        return False
+    process = read_process(pid)
+    if process is not None:
+        return process.alive and b"zkexec" in read(f"/proc/{pid}/cmdline")
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -10,7 +10,6 @@ The kernel drops this signal if a set-user-id program is executed, and it does n
 descendants of the new process.
 """
 
-import ctypes
 import errno
 import gc
 import os
@@ -22,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import enter
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
+from zkexec.process.prctl import prctl
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ _SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # process.  This one only executes the command.  Switching the warning off around each fork would
 # take a tenth of the time of a start: the new process copies each page of memory that it touches.
 warnings.simplefilter("ignore", DeprecationWarning)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
 class SpawnError(Exception):
@@ -80,13 +77,6 @@ class SpawnRequest:
     named_by_pid: frozenset[bytes] = frozenset()
     cgroup: str = ""
     closed: int = 0
-
-
-def prctl(option: int, argument: int) -> None:
-    """Change an attribute of this process, see `man 2 prctl`; raises OSError."""
-    if _libc.prctl(option, argument, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def spawn(request: SpawnRequest, missed: set[int] | None = None) -> int:

@@ -25,8 +25,7 @@ from zkexec.core.rollout.group_events import GroupPart, GroupRequestFailed, Grou
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.frozen import frozen, replace
 from zkexec.zookeeper.client import Client
-from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError, in_words
-from zkexec.zookeeper.events import (
+from zkexec.zookeeper.client_events import (
     Answered,
     AttemptFailed,
     Connected,
@@ -36,6 +35,8 @@ from zkexec.zookeeper.events import (
     Lost,
     Stopped,
 )
+from zkexec.zookeeper.client_settings import ClientSettings
+from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError, in_words
 from zkexec.zookeeper.requests import Exists
 from zkexec.zookeeper.snapshot_reader import SnapshotReader
 
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
     from zkexec.group.member_node import MemberNode
     from zkexec.group.member_profile import MemberProfile
     from zkexec.group.store import GroupStore
-    from zkexec.zookeeper.client import ClientSettings
-    from zkexec.zookeeper.events import ClientEvent
+    from zkexec.zookeeper.client_events import ClientEvent
     from zkexec.zookeeper.requests import Dialogue
     from zkexec.zookeeper.snapshot_reader import Found
 
@@ -266,6 +266,7 @@ def _group_maker(profile: MemberProfile, chroot: str) -> NewGroup:
     """
     from zkexec.group.member_node import MemberNode  # noqa: PLC0415
     from zkexec.group.store import GroupStore, Paths  # noqa: PLC0415
+    from zkexec.process.procfs import is_zkexec  # noqa: PLC0415
 
     paths = Paths(chroot, profile.base)
 
@@ -273,7 +274,7 @@ def _group_maker(profile: MemberProfile, chroot: str) -> NewGroup:
         session: int, start_aside: Callable[[Dialogue], None], touched: Callable[[], None]
     ) -> tuple[GroupStore, MemberNode]:
         store = GroupStore(profile, paths, time.time)
-        return store, MemberNode(store, session, start_aside, touched)
+        return store, MemberNode(store, session, start_aside, touched, is_zkexec)
 
     return new_group
 

@@ -31,6 +31,7 @@ from zkexec.frozen import replace
 from zkexec.process.inheritance import Inheritance, end_as
 from zkexec.process.leftovers import Leftovers
 from zkexec.process.processes import Processes
+from zkexec.runtime.command_kind import command_kind
 from zkexec.runtime.error_report import describe_error, report_error
 from zkexec.runtime.executor import Executor
 from zkexec.runtime.inbox import Inbox, now
@@ -86,7 +87,10 @@ class MainLoop:
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)
         self._new_turn, profile = _join_group(settings, log)
         leftovers = Leftovers(
-            settings, own_session=not inheritance.has_terminal, is_pid1=inheritance.is_pid1
+            command_kind(settings),
+            settings.policy,
+            own_session=not inheritance.has_terminal,
+            is_pid1=inheritance.is_pid1,
         )
         self._executor = Executor(
             settings, self._processes, log, self._inbox.post, profile, leftovers

@@ -8,41 +8,21 @@ may start dialogues.  Nothing is reported of a session after `open()` has replac
 
 from __future__ import annotations
 
-from zkexec.frozen import frozen
 from zkexec.zookeeper import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
+from zkexec.zookeeper.client_events import Failed
+from zkexec.zookeeper.client_settings import ClientSettings
 from zkexec.zookeeper.dialogue import MultiReadSupport
 from zkexec.zookeeper.errors import ConnectionLostError
-from zkexec.zookeeper.events import Failed
 from zkexec.zookeeper.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from ssl import SSLContext
 
-    from zkexec.zookeeper.events import ClientEvent
+    from zkexec.zookeeper.client_events import ClientEvent
     from zkexec.zookeeper.requests import Dialogue
 
 _FAREWELL_S = 1.0
-
-
-@frozen(kw_only=True, hidden=("digests", "sasl"))
-class ClientSettings:
-    """Which servers a client connects to, and as whom.
-
-    `digests` are USER:PASSWORD, `sasl` a user and a password.  `tls_context` makes what a TLS
-    handshake needs, anew for each one; None means plain text.  `longest_pause_s` is the
-    longest pause between two rounds of connecting.  `tried_path` is a znode that a multi-read is
-    tried with on each connection; without one no dialogue may contain a multi-read.
-    """
-
-    servers: tuple[tuple[str, int], ...]
-    session_timeout_s: float
-    longest_pause_s: float = 1.0
-    digests: tuple[str, ...] = ()
-    sasl: tuple[str, str] | None = None
-    tls_context: Callable[[], SSLContext] | None = None
-    tried_path: str = ""
 
 
 class Client:

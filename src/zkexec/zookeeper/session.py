@@ -14,10 +14,7 @@ from functools import partial
 from kazoo.protocol.states import EventType, KazooState, KeeperState
 
 from zkexec.frozen import frozen, replace
-from zkexec.zookeeper.connecting import SHORTAGES, KazooLog, Sockets, shortage_in_words
-from zkexec.zookeeper.dialogue import Line
-from zkexec.zookeeper.errors import ConnectionLostError
-from zkexec.zookeeper.events import (
+from zkexec.zookeeper.client_events import (
     Answered,
     AttemptFailed,
     Connected,
@@ -27,6 +24,10 @@ from zkexec.zookeeper.events import (
     Lost,
     Stopped,
 )
+from zkexec.zookeeper.client_settings import ClientSettings
+from zkexec.zookeeper.connecting import SHORTAGES, KazooLog, Sockets, shortage_in_words
+from zkexec.zookeeper.dialogue import Line
+from zkexec.zookeeper.errors import ConnectionLostError
 from zkexec.zookeeper.kazoo_client import WatchedKazooClient
 from zkexec.zookeeper.kazoo_requests import PendingRequest, to_kazoo
 from zkexec.zookeeper.requests import SetWatches
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
 
     from kazoo.protocol.states import WatchedEvent
 
-    from zkexec.zookeeper.client import ClientSettings
+    from zkexec.zookeeper.client_events import ClientEvent
     from zkexec.zookeeper.dialogue import MultiReadSupport
-    from zkexec.zookeeper.events import ClientEvent
     from zkexec.zookeeper.requests import Dialogue, Request
 
 _LONGEST_HANDSHAKE_S = 3.0

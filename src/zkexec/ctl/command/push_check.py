@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from zkexec.cli.shell_command import CommandLine
+from zkexec.command_line import CommandLine
 from zkexec.ctl.exit_status import SubcommandError
 
 _GRACE_S = 2.0

@@ -119,7 +119,7 @@ class Turn(Protocol):
         """
 
     def is_unanswered(self, now: float) -> bool:
-        """Whether a request has waited too long for an answer, so that the connection is useless."""
+        """Whether a request has waited too long, so that the connection is useless."""
 
     def disconnect(self) -> None:
         """Expect nothing of this connection any more."""

@@ -185,7 +185,7 @@ class Participant:
         return self._close_by is None
 
     def is_unanswered(self, now: float) -> bool:
-        """Whether a request has waited too long for an answer, so that the connection is useless."""
+        """Whether a request has waited too long, so that the connection is useless."""
         return self._at.requests.is_unanswered(now)
 
     def disconnect(self) -> None:

@@ -83,7 +83,9 @@ def test_other_words_for_flags_are_mistakes(text: str) -> None:
     """A flag's variable that says anything else is told by its name."""
     line = mistakes("-e", "a", ZKEXEC_SUBREAPER=text)
 
-    assert line == f"ZKEXEC_SUBREAPER: expected 1, true, yes, 0, false or no, got {text!r}"
+    assert line == (
+        f"ZKEXEC_SUBREAPER: {text!r} is neither yes nor no: write 1, true, yes, 0, false or no"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,9 +107,9 @@ def test_how_much_is_said(words: str, environment: dict[str, str], verbosity: Ve
 
 def test_verbose_and_silent_exclude_each_other() -> None:
     """Both from one source are a mistake."""
-    assert mistakes("-e", "a", "-vs") == "--verbose: expected one of the two, got --silent as well"
+    assert mistakes("-e", "a", "-vs") == "--verbose: contradicts --silent: remove one of them"
     assert mistakes("-e", "a", ZKEXEC_VERBOSE="1", ZKEXEC_SILENT="1") == (
-        "ZKEXEC_VERBOSE: expected one of the two, got ZKEXEC_SILENT as well"
+        "ZKEXEC_VERBOSE: contradicts ZKEXEC_SILENT: remove one of them"
     )
 
 
@@ -131,7 +133,7 @@ def test_a_wrong_mirror_of_the_environment_is_told_alone() -> None:
     """Of several pairs in the variable, the wrong one is shown."""
     line = mistakes("-e", "a", ZKEXEC_MIRROR="x=/a y z=/c")
 
-    assert line == "ZKEXEC_MIRROR: expected LOCAL_PATH=ZK_PATH, got 'y'"
+    assert line == "ZKEXEC_MIRROR: 'y' is not of the form LOCAL_PATH=ZK_PATH"
 
 
 def test_the_command_behind_two_dashes() -> None:
@@ -145,10 +147,10 @@ def test_the_command_behind_two_dashes() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "--exec: expected a command, here or behind --, got none"),
-        (["--"], "--exec: expected a command, here or behind --, got none"),
-        (["--exec"], "--exec: expected a value (COMMAND), got none"),
-        (["-e", "--"], "--exec: expected a value (COMMAND), got none"),
+        ([], "--exec: no command is given, neither here nor after --"),
+        (["--"], "--exec: no command is given, neither here nor after --"),
+        (["--exec"], "--exec: the value is missing: write --exec COMMAND"),
+        (["-e", "--"], "--exec: the value is missing: write --exec COMMAND"),
     ],
 )
 def test_no_command(words: list[str], line: str) -> None:
@@ -163,16 +165,19 @@ def test_no_command(words: list[str], line: str) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["-e", "a", "--", "b"], "--exec: expected only one command, got another one behind --"),
-        (["--", ""], "--: expected a command, got ''"),
-        (["-e", "a", "b"], "expected the command behind -- or in --exec, got the word 'b'"),
-        (["-e", "a", "-"], "expected the command behind -- or in --exec, got the word '-'"),
-        (["-e", "a", "-vx"], "expected an option that zkexec --help lists, got '-x'"),
-        (["-e", "a", "--heal=x"], "expected an option that zkexec --help lists, got '--heal'"),
-        (["-e", "a", "--a\nb"], r"expected an option that zkexec --help lists, got '--a\nb'"),
-        (["-e", "a", "--silent=1"], "--silent: expected no value, got '1'"),
-        (["-e", "a", "-d"], "--health-delay: expected a value (INTERVAL), got none"),
-        (["-e", "a", "-d", "--silent"], "--health-delay: expected a value (INTERVAL), got none"),
+        (["-e", "a", "--", "b"], "--exec: another command is given after --: remove one of them"),
+        (["--", ""], "--: '' is not the name of a command"),
+        (["-e", "a", "b"], "unexpected argument 'b': the command goes after --"),
+        (["-e", "a", "-"], "unexpected argument '-': the command goes after --"),
+        (["-e", "a", "-vx"], "unknown option -x (zkexec --help lists all)"),
+        (["-e", "a", "--heal=x"], "unknown option --heal (did you mean --health?)"),
+        (["-e", "a", "--a\nb"], r"unknown option '--a\nb' (zkexec --help lists all)"),
+        (["-e", "a", "--silent=1"], "--silent: takes no value: remove '1'"),
+        (["-e", "a", "-d"], "--health-delay: the value is missing: write --health-delay INTERVAL"),
+        (
+            ["-e", "a", "-d", "--silent"],
+            "--health-delay: the value is missing: write --health-delay INTERVAL",
+        ),
     ],
 )
 def test_misspelled_command_lines(words: list[str], line: str) -> None:
@@ -186,7 +191,7 @@ def test_misspelled_command_lines(words: list[str], line: str) -> None:
 
 def test_two_dashes_with_nothing_behind_do_not_use_the_variable() -> None:
     """An empty command line behind -- is no command, even where the variable holds one."""
-    assert mistakes("--", ZKEXEC_EXEC="a").startswith("--exec: expected a command")
+    assert mistakes("--", ZKEXEC_EXEC="a").startswith("--exec: no command is given")
 
 
 def test_values_may_be_attached() -> None:

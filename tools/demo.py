@@ -3,6 +3,7 @@
 It starts the fleet of `examples/fleet`, and runs `zkexecctl` on it as an operator would.
 """
 
+import ctypes
 import os
 import shlex
 import signal
@@ -17,6 +18,7 @@ from demo_screen import QuitError, Screen
 
 FLEET = Path(__file__).resolve().parent.parent / "examples" / "fleet"
 _CLUSTER = "ZKEXEC_CLUSTER"
+_PR_SET_PDEATHSIG = 1
 
 
 class DemoError(Exception):
@@ -79,7 +81,11 @@ class Operator:
         with ExitStack() as to_stop:
             with self._signals.noted():
                 process = subprocess.Popen(
-                    words, cwd=FLEET, env=self._environment, stdin=subprocess.DEVNULL
+                    words,
+                    cwd=FLEET,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    preexec_fn=_end_with_parent,  # noqa: PLW1509 -- the demo has one thread
                 )
                 to_stop.callback(process.wait)
                 to_stop.callback(process.terminate)
@@ -167,6 +173,11 @@ def running_fleet(signals: Signals, cluster: str, count: int = 3) -> Iterator[st
             to_stop.callback(fleet.communicate)
             to_stop.callback(signals.note_only)
         yield _cluster_of(fleet)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process with the demo: it could wait for a cluster that is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _cluster_of(fleet: "subprocess.Popen[str]") -> str:

@@ -126,7 +126,7 @@ CARDS = st.fixed_dictionaries(
         "lock_file_id": WORDS,
         "max_unavailable": WORDS,
         "since": _TIME,
-        "phase": _mostly(st.sampled_from(["running", "waiting", "verifying", "paused"]), WORDS),
+        "phase": _mostly(st.sampled_from(["running", "waiting", "verifying", "failed"]), WORDS),
         "running": _DIGEST,
         "wanted": _DIGEST,
         "health": _mostly(st.sampled_from(["healthy", "unhealthy", "unknown"]), WORDS),
@@ -160,7 +160,7 @@ RUBBISH: dict[str, bytes] = {
             "format": 1,
             "in_flight": [],
             "versions": 3,
-            "width": "1",
+            "max_unavailable": "1",
             "paused": False,
             "last_admitted": "x",
             "audit": {},
@@ -185,13 +185,13 @@ RUBBISH: dict[str, bytes] = {
                     "at": 1,
                 }
             },
-            "width": None,
+            "max_unavailable": None,
             "paused": None,
             "last_admitted": HUGE,
             "audit": [],
         }
     ),
-    "failed without a verdict": in_bytes(
+    "failed without a version": in_bytes(
         {
             "format": 1,
             "in_flight": {
@@ -204,7 +204,7 @@ RUBBISH: dict[str, bytes] = {
                 }
             },
             "versions": {},
-            "width": None,
+            "max_unavailable": None,
             "paused": None,
             "last_admitted": -1,
             "audit": [],

@@ -195,7 +195,7 @@ class MainLoop:
             applied=self._applied,
             ending=processes.ending,
             stopping=is_stopping,
-            check_result=None if ends_alike else ExitStatus(code=CANNOT_WORK),
+            zkexec_status=None if ends_alike else ExitStatus(code=CANNOT_WORK),
             check=check,
             alerting=alerting,
         )

@@ -38,7 +38,7 @@ complete -c zkexec -n 'not __zkexec_has_command' -l allow-empty -d 'Accept an em
 complete -c zkexec -n 'not __zkexec_has_command' -l settle -x -d 'Handle changes within this time of each other as one change'
 complete -c zkexec -n 'not __zkexec_has_command' -s H -l health -r -F -a '(__fish_complete_command)' -d 'Run this command to health-check'
 complete -c zkexec -n 'not __zkexec_has_command' -s i -l health-interval -x -d 'Health-check every INTERVAL seconds'
-complete -c zkexec -n 'not __zkexec_has_command' -s d -l health-delay -x -d 'Wait INTERVAL seconds before starting health checks'
+complete -c zkexec -n 'not __zkexec_has_command' -s d -l health-delay -x -d 'Wait INTERVAL seconds before starting health checks; with --lock, the time that a restarted command has to become healthy'
 complete -c zkexec -n 'not __zkexec_has_command' -l health-timeout -x -d 'Kill a health check that takes longer; it has failed; at least 0.1'
 complete -c zkexec -n 'not __zkexec_has_command' -s a -l alert -r -F -a '(__fish_complete_command)' -d 'Run this command if the primary command or a health check fails, or if a change cannot be applied'
 complete -c zkexec -n 'not __zkexec_has_command' -l alert-interval -x -d 'While health checks fail, alert at most this often; 0: at each failed check'

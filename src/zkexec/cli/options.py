@@ -123,7 +123,8 @@ OPTIONS: tuple[Option, ...] = (
         short="d",
         metavar="INTERVAL",
         default="30",
-        meaning="Wait INTERVAL seconds before starting health checks",
+        meaning="Wait INTERVAL seconds before starting health checks; with --lock, the time that a "
+        "restarted command has to become healthy",
     ),
     Option(
         group=HEALTH,

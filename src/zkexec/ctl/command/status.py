@@ -123,13 +123,16 @@ class _LiveView:
 
     def __init__(self, console: Console, *, single: bool) -> None:
         self._screen = LiveScreen(console)
+        self._console = console
         self._single = single
+        self._is_drawn = False
         self._reported = ""
 
     def show(
         self, groups: Sequence[GroupStatus], now: float, disconnected_since: float | None
     ) -> None:
         """Draw it."""
+        self._is_drawn = True
         frame = self._screen.frame
         notices = _disconnected(disconnected_since, now)
         above = [line for text in notices for line in render_notice(text, frame)]
@@ -140,8 +143,10 @@ class _LiveView:
         self._screen.draw([*above, *_rendered(groups, now, below, single=self._single)])
 
     def report(self, line: str) -> None:
-        """Keep it for the next drawing."""
+        """Keep it for the next drawing; print it if nothing is drawn yet."""
         self._reported = line
+        if not self._is_drawn:
+            self._console.err(f"zkexecctl: {printable(line)}")
 
     def resized(self) -> None:
         """Draw on an empty screen."""

@@ -28,7 +28,12 @@ DEMO_VENV := $(if $(wildcard $(READY)),$(VENV),$(VENV)-light)
 # What depends on how a server behaves: reading, groups, lost and wiped ensembles, operators.
 TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
     shell/test_ensemble_* shell/test_group_* e2e/test_group_* e2e/test_*quorum* e2e/test_wiped_* \
-    e2e/test_configuration e2e/test_operator_*)))) test/ctl
+    e2e/test_configuration e2e/test_operator_* zookeeper/test_against_kazoo \
+    zookeeper/test_sasl zookeeper/test_tls_connection)))) test/ctl
+# What of the ZooKeeper client does no input and output.
+FILES_OF_SESSION := $(patsubst %,src/zkexec/zookeeper/%.py, jute frame_buffer session_requests \
+    request_codec watch_table pace exchange session_state server_rotation)
+, := ,
 FLOORS_WITHOUT_SERVERS := $(wildcard test/core test/scenarios test/simulation)
 
 export PYTHON
@@ -96,11 +101,15 @@ test-servers: setup ## Run the tests of groups and operators on ZooKeeper 3.4, 3
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 .PHONY: coverage
-coverage: $(READY) ## Check that the tests of the core alone reach each of its branches
+coverage: $(READY) ## Check that the tests of the core, and of a session, reach each of their branches
 	$(BIN)/coverage erase
 	ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 $(BIN)/coverage run -m pytest \
 	    --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS)
 	$(BIN)/coverage report
+	$(BIN)/coverage erase
+	$(BIN)/coverage run --source=zkexec.zookeeper -m pytest \
+	    $(filter-out $(TESTS_OF_SERVERS),$(wildcard test/zookeeper/test_*.py))
+	$(BIN)/coverage report --include="$(subst $() ,$(,),$(FILES_OF_SESSION))"
 
 .PHONY: mutate
 mutate: $(READY) ## Make a mistake or two in each function of the core, and list what no test notices
@@ -137,6 +146,14 @@ papers: $(READY) ## Write the man pages, the completions and the drawn parts of 
 .PHONY: pictures
 pictures: setup ## Take the terminal pictures of the README anew, in a real rollout
 	$(BIN)/python tools/take_pictures.py docs/pictures
+
+.PHONY: frames
+frames: setup ## Record the frames of SERVERS anew, which the tests of the ZooKeeper client play
+	@for server in $(filter-out own,$(SERVERS)); do tools/setup server $$server $(VENV) || exit 1; done
+	@for server in $(SERVERS); do \
+	    if [ $$server != own ]; then home="$(CURDIR)/.servers/$$server"; else home=$$ZOOKEEPER_HOME; fi; \
+	    ZOOKEEPER_HOME="$$home" PYTHONPATH=test $(BIN)/python tools/record_frames.py || exit 1; \
+	done
 
 .PHONY: lock
 lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in pyproject.toml

@@ -1,0 +1,100 @@
+"""The addresses of server names, looked up without making the caller wait.
+
+The operating system's lookup blocks, for as long as a server of names is silent.  So it runs on a
+thread of its own, which ends with the lookup.  If all names are addresses, there is no thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Resolve = Callable[[str], Sequence[str]]
+    """Gives the addresses of a name, or raises an OSError."""
+
+
+class NameLookup:
+    """One lookup of several names; `fileno` can be read from once it is done.
+
+    `addresses` and `errors` are complete then: what each name was resolved to, or why not.
+    """
+
+    def __init__(self, hosts: Sequence[str], resolve: Resolve | None = None) -> None:
+        self.addresses: dict[str, Sequence[str]] = {}
+        self.errors: dict[str, str] = {}
+        self._resolve = resolve or _resolve
+        # Nothing is written: that the other end is closed makes the reader ready.
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.is_done = False
+        names = []
+        for host in dict.fromkeys(hosts):
+            if address := _literal(host):
+                self.addresses[host] = (address,)
+            else:
+                names.append(host)
+        if names:
+            self._start(names)
+        else:
+            self._finish()
+
+    def fileno(self) -> int:
+        """Give the descriptor to poll."""
+        return self._reader
+
+    def close(self) -> None:
+        """Close the descriptor; a lookup that is not done ends by itself, unnoticed."""
+        os.close(self._reader)
+
+    def _start(self, names: Sequence[str]) -> None:
+        import threading  # noqa: PLC0415 -- clusters that are named by addresses need none
+
+        thread = threading.Thread(
+            target=self._look_up, args=(names,), name="zookeeper-names", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            # This host has no thread to spare, which another round may find.
+            self.errors.update(dict.fromkeys(names, "no thread can be started to look it up"))
+            self._finish()
+
+    def _look_up(self, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                self.addresses[name] = tuple(self._resolve(name))
+            except (OSError, UnicodeError) as error:
+                self.errors[name] = getattr(error, "strerror", None) or str(error)
+        self._finish()
+
+    def _finish(self) -> None:
+        self.is_done = True
+        os.close(self._writer)
+
+
+def _literal(host: str) -> str | None:
+    """Give the address that a host is already, or None if it is a name."""
+    if not host.isascii():
+        return None
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        socket.getaddrinfo(host.encode(), 0, type=socket.SOCK_STREAM, flags=flags)
+    except OSError:
+        return None
+    return host
+
+
+def _resolve(name: str) -> Sequence[str]:
+    # As bytes a name is resolved without Python's tables for all names of this world.
+    asked = name.encode() if name.isascii() else name
+    found = socket.getaddrinfo(asked, 0, type=socket.SOCK_STREAM)
+    return [_with_zone(str(address[0]), address) for *_, address in found]
+
+
+def _with_zone(address: str, sockaddr: Sequence[object]) -> str:
+    """Name the interface of a link-local address, which no other place of it shows."""
+    zone = sockaddr[3] if len(sockaddr) > 3 else 0
+    return f"{address}%{zone}" if zone and "%" not in address else address

@@ -1,0 +1,103 @@
+"""One non-blocking connection with TLS: it is open only once the server has proven its name."""
+
+from __future__ import annotations
+
+import ssl
+from errno import EPROTO
+
+from zkexec.zookeeper.connection import ServerConnection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zkexec.zookeeper.server_rotation import ServerAddress
+
+_PIECE = 256 * 1024
+
+
+class TlsConnection(ServerConnection):
+    """A connection that never sends or accepts a byte outside of TLS.
+
+    `new_context` is called for each handshake, as certificates are renewed; `describe` gives the
+    text for a person of what OpenSSL raises.
+    """
+
+    def __init__(
+        self,
+        server: ServerAddress,
+        deadline: float,
+        new_context: Callable[[], ssl.SSLContext],
+        describe: Callable[[OSError], str],
+    ) -> None:
+        super().__init__(server, deadline)
+        self._new_context = new_context
+        self._describe = describe
+        self._secured: ssl.SSLSocket | None = None
+        self._awaits_writing = True
+
+    @property
+    def awaits_writing(self) -> bool:
+        """Whether the attempt goes on when the socket can be written to."""
+        return not self.is_open and self._awaits_writing
+
+    @property
+    def awaits_reading(self) -> bool:
+        """Whether the socket is to be polled for reading."""
+        return not self.awaits_writing
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes can be read that the socket does not report any more."""
+        return self._secured is not None and self._secured.pending() > 0
+
+    def read(self) -> bytes | None:
+        """Read what has arrived; None if nothing has, b"" if the server has hung up."""
+        try:
+            return self._socket.recv(_PIECE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def write(self, content: bytes | bytearray) -> int:
+        """Write what fits → the number of bytes.
+
+        If that is 0, the next call has to begin with the same bytes.
+        """
+        try:
+            return self._socket.send(content)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _secure(self) -> bool:
+        if self._secured is None:
+            self._secured = self._socket = self._wrapped()
+        try:
+            self._secured.do_handshake()
+        except ssl.SSLWantReadError:
+            self._awaits_writing = False
+            return False
+        except ssl.SSLWantWriteError:
+            self._awaits_writing = True
+            return False
+        except OSError as error:
+            raise self._failure(error) from error
+        return True
+
+    def _wrapped(self) -> ssl.SSLSocket:
+        # A link-local address has its zone at the end, which no certificate names.
+        name = self.server.host.partition("%")[0]
+        try:
+            context = self._new_context()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OSError(EPROTO, f"the files for TLS cannot be used: {reason}") from error
+        return context.wrap_socket(
+            self._socket, server_hostname=name, do_handshake_on_connect=False
+        )
+
+    def _failure(self, error: OSError) -> OSError:
+        return OSError(error.errno or EPROTO, self._describe(error))

@@ -1,0 +1,214 @@
+"""A connection with TLS: opened only with the right certificate, and never waiting."""
+
+import os
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.tls_server import Authority, TlsServer
+from zkexec.zookeeper.client_events import ClientEvent, Connected
+from zkexec.zookeeper.server_rotation import ServerAddress
+from zkexec.zookeeper.session_state import SessionState
+from zkexec.zookeeper.tls_connection import TlsConnection
+from zookeeper.sockets import DEADLINE_S, opened, received, wait, written
+
+FOREVER = float("inf")
+LARGE = bytes(range(256)) * 10_000
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that issues the server's certificate."""
+    return Authority(tmp_path_factory.mktemp("authority"), "ours")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that issues nothing of ours."""
+    return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
+
+
+@pytest.fixture
+def port(authority: Authority, tmp_path: Path) -> Iterator[int]:
+    """A server with TLS that sends back what it receives, or breaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = authority.issue(f"server-{tmp_path.name}", "DNS:localhost")
+    context.load_cert_chain(certificate.cert, certificate.key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threads = threading.Thread(target=_accept, args=(server, context), daemon=True)
+        threads.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        threads.join(DEADLINE_S)
+
+
+def _accept(server: socket.socket, context: ssl.SSLContext) -> None:
+    while True:
+        try:
+            accepted, _ = server.accept()
+        except OSError:
+            return
+        accepted.settimeout(DEADLINE_S)
+        try:
+            with context.wrap_socket(accepted, server_side=True) as secured:
+                _serve(secured)
+        except OSError:
+            accepted.close()
+
+
+def _serve(secured: ssl.SSLSocket) -> None:
+    while (piece := secured.recv(1 << 16)) not in (b"", b"x"):
+        if piece == b"reset":
+            secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        if piece == b"garbage":
+            os.write(secured.fileno(), b"these bytes are no TLS")
+        else:
+            secured.sendall(piece)
+
+
+def connection_to(
+    port: int, ca: Path, *, host: str = "localhost", deadline: float = FOREVER
+) -> TlsConnection:
+    """Begin a connection that trusts an authority."""
+
+    def new_context() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(ca)
+        return context
+
+    return TlsConnection(ServerAddress(host, "127.0.0.1", port), deadline, new_context, described)
+
+
+def described(error: OSError) -> str:
+    """The text for a person."""
+    return f"described: {error}"
+
+
+def test_bytes_go_both_ways(port: int, authority: Authority) -> None:
+    """What is written comes back, and the end of the connection is an empty piece."""
+    connection = connection_to(port, authority.ca)
+    assert not connection.has_unread
+    opened(connection)
+    assert (connection.awaits_reading, connection.awaits_writing) == (True, False)
+    assert connection.read() is None
+
+    assert connection.write(b"request") == 7
+    assert received(connection, 7) == b"request"
+    assert connection.write(b"x") == 1
+    assert received(connection, 1) == b""
+    connection.close()
+
+
+def test_large_contents_never_wait(port: int, authority: Authority) -> None:
+    """A large content is written in pieces, while what comes back is read."""
+    connection = connection_to(port, authority.ca)
+    opened(connection)
+    arrived = bytearray()
+
+    def drain() -> None:
+        if piece := connection.read():
+            arrived.extend(piece)
+        else:
+            wait(connection)
+
+    written(connection, LARGE, drain)
+    arrived.extend(received(connection, len(LARGE) - len(arrived)))
+    assert arrived == LARGE
+    connection.close()
+
+
+def test_a_strange_certificate_is_refused(port: int, stranger: Authority) -> None:
+    """A server whose certificate another authority has issued is never connected."""
+    connection = connection_to(port, stranger.ca)
+
+    with pytest.raises(OSError, match=r"described: .*verify failed"):
+        opened(connection)
+    assert not connection.is_open
+    connection.close()
+
+
+def test_the_name_has_to_be_that_of_the_certificate(port: int, authority: Authority) -> None:
+    """A server that shows a certificate for another name is never connected."""
+    connection = connection_to(port, authority.ca, host="other")
+
+    with pytest.raises(OSError, match=r"described: .*not valid for 'other'"):
+        opened(connection)
+    connection.close()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "no such file"), ValueError("bad")])
+def test_unusable_files_are_reported(port: int, error: Exception) -> None:
+    """Files that cannot be used for TLS fail the attempt with a reason."""
+
+    def fail() -> ssl.SSLContext:
+        raise error
+
+    address = ServerAddress("localhost", "127.0.0.1", port)
+    connection = TlsConnection(address, FOREVER, fail, described)
+
+    with pytest.raises(OSError, match=r"files for TLS cannot be used: (no such file|bad)"):
+        opened(connection)
+    connection.close()
+
+
+def test_a_server_that_is_mute_costs_no_more_than_the_deadline(authority: Authority) -> None:
+    """A server that accepts, but does not begin with TLS, is lost at the deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = connection_to(server.getsockname()[1], authority.ca, deadline=10.0)
+        wait(connection)
+        assert not connection.advance(9.0)
+        assert connection.awaits_reading
+
+        with pytest.raises(TimeoutError, match="does not answer"):
+            connection.advance(10.0)
+        connection.close()
+
+
+def _read_on(connection: TlsConnection) -> None:
+    received(connection, 1)
+
+
+def _write_on(connection: TlsConnection) -> None:
+    while connection.write(b"x") >= 0:
+        wait(connection)
+
+
+@pytest.mark.parametrize(("fault", "use"), [(b"garbage", _read_on), (b"reset", _write_on)])
+def test_failures_are_described(
+    port: int, authority: Authority, fault: bytes, use: Callable[[TlsConnection], None]
+) -> None:
+    """What fails on an open connection is raised with the text for a person."""
+    connection = connection_to(port, authority.ca)
+    opened(connection)
+    connection.write(fault)
+
+    with pytest.raises(OSError, match="described: "):
+        use(connection)
+    connection.close()
+
+
+def test_a_session_begins_on_a_real_server(authority: Authority) -> None:
+    """A session is ready on a server of ZooKeeper that speaks TLS."""
+    server = TlsServer(authority.ca, authority.issue("real"))
+    try:
+        server.start()
+        connection = connection_to(server.port, authority.ca)
+        opened(connection)
+        state, events = SessionState(30.0), list[ClientEvent]()
+        state.connection_made(1, 0.0)
+        while not events:
+            state.written(connection.write(state.outgoing) if state.outgoing else 0, 0.0)
+            wait(connection)
+            piece = connection.read()
+            assert piece != b"", "the server hung up"
+            events += state.receive(piece or b"", 0.0)
+        assert [type(event) for event in events] == [Connected]
+        connection.close()
+    finally:
+        server.close()

@@ -169,6 +169,12 @@ def modules_imported(source: Source, known: frozenset[str]) -> Iterator[tuple[in
                 break
 
 
+def fields_of(node: ast.ClassDef) -> set[str]:
+    """Name the fields of a frozen value: what its class annotates."""
+    items = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+    return {target.id for target in items if isinstance(target, ast.Name)}
+
+
 def parameters(function: Function) -> list[str]:
     """Name the parameters of a function, without the self or cls of a method."""
     spec = function.args
@@ -396,6 +402,30 @@ def test_a_test_starts_processes_by_program() -> None:
         if source.name not in ("test/support/program.py", "test/support/terminal.py")
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Attribute) and node.attr == "Popen"
+    )
+
+
+def test_what_is_replaced_is_a_field() -> None:
+    """The changes that `replace` makes are fields of one class; its types cannot show that."""
+    classes = [
+        fields_of(node)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    changes = [
+        (f"{source.name}:{node.lineno}", {word.arg for word in node.keywords if word.arg})
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "replace"
+    ]
+    assert len(changes) > 10
+    none_of(
+        f"{place}: no class has the fields {', '.join(sorted(names))}"
+        for place, names in changes
+        if not any(names <= fields for fields in classes)
     )
 
 

@@ -79,11 +79,11 @@ class OperationStore:
         """
         paths = self._paths
         name = self._audit_entry.member
-        member = paths.member(name) if name else paths.members
+        path = paths.member(name) if name else paths.members
         found, members, member, *restarts = yield [
             Get(paths.state),
             Exists(paths.members),
-            Exists(member),
+            Exists(path),
             *([Get(paths.restart)] if self._is_request else []),
         ]
         if isinstance(found, NoNodeError):
@@ -98,7 +98,7 @@ class OperationStore:
             record=record,
             version=stat.version,
             alive=alive.num_children if alive else 0,
-            is_member_alive=_is_alive(paths.demand(member, member)),
+            is_member_alive=_is_alive(paths.demand(path, member)),
         )
         for outcome in restarts:
             if not isinstance(outcome, NoNodeError):

@@ -242,6 +242,13 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.FATAL,
         "zkexec failed internally ({reason}), and no command runs; please report this",
     ),
+    "caretaker-failed": (
+        Level.WARNING,
+        (
+            "zkexec failed internally again ({reason}); until it is restarted, it only passes "
+            "signals on and ends with the command; please report this"
+        ),
+    ),
     "started-over": (Level.INFO, "starting over; the running command is kept"),
     "traceback": (Level.DEBUG, "{line}"),
 }

@@ -118,7 +118,10 @@ class MainLoop:
                 reason = describe_error(error)
                 try:
                     ending, adopted = self._run_caretaker(error, reason)
-                except Exception:  # noqa: BLE001 -- the caretaker failed as well
+                except Exception as again:  # noqa: BLE001 -- the caretaker failed as well
+                    with suppress(Exception):
+                        fields = {"reason": describe_error(again)}
+                        self._log.write(Note("caretaker-failed", fields))
                     ending = self._run_without_core()
         for close in (self._executor.reset, self._processes.close, self._executor.close):
             with suppress(Exception):

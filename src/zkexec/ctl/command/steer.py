@@ -156,7 +156,7 @@ def last_request(record: RolloutRecord, operation: str, restart: bytes) -> Audit
     entry = record.audit[-1] if record.audit else None
     if entry is None or entry.operation != operation:
         return None
-    return entry if restart.split()[1:] == [entry.token.encode()] else None
+    return entry if restart.split()[1:] == [entry.token.encode(errors="backslashreplace")] else None
 
 
 def is_untried(failed: Mapping[str, VersionState], zxid: int) -> bool:

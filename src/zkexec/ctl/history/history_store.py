@@ -25,6 +25,7 @@ from zkexec.frozen import frozen
 from zkexec.group.store import Paths
 from zkexec.zookeeper.errors import BadVersionError, NoAuthError, NoNodeError, RefusedError
 from zkexec.zookeeper.requests import (
+    Check,
     Children,
     Create,
     Delete,
@@ -193,6 +194,8 @@ def entry_of(history: PathHistory, revision: int) -> HistoryEntry:
 
 _PERMISSIONS: dict[type[Any], tuple[str, str, bool]] = {
     Get: ("read", "r", False),
+    Exists: ("read", "r", False),
+    Check: ("read", "r", False),
     GetAcl: ("see the ACL of", "r", False),
     Children: ("list", "r", False),
     SetContent: ("write", "w", False),

@@ -71,6 +71,16 @@ def test_no_subcommand() -> None:
     )
 
 
+def test_an_unknown_variable_is_a_warning() -> None:
+    """A misspelt variable is named with the nearest one, and the subcommand runs all the same."""
+    words = ("status", "--cluster=127.0.0.1:1", "--connect-timeout=0.1")
+    right, wrong = zkexecctl(*words), zkexecctl(*words, ZKEXEC_CLUSTR="zk1:2181")
+    warning = "zkexecctl: warning: unknown variable ZKEXEC_CLUSTR (did you mean ZKEXEC_CLUSTER?)\n"
+
+    assert right.stderr.count("\n") >= 1
+    assert (wrong.returncode, wrong.stderr) == (right.returncode, warning + right.stderr)
+
+
 def test_a_subcommand_that_does_not_exist() -> None:
     """A mistyped subcommand gets one line with the nearest one, any other one a list of all."""
     run = zkexecctl("psuh", "/a=b")

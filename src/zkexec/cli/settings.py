@@ -113,11 +113,12 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
         lock=lock,
         member_id=member_id if lock else "",
         access=shown_to_cluster,
-        warnings=tuple(_unknown_variables(environment)),
+        warnings=tuple(unknown_variables(environment)),
     )
 
 
-def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Name each variable of zkexec that no option reads, with the nearest one that exists."""
     names = [option.variable.removeprefix(_PREFIX) for option in OPTIONS if option.variable]
     known = _OTHER_VARIABLES.union(names)
     unknown = sorted(

@@ -70,9 +70,12 @@ def _answer(words: "Sequence[str]", console: "Console") -> int:
 
     from importlib import import_module
 
+    from zkexec.cli.settings import unknown_variables
     from zkexec.ctl.arguments import read_invocation
 
     invocation = read_invocation(subcommand, parsed, os.environ)
+    for warning in unknown_variables(os.environ):
+        console.err(f"zkexecctl: warning: {warning}")
     status: int = import_module(subcommand.module).run(invocation, console)
     return status
 

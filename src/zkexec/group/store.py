@@ -33,6 +33,7 @@ from zkexec.core.rollout.group_events import (
     RecordCommitted,
     RecordRead,
 )
+from zkexec.core.rollout.queue_position import name_prefix
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.group import record_codec
@@ -154,7 +155,7 @@ class GroupStore:
 
     def _join(self, request: JoinQueue, write: Write) -> Dialogue:
         create = Create(
-            path=f"{self.paths.queue}/{request.ticket}-",
+            path=f"{self.paths.queue}/{name_prefix(request.ticket)}",
             content=self.profile.member_id.encode(),
             acl=self.acl,
             ephemeral=True,

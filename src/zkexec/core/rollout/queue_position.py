@@ -20,6 +20,11 @@ from zkexec.core.turn import MemberStatus
 DIGITS = 10
 
 
+def name_prefix(ticket: str) -> str:
+    """Return how the name of a queue node begins; the ensemble appends a number of ten digits."""
+    return f"{ticket}-"
+
+
 def is_queue_node(name: str) -> bool:
     """Whether a member can have made it: a ticket, a hyphen, and the ensemble's number."""
     ticket, hyphen, number = name.rpartition("-")
@@ -122,7 +127,7 @@ class QueuePosition:
         new = sorted(unknown - self._reported)
         self._reported = (self._reported & set(names)) | unknown
         self._ignored &= set(nodes)
-        own = [name for name in nodes if name[: -DIGITS - 1] == self._ticket]
+        own = [name for name in nodes if name[:-DIGITS] == name_prefix(self._ticket)]
         self.name = own[0] if own else ""
         if own:
             before = [name for name in nodes if sequence_of(name) < self.sequence]

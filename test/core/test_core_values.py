@@ -15,6 +15,7 @@ from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
         (ExitStatus(), False, 0, "exit status 0"),
         (ExitStatus(code=3), True, 3, "exit status 3"),
         (ExitStatus(signal=15), True, 143, "killed by SIGTERM"),
+        (ExitStatus(signal=40), True, 168, "killed by signal 40"),
     ],
 )
 def test_an_ending_is_told_as_a_shell_would(

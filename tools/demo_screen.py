@@ -67,7 +67,8 @@ def _key() -> str:
     terminal = sys.stdin.fileno()
     modes = termios.tcgetattr(terminal)
     try:
-        tty.setcbreak(terminal)
+        # Not TCSAFLUSH, which would drop a key that was pressed at once.
+        tty.setcbreak(terminal, termios.TCSADRAIN)
         return os.read(terminal, 16)[:1].decode("latin-1")
     finally:
         termios.tcsetattr(terminal, termios.TCSADRAIN, modes)

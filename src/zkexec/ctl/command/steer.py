@@ -36,7 +36,7 @@ from zkexec.znode_paths import group_path
 from zkexec.zookeeper.errors import RefusedError
 from zkexec.zookeeper.requests import Dialogue
 
-_TRIES = 100
+_TRIES = 1000
 
 Rule = Callable[[OperationBasis, AuditEntry], RolloutRecord | Objection]
 

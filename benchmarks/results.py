@@ -65,7 +65,7 @@ class Run:
     tables: list[Table] = field(default_factory=list)
 
 
-def version_state(found: float | None, claim: Claim) -> str:
+def verdict_on(found: float | None, claim: Claim) -> str:
     """What is to be said of a claim, in a word or two."""
     if found is None:
         return "not measured"

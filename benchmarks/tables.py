@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from benchmarks.arithmetic import fewest_for, percentile
-from benchmarks.results import Run, Table, version_state
+from benchmarks.results import Run, Table, verdict_on
 
 Cells = Sequence[str]
 _PERCENTILES = (50, 95, 99)
@@ -81,7 +81,7 @@ def claim_lines(run: Run, *, markdown: bool = False) -> Iterator[str]:
     rows = [
         [
             claim.figure, claim.reference or "(a number)", number(table.found(claim)),
-            number(claim.at_most), number(claim.aim), version_state(table.found(claim), claim),
+            number(claim.at_most), number(claim.aim), verdict_on(table.found(claim), claim),
         ]
         for table in run.tables
         for claim in table.claims

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.arithmetic import fewest_for, interleaved, percentile, ratio
 from benchmarks.charts import chart, redrawn
-from benchmarks.results import Claim, Run, Table, load, save, version_state
+from benchmarks.results import Claim, Run, Table, load, save, verdict_on
 from benchmarks.stamps import Stamps
 from benchmarks.tables import aligned, claim_lines, number, table_lines
 
@@ -92,7 +92,7 @@ def test_a_number_has_three_digits_that_count(value: float | None, text: str) ->
 )
 def test_a_claim_is_judged_by_limit_and_aim(found: float | None, said: str) -> None:
     """A limit that is just kept is kept, and so is an aim."""
-    assert version_state(found, CLAIM) == said
+    assert verdict_on(found, CLAIM) == said
 
 
 def test_a_claim_without_a_reference_is_about_the_largest_value() -> None:

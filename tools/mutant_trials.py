@@ -35,7 +35,7 @@ LONGER = 5
 """A mutant that makes the tests compute so many times as long goes round in circles."""
 _LEFT_OUT = (".*", "__pycache__", "build", "dist")
 
-HealthDeadline = tuple[Path, Mutant]
+Trial = tuple[Path, Mutant]
 """A file of the core, as a path from the root, and a mutant of it."""
 
 
@@ -47,16 +47,16 @@ class QuickTrials:
 
     def __init__(
         self,
-        trials: list[HealthDeadline],
+        trials: list[Trial],
         jobs: int,
-        progress: Callable[[HealthDeadline, bool], None],
+        progress: Callable[[Trial, bool], None],
     ) -> None:
-        self.passed: list[HealthDeadline] = []
+        self.passed: list[Trial] = []
         self.failed_without = False
         self._trials = trials
         self._jobs = jobs
         self._progress = progress
-        self._running: dict[int, HealthDeadline] = {}
+        self._running: dict[int, Trial] = {}
         self._usual_s: dict[str, float] = {}
 
     def run(self) -> None:
@@ -78,15 +78,15 @@ class QuickTrials:
                 self.failed_without = True
                 return True
         print("\nwithout a mistake all tests pass", flush=True)
-        for health_deadline in self._trials:
+        for trial in self._trials:
             while len(self._running) >= self._jobs:
                 self._reap()
-            self._running[self._fork(session, health_deadline)] = health_deadline
+            self._running[self._fork(session, trial)] = trial
         while self._running:
             self._reap()
         return True
 
-    def _fork(self, session: pytest.Session, health_deadline: HealthDeadline) -> int:
+    def _fork(self, session: pytest.Session, trial: Trial) -> int:
         """Start a process that runs the tests with a mutant; its pid."""
         sys.stdout.flush()
         if pid := os.fork():
@@ -96,7 +96,7 @@ class QuickTrials:
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(nowhere.fileno(), 2)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if not _exchange(*health_deadline):
+            if not _exchange(*trial):
                 os._exit(0)
             for item, following in _in_order(session):
                 most_s = time.process_time() + 1 + LONGER * self._usual_s[item.nodeid]
@@ -111,10 +111,10 @@ class QuickTrials:
     def _reap(self) -> None:
         """Wait until one of the processes has ended, and take in how."""
         pid, status = os.wait()
-        health_deadline = self._running.pop(pid)
+        trial = self._running.pop(pid)
         if status == 0:
-            self.passed.append(health_deadline)
-        self._progress(health_deadline, status == 0)
+            self.passed.append(trial)
+        self._progress(trial, status == 0)
 
 
 def _used_s() -> float:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mutant_trials import ROOT, HealthDeadline, QuickTrials, ThoroughTrials
+from mutant_trials import ROOT, QuickTrials, ThoroughTrials, Trial
 from mutation import Mutant, chosen, mutants_of
 
 CORE = Path("src/zkexec/core")
@@ -40,7 +40,7 @@ def without_effect(known: frozenset[str]) -> frozenset[str]:
     return harmless
 
 
-def wanted(paths: list[str], *, everything: bool) -> list[HealthDeadline]:
+def wanted(paths: list[str], *, everything: bool) -> list[Trial]:
     """All mutants to try, in the order of the files."""
     files = sorted(path.relative_to(ROOT) for path in (ROOT / CORE).rglob("*.py"))
     mutants = {path: list(mutants_of((ROOT / path).read_bytes())) for path in files}
@@ -54,15 +54,15 @@ def wanted(paths: list[str], *, everything: bool) -> list[HealthDeadline]:
     ]
 
 
-def survivors(trials: list[HealthDeadline], jobs: int) -> list[HealthDeadline]:
+def survivors(trials: list[Trial], jobs: int) -> list[Trial]:
     """The mutants that no test notices."""
     tried = 0
 
-    def tell(health_deadline: HealthDeadline, passed: bool) -> None:
+    def tell(trial: Trial, passed: bool) -> None:
         nonlocal tried
         tried += 1
         if passed:
-            print(f"not noticed at once: {name_of(*health_deadline)}", flush=True)
+            print(f"not noticed at once: {name_of(*trial)}", flush=True)
         if tried % 50 == 0 or tried == len(trials):
             print(f"{tried} of {len(trials)} tried", flush=True)
 
@@ -76,9 +76,7 @@ def survivors(trials: list[HealthDeadline], jobs: int) -> list[HealthDeadline]:
             return []
         print(f"trying {len(quick.passed)} of them again, thoroughly", flush=True)
         thorough = ThoroughTrials(Path(folder))
-        for path, mutant in sorted(
-            quick.passed, key=lambda health_deadline: (health_deadline[0], health_deadline[1].line)
-        ):
+        for path, mutant in sorted(quick.passed, key=lambda trial: (trial[0], trial[1].line)):
             if thorough.passes(path, mutant):
                 print(f"survives, line {mutant.line}: {name_of(path, mutant)}", flush=True)
                 found.append((path, mutant))

@@ -129,7 +129,7 @@ def _own_nodes(function: Function) -> Iterator[ast.AST]:
             continue
         yield node
         annotation = getattr(node, "annotation", None)
-        rest += [command for command in ast.iter_child_nodes(node) if command is not annotation]
+        rest += [child for child in ast.iter_child_nodes(node) if child is not annotation]
 
 
 def _statements(function: Function) -> list[ast.stmt]:

@@ -153,6 +153,18 @@ def test_an_action_that_never_works_keeps_the_command(tmp_path: Path, name: str)
         assert run.process.wait(60) == -signal.SIGTERM
 
 
+def test_a_caretaker_that_fails_is_logged(tmp_path: Path) -> None:
+    """If the caretaker fails as well, the log shows it, and the command gets its signals."""
+    fault = ("caretaker", "HealthCheckFinished", "natural-always")
+    with faulty(tmp_path, fault, "--health=true") as run:
+        run.trip.touch()
+        run.until_log("zkexec failed internally again .*a mistake of the caretaker")
+        assert is_alive(run.pid)
+        run.passes_on(1)
+        run.process.signal(signal.SIGUSR2)
+        assert run.process.wait(60) == 7
+
+
 def end_by_itself(run: Faulty) -> None:
     """Have the command end with 7, without zkexec."""
     run.process.signal(signal.SIGUSR2)

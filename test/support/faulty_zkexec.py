@@ -2,11 +2,12 @@
 
     faulty_zkexec.py KIND NAME HOW TRIP [zkexec's arguments]
 
-KIND is `event` (the core raises when it is given an event of this class), `action` (the effects
-raise when they are to perform an action of this class), or `done` (they raise after they have
-performed it).  HOW is `once` or `always`.  Nothing is raised before the file TRIP exists.  Then an
-event of the class is posted, or the core is made to request the action.  If HOW begins with
-`natural-`, the mistake waits for an event or action that comes by itself.
+KIND is `event` (the core raises when it is given an event of this class), `caretaker` (the same,
+and the caretaker fails as well), `action` (the executor raises when it is to perform an action of
+this class), or `done` (it raises after it has performed it).  HOW is `once` or `always`.  Nothing
+is raised before the file TRIP exists.  Then an event of the class is posted, or the core is made to
+request the action.  If HOW begins with `natural-`, the mistake waits for an event or action that
+comes by itself.
 """
 
 import os
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zkexec.core import actions, events
+from zkexec.core.caretaker import Caretaker
 from zkexec.core.member import Member
 from zkexec.core.rollout import group_events
 from zkexec.main import main as zkexec
@@ -48,7 +50,8 @@ class Fault:
 
     def strike(self, kind: str, thing: object) -> None:
         """Raise, if this is the place and the time."""
-        if (kind, type(thing).__name__) != (KIND, NAME) or not os.path.exists(TRIP):
+        wanted = "event" if KIND == "caretaker" else KIND
+        if (kind, type(thing).__name__) != (wanted, NAME) or not os.path.exists(TRIP):
             return
         if self.raised and not HOW.endswith("always"):
             return
@@ -93,6 +96,11 @@ def main() -> None:
             # Not before all signals are blocked, which are the main thread's business.
             threading.Thread(target=fault.provoke, daemon=True).start()
 
+    def wrong_caretaker(*_: object) -> None:
+        raise MistakeError("a mistake of the caretaker")
+
+    if KIND == "caretaker":
+        Caretaker.__init__ = wrong_caretaker  # type: ignore[method-assign,assignment]
     Member.handle = wrong_handle  # type: ignore[method-assign]
     Executor.perform = wrong_perform  # type: ignore[method-assign]
     loop.MainLoop.__init__ = seen  # type: ignore[method-assign,assignment]

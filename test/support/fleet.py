@@ -331,7 +331,7 @@ class Fleet:
     def has_failure(self) -> bool:
         """Whether the record contains a failure."""
         versions = self.record().get("versions", {})
-        return any(version_state.get("failed_by") for version_state in versions.values())
+        return any(version.get("failed_by") for version in versions.values())
 
     def ran(self, content: str) -> set[str]:
         """The members whose server was started on this content."""

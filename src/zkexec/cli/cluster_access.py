@@ -23,8 +23,6 @@ def client_settings(
     tried_path: str = "",
 ) -> ClientSettings:
     """Make the settings of a client that connects to these servers with this identity."""
-    # The client library is heavy: not before it is needed.
-
     by_scheme = {one.scheme: (one.user, one.password) for one in access.credentials}
     digests = [one for one in access.credentials if one.scheme == "digest"]
     return ClientSettings(

@@ -1,6 +1,9 @@
-"""The events that a ClusterSession posts, collected for a test that waits for each in turn."""
+"""The events that a ClusterSession posts, collected for a test that waits for each in turn.
 
-import threading
+A session has no thread, so whoever waits here drives all sessions that are open.
+"""
+
+import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -36,7 +39,8 @@ from zkexec.core.snapshot import Znode
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
-from zkexec.runtime.cluster_session import ClusterSession, tried_path
+from zkexec.runtime.cluster_session import ClusterSession
+from zkexec.runtime.inbox import now
 from zkexec.zookeeper.values import Acl
 
 ANYONE = Access()
@@ -48,40 +52,66 @@ RUNNING = MemberStatus("running", "d1", "d1", "healthy")
 _E = TypeVar("_E", bound=Event)
 
 
+DRIVEN: list[ClusterSession] = []
+"""The sessions that are open."""
+
+
+@contextmanager
+def driven(session: ClusterSession) -> Iterator[None]:
+    """Open a session, have it driven as long as the block lasts, and close it."""
+    DRIVEN.append(session)
+    session.open()
+    try:
+        yield
+    finally:
+        DRIVEN.remove(session)
+        session.close(5.0)
+
+
+def drive(longest_s: float) -> None:
+    """Wait once until something has happened to an open session, and drive them all."""
+    poll = select.poll()
+    due = now() + longest_s
+    for session in DRIVEN:
+        if session.descriptor is not None:
+            poll.register(*session.descriptor)
+        due = min(due, due if session.deadline is None else session.deadline)
+    poll.poll(1000 * max(0.0, due - now()))
+    for session in list(DRIVEN):
+        session.advance()
+
+
 class PostedEvents:
     """All events so far, and a mark up to which the test has looked at them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._mark = 0
-        self._came = threading.Condition()
         self._numbers = 0
 
     def post(self, event: Event) -> None:
-        """Take an event, from any thread."""
-        with self._came:
-            self.events.append(event)
-            self._came.notify_all()
+        """Take an event."""
+        self.events.append(event)
 
     def next(self, kind: type[_E], **fields: object) -> _E:
         """The next event of this kind with these fields; what came before it is passed over."""
         end = time.monotonic() + DEADLINE_S
-        with self._came:
-            while True:
-                for index in range(self._mark, len(self.events)):
-                    event = self.events[index]
-                    if isinstance(event, kind) and all(
-                        getattr(event, name) == value for name, value in fields.items()
-                    ):
-                        self._mark = index + 1
-                        return event
-                if not self._came.wait(end - time.monotonic()):
-                    raise TimeoutError(f"no {kind.__name__} {fields} in {self.events[-50:]}")
+        while True:
+            for index in range(self._mark, len(self.events)):
+                event = self.events[index]
+                if isinstance(event, kind) and all(
+                    getattr(event, name) == value for name, value in fields.items()
+                ):
+                    self._mark = index + 1
+                    return event
+            if time.monotonic() >= end:
+                raise TimeoutError(f"no {kind.__name__} {fields} in {self.events[-50:]}")
+            drive(end - time.monotonic())
 
     def since_mark(self, kind: type[_E]) -> list[_E]:
         """The events of this kind that came after the last that was returned."""
-        with self._came:
-            return [event for event in self.events[self._mark :] if isinstance(event, kind)]
+        drive(0.0)
+        return [event for event in self.events[self._mark :] if isinstance(event, kind)]
 
     def fresh_number(self) -> int:
         """A number that no request had yet."""
@@ -99,13 +129,13 @@ class PostedEvents:
     def answer_to(self, number: int) -> Event:
         """The answer to a request with a fresh number, once it is there; the mark stays."""
         end = time.monotonic() + DEADLINE_S
-        with self._came:
-            while True:
-                for event in self.events:
-                    if getattr(event, "number", None) == number:
-                        return event
-                if not self._came.wait(end - time.monotonic()):
-                    raise TimeoutError(f"request {number} has no answer: {self.events[-50:]}")
+        while True:
+            for event in self.events:
+                if getattr(event, "number", None) == number:
+                    return event
+            if time.monotonic() >= end:
+                raise TimeoutError(f"request {number} has no answer: {self.events[-50:]}")
+            drive(end - time.monotonic())
 
     def read(self, ensemble: ClusterSession) -> dict[str, Znode]:
         """The znodes of a read that has to succeed."""
@@ -189,18 +219,10 @@ def ensemble_of(
 ) -> Iterator[tuple[ClusterSession, PostedEvents]]:
     """A ClusterSession on these servers, opened, and what it posts; closed in the end."""
     posted = PostedEvents()
-    settings = client_settings(
-        [address(each) for each in hosts],
-        access,
-        session_timeout_s,
-        tried_path=tried_path(paths, chroot),
-    )
+    settings = client_settings([address(each) for each in hosts], access, session_timeout_s)
     ensemble = ClusterSession(settings, paths, chroot, posted.post, group)
-    ensemble.open()
-    try:
+    with driven(ensemble):
         yield ensemble, posted
-    finally:
-        ensemble.close(5.0)
 
 
 def group_place(base: str, member: str = "m1", acl: Sequence[Acl] | None = None) -> MemberProfile:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from support.posted_events import PostedEvents, address
+from support.posted_events import PostedEvents, address, driven
 from support.waiting import DEADLINE_S
 from support.zookeeper import Port, Server, server_version
 from zkexec.cli.cluster_access import acl_of, client_settings
 from zkexec.cli.security import Access
 from zkexec.group.member_profile import MemberProfile, PhaseTime
-from zkexec.runtime.cluster_session import ClusterSession, tried_path
+from zkexec.runtime.cluster_session import ClusterSession
 
 LOCALHOST = "DNS:localhost,IP:127.0.0.1"
 
@@ -138,12 +138,7 @@ def identified(
     """A session of a member that shows this to the cluster, opened, and its events."""
     posted = PostedEvents()
     profile = MemberProfile(base, "me", "my lock file", "1", PhaseTime(), acl_of(access))
-    settings = client_settings(
-        [address(hosts)], access, session_timeout_s, tried_path=tried_path(paths, "")
-    )
+    settings = client_settings([address(hosts)], access, session_timeout_s)
     ensemble = ClusterSession(settings, paths, "", posted.post, profile)
-    ensemble.open()
-    try:
+    with driven(ensemble):
         yield ensemble, posted
-    finally:
-        ensemble.close(5.0)

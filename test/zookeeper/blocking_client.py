@@ -1,11 +1,19 @@
 """The smallest driver of a `SessionState`: one blocking socket, one request after the other."""
 
+from __future__ import annotations
+
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from zkexec.zookeeper.client_events import ClientEvent, Connected, Fired
-from zkexec.zookeeper.session_requests import AnyRequest
+from zkexec.zookeeper.session_requests import AnyRequest, Authenticate
 from zkexec.zookeeper.session_state import OutcomeReceived, SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zkexec.zookeeper.session_state import SaslMechanism
 
 _LONGEST_WAIT_S = 30.0
 _PING_SIZE = 12
@@ -14,7 +22,13 @@ _PING_SIZE = 12
 class BlockingClient:
     """A session on a connection of its own; what was sent and received is kept."""
 
-    def __init__(self, port: int, state: SessionState) -> None:
+    def __init__(
+        self,
+        port: int,
+        state: SessionState,
+        identities: Sequence[Authenticate] = (),
+        mechanism: SaslMechanism | None = None,
+    ) -> None:
         self.state = state
         self.sent = bytearray()
         self.received = bytearray()
@@ -22,7 +36,8 @@ class BlockingClient:
         self.events: list[ClientEvent] = []
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_LONGEST_WAIT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        state.connection_made(1, time.monotonic())
+        now = time.monotonic()
+        state.connection_made(1, now, now + _LONGEST_WAIT_S, identities, mechanism)
 
     def connect(self) -> list[ClientEvent]:
         """Wait until the session is ready, or its connection is lost → what happened."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SESSION = 0x1234
 PASSWORD = b"p" * 16
 WELCOME = ConnectResponse(9_000, SESSION, PASSWORD)
+LIMIT_S = 3.0
+"""How long a connection may take until it is ready."""
 
 
 class Peer:
@@ -30,14 +32,20 @@ class Peer:
         identities: Sequence[Authenticate] = (),
         mechanism: Callable[[], SaslMechanism] | None = None,
     ) -> None:
-        self.state = SessionState(timeout_s, identities, mechanism)
+        self.state = SessionState(timeout_s)
+        self._identities = identities
+        self._mechanism = mechanism
         self.now = 100.0
         self.connections = 0
 
     def greet(self) -> ConnectRequest:
         """Have the session begin a connection → its first frame."""
         self.connections += 1
-        self.state.connection_made(self.connections, self.now)
+        mechanism = None if self._mechanism is None else self._mechanism()
+        deadline = self.now + LIMIT_S
+        self.state.connection_made(
+            self.connections, self.now, deadline, self._identities, mechanism
+        )
         return wire_server.read_greeting(self._take())
 
     def welcome(self, response: ConnectResponse = WELCOME) -> list[ClientEvent]:

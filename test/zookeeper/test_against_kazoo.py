@@ -99,7 +99,7 @@ def test_a_session_lives_on_a_second_connection(zookeeper: Server) -> None:
 def test_an_unknown_session_has_expired(zookeeper: Server) -> None:
     """A server that does not know a session any more reports its end."""
     state = SessionState(30.0)
-    state.connection_made(1, 0.0)
+    state.connection_made(1, 0.0, 3.0)
     state.receive(welcome(ConnectResponse(30_000, 0x7777, b"x" * 16)), 0.0)
     state.connection_lost("made up")
 
@@ -121,13 +121,13 @@ def test_a_request_that_is_too_large_is_described(ours: BlockingClient) -> None:
 
 def test_an_identity_is_proven_or_refused(zookeeper: Server) -> None:
     """A server accepts an identity before any request, and refuses an unknown scheme."""
-    known = SessionState(30.0, [Authenticate("digest", b"alice:secret")])
-    alice = BlockingClient(zookeeper.port, known)
+    known = [Authenticate("digest", b"alice:secret")]
+    alice = BlockingClient(zookeeper.port, SessionState(30.0), known)
     assert [type(event) for event in alice.connect()] == [Connected]
     alice.finish()
 
-    strange = SessionState(30.0, [Authenticate("nonsense", b"x")])
-    (event,) = BlockingClient(zookeeper.port, strange).connect()
+    strange = [Authenticate("nonsense", b"x")]
+    (event,) = BlockingClient(zookeeper.port, SessionState(30.0), strange).connect()
     assert isinstance(event, IdentityRefused)
 
 

@@ -28,8 +28,8 @@ def recorded(version: str) -> dict[str, list[dict[str, Any]]]:
 
 def replay(scene: RecordedScene, steps: list[dict[str, Any]], piece: int) -> None:
     """Play a scene with recorded answers, which arrive in pieces of this many bytes."""
-    state = SessionState(10.0, scene.identities)
-    state.connection_made(1, 0.0)
+    state = SessionState(10.0)
+    state.connection_made(1, 0.0, 3.0, scene.identities)
     play = scene.play()
     outcomes: Any = None
     for number, step in enumerate(steps):

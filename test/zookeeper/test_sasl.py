@@ -35,19 +35,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.close()
 
 
-def session_of(password: str) -> SessionState:
-    """A session that proves to be alice's."""
-    return SessionState(
-        30.0,
-        mechanism=lambda: SASLClient(
-            "zk-sasl-md5", "zookeeper", "DIGEST-MD5", username="alice", password=password
-        ),
-    )
+def mechanism_of(password: str) -> SASLClient:
+    """Prove to be alice."""
+    return SASLClient("zk-sasl-md5", "zookeeper", "DIGEST-MD5", username="alice", password=password)
 
 
 def test_a_password_proves_an_identity(server: Server) -> None:
     """After the rounds of DIGEST-MD5, what the session creates is alice's."""
-    client = BlockingClient(server.port, session_of("wonder:land"))
+    client = BlockingClient(server.port, SessionState(30.0), mechanism=mechanism_of("wonder:land"))
     assert [type(event) for event in client.connect()] == [Connected]
 
     created, found = client.call(Create("/a", b"", [Acl(ALL, "auth", "")]), GetAcl("/a"))
@@ -59,7 +54,9 @@ def test_a_password_proves_an_identity(server: Server) -> None:
 
 def test_a_wrong_password_is_refused(server: Server) -> None:
     """A server that does not accept the password is reported, whether it answers or hangs up."""
-    (event,) = BlockingClient(server.port, session_of("nonsense")).connect()
+    (event,) = BlockingClient(
+        server.port, SessionState(30.0), mechanism=mechanism_of("nonsense")
+    ).connect()
 
     assert isinstance(event, IdentityRefused | Lost)
     assert "identity" in event.reason

@@ -71,20 +71,21 @@ def test_no_server_costs_much_time(session_timeout_s: float, limit_s: float) -> 
     assert attempt_limit_s(session_timeout_s) == limit_s
 
 
-def test_pauses_grow_until_a_request_is_answered() -> None:
-    """Each pause is twice as long as the one before, up to the limit, until an answer arrives."""
-    pauses = BackOff(0.1, 1.0, lambda: 1.0)
-    assert [pauses.pause_s() for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+def test_pauses_grow_until_a_connection_succeeds() -> None:
+    """Each pause is twice as long as the one before, up to the limit, until a success."""
+    pauses = BackOff(0.1, lambda: 1.0)
+    assert [pauses.pause_s(1.0) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [pauses.pause_s(3.0) for _ in range(3)] == [2.0, 3.0, 3.0]
 
-    pauses.answered()
-    assert pauses.pause_s() == 0.1
+    pauses.succeeded()
+    assert pauses.pause_s(3.0) == 0.1
 
 
 def test_a_first_pause_respects_the_limit() -> None:
     """If the first pause would be longer than the longest one, that is taken."""
-    pauses = BackOff(5.0, 1.0, lambda: 1.0)
+    pauses = BackOff(5.0, lambda: 1.0)
 
-    assert [pauses.pause_s() for _ in range(3)] == [1.0, 1.0, 1.0]
+    assert [pauses.pause_s(1.0) for _ in range(3)] == [1.0, 1.0, 1.0]
 
 
 @examples(100)
@@ -92,8 +93,8 @@ def test_a_first_pause_respects_the_limit() -> None:
 def test_pauses_differ_between_clients(chances: list[float]) -> None:
     """A pause is between half of its length and all of it, as chance has it."""
     rest = iter(chances)
-    pauses = BackOff(0.1, 1.0, lambda: next(rest))
+    pauses = BackOff(0.1, lambda: next(rest))
 
     for number, chance in enumerate(chances):
         full_s = min(0.1 * 2**number, 1.0)
-        assert pauses.pause_s() == pytest.approx(full_s / 2 + full_s / 2 * chance)
+        assert pauses.pause_s(1.0) == pytest.approx(full_s / 2 + full_s / 2 * chance)

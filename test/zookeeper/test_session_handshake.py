@@ -7,7 +7,7 @@ from zkexec.zookeeper.jute import ConnectRequest, ConnectResponse
 from zkexec.zookeeper.requests import Get, Sync
 from zkexec.zookeeper.session_requests import Authenticate, SaslToken
 from zkexec.zookeeper.session_state import IdentityRefused, OutcomeReceived
-from zookeeper.peer import PASSWORD, SESSION, WELCOME, Peer
+from zookeeper.peer import LIMIT_S, PASSWORD, SESSION, WELCOME, Peer
 
 ALICE = Authenticate("digest", b"alice:secret")
 BOB = Authenticate("digest", b"bob:secret")
@@ -173,18 +173,13 @@ def test_each_connection_has_a_mechanism_of_its_own() -> None:
 
 
 def test_a_mechanism_that_fails_ends_the_connection() -> None:
-    """What a mechanism raises is reported, whether it began or not."""
+    """What a mechanism raises is reported."""
     peer = Peer(mechanism=Riddle)
     peer.connect()
     peer.requests()
     assert peer.answer(1, SaslToken(b""), b"wrong") == [
         IdentityRefused("the SASL exchange failed: no such riddle")
     ]
-
-    def fail() -> Riddle:
-        raise OSError("no secret")
-
-    assert Peer(mechanism=fail).connect() == [IdentityRefused("SASL cannot begin: no secret")]
 
 
 def test_a_server_can_refuse_a_sasl_token() -> None:
@@ -247,15 +242,14 @@ def test_a_server_that_hangs_up_meanwhile_is_described(step: str, reason: str) -
 
 
 @pytest.mark.parametrize("step", ["handshake", "identity"])
-@pytest.mark.parametrize(("timeout_s", "limit_s"), [(9.0, 3.0), (60.0, 3.0), (3.0, 1.0)])
-def test_a_mute_server_costs_little_time(step: str, timeout_s: float, limit_s: float) -> None:
-    """Each step may take a third of the timeout, at most three seconds, whatever arrives of it."""
-    peer = Peer(timeout_s=timeout_s, identities=[ALICE])
+def test_a_mute_server_costs_little_time(step: str) -> None:
+    """The connection has to be ready by its deadline, whatever arrives until then."""
+    peer = Peer(identities=[ALICE])
     peer.greet()
     if step == "identity":
         peer.welcome(ConnectResponse(60_000, SESSION, PASSWORD))
-    assert peer.state.deadline == peer.now + limit_s
-    assert peer.after(limit_s - 0.1) == []
+    assert peer.state.deadline == peer.now + LIMIT_S
+    assert peer.after(LIMIT_S - 0.1) == []
     peer.receive(b"\0\0")
     assert peer.state.has_connection
 

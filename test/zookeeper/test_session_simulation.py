@@ -31,7 +31,7 @@ class World:
         self.chance = random.Random(seed)
         self.is_faulty = is_faulty
         self.now = 0.0
-        self.state = SessionState(TIMEOUT_S, [Authenticate("digest", b"us:secret")])
+        self.state = SessionState(TIMEOUT_S)
         self.events: list[ClientEvent] = []
         self.keys: list[int] = []
         """The keys of all requests that were sent, in their order."""
@@ -64,7 +64,12 @@ class World:
         self._to_server.clear()
         self._requests.clear()
         self.watches.clear()
-        self.state.connection_made(self._connections, self.now)
+        self.state.connection_made(
+            self._connections,
+            self.now,
+            self.now + TIMEOUT_S / 3,
+            [Authenticate("digest", b"us:secret")],
+        )
 
     def _send(self) -> None:
         if self.state.is_ready:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from zkexec.zookeeper.client_settings import ClientSettings
+from zkexec.zookeeper.client_settings import ClientSettings, Proof
 from zkexec.zookeeper.values import ADMIN, CREATE, DELETE, READ, WRITE, Acl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zkexec.cli.security import Access
+    from zkexec.cli.security import Access, Credential
 
 _BITS = {"r": READ, "w": WRITE, "c": CREATE, "d": DELETE, "a": ADMIN}
 
@@ -20,20 +20,23 @@ def client_settings(
     session_timeout_s: float,
     *,
     longest_pause_s: float = 1.0,
-    tried_path: str = "",
 ) -> ClientSettings:
     """Make the settings of a client that connects to these servers with this identity."""
-    by_scheme = {one.scheme: (one.user, one.password) for one in access.credentials}
-    digests = [one for one in access.credentials if one.scheme == "digest"]
     return ClientSettings(
         servers=tuple(servers),
         session_timeout_s=session_timeout_s,
         longest_pause_s=longest_pause_s,
-        digests=tuple([f"{one.user}:{one.password}" for one in digests]),
-        sasl=by_scheme.get("sasl"),
+        proof=lambda: _proof(access.credentials),
         tls_context=None if access.tls is None else access.tls.context,
-        tried_path=tried_path,
     )
+
+
+def _proof(credentials: Sequence[Credential]) -> Proof:
+    """Read the secrets anew: they are renewed."""
+    present = [one.renewed() for one in credentials]
+    by_scheme = {one.scheme: (one.user, one.password) for one in present}
+    digests = [f"{one.user}:{one.password}" for one in present if one.scheme == "digest"]
+    return Proof(tuple(digests), by_scheme.get("sasl"))
 
 
 def acl_of(access: Access) -> tuple[Acl, ...]:

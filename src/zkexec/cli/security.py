@@ -27,11 +27,21 @@ _MOST_BYTES = 65536
 
 @frozen(hidden=("password",))
 class Credential:
-    """An identity and its proof; `scheme` is digest or sasl."""
+    """An identity and its proof; `scheme` is digest or sasl, `file` where it was read, if so."""
 
     scheme: str
     user: str
     password: str
+    file: str = ""
+
+    def renewed(self) -> "Credential":
+        """Read the file again; if it cannot be used now, what was read before is kept."""
+        if not self.file:
+            return self
+        try:
+            return _credential(self.scheme, _read_secret(self.file), "", self.file)
+        except ValueError:
+            return self
 
 
 @frozen()
@@ -104,7 +114,8 @@ def credential(in_clear: bool) -> Callable[[str], Credential]:
         if scheme == "sasl":
             _check_sasl()
         if rest.startswith("@"):
-            return _credential(scheme, _read_secret(rest[1:]), "in the file")
+            file = os.path.abspath(rest[1:])
+            return _credential(scheme, _read_secret(file), "in the file", file)
         if in_clear:
             return _credential(scheme, rest, "after the scheme")
         raise ValueError(f"can be seen by everybody on a command line: write {forms}")
@@ -127,11 +138,11 @@ def concealed(text: str) -> str:
     return shown(f"{scheme}:...") if colon and scheme in ("digest", "sasl") else "the text"
 
 
-def _credential(scheme: str, secret: str, place: str) -> Credential:
+def _credential(scheme: str, secret: str, place: str, file: str = "") -> Credential:
     user, _, password = secret.partition(":")
     if not user or not password or not secret.isprintable():
         raise ValueError(f"needs USER:PASSWORD on one line {place}")
-    return Credential(scheme, user, password)
+    return Credential(scheme, user, password, file)
 
 
 def acl(text: str) -> tuple[AclEntry, ...]:

@@ -2,9 +2,9 @@
 
 The rules of this file:
 
-- A dialogue is a generator of requests.  It runs on a thread of the client, and starts again on
-  the next connection if one is lost.  So a dialogue that writes first has to find out whether it
-  has been here before: it leaves a token in what it writes.
+- A dialogue is a generator of requests, which starts again on the next connection if one is lost.
+  So a dialogue that writes first has to find out whether it has been here before: it leaves a token
+  in what it writes.
 - A SubcommandError that it raises is raised here; a server's refusal becomes one.
 - A lost connection takes all watches with it, and `changed` returns `LOST`.
 - A failing connection is reported once, and once more when it is over.
@@ -13,29 +13,27 @@ The rules of this file:
 """
 
 import math
-import queue
-import time
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self
 
 from zkexec.cli.cluster_access import client_settings
 from zkexec.ctl.arguments import ClusterOptions
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.terminal.console import Console
-from zkexec.frozen import frozen
 from zkexec.text import printable
 from zkexec.zookeeper.client import Client
 from zkexec.zookeeper.client_events import (
-    Answered,
     AttemptFailed,
+    ClientEvent,
     Connected,
     Expired,
-    Failed,
     Fired,
     Lost,
-    Stopped,
 )
 from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
+from zkexec.zookeeper.network import Network
 from zkexec.zookeeper.requests import Dialogue
 
 LOST = object()
@@ -46,20 +44,15 @@ STALE = object()
 
 SESSION_TIMEOUT_S = 10.0
 STALE_S = 60.0
-_RENEW_S = 1.0
-_RENEW_LOST_S = SESSION_TIMEOUT_S
+_RENEW_S = SESSION_TIMEOUT_S
 # A signal that arrives right before a wait begins is handled only after it.
 _LONGEST_WAIT_S = 1.0
 _CLOSE_S = 1.0
 _INTERRUPTED_CLOSE_S = 0.1
+_MOST_WAKES = 4096
 
 NewDialogue = Callable[[], Dialogue]
 """Makes a dialogue, once for each connection that it is tried on."""
-
-
-@frozen()
-class _Changed:
-    key: object
 
 
 class ClusterConnection:
@@ -73,9 +66,9 @@ class ClusterConnection:
         self.stale_s = STALE_S
         """How often what is watched counts as changed, even if no watch has fired."""
         self._stale_at = math.inf
-        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         settings = client_settings(options.servers, options.access, SESSION_TIMEOUT_S)
-        self._client = Client(settings, self._inbox.put)
+        self._network = Network(settings.tls_context)
+        self._client = Client(settings, self._note, self._network)
         self.connection = 0
         """The number of the present connection, or of the last one."""
         self._connected = False
@@ -84,8 +77,8 @@ class ClusterConnection:
         self._error = ""
         self._is_reported = False
         self._changed: set[object] = set()
-        self._number = 0
-        self._answer: Answered | Failed | None = None
+        # What is written to it wakes a wait, also if a handler of a signal writes.
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __enter__(self) -> Self:
         self._client.open()
@@ -95,6 +88,8 @@ class ClusterConnection:
         # After Ctrl-C, do not wait for a server that may be frozen.
         interrupted = kind is not None and not issubclass(kind, Exception)
         self._client.close(_INTERRUPTED_CLOSE_S if interrupted else _CLOSE_S)
+        os.close(self._reader)
+        os.close(self._writer)
 
     def run(self, new_dialogue: NewDialogue, timeout_s: float | None = None) -> Any:  # noqa: ANN401
         """Run a dialogue until it has a result, and return this.
@@ -103,54 +98,57 @@ class ClusterConnection:
         (by default the time for connecting that the operator has given).
         """
         timeout_s = self._options.connect_timeout_s if timeout_s is None else timeout_s
-        give_up_at = time.monotonic() + timeout_s
-        while True:
-            if not self._wait(lambda: self._connected, give_up_at):
+        give_up_at = self._network.now() + timeout_s
+        while (left_s := give_up_at - self._network.now()) > 0:
+            if not self._connected:
+                self._wait(give_up_at)
+                continue
+            try:
+                answer = self._client.run(new_dialogue(), left_s)
+            except ConnectionEndError:
+                continue
+            except TimeoutError:
                 break
-            self._send(new_dialogue)
-            if not self._wait(self._is_over, give_up_at):
-                break
-            answer = self._answer
-            if answer is not None and not _is_cut_off(answer):
-                self._error = ""
-                return _result(answer)
+            except (RefusedError, ZooKeeperError) as error:
+                raise SubcommandError(str(error), CANNOT_WORK) from None
+            self._error = ""
+            return answer
         raise SubcommandError(f"--cluster: {self._why_not(timeout_s)}", CANNOT_WORK)
 
     def report_change(self, key: object) -> None:
         """Let `changed` return this key; can be called from any thread and from a signal."""
-        self._inbox.put(_Changed(key))
+        self._changed.add(key)
+        # If it is full, it wakes as well.
+        with suppress(BlockingIOError):
+            os.write(self._writer, b"!")
 
     def changed(self, timeout_s: float = math.inf) -> set[object]:
         """Wait for a change, and return the keys of all since the last time.
 
         The set is empty if nothing has changed in time.
         """
-        now = time.monotonic()
+        now = self._network.now()
         self._stale_at = min(self._stale_at, now + self.stale_s)
-        while not self._changed and self._take(min(now + timeout_s, self._stale_at)):
-            pass
-        while self._take(-math.inf):
-            pass
-        if time.monotonic() >= self._stale_at:
+        until = min(now + timeout_s, self._stale_at)
+        # What has come by now counts, too.
+        self._wait(now)
+        while not self._changed and self._network.now() < until:
+            self._wait(until)
+        if self._network.now() >= self._stale_at:
             self._changed.add(STALE)
             self._stale_at = math.inf
         changed, self._changed = self._changed, set()
         return changed
 
-    def _send(self, new_dialogue: NewDialogue) -> None:
-        self._answer = None
-        self._number += 1
-        self._client.start(new_dialogue(), self._number, self.connection)
-
-    def _is_over(self) -> bool:
-        return self._answer is not None or not self._connected
-
-    def _wait(self, condition: Callable[[], bool], give_up_at: float) -> bool:
-        """Take events until the condition is true; return whether it became so in time."""
-        while not condition():
-            if not self._take(give_up_at):
-                return False
-        return True
+    def _wait(self, until: float) -> None:
+        """Wait once, for something to happen or until this time."""
+        longest = self._network.now() + _LONGEST_WAIT_S
+        self._client.wait(min(until, self._renew_at, longest), (self._reader,))
+        with suppress(BlockingIOError):
+            os.read(self._reader, _MOST_WAKES)
+        if self._network.now() >= self._renew_at:
+            self._renew_at = self._network.now() + _RENEW_S
+            self._client.open()
 
     def _why_not(self, timeout_s: float) -> str:
         within = f"{self._options.hosts_text} within {timeout_s:g} s"
@@ -158,38 +156,16 @@ class ClusterConnection:
             return f"no answer from {within}"
         return f"cannot connect to {within}: {self._error or 'no answer so far'}"
 
-    def _take(self, until: float) -> bool:
-        """Take one event, waiting for it; return whether there was one in time."""
-        while True:
-            wait_s = min(until, self._renew_at) - time.monotonic()
-            try:
-                event = self._inbox.get(wait_s > 0, min(max(wait_s, 0), _LONGEST_WAIT_S))
-            except queue.Empty:
-                now = time.monotonic()
-                if now >= self._renew_at:
-                    self._renew_at = now + _RENEW_LOST_S
-                    self._client.open()
-                elif now >= until:
-                    return False
-            else:
-                self._note(event)
-                return True
-
-    def _note(self, event: object) -> None:
+    def _note(self, event: ClientEvent) -> None:
         match event:
-            case Answered(number) | Failed(number):
-                if number == self._number:
-                    self._answer = event
-            case _Changed(key) | Fired(key):
+            case Fired(key):
                 self._changed.add(key)
             case Connected(connection):
                 self._on_connected(connection)
             case AttemptFailed(reason):
                 self._on_connect_failed(reason)
             case Lost(reason) | Expired(reason):
-                self._on_disconnected(reason, _RENEW_LOST_S)
-            case Stopped(reason):
-                self._on_disconnected(reason, _RENEW_S)
+                self._on_disconnected(reason)
 
     def _on_connected(self, connection: int) -> None:
         self._connected = True
@@ -200,13 +176,12 @@ class ClusterConnection:
             self._report("connected again" if self._was_connected else "connected")
         self._was_connected = True
 
-    def _on_disconnected(self, reason: str, renew_after_s: float) -> None:
+    def _on_disconnected(self, reason: str) -> None:
         if self._connected:
             self._connected = False
             self._changed.add(LOST)
-            self._answer = None
         self._error = reason
-        self._renew_at = min(self._renew_at, time.monotonic() + renew_after_s)
+        self._renew_at = min(self._renew_at, self._network.now() + _RENEW_S)
 
     def _on_connect_failed(self, reason: str) -> None:
         self._error = reason
@@ -218,16 +193,3 @@ class ClusterConnection:
 def connect(options: ClusterOptions, console: Console) -> ClusterConnection:
     """Return a connection that reports its failures on the console."""
     return ClusterConnection(options, lambda line: console.err(f"zkexecctl: {printable(line)}"))
-
-
-def _is_cut_off(answer: Answered | Failed) -> bool:
-    """Return whether a dialogue has to start again, as its connection was lost on the way."""
-    return isinstance(answer, Failed) and isinstance(answer.error, ConnectionEndError)
-
-
-def _result(answer: Answered | Failed) -> Any:  # noqa: ANN401 -- whatever the dialogue returned
-    if isinstance(answer, Answered):
-        return answer.answer
-    if isinstance(answer.error, RefusedError | ZooKeeperError):
-        raise SubcommandError(str(answer.error), CANNOT_WORK) from None
-    raise answer.error

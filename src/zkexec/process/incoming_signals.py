@@ -39,18 +39,36 @@ class PendingSignals:
         self._awaited = frozenset(awaited)
         self._poll = select.poll()
         self._poll.register(_signalfd(self._awaited), select.POLLIN)
+        self._also: tuple[int, int] | None = None
 
-    def wait(self, timeout_s: float | None) -> signal.struct_siginfo | None:
-        """Take the next signal; None if there is none in this time, which can end early."""
-        if timeout_s is None:
+    def wait(
+        self, timeout_s: float | None, also: tuple[int, int] | None = None
+    ) -> signal.struct_siginfo | None:
+        """Take the next signal; None if there is none in this time, which can end early.
+
+        It ends as well when the descriptor `also` is ready for what `select.poll` calls the number
+        behind it.
+        """
+        if timeout_s is None and also is None:
             return signal.sigwaitinfo(self._awaited)
-        if timeout_s > 0:
+        if timeout_s is None or timeout_s > 0:
+            timeout_s = _LONGEST_POLL_S if timeout_s is None else min(timeout_s, _LONGEST_POLL_S)
+            self._poll_also(also)
             try:
-                self._poll.poll(1000 * min(timeout_s, _LONGEST_POLL_S))
+                self._poll.poll(1000 * timeout_s)
             except OSError:
                 # The limit of descriptors was lowered below one, or memory is short.
                 time.sleep(min(timeout_s, _WITHOUT_POLL_S))
         return signal.sigtimedwait(self._awaited, 0)
+
+    def _poll_also(self, also: tuple[int, int] | None) -> None:
+        if also == self._also:
+            return
+        if self._also is not None:
+            self._poll.unregister(self._also[0])
+        if also is not None:
+            self._poll.register(*also)
+        self._also = also
 
 
 def is_key(info: signal.struct_siginfo) -> bool:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from zkexec.core.events import ExitStatus
 
-WAKE_SIGNAL = signal.SIGRTMIN
-"""The signal by which other threads wake the main thread."""
 _PASSED_ON = frozenset(
     {
         signal.SIGTERM,
@@ -64,7 +62,7 @@ class Inheritance:
         self.environment = environment
         self.has_terminal = has_terminal
         self.is_pid1 = is_pid1
-        self.handled = self.forwarded | {signal.SIGCHLD, WAKE_SIGNAL}
+        self.handled = self.forwarded | {signal.SIGCHLD}
 
     @property
     def forwarded(self) -> "frozenset[int]":
@@ -85,7 +83,7 @@ def inherit() -> Inheritance:
     # The kernel reaps the children of a process that ignores SIGCHLD: no status would be left.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # An ignored signal is not blocked: the kernel would keep it instead of dropping it.
-    waiting = (_PASSED_ON - ignored) | {signal.SIGCHLD, WAKE_SIGNAL}
+    waiting = (_PASSED_ON - ignored) | {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
     _fill_missing_streams()
     return Inheritance(

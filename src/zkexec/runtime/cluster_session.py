@@ -1,19 +1,17 @@
 """Between the core and the ZooKeeper client: requests become dialogues, answers become events.
 
-Every event is posted from the client's threads (a request that cannot be sent: from the caller's
-own); `post` must not block, not raise and not call back.  If a connection is lost, the requests on
-it are answered before the loss is posted.  Nothing is posted of a session that `open()` replaced.
+Every event is posted from within a method of the session; `post` must not call back.  If a
+connection is lost, the requests on it are answered before the loss is posted.  Nothing is posted of
+a session that `open()` replaced.
 """
 
 from __future__ import annotations
 
 import time
-from threading import Lock
 
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
-    SessionClosed,
     SessionConnected,
     SessionLost,
     SessionSuspended,
@@ -33,7 +31,6 @@ from zkexec.zookeeper.client_events import (
     Failed,
     Fired,
     Lost,
-    Stopped,
 )
 from zkexec.zookeeper.client_settings import ClientSettings
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError, in_words
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
     from zkexec.group.member_profile import MemberProfile
     from zkexec.group.store import GroupStore
     from zkexec.zookeeper.client_events import ClientEvent
+    from zkexec.zookeeper.network import Network
     from zkexec.zookeeper.requests import Dialogue
     from zkexec.zookeeper.snapshot_reader import Found
 
@@ -103,11 +101,6 @@ def input_paths(paths: Sequence[str], chroot: str) -> dict[str, str]:
     return names
 
 
-def tried_path(paths: Sequence[str], chroot: str) -> str:
-    """Give the path that a multi-read is tried with, "" if none is needed for these inputs."""
-    return next(iter(input_paths(paths, chroot)), "") if len(paths) > 1 else ""
-
-
 class ClusterSession:
     """The cluster as the core sees it: reads of all inputs, and the requests of a member."""
 
@@ -118,21 +111,20 @@ class ClusterSession:
         chroot: str,
         post: Callable[[Event], None],
         profile: MemberProfile | None = None,
-        log: Callable[[str], None] | None = None,
+        network: Network | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         `paths` are those of the inputs, absolute and below `chroot` ("" or "/" for none).  Requests
-        to a group are taken if there is a profile.  `log` receives the lines of the client.
+        to a group are taken if there is a profile.
         """
         self._chroot = chroot.rstrip("/")
         self._names = input_paths(paths, chroot)
         self._post = post
         self._profile = profile
         self._new_group = None if profile is None else _group_maker(profile, self._chroot)
-        self._lock = Lock()
         self._connection: _Connection | None = None
-        self._client = Client(settings, self._take, log)
+        self._client = Client(settings, self._take, network)
 
     def open(self) -> None:
         """Begin to connect with a new session; an earlier one is dropped."""
@@ -168,9 +160,22 @@ class ClusterSession:
 
         Nothing is posted any more.  Never raises.
         """
-        with self._lock:
-            self._connection = None
+        self._connection = None
         self._client.close(timeout_s)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `advance` has to be called at the latest; None: only what is polled matters."""
+        return self._client.deadline
+
+    @property
+    def descriptor(self) -> tuple[int, int] | None:
+        """What to poll: a descriptor and for what, in the numbers of `select.poll`."""
+        return self._client.descriptor
+
+    def advance(self) -> None:
+        """Do all that is ready or due; this never waits."""
+        self._client.advance()
 
     def _start(self, make: Callable[[_Connection], Dialogue], key: Hashable) -> None:
         """Run a dialogue on the connection that is known of, and on no other."""
@@ -184,9 +189,7 @@ class ClusterSession:
         """Turn what the client reports into events of the core."""
         match event:
             case Connected(number, session, session_timeout_s):
-                connection = self._connect(number, session)
-                with self._lock:
-                    self._connection = connection
+                self._connection = self._connect(number, session)
                 self._post(SessionConnected(session, session_timeout_s))
             case Answered(_SnapshotRead(number), answer, zxid):
                 self._post(ZnodesRead(number, answer, zxid))
@@ -209,8 +212,6 @@ class ClusterSession:
                 self._post(SessionSuspended(reason, zxid))
             case Expired(reason, zxid):
                 self._post(SessionLost(reason, zxid))
-            case Stopped(reason, zxid):
-                self._post(SessionClosed(reason, zxid))
 
     def _connect(self, number: int, session: int) -> _Connection:
         reader = SnapshotReader(tuple(self._names), _INPUT, lambda: self._client.lacks_multi_read)
@@ -254,9 +255,8 @@ class ClusterSession:
                 self._post(GroupTouched(watch))
 
     def _own_node_touched(self, number: int) -> None:
-        with self._lock:
-            if self._connection is not None and self._connection.number == number:
-                self._post(GroupTouched(GroupPart.OWN_NODE))
+        if self._connection is not None and self._connection.number == number:
+            self._post(GroupTouched(GroupPart.OWN_NODE))
 
 
 def _group_maker(profile: MemberProfile, chroot: str) -> NewGroup:

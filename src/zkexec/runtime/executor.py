@@ -5,6 +5,7 @@ Here the core meets processes, files and the ensemble; nothing is decided here.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from zkexec.cli.settings import Settings
@@ -23,6 +24,8 @@ from zkexec.core.rollout import group_actions
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer, InstallError, load_cached
 from zkexec.process.processes import Processes, end_is_requested
+from zkexec.runtime.aside import run_aside
+from zkexec.runtime.inbox import Inbox
 from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
@@ -54,14 +57,14 @@ class Executor:
         settings: Settings,
         processes: Processes,
         log: Log,
-        post: Callable[[Event], None],
+        inbox: Inbox,
         group: "MemberProfile | None" = None,
         leftovers: "Leftovers | None" = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._log = log
-        self._post = post
+        self._inbox = inbox
         self._group = group
         self._leftovers = leftovers
         self._files = self._fresh_files()
@@ -100,6 +103,7 @@ class Executor:
     def _open_session(self, _: actions.OpenSession) -> None:
         if self._session is None:
             self._session = self._new_session()
+            self._inbox.attach(self._session)
             self._import_for_later()
         self._session.open()
 
@@ -116,13 +120,11 @@ class Executor:
                 self._settings.access,
                 policy.session_timeout_s,
                 longest_pause_s=LONGEST_PAUSE_S if is_needed else UNNEEDED_PAUSE_S,
-                tried_path=cluster_session.tried_path(policy.followed, chroot),
             ),
             policy.followed,
             chroot,
-            self._post,
+            self._inbox.post,
             self._group,
-            self._log_client_line if self._log.verbose else None,
         )
 
     def _import_for_later(self) -> None:
@@ -131,17 +133,15 @@ class Executor:
         It may be made when no descriptor is left for an import.
         """
         if self._settings.access.tls is not None:
-            import_module("zkexec.zookeeper.tls")
+            import_module("zkexec.zookeeper.tls_connection")
         if any(one.scheme == "sasl" for one in self._settings.access.credentials):
             import_module("puresasl.client")
         # A log line that contains unprintable characters needs this one.
         import_module("encodings.unicode_escape")
 
-    def _log_client_line(self, line: str) -> None:
-        self._log.write(Note("client", {"line": line}))
-
     def _close_session(self) -> None:
         session, self._session = self._session, None
+        self._inbox.attach(None)
         if session is not None:
             session.close(CLOSE_TIMEOUT_S)
 
@@ -174,14 +174,14 @@ class Executor:
 
     def _stage(self, action: actions.StageFiles) -> list[Event]:
         try:
-            self._files.stage(action.snapshot)
+            run_aside(lambda: self._files.stage(action.snapshot), self._session)
         except InstallError as problem:
             return [FilesFailed(str(problem))]
         return [FilesStaged()]
 
     def _install(self, _: actions.InstallFiles) -> list[Event]:
         try:
-            return [FilesInstalled(self._files.install())]
+            return [FilesInstalled(run_aside(self._files.install, self._session))]
         except InstallError as problem:
             return [FilesFailed(str(problem))]
 
@@ -191,7 +191,8 @@ class Executor:
     def _start_command(self, action: actions.StartCommand) -> list[Event]:
         """Start the command; before the first start, stop what an earlier zkexec left of it."""
         if self._leftovers:
-            remaining = self._leftovers.stop(self._log_leftovers, end_is_requested)
+            stop = partial(self._leftovers.stop, self._log_leftovers, end_is_requested)
+            remaining = run_aside(stop, self._session)
             if remaining:
                 self._log.write(Note("left-over-stays", {"pids": remaining}))
             self._processes.use_group(self._leftovers.group)
@@ -238,7 +239,7 @@ class Executor:
         Answers come first in the inbox, so a check that can never be started would block the rest.
         """
         for event in events:
-            self._post(event)
+            self._inbox.post(event)
 
     def _alert_environment(self, alert: RunAlert) -> dict[str, str]:
         return {

@@ -230,7 +230,6 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "alert-killed": (Level.WARNING, "the alert command took too long; killed"),
     "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
     "phase": (Level.DEBUG, "{left} -> {phase}"),
-    "client": (Level.DEBUG, "client: {line}"),
     "zkexec-failed": (
         Level.WARNING,
         (

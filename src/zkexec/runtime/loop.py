@@ -92,9 +92,7 @@ class MainLoop:
             own_session=not inheritance.has_terminal,
             is_pid1=inheritance.is_pid1,
         )
-        self._executor = Executor(
-            settings, self._processes, log, self._inbox.post, profile, leftovers
-        )
+        self._executor = Executor(settings, self._processes, log, self._inbox, profile, leftovers)
         self._member: Member | None = None
         self._applied = Snapshot({})
         self._event: Event = Started()

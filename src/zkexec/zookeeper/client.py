@@ -1,28 +1,69 @@
 """A ZooKeeper client that runs dialogues and reports events; one session at a time.
 
-`Client.start` runs a dialogue on the present connection and on no other; its end is reported as
-`Answered` or `Failed`.  The listener is called on threads of the client, one call at a time (a
-dialogue that cannot start fails on the caller's own thread); it must not block and not raise.  It
-may start dialogues.  Nothing is reported of a session after `open()` has replaced it.
+It has no thread.  Who drives it polls `descriptor` until `deadline` and calls `advance`; a caller
+that has nothing else to do uses `wait` and `run`.  `start` runs a dialogue on the present
+connection and on no other; its end is reported as `Answered` or `Failed`.  The listener is called
+from within these methods, and may start dialogues.  If a connection is lost, the dialogues on it
+fail before the loss is reported.  Nothing is reported of a session after `open()` has replaced it.
 """
 
 from __future__ import annotations
 
-from zkexec.zookeeper import kazoo_import  # noqa: F401 - Before anything else imports kazoo.
-from zkexec.zookeeper.client_events import Failed
-from zkexec.zookeeper.client_settings import ClientSettings
-from zkexec.zookeeper.dialogue import MultiReadSupport
-from zkexec.zookeeper.errors import ConnectionLostError
-from zkexec.zookeeper.session import Session
+import select
+from contextlib import suppress
+
+from zkexec.frozen import frozen
+from zkexec.zookeeper.client_events import (
+    Answered,
+    AttemptFailed,
+    Connected,
+    Expired,
+    Failed,
+    Fired,
+    Lost,
+)
+from zkexec.zookeeper.connector import Connector
+from zkexec.zookeeper.conversation import Conversation
+from zkexec.zookeeper.errors import (
+    ConnectionEndError,
+    ConnectionLostError,
+    NoAuthError,
+    UnimplementedError,
+)
+from zkexec.zookeeper.network import Network
+from zkexec.zookeeper.requests import MultiRead, Sync
+from zkexec.zookeeper.session_requests import Authenticate
+from zkexec.zookeeper.session_state import (
+    CloseConfirmed,
+    IdentityRefused,
+    OutcomeReceived,
+    SessionState,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
+    from typing import Any
 
     from zkexec.zookeeper.client_events import ClientEvent
-    from zkexec.zookeeper.requests import Dialogue
+    from zkexec.zookeeper.client_settings import ClientSettings, Proof
+    from zkexec.zookeeper.connection import ServerConnection
+    from zkexec.zookeeper.requests import Dialogue, Request
+    from zkexec.zookeeper.session_state import SaslMechanism
 
-_FAREWELL_S = 1.0
+_MOST_READS = 16
+"""So often is one connection read at once at most, so that it cannot keep a loop busy."""
+
+_TRIAL = "trial"
+"""The key of the first request on a connection."""
+
+
+@frozen()
+class _Batch:
+    """The key of a request of a dialogue."""
+
+    conversation: Conversation
+    number: int
 
 
 class Client:
@@ -32,29 +73,37 @@ class Client:
         self,
         settings: ClientSettings,
         listener: Callable[[ClientEvent], None],
-        log: Callable[[str], None] | None = None,
+        network: Network | None = None,
     ) -> None:
-        """Connect to nothing yet.  `log` receives the lines of the client library."""
+        """Connect to nothing yet."""
         self._settings = settings
         self._listener = listener
-        self._log = log
-        self._multi_read = MultiReadSupport(settings.tried_path)
+        self._network = network or Network(settings.tls_context)
+        self._connector = Connector(settings, self._network, self._attempt_failed)
+        self.lacks_multi_read = False
+        """Whether a server has refused a multi-read: it is older than 3.6."""
+        self._session: SessionState | None = None
+        self._connection: ServerConnection | None = None
+        self._proof: Proof | None = None
+        """As whom the present connection was made."""
         self._connections = 0
-        self._session: Session | None = None
+        self._number = 0
+        """The number of the present connection once it can be used, else 0."""
+        self._welcome: Connected | None = None
+        self._conversations: set[Conversation] = set()
+        self._trouble = ""
+        """Why the connection has failed while something was sent."""
+        self._is_forbidden = False
+        """Whether an answer of this time has forbidden something."""
+        self._is_silent = False
 
-    @property
-    def lacks_multi_read(self) -> bool:
-        """Whether the servers are known to refuse a multi-read: they are older than 3.6."""
-        return self._multi_read.is_missing
+    # What its owner calls.
 
     def open(self) -> None:
         """Begin to connect with a new session; an earlier one ends and is not reported any more."""
-        if self._session is not None:
-            self._session.end(_FAREWELL_S, waiting=False)
-        self._session = Session(
-            self._settings, self._listener, self._log, self._multi_read, self._next_connection
-        )
-        self._session.start()
+        self.close(0.0)
+        self._session = SessionState(self._settings.session_timeout_s)
+        self._connector.start(self._network.now())
 
     def start(self, dialogue: Dialogue, key: Hashable, connection: int = 0) -> None:
         """Run a dialogue → `Answered` or `Failed` with this key, just one; returns at once.
@@ -62,29 +111,316 @@ class Client:
         It fails if the present connection is not the one of this number; 0 means any.  It is
         not reported after `open()` or `close()`.
         """
-        if self._session is None:
-            dialogue.close()
-            self._listener(Failed(key, ConnectionLostError(reason="there is no session")))
-        else:
-            self._session.run(dialogue, key, connection)
+
+        def ended(answer: object, error: Exception | None) -> None:
+            if error is not None:
+                self._report(Failed(key, error))
+            elif self._session is not None:
+                self._report(Answered(key, answer, self._session.zxid))
+
+        self._converse(dialogue, connection, ended)
 
     def rearm(self) -> None:
         """Set all watches again: those of znodes that have changed since fire at once.
 
         If a server refuses that, all of them are reported as fired.
         """
-        if self._session is not None:
-            self._session.rearm()
+        if self._session is not None and self._number:
+            self._session.set_watches_again(self._network.now())
+            self._write_now()
 
     def close(self, timeout_s: float) -> None:
         """End the session, waiting for that at most `timeout_s`, and not at all if unconnected.
 
         Nothing is reported any more.  Never raises.
         """
-        session, self._session = self._session, None
-        if session is not None:
-            session.end(timeout_s, waiting=True)
+        session = self._session
+        self._is_silent = True
+        with suppress(OSError):
+            if session is not None and self._connection is not None:
+                until = self._network.now() + timeout_s
+                session.close(self._network.now())
+                self._write_now()
+                while session.has_connection and self._network.now() < until:
+                    self.wait(until)
+        self._session = None
+        self._disconnect()
+        self._connector.stop()
+        self._is_silent = False
 
-    def _next_connection(self) -> int:
+    # What a loop calls.
+
+    @property
+    def deadline(self) -> float | None:
+        """When `advance` has to be called at the latest, in the time of the network."""
+        session, connection = self._session, self._connection
+        if session is None or connection is None:
+            return self._connector.deadline
+        if self._trouble or connection.has_unread:
+            return self._network.now()
+        if self._number or session.deadline is None:
+            return session.deadline
+        return min(session.deadline, connection.deadline)
+
+    @property
+    def descriptor(self) -> tuple[int, int] | None:
+        """What to poll: a descriptor and for what, in the numbers of `select.poll`."""
+        session, connection = self._session, self._connection
+        if session is None or connection is None:
+            return self._connector.descriptor
+        return connection.fileno(), select.POLLIN | (select.POLLOUT if session.outgoing else 0)
+
+    def advance(self) -> None:
+        """Do all that is ready or due."""
+        session = self._session
+        if session is None:
+            return
+        if self._connection is None:
+            self._begin_connection(session)
+        connection = self._connection
+        if connection is not None and self._session is session:
+            self._exchange(session, connection)
+
+    # What a caller without a loop calls.
+
+    def wait(self, until: float, also: Sequence[int] = ()) -> None:
+        """Wait once, until something has happened here or at one of the descriptors `also`."""
+        poll = select.poll()
+        for descriptor in also:
+            poll.register(descriptor, select.POLLIN)
+        if self.descriptor is not None:
+            poll.register(*self.descriptor)
+        until = until if self.deadline is None else min(until, self.deadline)
+        poll.poll(1000 * max(0.0, until - self._network.now()))
+        self.advance()
+
+    def run(self, dialogue: Dialogue, timeout_s: float) -> Any:  # noqa: ANN401 -- whatever it returns
+        """Run a dialogue on the present connection and return its result.
+
+        Raises what the dialogue raises, a `ConnectionEndError` if it loses its connection, and a
+        TimeoutError.
+        """
+        ends: list[tuple[object, Exception | None]] = []
+        until = self._network.now() + timeout_s
+        conversation = self._converse(dialogue, 0, lambda *end: ends.append(end))
+        while not ends and self._network.now() < until:
+            self.wait(until)
+        if not ends:
+            if conversation is not None:
+                self._conversations.discard(conversation)
+                conversation.drop()
+            raise TimeoutError(f"no answer within {timeout_s:g} s")
+        answer, error = ends[0]
+        if error is not None:
+            raise error
+        return answer
+
+    # Connecting.
+
+    def _attempt_failed(self, reason: str, is_last: bool) -> None:
+        self._report(AttemptFailed(reason, is_last))
+
+    def _begin_connection(self, session: SessionState) -> None:
+        now = self._network.now()
+        connection = self._connector.advance(now)
+        if connection is None:
+            return
+        if self._session is not session:
+            connection.close()
+            return
+        self._connection = connection
         self._connections += 1
-        return self._connections
+        try:
+            proof = self._proof = self._settings.proof()
+            mechanism = None if proof.sasl is None else _mechanism(*proof.sasl)
+        except Exception as error:  # noqa: BLE001 -- a file or a package can fail in many ways
+            self._take(session, [IdentityRefused(f"the identity cannot be proven: {error}")])
+            return
+        identities = [Authenticate("digest", one.encode()) for one in proof.digests]
+        deadline = connection.deadline
+        session.connection_made(self._connections, now, deadline, identities, mechanism)
+
+    def _on_trial(self, session: SessionState, outcome: object) -> None:
+        """Report the connection once the server has answered a request.
+
+        The request makes sure, too, that nothing is read that is older than the connection.
+        """
+        welcome = self._welcome
+        if isinstance(outcome, ConnectionEndError) or welcome is None:
+            return
+        if isinstance(outcome, Exception):
+            self._take(session, session.give_up(f"the server does not synchronize: {outcome}"))
+            return
+        self._number = welcome.connection
+        self._report(welcome)
+
+    # Exchanging bytes.
+
+    def _exchange(self, session: SessionState, connection: ServerConnection) -> None:
+        try:
+            self._read(session, connection)
+            if self._connection is connection:
+                self._take(session, session.tick(self._network.now()))
+            if self._connection is connection and self._is_forbidden:
+                self._take(session, self._doubt_proof(session))
+            if self._connection is connection and self._is_mute(connection):
+                self._take(session, session.give_up("the server does not answer a request"))
+            if self._connection is connection:
+                self._write(session, connection)
+        except MemoryError:
+            self._trouble = "this host has too little memory for what the server sends"
+        except OSError as error:
+            self._trouble = error.strerror or str(error)
+        if self._trouble and self._connection is connection:
+            self._take(session, session.connection_lost(self._trouble))
+
+    def _read(self, session: SessionState, connection: ServerConnection) -> None:
+        for _ in range(_MOST_READS):
+            content = connection.read()
+            if content is None:
+                return
+            if content:
+                events = session.receive(content, self._network.now())
+            else:
+                events = session.connection_lost("the server closed the connection")
+            self._take(session, events)
+            if self._connection is not connection or not connection.has_unread:
+                return
+
+    def _write(self, session: SessionState, connection: ServerConnection) -> None:
+        while session.outgoing:
+            count = connection.write(session.outgoing)
+            session.written(count, self._network.now())
+            if not count:
+                return
+
+    def _write_now(self) -> None:
+        """Send what is to be sent; a failure is left to `advance`."""
+        session, connection = self._session, self._connection
+        if session is not None and connection is not None and not self._trouble:
+            try:
+                self._write(session, connection)
+            except OSError as error:
+                self._trouble = error.strerror or str(error)
+
+    def _is_mute(self, connection: ServerConnection) -> bool:
+        return not self._number and self._network.now() >= connection.deadline
+
+    def _doubt_proof(self, session: SessionState) -> list[ClientEvent]:
+        """Connect again if the identity that something was forbidden for has changed meanwhile."""
+        self._is_forbidden = False
+        try:
+            is_same = self._settings.proof() == self._proof
+        except Exception:  # noqa: BLE001 -- as for the connection; the present one can be used
+            return []
+        return [] if is_same else session.give_up("the identity has changed")
+
+    # Events.
+
+    def _take(self, session: SessionState, events: Sequence[ClientEvent]) -> None:
+        for event in events:
+            if self._session is not session:
+                return
+            match event:
+                case OutcomeReceived(_Batch(conversation, number), outcome):
+                    self._answered(conversation, number, outcome)
+                case OutcomeReceived(_, outcome):
+                    self._on_trial(session, outcome)
+                case Connected():
+                    self._welcome = event
+                    session.send(Sync("/"), _TRIAL, self._network.now())
+                case Fired():
+                    self._report(event)
+                case Lost(reason) | IdentityRefused(reason):
+                    self._on_lost(session, reason)
+                case Expired():
+                    self._on_expired(session, event)
+                case CloseConfirmed():
+                    self._disconnect()
+
+    def _answered(self, conversation: Conversation, number: int, outcome: object) -> None:
+        if isinstance(outcome, UnimplementedError):
+            self.lacks_multi_read |= conversation.awaits(number, MultiRead)
+        self._is_forbidden |= _forbids(outcome)
+        conversation.received(number, outcome)
+        if conversation.is_over:
+            self._conversations.discard(conversation)
+
+    def _on_lost(self, session: SessionState, reason: str) -> None:
+        connection, was_of_use = self._connection, self._number != 0
+        self._disconnect()
+        if was_of_use:
+            self._connector.lost(self._network.now())
+            self._report(Lost(reason, session.zxid))
+        elif connection is not None:
+            self._connector.refused(connection, reason, self._network.now())
+
+    def _on_expired(self, session: SessionState, event: Expired) -> None:
+        connection = self._connection
+        self._disconnect()
+        self._session = SessionState(self._settings.session_timeout_s)
+        if session.session:
+            self._connector.start(self._network.now())
+            self._report(event)
+        elif connection is not None:
+            reason = "the server refuses a new session"
+            self._connector.refused(connection, reason, self._network.now())
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        conversations, self._conversations = self._conversations, set()
+        self._number = 0
+        self._welcome = None
+        self._trouble = ""
+        self._is_forbidden = False
+        if connection is not None:
+            connection.close()
+        for conversation in conversations:
+            conversation.drop()
+
+    def _report(self, event: ClientEvent) -> None:
+        if not self._is_silent:
+            self._listener(event)
+
+    # Dialogues.
+
+    def _converse(
+        self,
+        dialogue: Dialogue,
+        number: int,
+        ended: Callable[[Any, Exception | None], None],
+    ) -> Conversation | None:
+        session = self._session
+        if session is None or not self._number or number not in (0, self._number):
+            dialogue.close()
+            lost = session is not None and self._number
+            reason = "the connection was lost" if lost else "there is no connection"
+            ended(None, ConnectionLostError(reason=reason))
+            return None
+
+        def send(request: Request, key: tuple[Conversation, int]) -> None:
+            session.send(request, _Batch(*key), self._network.now())
+
+        conversation = Conversation(dialogue, send, ended)
+        self._conversations.add(conversation)
+        conversation.begin()
+        if conversation.is_over:
+            self._conversations.discard(conversation)
+        self._write_now()
+        return conversation
+
+
+def _mechanism(user: str, password: str) -> SaslMechanism:
+    # The extra `sasl` brings it.
+    from puresasl.client import SASLClient  # noqa: PLC0415
+
+    mechanism: SaslMechanism = SASLClient(
+        "zk-sasl-md5", "zookeeper", "DIGEST-MD5", username=user, password=password
+    )
+    return mechanism
+
+
+def _forbids(outcome: object) -> bool:
+    if isinstance(outcome, tuple):
+        return any(isinstance(one, NoAuthError) for one in outcome)
+    return isinstance(outcome, NoAuthError)

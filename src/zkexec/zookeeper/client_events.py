@@ -61,14 +61,6 @@ class Expired(ClientEvent):
 
 
 @frozen()
-class Stopped(ClientEvent):
-    """The client does not try any more; only `open()` makes it connect again."""
-
-    reason: str
-    zxid: int = 0
-
-
-@frozen()
 class Answered(ClientEvent):
     """A dialogue has ended; `key` is what it was started with, `answer` what it returned.
 

@@ -10,20 +10,25 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-@frozen(kw_only=True, hidden=("digests", "sasl"))
-class ClientSettings:
-    """Which servers a client connects to, and as whom.
+@frozen(hidden=("digests", "sasl"))
+class Proof:
+    """As whom a client connects: `digests` are USER:PASSWORD, `sasl` a user and a password."""
 
-    `digests` are USER:PASSWORD, `sasl` a user and a password.  `tls_context` makes what a TLS
-    handshake needs, anew for each one; None means plain text.  `longest_pause_s` is the
-    longest pause between two rounds of connecting.  `tried_path` is a znode that a multi-read is
-    tried with on each connection; without one no dialogue may contain a multi-read.
+    digests: tuple[str, ...] = ()
+    sasl: tuple[str, str] | None = None
+
+
+@frozen(kw_only=True)
+class ClientSettings:
+    """Which servers a client connects to, as whom, and how patiently.
+
+    `proof` gives the identities for each connection, as secrets are renewed.  `tls_context` makes
+    what a TLS handshake needs, anew for each one; None means plain text.  `longest_pause_s` is the
+    longest pause between two rounds of connecting if no server accepts a connection.
     """
 
     servers: tuple[tuple[str, int], ...]
     session_timeout_s: float
     longest_pause_s: float = 1.0
-    digests: tuple[str, ...] = ()
-    sasl: tuple[str, str] | None = None
+    proof: Callable[[], Proof] = Proof
     tls_context: Callable[[], SSLContext] | None = None
-    tried_path: str = ""

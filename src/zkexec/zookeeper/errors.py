@@ -50,12 +50,6 @@ class AuthFailedError(ConnectionEndError):
     code = -115
 
 
-class ClientClosedError(SessionExpiredError):
-    """The client was closed before the server answered."""
-
-    words = "the client is closed"
-
-
 class RolledBackError(ZooKeeperError):
     """An operation was undone because another one of its transaction failed."""
 

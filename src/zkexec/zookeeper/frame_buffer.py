@@ -26,6 +26,11 @@ class FrameBuffer:
         self._length = -1
         """The length of the frame whose content arrives; -1 until that is known."""
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of a frame has arrived."""
+        return self._length >= 0
+
     def feed(self, content: bytes) -> Iterator[memoryview]:
         """Take bytes in and give each frame that is complete, without its length.
 

@@ -1,13 +1,14 @@
 """The addresses of server names, looked up without making the caller wait.
 
-The operating system's lookup blocks, for as long as a server of names is silent.  So it runs on a
-thread of its own, which ends with the lookup.  If all names are addresses, there is no thread.
+The operating system's lookup blocks, for as long as a server of names is silent.  So each name has
+a thread of its own, which ends with the lookup.  If all names are addresses, there is no thread.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from _thread import allocate_lock, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class NameLookup:
     """One lookup of several names; `fileno` can be read from once it is done.
 
-    `addresses` and `errors` are complete then: what each name was resolved to, or why not.
+    `addresses` and `errors` are complete then: what each name was resolved to, or why not.  Before
+    that they have the names whose lookups have ended.
     """
 
     def __init__(self, hosts: Sequence[str], resolve: Resolve | None = None) -> None:
@@ -36,6 +38,8 @@ class NameLookup:
                 self.addresses[host] = (address,)
             else:
                 names.append(host)
+        self._lock = allocate_lock()
+        self._unended = len(names)
         if names:
             self._start(names)
         else:
@@ -50,25 +54,28 @@ class NameLookup:
         os.close(self._reader)
 
     def _start(self, names: Sequence[str]) -> None:
-        import threading  # noqa: PLC0415 -- clusters that are named by addresses need none
-
-        thread = threading.Thread(
-            target=self._look_up, args=(names,), name="zookeeper-names", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:
-            # This host has no thread to spare, which another round may find.
-            self.errors.update(dict.fromkeys(names, "no thread can be started to look it up"))
-            self._finish()
-
-    def _look_up(self, names: Sequence[str]) -> None:
-        for name in names:
+        for number, name in enumerate(names):
             try:
-                self.addresses[name] = tuple(self._resolve(name))
-            except (OSError, UnicodeError) as error:
-                self.errors[name] = getattr(error, "strerror", None) or str(error)
-        self._finish()
+                start_new_thread(self._look_up, (name,))
+            except RuntimeError:
+                # This host has no thread to spare, which another round may find.
+                missed = names[number:]
+                self.errors.update(dict.fromkeys(missed, "no thread can be started to look it up"))
+                self._ended(len(missed))
+                return
+
+    def _look_up(self, name: str) -> None:
+        try:
+            self.addresses[name] = tuple(self._resolve(name))
+        except (OSError, UnicodeError) as error:
+            self.errors[name] = getattr(error, "strerror", None) or str(error)
+        self._ended(1)
+
+    def _ended(self, count: int) -> None:
+        with self._lock:
+            self._unended -= count
+            if not self._unended:
+                self._finish()
 
     def _finish(self) -> None:
         self.is_done = True

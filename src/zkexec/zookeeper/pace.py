@@ -1,6 +1,8 @@
 """When a connection has to send a ping, and when its server has been silent for too long.
 
-Pings leave at a third of the session timeout, and a server that owes an answer has two thirds.
+Pings leave at a third of the session timeout, and a server that owes an answer has two thirds to
+send anything.  A server may answer pings and nothing else, so an answer itself has two session
+timeouts to make progress.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ class Pace:
         self._sent_at = now
         self._received_at = now
         self._owed_since: float | None = None
+        self._answering_at = now
 
     def sent(self, now: float) -> None:
         """Note that a request was sent, which keeps the session alive and demands an answer."""
@@ -24,6 +27,10 @@ class Pace:
     def progressed(self, now: float) -> None:
         """Note that bytes have arrived, or that a part of a large request has left."""
         self._received_at = now
+
+    def answering(self, now: float) -> None:
+        """Note that an answer is due from now on, or that a part of one has arrived."""
+        self._answering_at = now
 
     def settled(self) -> None:
         """Note that all requests are answered."""
@@ -50,3 +57,13 @@ class Pace:
     def silence_s(self) -> float:
         """How long a server may be silent."""
         return self._timeout_s * 2 / 3
+
+    @property
+    def answer_due_at(self) -> float:
+        """When a connection is of no use whose server answers only pings."""
+        return self._answering_at + self.answer_limit_s
+
+    @property
+    def answer_limit_s(self) -> float:
+        """How long an answer may make no progress."""
+        return 2 * self._timeout_s

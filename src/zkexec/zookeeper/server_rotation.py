@@ -72,23 +72,23 @@ class ServerRotation:
 class BackOff:
     """The pauses between rounds: each is longer than the one before, up to a limit, and varied.
 
-    A connection that is accepted and dropped again is no success.  So only a request that was
-    answered makes the pauses short again.
+    A connection that is accepted and dropped again is no success.  So only one that has answered
+    and lasted makes the pauses short again.
     """
 
-    def __init__(self, first_s: float, longest_s: float, chance: Chance) -> None:
+    def __init__(self, first_s: float, chance: Chance) -> None:
         self._first_s = first_s
-        self._longest_s = longest_s
         self._chance = chance
         self._next_s = first_s
 
-    def pause_s(self) -> float:
+    def pause_s(self, longest_s: float) -> float:
         """Compute the pause after a round that failed: between half of it and all of it."""
-        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
-        return min(pause_s, self._longest_s) * (1 + self._chance()) / 2
+        pause_s = min(self._next_s, longest_s)
+        self._next_s = 2 * pause_s
+        return pause_s * (1 + self._chance()) / 2
 
-    def answered(self) -> None:
-        """Begin with the shortest pause again: a server has answered a request."""
+    def succeeded(self) -> None:
+        """Begin with the shortest pause again."""
         self._next_s = self._first_s
 
 

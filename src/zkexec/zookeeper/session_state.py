@@ -55,7 +55,6 @@ _SESSION_MOVED, _SASL_REQUIRED = -118, -124
 
 _ENDS_CONNECTION = (_SESSION_EXPIRED, _AUTH_FAILED, _SESSION_MOVED, _SASL_REQUIRED)
 
-_LONGEST_HANDSHAKE_S = 3.0
 _LARGEST_HANDSHAKE = 4 * 1024
 _LARGEST_PROOF = 64 * 1024
 """How large a frame may be before the connection is ready: the token of a SASL exchange."""
@@ -104,11 +103,20 @@ class _OwnRequest:
 class _ConnectionState:
     """What belongs to one connection and ends with it."""
 
-    def __init__(self, number: int, pace: Pace, deadline: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        pace: Pace,
+        deadline: float,
+        identities: Sequence[Authenticate],
+        mechanism: SaslMechanism | None,
+    ) -> None:
         self.number = number
+        self.identities = tuple(identities)
+        self.mechanism = mechanism
         self.phase = ConnectionPhase.HANDSHAKE
-        self.phase_ends_at = deadline
-        """When the handshake, and then the authentication, has to be done."""
+        self.ready_by = deadline
+        """When the handshake and the authentication have to be done."""
         self.pace = pace
         self.frames = FrameBuffer(_LARGEST_HANDSHAKE)
         self.exchange = Exchange()
@@ -121,16 +129,10 @@ class _ConnectionState:
 class SessionState:
     """One session.  Each method that returns events has to have them handled in their order.
 
-    `timeout_s` is the session timeout that is requested.  `identities` and a SASL exchange (one
-    mechanism for each connection, made by `mechanism`) are sent before any other request.
+    `timeout_s` is the session timeout that is requested.
     """
 
-    def __init__(
-        self,
-        timeout_s: float,
-        identities: Sequence[Authenticate] = (),
-        mechanism: Callable[[], SaslMechanism] | None = None,
-    ) -> None:
+    def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         """The session timeout: what is requested, and later what the servers have granted."""
         self.session = 0
@@ -140,21 +142,29 @@ class SessionState:
         self.outgoing = bytearray()
         """What has to be written; `written` removes it."""
         self._requested_s = timeout_s
-        self._identities = tuple(identities)
-        self._mechanism = mechanism
         self._password = b""
         self._is_over = False
         self._connection: _ConnectionState | None = None
 
     # What the driver of a socket calls.
 
-    def connection_made(self, number: int, now: float) -> None:
-        """Begin the handshake on a new connection; `number` is repeated by `Connected`."""
+    def connection_made(
+        self,
+        number: int,
+        now: float,
+        deadline: float,
+        identities: Sequence[Authenticate] = (),
+        mechanism: SaslMechanism | None = None,
+    ) -> None:
+        """Begin the handshake on a new connection; `number` is repeated by `Connected`.
+
+        The identities and a SASL exchange are sent before any other request.  The connection has
+        to be ready by the deadline.
+        """
         if self._is_over or self._connection is not None:
             raise RuntimeError("the session is over, or has a connection")
-        limit_s = min(_LONGEST_HANDSHAKE_S, self._requested_s / 3)
         pace = Pace(self._requested_s, now)
-        self._connection = _ConnectionState(number, pace, now + limit_s)
+        self._connection = _ConnectionState(number, pace, deadline, identities, mechanism)
         frame = FrameWriter()
         timeout_ms = round(self._requested_s * 1000)
         ConnectRequest(self.zxid, timeout_ms, self.session, self._password).write_to(frame)
@@ -174,6 +184,10 @@ class SessionState:
             reason = " ".join(filter(None, (reason, connection.exchange.describe())))
         return self._lose(reason)
 
+    def give_up(self, reason: str) -> list[ClientEvent]:
+        """End the connection, for a reason that the server has no part in."""
+        return [] if self._connection is None else self._lose(reason)
+
     def receive(self, content: bytes, now: float) -> list[ClientEvent]:
         """Take in what was read, in whatever pieces it arrives."""
         connection = self._connection
@@ -187,6 +201,8 @@ class SessionState:
                 if self._connection is not connection:
                     break
                 self._set_limit(connection)
+            if connection.frames.is_partial:
+                connection.pace.answering(now)
         except MalformedFrameError as error:
             events += self._lose(f"the server does not speak ZooKeeper's protocol: {error}")
         return events
@@ -197,6 +213,7 @@ class SessionState:
         # What fits into the socket's own buffer has not reached anything.
         if count and self.outgoing and self._connection is not None:
             self._connection.pace.progressed(now)
+            self._connection.pace.answering(now)
 
     @property
     def deadline(self) -> float | None:
@@ -205,9 +222,14 @@ class SessionState:
         if connection is None:
             return None
         if connection.phase in (ConnectionPhase.HANDSHAKE, ConnectionPhase.AUTHENTICATION):
-            return connection.phase_ends_at
-        lost_at, ping_at = connection.pace.lost_at, connection.pace.ping_at
-        return ping_at if lost_at is None else min(lost_at, ping_at)
+            return connection.ready_by
+        pace = connection.pace
+        due = [pace.ping_at]
+        if pace.lost_at is not None:
+            due.append(pace.lost_at)
+        if connection.exchange:
+            due.append(pace.answer_due_at)
+        return min(due)
 
     def tick(self, now: float) -> list[ClientEvent]:
         """Do what is due: a ping, or the end of a connection whose server is silent.
@@ -221,9 +243,13 @@ class SessionState:
             return self._lose("the server does not answer the handshake")
         if connection.phase is ConnectionPhase.AUTHENTICATION:
             return self._lose("the server does not answer to the identity")
-        lost_at = connection.pace.lost_at
-        if lost_at is not None and now >= lost_at:
-            return self._lose(f"no answer from the server for {connection.pace.silence_s:.3g} s")
+        pace = connection.pace
+        if pace.lost_at is not None and now >= pace.lost_at:
+            return self._lose(f"no answer from the server for {pace.silence_s:.3g} s")
+        if connection.exchange and now >= pace.answer_due_at:
+            unanswered = connection.exchange.describe()
+            limit = f"for {pace.answer_limit_s:.3g} s"
+            return self._lose(f"the server has answered only pings {limit} {unanswered}")
         self._send_outside_order(connection, _PING_XID, Ping(), now)
         connection.unanswered_pings += 1
         return []
@@ -280,6 +306,8 @@ class SessionState:
     def _send(
         self, connection: _ConnectionState, request: AnyRequest, key: Hashable, now: float
     ) -> None:
+        if not connection.exchange:
+            connection.pace.answering(now)
         xid, frame = connection.exchange.add(request, key)
         connection.watches.sending(xid, request)
         self.outgoing += frame
@@ -333,21 +361,15 @@ class SessionState:
         self.session, self._password = response.session, response.password
         self.timeout_s = response.timeout_ms / 1000
         # A server may grant more than was requested, up to years.
-        timeout_s = min(self.timeout_s, self._requested_s)
-        connection.pace = Pace(timeout_s, now)
+        connection.pace = Pace(min(self.timeout_s, self._requested_s), now)
         connection.phase = ConnectionPhase.AUTHENTICATION
-        connection.phase_ends_at = now + min(_LONGEST_HANDSHAKE_S, timeout_s / 3)
-        for identity in self._identities:
+        for identity in connection.identities:
             self._send_outside_order(connection, _AUTH_XID, identity, now)
             connection.unanswered_identities += 1
-        if self._mechanism is None:
+        if connection.mechanism is None:
             return self._established(connection)
         connection.is_in_sasl = True
-        try:
-            mechanism = self._mechanism()
-        except Exception as error:  # noqa: BLE001 -- a mechanism may raise anything
-            return self._refused(f"SASL cannot begin: {error}")
-        return self._sasl_round(connection, mechanism, None, now)
+        return self._sasl_round(connection, connection.mechanism, None, now)
 
     def _established(self, connection: _ConnectionState) -> list[ClientEvent]:
         """Report the connection once everything is proven."""
@@ -373,7 +395,7 @@ class SessionState:
     ) -> list[ClientEvent]:
         try:
             response = mechanism.process(token)
-        except Exception as error:  # noqa: BLE001 -- as above
+        except Exception as error:  # noqa: BLE001 -- a mechanism may raise anything
             return self._refused(f"the SASL exchange failed: {error}")
         if mechanism.complete and not response:
             connection.is_in_sasl = False
@@ -395,6 +417,7 @@ class SessionState:
             return self._ended_by(header.error)
         outcome = decode(pending.request, header.error, body)
         exchange.remove(pending)
+        connection.pace.answering(now)
         connection.watches.answered(pending.xid, pending.request, outcome)
         return self._report(pending, outcome, now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from errno import EPROTO
 
@@ -14,25 +15,22 @@ if TYPE_CHECKING:
     from zkexec.zookeeper.server_rotation import ServerAddress
 
 _PIECE = 256 * 1024
+_CLOSED = "TLS/SSL connection has been closed (EOF)"
+"""Python's own words, which have no code."""
+_REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
 
 
 class TlsConnection(ServerConnection):
     """A connection that never sends or accepts a byte outside of TLS.
 
-    `new_context` is called for each handshake, as certificates are renewed; `describe` gives the
-    text for a person of what OpenSSL raises.
+    `new_context` is called for each handshake, as certificates are renewed.
     """
 
     def __init__(
-        self,
-        server: ServerAddress,
-        deadline: float,
-        new_context: Callable[[], ssl.SSLContext],
-        describe: Callable[[OSError], str],
+        self, server: ServerAddress, deadline: float, new_context: Callable[[], ssl.SSLContext]
     ) -> None:
         super().__init__(server, deadline)
         self._new_context = new_context
-        self._describe = describe
         self._secured: ssl.SSLSocket | None = None
         self._awaits_writing = True
 
@@ -93,11 +91,37 @@ class TlsConnection(ServerConnection):
         try:
             context = self._new_context()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = in_words(getattr(error, "strerror", None) or str(error))
             raise OSError(EPROTO, f"the files for TLS cannot be used: {reason}") from error
         return context.wrap_socket(
             self._socket, server_hostname=name, do_handshake_on_connect=False
         )
 
     def _failure(self, error: OSError) -> OSError:
-        return OSError(error.errno or EPROTO, self._describe(error))
+        return OSError(error.errno or EPROTO, self._why(error))
+
+    def _why(self, error: OSError) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {error.verify_message.removesuffix('.')}"
+        # Which of the first two it is depends on the version of Python.
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
+            if self.is_open:
+                return "the server closed the connection"
+            return "the server closed the connection instead of speaking TLS"
+        return in_words(error.strerror or str(error))
+
+
+def in_words(reason: str) -> str:
+    """Say what OpenSSL means; what is not from there stays as it is."""
+    if reason.startswith(_CLOSED):
+        return "the server closed the connection"
+    found = _REASON.match(reason)
+    if not found:
+        return reason
+    code, text = found[1] or "", found[2]
+    if "_ALERT_" in code:
+        alert = code.rpartition("_ALERT_")[2].lower().replace("_", " ")
+        return f"the server refuses the TLS handshake ({alert})"
+    if code == "WRONG_VERSION_NUMBER":
+        return "the server does not speak TLS"
+    return "the server closed the connection" if "EOF" in code else f"TLS: {text}"

@@ -1,0 +1,70 @@
+"""Run what can block for long, such as a sync of files, while the session keeps its pulse.
+
+It runs on a thread of its own.  That ends before `run_aside` returns, so that zkexec has one thread
+whenever it forks.
+"""
+
+import os
+import select
+from _thread import start_new_thread
+from collections.abc import Callable
+
+from zkexec.runtime.inbox import now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from zkexec.runtime.inbox import Source
+
+    Result = TypeVar("Result")
+
+
+def run_aside(do: "Callable[[], Result]", source: "Source | None") -> "Result":
+    """Return what `do` returns, or raise what it raises; advance the source meanwhile.
+
+    Without a source that has something to poll, and if this host has no thread or descriptor to
+    spare, `do` is just called.
+    """
+    if source is None or source.descriptor is None:
+        return do()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run(writer: int) -> None:
+        try:
+            results.append(do())
+        except BaseException as error:  # noqa: BLE001 -- it is raised below
+            errors.append(error)
+        finally:
+            os.close(writer)
+
+    try:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        return do()
+    try:
+        start_new_thread(run, (writer,))
+    except RuntimeError:
+        os.close(writer)
+        os.close(reader)
+        return do()
+    try:
+        while not (results or errors):
+            _wait(reader, source)
+    finally:
+        os.close(reader)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _wait(reader: int, source: "Source") -> None:
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    if source.descriptor is not None:
+        poll.register(*source.descriptor)
+    due = source.deadline
+    ready = poll.poll(None if due is None else 1000 * max(0.0, due - now()))
+    if not any(descriptor == reader for descriptor, _ in ready):
+        source.advance()

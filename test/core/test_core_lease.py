@@ -171,7 +171,7 @@ def test_a_failed_entry_is_recognized() -> None:
 
 def requests() -> GroupRequests:
     """Return requests under a session timeout of ten seconds."""
-    return GroupRequests(10.0)
+    return GroupRequests()
 
 
 def is_free(of: GroupRequests, now: float) -> bool:
@@ -188,20 +188,20 @@ def test_one_request_at_a_time() -> None:
     """The next request is sent after the answer to the last, with the next number."""
     own = requests()
     assert own.deadline is None
-    assert own.send(ListQueue, 0) == [ListQueue(1)]
+    assert own.send(ListQueue) == [ListQueue(1)]
     assert not is_free(own, 5)
     assert own.answered(QueueListed(1, ())) == ListQueue(1)
     assert is_free(own, 5)
-    assert own.send(ListQueue, 5) == [ListQueue(2)]
+    assert own.send(ListQueue) == [ListQueue(2)]
 
 
 def test_only_the_answer_to_the_last_request_counts() -> None:
     """An old answer, a second one, and another event are no answers."""
     own = requests()
-    own.send(ListQueue, 0)
+    own.send(ListQueue)
     own.forget()
     assert own.answered(QueueListed(1, ())) is None
-    own.send(ListQueue, 1)
+    own.send(ListQueue)
     assert own.answered(QueueListed(1, ())) is None
     assert own.answered(events.ZnodesRead(2, {})) is None
     assert own.answered(events.Tick()) is None
@@ -209,22 +209,10 @@ def test_only_the_answer_to_the_last_request_counts() -> None:
     assert own.answered(QueueListed(2, ())) is None
 
 
-def test_a_request_that_stays_unanswered() -> None:
-    """After two session timeouts the connection is given up."""
-    own = requests()
-    own.send(ListQueue, 5)
-    assert due(own) == 25
-    assert not own.is_unanswered(24)
-    assert own.is_unanswered(25)
-    own.forget()
-    assert not own.is_unanswered(25)
-    assert due(own) is None
-
-
 def test_a_pause_after_a_failure() -> None:
     """The next request waits for a second, unless there is something new to try."""
     own = requests()
-    own.send(ListQueue, 0)
+    own.send(ListQueue)
     own.answered(GroupRequestFailed(1, "error"))
     own.pause(3)
     assert own.deadline == 4

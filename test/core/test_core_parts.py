@@ -191,14 +191,6 @@ def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
     assert source.expire(0) == []
 
 
-def test_a_client_that_gave_up_says_why() -> None:
-    """The reason for which the session was closed is the trouble that a user is told of."""
-    source = Inputs(ONE_FILE)
-    source.handle(events.ConnectFailed("no answer"), 0)
-    source.handle(events.SessionClosed("authentication failed"), 1)
-    assert source.last_trouble == "authentication failed"
-
-
 @pytest.mark.parametrize(("session_timeout_s", "patience_s"), [(2, 60), (20, 120)])
 def test_a_client_without_connection_is_replaced(session_timeout_s: int, patience_s: int) -> None:
     """That is after six session timeouts, and after a minute at least."""
@@ -356,12 +348,10 @@ def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
     turn.report_known_good(wanted)
     turn.fail(wanted, "exit status 3")
     turn.publish(MemberStatus("running"), wanted, wanted)
-    turn.disconnect()
     assert turn.basis(wanted, None) is StartBasis.WANTED
     assert turn.is_ready
     assert turn.may_stop(0)
     assert turn.close(0)
-    assert not turn.is_unanswered(0)
     assert turn.handle(events.Tick(), 0) == []
     assert turn.advance(0) == []
     assert (turn.deadline, turn.in_flight, turn.in_group) == (None, False, False)

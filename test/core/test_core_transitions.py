@@ -108,7 +108,6 @@ LATE: list[Event] = [
     events.SignalReceived(1, from_terminal=False),
     events.SessionSuspended("gone"),
     events.SessionLost("expired"),
-    events.SessionClosed("gone"),
     group_events.Enrolled(0),
     group_events.EnrolmentOccupied(0, "another process"),
     group_events.QueueJoined(0, "a-0000000000"),

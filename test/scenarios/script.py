@@ -59,7 +59,6 @@ from zkexec.frozen import replace
 WORDS: dict[str, Callable[[str], Event]] = {
     "started": lambda _: events.Started(),
     "staged": lambda _: events.FilesStaged(),
-    "closed": events.SessionClosed,
     "connect-failed": events.ConnectFailed,
     "all-refused": lambda reason: events.ConnectFailed(reason, is_last=True),
     "touched": events.ZnodeTouched,

@@ -94,7 +94,7 @@ class Bystander:
                 self._see_signal(signal, moment.now)
             case events.ZnodesRead(number, znodes) if number == self._read_asked:
                 self.wanted = self._contents_of(znodes)
-            case events.SessionSuspended() | events.SessionLost() | events.SessionClosed():
+            case events.SessionSuspended() | events.SessionLost():
                 self._read_asked = 0
             case CoreLost():
                 self._read_asked, self.wanted = 0, None

@@ -147,7 +147,7 @@ class InstallsPresentContent:
                 for path, znode in event.znodes.items()
                 if znode.problem is not None or not (znode.content or allow_empty)
             }
-        if isinstance(event, events.SessionSuspended | events.SessionLost | events.SessionClosed):
+        if isinstance(event, events.SessionSuspended | events.SessionLost):
             # An answer that comes later does not count.
             self._number = 0
         for action in moment.actions:

@@ -15,7 +15,6 @@ from zkexec.core.events import (
     ConnectFailed,
     Event,
     ReadFailed,
-    SessionClosed,
     SessionConnected,
     SessionLost,
     SessionSuspended,
@@ -28,6 +27,9 @@ State = dict[str, Znode]
 
 SESSION_TIMEOUT_S = 10.0
 """What these servers grant, whatever was requested."""
+
+UNANSWERED_S = 2 * SESSION_TIMEOUT_S
+"""How long the client waits for an answer on a connection that answers pings."""
 
 
 class EnsembleModel:
@@ -169,12 +171,6 @@ class EnsembleModel:
             self._clock.after(outage_s, lambda: self._expire(client))
         self._clock.after(outage_s, lambda: self._try_to_connect(client))
 
-    def close_client(self) -> None:
-        """Let the present client give up for good."""
-        self._client += 1
-        self._disconnect()
-        self._deliver(SessionClosed("the client has stopped"))
-
     def refuse_client(self) -> None:
         """Refuse the present client for ever, as an ensemble that was wiped would do.
 
@@ -223,13 +219,21 @@ class EnsembleModel:
         reply = ZnodesRead(number, dict(self.state), self._zxid)
         self.reads[number] = self.present
         if self.loses_replies and self._random.random() < 0.3:
-            # Lost, or too late to be waited for.
-            if self._random.random() < 0.5:
-                self._after(self._random.uniform(1, 40), answer)
+            # Lost, or late.  A connection without an answer for long is given up by the client.
+            late_s = self._random.uniform(1, 40) if self._random.random() < 0.5 else UNANSWERED_S
+            if late_s < UNANSWERED_S:
+                self._after(late_s, answer)
+            else:
+                self._after(UNANSWERED_S, lambda: self._give_up(number, connection))
         elif self.loses_replies and self._random.random() < 0.1:
             self._later(lambda: self._deliver(ReadFailed(number, "no answer")))
         else:
             self._later(answer)
+
+    def _give_up(self, number: int, connection: int) -> None:
+        if connection == self._connection:
+            self._deliver(ReadFailed(number, "no answer"))
+            self.suspend(0.1, expires=False)
 
     def _later(self, do: Callable[[], None]) -> None:
         slow = self._random.random() < 0.05

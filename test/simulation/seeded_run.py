@@ -100,7 +100,7 @@ class SeededRun:
             case 1:
                 ensemble.suspend(random.choice((0.1, 3, 30)), expires=random.random() < 0.3)
             case 2 if random.random() < 0.3:
-                ensemble.close_client()
+                ensemble.suspend(0.1, expires=True)
             case 3 if random.random() < 0.3:
                 ensemble.refuse_client()
                 ensemble.suspend(1.0, expires=False)

@@ -95,14 +95,6 @@ class SessionLost(Event):
 
 
 @frozen()
-class SessionClosed(Event):
-    """The client has given up for good; only a new client can connect again."""
-
-    reason: str
-    zxid: int = 0
-
-
-@frozen()
 class ConnectFailed(Event):
     """One attempt to connect to one server failed; the client tries again.
 

@@ -14,7 +14,6 @@ from zkexec.core.events import (
     ConnectFailed,
     Event,
     ReadFailed,
-    SessionClosed,
     SessionConnected,
     SessionLost,
     SessionSuspended,
@@ -26,15 +25,11 @@ from zkexec.core.snapshot import NOTHING_READ, UNLIMITED, InputState, Problem, S
 from zkexec.frozen import replace
 
 RETRY_S = 1.0
-"""Pause before a failed read, or a client that gave up, is followed by the next.
-
-If clients give up again and again, for example because this host has no thread left, the pause is
-doubled each time, up to a minute.
-"""
+"""Pause before a failed read is followed by the next."""
 
 RENEW_SESSIONS = 6
 RENEW_AT_LEAST_S = 60.0
-"""A client that stays without connection for six session timeouts, and at least this long, is
+"""A session that stays without connection for six session timeouts, and at least this long, is
 replaced by a new one: an ensemble that was wiped or restored refuses the old one for ever."""
 
 FORBIDDEN_S = 10.0
@@ -43,11 +38,10 @@ FORBIDDEN_S = 10.0
 NO_RESTART = b"-"
 """The content of the restart znode after a retry alone."""
 
+SESSION_RENEWED = "session-renewed"
+
 LONGEST_RESTART_NAME = 16
 """No name of a restart is longer, or has other characters than ASCII letters and digits."""
-
-ANSWER_SESSIONS = 2
-"""A connection on which a read goes unanswered for two session timeouts is given up."""
 
 
 class Inputs:
@@ -70,15 +64,18 @@ class Inputs:
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
 
-        self._closings = 0
         self.refused = False
         """Whether every server has refused since the last connection."""
         self.last_trouble = ""
         self._is_odd = False
         self._reported: set[str] = set()
+        """The reasons that were logged since a connection was of use."""
+        self._is_unanswered = False
+        """Whether a read was sent, and none was answered since."""
+        self._owes_note = False
+        """Whether it is not logged yet that there is a connection."""
         self._renew_at: float | None = None
         self._read_again_at: float | None = None
-        self._answer_due: float | None = None
         self._rearm_at: float | None = None
 
     @property
@@ -86,16 +83,12 @@ class Inputs:
         """The next time at which `expire` has something to do."""
         # A read arms watches itself, so the others wait until it is over.
         rearm_at = None if self._reading else self._rearm_at
-        due = (self._renew_at, self._read_again_at, self._answer_due, rearm_at)
+        due = (self._renew_at, self._read_again_at, rearm_at)
         return min((at for at in due if at is not None), default=None)
 
     def open(self) -> list[Action]:
         """Ask for the first session."""
         return [Note("connecting"), OpenSession()]
-
-    def renew_unanswered(self, now: float) -> list[Action]:
-        """Give up a connection on which the group's requests go unanswered."""
-        return self._renew("read-unanswered", now) if self.connected else []
 
     def assume(self, cached: Snapshot) -> None:
         """Take the files of an earlier run for what was last read."""
@@ -123,9 +116,6 @@ class Inputs:
             case SessionLost(reason, zxid):
                 self._note_zxid(zxid)
                 return self._on_disconnected("session-expired", reason, now)
-            case SessionClosed(reason, zxid):
-                self._note_zxid(zxid)
-                return self._on_closed(reason, now)
             case ConnectFailed(reason, is_last):
                 return self._on_trouble(reason, is_last)
             case ZnodeTouched(path):
@@ -139,9 +129,7 @@ class Inputs:
     def expire(self, now: float) -> list[Action]:
         """Do what is due by now."""
         if self._renew_at is not None and now >= self._renew_at:
-            return self._renew("session-renewed", now)
-        if self._answer_due is not None and now >= self._answer_due:
-            return self._renew("read-unanswered", now)
+            return self._renew(now)
         if self._read_again_at is not None and now >= self._read_again_at:
             return self._read(now)
         if self._rearm_at is not None and now >= self._rearm_at and not self._reading:
@@ -158,17 +146,22 @@ class Inputs:
     def _on_connected(self, now: float) -> list[Action]:
         self.connected = True
         self.refused = False
-        self._closings = 0
         self.state = NOTHING_READ
         self._renew_at = None
         self._rearm_later(now)
         self.last_trouble = ""
-        self._reported.clear()
-        actions: list[Action] = [Note("connected")]
+        # A server that hangs up on each read would be logged without end.
+        self._owes_note = self._is_unanswered
+        actions = [] if self._owes_note else self._note_connected()
         if not self._registered:
             self._registered = True
             actions += [Note("registering", {"path": path}) for path in self.mirrored]
         return actions + self._read(now)
+
+    def _note_connected(self) -> list[Action]:
+        self._owes_note = False
+        self._reported.clear()
+        return [Note("connected")]
 
     def _on_disconnected(self, topic: str, reason: str, now: float) -> list[Action]:
         was_connected = self.connected
@@ -177,24 +170,20 @@ class Inputs:
         self._forget_read()
         if self._renew_at is None:
             self._renew_at = now + self._patience_s
-        if was_connected or topic == "session-expired":
+        if topic == "session-expired":
             return [Note(topic, {"reason": reason})]
-        return []
+        return self._note_once(topic, reason) if was_connected else []
 
-    def _on_closed(self, reason: str, now: float) -> list[Action]:
-        actions = self._on_disconnected("disconnected", reason, now)
-        self.last_trouble = reason
-        self._renew_at = now + min(RETRY_S * 2**self._closings, RENEW_AT_LEAST_S)
-        self._closings += 1
-        return actions
+    def _note_once(self, topic: str, reason: str) -> list[Action]:
+        if reason in self._reported:
+            return []
+        self._reported.add(reason)
+        return [Note(topic, {"reason": reason})]
 
     def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
         self.last_trouble = reason
         self.refused |= is_last
-        if reason in self._reported:
-            return []
-        self._reported.add(reason)
-        return [Note("connect-failed", {"reason": reason})]
+        return self._note_once("connect-failed", reason)
 
     def _on_touched(self, path: str, now: float) -> list[Action]:
         note = Note("touched", {"path": path})
@@ -208,8 +197,11 @@ class Inputs:
             return []
         stale = self._stale
         self._forget_read()
+        self._is_unanswered = False
+        noted = self._note_connected() if self._owes_note else []
+        self._reported.clear()
         before, is_first = self.wanted, not self.state.is_current
-        actions = [*self._check_restart_request(event.znodes), *self._take(event.znodes)]
+        actions = [*noted, *self._check_restart_request(event.znodes), *self._take(event.znodes)]
         self.state = self._state_after(event.zxid)
         if is_first and before is not None and self._is_another(before, event.zxid):
             self._history += 1
@@ -227,7 +219,7 @@ class Inputs:
         self._forget_read()
         self.state = replace(self.state, is_answered=True)
         self._read_again_at = now + RETRY_S
-        return [Note("read-failed", {"reason": reason})]
+        return self._note_once("read-failed", reason)
 
     def _is_awaited(self, number: int) -> bool:
         return self._reading and number == self._last_number
@@ -238,27 +230,23 @@ class Inputs:
             return []
         self._last_number += 1
         self._reading = True
-        patience_s = max(ANSWER_SESSIONS * self._policy.session_timeout_s, RETRY_S)
-        self._answer_due = now + patience_s
+        self._is_unanswered = True
         return [ReadZnodes(self._last_number)]
 
     def _forget_read(self) -> None:
         self._reading = self._stale = False
-        self._read_again_at = self._answer_due = None
+        self._read_again_at = None
 
     @property
     def _patience_s(self) -> float:
         return max(RENEW_SESSIONS * self._policy.session_timeout_s, RENEW_AT_LEAST_S)
 
-    def _renew(self, topic: str, now: float) -> list[Action]:
-        self.connected = False
-        self._rearm_at = None
-        self._forget_read()
+    def _renew(self, now: float) -> list[Action]:
         self._renew_at = now + self._patience_s
-        if topic in self._reported:
+        if SESSION_RENEWED in self._reported:
             return [OpenSession()]
-        self._reported.add(topic)
-        return [Note(topic), OpenSession()]
+        self._reported.add(SESSION_RENEWED)
+        return [Note(SESSION_RENEWED), OpenSession()]
 
     def _check_restart_request(self, znodes: Mapping[str, Znode]) -> list[Action]:
         """Note once that the content of the restart znode is not a request."""

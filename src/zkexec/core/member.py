@@ -187,9 +187,6 @@ class Member:
 
     def _on_tick(self, now: float) -> list[Action]:
         actions = self._startup.expire(now) + self._consider_start()
-        if self._turn.is_unanswered(now):
-            self._turn.disconnect()
-            actions += self.inputs.renew_unanswered(now)
         actions += self.inputs.expire(now) + self.command.expire(now)
         actions += self._verification.expire(now) + self._restart.expire(now)
         return actions + self._judge(now)

@@ -49,7 +49,6 @@ TABLE: dict[type[Event], tuple[str, ...]] = {
     events.SessionConnected: (        "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
     events.SessionSuspended: (        "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
     events.SessionLost: (             "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.SessionClosed: (           "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
     events.ConnectFailed: (           "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
     events.ZnodeTouched: (            "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
     events.ZnodesRead: (              "XD",  "WV", "RV", "-", "-",   "RWV", "D", "-"),

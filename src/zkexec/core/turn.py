@@ -118,12 +118,6 @@ class Turn(Protocol):
         Call it again until it returns true.  It also does if there is no time or no connection.
         """
 
-    def is_unanswered(self, now: float) -> bool:
-        """Whether a request has waited too long, so that the connection is useless."""
-
-    def disconnect(self) -> None:
-        """Expect nothing of this connection any more."""
-
     def publish(
         self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
     ) -> None:
@@ -187,13 +181,6 @@ class FreeTurn:
     def close(self, now: float) -> bool:  # noqa: ARG002 -- protocol
         """Return true: nothing is left to record."""
         return True
-
-    def is_unanswered(self, now: float) -> bool:  # noqa: ARG002 -- protocol
-        """Return false: no request is sent."""
-        return False
-
-    def disconnect(self) -> None:
-        """Do nothing: no answer is expected."""
 
     def publish(
         self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None

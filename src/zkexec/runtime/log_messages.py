@@ -34,7 +34,6 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "the cluster was wiped, or restored from a dump; following what it contains now",
     ),
-    "read-unanswered": (Level.WARNING, "the cluster does not answer a read; connecting again"),
     "read-failed": (Level.WARNING, "cannot read the configuration: {reason}"),
     "started-unconnected": (
         Level.WARNING,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CONNECT_S = 0.05
 RETRY_S = 1.0
 FAREWELL_S = 1.0
+ANSWER_SESSIONS = 2
+"""For so many session timeouts the client waits for an answer if pings are answered."""
 
 
 class Client:
@@ -62,6 +64,8 @@ class Client:
             request.loss = self.process.chaos.loss()
             if request.loss is not Loss.NOTHING:
                 self.process.world.log(f"{self.process.name} will lose a {request.loss.name}")
+                limit_s = ANSWER_SESSIONS * self.process.policy.session_timeout_s
+                self._ensemble.clock.after(limit_s, lambda: self._miss(request, connection))
         if not connection.synced:
             connection.synced = True
             connection.send(Request(Kind.SYNC, lambda _: None, lambda _: None))
@@ -79,6 +83,11 @@ class Client:
         if was_connected:
             self.process.post(events.SessionSuspended(reason, self._seen_zxid))
         self._try_later(CONNECT_S)
+
+    def _miss(self, request: Request, connection: Connection) -> None:
+        if request in self.unanswered:
+            reason = "a request is not answered"
+            self.process.when_awake(lambda: self.lost(connection, reason))
 
     def path_blocked(self, connection: Connection) -> None:
         """Notice after a while that nothing is heard on this connection."""

@@ -297,7 +297,7 @@ class IgnoresLosses(Checker):
     """I7: a lost ensemble, or a failed read of it, never leads to a stop, a start or a file."""
 
     LOSSES = (
-        events.SessionSuspended, events.SessionLost, events.SessionClosed, events.ReadFailed,
+        events.SessionSuspended, events.SessionLost, events.ReadFailed,
         events.ConnectFailed, GroupRequestFailed,
     )  # fmt: skip
 

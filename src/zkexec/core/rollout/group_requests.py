@@ -12,38 +12,33 @@ RETRY_S = 1.0
 REFUSED_S = 10.0
 """Pause after a refusal that lasts: no watch reports that a permission was given."""
 
-ANSWER_SESSIONS = 2
-"""After this many session timeouts without an answer, a connection is given up."""
-
 
 class GroupRequests:
     """The request that is on its way."""
 
-    def __init__(self, session_timeout_s: float) -> None:
-        self._answer_timeout_s = max(ANSWER_SESSIONS * session_timeout_s, RETRY_S)
+    def __init__(self) -> None:
         self._number = 0
         self._awaited: Action | None = None
-        self._answer_due: float | None = None
         self._retry_at: float | None = None
 
     @property
     def deadline(self) -> float | None:
-        """When the answer is overdue, or the next attempt is due."""
-        return self._retry_at if self._awaited is None else self._answer_due
+        """When the next attempt is due."""
+        return self._retry_at if self._awaited is None else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is awaited: no answer, and not the end of a pause."""
+        return self._awaited is None and self._retry_at is None
 
     def is_free(self, now: float) -> bool:
         """Whether the next request may be sent."""
         return self._awaited is None and (self._retry_at is None or now >= self._retry_at)
 
-    def is_unanswered(self, now: float) -> bool:
-        """Whether the answer is overdue."""
-        return self._answer_due is not None and now >= self._answer_due
-
-    def send(self, build: Callable[[int], Action], now: float) -> list[Action]:
+    def send(self, build: Callable[[int], Action]) -> list[Action]:
         """Number a request and expect its answer."""
         self._number += 1
         self._awaited = build(self._number)
-        self._answer_due = now + self._answer_timeout_s
         self._retry_at = None
         return [self._awaited]
 
@@ -51,7 +46,7 @@ class GroupRequests:
         """Return the request that this event answers; None if it answers none, or an old one."""
         if self._awaited is None or not isinstance(event, ANSWERS) or event.number != self._number:
             return None
-        request, self._awaited, self._answer_due = self._awaited, None, None
+        request, self._awaited = self._awaited, None
         return request
 
     def pause(self, now: float, pause_s: float = RETRY_S) -> None:
@@ -64,4 +59,4 @@ class GroupRequests:
 
     def forget(self) -> None:
         """Expect no answer any more: the connection is gone or new."""
-        self._awaited = self._answer_due = self._retry_at = None
+        self._awaited = self._retry_at = None

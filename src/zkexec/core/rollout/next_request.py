@@ -18,9 +18,9 @@ from zkexec.core.snapshot import Snapshot
 def next_request(at: Situation, now: float) -> Sequence[Action]:
     """Return one request at most, and what is to be logged with it."""
     if not at.record_view.known:
-        return _read(at, False, now)
+        return _read(at, False)
     if not at.membership.enrolled:
-        return _make_way(at, now) if at.membership.is_kept_out else _enrol(at, now)
+        return _make_way(at, now) if at.membership.is_kept_out else _enrol(at)
     if at.awaits_history:
         return []
     return _update_record(at, now) if _concerns_record(at) else _queue_or_leave(at, now)
@@ -29,25 +29,25 @@ def next_request(at: Situation, now: float) -> Sequence[Action]:
 def _make_way(at: Situation, now: float) -> Sequence[Action]:
     """Leave the queue and end the own turn, if the member cannot enrol: the others go on."""
     if at.queue.may_be_queued:
-        return at.requests.send(at.queue.leave(), now)
+        return at.requests.send(at.queue.leave())
     is_due = bool(at.outcomes) or at.lease.proposal is not None
-    return _update_record(at, now) if is_due and not at.awaits_history else _enrol(at, now)
+    return _update_record(at, now) if is_due and not at.awaits_history else _enrol(at)
 
 
-def _enrol(at: Situation, now: float) -> Sequence[Action]:
+def _enrol(at: Situation) -> Sequence[Action]:
     if at.awaits_read:
         # The status would show what this member wanted before.
         return []
     status = at.membership.status
     may_be_duplicate = at.membership.begin()
-    return at.requests.send(lambda number: Enrol(number, status, may_be_duplicate), now)
+    return at.requests.send(lambda number: Enrol(number, status, may_be_duplicate))
 
 
 def _queue_or_leave(at: Situation, now: float) -> Sequence[Action]:
     if at.wanted is not None and not at.input_state.is_lost:
         return _queue(at, at.wanted, now)
     if at.queue.may_be_queued:
-        return at.requests.send(at.queue.leave(), now)
+        return at.requests.send(at.queue.leave())
     return []
 
 
@@ -66,10 +66,10 @@ def _concerns_record(at: Situation) -> bool:
 def _update_record(at: Situation, now: float) -> Sequence[Action]:
     record = at.record_view.record
     if at.lease.proposal or at.record_view.needs_reading(watch=at.lease.has_failed(record)):
-        return _read(at, at.lease.has_failed(record), now)
+        return _read(at, at.lease.has_failed(record))
     complete = _completed(at, record)
     if complete is not record:
-        return _commit(at, Proposal(complete, now), now)
+        return _commit(at, Proposal(complete, now))
     at.recorded()
     return [*at.note_max_unavailable(), *_continue(at, now)]
 
@@ -84,7 +84,7 @@ def _continue(at: Situation, now: float) -> Sequence[Action]:
     if at.wanted is not None and not at.is_admitted_to_wanted and is_free:
         return _readmit(at, at.wanted, now)
     if at.confirming:
-        return _commit(at, Proposal(at.record_view.record, now), now)
+        return _commit(at, Proposal(at.record_view.record, now))
     return []
 
 
@@ -124,14 +124,14 @@ def _readmit(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
 
 def _queue(at: Situation, wanted: Snapshot, now: float) -> Sequence[Action]:
     if at.queue.unexplained:
-        return _read(at, True, now)
+        return _read(at, True)
     request = at.queue.next_request(at.membership.take_unpublished)
     if request is not None:
-        return at.requests.send(request, now)
+        return at.requests.send(request)
     if not at.queue.is_head or at.is_debouncing or not at.may_be_admitted:
         return []
     if at.record_view.needs_reading(watch=True):
-        return _read(at, True, now)
+        return _read(at, True)
     return _admit(at, wanted, now)
 
 
@@ -156,17 +156,17 @@ def _commit_admission(
         found = Refusal.OUTDATED
     if isinstance(found, Refusal):
         return _wait(at, found, version, now)
-    return _commit(at, Proposal(found, now, wanted, version), now, queue_node)
+    return _commit(at, Proposal(found, now, wanted, version), queue_node)
 
 
 def _wait(at: Situation, refusal: Refusal, version: ConfigVersion, now: float) -> Sequence[Action]:
     """Watch the record, and reclaim the turn of a missing member after its grace period."""
     if at.record_view.needs_reading(watch=True) or at.record_view.needs_final_read(now):
-        return _read(at, True, now)
+        return _read(at, True)
     overdue = at.record_view.overdue()
     if overdue is not None:
         member, token = overdue
-        commit = _commit(at, Proposal(at.record_view.record.reclaim(member, token), now), now)
+        commit = _commit(at, Proposal(at.record_view.record.reclaim(member, token), now))
         return [Note("turn-reclaimed", {"member": member}), *commit]
     return _note_reason(at, refusal, version)
 
@@ -192,20 +192,18 @@ def _note_reason(at: Situation, refusal: Refusal, version: ConfigVersion) -> Seq
     return at.note_once("turn-next", members=", ".join(sorted(others)))
 
 
-def _read(at: Situation, watch: bool, now: float) -> Sequence[Action]:
+def _read(at: Situation, watch: bool) -> Sequence[Action]:
     at.record_view.begin()
     requested = at.policy.max_unavailable if at.has_requested_max_unavailable else None
-    return at.requests.send(lambda number: ReadRecord(number, watch, requested), now)
+    return at.requests.send(lambda number: ReadRecord(number, watch, requested))
 
 
-def _commit(
-    at: Situation, proposal: Proposal, now: float, queue_node: str = ""
-) -> Sequence[Action]:
+def _commit(at: Situation, proposal: Proposal, queue_node: str = "") -> Sequence[Action]:
     at.lease.proposal = proposal
     at.record_view.begin()
     checks = proposal.admits.znode_versions if proposal.admits else {}
     record, znode_version = proposal.record, at.record_view.znode_version
     status = at.membership.take_unpublished()
     return at.requests.send(
-        lambda number: CommitRecord(number, record, znode_version, checks, queue_node, status), now
+        lambda number: CommitRecord(number, record, znode_version, checks, queue_node, status)
     )

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import (
     Event,
-    SessionClosed,
     SessionConnected,
     SessionLost,
     SessionSuspended,
@@ -80,11 +79,11 @@ class Participant:
 
     @property
     def deadline(self) -> float | None:
-        """When an answer, an attempt, a reclaim, or the end is due."""
+        """When an attempt, a reclaim, or the end is due."""
         at = self._at
         due = [at.requests.deadline, self._close_by, at.membership.deadline, at.admit_from]
-        if due[0] is None and self._at.decides and self._at.membership.enrolled:
-            due.append(self._at.record_view.reclaim_at)
+        if at.requests.is_idle and at.decides and at.membership.enrolled:
+            due.append(at.record_view.reclaim_at)
         return min((at for at in due if at is not None), default=None)
 
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
@@ -184,11 +183,7 @@ class Participant:
                 self._close_by = None
         return self._close_by is None
 
-    def is_unanswered(self, now: float) -> bool:
-        """Whether a request has waited too long, so that the connection is useless."""
-        return self._at.requests.is_unanswered(now)
-
-    def disconnect(self) -> None:
+    def _disconnect(self) -> None:
         """Expect nothing of this connection any more."""
         self._at.membership.disconnect()
         self._at.requests.forget()
@@ -205,13 +200,13 @@ class Participant:
         """Take in an event of the group; other events have no effect."""
         match event:
             case SessionConnected():
-                self.disconnect()
+                self._disconnect()
                 if self._at.membership.connect(event):
                     self._at.queue.begin_session()
                     self._at.begin_session()
                 self._at.queue.reconnected()
-            case SessionSuspended() | SessionLost() | SessionClosed():
-                self.disconnect()
+            case SessionSuspended() | SessionLost():
+                self._disconnect()
             case group_events.GroupTouched(part):
                 self._at.touched(part)
             case _:

@@ -31,7 +31,7 @@ class Situation:
         self.policy = policy
         self.member = member
         self.membership = Membership(policy.session_timeout_s)
-        self.requests = GroupRequests(policy.session_timeout_s)
+        self.requests = GroupRequests()
         self.queue = QueuePosition(new_token)
         self.record_view = RecordView(member, policy.grace_s)
         self.lease = Lease(member, new_token)

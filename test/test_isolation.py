@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 NOWHERE = ("--cluster=127.0.0.1:1", "--connect-timeout=0.1")
 SHADOWS = (
-    *("re", "types", "enum", "socket", "select", "logging", "ssl", "kazoo", "ctypes", "signal"),
+    *("re", "types", "enum", "socket", "select", "logging", "ssl", "ctypes", "signal"),
     "zkexec",
 )
 

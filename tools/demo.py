@@ -15,9 +15,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from demo_screen import QuitError, Screen
+from zkexec.zookeeper.client import Client
+from zkexec.zookeeper.client_events import ClientEvent, Connected
+from zkexec.zookeeper.client_settings import ClientSettings
+from zkexec.zookeeper.connect_string import parse_cluster
+from zkexec.zookeeper.errors import NoNodeError, ZooKeeperError
+from zkexec.zookeeper.network import Network
+from zkexec.zookeeper.requests import Children, Create, Delete, Dialogue
+from zkexec.zookeeper.values import OPEN_ACL
 
 FLEET = Path(__file__).resolve().parent.parent / "examples" / "fleet"
 _CLUSTER = "ZKEXEC_CLUSTER"
+_CONNECT_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -206,34 +215,68 @@ def own_cluster(signals: Signals) -> Iterator[str]:
 @contextmanager
 def own_chroot(signals: Signals, cluster: str) -> Iterator[str]:
     """Yield the path of a new znode, which is removed with all below it."""
-    # Imported here, as a throwaway ZooKeeper needs no chroot.
-    from kazoo.client import KazooClient  # noqa: PLC0415
-    from kazoo.exceptions import KazooException, NoNodeError  # noqa: PLC0415
-    from kazoo.handlers.threading import KazooTimeoutError  # noqa: PLC0415
-
     chroot = f"/zkexec-demo-{uuid.uuid4().hex[:8]}"
-    client = KazooClient(hosts=cluster)
+    servers, above = parse_cluster(cluster)
 
     def remove() -> None:
         signals.note_only()
         try:
-            client.delete(chroot, recursive=True)
-        except KazooException as error:
-            raise DemoError(f"{chroot} is left in {cluster}: {type(error).__name__}") from None
+            run_dialogue(servers, _deleted(above + chroot))
+        except (ZooKeeperError, TimeoutError) as error:
+            raise DemoError(f"{chroot} is left in {cluster}: {error}") from None
 
     with ExitStack() as to_stop:
         with signals.noted():
-            to_stop.callback(client.close)
-            to_stop.callback(client.stop)
             try:
-                client.start()
-                client.create(chroot)
+                run_dialogue(servers, _created(above + chroot))
             except NoNodeError:
                 raise DemoError(f"the chroot of {_CLUSTER} does not exist: {cluster}") from None
-            except (KazooException, KazooTimeoutError) as error:
-                raise DemoError(f"{cluster}: {type(error).__name__}") from None
+            except (ZooKeeperError, TimeoutError) as error:
+                raise DemoError(f"{cluster}: {error}") from None
             to_stop.callback(remove)
         yield chroot
+
+
+def run_dialogue(servers: tuple[tuple[str, int], ...], dialogue: Dialogue) -> object:
+    """Run a dialogue on a session of its own; raise what it raises, or a TimeoutError."""
+    is_connected = False
+
+    def listen(event: ClientEvent) -> None:
+        nonlocal is_connected
+        is_connected |= isinstance(event, Connected)
+
+    network = Network()
+    client = Client(ClientSettings(servers=servers, session_timeout_s=10.0), listen, network)
+    until = network.now() + _CONNECT_S
+    client.open()
+    try:
+        while not is_connected:
+            if network.now() >= until:
+                raise TimeoutError("it cannot be connected to")
+            client.wait(until)
+        return client.run(dialogue, _CONNECT_S)
+    finally:
+        client.close(1.0)
+
+
+def _created(path: str) -> Dialogue:
+    (outcome,) = yield [Create(path, b"", OPEN_ACL)]
+    if isinstance(outcome, ZooKeeperError):
+        raise outcome
+
+
+def _deleted(path: str) -> Dialogue:
+    """Delete a znode and all below it, from the leaves up."""
+    (found,) = yield [Children(path)]
+    if isinstance(found, NoNodeError):
+        return
+    if isinstance(found, ZooKeeperError):
+        raise found
+    for name in found[0]:
+        yield from _deleted(f"{path}/{name}")
+    (outcome,) = yield [Delete(path)]
+    if isinstance(outcome, ZooKeeperError) and not isinstance(outcome, NoNodeError):
+        raise outcome
 
 
 def demand_reachable(cluster: str) -> None:

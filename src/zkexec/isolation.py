@@ -1,7 +1,7 @@
 """Ignore the Python variables of the caller's environment, and hand them on unchanged.
 
 `PYTHONPATH`, `PYTHONHOME` and the like are for the command: zkexec could not work with the
-command's `types.py` or kazoo.  So zkexec executes itself again with `-E`, which makes Python ignore
+command's `types.py`.  So zkexec executes itself again with `-E`, which makes Python ignore
 them; the environment stays as the caller passed it, byte for byte.
 
 A module that is imported before that can be the command's own.  So this file uses only what is

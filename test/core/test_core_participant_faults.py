@@ -2,7 +2,6 @@
 
 import pytest
 
-from core.records import FAILED
 from core.turn_harness import AGREED, OWN, QUEUE_NODE, TurnHarness, entry_of, named, snapshot
 from zkexec.core import events
 from zkexec.core.actions import Action
@@ -10,7 +9,6 @@ from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
     JoinQueue,
-    LeaveQueue,
     ListQueue,
     ReadRecord,
     WatchQueueNode,

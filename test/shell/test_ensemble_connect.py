@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 from kazoo.client import KazooClient
+from zkexec.zookeeper.connecting import Sockets
 
 from support.posted_events import PostedEvents, connected_client, ensemble_of
 from support.proxy import SYNC, Proxy, Treatment, pass_all
@@ -26,7 +27,6 @@ from zkexec.core.events import (
     SessionSuspended,
 )
 from zkexec.runtime.cluster_session import ClusterSession
-from zkexec.zookeeper.connecting import Sockets
 
 
 def kazoo_threads() -> list[threading.Thread]:

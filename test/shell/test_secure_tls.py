@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from kazoo.exceptions import NoAuthError
+from zkexec.zookeeper.connecting import Sockets
+from zkexec.zookeeper.tls import in_words
 
 from support.posted_events import ConnectedMember, connected_client
 from support.tls_server import Authority, Certificate, TlsServer, identified, known
@@ -15,8 +17,6 @@ from support.waiting import until
 from support.zookeeper import Server
 from zkexec.cli.security import SYSTEM, Access, Tls, acl
 from zkexec.core.events import ConnectFailed, SessionConnected, SessionSuspended, ZnodeTouched
-from zkexec.zookeeper.connecting import Sockets
-from zkexec.zookeeper.tls import in_words
 
 NAME = "localhost"
 

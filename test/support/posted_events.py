@@ -77,7 +77,7 @@ def drive(longest_s: float) -> None:
             poll.register(*session.descriptor)
         due = min(due, due if session.deadline is None else session.deadline)
     poll.poll(1000 * max(0.0, due - now()))
-    for session in list(DRIVEN):
+    for session in DRIVEN:
         session.advance()
 
 

@@ -132,7 +132,7 @@ def test_the_name_has_to_be_that_of_the_certificate(port: int, authority: Author
     """A server that shows a certificate for another name is never connected."""
     connection = connection_to(port, authority.ca, host="other")
 
-    with pytest.raises(OSError, match="its certificate is refused: .*not valid for 'other'"):
+    with pytest.raises(OSError, match=r"its certificate is refused: .*not valid for 'other'"):
         opened(connection)
     connection.close()
 
@@ -178,12 +178,14 @@ def _write_on(connection: TlsConnection) -> None:
 def test_failures_are_described(
     port: int, authority: Authority, fault: bytes, use: Callable[[TlsConnection], None]
 ) -> None:
-    """What fails on an open connection is raised with the text for a person."""
+    """What fails on an open connection is raised with a text for a person."""
     connection = connection_to(port, authority.ca)
     opened(connection)
     connection.write(fault)
 
-    with pytest.raises(OSError, match="described: "):
+    with pytest.raises(
+        OSError, match="the server closed the connection|the server does not speak TLS|TLS: "
+    ):
         use(connection)
     connection.close()
 

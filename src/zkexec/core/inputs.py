@@ -119,7 +119,7 @@ class Inputs:
             case ConnectFailed(reason, is_last):
                 return self._on_trouble(reason, is_last)
             case ZnodeTouched(path):
-                return self._on_touched(path, now)
+                return self._on_touched(path)
             case ZnodesRead():
                 return self._on_read(event, now)
             case ReadFailed(number, reason):
@@ -131,7 +131,7 @@ class Inputs:
         if self._renew_at is not None and now >= self._renew_at:
             return self._renew(now)
         if self._read_again_at is not None and now >= self._read_again_at:
-            return self._read(now)
+            return self._read()
         if self._rearm_at is not None and now >= self._rearm_at and not self._reading:
             self._rearm_later(now)
             return [RearmWatches()]
@@ -156,7 +156,7 @@ class Inputs:
         if not self._registered:
             self._registered = True
             actions += [Note("registering", {"path": path}) for path in self.mirrored]
-        return actions + self._read(now)
+        return actions + self._read()
 
     def _note_connected(self) -> list[Action]:
         self._owes_note = False
@@ -185,12 +185,12 @@ class Inputs:
         self.refused |= is_last
         return self._note_once("connect-failed", reason)
 
-    def _on_touched(self, path: str, now: float) -> list[Action]:
+    def _on_touched(self, path: str) -> list[Action]:
         note = Note("touched", {"path": path})
         if self._reading:
             self._stale = True
             return [note]
-        return [note, *self._read(now)] if self.connected else [note]
+        return [note, *self._read()] if self.connected else [note]
 
     def _on_read(self, event: ZnodesRead, now: float) -> list[Action]:
         if not self._is_awaited(event.number):
@@ -211,7 +211,7 @@ class Inputs:
         self._note_zxid(event.zxid)
         if any(znode.problem is Problem.FORBIDDEN for znode in event.znodes.values()):
             self._read_again_at = now + FORBIDDEN_S
-        return actions + self._read(now) if stale else actions
+        return actions + self._read() if stale else actions
 
     def _on_read_failed(self, number: int, reason: str, now: float) -> list[Action]:
         if not self._is_awaited(number):
@@ -224,7 +224,7 @@ class Inputs:
     def _is_awaited(self, number: int) -> bool:
         return self._reading and number == self._last_number
 
-    def _read(self, now: float) -> list[Action]:
+    def _read(self) -> list[Action]:
         self._forget_read()
         if not self.paths:
             return []

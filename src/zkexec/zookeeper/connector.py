@@ -90,7 +90,7 @@ class Connector:
         if self._lookup_ends_at is not None and self._lookup is not None:
             if not self._lookup.is_done and now < self._lookup_ends_at:
                 return None
-            self._begin_attempts(now)
+            self._begin_attempts(self._lookup, now)
         while self._attempt is not None:
             try:
                 if not self._attempt.advance(now):
@@ -129,9 +129,7 @@ class Connector:
         else:
             self._lookup_ends_at = now + self._limit_s
 
-    def _begin_attempts(self, now: float) -> None:
-        lookup = self._lookup
-        assert lookup is not None
+    def _begin_attempts(self, lookup: NameLookup, now: float) -> None:
         self._lookup_ends_at = None
         # Its threads may still add to it.
         addresses, errors = dict(lookup.addresses), dict(lookup.errors)
@@ -155,7 +153,7 @@ class Connector:
             if failure:
                 self._report(failure, rotation is None or rotation.is_last)
             if rotation is not self._rotation or rotation is None:
-                # Whoever received the report has begun a new round, or ended all.
+                # The receiver of the report has begun a new round, or ended all.
                 return
             server = rotation.take()
             if server is None:

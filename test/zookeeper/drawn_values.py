@@ -13,7 +13,9 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     GetAcl,
+    GetEphemerals,
     MultiRead,
+    RemoveWatches,
     SetAcl,
     SetContent,
     SetWatches,
@@ -24,9 +26,7 @@ from zkexec.zookeeper.session_requests import (
     AnyRequest,
     Authenticate,
     CloseSession,
-    GetEphemerals,
     Ping,
-    RemoveWatches,
     SaslToken,
 )
 from zkexec.zookeeper.values import Acl, Stat

@@ -17,14 +17,16 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     GetAcl,
+    GetEphemerals,
     MultiRead,
+    RemoveWatches,
     SetAcl,
     SetContent,
     SetWatches,
     Sync,
     Transaction,
 )
-from zkexec.zookeeper.session_requests import AnyRequest, Authenticate, GetEphemerals, RemoveWatches
+from zkexec.zookeeper.session_requests import AnyRequest, Authenticate
 from zkexec.zookeeper.values import ADMIN, ALL, OPEN_ACL, READ, Acl
 
 Play = Generator[Sequence[AnyRequest], Sequence[Any], None]

@@ -14,8 +14,8 @@ from zkexec.frozen import fields
 from zkexec.zookeeper.client_events import Connected, Expired, Lost
 from zkexec.zookeeper.errors import ConnectionEndError
 from zkexec.zookeeper.jute import ConnectResponse
-from zkexec.zookeeper.requests import Create, Exists, Get
-from zkexec.zookeeper.session_requests import AnyRequest, Authenticate, GetEphemerals
+from zkexec.zookeeper.requests import Create, Exists, Get, GetEphemerals
+from zkexec.zookeeper.session_requests import AnyRequest, Authenticate
 from zkexec.zookeeper.session_state import CloseConfirmed, IdentityRefused, SessionState
 from zkexec.zookeeper.values import OPEN_ACL
 from zookeeper.blocking_client import BlockingClient

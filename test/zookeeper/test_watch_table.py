@@ -3,14 +3,17 @@
 import pytest
 
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError
-from zkexec.zookeeper.requests import Children, Exists, Get, SetWatches
-from zkexec.zookeeper.session_requests import (
+from zkexec.zookeeper.requests import (
     ANY_WATCH,
     CHILDREN_WATCH,
     CONTENT_WATCH,
-    AnyRequest,
+    Children,
+    Exists,
+    Get,
     RemoveWatches,
+    SetWatches,
 )
+from zkexec.zookeeper.session_requests import AnyRequest
 from zkexec.zookeeper.values import Stat
 from zkexec.zookeeper.watch_table import WatchTable
 

@@ -25,7 +25,9 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     GetAcl,
+    GetEphemerals,
     MultiRead,
+    RemoveWatches,
     SetAcl,
     SetContent,
     SetWatches,
@@ -36,9 +38,7 @@ from zkexec.zookeeper.session_requests import (
     AnyRequest,
     Authenticate,
     CloseSession,
-    GetEphemerals,
     Ping,
-    RemoveWatches,
     SaslToken,
 )
 

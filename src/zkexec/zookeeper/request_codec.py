@@ -24,21 +24,16 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     GetAcl,
+    GetEphemerals,
     MultiRead,
+    RemoveWatches,
     SetAcl,
     SetContent,
     SetWatches,
     Sync,
     Transaction,
 )
-from zkexec.zookeeper.session_requests import (
-    Authenticate,
-    CloseSession,
-    GetEphemerals,
-    Ping,
-    RemoveWatches,
-    SaslToken,
-)
+from zkexec.zookeeper.session_requests import Authenticate, CloseSession, Ping, SaslToken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

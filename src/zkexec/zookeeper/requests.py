@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from zkexec.zookeeper.values import Acl
 
+ANY_WATCH, CHILDREN_WATCH, CONTENT_WATCH = 3, 1, 2
+"""Which watches are removed, as `Watcher.WatcherType` numbers them."""
+
 
 @frozen()
 class Get:
@@ -134,6 +137,27 @@ class SetWatches:
     watch: Hashable = None
 
 
+@frozen()
+class RemoveWatches:
+    """Remove the watches that this connection has set on a znode → None.
+
+    Servers before 3.5 do not know it.  A server without such a watch answers with an error.
+    """
+
+    path: str
+    kind: int = ANY_WATCH
+
+
+@frozen()
+class GetEphemerals:
+    """List the ephemeral znodes of this session whose paths begin with a prefix → their paths.
+
+    Servers before 3.6 do not know it.
+    """
+
+    prefix: str = "/"
+
+
 Request = (
     Get
     | GetAcl
@@ -148,6 +172,8 @@ Request = (
     | MultiRead
     | Sync
     | SetWatches
+    | RemoveWatches
+    | GetEphemerals
 )
 
 Operation = Create | Delete | SetContent | Check

@@ -1,15 +1,12 @@
-"""The requests that concern a session instead of a znode: its identities, watches, pulse, end.
+"""The requests that concern a session instead of a znode: its identities, its pulse, its end.
 
-`requests.py` has those that concern znodes.
+`requests.py` has those that a dialogue can send.
 """
 
 from __future__ import annotations
 
 from zkexec.frozen import frozen
 from zkexec.zookeeper.requests import Request
-
-ANY_WATCH, CHILDREN_WATCH, CONTENT_WATCH = 3, 1, 2
-"""Which watches are removed, as `Watcher.WatcherType` numbers them."""
 
 
 @frozen(hidden=("secret",))
@@ -37,28 +34,7 @@ class CloseSession:
     """End the session, and with it its ephemeral znodes → None; then the server hangs up."""
 
 
-@frozen()
-class GetEphemerals:
-    """List the ephemeral znodes of this session whose paths begin with a prefix → their paths.
-
-    Servers before 3.6 answer with an `UnimplementedError`.
-    """
-
-    prefix: str = "/"
-
-
-@frozen()
-class RemoveWatches:
-    """Remove the watches that this connection has set on a znode → None.
-
-    Servers before 3.5 do not know it.  A server without such a watch answers with an error.
-    """
-
-    path: str
-    kind: int = ANY_WATCH
-
-
-SessionRequest = Authenticate | SaslToken | Ping | CloseSession | GetEphemerals | RemoveWatches
+SessionRequest = Authenticate | SaslToken | Ping | CloseSession
 
 AnyRequest = Request | SessionRequest
 """Whatever can be sent on a connection."""

@@ -7,12 +7,15 @@ request is sent; if the request is refused, the key goes again.
 
 from __future__ import annotations
 
-from zkexec.zookeeper.requests import Children, Exists, Get, SetWatches
-from zkexec.zookeeper.session_requests import (
+from zkexec.zookeeper.requests import (
     ANY_WATCH,
     CHILDREN_WATCH,
     CONTENT_WATCH,
+    Children,
+    Exists,
+    Get,
     RemoveWatches,
+    SetWatches,
 )
 
 TYPE_CHECKING = False

@@ -29,9 +29,10 @@ class ServerConnection:
         self.server = server
         self.deadline = deadline
         self.is_open = False
-        # Numbers are not looked up anywhere, so this does not wait.
+        # Numbers are not looked up anywhere, so this does not wait.  As bytes they need none of
+        # Python's tables for all names of this world.
         family, kind, protocol, _, address = socket.getaddrinfo(
-            server.address,
+            server.address.encode(),
             server.port,
             type=socket.SOCK_STREAM,
             flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,

@@ -3,10 +3,11 @@
 import os
 import select
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from support.waiting import until
 from zkexec.zookeeper.name_lookup import NameLookup
 from zookeeper.sockets import DEADLINE_S
 
@@ -57,6 +58,75 @@ def gate() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()
+
+
+def at_once(look_up: Callable[[str], None], arguments: tuple[str]) -> None:
+    """Look up a name without a thread."""
+    look_up(*arguments)
+
+
+def test_each_name_is_looked_up_by_itself() -> None:
+    """Whatever a name is resolved to, or fails with, is kept under the name."""
+    failures = {"b": OSError(-2, "not known"), "c": OSError(), "d": UnicodeError("no name")}
+
+    def resolve(name: str) -> Sequence[str]:
+        if name in failures:
+            raise failures[name]
+        return ["10.0.0.1", "10.0.0.2"]
+
+    lookup = NameLookup(["a", "b", "10.0.0.9", "c", "d", "a"], resolve, at_once)
+    assert lookup.is_done
+    assert lookup.addresses == {"a": ("10.0.0.1", "10.0.0.2"), "10.0.0.9": ("10.0.0.9",)}
+    assert lookup.errors == {"b": "not known", "c": "", "d": "no name"}
+    finish(lookup)
+
+
+def test_a_name_of_this_host_needs_no_thread_to_be_resolved() -> None:
+    """The system's own lookup gives addresses, and a reason if a name has none."""
+    lookup = NameLookup(["localhost", "no-such-host.invalid"], None, at_once)
+    finish(lookup)
+
+    assert set(lookup.addresses["localhost"]) <= {"127.0.0.1", "::1"}
+    assert list(lookup.errors) == ["no-such-host.invalid"]
+
+
+def test_a_mute_name_keeps_no_other_waiting(gate: threading.Event) -> None:
+    """Each name has a thread of its own: those that are answered are there before the others."""
+    answered = threading.Event()
+
+    def resolve(name: str) -> Sequence[str]:
+        if name == "mute":
+            assert gate.wait(DEADLINE_S)
+        else:
+            answered.set()
+        return [name]
+
+    lookup = NameLookup(["mute", "good"], resolve)
+    assert answered.wait(DEADLINE_S)
+    until(lambda: "good" in lookup.addresses, "the address of the good one")
+    assert not lookup.is_done
+    assert "mute" not in lookup.addresses
+    gate.set()
+    finish(lookup)
+    assert list(lookup.addresses) == ["good", "mute"]
+
+
+def test_a_host_without_a_thread_to_spare_has_a_reason() -> None:
+    """The names for which no thread can be started are reported; the others are looked up."""
+    started: list[str] = []
+
+    def start_thread(look_up: Callable[[str], None], arguments: tuple[str]) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.extend(arguments)
+        look_up(*arguments)
+
+    lookup = NameLookup(["a", "b", "c"], lambda name: [name], start_thread)
+    finish(lookup)
+
+    assert lookup.addresses == {"a": ("a",)}
+    reason = "no thread can be started to look it up"
+    assert lookup.errors == {"b": reason, "c": reason}
 
 
 def test_a_slow_lookup_makes_nothing_wait(gate: threading.Event) -> None:

@@ -44,7 +44,7 @@ class Connector:
         self._resume_at: float | None = None
         """When the next round begins, while there is none."""
         self._lookup: NameLookup | None = None
-        """The newest lookup; one that takes long serves the next round as well."""
+        """A lookup that no round has used whole: one that takes long serves the next as well."""
         self._lookup_ends_at: float | None = None
         """Until when this round waits for it."""
         self._rotation: ServerRotation | None = None
@@ -63,6 +63,11 @@ class Connector:
         if self._attempt is not None:
             self._attempt.close()
         self._attempt = self._rotation = self._resume_at = self._lookup_ends_at = None
+
+    def close(self) -> None:
+        """End the round and leave nothing open."""
+        self.stop()
+        self._close_lookup()
 
     @property
     def deadline(self) -> float | None:
@@ -114,13 +119,15 @@ class Connector:
             self._back_off.succeeded()
         else:
             self._is_dropped = True
+        if self._lookup is not None and self._lookup.is_done:
+            # What it has found may be old by now.
+            self._close_lookup()
         self._pause(now)
 
     def _begin_round(self, now: float) -> None:
         self._resume_at = None
         try:
-            if self._lookup is None or self._lookup.is_done:
-                self._close_lookup()
+            if self._lookup is None:
                 self._lookup = self._network.look_up([host for host, _ in self._settings.servers])
         except _SHORTAGES as error:
             named = ",".join(f"{host}:{port}" for host, port in self._settings.servers)
@@ -139,7 +146,7 @@ class Connector:
         unknown = [one for one in self._settings.servers if not addresses.get(one[0])]
         for number, (host, port) in enumerate(unknown, start=1):
             why = errors.get(host, f"no answer within {self._limit_s:.2g} s")
-            is_last = not addresses and number == len(unknown)
+            is_last = not any(addresses.values()) and number == len(unknown)
             self._report(f"{host}:{port}: cannot be resolved ({why})", is_last)
         self._next_attempt("", now)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[str], Sequence[str]]
     """Gives the addresses of a name, or raises an OSError."""
+    StartThread = Callable[[Callable[[str], None], tuple[str]], object]
+    """Calls a function with these arguments on a thread, or raises a RuntimeError."""
 
 
 class NameLookup:
@@ -25,10 +27,16 @@ class NameLookup:
     that they have the names whose lookups have ended.
     """
 
-    def __init__(self, hosts: Sequence[str], resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        resolve: Resolve | None = None,
+        start_thread: StartThread = start_new_thread,
+    ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.errors: dict[str, str] = {}
         self._resolve = resolve or _resolve
+        self._start_thread = start_thread
         # Nothing is written: that the other end is closed makes the reader ready.
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.is_done = False
@@ -56,7 +64,7 @@ class NameLookup:
     def _start(self, names: Sequence[str]) -> None:
         for number, name in enumerate(names):
             try:
-                start_new_thread(self._look_up, (name,))
+                self._start_thread(self._look_up, (name,))
             except RuntimeError:
                 # This host has no thread to spare, which another round may find.
                 missed = names[number:]

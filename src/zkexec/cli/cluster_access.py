@@ -28,6 +28,7 @@ def client_settings(
         longest_pause_s=longest_pause_s,
         proof=lambda: _proof(access.credentials),
         tls_context=None if access.tls is None else access.tls.context,
+        identity_hint="check --auth",
     )
 
 

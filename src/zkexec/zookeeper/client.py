@@ -101,7 +101,7 @@ class Client:
 
     def open(self) -> None:
         """Begin to connect with a new session; an earlier one ends and is not reported any more."""
-        self.close(0.0)
+        self._end(0.0)
         self._session = SessionState(self._settings.session_timeout_s)
         self._connector.start(self._network.now())
 
@@ -111,12 +111,13 @@ class Client:
         It fails if the present connection is not the one of this number; 0 means any.  It is
         not reported after `open()` or `close()`.
         """
+        session = self._session
 
         def ended(answer: object, error: Exception | None) -> None:
             if error is not None:
                 self._report(Failed(key, error))
-            elif self._session is not None:
-                self._report(Answered(key, answer, self._session.zxid))
+            else:
+                self._report(Answered(key, answer, 0 if session is None else session.zxid))
 
         self._converse(dialogue, connection, ended)
 
@@ -134,6 +135,10 @@ class Client:
 
         Nothing is reported any more.  Never raises.
         """
+        self._end(timeout_s)
+        self._connector.close()
+
+    def _end(self, timeout_s: float) -> None:
         session = self._session
         self._is_silent = True
         with suppress(OSError):
@@ -206,9 +211,8 @@ class Client:
         while not ends and self._network.now() < until:
             self.wait(until)
         if not ends:
-            if conversation is not None:
-                self._conversations.discard(conversation)
-                conversation.drop()
+            self._conversations.discard(conversation)
+            conversation.drop()
             raise TimeoutError(f"no answer within {timeout_s:g} s")
         answer, error = ends[0]
         if error is not None:
@@ -224,9 +228,6 @@ class Client:
         now = self._network.now()
         connection = self._connector.advance(now)
         if connection is None:
-            return
-        if self._session is not session:
-            connection.close()
             return
         self._connection = connection
         self._connections += 1
@@ -318,23 +319,24 @@ class Client:
     # Events.
 
     def _take(self, session: SessionState, events: Sequence[ClientEvent]) -> None:
+        connection = self._connection
         for event in events:
-            if self._session is not session:
+            if self._session is not session or connection is None:
                 return
             match event:
                 case OutcomeReceived(_Batch(conversation, number), outcome):
                     self._answered(conversation, number, outcome)
                 case OutcomeReceived(_, outcome):
                     self._on_trial(session, outcome)
-                case Connected():
+                case Connected() if session.is_ready:
                     self._welcome = event
                     session.send(Sync("/"), _TRIAL, self._network.now())
                 case Fired():
                     self._report(event)
-                case Lost(reason) | IdentityRefused(reason):
-                    self._on_lost(session, reason)
+                case Lost() | IdentityRefused():
+                    self._on_lost(session, connection, event)
                 case Expired():
-                    self._on_expired(session, event)
+                    self._on_expired(session, connection, event)
                 case CloseConfirmed():
                     self._disconnect()
 
@@ -346,23 +348,29 @@ class Client:
         if conversation.is_over:
             self._conversations.discard(conversation)
 
-    def _on_lost(self, session: SessionState, reason: str) -> None:
-        connection, was_of_use = self._connection, self._number != 0
+    def _on_lost(
+        self, session: SessionState, connection: ServerConnection, event: Lost | IdentityRefused
+    ) -> None:
+        reason = event.reason
+        if isinstance(event, IdentityRefused):
+            reason = f"{reason}; {self._settings.identity_hint}"
+        was_of_use = self._number != 0
         self._disconnect()
         if was_of_use:
             self._connector.lost(self._network.now())
             self._report(Lost(reason, session.zxid))
-        elif connection is not None:
+        else:
             self._connector.refused(connection, reason, self._network.now())
 
-    def _on_expired(self, session: SessionState, event: Expired) -> None:
-        connection = self._connection
+    def _on_expired(
+        self, session: SessionState, connection: ServerConnection, event: Expired
+    ) -> None:
         self._disconnect()
         self._session = SessionState(self._settings.session_timeout_s)
         if session.session:
             self._connector.start(self._network.now())
             self._report(event)
-        elif connection is not None:
+        else:
             reason = "the server refuses a new session"
             self._connector.refused(connection, reason, self._network.now())
 
@@ -389,19 +397,20 @@ class Client:
         dialogue: Dialogue,
         number: int,
         ended: Callable[[Any, Exception | None], None],
-    ) -> Conversation | None:
+    ) -> Conversation:
         session = self._session
-        if session is None or not self._number or number not in (0, self._number):
-            dialogue.close()
-            lost = session is not None and self._number
-            reason = "the connection was lost" if lost else "there is no connection"
-            ended(None, ConnectionLostError(reason=reason))
-            return None
 
         def send(request: Request, key: tuple[Conversation, int]) -> None:
+            if session is None or not session.is_ready:
+                # Its loss is known already, and is reported right after this.
+                raise ConnectionLostError
             session.send(request, _Batch(*key), self._network.now())
 
         conversation = Conversation(dialogue, send, ended)
+        if not self._number or number not in (0, self._number):
+            reason = "the connection was lost" if self._number else "there is no connection"
+            conversation.fail(ConnectionLostError(reason=reason))
+            return conversation
         self._conversations.add(conversation)
         conversation.begin()
         if conversation.is_over:

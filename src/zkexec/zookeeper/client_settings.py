@@ -25,6 +25,7 @@ class ClientSettings:
     `proof` gives the identities for each connection, as secrets are renewed.  `tls_context` makes
     what a TLS handshake needs, anew for each one; None means plain text.  `longest_pause_s` is the
     longest pause between two rounds of connecting if no server accepts a connection.
+    `identity_hint` ends the reason if a server refuses the identity: what a person has to do.
     """
 
     servers: tuple[tuple[str, int], ...]
@@ -32,3 +33,4 @@ class ClientSettings:
     longest_pause_s: float = 1.0
     proof: Callable[[], Proof] = Proof
     tls_context: Callable[[], SSLContext] | None = None
+    identity_hint: str = "check it"

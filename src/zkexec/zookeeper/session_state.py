@@ -380,7 +380,7 @@ class SessionState:
 
     def _identity_answered(self, connection: _ConnectionState, error: int) -> list[ClientEvent]:
         if error:
-            return self._refused(f"the server refuses the identity: {describe_error(error)}")
+            return self._identity_refused(error)
         if not connection.unanswered_identities:
             raise MalformedFrameError("an answer to an identity that was not sent")
         connection.unanswered_identities -= 1
@@ -411,9 +411,9 @@ class SessionState:
         if header.error == _UNIMPLEMENTED and (pending := exchange.find(header.xid)) is not None:
             return self._unimplemented(connection, pending)
         pending = exchange.first(header.xid)
-        if header.error in _ENDS_CONNECTION or (
-            header.error and connection.phase is ConnectionPhase.AUTHENTICATION
-        ):
+        if header.error and connection.phase is ConnectionPhase.AUTHENTICATION:
+            return self._identity_refused(header.error)
+        if header.error in _ENDS_CONNECTION:
             return self._ended_by(header.error)
         outcome = decode(pending.request, header.error, body)
         exchange.remove(pending)
@@ -432,7 +432,7 @@ class SessionState:
         if error in (_SESSION_EXPIRED, _SESSION_MOVED):
             # The handshake with the next server shows whether the session has expired.
             return self._lose(f"the server answered {text}")
-        return self._refused(f"the server refuses the identity, or demands one: {text}")
+        return self._refused(f"the server demands an identity: {text}")
 
     def _closed(self, _outcome: object, _now: float) -> list[ClientEvent]:
         return [*self._fail_all("the session is closed"), CloseConfirmed()]
@@ -462,6 +462,9 @@ class SessionState:
 
     def _lose(self, reason: str) -> list[ClientEvent]:
         return [*self._fail_all(reason), Lost(reason, self.zxid)]
+
+    def _identity_refused(self, error: int) -> list[ClientEvent]:
+        return self._refused(f"the server refuses the identity: {describe_error(error)}")
 
     def _refused(self, reason: str) -> list[ClientEvent]:
         return [*self._fail_all(reason), IdentityRefused(reason)]

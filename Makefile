@@ -29,10 +29,11 @@ DEMO_VENV := $(if $(wildcard $(READY)),$(VENV),$(VENV)-light)
 TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
     shell/test_ensemble_* shell/test_group_* e2e/test_group_* e2e/test_*quorum* e2e/test_wiped_* \
     e2e/test_configuration e2e/test_operator_* zookeeper/test_against_kazoo \
-    zookeeper/test_sasl zookeeper/test_tls_connection)))) test/ctl
-# What of the ZooKeeper client does no input and output.
-FILES_OF_SESSION := $(patsubst %,src/zkexec/zookeeper/%.py, jute frame_buffer session_requests \
-    request_codec watch_table pace exchange session_state server_rotation)
+    zookeeper/test_sasl)))) test/ctl
+# The ZooKeeper client: the session without input and output, and what drives it.
+FILES_OF_CLIENT := $(patsubst %,src/zkexec/zookeeper/%.py, client client_events client_settings \
+    connection connector conversation exchange frame_buffer jute name_lookup network pace \
+    request_codec server_rotation session_requests session_state tls_connection watch_table)
 , := ,
 FLOORS_WITHOUT_SERVERS := $(wildcard test/core test/scenarios test/simulation)
 
@@ -101,7 +102,7 @@ test-servers: setup ## Run the tests of groups and operators on ZooKeeper 3.4, 3
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 .PHONY: coverage
-coverage: $(READY) ## Check that the tests of the core, and of a session, reach each of their branches
+coverage: $(READY) ## Check that the tests of the core, and of the client, reach each of their branches
 	$(BIN)/coverage erase
 	ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 $(BIN)/coverage run -m pytest \
 	    --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS)
@@ -109,7 +110,7 @@ coverage: $(READY) ## Check that the tests of the core, and of a session, reach 
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=zkexec.zookeeper -m pytest \
 	    $(filter-out $(TESTS_OF_SERVERS),$(wildcard test/zookeeper/test_*.py))
-	$(BIN)/coverage report --include="$(subst $() ,$(,),$(FILES_OF_SESSION))"
+	$(BIN)/coverage report --include="$(subst $() ,$(,),$(FILES_OF_CLIENT))"
 
 .PHONY: mutate
 mutate: $(READY) ## Make a mistake or two in each function of the core, and list what no test notices

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "test" / "zookeeper" / "frames
 
 def record(port: int, scene: RecordedScene) -> list[dict[str, object]]:
     """Play a scene on a connection → its steps: bytes out, bytes in, and the events of those."""
-    client = BlockingClient(port, SessionState(10.0, scene.identities))
+    client = BlockingClient(port, SessionState(10.0), scene.identities)
     steps: list[dict[str, object]] = []
 
     def take() -> None:

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from support.tls_server import Authority, TlsServer
-from zkexec.zookeeper.client_events import ClientEvent, Connected
+from support.tls_server import Authority
 from zkexec.zookeeper.server_rotation import ServerAddress
-from zkexec.zookeeper.session_state import SessionState
-from zkexec.zookeeper.tls_connection import TlsConnection
+from zkexec.zookeeper.tls_connection import TlsConnection, in_words
 from zookeeper.sockets import DEADLINE_S, opened, received, wait, written
 
 FOREVER = float("inf")
-LARGE = bytes(range(256)) * 10_000
+LARGE = bytes(range(256)) * 80_000
 
 
 @pytest.fixture(scope="module")
@@ -174,36 +172,68 @@ def _write_on(connection: TlsConnection) -> None:
         wait(connection)
 
 
-@pytest.mark.parametrize(("fault", "use"), [(b"garbage", _read_on), (b"reset", _write_on)])
+@pytest.mark.parametrize(
+    ("fault", "use", "reason"),
+    [
+        (b"garbage", _read_on, "the server does not speak TLS"),
+        (b"reset", _write_on, "the server closed the connection"),
+    ],
+)
 def test_failures_are_described(
-    port: int, authority: Authority, fault: bytes, use: Callable[[TlsConnection], None]
+    port: int,
+    authority: Authority,
+    fault: bytes,
+    use: Callable[[TlsConnection], None],
+    reason: str,
 ) -> None:
-    """What fails on an open connection is raised with a text for a person."""
+    """What fails on an open connection is raised with the text for a person."""
     connection = connection_to(port, authority.ca)
     opened(connection)
     connection.write(fault)
 
-    with pytest.raises(OSError, match=r"the server closed|does not speak TLS|TLS: "):
+    with pytest.raises(OSError, match=reason) as error:
         use(connection)
+    assert error.value.strerror == reason
     connection.close()
 
 
-def test_a_session_begins_on_a_real_server(authority: Authority) -> None:
-    """A session is ready on a server of ZooKeeper that speaks TLS."""
-    server = TlsServer(authority.ca, authority.issue("real"))
-    try:
-        server.start()
-        connection = connection_to(server.port, authority.ca)
-        opened(connection)
-        state, events = SessionState(30.0), list[ClientEvent]()
-        state.connection_made(1, 0.0, 3.0)
-        while not events:
-            state.written(connection.write(state.outgoing) if state.outgoing else 0, 0.0)
-            wait(connection)
-            piece = connection.read()
-            assert piece != b"", "the server hung up"
-            events += state.receive(piece or b"", 0.0)
-        assert [type(event) for event in events] == [Connected]
-        connection.close()
-    finally:
-        server.close()
+def test_a_server_without_tls_is_described() -> None:
+    """A server that hangs up on the first record, or answers it in the clear, is named as such."""
+    for content, reason in (
+        (b"", "the server closed the connection instead of speaking TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "the server does not speak TLS"),
+    ):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = ServerAddress("127.0.0.1", "127.0.0.1", server.getsockname()[1])
+            connection = TlsConnection(address, FOREVER, ssl.create_default_context)
+            accepted, _ = server.accept()
+            assert not connection.advance(0.0)
+            assert accepted.recv(1 << 16)
+            accepted.sendall(content)
+            accepted.close()
+            with pytest.raises(OSError, match=reason):
+                opened(connection)
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:1)",
+            "the server refuses the TLS handshake (certificate required)",
+        ),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version (_ssl.c:9)", "the server does not speak TLS"),
+        ("[SSL: UNEXPECTED_EOF] EOF occurred (_ssl.c:99)", "the server closed the connection"),
+        (
+            "TLS/SSL connection has been closed (EOF) (_ssl.c:992)",
+            "the server closed the connection",
+        ),
+        ("[SSL] unknown error (_ssl.c:99)", "TLS: unknown error"),
+        ("[SSL: BAD_LENGTH] bad length", "TLS: bad length"),
+        ("Connection refused", "Connection refused"),
+    ],
+)
+def test_words(reason: str, words: str) -> None:
+    """What OpenSSL says is in words for a person, and without its line numbers."""
+    assert in_words(reason) == words

@@ -75,11 +75,8 @@ class TlsConnection(ServerConnection):
             self._secured = self._socket = self._wrapped()
         try:
             self._secured.do_handshake()
-        except ssl.SSLWantReadError:
-            self._awaits_writing = False
-            return False
-        except ssl.SSLWantWriteError:
-            self._awaits_writing = True
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
+            self._awaits_writing = isinstance(wanted, ssl.SSLWantWriteError)
             return False
         except OSError as error:
             raise self._failure(error) from error

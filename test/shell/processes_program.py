@@ -7,20 +7,20 @@ first two being descriptors.  A line on CONTROL is `[method, argument...]`, a li
 """
 
 from zkexec.command_line import CommandLine
-from zkexec.process.inheritance import WAKE_SIGNAL, end_as, inherit
+from zkexec.process.inheritance import end_as, inherit
 
 INHERITANCE = inherit()
 
 import json  # noqa: E402 -- inherit comes first, as in zkexec
 import os  # noqa: E402
-import queue  # noqa: E402
+import select  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
-import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
 from zkexec.core.events import Event, ExitStatus  # noqa: E402
 from zkexec.frozen import fields  # noqa: E402
+from zkexec.process.incoming_signals import PendingSignals  # noqa: E402
 from zkexec.process.processes import Processes  # noqa: E402
 
 
@@ -42,14 +42,15 @@ def command(words: list[str]) -> CommandLine:
 
 
 class Drive:
-    """The loop, with a reader of the control descriptor beside it as kazoo's threads would be."""
+    """The loop, which polls the control descriptor as zkexec polls its connection."""
 
     def __init__(self, control: int, report: int, config: dict[str, Any]) -> None:
         os.set_inheritable(control, False)
         os.set_inheritable(report, False)
-        self.control = os.fdopen(control, "r")
+        os.set_blocking(control, False)
+        self.control: tuple[int, int] | None = (control, select.POLLIN)
         self.report = os.fdopen(report, "w")
-        self.commands: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self.unread = b""
         self.processes = Processes(
             INHERITANCE,
             command=command(config["command"]),
@@ -57,13 +58,20 @@ class Drive:
             alert=command(config["alert"]),
             subreaper=config["subreaper"],
         )
-        threading.Thread(target=self.read, daemon=True).start()
 
     def read(self) -> None:
-        """Queue each request, and wake the main thread."""
-        for line in self.control:
-            self.commands.put(json.loads(line))
-            os.kill(os.getpid(), WAKE_SIGNAL)
+        """Do each request that has arrived; there are no more after the end of the descriptor."""
+        if self.control is None:
+            return
+        try:
+            piece = os.read(self.control[0], 65536)
+        except BlockingIOError:
+            return
+        if not piece:
+            self.control = None
+        *lines, self.unread = (self.unread + piece).split(b"\n")
+        for line in lines:
+            self.report_line("reply", self.obey(*json.loads(line)))
 
     def report_line(self, kind: str, content: Any) -> None:
         """Write one line of the report."""
@@ -79,11 +87,11 @@ class Drive:
 
     def run(self) -> None:
         """Wait for signals, for ever."""
+        pending = PendingSignals(INHERITANCE.handled)
         while True:
-            info = signal.sigwaitinfo(INHERITANCE.handled)
-            if info.si_signo == WAKE_SIGNAL:
-                while not self.commands.empty():
-                    self.report_line("reply", self.obey(*self.commands.get()))
+            info = pending.wait(None, self.control)
+            if info is None:
+                self.read()
             elif info.si_signo == signal.SIGCHLD:
                 for event in self.processes.reap():
                     self.report_line("event", as_json(event))

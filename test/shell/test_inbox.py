@@ -1,8 +1,11 @@
-"""The inbox: what comes first, who wakes whom, and what a signal becomes."""
+"""The inbox: what comes first, what ends the wait, and what a signal becomes."""
 
+import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -16,7 +19,7 @@ from zkexec.core.events import (
     Tick,
     ZnodeTouched,
 )
-from zkexec.process.inheritance import WAKE_SIGNAL, Inheritance
+from zkexec.process.inheritance import Inheritance
 from zkexec.runtime.inbox import Inbox, now
 
 EXITED = CommandExited(1, ExitStatus())
@@ -36,12 +39,12 @@ def inheritance() -> Iterator[Inheritance]:
 
 
 def send(number: int) -> None:
-    """Send a signal to this thread: others here have not blocked it, as zkexec's own have."""
+    """Send a signal to this thread; others of this process have not blocked it."""
     signal.pthread_kill(threading.get_ident(), number)
 
 
 def test_what_waits_for_the_member_is_known(inheritance: Inheritance) -> None:
-    """Whether an answer, the end of a child, or what another thread has posted is still there."""
+    """Whether an answer, the end of a child, or what was posted is still there."""
     box = inbox(inheritance, [EXITED, HealthCheckFinished(1, True, "")])
     found = [box.is_empty]
     box.answer(FilesStaged())
@@ -78,7 +81,7 @@ def test_time_passes(inheritance: Inheritance) -> None:
 
 
 def test_answers_come_first(inheritance: Inheritance) -> None:
-    """Nothing gets between an action and its outcome: not a signal, not another thread's news."""
+    """Nothing comes between an action and its outcome: no signal, and nothing that was posted."""
     box = inbox(inheritance)
     send(signal.SIGHUP)
     box.post(ZnodeTouched("/a"))
@@ -105,7 +108,7 @@ def test_a_dead_child_is_reaped_at_once(inheritance: Inheritance) -> None:
 
 
 def test_of_two_dead_the_second_waits(inheritance: Inheritance) -> None:
-    """The answer to what the first calls for comes before the news of the second."""
+    """The answer to what the first calls for comes before the end of the second."""
     check = HealthCheckFinished(1, passed=True, reason="exit status 0")
     box = inbox(inheritance, [check, EXITED])
     send(signal.SIGCHLD)
@@ -115,29 +118,123 @@ def test_of_two_dead_the_second_waits(inheritance: Inheritance) -> None:
     assert box.next(until=None) == EXITED
 
 
-def test_another_thread_wakes_the_sleeper(inheritance: Inheritance) -> None:
-    """News from other threads end the sleep, all of them in order, with one wake-up at a time."""
-    box = inbox(inheritance)
-    paths = [f"/{number}" for number in range(5000)]
+class Server:
+    """A source: what is written to a pipe is posted to the inbox when it is advanced."""
 
-    def post() -> None:
-        for path in paths:
-            box.post(ZnodeTouched(path))
+    def __init__(self, box: Inbox) -> None:
+        self.deadline: float | None = None
+        self.advances = 0
+        self.due: list[Event] = []
+        """What is posted when the deadline has come."""
+        self._box = box
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptor: tuple[int, int] | None = (self._reader, select.POLLIN)
 
-    thread = threading.Thread(target=post)
+    def send(self, *paths: str) -> None:
+        """Let paths arrive at the descriptor."""
+        os.write(self._writer, "".join(f"{path}\n" for path in paths).encode())
+
+    def advance(self) -> None:
+        """Post what has arrived, and what is due."""
+        self.advances += 1
+        with suppress(BlockingIOError):
+            for path in os.read(self._reader, 65536).decode().split():
+                self._box.post(ZnodeTouched(path))
+        if self.deadline is not None and now() >= self.deadline:
+            self.deadline = None
+            for event in self.due:
+                self._box.post(event)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+@pytest.fixture
+def box_and_server(inheritance: Inheritance) -> Iterator[tuple[Inbox, Server]]:
+    """An inbox with a source."""
+    box = inbox(inheritance, [EXITED])
+    server = Server(box)
+    box.attach(server)
+    yield box, server
+    server.close()
+
+
+def test_a_descriptor_ends_the_wait(box_and_server: tuple[Inbox, Server]) -> None:
+    """What arrives while the inbox waits is handed out at once, all of it in order."""
+    box, server = box_and_server
+    thread = threading.Timer(0.05, server.send, ["/a", "/b", "/c"])
     thread.start()
-    assert [box.next(until=None) for _ in paths] == [ZnodeTouched(path) for path in paths]
+    assert [box.next(until=None) for _ in range(3)] == [
+        ZnodeTouched("/a"),
+        ZnodeTouched("/b"),
+        ZnodeTouched("/c"),
+    ]
     thread.join()
+    # What was posted is handed out before the source is advanced again.
+    assert server.advances == 1
     assert box.next(until=now()) == Tick()
 
 
-def test_wake_ups_do_not_pile_up(inheritance: Inheritance) -> None:
-    """However many events are posted before the next read, one wake-up is pending."""
-    box = inbox(inheritance)
-    for number in range(100):
-        box.post(ZnodeTouched(f"/{number}"))
-    assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is not None
-    assert signal.sigtimedwait({WAKE_SIGNAL}, 0) is None
+def test_the_deadline_of_the_source_ends_the_wait(box_and_server: tuple[Inbox, Server]) -> None:
+    """A source is advanced when its own deadline has come, before and beside that of the core."""
+    box, server = box_and_server
+    server.due = [ZnodeTouched("/due")]
+    for until in (None, now() + 1000):
+        server.deadline = now() + 0.02
+        assert box.next(until) == ZnodeTouched("/due")
+    server.deadline = now() + 1000
+    assert box.next(now() + 0.02) == Tick()
+    # A source without a descriptor, as between two rounds of connecting.
+    server.descriptor = None
+    server.deadline = now() + 0.02
+    assert box.next(None) == ZnodeTouched("/due")
+
+
+def test_signals_come_before_what_the_source_brings(
+    box_and_server: tuple[Inbox, Server],
+) -> None:
+    """A signal and the end of a child are handled first, and nothing that arrived is lost."""
+    box, server = box_and_server
+    server.send("/a")
+    send(signal.SIGHUP)
+    send(signal.SIGCHLD)
+    events = [box.next(until=None) for _ in range(3)]
+
+    hangup = SignalReceived(signal.SIGHUP, from_terminal=False)
+    assert events == [hangup, EXITED, ZnodeTouched("/a")]
+
+
+def test_a_source_can_be_taken_away(box_and_server: tuple[Inbox, Server]) -> None:
+    """A source that was replaced is not polled any more, and what it posted is still there."""
+    box, server = box_and_server
+    server.send("/a")
+    assert box.next(until=None) == ZnodeTouched("/a")
+    server.send("/b")
+    box.post(ZnodeTouched("/posted"))
+    box.attach(None)
+    advances = server.advances
+
+    assert box.next(until=None) == ZnodeTouched("/posted")
+    assert box.next(until=now()) == Tick()
+    assert server.advances == advances
+    box.attach(server)
+    assert box.next(until=None) == ZnodeTouched("/b")
+
+
+def test_a_core_that_failed_gets_no_old_event(inheritance: Inheritance) -> None:
+    """What was queued for it is dropped, but for the end of its command."""
+    check = HealthCheckFinished(1, passed=True, reason="exit status 0")
+    box = inbox(inheritance, [check, check, EXITED])
+    send(signal.SIGCHLD)
+    assert box.next(until=None) == check
+    box.post(ZnodeTouched("/a"))
+    box.answer(FilesStaged())
+    box.forget()
+
+    assert box.next(until=None) == EXITED
+    assert box.is_empty
 
 
 @pytest.mark.parametrize("number", [0, -1267241224, signal.SIGSEGV, 4711])
@@ -146,10 +243,10 @@ def test_no_signal_is_believed_that_was_not_asked_for(
 ) -> None:
     """A wait that returns garbage has brought nothing: the next signal is taken."""
     infos = [garbage(number), None, garbage(signal.SIGHUP)]
-    box = Inbox(inheritance, list, lambda _: False, lambda _: infos.pop(0))
+    box = Inbox(inheritance, list, lambda _: False, lambda *_: infos.pop(0))
     assert box.next(until=now() + 1000) == SignalReceived(signal.SIGHUP, from_terminal=False)
 
-    endless = Inbox(inheritance, list, lambda _: False, lambda _: garbage(number))
+    endless = Inbox(inheritance, list, lambda _: False, lambda *_: garbage(number))
     endless.answer(EXITED)
     assert endless.next(until=None) == EXITED
 
@@ -158,7 +255,7 @@ def test_a_deadline_holds_whatever_the_wait_returns(inheritance: Inheritance) ->
     """The time that is left becomes less after garbage, and at its end there is a Tick."""
     left: list[float | None] = []
 
-    def wait(timeout_s: float | None) -> signal.struct_siginfo | None:
+    def wait(timeout_s: float | None, _: tuple[int, int] | None) -> signal.struct_siginfo | None:
         left.append(timeout_s)
         return garbage(0) if timeout_s else None
 

@@ -1,4 +1,4 @@
-"""The wait for a signal, also of a process that is stopped and continued meanwhile."""
+"""The wait for a signal or a descriptor, also of a process that is stopped and continued."""
 
 import os
 import signal
@@ -13,6 +13,26 @@ from support.program import Program
 from support.waiting import until
 
 WAIT_S = 0.2
+BESIDE = """
+import os, select, signal
+from zkexec.process.incoming_signals import PendingSignals
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+pending = PendingSignals({signal.SIGHUP})
+pipes = [os.pipe() for _ in range(2)]
+print("waiting", flush=True)
+for reader, writer in pipes:
+    os.write(writer, b"!")
+    also = reader, select.POLLIN
+    print(pending.wait(None, also), pending.wait(None, also), flush=True)
+    os.read(reader, 1)
+    print(pending.wait(0.01, also), flush=True)
+os.kill(os.getpid(), signal.SIGHUP)
+for reader, writer in pipes:
+    os.write(writer, b"!")
+also = pipes[0][0], select.POLLIN
+info = pending.wait(None, also)
+print(info.si_signo, pending.wait(None, also), pending.wait(0.01), flush=True)
+"""
 WAITING = f"""
 import signal, sys, time
 from zkexec.process.incoming_signals import PendingSignals
@@ -63,3 +83,12 @@ def test_a_stop_is_no_signal(waiting: Program) -> None:
 
     waiting.signal(signal.SIGTERM)
     assert printed(waiting)[0] == signal.SIGTERM
+
+
+def test_a_descriptor_ends_the_wait(marked: MarkedPrograms) -> None:
+    """The wait ends if another descriptor is ready, one at a time; a signal comes first."""
+    process = marked.start(sys.executable, "-c", BESIDE)
+    assert printed(process) == []
+    lines = [process.expect(r"(.*)\n", process.stdout)[1] for _ in range(5)]
+
+    assert lines == ["None None", "None"] * 2 + [f"{int(signal.SIGHUP)} None None"]

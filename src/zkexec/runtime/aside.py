@@ -50,8 +50,9 @@ def run_aside(do: "Callable[[], Result]", source: "Source | None") -> "Result":
         os.close(reader)
         return do()
     try:
-        while not (results or errors):
-            _wait(reader, source)
+        # The end of the pipe is the last that the thread does.
+        while not _has_ended(reader, source):
+            source.advance()
     finally:
         os.close(reader)
     if errors:
@@ -59,12 +60,12 @@ def run_aside(do: "Callable[[], Result]", source: "Source | None") -> "Result":
     return results[0]
 
 
-def _wait(reader: int, source: "Source") -> None:
+def _has_ended(reader: int, source: "Source") -> bool:
+    """Wait until the pipe has ended, or the source has something to do."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     if source.descriptor is not None:
         poll.register(*source.descriptor)
     due = source.deadline
     ready = poll.poll(None if due is None else 1000 * max(0.0, due - now()))
-    if not any(descriptor == reader for descriptor, _ in ready):
-        source.advance()
+    return any(descriptor == reader for descriptor, _ in ready)

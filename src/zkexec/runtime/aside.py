@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from zkexec.runtime.inbox import Source
 
     Result = TypeVar("Result")
+    StartThread = Callable[[Callable[[int], None], tuple[int]], object]
 
 
-def run_aside(do: "Callable[[], Result]", source: "Source | None") -> "Result":
+def run_aside(
+    do: "Callable[[], Result]",
+    source: "Source | None",
+    start_thread: "StartThread" = start_new_thread,
+) -> "Result":
     """Return what `do` returns, or raise what it raises; advance the source meanwhile.
 
     Without a source that has something to poll, and if this host has no thread or descriptor to
@@ -44,7 +49,7 @@ def run_aside(do: "Callable[[], Result]", source: "Source | None") -> "Result":
     except OSError:
         return do()
     try:
-        start_new_thread(run, (writer,))
+        start_thread(run, (writer,))
     except RuntimeError:
         os.close(writer)
         os.close(reader)

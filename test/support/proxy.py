@@ -175,9 +175,9 @@ class _Connection:
         self.reset(gently=True)
 
     def _pump_requests(self) -> None:
-        self._pass(Way.TO_SERVER, _frame(self._client))
+        self._pass(Way.TO_SERVER, read_frame(self._client))
         while True:
-            frame = _frame(self._client)
+            frame = read_frame(self._client)
             xid, opcode = struct.unpack_from("!ii", frame, 4)
             if self._proxy.one_by_one:
                 with self._answered:
@@ -197,9 +197,9 @@ class _Connection:
             self._pass(Way.TO_SERVER, frame)
 
     def _pump_replies(self) -> None:
-        self._pass(Way.TO_CLIENT, _frame(self._server))
+        self._pass(Way.TO_CLIENT, read_frame(self._server))
         while True:
-            frame = _frame(self._server)
+            frame = read_frame(self._server)
             xid = struct.unpack_from("!i", frame, 4)[0]
             with self._answered:
                 self._unanswered.discard(xid)
@@ -228,7 +228,7 @@ class _Connection:
             end.close()
 
 
-def _frame(end: socket.socket) -> bytes:
+def read_frame(end: socket.socket) -> bytes:
     """One frame with its length in front; OSError where the stream ends."""
     length = _exactly(end, 4)
     return length + _exactly(end, struct.unpack("!i", length)[0])

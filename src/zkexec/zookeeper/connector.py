@@ -6,6 +6,7 @@ more than `attempt_limit_s`, and so does a name.
 
 from __future__ import annotations
 
+from errno import ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT
 from select import POLLIN, POLLOUT
 
 from zkexec.zookeeper.server_rotation import BackOff, ServerRotation, attempt_limit_s
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S = 0.1
 _LONGEST_AFTER_DROP_S = 5.0
 _LASTING_S = 5.0
+
+_NOT_ACCEPTED = (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT)
+"""The errors of an attempt that has reached no server; with another, a server has dropped it."""
 
 _SHORTAGES = (OSError, MemoryError, RuntimeError)
 """What is raised if this host has no descriptor, memory or thread to spare."""
@@ -101,6 +105,7 @@ class Connector:
                 if not self._attempt.advance(now):
                     return None
             except OSError as error:
+                self._is_dropped |= error.errno not in _NOT_ACCEPTED
                 self._next_attempt(f"{self._attempt.server.named}: {_reason(error)}", now)
             else:
                 connection, self._attempt = self._attempt, None

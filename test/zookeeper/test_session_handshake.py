@@ -61,6 +61,18 @@ def test_the_same_session_continues_on_a_new_connection() -> None:
     assert peer.welcome() == [Connected(2, SESSION, 9.0)]
 
 
+def test_a_timeout_of_a_moment_is_refused() -> None:
+    """A server whose sessions end within a moment is of no use, and the session begins nowhere."""
+    peer = Peer()
+    peer.greet()
+
+    assert peer.welcome(ConnectResponse(99, SESSION, PASSWORD)) == [
+        Lost("the server grants a session timeout of 99 ms, at least 100 are needed", 0)
+    ]
+    peer.greet()
+    assert peer.welcome(ConnectResponse(100, SESSION, PASSWORD)) == [Connected(2, SESSION, 0.1)]
+
+
 @pytest.mark.parametrize("timeout_ms", [0, -1, -(2**31)])
 def test_a_timeout_of_zero_is_the_end_of_the_session(timeout_ms: int) -> None:
     """A server that grants no time has ended the session, which then is over."""

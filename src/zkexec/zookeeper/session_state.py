@@ -55,6 +55,9 @@ _SESSION_MOVED, _SASL_REQUIRED = -118, -124
 
 _ENDS_CONNECTION = (_SESSION_EXPIRED, _AUTH_FAILED, _SESSION_MOVED, _SASL_REQUIRED)
 
+_SHORTEST_SESSION_MS = 100
+"""A session that has to be kept alive more often would do nothing else."""
+
 _LARGEST_HANDSHAKE = 4 * 1024
 _LARGEST_PROOF = 64 * 1024
 """How large a frame may be before the connection is ready: the token of a SASL exchange."""
@@ -354,6 +357,11 @@ class SessionState:
     ) -> list[ClientEvent]:
         if response.timeout_ms <= 0:
             return self._expire("the session has expired")
+        if response.timeout_ms < _SHORTEST_SESSION_MS:
+            return self._lose(
+                f"the server grants a session timeout of {response.timeout_ms} ms, at least "
+                f"{_SHORTEST_SESSION_MS} are needed"
+            )
         if response.read_only:
             return self._lose("this server is read-only, as it has no contact to a quorum")
         if self.session not in (0, response.session):

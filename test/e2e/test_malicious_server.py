@@ -30,16 +30,19 @@ MOST_LINES = 3 * MOST_CONNECTIONS
 
 IN_GROUP = ("endless list", "right answers, wrong numbers")
 SEEDS = (1, 2, 3)
+INPUTS = "abcdefghi"
 PATIENT = ("--session-timeout=4",)
 """For what only shows when a client has waited for twice its session timeout."""
 
-TLS_REFUSED = "TLS"
 BESIDE_TLS = {
-    "plain text instead of TLS": Malice(greet_in_plain_text, TLS_REFUSED),
-    "silence instead of TLS": Malice(silence, TLS_REFUSED),
+    "plain text instead of TLS": Malice(greet_in_plain_text, "does not speak TLS"),
+    "silence instead of TLS": Malice(silence, "the server does not answer"),
 }
 
-WAITING = {"pings only", "half an answer", "flood of events", "session timeout 2^31-1"}
+WAITING = {"answers to pings alone", "nothing after the first answer"}
+MANY = {"endless list", "endless results", "large answer, trickled", "flipped bits 2"}
+"""The victims with so many inputs that all are read by one request."""
+
 FLIPPING = {f"flipped bits {seed}": Malice(flipping(seed, OLD, NEW)) for seed in SEEDS}
 TLS = "TLS instead of plain text"
 NAMES = [
@@ -72,7 +75,8 @@ class Siege:
             server = MaliciousServer(self._good.plain.port)
         sandbox = Sandbox(folder, server.hosts)
         host = MirroredHost(sandbox, self._client, "", server.hosts)
-        self.victims[name] = Victim(malice, server, host, options)
+        names = INPUTS if name in MANY else INPUTS[:2]
+        self.victims[name] = Victim(malice, server, host, options, names)
 
     def close(self) -> None:
         """End what is left."""
@@ -106,8 +110,8 @@ def victims(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority.issue("malicious").both)
     with connected_client(good.plain.hosts) as client:
-        client.create("/a", OLD)
-        client.create("/b", OLD)
+        for name in INPUTS:
+            client.create(f"/{name}", OLD)
         siege = Siege(tmp_path_factory.mktemp("siege"), client, good, authority.ca)
         try:
             for name, malice in {**MALICE, **FLIPPING}.items():
@@ -116,7 +120,7 @@ def victims(
                 siege.add(f"{name} in a group", MALICE[name], f"--lock={name.replace(' ', '-')}")
             for name, malice in BESIDE_TLS.items():
                 siege.add(name, malice, beside_tls=True)
-            siege.add(TLS, Malice(secured(context, silence), "does not speak"))
+            siege.add(TLS, Malice(secured(context, silence), "instead of answering the handshake"))
             attack(list(siege.victims.values()), lambda: client.set("/a", NEW))
             yield siege.victims
         finally:

@@ -28,13 +28,18 @@ class Victim:
     """One zkexec behind a server that turns malicious, on a command that records its starts."""
 
     def __init__(
-        self, malice: Malice, server: MaliciousServer, host: MirroredHost, options: Sequence[str]
+        self,
+        malice: Malice,
+        server: MaliciousServer,
+        host: MirroredHost,
+        options: Sequence[str],
+        names: Sequence[str],
     ) -> None:
-        """Start it while its server is good."""
+        """Start it while its server is good, on the inputs of these names."""
         self.malice = malice
         self.server = server
         self.host = host
-        self.run = host.wrap("--settle=0", *options, names="a b")
+        self.run = host.wrap("--settle=0", *options, names=" ".join(names))
         self.is_seen = self.tries_again = self.has_recovered = False
         self.growth_kb = self.connections = 0
         self.births_under_attack: list[Birth] = []
@@ -81,7 +86,8 @@ class Victim:
 
     def has_applied_change(self) -> bool:
         """Whether the newest start has the newest content."""
-        return self.host.births()[-1].files == {"a": NEW.decode(), "b": OLD.decode()}
+        newest = self.host.births()[-1].files
+        return (newest["a"], newest["b"]) == (NEW.decode(), OLD.decode())
 
     def _said(self, pattern: str) -> Iterable[str]:
         return self.run.stderr.matching(pattern)

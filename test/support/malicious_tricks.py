@@ -209,6 +209,10 @@ def all_but(opcodes: set[int], play: Callable[[Visit, Request, bytes], None]) ->
 READS = {GET, MULTI_READ, CHILDREN2}
 
 
+def no_answer(_visit: Visit, _request: Request, _frame: bytes) -> None:
+    """Swallow the answer."""
+
+
 def trickle_large_answer(visit: Visit, request: Request, _frame: bytes) -> None:
     """Announce as much as may be expected, and send that byte by byte."""
     header = FrameWriter()
@@ -269,7 +273,7 @@ def _paths(request: Request) -> Sequence[str]:
 def flipping(seed: int, *kept: bytes) -> Trick:
     """Be a good server, but flip a bit in every second answer, outside the contents that are kept.
 
-    No client can notice a flip in a content: there is nothing else that it could be compared with.
+    No client can notice a flip in a content: the protocol has no checksum.
     """
     chance = random.Random(seed)
 
@@ -281,18 +285,18 @@ def flipping(seed: int, *kept: bytes) -> Trick:
 
 
 def flip_a_bit(frame: bytes, kept: tuple[bytes, ...], chance: random.Random) -> bytes:
-    """Flip one bit of a frame, outside these contents."""
+    """Flip one bit of a frame, outside these contents and their lengths."""
     free = set(range(len(frame)))
     for content in kept:
         at = frame.find(content)
         if at >= 0:
-            free -= set(range(at, at + len(content)))
+            free -= set(range(at - _INT.size, at + len(content)))
     changed = bytearray(frame)
     changed[chance.choice(sorted(free))] ^= 1 << chance.randrange(8)
     return bytes(changed)
 
 
-_PING_ANSWER = wire_server.refusal(-2, 0)
+_PING_ANSWER = wire_server.refusal(-2, 0, zxid=0)
 _UNKNOWN_EVENT = wire_server.event(_CONTENT_CHANGED, "/unknown")
 
 
@@ -319,13 +323,14 @@ class Malice:
 
 
 _MUTE = "does not answer the handshake"
+_UNANSWERED = "does not answer a request"
 _NOT_OURS = "does not speak ZooKeeper's protocol: "
-_TOO_LARGE = f"{_NOT_OURS}a frame of {HUGE:,} bytes"
+_TOO_LARGE = rf"{_NOT_OURS}a frame of {HUGE:,} bytes"
 _EXPIRED = "session expired"
-_SILENT = "no answer from the server for"
 _DROPPED = "instead of answering"
 
 MALICE: dict[str, Malice] = {
+    # Before the handshake is over.
     "drop": Malice(drop, _DROPPED),
     "silence": Malice(silence, _MUTE),
     "garbage": Malice(garbage, _NOT_OURS),
@@ -337,31 +342,35 @@ MALICE: dict[str, Malice] = {
     "session timeout 0": Malice(greeting(timeout_ms=0), _EXPIRED),
     "session timeout -1": Malice(greeting(timeout_ms=-1), _EXPIRED),
     "session timeout -2^31": Malice(greeting(timeout_ms=-(2**31)), _EXPIRED),
-    "session timeout 2^31-1": Malice(greeting(timeout_ms=HUGE), _SILENT),
-    "session timeout 1 ms": Malice(short_session, _SILENT),
+    "session timeout 1 ms": Malice(short_session, "grants a session timeout of 1 ms"),
     "another session": Malice(another_session, "continues another session"),
     "read-only": Malice(greeting(read_only=True), "read-only"),
+    # After the handshake.
+    "session timeout 2^31-1": Malice(greeting(timeout_ms=HUGE), _UNANSWERED),
+    "pings only": Malice(pings_only, _UNANSWERED),
+    "half an answer": Malice(half_an_answer, _UNANSWERED),
     "huge answer": Malice(huge_answer, _TOO_LARGE),
     "negative length": Malice(
         answering(lambda _: _INT.pack(-(2**31))), rf"{_NOT_OURS}a frame of -2,147,483,648 bytes"
     ),
     "empty answer": Malice(answering(lambda _: _INT.pack(0)), _NOT_OURS),
     "wrong number": Malice(answering(wrong_number), rf"{_NOT_OURS}an answer \d+, but \d+ is due"),
-    "half an answer": Malice(half_an_answer, _SILENT),
     "answer before the request": Malice(answer_before_request, f"{_NOT_OURS}an answer 1"),
     "answer to nothing": Malice(answer_to_nothing, f"{_NOT_OURS}an answer 4711"),
     "endless answers": Malice(endless_answers, _NOT_OURS),
-    "a far transaction": Malice(far_zxid, "hung up"),
-    "flood of events": Malice(flood(_UNKNOWN_EVENT), "answers only pings"),
-    "flood of ping answers": Malice(flood(_PING_ANSWER), _NOT_OURS),
-    "pings only": Malice(pings_only, "answers only pings"),
+    "a far transaction": Malice(far_zxid, _DROPPED),
+    "flood of events": Malice(flood(_UNKNOWN_EVENT), _UNANSWERED),
+    "flood of ping answers": Malice(flood(_PING_ANSWER), _UNANSWERED),
     "error unknown": Malice(error(_UNKNOWN_ERROR), "error -9999"),
     "error session expired": Malice(error(_SESSION_EXPIRED), "SessionExpired"),
     "error identity": Malice(error(_AUTH_FAILED), "refuses the identity"),
-    "large answer, trickled": Malice(all_but(READS, trickle_large_answer)),
+    # Between a good server and the client.
+    "answers to pings alone": Malice(all_but(READS, no_answer), "answers only pings for"),
+    "nothing after the first answer": Malice(all_but({*READS, PING}, no_answer), "no answer from"),
     "endless list": Malice(all_but(READS, endless_list), _NOT_OURS),
     "endless results": Malice(all_but({MULTI_READ}, endless_results), _NOT_OURS),
     "right answers, wrong numbers": Malice(all_but(READS, wrong_answer), _NOT_OURS),
+    "large answer, trickled": Malice(all_but({MULTI_READ}, trickle_large_answer)),
     "events between the answers": Malice(events_between_answers),
-    "ping answers between the answers": Malice(pings_between_answers, _NOT_OURS),
+    "ping answers between the answers": Malice(pings_between_answers),
 }

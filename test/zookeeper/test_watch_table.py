@@ -127,6 +127,28 @@ def test_an_event_in_front_of_the_answer_ends_the_watch() -> None:
     assert len(watches) == 0
 
 
+def test_an_event_of_an_older_watch_leaves_the_one_that_is_being_set() -> None:
+    """If a watch fires while it is being set once more, that request sets the next one."""
+    watches = table((Get("/a", "w"), CONTENT))
+    watches.sending(9, Get("/a", "w"))
+    assert watches.fired(CHANGED, "/a") == ("w",)
+    assert watches.setting_again() == []
+
+    watches.answered(9, Get("/a", "w"), CONTENT)
+    assert watches.fired(CHANGED, "/a") == ("w",)
+    assert watches.fired(CHANGED, "/a") == ()
+
+
+def test_an_event_ends_the_oldest_of_two_requests() -> None:
+    """If nothing is answered, the event is that of the first request; the second sets another."""
+    watches = WatchTable()
+    watches.sending(1, Get("/a", "first"))
+    watches.sending(2, Exists("/a", "second"))
+    assert watches.fired(CHANGED, "/a") == ("first", "second")
+    assert watches.fired(CHANGED, "/a") == ("second",)
+    assert len(watches) == 0
+
+
 def test_an_old_answer_is_not_taken_for_a_new_one() -> None:
     """If the watch was set again after it fired, only the newer request can confirm it."""
     watches = WatchTable()

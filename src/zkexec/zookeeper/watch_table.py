@@ -2,7 +2,8 @@
 
 A server keeps one watch for a path and connection, and sends one event for all keys of it.  That
 event can overtake the answer of the request that set the watch, so a key is entered when its
-request is sent; if the request is refused, the key goes again.
+request is sent; if the request is refused, the key goes again.  An event that arrives before an
+answer may also be that of an older watch.  Then the request sets another one, so its key stays.
 """
 
 from __future__ import annotations
@@ -59,6 +60,17 @@ class _WatchEntry:
         self.known = _UNKNOWN
         """The transaction as of which the znode is known, or that it is missing."""
 
+    def fire(self) -> None:
+        """Remove what an event ends: what was answered, or else the oldest request.
+
+        Each later request may have set the watch again after the event.
+        """
+        ended = min(min(xids) for xids in self.setters.values())
+        for xids in self.setters.values():
+            xids.discard(ended)
+        self.setters = {key: xids for key, xids in self.setters.items() if xids}
+        self.known = _UNKNOWN
+
 
 class WatchTable:
     """The watches of one connection."""
@@ -98,8 +110,15 @@ class WatchTable:
 
     def fired(self, kind: int, path: str) -> tuple[Hashable, ...]:
         """Remove the watches that an event ends; return their keys, each once."""
-        ended = [self._watches.pop((of, path), None) for of in _ENDED_BY_EVENT.get(kind, ())]
-        return tuple(dict.fromkeys(key for one in ended if one is not None for key in one.setters))
+        keys: dict[Hashable, None] = {}
+        for place in [(of, path) for of in _ENDED_BY_EVENT.get(kind, ())]:
+            watch = self._watches.get(place)
+            if watch is not None:
+                keys |= dict.fromkeys(watch.setters)
+                watch.fire()
+                if not watch.setters:
+                    del self._watches[place]
+        return tuple(keys)
 
     def fire_all(self) -> list[tuple[Hashable, str]]:
         """Remove all watches; return their keys and paths, each pair once."""

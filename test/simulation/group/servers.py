@@ -24,6 +24,19 @@ LAG_S = 0.02
 WatchKey = tuple["Connection", Any]
 
 
+class Link(Protocol):
+    """A connection as its server and the leader know it."""
+
+    def consider_contact(self) -> None:
+        """Note that the server has lost its leader, or has found it again."""
+
+    def close_at_server(self) -> None:
+        """Let the server hang up."""
+
+    def go_on(self) -> None:
+        """Pass on to the leader what has waited for it."""
+
+
 class Session:
     """A session as the leader knows it."""
 
@@ -34,7 +47,7 @@ class Session:
         self.place: object = None
         """Where its process runs."""
         self.alive = True
-        self.connection: Connection | None = None
+        self.connection: Link | None = None
         """The newest one; what comes by an older one is refused."""
         self.in_contact = False
         self.touched_at = 0.0
@@ -50,12 +63,12 @@ class Server:
         """Begin in contact with the leader, with nothing applied."""
         self.ensemble = ensemble
         self.number = number
-        self.tree = Tree()
+        self.tree = ensemble.new_tree()
         self.applied = 0
         self.lag_s = LAG_S
         self.serving = True
         self.in_contact = True
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Link, None] = {}
         self.watches: dict[str, dict[WatchKey, Callable[[Transaction], None]]] = {}
         self._catching_up = False
 
@@ -79,12 +92,23 @@ class Server:
             transaction = log[self.applied]
             self.applied += 1
             for path, node in transaction.changes:
-                self.tree.apply(path, node)
-                if path in self.watches:
-                    for key, fire in tuple(self.watches.pop(path).items()):
-                        if not self.ensemble.loses_watch():
-                            key[0].armed.pop((path, key), None)
-                            fire(transaction)
+                self.apply(transaction, path, node)
+
+    def apply(self, transaction: Transaction, path: str, node: Node | None) -> None:
+        """Apply one change of a transaction, and let its watches fire."""
+        self.tree.apply(path, node, transaction.zxid)
+        if path in self.watches:
+            for key, fire in tuple(self.watches.pop(path).items()):
+                if not self.ensemble.loses_watch():
+                    key[0].armed.pop((path, key), None)
+                    fire(transaction)
+
+    def begin_anew(self, tree: Tree) -> None:
+        """Hang up on all, and begin with these znodes."""
+        self.drop_all()
+        self.watches.clear()
+        self.applied = len(self.ensemble.log)
+        self.tree = tree
 
     def watch(self, path: str, key: WatchKey, fire: Callable[[Transaction], None]) -> None:
         """Set a watch; a second one of the same kind on the same connection is the first."""
@@ -158,14 +182,22 @@ class Ensemble:
         self.clock = clock
         self.random = random
         self.tick_s = tick_s
-        self.tree = Tree()
+        self.tree = self.new_tree()
         self.log: list[Transaction] = []
         self.sessions: dict[int, Session] = {}
-        self.servers = [Server(self, number) for number in range(servers)]
+        self.servers = [self.new_server(number) for number in range(servers)]
         self.has_quorum = True
         self.observer: Observer | None = None
         self.loses_watches = False
         self._luck = Random(len(self.servers))
+
+    def new_tree(self) -> Tree:
+        """Make a tree without znodes."""
+        return Tree()
+
+    def new_server(self, number: int) -> Server:
+        """Make a server that has applied nothing."""
+        return Server(self, number)
 
     def loses_watch(self) -> bool:
         """Whether a watch that should fire is dropped without a word."""
@@ -180,11 +212,8 @@ class Ensemble:
             session.ephemerals.clear()
         self.log = list(log)
         for server in self.servers:
-            server.drop_all()
-            server.watches.clear()
-            server.applied = len(self.log)
-            server.tree = Tree.of(nodes, made_in_queue)
-        self.tree = Tree.of(nodes, made_in_queue)
+            server.begin_anew(self.new_tree().filled(nodes, made_in_queue))
+        self.tree = self.new_tree().filled(nodes, made_in_queue)
 
     def commit(self, author: int, changes: Sequence[Change]) -> int:
         """Append to the log; every server in contact follows."""
@@ -197,7 +226,7 @@ class Ensemble:
                 self.sessions[before.owner].ephemerals.pop(path, None)
             if node is not None and node.owner:
                 self.sessions[node.owner].ephemerals[path] = None
-            self.tree.apply(path, node)
+            self.tree.apply(path, node, zxid)
         if self.observer is not None:
             self.observer.committed(transaction)
         for server in self.servers:

@@ -6,7 +6,7 @@ from then on.  The layout is fixed: one group, its members and its queue.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 STATE = "/g/state"
 RESTART = "/g/restart"
@@ -47,17 +47,16 @@ class Tree:
         """The names of the children, by their paths."""
         self.made_in_queue = 0
 
-    @classmethod
-    def of(cls, nodes: Mapping[str, Node], made_in_queue: int) -> "Tree":
-        """One that holds these nodes."""
-        tree = cls()
+    def filled(self, nodes: Mapping[str, Node], made_in_queue: int) -> Self:
+        """Put these nodes into a tree that is empty, and return it."""
         for path, node in nodes.items():
-            tree.apply(path, node)
-        tree.made_in_queue = made_in_queue
-        return tree
+            self.apply(path, node, node.mzxid)
+        self.made_in_queue = made_in_queue
+        return self
 
-    def apply(self, path: str, node: Node | None) -> None:
-        """Let this stand at the path."""
+    def apply(self, path: str, node: Node | None, zxid: int) -> None:
+        """Put this node at the path, in the transaction of this number; None deletes it."""
+        del zxid
         if node is None:
             self.nodes.pop(path, None)
         else:

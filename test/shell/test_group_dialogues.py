@@ -22,7 +22,7 @@ from zkexec.core.turn import MemberStatus
 from zkexec.group import record_codec
 from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.member_node import MemberNode
-from zkexec.group.member_profile import MemberProfile, PhaseTime
+from zkexec.group.member_profile import MemberProfile, PhaseTime, Writer
 from zkexec.group.store import GroupStore, Paths
 from zkexec.zookeeper.errors import (
     BadVersionError,
@@ -55,8 +55,9 @@ STATE, OWN = f"{BASE}/state", f"{BASE}/members/m1"
 
 def store() -> GroupStore:
     """The znodes of the group /g below the chroot /root, on a new connection."""
-    profile = MemberProfile("/g", "m1", "lock file of m1", "1", PhaseTime())
-    return GroupStore(profile, Paths("/root", "/g"), lambda: NOW)
+    writer = Writer("this-host", 1, lambda: NOW)
+    profile = MemberProfile("/g", "m1", "lock file of m1", "1", PhaseTime(), writer=writer)
+    return GroupStore(profile, Paths("/root", "/g"))
 
 
 class Node:

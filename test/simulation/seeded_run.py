@@ -8,6 +8,8 @@ from functools import partial
 from random import Random
 
 from simulation.bystander import Violation
+from simulation.ensemble_model import EnsembleModel
+from simulation.wire.wire_cluster import WireCluster
 from simulation.world import Recorder, Step, World
 from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.phases import Phase
@@ -46,8 +48,10 @@ def draw_terms(random: Random) -> Policy:
 class SeededRun:
     """One run: the world of this seed and what befalls it."""
 
-    def __init__(self, seed: int, record: Recorder | None = None) -> None:
-        """Draw the terms and make the world."""
+    def __init__(
+        self, seed: int, record: Recorder | None = None, *, is_wired: bool = False
+    ) -> None:
+        """Draw the terms and make the world; a wired one has the product's session in it."""
         self._random = Random(seed)
         self.policy = draw_terms(self._random)
         # Drawn separately, so that a known seed has the same transcript as before.
@@ -55,7 +59,8 @@ class SeededRun:
         if not self._loses_watches and Random(seed + 1).random() < 0.5:
             # A deadline that comes in any case would hide that another is missing.
             self.policy = replace(self.policy, rearm_s=None)
-        self.world = World(self.policy, self._random, record)
+        make_cluster = partial(WireCluster, self.policy) if is_wired else EnsembleModel
+        self.world = World(self.policy, self._random, record, make_cluster)
         self._calm_now = False
         self._mortal = self._random.random() < 0.3
         """Whether this run may see its end; else too few would live to see the calm."""

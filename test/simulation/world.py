@@ -37,6 +37,7 @@ from zkexec.core.turn import FreeTurn
 
 Recorder = Callable[[HandledEvent], None]
 Step = tuple[Phase, type[Event], Phase]
+MakeCluster = Callable[[Clock, Random, tuple[str, ...], Callable[[Event], None]], EnsembleModel]
 
 
 def all_checkers() -> list[Checker]:
@@ -52,12 +53,18 @@ def all_checkers() -> list[Checker]:
 class World:
     """A member, its host, and the ensemble; events come one at a time, answers first."""
 
-    def __init__(self, policy: Policy, random: Random, record: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        random: Random,
+        record: Recorder | None = None,
+        make_cluster: MakeCluster = EnsembleModel,
+    ) -> None:
         """Make everything; nothing happens before `run_until`."""
         self.policy = policy
         self.clock = Clock()
         paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.mirrors))
-        self.ensemble = EnsembleModel(self.clock, random, paths, self.deliver)
+        self.ensemble = make_cluster(self.clock, random, paths, self.deliver)
         self.host = HostModel(self.clock, random, self.deliver)
         self.core: Member | Caretaker = Member(policy, FreeTurn())
         self.done = False

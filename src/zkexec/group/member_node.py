@@ -15,7 +15,6 @@
 - All of this runs on the client's completion thread, so nothing here needs a lock.
 """
 
-import os
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -172,7 +171,7 @@ class MemberNode:
         yield from self._make(paths.queue, b"")
         yield from self._make(paths.restart, b"")
         yield from self._make(
-            paths.state, record_codec.encode(RolloutRecord(), self._store.clock())
+            paths.state, record_codec.encode(RolloutRecord(), self._store.writer.clock())
         )
         return None
 
@@ -281,14 +280,14 @@ class MemberNode:
         return Create(path, content, self._store.acl, ephemeral=True)
 
     def _content(self, status: MemberStatus, duplicate_of: str = "") -> bytes:
-        profile = self._store.profile
+        profile, writer = self._store.profile, self._store.writer
         facts = StatusFacts(
-            host=os.uname().nodename,
-            pid=os.getpid(),
+            host=writer.host,
+            pid=writer.pid,
             zkexec_version=__version__,
             lock_file_id=profile.lock_file_id,
             max_unavailable=profile.max_unavailable,
-            since=profile.since.entered(status.phase, status.running, self._store.clock()),
+            since=profile.since.entered(status.phase, status.running, self._store.writer.clock()),
             inputs=profile.inputs,
             duplicate_of=duplicate_of,
             shared=profile.shared,

@@ -1,6 +1,8 @@
 """What a member knows of itself beside its core: its group, its name, and what it shows of both."""
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
 
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
@@ -25,13 +27,31 @@ class PhaseTime:
 
 
 @frozen()
+class Writer:
+    """The process that writes a member's znodes: its host, its pid, and the time of day.
+
+    `clock` gives the seconds of the epoch.
+    """
+
+    host: str
+    pid: int
+    clock: Callable[[], float]
+
+
+def this_process() -> Writer:
+    """Describe the process that calls this."""
+    return Writer(os.uname().nodename, os.getpid(), time.time)
+
+
+@frozen()
 class MemberProfile:
     """Which group, and which member of it.
 
     `base` is the path of the group's znodes, below the chroot.  No two living processes have the
     same `lock_file_id`.  `acl` is that of the znodes that are made, None for an open one.
     `inputs` are the paths of the znodes that the configuration is read from.  `shared` are members
-    of this host that write to the same files, each with a file.
+    of this host that write to the same files, each with a file.  `writer` is the process that has
+    this profile, None for this one.
     """
 
     base: str
@@ -42,6 +62,7 @@ class MemberProfile:
     acl: Sequence[Acl] | None = None
     inputs: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    writer: Writer | None = None
 
     @property
     def duplicate_id(self) -> str:

@@ -37,7 +37,7 @@ from zkexec.core.rollout.queue_position import name_prefix
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.group import record_codec
-from zkexec.group.member_profile import MemberProfile
+from zkexec.group.member_profile import MemberProfile, this_process
 from zkexec.text import in_letters
 from zkexec.znode_paths import RESTART
 from zkexec.zookeeper.errors import (
@@ -127,11 +127,10 @@ class GroupStore:
     Its watches are set with the `GroupPart` that they are about.
     """
 
-    def __init__(self, profile: MemberProfile, paths: Paths, clock: Callable[[], float]) -> None:
-        """`clock` gives the seconds of the epoch."""
+    def __init__(self, profile: MemberProfile, paths: Paths) -> None:
         self.profile = profile
         self.paths = paths
-        self.clock = clock
+        self.writer = profile.writer or this_process()
         self._living: set[str] = set()  # A watch on this connection would have reported their end.
         self.acl: tuple[Acl, ...] = tuple(profile.acl or OPEN_ACL)
         self.acl_above = self.acl if self.acl == OPEN_ACL else (*self.acl, *ROOM_FOR_OTHERS)
@@ -281,7 +280,7 @@ class GroupStore:
             yield Check(own), Conflict.QUEUE_NODE
         for path, version in request.checks.items():
             yield Check(self.paths.mirrored(path), version), Conflict.CONFIGURATION
-        content = record_codec.encode(request.record, self.clock())
+        content = record_codec.encode(request.record, self.writer.clock())
         yield SetContent(self.paths.state, content, request.znode_version), Conflict.RECORD
         if request.queue_node:
             yield Delete(own), Conflict.QUEUE_NODE

@@ -7,8 +7,6 @@ a session that `open()` replaced.
 
 from __future__ import annotations
 
-import time
-
 from zkexec.core.events import (
     ConnectFailed,
     ReadFailed,
@@ -273,7 +271,7 @@ def _group_maker(profile: MemberProfile, chroot: str) -> NewGroup:
     def new_group(
         session: int, start_aside: Callable[[Dialogue], None], touched: Callable[[], None]
     ) -> tuple[GroupStore, MemberNode]:
-        store = GroupStore(profile, paths, time.time)
+        store = GroupStore(profile, paths)
         return store, MemberNode(store, session, start_aside, touched, is_zkexec)
 
     return new_group

@@ -152,7 +152,6 @@ class Chaos:
         up, down = self._random.choice(((True, True), (True, False), (False, True)))
         self._tell(process, f"is in a black hole, up {up}, down {down}")
         connection.block(up, down)
-        client.path_blocked(connection)
         self._after(self._some_time(process), connection.unblock)
 
     def isolate(self, process: "Process") -> None:
@@ -163,9 +162,8 @@ class Chaos:
         host.reachable = False
         self._tell(process, "is isolated")
         connection = None if client is None else client.connection
-        if client is not None and connection is not None:
+        if connection is not None:
             connection.block(True, True)
-            client.path_blocked(connection)
 
         def heal() -> None:
             host.reachable = True

@@ -39,7 +39,13 @@ class Client:
         self._random = ensemble.random
         self._tries = self._random.randrange(len(ensemble.servers))
         self._seen_zxid = 0
+        self.is_due = False
+        """Whether `advance` has anything to do: here all happens in threads of the client."""
+        self.deadline: float | None = None
         self._try_later(CONNECT_S)
+
+    def advance(self) -> None:
+        """Do nothing."""
 
     def ask(
         self, kind: Kind, run: Callable[[Connection], Any], reply: Callable[[Any], None],

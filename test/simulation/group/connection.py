@@ -90,6 +90,7 @@ class Connection:
         """Let nothing through any more, in one direction or both."""
         self._blocked = [up, down]
         self.consider_contact()
+        self.client.path_blocked(self)
 
     def unblock(self) -> None:
         """Let everything through that has waited."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from simulation.group.client import Client
 from simulation.group.connection import Connection, Kind
 from simulation.group.record_reading import RecordReading
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
@@ -102,6 +103,11 @@ class GroupRequests:
                 run = partial(self._commit, action, commit)
                 self.ask_group(number, Kind.WRITE, run, self.post)
 
+    @property
+    def _client(self) -> Client | None:
+        client = self.process.client
+        return client if isinstance(client, Client) else None
+
     def post(self, event: Event) -> None:
         """Give the process an event of the client's thread."""
         self.process.post(event)
@@ -113,7 +119,7 @@ class GroupRequests:
         """Send one message; it fails with its number where there is no connection."""
         self.world.count("requests", self.process)
         failed = GroupRequestFailed(number, "there is no connection")
-        client = self.process.client
+        client = self._client
         if client is None:
             self.process.post(failed)
         else:
@@ -158,14 +164,14 @@ class GroupRequests:
             return ZnodesRead(number, znodes, connection.server.applied)
 
         failed = ReadFailed(number, "there is no connection")
-        client = self.process.client
+        client = self._client
         if client is None:
             self.process.post(failed)
         else:
             client.ask(Kind.READ, run, self.post, failed)
 
     def _rearm(self) -> None:
-        client = self.process.client
+        client = self._client
         if client is not None:
             self.world.count("requests", self.process)
             client.ask(Kind.READ, lambda c: c.server.rearm(c), lambda _: None, None)
@@ -261,7 +267,7 @@ class GroupRequests:
         return True
 
     def _show(self, status: MemberStatus) -> None:
-        client = self.process.client
+        client = self._client
         connection = client.connection if client is not None and client.connected else None
         if client is None or connection is None:
             return
@@ -272,7 +278,7 @@ class GroupRequests:
 
     def _send_card(self) -> None:
         status, self._status = self._status, None
-        client = self.process.client
+        client = self._client
         if status is None or client is None or client.connection is None:
             self._card_on_its_way = None
             return

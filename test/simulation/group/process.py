@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from simulation.group.client import Client
 from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
 from simulation.group.group_requests import GroupRequests
+from simulation.group.wired_client import WiredClient
+from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
 from zkexec.core.caretaker import Caretaker
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from simulation.group.world import World
 
 
+MOST_ADVANCES = 1000
+"""So often a client may be advanced at one moment."""
+
+
+class BusyLoopError(Exception):
+    """A client is always ready or due, and never done."""
+
+
 class Process:
     """One incarnation of zkexec."""
 
@@ -38,7 +48,7 @@ class Process:
         self.chaos = world.chaos
         self.name = f"{host.label}.{host.incarnations}"
         mirrored = [mirror.zk_path for mirror in self.policy.mirrors]
-        self.paths = tuple(dict.fromkeys([*mirrored, self.policy.restart_path]))
+        self.paths: tuple[str, ...] = tuple(dict.fromkeys([*mirrored, self.policy.restart_path]))
         self.dead = False
         self.frozen = False
         self.termed = False
@@ -48,7 +58,7 @@ class Process:
         self.was_overdue = False
         self.handled_at = world.clock.now
         """When, on the world's clock, it decided on what it is doing."""
-        self.client: Client | None = None
+        self.client: Client | WiredClient | None = None
         self._tokens = 0
         self.commands = Commands(self)
         self.core: Member | Caretaker = self._fresh_core(None)
@@ -63,6 +73,7 @@ class Process:
         self._outbox: deque[Callable[[], None]] = deque()
         self._busy = False
         self._running = False
+        self._advances, self._advanced_at = 0, 0.0
         self._wake_at: float | None = None
         self._deadline: float | None = None
         """The member's, which only its events change."""
@@ -195,9 +206,11 @@ class Process:
         try:
             while self._may_move and self._step():
                 pass
+            while self._busy and not (self.dead or self.frozen) and self._advance_client():
+                pass
         finally:
             self._running = False
-        if self._may_move:
+        if not (self.dead or self.frozen):
             self._appoint()
 
     @property
@@ -216,15 +229,30 @@ class Process:
             self._handle(self._reaped.popleft())
         elif self._posted:
             self._handle(self._posted.popleft())
-        else:
+        elif not self._advance_client():
             deadline = self._deadline
             if deadline is None or deadline > self.now:
                 return False
             self._handle(Tick())
         return True
 
+    def _advance_client(self) -> bool:
+        """Do what the client can do; return whether there was anything."""
+        client = self.client
+        if client is None or not client.is_due:
+            return False
+        self._advances += 1
+        if self._advances > MOST_ADVANCES and self._advanced_at == self.now:
+            raise BusyLoopError(f"the client of {self.name} keeps the loop busy")
+        if self._advanced_at != self.now:
+            self._advanced_at, self._advances = self.now, 0
+        client.advance()
+        return True
+
     def _appoint(self) -> None:
-        deadline = self._deadline
+        client_due = None if self.client is None else self.client.deadline
+        due = [client_due, None if self._busy else self._deadline]
+        deadline = min((at for at in due if at is not None), default=None)
         if deadline is None:
             return
         at = deadline - self.host.clock_offset_s
@@ -297,6 +325,8 @@ class Process:
                 self.commands.kill_check()
             case actions.RunAlert():
                 self._posted.append(events.AlertFinished(""))
+            case _ if isinstance(self.client, WiredClient):
+                self.client.perform(action)
             case _:
                 self._requests.perform(action)
         return []
@@ -322,9 +352,15 @@ class Process:
         return []
 
     def _open_session(self) -> None:
+        ensemble = self.world.ensemble
+        if isinstance(ensemble, WireEnsemble):
+            if not isinstance(self.client, WiredClient):
+                self.client = WiredClient(self, ensemble)
+            self.client.open()
+            return
         if self.client is not None:
             self.client.close(clean=self.world.random.random() < 0.5)
-        self.client = Client(self, self.world.ensemble)
+        self.client = Client(self, ensemble)
 
     def _close_session(self, *, clean: bool) -> None:
         if self.client is not None:

@@ -90,8 +90,10 @@ def draw_plot(random: Random, size: int) -> Plot:
 class SeededGroupRun:
     """One run: the world of this seed and what befalls it."""
 
-    def __init__(self, seed: int, lines: list[str] | None = None) -> None:
-        """Draw everything."""
+    def __init__(
+        self, seed: int, lines: list[str] | None = None, *, is_wired: bool = False
+    ) -> None:
+        """Draw everything; a wired group has the product's sessions in it."""
         self._random = Random(seed)
         large = seed >= LARGE
         self._size = self._random.randint(20, 50) if large else draw_size(self._random)
@@ -101,6 +103,8 @@ class SeededGroupRun:
         if loses_watches:
             policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
             self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
+        if is_wired:
+            self.plot = Plot(self.plot.policy, self.plot.servers, self.plot.tick_s, is_wired=True)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.
         self._twins = Random(f"twins of {seed}")

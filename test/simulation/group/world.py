@@ -44,7 +44,9 @@ from simulation.group.steering_checkers import (
 )
 from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
+from simulation.group.wired_client import GroupContents
 from simulation.transcript import describe, seconds
+from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.member import Member
@@ -70,6 +72,8 @@ class Plot:
     policy: Sequence[Policy]
     servers: int
     tick_s: float
+    is_wired: bool = False
+    """Whether the members have the product's session, and the servers read bytes."""
 
 
 class World:
@@ -102,8 +106,7 @@ class World:
         self.commit: Commit | None = None
         self.place_taken = ""
         self.truth = RolloutRecord()
-        self.ensemble = Ensemble(self.clock, random, plot.servers, plot.tick_s)
-        self.ensemble.observer = self
+        self.ensemble = self._new_ensemble(plot)
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
         self.disks = DiskTrouble(self, random)
@@ -113,6 +116,15 @@ class World:
         """Hosts on which zkexec has the member ID of another host's."""
         self._count_members()
         self.judges = judges_of([checker(self) for checker in CHECKERS])
+
+    def _new_ensemble(self, plot: Plot) -> Ensemble:
+        ensemble = (
+            WireEnsemble(self.clock, self.random, plot.servers, plot.tick_s, GroupContents())
+            if plot.is_wired
+            else Ensemble(self.clock, self.random, plot.servers, plot.tick_s)
+        )
+        ensemble.observer = self
+        return ensemble
 
     def double(self, twin: Host) -> None:
         """Let there be a host with the member ID of another one; its node counts as a member's."""
@@ -198,6 +210,12 @@ class World:
         )
         if paths:
             self.push({path: make_content(number, moods[path]) for path in paths})
+
+    def begin_commit(self, process: Process, decided_at: float, place: str) -> None:
+        """Note what a process is about to commit to the record."""
+        node = self.ensemble.tree.nodes[STATE]
+        before = node.content.clamped_to(node.mzxid)
+        self.commit = Commit(process, decided_at, before, place)
 
     # What happens, passed on to those who judge it.
 

@@ -1,10 +1,11 @@
 """What a client of the model world takes for the operating system: clock, names and sockets."""
 
 import os
+import select
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
-from errno import ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EPIPE, ETIMEDOUT
+from errno import ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ETIMEDOUT
 from random import Random
 from typing import Protocol
 
@@ -12,10 +13,13 @@ from simulation.wire.wire import Faults, Wire
 from simulation.wire.wire_ensemble import WireEnsemble, WireServer
 from zkexec.zookeeper.connection import ServerConnection
 from zkexec.zookeeper.name_lookup import NameLookup
+from zkexec.zookeeper.network import Network
 from zkexec.zookeeper.server_rotation import ServerAddress
 from zkexec.zookeeper.session_requests import AnyRequest
 
 PORT = 2181
+SOCKET, LOOKUP = 1, 2
+"""The descriptors of a process; it has one socket at a time."""
 
 
 class Attempt(Enum):
@@ -49,7 +53,7 @@ class Computer(Protocol):
         """Note that the event of a watch has arrived, which this transaction has fired."""
 
     def deciding(self, request: AnyRequest, wire: Wire) -> None:
-        """Note that the leader is about to decide this write."""
+        """Note that the leader is about to commit this write."""
 
 
 class ClientSocket(ServerConnection):
@@ -62,7 +66,7 @@ class ClientSocket(ServerConnection):
         self.is_open = False
         self.wire: Wire | None = None
         self._network = network
-        self._is_accepted = self._has_ended = False
+        self._is_accepted = self._has_ended = self._is_full = False
         self._error = 0
         self._arrived: deque[bytes] = deque()
 
@@ -95,15 +99,28 @@ class ClientSocket(ServerConnection):
         self._network.computer.watch_arrived(path, zxid)
 
     def deciding(self, request: AnyRequest) -> None:
-        """Pass on what is about to be decided."""
+        """Pass on what is about to be committed."""
         assert self.wire is not None
         self._network.computer.deciding(request, self.wire)
+
+    def is_ready(self, wanted: int) -> bool:
+        """Whether a poll for this would return."""
+        if self._error or self._has_ended:
+            return True
+        can_be_read = bool(self._arrived) and wanted & select.POLLIN
+        can_be_written = self._is_accepted and not self._is_full and wanted & select.POLLOUT
+        return bool(can_be_read or can_be_written)
+
+    def drain(self) -> None:
+        """Take more of what is written."""
+        self._is_full = False
+        self._network.ready(self)
 
     # What the client does.
 
     def fileno(self) -> int:
-        """Give a descriptor that nothing polls."""
-        return -1
+        """Give a descriptor that only the simulated poll knows."""
+        return SOCKET
 
     def advance(self, now: float) -> bool:
         """Continue the attempt; return whether the connection is open."""
@@ -117,27 +134,26 @@ class ClientSocket(ServerConnection):
     def read(self) -> bytes | None:
         """Read what has arrived; None if nothing has, b"" if the server has hung up."""
         if self._arrived:
-            return self._arrived.popleft()
+            content = b"".join(self._arrived)
+            self._arrived.clear()
+            return content
         self._demand_no_error()
         return b"" if self._has_ended else None
 
     def write(self, content: bytes | bytearray) -> int:
         """Write what fits → the number of bytes."""
-        if self._error or self._has_ended:
-            raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
+        self._demand_no_error()
+        if self._is_full:
+            return 0
         assert self.wire is not None
         count = len(content)
         if count > 1 and self._network.faults.takes_little():
-            count = self._network.random.randrange(count)
-            self._network.ready_soon(self)
+            count = int(self._network.random.random() * count)
+            self._is_full = True
+            self._network.drain_soon(self)
         if count:
             self.wire.send(bytes(content[:count]))
         return count
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether something can be read."""
-        return bool(self._arrived) or self._has_ended or bool(self._error)
 
     def close(self) -> None:
         """Close the socket."""
@@ -160,18 +176,19 @@ class SimulatedLookup(NameLookup):
         self.is_done = False
 
     def fileno(self) -> int:
-        """Give a descriptor that nothing polls."""
-        return -1
+        """Give a descriptor that only the simulated poll knows."""
+        return LOOKUP
 
     def close(self) -> None:
         """Close nothing."""
 
 
-class SimulatedNetwork:
+class SimulatedNetwork(Network):
     """The network as one process has it; a process has one client."""
 
     def __init__(self, ensemble: WireEnsemble, computer: Computer, faults: Faults) -> None:
         """Begin without any socket."""
+        super().__init__()
         self.random: Random = ensemble.random
         self.computer = computer
         self.faults = faults
@@ -179,11 +196,21 @@ class SimulatedNetwork:
         """The newest connection that the client has not closed."""
         self._ensemble = ensemble
         self._socket: ClientSocket | None = None
+        self._lookup: SimulatedLookup | None = None
 
     @property
     def servers(self) -> tuple[tuple[str, int], ...]:
         """The servers, as settings of a client name them."""
         return tuple((f"server-{one.number}", PORT) for one in self._ensemble.servers)
+
+    def is_ready(self, descriptor: tuple[int, int] | None) -> bool:
+        """Whether a poll of this would return, see `Client.descriptor`."""
+        if descriptor is None:
+            return False
+        number, wanted = descriptor
+        if number == LOOKUP:
+            return self._lookup is not None and self._lookup.is_done
+        return self._socket is not None and self._socket.is_ready(wanted)
 
     # What a client calls.
 
@@ -197,7 +224,7 @@ class SimulatedNetwork:
 
     def look_up(self, hosts: Sequence[str]) -> NameLookup:
         """Resolve names, which takes a while now and then."""
-        lookup = SimulatedLookup(hosts)
+        lookup = self._lookup = SimulatedLookup(hosts)
 
         def done() -> None:
             lookup.is_done = True
@@ -239,9 +266,9 @@ class SimulatedNetwork:
         if socket is self._socket:
             self.computer.ready()
 
-    def ready_soon(self, socket: ClientSocket) -> None:
+    def drain_soon(self, socket: ClientSocket) -> None:
         """Let a socket take more in a moment."""
-        self._ensemble.clock.after(0.05 * self.random.random(), lambda: self.ready(socket))
+        self._ensemble.clock.after(0.05 * self.random.random(), socket.drain)
 
     def closed(self, socket: ClientSocket) -> None:
         """Forget a socket."""

@@ -125,7 +125,7 @@ class SessionDriver:
         if not self._is_made:
             self._is_made = True
             self.connections += 1
-            self.state.connection_made(self.connections, self.now)
+            self.state.connection_made(self.connections, self.now, self.now + ATTEMPT_S)
         self._write(socket)
         while self.state.has_connection and (content := socket.read()) is not None:
             if not content:

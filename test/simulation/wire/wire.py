@@ -81,6 +81,10 @@ class Wire:
         self.socket = socket
         self.session: Session | None = None
         """The session that the server has found the client to have."""
+        self.history = 0
+        """In which history of the servers the connection was accepted; it ends with that."""
+        self.began_at = 0
+        """The newest transaction of all when the server has accepted the connection."""
         self.watched: dict[tuple[int, str], None] = {}
         """The watches that the server keeps for this connection."""
         self.open = False
@@ -91,6 +95,8 @@ class Wire:
         self._clock = server.ensemble.clock
         self._random = server.ensemble.random
         self._faults = faults
+        self.was_blocked = False
+        """Whether anything was ever kept from getting through."""
         self._blocked = [False, False]
         self._held: tuple[deque[Callable[[], None]], ...] = (deque(), deque())
         self._latest = [0.0, 0.0]
@@ -124,6 +130,7 @@ class Wire:
     def block(self, up: bool, down: bool) -> None:
         """Let nothing through any more, in one direction or both."""
         self._blocked = [up, down]
+        self.was_blocked = True
 
     def unblock(self) -> None:
         """Let everything through that has waited."""
@@ -159,7 +166,7 @@ class Wire:
     def _pieces(self, content: bytes) -> list[bytes]:
         if len(content) < 2 or not self._faults.is_cut():
             return [content]
-        cut = self._random.randrange(1, len(content))
+        cut = 1 + int(self._random.random() * (len(content) - 1))
         return [content[:cut], content[cut:]]
 
     def _carry(self, way: int, do: Callable[[], None]) -> None:
@@ -185,6 +192,8 @@ class Wire:
 
     def _accept(self) -> None:
         self.open = True
+        self.history = self._ensemble.histories
+        self.began_at = len(self._ensemble.log)
         self.server.connections[self] = None
         self._carry(DOWN, self.socket.accept)
 
@@ -285,8 +294,8 @@ class Wire:
             session.connection = None
             self._ensemble.end(session)
         elif not isinstance(arrived.request, Sync):
-            self.socket.deciding(arrived.request)
-            outcome = self._ensemble.decide(session, arrived.request)
+            announce = partial(self.socket.deciding, arrived.request)
+            outcome = self._ensemble.decide(session, arrived.request, announce)
         delay_s = SPEED_S * self._random.random()
         self._clock.after(delay_s, lambda: self._decided(arrived, outcome))
 
@@ -323,7 +332,7 @@ class Wire:
             self.report(content)
             return
         # The connection is lost at any byte of the answer.
-        if part := content[: self._random.randrange(len(content))]:
+        if part := content[: int(self._random.random() * len(content))]:
             self.report(part)
         self.close_at_server()
 

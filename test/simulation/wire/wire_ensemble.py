@@ -5,7 +5,7 @@ begin another history) is done here as well.  Beyond that every ping counts: a s
 no frame of it has reached the leader for its timeout, and up to a tick later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,9 +53,20 @@ class Contents(Protocol):
     def decode(self, path: str, encoded: bytes) -> Any:
         """Make of bytes what they mean."""
 
+    def may_lose_watches(self, path: str) -> bool:
+        """Whether servers that lose watches may lose that of this znode.
+
+        A read of several znodes relies on their watches, as real servers lose only those of a znode
+        that may not be read.
+        """
+
 
 class PlainContents:
     """Contents that are bytes to every observer."""
+
+    def __init__(self, *, loses_watches: bool = False) -> None:
+        """Let servers lose watches, or not."""
+        self._loses_watches = loses_watches
 
     def encode(self, path: str, content: Any, now: float) -> bytes:
         """Take the bytes as they are."""
@@ -67,6 +78,11 @@ class PlainContents:
         """Take the bytes as they are."""
         del path
         return encoded
+
+    def may_lose_watches(self, path: str) -> bool:
+        """Whether servers that lose watches may lose that of this znode."""
+        del path
+        return self._loses_watches
 
 
 class WireServer(Server):
@@ -214,7 +230,8 @@ class WireServer(Server):
         for kind, place in places:
             for wire in self._watchers.pop(place, ()):
                 wire.watched.pop(place, None)
-                if not is_hidden and not self.ensemble.loses_watch():
+                may_be_lost = self.ensemble.contents.may_lose_watches(place[1])
+                if not is_hidden and not (may_be_lost and self.ensemble.loses_watch()):
                     fired[kind, place[1], wire] = None
         for kind, where, wire in fired:
             wire.report_watch(kind, where, transaction.zxid)
@@ -236,6 +253,10 @@ class WireEnsemble(Ensemble):
         """Whether the servers are older than 3.6."""
         self.refused_sessions: set[int] = set()
         """The sessions that are refused for ever, as by servers that have seen less than they."""
+        self.expiring: Callable[[Session], None] = lambda _: None
+        """Called with a session that is about to expire."""
+        self.histories = 0
+        """How often another history has begun."""
         super().__init__(clock, random, servers, tick_s)
 
     def new_tree(self) -> ZnodeTree:
@@ -253,8 +274,11 @@ class WireEnsemble(Ensemble):
 
     # Writes.
 
-    def decide(self, session: Session, request: AnyRequest) -> object:
-        """Let the leader decide a write, and commit what it changes → its outcome."""
+    def decide(self, session: Session, request: AnyRequest, announce: Callable[[], None]) -> object:
+        """Let the leader decide a write, and commit what it changes → its outcome.
+
+        `announce` is called before something is committed.
+        """
         author = Author(session.number, self.next_zxid, round(self.wall_clock * 1000))
         draft = Draft(self.tree, author, self.contents.decode)
         outcome: object
@@ -270,6 +294,7 @@ class WireEnsemble(Ensemble):
                 raise TypeError(f"no write: {request}")
         if draft.changes:
             self.tree.made_in_queue = draft.made_in_queue
+            announce()
             self.commit(session.number, draft.changes)
         return outcome
 
@@ -290,6 +315,7 @@ class WireEnsemble(Ensemble):
         self, nodes: Mapping[str, Node], log: Sequence[Transaction], made_in_queue: int
     ) -> None:
         """Begin another history with these znodes, at the end of this log; no session lives on."""
+        self.histories += 1
         stored = {path: self._stored(path, node) for path, node in nodes.items()}
         super().begin_anew(stored, log, made_in_queue)
 
@@ -326,6 +352,7 @@ class WireEnsemble(Ensemble):
             # Whoever is elected gives each session its whole time anew.
             session.expiry = 0
         elif self.clock.now >= session.touched_at + session.timeout_s:
+            self.expiring(session)
             self.end(session)
         else:
             self._look_later(session)

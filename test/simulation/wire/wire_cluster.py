@@ -1,0 +1,257 @@
+"""The cluster of a single member, byte for byte: the product's session and the servers' model.
+
+It has what the model of a cluster has that makes events itself, so that the same runs, checkers and
+mutants do for both.  What that model believes of the client shows here in the product.
+"""
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from simulation.clock import Clock
+from simulation.ensemble_model import EnsembleModel
+from simulation.group.connection import Loss
+from simulation.group.servers import Session
+from simulation.group.tree import Change, Node, Transaction
+from simulation.wire.network import SimulatedNetwork
+from simulation.wire.polling import Polling
+from simulation.wire.session_contract import INPUTS, ContractViolation, SessionContract
+from simulation.wire.session_driver import DrawnFaults
+from simulation.wire.wire import Wire
+from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
+from simulation.wire.znodes import StoredNode
+from zkexec.core.events import Event, ZnodesRead
+from zkexec.core.policy import Policy
+from zkexec.core.snapshot import Problem, Znode
+from zkexec.runtime.cluster_session import ClusterSession
+from zkexec.zookeeper.client_settings import ClientSettings
+from zkexec.zookeeper.session_requests import AnyRequest
+
+LONGEST_LAG_S = 1.0
+LEAST_PULSE_S = 4.0
+"""A process may be late by two seconds, so its pings are in time from this session timeout on."""
+
+
+class InputFaults(DrawnFaults):
+    """Faults of which only the losses can be switched off."""
+
+    loses_replies = False
+
+    def loss(self) -> Loss:
+        """What becomes of the request that has just arrived at its server."""
+        return super().loss() if self.loses_replies else Loss.NOTHING
+
+
+class WireCluster(EnsembleModel):
+    """Servers that hold a few znodes, and at most one session that is listened to."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        clock: Clock,
+        random: Random,
+        paths: tuple[str, ...],
+        deliver: Callable[[Event], None],
+    ) -> None:
+        """Begin with servers on which none of the paths exists."""
+        drawn = Random(random.getstate()[1][2])
+        tick_s = policy.session_timeout_s / 10
+        contents = PlainContents(loses_watches=len(paths) == 1)
+        self._servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
+        self._servers.expiring = self._expiring
+        # Without watches that are set again, what such servers keep quiet is never found.
+        self._servers.hides_unreadable = policy.rearm_s is not None and drawn.random() < 0.3
+        self._servers.lacks_multi_read = drawn.random() < 0.1
+        self._faults = InputFaults(drawn, drawn.choice((0.0, 0.02, 0.1)))
+        self._contract = SessionContract()
+        self._contract.loses_watches = self._servers.hides_unreadable
+        super().__init__(clock, random, paths, deliver)
+        self._policy = policy
+        self._drawn = drawn
+        self._outages = 0
+        self._histories = [0]
+        """Where each history of the servers begins in that of the states."""
+        self.network = SimulatedNetwork(self._servers, self, self._faults)
+        self._polling = Polling(clock, self.network)
+
+    # What befalls the cluster.
+
+    @property
+    def loses_replies(self) -> bool:
+        """Whether requests or their answers get lost, with the connection."""
+        return self._faults.loses_replies
+
+    @loses_replies.setter
+    def loses_replies(self, loses: bool) -> None:
+        self._faults.loses_replies = loses
+
+    @property
+    def loses_watches(self) -> bool:
+        """Whether the servers drop a watch now and then."""
+        return self._servers.loses_watches
+
+    @loses_watches.setter
+    def loses_watches(self, loses: bool) -> None:
+        self._servers.loses_watches = loses
+        # What was dropped may show later.
+        self._contract.loses_watches |= loses
+
+    def write(self, changes: Mapping[str, bytes | Problem]) -> None:
+        """Change some znodes in one transaction; a Problem takes their content away."""
+        todo: list[Change] = []
+        state = dict(self.state)
+        for path, content in changes.items():
+            before = self._servers.tree.stored(path)
+            if content is Problem.FORBIDDEN:
+                todo.append((path, self._forbidden(path, before)))
+                state[path] = Znode(path, problem=Problem.FORBIDDEN)
+            elif isinstance(content, Problem):
+                todo += [(path, None)] if before is not None else []
+                state[path] = Znode(path, problem=content)
+            else:
+                written = self._servers.written(path, content)
+                todo.append(written)
+                version = written[1].version
+                state[path] = Znode(path, content, self._servers.next_zxid, version=version)
+        self.history.append(state)
+        if todo:
+            self._servers.commit(0, todo)
+        for server in self._servers.servers:
+            server.lag_s = 0.02 if self._drawn.random() < 0.9 else LONGEST_LAG_S
+
+    def _forbidden(self, path: str, before: StoredNode | None) -> StoredNode:
+        """Make a znode of the same content that may not be read; that alone is no event."""
+        if before is None:
+            before = self._servers.written(path, b"")[1]
+        return StoredNode(
+            before.content, before.mzxid, before.version, before.owner,
+            before.encoded, before.czxid, before.mtime, before.aversion + 1, is_readable=False,
+        )  # fmt: skip
+
+    def begin_anew(self) -> None:
+        """Forget everything, or go back to an earlier state; who has seen more is refused."""
+        random = self._drawn
+        nothing = {path: self._missing(path) for path in self._paths}
+        state = random.choice([nothing, *self.history[self.present :]])
+        zxid = max((znode.mzxid for znode in state.values()), default=0)
+        # What is committed otherwise is not modelled, but has numbers too.
+        zxid += random.choice((0, 1, 3, 30))
+        nodes: dict[str, Node] = {
+            path: Node(znode.content, znode.mzxid, max(0, znode.version))
+            for path, znode in state.items()
+            if znode.problem is None
+        }
+        for path, znode in state.items():
+            if znode.problem is Problem.FORBIDDEN:
+                state = {**state, path: self._missing(path)}
+        self.history.append(dict(state))
+        self.present = len(self.history) - 1
+        self._histories.append(self.present)
+        self._servers.begin_anew(nodes, [Transaction(n + 1, 0, ()) for n in range(zxid)], 0)
+        self._go_down(random.choice((0.1, 3.0)))
+
+    def suspend(self, outage_s: float, *, expires: bool) -> None:
+        """Break the connection for a while; the session may expire meanwhile."""
+        wire = self.network.wire
+        if wire is None:
+            return
+        if self._drawn.random() < 0.5:
+            self._go_down(outage_s)
+        else:
+            way = self._drawn.choice(((True, True), (True, False), (False, True)))
+            wire.block(*way)
+            if self._drawn.random() < 0.5:
+                self._clock.after(outage_s, wire.unblock)
+        if expires and wire.session is not None:
+            session = wire.session
+            self._clock.after(outage_s, lambda: self._servers.end(session))
+
+    def refuse_client(self) -> None:
+        """Refuse the present session for ever, as servers that were wiped would do."""
+        wire = self.network.wire
+        if wire is not None and wire.session is not None:
+            self._servers.refused_sessions.add(wire.session.number)
+
+    def _expiring(self, session: Session) -> None:
+        """Demand that pings leave, unless the process may be late for them."""
+        wire, is_in_time = session.connection, session.timeout_s >= LEAST_PULSE_S
+        works = isinstance(wire, Wire) and wire.open and wire.heard and not wire.was_blocked
+        if works and is_in_time:
+            raise ContractViolation("pulse: a session expires on a connection that works")
+
+    def _go_down(self, outage_s: float) -> None:
+        """Let no server serve for a while."""
+        self._outages += 1
+        for server in self._servers.servers:
+            server.serving = False
+            server.drop_all()
+        self._clock.after(outage_s, self._come_back)
+
+    def _come_back(self) -> None:
+        self._outages -= 1
+        for server in self._servers.servers:
+            server.serving = not self._outages
+
+    # What the core has done.
+
+    def open_session(self) -> None:
+        """Connect with a new session; nothing of the old one is heard any more."""
+        if self._polling.session is None:
+            settings = ClientSettings(
+                servers=self.network.servers, session_timeout_s=self._policy.session_timeout_s
+            )
+            self._polling.session = ClusterSession(
+                settings, self._paths, "", self._post, network=self.network
+            )
+        self._contract.opened()
+        self._polling.session.open()
+        self._polling.settle()
+
+    def drop_session(self) -> None:
+        """Tell nothing more of this session; its core is no more, and the next counts anew."""
+        if self._polling.session is not None:
+            self._contract.closed()
+            self._polling.session.close(0.0)
+            self._polling.session = None
+
+    def read(self, number: int) -> None:
+        """Read all znodes, with watches."""
+        assert self._polling.session is not None
+        self._contract.requested(INPUTS, number)
+        self._polling.session.read(number)
+        self._polling.settle()
+
+    def rearm(self) -> None:
+        """Set all watches again; report what was missed."""
+        assert self._polling.session is not None
+        self._polling.session.rearm()
+        self._polling.settle()
+
+    def _post(self, event: Event) -> None:
+        self._contract.posted(event, self.network.wire)
+        if isinstance(event, ZnodesRead):
+            wire = self.network.wire
+            assert wire is not None
+            self.reads[event.number] = self._histories[wire.history]
+        self._deliver(event)
+
+    # What the network knows of the process.
+
+    @property
+    def now(self) -> float:
+        """The time on its clock."""
+        return self._clock.now
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether there is a way to the servers."""
+        return self.reachable
+
+    def ready(self) -> None:
+        """Note that a socket has become ready."""
+        self._polling.settle()
+
+    def watch_arrived(self, path: str, zxid: int) -> None:
+        """Do nothing: the session reports it."""
+
+    def deciding(self, request: AnyRequest, wire: Wire) -> None:
+        """Do nothing: a member alone writes nothing."""

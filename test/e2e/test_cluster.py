@@ -43,6 +43,19 @@ def expire(server: Server, proxy: Proxy, session: str) -> None:
     until(lambda: session not in server.sessions(), "the session expires", 60)
 
 
+def test_a_slow_link_is_no_silence(broken: MirroredHost, proxy: Proxy) -> None:
+    """An answer that takes longer than any limit of an answer arrives, as long as it goes on."""
+    names = [f"f{number}" for number in range(9)]
+    broken.create(**{name: name.encode().ljust(40_000, b"#") for name in names})
+    proxy.bytes_per_s = 60_000
+    timeout = f"--session-timeout={SESSION_TIMEOUT_S}"
+    broken.wrap(timeout, names=" ".join(names))
+
+    birth = broken.born()
+    assert all(text and text.startswith(name) for name, text in birth.files.items())
+    assert proxy.accepted == 1
+
+
 def test_a_server_is_restarted(own: MirroredHost, own_zookeeper: Server) -> None:
     """A restarted server costs a line; the next change arrives."""
     own.create(a=b"one")

@@ -21,6 +21,7 @@ from support.zookeeper import Port
 
 EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE = 3, 4, 9, 11, 22, 101, -11
 CREATE, DELETE, SET, CHILDREN, CHILDREN2, TRANSACTION = 1, 2, 5, 8, 12, 14
+_PIECES_PER_S = 10
 _EVENT = -1
 """The xid of the event of a watch."""
 READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE})
@@ -81,6 +82,8 @@ class Proxy:
         """How many connections clients have made so far."""
         self.swallowing: frozenset[Way] = frozenset()
         self.delay_s: dict[Way, float] = {}
+        self.bytes_per_s = 0
+        """How many bytes pass to a client in a second; 0 for no limit."""
         self._target_port = target_port
         self._port = Port()
         self.address = ("127.0.0.1", self._port.number)
@@ -211,8 +214,14 @@ class _Connection:
 
     def _pass(self, way: Way, frame: bytes) -> None:
         time.sleep(self._proxy.delay_s.get(way, 0.0))
-        if way not in self._proxy.swallowing:
-            (self._server if way is Way.TO_SERVER else self._client).sendall(frame)
+        if way in self._proxy.swallowing:
+            return
+        end = self._server if way is Way.TO_SERVER else self._client
+        rate = 0 if way is Way.TO_SERVER else self._proxy.bytes_per_s
+        piece = max(1, rate // _PIECES_PER_S) if rate else len(frame)
+        for start in range(0, len(frame), piece):
+            end.sendall(frame[start : start + piece])
+            time.sleep(piece / rate if rate else 0.0)
 
     def reset(self, *, gently: bool = False) -> None:
         """Close both connections: with a reset, or gently with an end of the stream."""

@@ -149,7 +149,6 @@ class Inputs:
         self.state = NOTHING_READ
         self._renew_at = None
         self._rearm_later(now)
-        self.last_trouble = ""
         # A server that hangs up on each read would be logged without end.
         self._owes_note = self._is_unanswered
         actions = [] if self._owes_note else self._note_connected()
@@ -160,6 +159,7 @@ class Inputs:
 
     def _note_connected(self) -> list[Action]:
         self._owes_note = False
+        self.last_trouble = ""
         self._reported.clear()
         return [Note("connected")]
 
@@ -175,13 +175,13 @@ class Inputs:
         return self._note_once(topic, reason) if was_connected else []
 
     def _note_once(self, topic: str, reason: str) -> list[Action]:
+        self.last_trouble = reason
         if reason in self._reported:
             return []
         self._reported.add(reason)
         return [Note(topic, {"reason": reason})]
 
     def _on_trouble(self, reason: str, is_last: bool) -> list[Action]:
-        self.last_trouble = reason
         self.refused |= is_last
         return self._note_once("connect-failed", reason)
 

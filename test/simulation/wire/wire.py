@@ -29,7 +29,6 @@ from zkexec.zookeeper.session_requests import (
     AnyRequest,
     Authenticate,
     CloseSession,
-    GetEphemerals,
     Ping,
 )
 from zookeeper import wire_server
@@ -37,10 +36,7 @@ from zookeeper import wire_server
 if TYPE_CHECKING:
     from simulation.wire.network import ClientSocket
 
-READS = (Get, Exists, Children, MultiRead, SetWatches, GetEphemerals)
-NEW_REQUESTS = (MultiRead, GetEphemerals)
-"""What servers before 3.6 do not know: they answer out of order, and hang up."""
-
+READS = (Get, Exists, Children, MultiRead, SetWatches)
 OUTSIDE_ORDER = (Ping, Authenticate)
 UNIMPLEMENTED, SESSION_EXPIRED, SESSION_MOVED = -6, -112, -118
 LARGEST_FRAME = 0xFFFFF
@@ -218,7 +214,8 @@ class Wire:
             raise AssertionError("a request before the answer to the handshake")
         self.server.hear_of(session)
         xid, request = wire_server.read_request(frame)
-        if self._ensemble.lacks_multi_read and isinstance(request, NEW_REQUESTS):
+        # Servers before 3.6 do not know it: they answer out of order, and hang up.
+        if self._ensemble.lacks_multi_read and isinstance(request, MultiRead):
             self.report(wire_server.refusal(xid, UNIMPLEMENTED, self.server.applied))
             self.close_at_server()
             return

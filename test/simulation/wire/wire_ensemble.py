@@ -27,7 +27,7 @@ from zkexec.zookeeper.requests import (
     SetWatches,
 )
 from zkexec.zookeeper.requests import Transaction as TransactionRequest
-from zkexec.zookeeper.session_requests import AnyRequest, GetEphemerals
+from zkexec.zookeeper.session_requests import AnyRequest
 
 if TYPE_CHECKING:
     from simulation.wire.wire import Wire
@@ -141,8 +141,6 @@ class WireServer(Server):
                 return tuple(self._get(path, None) for path in paths)
             case SetWatches():
                 self._set_watches(request, wire)
-            case GetEphemerals(prefix) if wire.session is not None:
-                return tuple(p for p in wire.session.ephemerals if p.startswith(prefix))
         return None
 
     def _get(self, path: str, watcher: "Wire | None") -> object:

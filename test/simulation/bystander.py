@@ -6,7 +6,7 @@ The checkers use this, and what the model world itself knows.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simulation.ensemble_model import EnsembleModel
+from simulation.cluster_model import ClusterModel
 from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
@@ -42,7 +42,7 @@ class HandledEvent:
 class Bystander:
     """The course of things so far."""
 
-    def __init__(self, policy: Policy, ensemble: EnsembleModel, host: HostModel) -> None:
+    def __init__(self, policy: Policy, ensemble: ClusterModel, host: HostModel) -> None:
         """Begin before the first event."""
         self.policy = policy
         self.ensemble = ensemble

@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 
 from simulation.clock import Clock
+from simulation.cluster_model import ClusterModel, missing
 from zkexec.core.events import (
     ConnectFailed,
     Event,
@@ -23,8 +24,6 @@ from zkexec.core.events import (
 )
 from zkexec.core.snapshot import Problem, Znode
 
-State = dict[str, Znode]
-
 SESSION_TIMEOUT_S = 10.0
 """What these servers grant, whatever was requested."""
 
@@ -32,8 +31,8 @@ UNANSWERED_S = 2 * SESSION_TIMEOUT_S
 """How long the client waits for an answer on a connection that answers pings."""
 
 
-class EnsembleModel:
-    """Servers that hold a few znodes, and at most one client that is listened to."""
+class EnsembleModel(ClusterModel):
+    """Servers with a client of the model world, of whose events nothing is the product's."""
 
     def __init__(
         self,
@@ -43,23 +42,13 @@ class EnsembleModel:
         deliver: Callable[[Event], None],
     ) -> None:
         """Begin with an ensemble in which none of the paths exists."""
-        self._clock = clock
+        super().__init__(clock, paths, deliver)
         self._random = random
         self._luck = Random(random.getstate()[1][0])
         """Draws what was added later, so that a known seed has the same transcript as before."""
-        self._paths = paths
-        self._deliver = deliver
-        self.history: list[State] = [{path: self._missing(path) for path in paths}]
         self._changes: list[frozenset[str]] = []
-        """All states there were, also those of earlier histories of the servers."""
-        self.present = 0
-        """Where the present history of the servers begins in that."""
-        self.reads: dict[int, int] = {}
-        """Where the history begins that a read has shown, by its number."""
+        """The paths that each write has changed."""
         self._zxid = self._heard = 0
-        self.reachable = True
-        self.loses_replies = False
-        self.loses_watches = False
         self._client = 0
         self._dropped = 0
         """How many sessions were dropped with their cores."""
@@ -74,11 +63,6 @@ class EnsembleModel:
         """What the client takes for watched, each with the state as of which it was read."""
         self._arming: list[dict[str, int]] = []
         """The same, of reads that are not answered yet."""
-
-    @property
-    def state(self) -> State:
-        """What the znodes hold now."""
-        return self.history[-1]
 
     def write(self, changes: Mapping[str, bytes | Problem]) -> None:
         """Change some znodes in one transaction; a Problem takes their content away."""
@@ -108,7 +92,7 @@ class EnsembleModel:
         """Forget everything, or go back to an earlier state; who has seen more is refused."""
         random = self._random
         state = random.choice(
-            [{path: self._missing(path) for path in self._paths}, *self.history[self.present :]]
+            [{path: missing(path) for path in self._paths}, *self.history[self.present :]]
         )
         self._heard = before = self._zxid
         self._zxid = max((znode.mzxid for znode in state.values()), default=0)
@@ -247,7 +231,3 @@ class EnsembleModel:
                 do()
 
         self._clock.after(delay_s, unless_dropped)
-
-    @staticmethod
-    def _missing(path: str) -> Znode:
-        return Znode(path, problem=Problem.MISSING)

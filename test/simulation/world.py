@@ -24,6 +24,7 @@ from simulation.checkers import (
     StopsOnlyForChange,
 )
 from simulation.clock import Clock
+from simulation.cluster_model import ClusterModel
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
 from zkexec.core import actions
@@ -37,7 +38,7 @@ from zkexec.core.turn import FreeTurn
 
 Recorder = Callable[[HandledEvent], None]
 Step = tuple[Phase, type[Event], Phase]
-MakeCluster = Callable[[Clock, Random, tuple[str, ...], Callable[[Event], None]], EnsembleModel]
+MakeCluster = Callable[[Clock, Random, tuple[str, ...], Callable[[Event], None]], ClusterModel]
 
 
 def all_checkers() -> list[Checker]:

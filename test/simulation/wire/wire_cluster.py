@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from simulation.clock import Clock
-from simulation.ensemble_model import EnsembleModel
+from simulation.cluster_model import ClusterModel, missing
 from simulation.group.connection import Loss
 from simulation.group.servers import Session
 from simulation.group.tree import Change, Node, Transaction
@@ -32,17 +32,34 @@ LEAST_PULSE_S = 4.0
 
 
 class InputFaults(DrawnFaults):
-    """Faults of which only the losses can be switched off."""
+    """Faults of connections; requests get lost as long as the cluster loses replies."""
 
-    loses_replies = False
+    def __init__(self, cluster: ClusterModel, random: Random, chance: float) -> None:
+        """Have each fault with this chance."""
+        super().__init__(random, chance)
+        self._cluster = cluster
 
     def loss(self) -> Loss:
         """What becomes of the request that has just arrived at its server."""
-        return super().loss() if self.loses_replies else Loss.NOTHING
+        return super().loss() if self._cluster.loses_replies else Loss.NOTHING
 
 
-class WireCluster(EnsembleModel):
-    """Servers that hold a few znodes, and at most one session that is listened to."""
+class InputContents(PlainContents):
+    """The contents of inputs."""
+
+    def __init__(self, cluster: ClusterModel, *, is_alone: bool) -> None:
+        """Let the watch of a single input be lost as long as the cluster loses watches."""
+        self._cluster = cluster
+        self._is_alone = is_alone
+
+    def may_lose_watches(self, path: str) -> bool:
+        """Whether servers that lose watches may lose that of this znode."""
+        del path
+        return self._is_alone and self._cluster.loses_watches
+
+
+class WireCluster(ClusterModel):
+    """Servers that speak the wire protocol, and the session that the product has with them."""
 
     def __init__(
         self,
@@ -53,47 +70,28 @@ class WireCluster(EnsembleModel):
         deliver: Callable[[Event], None],
     ) -> None:
         """Begin with servers on which none of the paths exists."""
-        drawn = Random(random.getstate()[1][2])
+        super().__init__(clock, paths, deliver)
+        # Drawn apart, so that what befalls the member is the same with either kind of cluster.
+        drawn = self._drawn = Random(random.getstate()[1][2])
         tick_s = policy.session_timeout_s / 10
-        contents = PlainContents(loses_watches=len(paths) == 1)
+        contents = InputContents(self, is_alone=len(paths) == 1)
         self._servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
         self._servers.expiring = self._expiring
+        self._servers.loses_watches = True
         # Without watches that are set again, what such servers keep quiet is never found.
         self._servers.hides_unreadable = policy.rearm_s is not None and drawn.random() < 0.3
         self._servers.lacks_multi_read = drawn.random() < 0.1
-        self._faults = InputFaults(drawn, drawn.choice((0.0, 0.02, 0.1)))
         self._contract = SessionContract()
         self._contract.loses_watches = self._servers.hides_unreadable
-        super().__init__(clock, random, paths, deliver)
         self._policy = policy
-        self._drawn = drawn
         self._outages = 0
         self._histories = [0]
         """Where each history of the servers begins in that of the states."""
-        self.network = SimulatedNetwork(self._servers, self, self._faults)
+        faults = InputFaults(self, drawn, drawn.choice((0.0, 0.02, 0.1)))
+        self.network = SimulatedNetwork(self._servers, self, faults)
         self._polling = Polling(clock, self.network)
 
     # What befalls the cluster.
-
-    @property
-    def loses_replies(self) -> bool:
-        """Whether requests or their answers get lost, with the connection."""
-        return self._faults.loses_replies
-
-    @loses_replies.setter
-    def loses_replies(self, loses: bool) -> None:
-        self._faults.loses_replies = loses
-
-    @property
-    def loses_watches(self) -> bool:
-        """Whether the servers drop a watch now and then."""
-        return self._servers.loses_watches
-
-    @loses_watches.setter
-    def loses_watches(self, loses: bool) -> None:
-        self._servers.loses_watches = loses
-        # What was dropped may show later.
-        self._contract.loses_watches |= loses
 
     def write(self, changes: Mapping[str, bytes | Problem]) -> None:
         """Change some znodes in one transaction; a Problem takes their content away."""
@@ -130,7 +128,7 @@ class WireCluster(EnsembleModel):
     def begin_anew(self) -> None:
         """Forget everything, or go back to an earlier state; who has seen more is refused."""
         random = self._drawn
-        nothing = {path: self._missing(path) for path in self._paths}
+        nothing = {path: missing(path) for path in self._paths}
         state = random.choice([nothing, *self.history[self.present :]])
         zxid = max((znode.mzxid for znode in state.values()), default=0)
         # What is committed otherwise is not modelled, but has numbers too.
@@ -142,7 +140,7 @@ class WireCluster(EnsembleModel):
         }
         for path, znode in state.items():
             if znode.problem is Problem.FORBIDDEN:
-                state = {**state, path: self._missing(path)}
+                state = {**state, path: missing(path)}
         self.history.append(dict(state))
         self.present = len(self.history) - 1
         self._histories.append(self.present)
@@ -227,6 +225,7 @@ class WireCluster(EnsembleModel):
         self._polling.settle()
 
     def _post(self, event: Event) -> None:
+        self._contract.loses_watches |= self.loses_watches
         self._contract.posted(event, self.network.wire)
         if isinstance(event, ZnodesRead):
             wire = self.network.wire

@@ -64,10 +64,6 @@ class Contents(Protocol):
 class PlainContents:
     """Contents that are bytes to every observer."""
 
-    def __init__(self, *, loses_watches: bool = False) -> None:
-        """Let servers lose watches, or not."""
-        self._loses_watches = loses_watches
-
     def encode(self, path: str, content: Any, now: float) -> bytes:
         """Take the bytes as they are."""
         del path, now
@@ -82,7 +78,7 @@ class PlainContents:
     def may_lose_watches(self, path: str) -> bool:
         """Whether servers that lose watches may lose that of this znode."""
         del path
-        return self._loses_watches
+        return True
 
 
 class WireServer(Server):

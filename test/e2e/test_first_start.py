@@ -126,7 +126,7 @@ def test_a_wait_can_be_ended(host: MirroredHost) -> None:
     ("server", "cause"),
     [
         (dead_port, "Connection refused"),
-        (mute_port, "no answer within"),
+        (mute_port, "the server does not answer the handshake"),
         (lambda: nullcontext("no-such-host.invalid:2181"), "cannot be resolved"),
     ],
 )

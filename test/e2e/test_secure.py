@@ -154,7 +154,7 @@ def test_a_server_that_is_not_trusted(
 
     assert run.wait() == CANNOT_WORK
     assert len(run.stderr.lines) == 1
-    assert f"{secure_host.hosts}: its certificate is refused" in run.stderr.text
+    assert f"{secure_host.hosts} (127.0.0.1): its certificate is refused" in run.stderr.text
     assert not secure_host.births()
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.mirrored_host import MirroredHost
 from support.process_limit import MANY, NONE, can_be_limited, limited_user, spare
 from support.program import Program
-from support.proxy import Proxy, Treatment, pass_all
+from support.proxy import Proxy
 from support.sandbox import ZKEXEC
 
 CANNOT_WORK = 125
@@ -23,9 +23,13 @@ def start_limited(host: MirroredHost, *options: str, processes: int = MANY) -> P
 
 
 @limits_bind
-def test_a_first_start_without_threads(host: MirroredHost) -> None:
-    """Without a thread for the client the first start ends with 125, and the last line says why."""
+def test_a_first_start_without_a_thread(host: MirroredHost) -> None:
+    """Without a thread to look up a name the first start ends with 125, and the last line says why.
+
+    Nothing else needs a thread.
+    """
     host.create(a=b"one")
+    host.hosts = f"localhost:{host.hosts.rpartition(':')[2]}"
 
     run = start_limited(
         host, "--connect-timeout=0.5", *host.mirrors("a"), "--exec=sleep 1000", processes=NONE
@@ -33,8 +37,8 @@ def test_a_first_start_without_threads(host: MirroredHost) -> None:
 
     assert run.wait() == CANNOT_WORK
     assert run.stderr.lines[-1].endswith(
-        f"--cluster: no configuration from {host.hosts} within 0.5 s: the client cannot run: "
-        "no process or thread to spare"
+        f"--cluster: no configuration from {host.hosts} within 0.5 s: {host.hosts}: "
+        "cannot be resolved (no thread can be started to look it up)"
     )
     assert "Traceback" not in run.stderr.text
 
@@ -50,8 +54,8 @@ def test_a_first_start_without_a_process(host: MirroredHost) -> None:
 
 
 @limits_bind
-def test_a_client_that_cannot_be_replaced(host: MirroredHost, proxy: Proxy) -> None:
-    """A running command lives on where no thread is left for a new client; later there is one."""
+def test_a_connection_needs_no_thread(host: MirroredHost, proxy: Proxy) -> None:
+    """Where no thread is left, a lost connection is made again, and the command lives on."""
     host.create(a=b"one")
     host.hosts = proxy.hosts
     run = start_limited(
@@ -59,17 +63,14 @@ def test_a_client_that_cannot_be_replaced(host: MirroredHost, proxy: Proxy) -> N
     )
     born = host.born()
     spare(run.pid, NONE)
-    # An answer that nobody understands ends the client, which has to be replaced.
-    proxy.on_request = lambda _: Treatment.CONFUSE
+    proxy.cut()
+
+    run.until("connected$", count=2)
+    host.only(born)
+    spare(run.pid, MANY)
     host.set(a=b"two")
 
-    run.until("cannot connect to .*: the client cannot run: no process or thread to spare")
-    host.only(born)
-    proxy.on_request = pass_all
-    spare(run.pid, MANY)
-
     assert host.born(2).files == {"a": "two"}
-    assert len(run.stderr.matching("no process or thread to spare")) == 1
     assert run.end() == 0
 
 

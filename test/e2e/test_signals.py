@@ -213,15 +213,15 @@ def switches(pid: int) -> int:
 
 
 def test_an_idle_zkexec_sleeps(sandbox: Sandbox, mirror: Mirror) -> None:
-    """The main thread of an idle zkexec does not wake while its connection lasts."""
+    """An idle zkexec wakes only for the pulse of its session, once to ping and once to hear."""
     idle = sandbox.start_reporter((*ZKEXEC, "-s", mirror.option, "--"))[0].pid
     until(lambda: len(children(idle)) == 1, "the command runs")
-    # What is left of the start, such as the client's threads, comes to rest.
+    # What is left of the start comes to rest.
     until(lambda: switches(idle) == settled(idle), "it has come to rest")
     before = switches(idle)
     time.sleep(3)  # not a wait for something: the time during which nothing may happen
 
-    assert switches(idle) == before
+    assert switches(idle) <= before + 2
 
 
 def settled(idle: int) -> int:

@@ -184,8 +184,7 @@ class SnapshotReader:
             if isinstance(outcome, Exception) and not isinstance(
                 outcome, NoNodeError | NoAuthError
             ):
-                code = getattr(outcome, "code", 0)
-                raise RefusedError(f"the server answered error {code} for {path}") from outcome
+                raise RefusedError(f"{path}: {outcome}") from outcome
         return list(outcomes)
 
 

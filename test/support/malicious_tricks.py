@@ -326,7 +326,7 @@ _MUTE = "does not answer the handshake"
 _UNANSWERED = "does not answer a request"
 _NOT_OURS = "does not speak ZooKeeper's protocol: "
 _TOO_LARGE = rf"{_NOT_OURS}a frame of {HUGE:,} bytes"
-_EXPIRED = "session expired"
+_EXPIRED = "session (has )?expired"
 _DROPPED = "instead of answering"
 
 MALICE: dict[str, Malice] = {

@@ -42,8 +42,8 @@ def test_a_process_that_was_stopped_leaves_a_third_for_the_answer() -> None:
     assert pace.lost_at == 503.0
 
 
-def test_an_answer_has_two_session_timeouts_to_make_progress() -> None:
-    """Pings do not count: only a part of an answer begins that time anew."""
+def test_an_answer_has_two_session_timeouts() -> None:
+    """Answers to pings do not count: only an answer begins that time anew."""
     pace = Pace(TIMEOUT_S, 100.0)
     pace.answering(101.0)
     assert pace.answer_due_at == 119.0
@@ -53,3 +53,13 @@ def test_an_answer_has_two_session_timeouts_to_make_progress() -> None:
 
     assert pace.answer_due_at == 129.0
     assert pace.answer_limit_s == 18.0
+
+
+def test_each_byte_of_a_large_frame_gives_it_a_little_time() -> None:
+    """A kilobyte gives a second, and a rest of two session timeouts is the most."""
+    pace = Pace(TIMEOUT_S, 100.0)
+    pace.moved(500, 110.0)
+    assert pace.answer_due_at == 118.5
+    pace.moved(20_000, 110.0)
+
+    assert pace.answer_due_at == 128.0

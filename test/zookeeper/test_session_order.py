@@ -24,7 +24,7 @@ from zkexec.zookeeper.session_requests import CloseSession, Ping
 from zkexec.zookeeper.session_state import CloseConfirmed, IdentityRefused, OutcomeReceived
 from zkexec.zookeeper.values import OPEN_ACL, Stat
 from zookeeper.peer import PASSWORD, SESSION, Peer
-from zookeeper.wire_server import answer, event
+from zookeeper.wire_server import answer, event, refusal
 
 MIB = 1 << 20
 
@@ -395,25 +395,47 @@ def test_progress_is_not_silence() -> None:
     """While the bytes of an answer arrive, no deadline runs out, and the pings go on."""
     peer = ready()
     peer.send(Get("/a"))
-    content = answer(1, Get("/a"), (b"content", Stat()))
+    answered = (bytes(200_000), Stat())
+    content = answer(1, Get("/a"), answered)
     pings = 0
-    for number in range(len(content) - 1):
-        assert peer.receive(content[number : number + 1]) == []
+    for at in range(0, len(content) - 1, 3600):
+        assert peer.receive(content[at : min(at + 3600, len(content) - 1)]) == []
         assert peer.after(3.5) == []
         pings += peer.requests().count((-2, Ping()))
     assert pings > 50
 
     (event,) = peer.receive(content[-1:])
     assert isinstance(event, OutcomeReceived)
-    assert event.outcome == (b"content", Stat())
+    assert event.outcome == answered
+
+
+def test_a_few_bytes_are_no_progress() -> None:
+    """A length that is wrong turns all behind it into parts of one answer, which never ends."""
+    peer = ready()
+    peer.send(Get("/a"))
+    peer.requests()
+    peer.receive((1_000_000).to_bytes(4, "big"))
+    pings = 0
+    while not (events := peer.after(3.0)):
+        assert peer.requests() == [(-2, Ping())]
+        assert peer.receive(refusal(-2, 0)) == []
+        pings += 1
+    assert pings == 6
+
+    failed, lost = events
+    assert isinstance(failed, OutcomeReceived)
+    assert reason_of([lost]) == (
+        "the server sends less than 1,000 bytes of an answer a second "
+        "instead of answering get /a of 15 bytes"
+    )
 
 
 def test_a_large_request_that_leaves_is_no_silence() -> None:
     """While a part of a request still has to leave, each part that leaves is progress."""
     peer = ready()
-    peer.send(SetContent("/a", bytes(1000)))
+    peer.send(SetContent("/a", bytes(1_000_000)))
     for _ in range(20):
-        peer.state.written(10, peer.now)
+        peer.state.written(10_000, peer.now)
         assert peer.after(5.0) == []
 
     (*_, lost) = peer.after(1.0)

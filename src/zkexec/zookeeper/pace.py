@@ -2,10 +2,16 @@
 
 Pings leave at a third of the session timeout, and a server that owes an answer has two thirds to
 send anything.  A server may answer pings and nothing else, so an answer itself has two session
-timeouts to make progress.
+timeouts; each of its bytes gives it a little more, but those of an answer to a ping too little.
 """
 
 from __future__ import annotations
+
+SLOWEST = 1000
+"""A connection that moves fewer bytes of a large frame in a second is of no use.
+
+With the shortest session timeout of zkexec, the answers to its pings are 60 bytes a second.
+"""
 
 
 class Pace:
@@ -16,7 +22,9 @@ class Pace:
         self._sent_at = now
         self._received_at = now
         self._owed_since: float | None = None
-        self._answering_at = now
+        self.answer_due_at = 0.0
+        """When a connection is of no use whose server answers only pings."""
+        self.answering(now)
 
     def sent(self, now: float) -> None:
         """Note that a request was sent, which keeps the session alive and demands an answer."""
@@ -29,8 +37,13 @@ class Pace:
         self._received_at = now
 
     def answering(self, now: float) -> None:
-        """Note that an answer is due from now on, or that a part of one has arrived."""
-        self._answering_at = now
+        """Note that an answer is due from now on."""
+        self.answer_due_at = now + self.answer_limit_s
+
+    def moved(self, size: int, now: float) -> None:
+        """Note that this many bytes of a frame have arrived, or have left."""
+        later = self.answer_due_at + size / SLOWEST
+        self.answer_due_at = min(later, now + self.answer_limit_s)
 
     def settled(self) -> None:
         """Note that all requests are answered."""
@@ -57,11 +70,6 @@ class Pace:
     def silence_s(self) -> float:
         """How long a server may be silent."""
         return self._timeout_s * 2 / 3
-
-    @property
-    def answer_due_at(self) -> float:
-        """When a connection is of no use whose server answers only pings."""
-        return self._answering_at + self.answer_limit_s
 
     @property
     def answer_limit_s(self) -> float:

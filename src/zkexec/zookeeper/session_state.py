@@ -23,7 +23,7 @@ from zkexec.zookeeper.jute import (
     ReplyHeader,
     WatcherEvent,
 )
-from zkexec.zookeeper.pace import Pace
+from zkexec.zookeeper.pace import SLOWEST, Pace
 from zkexec.zookeeper.request_codec import decode, describe_error, encode, name_of
 from zkexec.zookeeper.session_requests import CloseSession, Ping, SaslToken
 from zkexec.zookeeper.watch_table import WatchTable
@@ -205,7 +205,7 @@ class SessionState:
                     break
                 self._set_limit(connection)
             if connection.frames.is_partial:
-                connection.pace.answering(now)
+                connection.pace.moved(len(content), now)
         except MalformedFrameError as error:
             events += self._lose(f"the server does not speak ZooKeeper's protocol: {error}")
         return events
@@ -216,7 +216,7 @@ class SessionState:
         # What fits into the socket's own buffer has not reached anything.
         if count and self.outgoing and self._connection is not None:
             self._connection.pace.progressed(now)
-            self._connection.pace.answering(now)
+            self._connection.pace.moved(count, now)
 
     @property
     def deadline(self) -> float | None:
@@ -250,9 +250,7 @@ class SessionState:
         if pace.lost_at is not None and now >= pace.lost_at:
             return self._lose(f"no answer from the server for {pace.silence_s:.3g} s")
         if connection.exchange and now >= pace.answer_due_at:
-            unanswered = connection.exchange.describe()
-            limit = f"for {pace.answer_limit_s:.3g} s"
-            return self._lose(f"the server has answered only pings {limit} {unanswered}")
+            return self._lose(_describe_delay(connection))
         self._send_outside_order(connection, _PING_XID, Ping(), now)
         connection.unanswered_pings += 1
         return []
@@ -493,3 +491,11 @@ class SessionState:
             for one in pending
             if not isinstance(one.key, _OwnRequest)
         ]
+
+
+def _describe_delay(connection: _ConnectionState) -> str:
+    """Describe for a person what a server sends that sends no answer in time."""
+    what = f"has answered only pings for {connection.pace.answer_limit_s:.3g} s"
+    if connection.frames.is_partial:
+        what = f"sends less than {SLOWEST:,} bytes of an answer a second"
+    return f"the server {what} {connection.exchange.describe()}"

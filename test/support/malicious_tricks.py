@@ -153,8 +153,7 @@ def answer_before_request(visit: Visit) -> None:
 
 def answer_to_nothing(visit: Visit) -> None:
     """Answer a request that the client never sends."""
-    visit.greet()
-    visit.send(wire_server.refusal(4711, 0))
+    visit.greet(behind=wire_server.refusal(4711, 0))
     visit.stay()
 
 
@@ -327,6 +326,7 @@ _UNANSWERED = "does not answer a request"
 _NOT_OURS = "does not speak ZooKeeper's protocol: "
 _TOO_LARGE = rf"{_NOT_OURS}a frame of {HUGE:,} bytes"
 _EXPIRED = "session (has )?expired"
+_SLOW = "less than 1,000 bytes of an answer a second"
 _DROPPED = "instead of answering"
 
 MALICE: dict[str, Malice] = {
@@ -363,14 +363,14 @@ MALICE: dict[str, Malice] = {
     "flood of ping answers": Malice(flood(_PING_ANSWER), _UNANSWERED),
     "error unknown": Malice(error(_UNKNOWN_ERROR), "error -9999"),
     "error session expired": Malice(error(_SESSION_EXPIRED), "SessionExpired"),
-    "error identity": Malice(error(_AUTH_FAILED), "refuses the identity"),
+    "error identity": Malice(error(_AUTH_FAILED), "demands an identity"),
     # Between a good server and the client.
-    "answers to pings alone": Malice(all_but(READS, no_answer), "answers only pings for"),
+    "answers to pings alone": Malice(all_but(READS, no_answer), "has answered only pings for"),
     "nothing after the first answer": Malice(all_but({*READS, PING}, no_answer), "no answer from"),
     "endless list": Malice(all_but(READS, endless_list), _NOT_OURS),
     "endless results": Malice(all_but({MULTI_READ}, endless_results), _NOT_OURS),
     "right answers, wrong numbers": Malice(all_but(READS, wrong_answer), _NOT_OURS),
-    "large answer, trickled": Malice(all_but({MULTI_READ}, trickle_large_answer)),
+    "large answer, trickled": Malice(all_but({MULTI_READ}, trickle_large_answer), _SLOW),
     "events between the answers": Malice(events_between_answers),
     "ping answers between the answers": Malice(pings_between_answers),
 }

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGHUP
 
 import pytest
 from kazoo.client import KazooClient
@@ -14,10 +15,12 @@ from kazoo.client import KazooClient
 from e2e.victims import CONNECTED, NEW, OLD, Victim, attack
 from support.malicious_server import MaliciousServer, relay, secured
 from support.malicious_tricks import MALICE, Malice, flipping, greet_in_plain_text, silence
-from support.mirrored_host import MirroredHost
+from support.mirrored_host import MirroredHost, quoted
 from support.posted_events import connected_client
-from support.sandbox import Sandbox
+from support.sandbox import REPORTER, Sandbox, born
 from support.tls_server import Authority, TlsServer
+from support.waiting import lines, until, until_line
+from support.zookeeper import Server
 
 MOST_CONNECTIONS = 15
 """A client that pauses for two seconds connects less often within the window."""
@@ -172,3 +175,58 @@ def test_the_next_change_is_applied(victim: Victim) -> None:
     assert [birth.files["a"] for birth in victim.host.births()] == [OLD.decode(), NEW.decode()]
     assert victim.run.wait() == 0
     assert "Traceback" not in victim.run.stderr.text
+
+
+@pytest.fixture
+def server(zookeeper: Server) -> Iterator[MaliciousServer]:
+    """A server before the shared one, good until the test makes it malicious."""
+    one = MaliciousServer(zookeeper.port)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("name", ["drop", "pings only", "huge answer", "endless list"])
+def test_a_first_start_from_files(host: MirroredHost, server: MaliciousServer, name: str) -> None:
+    """With `--start cached` a malicious server does not prevent the start; later it is followed."""
+    host.create(a=NEW)
+    host.hosts = server.hosts
+    host.file("a").write_bytes(OLD)
+    server.turn(MALICE[name].trick)
+    run = host.wrap("--start=cached", "--connect-timeout=1", "--settle=0")
+    first = host.born()
+    assert first.files == {"a": OLD.decode()}
+    accepted = server.accepted
+    until(lambda: server.accepted > accepted, "another attempt")
+    host.only(first)
+    server.heal()
+
+    assert host.born(2).files == {"a": NEW.decode()}
+    assert run.end() == 0
+
+
+FLOODS = [
+    *("events between the answers", "ping answers between the answers"),
+    *("flood of events", "huge answer"),
+]
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_signals_are_passed_on_in_a_flood(
+    host: MirroredHost, server: MaliciousServer, name: str
+) -> None:
+    """However much a server sends, signals reach the command, and TERM ends both."""
+    host.create(a=OLD)
+    host.hosts = server.hosts
+    report = host.sandbox.report
+    command = quoted(REPORTER, report)
+    run = host.start(*host.mirrors("a"), f"--exec={command}")
+    born(report)
+    accepted = server.accepted
+    server.turn(MALICE[name].trick)
+    until(lambda: server.accepted > accepted, "the first connection of the flood")
+    for count in (1, 2, 3):
+        run.signal(SIGHUP)
+        until_line(report, "got HUP", count)
+
+    assert run.end() == 0
+    assert lines(report)[1:] == [*["got HUP"] * 3, "got TERM"]

@@ -1,6 +1,7 @@
 """What a malicious server can do to a connection: each trick by its name, in `MALICE`."""
 
 import random
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -293,9 +294,8 @@ def flip_a_bit(frame: bytes, kept: tuple[bytes, ...], chance: random.Random) -> 
     """Flip one bit of a frame, outside these contents and their lengths."""
     free = set(range(len(frame)))
     for content in kept:
-        at = frame.find(content)
-        if at >= 0:
-            free -= set(range(at - _INT.size, at + len(content)))
+        for found in re.finditer(re.escape(content), frame):
+            free -= set(range(found.start() - _INT.size, found.end()))
     changed = bytearray(frame)
     changed[chance.choice(sorted(free))] ^= 1 << chance.randrange(8)
     return bytes(changed)

@@ -4,14 +4,14 @@ import threading
 
 from kazoo.client import KazooClient
 
-from support.posted_events import ConnectedMember, connected_member, group_place
+from support.posted_events import ConnectedMember, connected_member, drive_until, group_place
 from support.proxy import EXISTS, SET, TRANSACTION, Proxy, Request, Treatment, Way
-from support.waiting import until
 from support.zookeeper import Server
 from zkexec.core.events import Event, SessionConnected, SessionSuspended
-from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue
+from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue
 from zkexec.core.rollout.group_events import (
     CommitRefused,
+    Enrolled,
     GroupPart,
     GroupTouched,
     QueueJoined,
@@ -30,7 +30,7 @@ def shown(client: KazooClient, path: str) -> MemberStatus:
 
 def wait_for_card(client: KazooClient, path: str, status: MemberStatus) -> None:
     """Wait until this card stands in a member's node."""
-    until(lambda: shown(client, path) == status, "the card is shown")
+    drive_until(lambda: shown(client, path) == status, "the card is shown")
 
 
 def touched(member: ConnectedMember) -> list[GroupPart]:
@@ -69,9 +69,9 @@ def test_only_the_newest_waits(proxy: Proxy, client: KazooClient, root: str) -> 
         proxy.on_request = hold_writes
         for number in range(50):
             member.show(MemberStatus("verifying", str(number)))
-        until(lambda: SET in proxy.opcodes, "the first card is on its way")
+        drive_until(lambda: SET in proxy.opcodes, "the first card is on its way")
         let_go.set()
-        until(lambda: shown(client, node).running == "49", "the last card is shown")
+        drive_until(lambda: shown(client, node).running == "49", "the last card is shown")
         assert client.exists(node).version <= 3
         assert touched(member) == []
 
@@ -97,12 +97,12 @@ def test_a_card_during_enrolment(proxy: Proxy, client: KazooClient, root: str) -
             return Treatment.PASS_ON
 
         proxy.on_request = hold_everything
-        enrolling = threading.Thread(target=member.enrol, args=(MemberStatus("older"),))
-        enrolling.start()
-        until(lambda: proxy.opcodes[-1] == EXISTS, "enrolling has begun")
+        number = member.posted.fresh_number()
+        member.ensemble.request(Enrol(number, MemberStatus("older")))
+        drive_until(lambda: proxy.opcodes[-1] == EXISTS, "enrolling has begun")
         member.show(MemberStatus("newer"))
         let_go.set()
-        enrolling.join()
+        assert isinstance(member.posted.answer_to(number), Enrolled)
         member.read()
         assert shown(client, f"{root}/members/m1") == MemberStatus("newer")
         assert touched(member) == []
@@ -191,7 +191,7 @@ def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -
         member.ensemble.request(
             CommitRecord(number, RolloutRecord(), 0, status=MemberStatus("running"))
         )
-        until(lambda: SET in proxy.opcodes, "the first card is on its way")
+        drive_until(lambda: SET in proxy.opcodes, "the first card is on its way")
         let_go.set()
         assert isinstance(member.posted.answer_to(number), RecordCommitted)
         wait_for_card(client, node, MemberStatus("running"))

@@ -9,10 +9,15 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id, make_digest_acl, make_digest_acl_credential
 
-from support.posted_events import RUNNING, ConnectedMember, connected_member, group_place
+from support.posted_events import (
+    RUNNING,
+    ConnectedMember,
+    connected_member,
+    drive_until,
+    group_place,
+)
 from support.program import Program
 from support.proxy import CLOSE, Proxy, Treatment, pass_all
-from support.waiting import until
 from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
@@ -80,7 +85,7 @@ def test_the_first_member_makes_everything(client: KazooClient, root: str) -> No
         assert facts.pid
         assert stat.ephemeralOwner != 0
         assert client.get(f"{base}/state")[1].ephemeralOwner == 0
-    until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
+    drive_until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
 
 
 def test_below_a_chroot(client: KazooClient, root: str) -> None:
@@ -193,7 +198,7 @@ def test_a_dead_process_at_the_same_place(client: KazooClient, root: str) -> Non
             client.create(f"{root}/members/m1", content, ephemeral=True, makepath=True)
             with connected_member(*client_hosts(client), group=group_place(root)) as member:
                 member.enrol()
-            until(lambda: not client.exists(f"{root}/members/m1"), "its own node has gone")
+            drive_until(lambda: not client.exists(f"{root}/members/m1"), "its own node has gone")
 
 
 def names(client: KazooClient, root: str) -> list[str]:
@@ -216,7 +221,7 @@ def test_a_duplicate_is_seen(client: KazooClient, root: str) -> None:
                 assert stat.ephemeralOwner != 0
             assert stat.version == 1, "what is shown already is not written again"
             assert names(client, root) == ["m1", other]
-        until(lambda: names(client, root) == ["m1"], "the node went with the session")
+        drive_until(lambda: names(client, root) == ["m1"], "the node went with the session")
 
 
 def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
@@ -226,7 +231,7 @@ def test_a_duplicate_gets_the_id(client: KazooClient, root: str) -> None:
         with connected_member(*hosts, group=group_place(root)) as first:
             first.enrol()
             second.get(EnrolmentOccupied, Enrol(0, RUNNING))
-        until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
+        drive_until(lambda: names(client, root) == [elsewhere.duplicate_id], "the first is gone")
         second.get(Enrolled, Enrol(0, RUNNING, may_be_duplicate=True))
         assert names(client, root) == ["m1"]
         assert decode_status(client.get(f"{root}/members/m1")[0])[1].duplicate_of == ""
@@ -269,7 +274,7 @@ def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
     with connected_member(*client_hosts(client), group=group_place(root)) as other:
         other.enrol()
         dumped = client.get(node)[0]
-    until(lambda: not client.exists(node), "the node went with the session")
+    drive_until(lambda: not client.exists(node), "the node went with the session")
     for content in (dumped, b"by hand"):
         client.create(node, content)
         with connected_member(*client_hosts(client), group=group_place(root)) as member:
@@ -278,7 +283,7 @@ def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
             assert card_in(client, node) == RUNNING
             settle(member)
             assert touched(member) == []
-        until(lambda: not client.exists(node), "the node went with the session")
+        drive_until(lambda: not client.exists(node), "the node went with the session")
 
 
 def test_a_node_that_cannot_be_replaced(client: KazooClient, root: str) -> None:
@@ -392,7 +397,7 @@ def test_expired_session(own_zookeeper: Server) -> None:
     with connected_member(proxy.hosts, group=group_place("/g"), session_timeout_s=1.2) as member:
         member.enrol()
         proxy.refuse()
-        until(lambda: not own_zookeeper.sessions(), "the session has expired")
+        drive_until(lambda: not own_zookeeper.sessions(), "the session has expired")
         proxy.heal()
         member.posted.next(SessionLost)
         session = member.posted.next(SessionConnected).session
@@ -414,7 +419,7 @@ def test_new_session_over_the_old_one(proxy: Proxy, client: KazooClient, root: s
         old = client.get(f"{root}/members/m1")[1].ephemeralOwner
         member.ensemble.open()
         session = member.posted.next(SessionConnected).session
-        until(lambda: CLOSE in proxy.opcodes, "the old client has ended")
+        drive_until(lambda: CLOSE in proxy.opcodes, "the old client has ended")
         assert client.exists(f"{root}/members/m1").ephemeralOwner == old
         member.enrol()
         assert client.exists(f"{root}/members/m1").ephemeralOwner == session

@@ -312,9 +312,9 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
             )
         )
         proxy.cut()
+        proxy.opcodes.clear()
         member.posted.next(SessionSuspended)
         member.posted.next(SessionConnected)
-        proxy.opcodes.clear()
         member.read(watch=True)
         assert proxy.opcodes == [SYNC, GET, CHILDREN2, CHILDREN2, EXISTS, EXISTS]
         proxy.opcodes.clear()
@@ -331,7 +331,7 @@ def test_without_a_connection(zookeeper: Server, root: str) -> None:
     """A request without a session is refused at once, and a card is just not shown."""
     with connected_member(zookeeper.hosts, group=group_place(root)) as member:
         member.ensemble.close(10.0)
-        assert member.failure(ListQueue(0)) == "there is no session"
+        assert member.failure(ListQueue(0)) == "there is no connection"
         member.show(MemberStatus("running"))
     with (
         ensemble_of(zookeeper.hosts) as (alone, _),

@@ -6,9 +6,14 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
-from support.posted_events import ConnectedMember, Opener, connected_member, group_place
+from support.posted_events import (
+    ConnectedMember,
+    Opener,
+    connected_member,
+    drive_until,
+    group_place,
+)
 from support.proxy import SET_WATCHES, Proxy, Treatment
-from support.waiting import until
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
 from zkexec.core.rollout.group_actions import JoinQueue, ListQueue, WatchQueueNode
 from zkexec.core.rollout.group_events import (
@@ -41,7 +46,7 @@ def lose(proxy: Proxy, count: int, *writes: Callable[[], object]) -> None:
     before = proxy.lost_events
     for write in writes:
         write()
-    until(lambda: proxy.lost_events == before + count, f"{count} lost events")
+    drive_until(lambda: proxy.lost_events == before + count, f"{count} lost events")
     proxy.loses_events = False
 
 

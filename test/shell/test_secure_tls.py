@@ -11,9 +11,8 @@ from kazoo.exceptions import NoAuthError
 from zkexec.zookeeper.connecting import Sockets
 from zkexec.zookeeper.tls import in_words
 
-from support.posted_events import ConnectedMember, connected_client
+from support.posted_events import ConnectedMember, connected_client, drive_until
 from support.tls_server import Authority, Certificate, TlsServer, identified, known
-from support.waiting import until
 from support.zookeeper import Server
 from zkexec.cli.security import SYSTEM, Access, Tls, acl
 from zkexec.core.events import ConnectFailed, SessionConnected, SessionSuspended, ZnodeTouched
@@ -271,7 +270,7 @@ def test_files_that_vanish(listener: socket.socket, authority: Authority, tmp_pa
             f"{hosts}: the files for TLS cannot be used: No such file or directory"
         )
         ca.write_bytes(authority.ca.read_bytes())
-        until(lambda: first_byte(listener) == b"\x16", "a handshake")
+        drive_until(lambda: first_byte(listener) == b"\x16", "a handshake")
 
 
 def first_byte(listener: socket.socket) -> bytes:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from kazoo.client import KazooClient
 
-from support.waiting import DEADLINE_S
+from support.waiting import DEADLINE_S, T, until
 from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import Access
 from zkexec.core.events import (
@@ -41,6 +41,7 @@ from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.runtime.inbox import now
+from zkexec.zookeeper.snapshot_reader import FEW
 from zkexec.zookeeper.values import Acl
 
 ANYONE = Access()
@@ -81,11 +82,18 @@ def drive(longest_s: float) -> None:
         session.advance()
 
 
+def drive_until(get: Callable[[], T], what: str | Callable[[], str]) -> T:
+    """Wait for a condition as `until` does, and drive all sessions meanwhile."""
+    return until(get, what, pause=drive)
+
+
 class PostedEvents:
     """All events so far, and a mark up to which the test has looked at them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.unread: frozenset[str] = frozenset()
+        """Paths that `read` leaves out."""
         self._mark = 0
         self._numbers = 0
 
@@ -142,7 +150,7 @@ class PostedEvents:
         answer = self.answer(ensemble)
         if isinstance(answer, ReadFailed):
             raise AssertionError(f"the read failed: {answer.reason}")
-        return dict(answer.znodes)
+        return {path: one for path, one in answer.znodes.items() if path not in self.unread}
 
     def contents(self, ensemble: ClusterSession) -> dict[str, bytes]:
         """The contents by path, of a read that has to succeed."""
@@ -253,13 +261,16 @@ def connected_member(
 
 
 def opener(hosts: str, *, old: bool) -> Opener:
-    """Opens Ensembles on these hosts; `old` ones refuse the first multi-read."""
+    """Opens sessions on these hosts; `old` ones refuse the first multi-read."""
 
     @contextmanager
     def opened(*paths: str, chroot: str = "") -> Iterator[tuple[ClusterSession, PostedEvents]]:
-        with ensemble_of(hosts, paths=paths, chroot=chroot) as (ensemble, posted):
+        # A few znodes are read one by one at first, on old servers as well.
+        fill = [f"/missing-{number}" for number in range(FEW)] if old and len(paths) > 1 else []
+        with ensemble_of(hosts, paths=(*paths, *fill), chroot=chroot) as (ensemble, posted):
+            posted.unread = frozenset(fill)
             posted.next(SessionConnected)
-            if old and len(paths) > 1:
+            if fill:
                 be_refused(ensemble, posted)
             yield ensemble, posted
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from contextlib import suppress
 import pytest
 from kazoo.client import KazooClient
 
-from support.posted_events import PostedEvents, connected_client, drive_until, ensemble_of
+from support.posted_events import PostedEvents, accepted, connected_client, drive_until, ensemble_of
 from support.proxy import GET, SYNC, Proxy, Treatment, pass_all
 from support.waiting import DEADLINE_S, until
 from support.zookeeper import Port, Server
@@ -130,26 +129,13 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def accepted(listener: socket.socket) -> socket.socket:
-    """Accept a connection and receive its first frame."""
-    drive_until(lambda: readable(listener), "a connection")
-    connection, _ = listener.accept()
-    drive_until(lambda: readable(connection), "the first frame")
-    assert connection.recv(4096)
-    return connection
-
-
-def readable(one: socket.socket) -> bool:
-    """Whether something can be accepted or received."""
-    return bool(select.select([one], [], [], 0.0)[0])
-
-
 def test_not_zookeeper(listener: socket.socket) -> None:
     """A server that answers with something else is reported as that, and no secret with it."""
     hosts = f"127.0.0.1:{listener.getsockname()[1]}"
     access = Access(credentials=(Credential("digest", "us", "open-sesame"),))
     with ensemble_of(hosts, access=access) as (_, posted):
         with accepted(listener) as connection:
+            assert connection.recv(4096)
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
             reason = posted.next(ConnectFailed).reason
         assert reason.startswith(f"{hosts}: the server does not speak ZooKeeper's protocol: ")
@@ -160,7 +146,8 @@ def test_server_that_hangs_up(listener: socket.socket) -> None:
     """A server that hangs up without an answer is reported with what may be the cause."""
     hosts = f"127.0.0.1:{listener.getsockname()[1]}"
     with ensemble_of(hosts) as (_, posted):
-        accepted(listener).close()
+        with accepted(listener) as connection:
+            assert connection.recv(4096)
         assert posted.next(ConnectFailed).reason == f"{hosts}: {HUNG_UP}"
 
 
@@ -232,6 +219,7 @@ def test_close_while_connecting(listener: socket.socket) -> None:
     hosts = f"127.0.0.1:{listener.getsockname()[1]}"
     with ensemble_of(hosts, session_timeout_s=600.0) as (ensemble, posted):
         with accepted(listener) as connection:
+            assert connection.recv(4096)
             ensemble.close(600.0)
             connection.settimeout(DEADLINE_S)
             assert connection.recv(1) == b""

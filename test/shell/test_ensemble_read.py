@@ -176,7 +176,7 @@ _REQUESTS = {
 
 @pytest.mark.parametrize("count", _REQUESTS)
 def test_first_read_syncs(proxy: Proxy, client: KazooClient, root: str, count: int) -> None:
-    """Each connection sends sync before anything else; few requests read all and arm all watches."""
+    """Each connection sends sync first; then few requests read all, and arm all watches."""
     if count > 1:
         demand_reading_at_once()
     first, second = _REQUESTS[count]

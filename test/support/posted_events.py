@@ -4,6 +4,7 @@ A session has no thread, so whoever waits here drives all sessions that are open
 """
 
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -85,6 +86,18 @@ def drive(longest_s: float) -> None:
 def drive_until(get: Callable[[], T], what: str | Callable[[], str]) -> T:
     """Wait for a condition as `until` does, and drive all sessions meanwhile."""
     return until(get, what, pause=drive)
+
+
+def accepted(listener: socket.socket) -> socket.socket:
+    """Accept a connection of a session, once something can be received on it."""
+    drive_until(lambda: _is_readable(listener), "a connection")
+    connection, _ = listener.accept()
+    drive_until(lambda: _is_readable(connection), "the first bytes")
+    return connection
+
+
+def _is_readable(one: socket.socket) -> bool:
+    return bool(select.select([one], [], [], 0.0)[0])
 
 
 class PostedEvents:

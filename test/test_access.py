@@ -9,8 +9,10 @@ import pytest
 
 from support.tls_server import Authority
 from zkexec.cli import parser
+from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import SYSTEM, Access, AclEntry, Credential, Tls
 from zkexec.cli.settings import Settings, UsageError, resolve_settings
+from zkexec.zookeeper.client_settings import Proof
 
 SECRET = "pass:word-7"  # noqa: S105 - It is none.
 
@@ -46,10 +48,57 @@ def secret(tmp_path: Path) -> Path:
 
 
 def test_a_credential_in_a_file(secret: Path) -> None:
-    """The file holds user and password, and the newline at its end is none of it."""
+    """The file contains user and password, and the newline at its end is no part of it."""
     given = access("--auth", f"digest:@{secret}", "--auth", f"sasl:@{secret}").credentials
 
-    assert given == (Credential("digest", "user", SECRET), Credential("sasl", "user", SECRET))
+    assert given == (
+        Credential("digest", "user", SECRET, str(secret)),
+        Credential("sasl", "user", SECRET, str(secret)),
+    )
+
+
+def proof_of(given: Access) -> Proof:
+    """What the client proves now."""
+    return client_settings([("127.0.0.1", 2181)], given, 10.0).proof()
+
+
+def test_a_secret_is_read_anew_for_each_proof(secret: Path) -> None:
+    """A file that was replaced is proven as it is now; what was given in clear stays."""
+    digest, sasl = f"digest:@{secret}", f"sasl:@{secret}"
+    given = access(ZKEXEC_AUTH=f"{digest} {sasl} digest:a:b")
+    assert proof_of(given) == Proof((f"user:{SECRET}", "a:b"), ("user", SECRET))
+    secret.write_text("other:new\n")
+
+    assert proof_of(given) == Proof(("other:new", "a:b"), ("other", "new"))
+
+
+def test_a_secret_is_read_anew_wherever_zkexec_is(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was named below the working folder is found when that is another one."""
+    monkeypatch.chdir(secret.parent)
+    given = access("--auth", "digest:@secret")
+    monkeypatch.chdir("/")
+    secret.write_text("other:new\n")
+
+    assert proof_of(given) == Proof(("other:new",))
+
+
+@pytest.mark.parametrize("fault", ["missing", "empty", "no colon", "public", "folder"])
+def test_a_secret_that_cannot_be_read_now_stays_as_it_was(secret: Path, fault: str) -> None:
+    """While a file is being replaced, what was read before is proven."""
+    given = access("--auth", f"digest:@{secret}")
+    if fault in ("missing", "folder"):
+        secret.unlink()
+    if fault == "folder":
+        secret.mkdir()
+    if fault in ("empty", "no colon"):
+        secret.write_text("" if fault == "empty" else "user")
+    if fault == "public":
+        secret.write_text("other:new\n")
+        secret.chmod(0o644)
+
+    assert proof_of(given) == Proof((f"user:{SECRET}",))
 
 
 def test_credentials_in_the_environment(secret: Path) -> None:
@@ -57,7 +106,7 @@ def test_credentials_in_the_environment(secret: Path) -> None:
     text = f"digest:@{secret}  digest:a:\"b'c\\\n"
 
     assert access(ZKEXEC_AUTH=text).credentials == (
-        Credential("digest", "user", SECRET),
+        Credential("digest", "user", SECRET, str(secret)),
         Credential("digest", "a", "\"b'c\\"),
     )
 

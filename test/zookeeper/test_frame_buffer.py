@@ -46,6 +46,17 @@ def test_a_frame_that_arrives_at_once_is_not_copied() -> None:
     assert frame.obj is content
 
 
+def test_a_part_of_a_frame_is_known_as_such() -> None:
+    """A frame is partial from its length on, until its last byte."""
+    buffer = FrameBuffer(LIMIT)
+    found = []
+    for byte in framed(b"ab"):
+        list(buffer.feed(bytes([byte])))
+        found.append(buffer.is_partial)
+
+    assert found == [False, False, False, True, True, False]
+
+
 @pytest.mark.parametrize("length", [LIMIT + 1, 2**31 - 1, -1, -(2**31)])
 @pytest.mark.parametrize("cut", [0, 2])
 def test_a_length_out_of_bounds_is_refused_at_once(length: int, cut: int) -> None:

@@ -430,6 +430,58 @@ def test_a_few_bytes_are_no_progress() -> None:
     )
 
 
+def test_a_server_that_answers_only_pings_is_lost() -> None:
+    """A request that is not answered for two session timeouts ends the connection."""
+    peer = ready()
+    peer.send(Get("/a"))
+    peer.requests()
+    for _ in range(8):
+        assert peer.after(2.2) == []
+        for xid, request in peer.requests():
+            assert (xid, request) == (-2, Ping())
+            peer.refuse(-2, 0)
+
+    failed, lost = peer.after(0.5)
+    assert isinstance(failed, OutcomeReceived)
+    assert reason_of([lost]) == (
+        "the server has answered only pings for 18 s instead of answering get /a of 15 bytes"
+    )
+
+
+def test_each_answer_gives_the_next_one_time() -> None:
+    """Answers that come one by one, each within two session timeouts, keep the connection."""
+    peer = ready()
+    peer.send(*[Sync("/")] * 5)
+    for xid in range(1, 6):
+        for _ in range(5):
+            assert peer.after(3.0) == []
+            peer.refuse(-2, 0)
+        (answered,) = peer.answer(xid, Sync("/"), None)
+        assert isinstance(answered, OutcomeReceived)
+
+    # What is sent after a long rest has as much time.
+    for _ in range(10):
+        peer.after(3.0)
+        peer.refuse(-2, 0)
+    peer.send(Sync("/"))
+    for _ in range(5):
+        assert peer.after(3.0) == []
+        peer.refuse(-2, 0)
+
+
+def test_a_driver_can_give_a_connection_up() -> None:
+    """The requests fail with the reason of the driver, which is reported as it is."""
+    peer = ready()
+    peer.send(Get("/a"))
+    failed, lost = peer.state.give_up("it is of no use")
+    assert isinstance(failed, OutcomeReceived)
+    assert str(failed.outcome) == "it is of no use"
+    assert lost == Lost("it is of no use", 0)
+
+    assert peer.state.give_up("again") == []
+    assert not peer.state.is_over
+
+
 def test_a_large_request_that_leaves_is_no_silence() -> None:
     """While a part of a request still has to leave, each part that leaves is progress."""
     peer = ready()

@@ -216,6 +216,18 @@ def test_a_server_without_tls_is_described() -> None:
             connection.close()
 
 
+@pytest.mark.parametrize("host", [".localhost", f"{'x' * 70}.example"])
+def test_a_name_that_no_certificate_can_have_fails_the_attempt(
+    port: int, authority: Authority, host: str
+) -> None:
+    """A name that TLS does not take is an attempt that failed, and no error of the program."""
+    connection = connection_to(port, authority.ca, host=host)
+
+    with pytest.raises(OSError, match="no certificate can be for the name of this server"):
+        opened(connection)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [

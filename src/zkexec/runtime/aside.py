@@ -44,15 +44,8 @@ def run_aside(
         finally:
             os.close(writer)
 
-    try:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-    except OSError:
-        return do()
-    try:
-        start_thread(run, (writer,))
-    except RuntimeError:
-        os.close(writer)
-        os.close(reader)
+    reader = _started(run, start_thread)
+    if reader is None:
         return do()
     try:
         # The end of the pipe is the last that the thread does.
@@ -63,6 +56,21 @@ def run_aside(
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _started(run: "Callable[[int], None]", start_thread: "StartThread") -> int | None:
+    """Start a thread that closes a pipe in the end → what to poll; None if it cannot start."""
+    try:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        start_thread(run, (writer,))
+    except RuntimeError:
+        os.close(writer)
+        os.close(reader)
+        return None
+    return reader
 
 
 def _has_ended(reader: int, source: "Source") -> bool:

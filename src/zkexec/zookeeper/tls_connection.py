@@ -90,9 +90,13 @@ class TlsConnection(ServerConnection):
         except (OSError, ValueError) as error:
             reason = in_words(getattr(error, "strerror", None) or str(error))
             raise OSError(EPROTO, f"the files for TLS cannot be used: {reason}") from error
-        return context.wrap_socket(
-            self._socket, server_hostname=name, do_handshake_on_connect=False
-        )
+        try:
+            return context.wrap_socket(
+                self._socket, server_hostname=name, do_handshake_on_connect=False
+            )
+        except ValueError as error:
+            reason = f"no certificate can be for the name of this server: {error}"
+            raise OSError(EPROTO, reason) from error
 
     def _failure(self, error: OSError) -> OSError:
         return OSError(error.errno or EPROTO, self._why(error))

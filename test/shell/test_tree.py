@@ -14,7 +14,7 @@ from support.processes import is_alive, state
 from support.program import Program
 from support.waiting import until, until_lines
 from zkexec.frozen import replace
-from zkexec.process.descendants import find_related
+from zkexec.process.descendants import find_descendants, find_session
 from zkexec.process.process_tree import ProcessTree, kill_session, send
 from zkexec.process.procfs import Process, read_all_processes, read_process, with_descendants
 
@@ -213,11 +213,11 @@ threading.Thread(target=fork).start()
     (other,) = {int(pid) for pid in until_lines(pids, 4)} - sleepers
 
     def related() -> set[int]:
-        return set(find_related(session))
+        return {*find_descendants(), *find_session(session)}
 
-    assert {os.getpid(), session} | sleepers <= related()
+    assert {session} | sleepers <= related()
     assert other not in related()
-    assert len(set(find_related()) & sleepers) == 1
+    assert len(set(find_descendants()) & sleepers) == 1
 
 
 def test_an_orphan_from_before_is_in_each_scan(start: Start, tmp_path: Path) -> None:
@@ -229,7 +229,6 @@ def test_an_orphan_from_before_is_in_each_scan(start: Start, tmp_path: Path) -> 
     orphan = int(until_lines(pids)[0])
     tree = ProcessTree(own_session=True)
     tree.begin(command.pid)
-    tree.note_adoption()
 
     for _ in range(4):
         assert orphan in {process.pid for process in tree.members()}
@@ -245,7 +244,6 @@ def test_kin_are_found_in_every_look(start: Start, tmp_path: Path) -> None:
     later = f"read line <{tmp_path}/gate; setsid sleep 1000 & echo $! >>{pids}; wait"
     tree = ProcessTree(own_session=True)
     tree.begin(start("sh", "-c", later).pid)
-    tree.note_adoption()
 
     for _ in range(4):
         assert len(tree.members()) == 1
@@ -261,8 +259,8 @@ def test_a_dead_childs_session_is_forgotten_once_empty(start: Start) -> None:
     for command, session in ((leaving, leaving.pid), (alone, 0)):
         tree = ProcessTree(own_session=True)
         tree.begin(command.pid)
-        until(lambda pid=command.pid: state(pid) == "Z", "the end")  # type: ignore[misc]
-        tree.command_ended()
+        command.wait()
+        tree.command_reaped()
         assert tree.session == session
 
 
@@ -271,7 +269,7 @@ def test_a_reused_session_number_is_nobodys(start: Start) -> None:
     stranger = start("sh", "-c", "sleep 1000 & wait")
     tree = ProcessTree(own_session=True)
     tree.begin(stranger.pid)
-    tree.command_ended()  # the child that had this pid has ended, and left somebody
+    tree.command_reaped()  # the child that had this pid has ended, and left somebody
 
     assert tree.members() == []
     assert tree.session == 0

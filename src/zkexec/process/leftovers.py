@@ -20,7 +20,7 @@ from itertools import count
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
-from zkexec.process.descendants import with_all_below
+from zkexec.process.descendants import read_below
 from zkexec.process.process_tree import send
 from zkexec.process.procfs import (
     Process,
@@ -274,7 +274,7 @@ def _members(command: Remembered) -> list[Process]:
     leader = read_process(command.leader)
     if not belongs_to(command, leader, list(session.values())):
         return []
-    everyone = read_processes(with_all_below([*pids, command.leader]))
+    everyone = read_below([*pids, command.leader])
     roots = [one for one in everyone.values() if one.pid in session or one.pid == command.leader]
     found = with_descendants(everyone, roots)
     # This should be impossible, but zkexec must never stop itself.

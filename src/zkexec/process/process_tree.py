@@ -5,19 +5,30 @@ that zkexec adopted (`processes.py` describes when it does), and all descendants
 does not include the sessions of health checks and alerts, and the children that the process had
 before it became zkexec, as in `other & exec zkexec ...`.
 
+Most of it are descendants of zkexec, which are cheap to find.  A member of the session that was
+orphaned before zkexec adopted orphans is an *outsider*.  To find one takes a search of all
+processes, so this is done only if there can be one.
+
 A process that ends before it is signalled is no error.  One that zkexec may not signal is left
 alone, but still counts.
 """
 
 import os
+import select
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 from zkexec.process.cgroup import CommandGroup
-from zkexec.process.descendants import Orphans, find_related, with_all_below
-from zkexec.process.procfs import Process, read_process, read_processes, with_descendants
+from zkexec.process.descendants import (
+    find_descendants,
+    find_session,
+    has_children,
+    is_in_use,
+    read_below,
+)
+from zkexec.process.procfs import Process, read_process, with_descendants
 
 _KILL_ROUNDS = 20
 """How often one kill scans for processes that were forked meanwhile."""
@@ -66,9 +77,9 @@ def kill_all(find: Callable[[], list[Process]]) -> None:
             killed.add(process.identity)
 
 
-def kill_session(leader: int, orphans: Orphans | None = None) -> None:
+def kill_session(leader: int) -> None:
     """SIGKILL a session and its descendants; the leader must be a child not reaped yet."""
-    members = partial(_session_members, leader, orphans or Orphans())
+    members = partial(_session_members, leader)
     # First one by one: a descendant in another session would be lost once its parent has ended.
     # Then the group at once: a process that forks and ends all the time escapes every scan.
     kill_all(members)
@@ -76,26 +87,55 @@ def kill_session(leader: int, orphans: Orphans | None = None) -> None:
     kill_all(members)
 
 
-def _session_members(leader: int, orphans: Orphans) -> list[Process]:
-    everyone = find_related(leader, orphans)
+def freeze_group(leader: int) -> None:
+    """Stop what is left of the group of an ended child that is not reaped yet.
+
+    After the child is reaped, nothing of its group can escape `kill_rest` by forking.
+    """
+    send_to_group(leader, signal.SIGSTOP)
+
+
+def kill_rest(session: int) -> None:
+    """SIGKILL what is left of a session whose leader was reaped just now."""
+    if is_in_use(session):
+        kill_all(partial(_session_members, session))
+
+
+def ends_within(child: int, limit_s: float) -> bool:
+    """Wait for the end of a child, without reaping it; return whether it came in time."""
+    try:
+        descriptor = os.pidfd_open(child)
+    except OSError:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(1000 * limit_s))
+    finally:
+        os.close(descriptor)
+
+
+def _session_members(session: int) -> list[Process]:
+    everyone = find_session(session)
     return with_descendants(
-        everyone, [process for process in everyone.values() if process.session == leader]
+        everyone, [process for process in everyone.values() if process.session == session]
     )
 
 
 class ProcessTree:
-    """The processes that belong to the command, and what must be remembered to find them."""
+    """The processes that belong to the command, and what must be remembered to find them.
 
-    def __init__(self, *, own_session: bool) -> None:
+    With `adopts_always`, zkexec adopts every orphan of the command, so there are no outsiders.
+    """
+
+    def __init__(self, *, own_session: bool, adopts_always: bool = False) -> None:
         self._own_session = own_session
+        self._adopts_always = adopts_always
         self._leader = 0
         self._session = 0
-        self._adopts = False
-        self._scans_without_outsiders = 0
-        self._seems_gone = False
+        self._outsiders: list[Process] = []
         self._excluded: set[int] = set()
         self._foreign = _present_descendants()
-        self.orphans = Orphans()
         self.group = CommandGroup()
         self._grouped: set[int] = set()
 
@@ -104,71 +144,76 @@ class ProcessTree:
         """The session of the command, 0 if it has none of its own."""
         return self._session
 
-    def prepare(self) -> None:
-        """Note which processes exist before a command starts; nothing of an earlier one is left."""
-        if self._own_session:
-            self.orphans.ignore_present()
-
     def begin(self, leader: int) -> None:
         """Begin the process tree of a new command, whose first process is `leader`."""
         self._leader = leader
-        self._adopts = False
-        self._scans_without_outsiders = 0
-        self._seems_gone = False
         self._session = leader if self._own_session else 0
-
-    def note_adoption(self) -> None:
-        """Note that zkexec adopts orphans from now on."""
-        self._adopts = True
+        self._outsiders = []
 
     def exclude_session(self, session: int) -> None:
         """Exclude the session of a health check or an alert from the process tree."""
         self._excluded.add(session)
 
-    def command_ended(self) -> None:
-        """Forget the pid of the ended command; call it before the command is reaped.
+    def command_reaped(self) -> None:
+        """Forget the pid of the command, and its session if that is empty; call it at once.
 
         The number of a session is in use while a process lives in it.  After that the kernel can
         give it to another session, so it must be forgotten here.
         """
-        everyone = self._scan()
-        self._seems_gone = not self._members_of(everyone)
         self._leader = 0
-        if not any(one.alive and one.session == self._session for one in everyone.values()):
-            self._session = 0
+        self.can_have_outsiders()
 
-    def count(self) -> int:
-        """Count what is left of the process tree, after the command has ended.
+    def can_have_outsiders(self) -> bool:
+        """Decide whether members can be elsewhere than among the descendants of zkexec.
 
-        A scan takes time: a process that forks and ends meanwhile can hide its child from one
-        scan, but not from the next.  The first scan was at the end of the command.
+        While the command is not reaped, its session is in use by itself, so this is not known.
         """
-        found = len(self.members())
-        if not found and not self._seems_gone:
-            found = len(self.members())
-        self._seems_gone = not found
-        return found
+        if not self._leader and self._session and not is_in_use(self._session):
+            self._session = 0
+        return self._session != 0 and not self._adopts_always
+
+    def near(self) -> list[Process]:
+        """Return the living members that are no outsiders, parents before children."""
+        return self._members_of(self._read_near())
+
+    def outsiders(self) -> list[Process]:
+        """Search for the outsiders, if there can be any; return them, parents before children."""
+        if not self.can_have_outsiders():
+            return []
+        near = self._read_near()
+        return [process for process in self._search(near) if process.pid not in near]
 
     def members(self) -> list[Process]:
         """Return all living processes of the tree, parents before children."""
-        return self._members_of(self._scan())
+        return self._search(self._read_near())
 
-    def _scan(self) -> dict[int, Process]:
-        """Read all processes that can belong to the tree.
+    def count(self) -> int:
+        """Count what is left of the process tree; if there is any, that can be too little.
 
-        When zkexec adopts orphans and the session contains only its descendants, the session will
-        never contain others and need not be searched for any more.  This takes two scans to know.
+        A scan takes time: a process that forks and ends meanwhile can hide its child from one
+        scan, but not from the next.
         """
+        if self._is_gone():
+            return 0
+        known = self.near() + [process for process in self._outsiders if _lives(process)]
+        return len(known or self.members() or self.members())
+
+    def _is_gone(self) -> bool:
+        """Return True only if the tree is certainly empty; this reads no process."""
+        return not (self._leader or self.can_have_outsiders() or has_children() or self.group.pids)
+
+    def _read_near(self) -> dict[int, Process]:
+        """Read the descendants of zkexec, and the cgroup."""
         self._grouped = set(self.group.pids)
-        grouped = read_processes(with_all_below(self._grouped)) if self._grouped else {}
-        if self._scans_without_outsiders >= 2:
-            return {**find_related(), **grouped}
-        everyone = find_related(self._session, self.orphans, thorough=True)
-        if self._adopts:
-            session = [one for one in everyone.values() if one.session == self._session]
-            outsiders = any(one.parent not in everyone for one in session)
-            self._scans_without_outsiders = 0 if outsiders else self._scans_without_outsiders + 1
-        return {**everyone, **grouped}
+        grouped = read_below(self._grouped) if self._grouped else {}
+        return {**find_descendants(), **grouped}
+
+    def _search(self, near: Mapping[int, Process]) -> list[Process]:
+        if not self.can_have_outsiders():
+            return self._members_of(near)
+        found = self._members_of({**find_session(self._session), **near})
+        self._outsiders = [process for process in found if process.pid not in near]
+        return found
 
     def _members_of(self, everyone: Mapping[int, Process]) -> list[Process]:
         if not self._leader and self._session in everyone:
@@ -194,12 +239,15 @@ class ProcessTree:
         return not (self._own_session and process.session == own_session)
 
 
+def _lives(process: Process) -> bool:
+    now = read_process(process.pid)
+    return now is not None and now.alive and now.identity == process.identity
+
+
 def _present_descendants() -> frozenset[tuple[int, int]]:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return frozenset()  # without a child there is nothing to scan
-    everyone = find_related()
+    if not has_children():
+        return frozenset()
+    everyone = find_descendants()
     own = os.getpid()
     children = [process for process in everyone.values() if process.parent == own]
     return frozenset(process.identity for process in with_descendants(everyone, children))

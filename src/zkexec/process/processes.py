@@ -17,7 +17,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from zkexec.command_line import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
@@ -37,12 +37,23 @@ from zkexec.process.cgroup import CommandGroup
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
 from zkexec.process.prctl import prctl
-from zkexec.process.process_tree import ProcessTree, kill_all, kill_session, send, send_to_group
-from zkexec.process.procfs import read_process
+from zkexec.process.process_tree import (
+    ProcessTree,
+    ends_within,
+    freeze_group,
+    kill_all,
+    kill_rest,
+    kill_session,
+    send,
+    send_to_group,
+)
+from zkexec.process.procfs import Process, read_process
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""
+_SOON_S = 0.02
+"""How long a search for outsiders waits for the end of the command, which can make it needless."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
@@ -76,7 +87,11 @@ class Processes:
         self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        self._tree = ProcessTree(own_session=not inheritance.has_terminal)
+        self._tree = ProcessTree(
+            own_session=not inheritance.has_terminal, adopts_always=self._always_adopts
+        )
+        self._for_outsiders: tuple[int, int] | None = None
+        """The signal that the outsiders have to get, and the group that has got it already."""
         self._command_process: _Running | None = None
         self._check_process: _Running | None = None
         self._alert_process: _Running | None = None
@@ -105,9 +120,9 @@ class Processes:
         """Start the command; the one before must have been reaped."""
         _require(self._command_process is None, "the command runs already")
         self._adopt(False)
+        self._for_outsiders = None
         # A key that was pressed before the fork is for the command, too, which has not got it.
         self._missed_signals.clear()
-        self._tree.prepare()
         try:
             pid = spawn(self._request_for_command(), self._missed_signals)
         except SpawnError as error:
@@ -142,28 +157,31 @@ class Processes:
         A stopped process handles a signal only after CONT.  A group that the command leads gets
         the signal at once.  In the others only a SIGKILL reaches processes that are forked
         meanwhile: what a shell starts when it handles a TERM should finish its work.
+
+        Outsiders get the signal last.  Most commands have none and end at once, and when such a
+        command is reaped, one system call shows that there is none.  So the search for them waits
+        a moment for the end of the command.
         """
         self._adopt(True)
-        self._tree.note_adoption()
+        running = self._command_process
+        led = running.pid if running and not self._inheritance.has_terminal else 0
+        self._for_outsiders = number, led
         if number == signal.SIGKILL:
             self._tree.group.kill()
-            kill_all(self._tree.members)
+            kill_all(self._tree.near)
             self._signal_directly(number)
-            return
-        members = self._tree.members()
-        led = (
-            self._command_process.pid
-            if self._command_process and not self._inheritance.has_terminal
-            else 0
+        else:
+            members = self._tree.near()
+            if led or not members:
+                self._signal_directly(number, signal.SIGCONT)
+            _send_beside(led, members, number)
+        is_ending = (
+            running is not None
+            and self._tree.can_have_outsiders()
+            and ends_within(running.pid, _SOON_S)
         )
-        if led or not members:
-            self._signal_directly(number, signal.SIGCONT)
-        for process in members:
-            # A group of another pid namespace is shown as 0, as is one without a leader.
-            if not led or process.group != led:
-                send(process, number, signal.SIGCONT)
-        # Scan again now, while the command is ending: after its end this would cost time.
-        self._tree.members()
+        if not is_ending:
+            self._signal_outsiders()
 
     def inspect_tree(self, generation: int) -> ProcessTreeInspected:
         """Count what is left of the process tree, including the command until it is reaped.
@@ -189,7 +207,7 @@ class Processes:
     def kill_check(self) -> None:
         """SIGKILL the running health check with its processes; `reap` reports its end."""
         if self._check_process:
-            kill_session(self._check_process.pid, self._tree.orphans)
+            kill_session(self._check_process.pid)
 
     def run_alert(self, environment: Mapping[str, str]) -> list[Event]:
         """Start the alert with these additional variables; return events as `run_check` does."""
@@ -209,19 +227,25 @@ class Processes:
     def kill_alert(self) -> None:
         """SIGKILL the running alert with its processes; `reap` reports its end."""
         if self._alert_process:
-            kill_session(self._alert_process.pid, self._tree.orphans)
+            kill_session(self._alert_process.pid)
 
     def reap(self) -> list[Event]:
         """Reap the children that have ended, also adopted orphans; call it after each SIGCHLD."""
         events: list[Event] = []
         while pid := _next_ended():
             # While it is not reaped, no other process can have its pid.
-            if self._check_process and pid == self._check_process.pid:
-                kill_session(pid, self._tree.orphans)
-            elif self._command_process and pid == self._command_process.pid:
-                self._tree.command_ended()
+            is_check = self._check_process is not None and pid == self._check_process.pid
+            is_command = self._command_process is not None and pid == self._command_process.pid
+            if is_check:
+                freeze_group(pid)
             _, status = os.waitpid(pid, 0)
+            if is_check:
+                kill_rest(pid)
+            if is_command:
+                self._tree.command_reaped()
             events += self._reaped(pid, _ending(status))
+            if is_command:
+                self._signal_outsiders()
         return events
 
     def close(self) -> None:
@@ -312,6 +336,17 @@ class Processes:
             else:
                 send_to_group(self._command_process.pid, number)
 
+    def _signal_outsiders(self) -> None:
+        """Send the outsiders the signal that the rest of the process tree has got."""
+        if self._for_outsiders is None:
+            return
+        number, group = self._for_outsiders
+        self._for_outsiders = None
+        if number == signal.SIGKILL:
+            kill_all(self._tree.outsiders)
+        else:
+            _send_beside(group, self._tree.outsiders(), number)
+
     def _reaped(self, pid: int, ending: ExitStatus) -> list[Event]:
         if self._command_process and pid == self._command_process.pid:
             command, self._command_process, self.ending = self._command_process, None, ending
@@ -345,6 +380,14 @@ def _require(condition: bool, otherwise: str) -> None:
     """Raise RuntimeError on an error of the programmer."""
     if not condition:
         raise RuntimeError(otherwise)
+
+
+def _send_beside(group: int, processes: Iterable[Process], number: int) -> None:
+    """Send a signal and CONT to these processes, but not to those of the group."""
+    for process in processes:
+        # A group of another pid namespace is shown as 0, as is one without a leader.
+        if not group or process.group != group:
+            send(process, number, signal.SIGCONT)
 
 
 def _next_ended() -> int:

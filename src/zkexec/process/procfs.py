@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from zkexec.frozen import frozen
 
+_READ_BYTES = 4096
+
 
 @frozen()
 class Process:
@@ -21,6 +23,8 @@ class Process:
     started: int
     alive: bool
     stopped: bool
+    threads: int = 0
+    """How many threads it has, 0 if that is not known."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -30,7 +34,7 @@ class Process:
 
 def read_process(pid: int) -> Process | None:
     """Read one process; None if it does not exist or is hidden."""
-    line = read(f"/proc/{pid}/stat")
+    line = read(f"/proc/{pid}/stat", is_one_piece=True)
     # The name is in brackets, and can contain brackets and spaces.
     fields = line[line.rfind(b")") + 2 :].split(None, 20)
     if len(fields) < 20:
@@ -45,6 +49,7 @@ def read_process(pid: int) -> Process | None:
         # A zombie with several threads is a process whose first thread ended before the others.
         alive=state not in b"ZX" or threads > 1,
         stopped=state == b"T",
+        threads=threads,
     )
 
 
@@ -53,17 +58,21 @@ def read_all_processes() -> dict[int, Process]:
     return read_processes(list_pids())
 
 
-def read(path: str) -> bytes:
-    """Read a file of /proc; nothing if it does not exist or is hidden."""
+def read(path: str, *, is_one_piece: bool = False) -> bytes:
+    """Read a file of /proc; nothing if it does not exist or is hidden.
+
+    `is_one_piece`: the kernel hands out all of it, a line, at once.
+    """
     try:
         # Many are read between the end of one command and the start of the next, and a file
         # object takes longer than the reading.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
-    content = b""
     try:
-        while piece := os.read(file, 4096):
+        content = piece = os.read(file, _READ_BYTES)
+        while piece and not is_one_piece:
+            piece = os.read(file, _READ_BYTES)
             content += piece
     except OSError:
         return b""
@@ -96,13 +105,18 @@ def session_of(pid: int) -> int:
         return process.session if process else 0
 
 
-def children(pid: int) -> list[int]:
-    """List the children of all threads of a process, if the kernel has these lists."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-    lists = (read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
+def children(pid: int, threads: int = 0) -> list[int]:
+    """List the children of all threads of a process, if the kernel has these lists.
+
+    A process that has one thread, as its `threads` can show, has one list.
+    """
+    tasks = [str(pid)]
+    if threads != 1:
+        try:
+            tasks = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return []
+    lists = (read(f"/proc/{pid}/task/{task}/children") for task in tasks)
     return [int(child) for each in lists for child in each.split()]
 
 

@@ -111,8 +111,8 @@ def test_a_term_reaches_shell_and_program(start: Start, log: Path) -> None:
 
     remote.process.signal(signal.SIGTERM)
     assert remote.event()["ending"] == {"code": 0, "signal": signal.SIGTERM}
-    until(lambda: remote.remaining() == 0, "the end of the program")
-    assert lines(log)[1:] == [f"TERM {program}"]
+    assert until_lines(log, 2)[1:] == [f"TERM {program}"]
+    assert remote.remaining() == 0
 
 
 def test_the_rest_of_a_pipeline_is_left_alone(start: Start, log: Path, tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
-"""How a process is born from zkexec: shown by programs that tell what they were born with."""
+"""How a process is born from zkexec: shown by programs that report what they were born with.
+
+Each test is run for both ways to start a process.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from shell.marked_programs import MarkedPrograms
 from support.processes import is_gone
@@ -20,7 +26,7 @@ i = inherit()
 import json, os, sys
 from zkexec.core.events import ExitStatus
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
-traits = {"own_session": False, "dies_with_parent": False, **json.loads(sys.argv[1])}
+traits = {"own_session": False, **json.loads(sys.argv[1])}
 request = SpawnRequest(argv=[os.fsencode(a) for a in sys.argv[2:]], environment=i.environment,
                 mask=i.mask, ignored=i.ignored, **traits)
 BEFORE
@@ -39,15 +45,32 @@ end_as(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
 """
 
 
+class SpawningPrograms(MarkedPrograms):
+    """Programs that start a process in one of the two ways."""
+
+    def __init__(self, *, forks: bool) -> None:
+        super().__init__()
+        self.forks = forks
+
+
+@pytest.fixture(params=[False, True], ids=["posix-spawn", "fork"])
+def marked(request: pytest.FixtureRequest) -> Iterator[SpawningPrograms]:
+    """Starts the programs of this test, and kills them by their mark."""
+    programs = SpawningPrograms(forks=request.param)
+    yield programs
+    programs.close()
+
+
 def launch(
-    marked: MarkedPrograms,
+    marked: SpawningPrograms,
     *argv: str | bytes,
     traits: dict[str, bool] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program as zkexec would start it."""
     code = LAUNCH.replace("BEFORE", options.pop("code_before", ""))
-    return marked.python(code, json.dumps(traits or {}), *argv, **options)
+    traits = {"dies_with_parent": marked.forks, **(traits or {})}
+    return marked.python(code, json.dumps(traits), *argv, **options)
 
 
 def refusal(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
@@ -74,7 +97,7 @@ def birth_signals(done: subprocess.CompletedProcess[bytes]) -> dict[str, int]:
     return {name: numbers & ~bits(32, 33) for name, numbers in found.items()}
 
 
-def test_the_path_is_searched(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_the_path_is_searched(marked: SpawningPrograms, tmp_path: Path) -> None:
     """A name without a slash is looked for along the PATH that the environment holds."""
     (tmp_path / "one" / "tool").mkdir(parents=True)
     (tmp_path / "two").mkdir()
@@ -84,14 +107,14 @@ def test_the_path_is_searched(marked: MarkedPrograms, tmp_path: Path) -> None:
     assert launch(marked, "tool", env=env).stdout == b"two\n"
 
 
-def test_an_empty_folder_of_the_path_is_here(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_an_empty_folder_of_the_path_is_here(marked: SpawningPrograms, tmp_path: Path) -> None:
     """An empty entry of the PATH is the working directory, as it is for execvp."""
     script(tmp_path / "tool", "#!/bin/sh\necho here")
 
     assert launch(marked, "tool", env=marked.environment(PATH=""), cwd=tmp_path).stdout == b"here\n"
 
 
-def test_without_a_path_the_usual_places_hold(marked: MarkedPrograms) -> None:
+def test_without_a_path_the_usual_places_hold(marked: SpawningPrograms) -> None:
     """An environment without PATH finds what lies in /bin and /usr/bin."""
     env = marked.environment()
     del env["PATH"]
@@ -99,7 +122,7 @@ def test_without_a_path_the_usual_places_hold(marked: MarkedPrograms) -> None:
     assert launch(marked, "echo", "found", env=env).stdout == b"found\n"
 
 
-def test_a_script_without_a_first_line_runs(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_a_script_without_a_first_line_runs(marked: SpawningPrograms, tmp_path: Path) -> None:
     """A script without `#!` is run by /bin/sh with its arguments, found by PATH or by name."""
     plain = script(tmp_path / "plain", 'echo "$0 $1 $#"; exit 4\n')
     env = marked.environment(PATH=f"{tmp_path}:/bin")
@@ -109,7 +132,7 @@ def test_a_script_without_a_first_line_runs(marked: MarkedPrograms, tmp_path: Pa
         assert (done.returncode, done.stdout) == (4, f"{plain} a b 2\n".encode())
 
 
-def test_any_arguments_pass(marked: MarkedPrograms) -> None:
+def test_any_arguments_pass(marked: SpawningPrograms) -> None:
     """Arguments that are no UTF-8, empty ones, and 100 KB of them reach the program."""
     argv = [b"\xff\xfe", b"", b"a\nb", b"x" * 100_000]
 
@@ -117,7 +140,7 @@ def test_any_arguments_pass(marked: MarkedPrograms) -> None:
     assert done.stdout == b"".join(b"[" + word + b"]" for word in argv)
 
 
-def test_the_birth_is_the_callers(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_the_birth_is_the_callers(marked: SpawningPrograms, tmp_path: Path) -> None:
     """Folder, umask, limits and environment are those of a start without zkexec, byte for byte."""
     ask = "pwd; umask; ulimit -a; cat /proc/self/environ"
     options: dict[str, Any] = {
@@ -130,14 +153,14 @@ def test_the_birth_is_the_callers(marked: MarkedPrograms, tmp_path: Path) -> Non
     assert launch(marked, "/bin/sh", "-c", ask, **options).stdout == alone.stdout
 
 
-def test_no_disposition_is_of_our_making(marked: MarkedPrograms) -> None:
+def test_no_disposition_is_of_our_making(marked: SpawningPrograms) -> None:
     """Without ignored signals in the caller, the program ignores and blocks none."""
     found = birth_signals(launch(marked, "cat", "/proc/self/status"))
 
     assert (found["SigIgn"], found["SigBlk"]) == (0, 0)
 
 
-def test_ignored_and_blocked_signals_are_handed_on(marked: MarkedPrograms) -> None:
+def test_ignored_and_blocked_signals_are_handed_on(marked: SpawningPrograms) -> None:
     """What the caller ignored or blocked, the program ignores or blocks, SIGCHLD included."""
     prepare = """
 import os, signal, sys
@@ -158,7 +181,7 @@ def bits(*numbers: int) -> int:
     return sum(1 << (number - 1) for number in numbers)
 
 
-def test_only_the_callers_descriptors_pass(marked: MarkedPrograms) -> None:
+def test_only_the_callers_descriptors_pass(marked: SpawningPrograms) -> None:
     """A descriptor that the caller left open reaches the program, none of zkexec's does."""
     reading, writing = os.pipe()
     ours = "import socket; kept = [open('/dev/null'), socket.socket(), os.pipe()]"
@@ -171,7 +194,7 @@ def test_only_the_callers_descriptors_pass(marked: MarkedPrograms) -> None:
     assert {int(fd) for fd in done.stdout.split()} == {0, 1, 2, writing}
 
 
-def test_closed_descriptors_stay_closed(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_closed_descriptors_stay_closed(marked: SpawningPrograms, tmp_path: Path) -> None:
     """A program whose caller had closed its stdin finds it closed, as without zkexec."""
     seen = tmp_path / "seen"
     ask = f"[ -e /proc/$$/fd/0 ]; echo $? >{seen}"
@@ -180,7 +203,7 @@ def test_closed_descriptors_stay_closed(marked: MarkedPrograms, tmp_path: Path) 
     assert seen.read_text() == "1\n"
 
 
-def test_a_session_of_its_own_on_demand(marked: MarkedPrograms) -> None:
+def test_a_session_of_its_own_on_demand(marked: SpawningPrograms) -> None:
     """A process leads a session of its own only where the launch says so."""
     ask = "import os; print(os.getsid(0) == os.getpid() == os.getpgrp())"
     for wanted in (True, False):
@@ -188,7 +211,7 @@ def test_a_session_of_its_own_on_demand(marked: MarkedPrograms) -> None:
         assert done.stdout == f"{wanted}\n".encode()
 
 
-def test_streams_as_a_check_has_them(marked: MarkedPrograms) -> None:
+def test_streams_as_a_check_has_them(marked: SpawningPrograms) -> None:
     """With null_stdin nothing can be read, with stdout_to_stderr all output goes there."""
     traits = {"null_stdin": True, "stdout_to_stderr": True}
     done = launch(marked, "sh", "-c", "cat; echo out", traits=traits, input=b"typed")
@@ -196,14 +219,14 @@ def test_streams_as_a_check_has_them(marked: MarkedPrograms) -> None:
     assert (done.stdout, done.stderr) == (b"", b"out\n")
 
 
-def test_streams_as_the_child_has_them(marked: MarkedPrograms) -> None:
+def test_streams_as_the_child_has_them(marked: SpawningPrograms) -> None:
     """Otherwise the streams are the caller's own, and zkexec has read nothing of stdin."""
     done = launch(marked, "cat", input=b"typed")
 
     assert (done.stdout, done.stderr) == (b"typed", b"")
 
 
-def test_it_dies_with_its_parent(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_it_dies_with_its_parent(marked: SpawningPrograms, tmp_path: Path) -> None:
     """A process that is to die with zkexec is killed when zkexec is SIGKILLed, others live on."""
     for wanted in (True, False):
         pid_file = tmp_path / f"pid-{wanted}"
@@ -219,7 +242,7 @@ def test_it_dies_with_its_parent(marked: MarkedPrograms, tmp_path: Path) -> None
             os.kill(pid, signal.SIGKILL)
 
 
-def test_what_is_not_there(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_what_is_not_there(marked: SpawningPrograms, tmp_path: Path) -> None:
     """A name that nothing answers to is refused with 127."""
     for name in ("no-such-command", f"{tmp_path}/none", "/dev/null/x", ""):
         status, reason = refusal(launch(marked, name))
@@ -227,7 +250,7 @@ def test_what_is_not_there(marked: MarkedPrograms, tmp_path: Path) -> None:
         assert reason.startswith(f"cannot execute {name}: ")
 
 
-def test_what_cannot_be_executed(marked: MarkedPrograms, tmp_path: Path) -> None:
+def test_what_cannot_be_executed(marked: SpawningPrograms, tmp_path: Path) -> None:
     """What is there but cannot be executed is refused with 126 and a reason."""
     plain = script(tmp_path / "plain", "echo no", mode=0o644)
     orphan = script(tmp_path / "orphan", "#!/no/such/interpreter\n")
@@ -243,7 +266,7 @@ def test_what_cannot_be_executed(marked: MarkedPrograms, tmp_path: Path) -> None
     assert refusal(launch(marked, "plain", env=env))[0] == 126
 
 
-def test_what_is_too_long(marked: MarkedPrograms) -> None:
+def test_what_is_too_long(marked: SpawningPrograms) -> None:
     """Arguments beyond what the kernel takes are refused with 126."""
     too_long = (
         "from zkexec.frozen import replace\n"
@@ -254,7 +277,7 @@ def test_what_is_too_long(marked: MarkedPrograms) -> None:
     assert (status, reason) == (126, "cannot execute true: Argument list too long")
 
 
-def test_no_room_for_another_process(marked: MarkedPrograms) -> None:
+def test_no_room_for_another_process(marked: SpawningPrograms) -> None:
     """Where the fork itself fails, it is zkexec that could not work: 125."""
     shortage = """
 import resource
@@ -268,37 +291,38 @@ resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     assert (status, reason) == (125, "cannot start true: Resource temporarily unavailable")
 
 
-def test_no_descriptor_left(marked: MarkedPrograms) -> None:
+def test_no_descriptor_left(marked: SpawningPrograms) -> None:
     """Where no pipe can be made, nothing is started: 125."""
     shortage = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))"
-    status, reason = refusal(launch(marked, "true", code_before=shortage))
+    traits = {"dies_with_parent": True}
+    status, reason = refusal(launch(marked, "true", traits=traits, code_before=shortage))
 
     assert (status, reason) == (125, "cannot start true: Too many open files")
 
 
-def test_trouble_before_exec_ends_the_new_process(marked: MarkedPrograms) -> None:
-    """What fails between fork and exec is told as 125, and no second zkexec runs on."""
+def test_trouble_before_exec_ends_the_new_process(marked: SpawningPrograms) -> None:
+    """What fails between fork and exec is reported as 125, and no second zkexec runs on."""
     shortage = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))"
-    done = launch(marked, "true", traits={"null_stdin": True}, code_before=shortage)
+    traits = {"null_stdin": True, "dies_with_parent": True}
+    done = launch(marked, "true", traits=traits, code_before=shortage)
 
     status, reason = refusal(done)
     assert status == 125
     assert reason.startswith("cannot execute true: [Errno 24] Too many open files")
 
 
-def test_threads_beside_the_fork_cause_no_words(marked: MarkedPrograms) -> None:
-    """Other threads are no reason for a warning on stderr, even if all warnings are errors."""
+def test_threads_beside_the_fork_cause_no_words(marked: SpawningPrograms) -> None:
+    """Another thread, such as one that looks a name up, is no reason for a line on stderr."""
     beside = """
 import threading
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 """
-    env = marked.environment(PYTHONWARNINGS="error")
-    done = launch(marked, "echo", "fine", code_before=beside, env=env)
+    done = launch(marked, "echo", "fine", code_before=beside)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"fine\n", b"")
 
 
-def test_only_the_main_thread_starts_processes(marked: MarkedPrograms) -> None:
+def test_only_the_main_thread_starts_processes(marked: SpawningPrograms) -> None:
     """A start from another thread crashes loudly: its end would kill the process."""
     beside = """
 import threading

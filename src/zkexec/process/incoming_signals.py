@@ -17,13 +17,12 @@ import signal
 import time
 from collections.abc import Iterable
 
+from zkexec.process.prctl import signal_set
+
 KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
 """What the terminal sends to its foreground group; WINCH comes with a change of its size."""
 _SI_KERNEL = 0x80
 _SFD_CLOEXEC = os.O_CLOEXEC
-_LONG_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
-_SIGSET_LONGS = 1024 // _LONG_BITS
-"""The size of a `sigset_t`, which is the same in all C libraries of Linux."""
 _LONGEST_POLL_S = 86400.0
 """`poll` counts milliseconds in an int, so a longer wait wakes once a day."""
 _WITHOUT_POLL_S = 0.1
@@ -87,10 +86,7 @@ def is_job_control_shell(pid: int) -> bool:
 
 
 def _signalfd(numbers: Iterable[int]) -> int:
-    mask = (ctypes.c_ulong * _SIGSET_LONGS)()
-    for number in numbers:
-        mask[(number - 1) // _LONG_BITS] |= 1 << (number - 1) % _LONG_BITS
-    descriptor: int = _libc.signalfd(-1, mask, _SFD_CLOEXEC)
+    descriptor: int = _libc.signalfd(-1, signal_set(numbers), _SFD_CLOEXEC)
     if descriptor < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -5,9 +5,16 @@ It is apart from `spawn`, because it is needed before the rest of zkexec is impo
 
 import ctypes
 import os
+from collections.abc import Iterable
+
+_LONG_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
+_SIGSET_LONGS = 1024 // _LONG_BITS
+"""The size of a `sigset_t`, which is the same in all C libraries of Linux."""
+_SIG_SETMASK = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+_libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 def prctl(option: int, argument: int) -> None:
@@ -15,3 +22,19 @@ def prctl(option: int, argument: int) -> None:
     if _libc.prctl(option, argument, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def signal_set(numbers: Iterable[int]) -> "ctypes.Array[ctypes.c_ulong]":
+    """Return these signals as the C library takes them."""
+    found = (ctypes.c_ulong * _SIGSET_LONGS)()
+    for number in numbers:
+        found[(number - 1) // _LONG_BITS] |= 1 << (number - 1) % _LONG_BITS
+    return found
+
+
+def set_signal_mask(mask: "ctypes.Array[ctypes.c_ulong]") -> None:
+    """Block exactly these signals.
+
+    That of `signal` makes an enum of each signal, which takes time between fork and exec.
+    """
+    _libc.sigprocmask(_SIG_SETMASK, mask, None)

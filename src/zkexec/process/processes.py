@@ -34,6 +34,7 @@ from zkexec.core.events import (
 from zkexec.frozen import frozen
 from zkexec.process import socket_activation
 from zkexec.process.cgroup import CommandGroup
+from zkexec.process.death_signal import DeathSignal
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
 from zkexec.process.prctl import prctl
@@ -95,6 +96,7 @@ class Processes:
         self._command_process: _Running | None = None
         self._check_process: _Running | None = None
         self._alert_process: _Running | None = None
+        self._death_signal = DeathSignal()
         self._missed_signals: set[int] = set()
         self.ending: ExitStatus | None = None
         """How the last started command ended; None while it runs."""
@@ -123,8 +125,9 @@ class Processes:
         self._for_outsiders = None
         # A key that was pressed before the fork is for the command, too, which has not got it.
         self._missed_signals.clear()
+        missed = self._missed_signals if self._inheritance.has_terminal else None
         try:
-            pid = spawn(self._request_for_command(), self._missed_signals)
+            pid = spawn(self._request_for_command(), missed)
         except SpawnError as error:
             return StartFailed(generation, error.reason, error.status)
         self._missed_signals &= KEYS
@@ -196,10 +199,10 @@ class Processes:
         """Start the health check; return an event only if it could not be started."""
         _require(self._check_process is None, "a health check runs already")
         try:
-            request = self._request_for(self._health, dies_with_parent=True, stdout_to_stderr=True)
-            pid = spawn(request)
+            pid = spawn(self._request_for(self._health, stdout_to_stderr=True))
         except SpawnError as error:
             return [HealthCheckFinished(generation, False, error.reason)]
+        self._death_signal.aim(pid)
         self._check_process = _Running(pid, generation)
         self._tree.exclude_session(pid)
         return []
@@ -302,7 +305,6 @@ class Processes:
         command: CommandLine | None,
         additions: Mapping[bytes, bytes] | None = None,
         *,
-        dies_with_parent: bool = False,
         stdout_to_stderr: bool = False,
     ) -> SpawnRequest:
         """Describe a health check or an alert, which reads nothing and has a session of its own."""
@@ -314,7 +316,7 @@ class Processes:
             mask=self._inheritance.mask,
             ignored=self._inheritance.ignored,
             own_session=True,
-            dies_with_parent=dies_with_parent,
+            dies_with_parent=False,
             null_stdin=True,
             stdout_to_stderr=stdout_to_stderr,
             closed=self._sockets,

@@ -14,7 +14,13 @@ from support.processes import fields, is_alive
 from support.waiting import until, until_lines
 from zkexec.cli import parser
 from zkexec.cli.settings import Settings, resolve_settings
-from zkexec.process.leftovers import Leftovers, Remembered, belongs_to
+from zkexec.process.leftovers import (
+    Leftovers,
+    Remembered,
+    _lock,
+    _open_kind,
+    belongs_to,
+)
 from zkexec.process.procfs import Process
 from zkexec.runtime.command_kind import command_kind
 
@@ -76,6 +82,11 @@ def session(marked: MarkedPrograms, tmp_path: Path) -> Callable[[str], tuple[int
     return start
 
 
+def files(folder: Path) -> list[Path]:
+    """The files in which commands are noted; each kind of zkexec has a folder."""
+    return [file for kind in folder.iterdir() for file in kind.iterdir()]
+
+
 def settings(*words: str) -> Settings:
     """The settings of a zkexec with these words before its command."""
     return resolve_settings(parser.read([*words, "--", "service"]), {})
@@ -108,14 +119,14 @@ def test_all_that_were_killed_are_found(folder: Path, session: Session) -> None:
     for one, (leader, _) in pairs:
         assert stop(one) == []
         one.note(leader)
-    assert len(list(folder.iterdir())) == 2
+    assert len(files(folder)) == 2
     for one, _ in pairs:
         die(one)
 
     again = leftovers(settings())
     assert sum(stop(again)) == 4
     assert not any(is_alive(pid) for _, pids in pairs for pid in pids)
-    assert len(list(folder.iterdir())) == 1
+    assert len(files(folder)) == 1
     again.forget()
     assert list(folder.iterdir()) == []
 
@@ -135,7 +146,7 @@ def test_what_is_left_is_stopped_once(folder: Path, session: Session) -> None:
     assert stop(leftovers(settings("--kill-timeout=30"))) == [1]
     assert not is_alive(orphan)
     assert stop(leftovers(settings())) == []
-    assert len(list(folder.iterdir())) == 3  # of those that live: the second, third and fourth
+    assert len(files(folder)) == 3  # of those that live: the second, third and fourth
 
 
 def test_the_deaf_are_killed(folder: Path, session: Session) -> None:
@@ -163,7 +174,7 @@ def test_another_kind_is_left_alone(folder: Path, session: Session, words: tuple
 
     assert stop(leftovers(settings(*words))) == []
     assert is_alive(leader)
-    assert len(list(folder.iterdir())) == 2
+    assert len(files(folder)) == 2
 
 
 def test_after_an_end_in_order_nothing_is_left_behind(folder: Path, session: Session) -> None:
@@ -198,12 +209,30 @@ def test_what_cannot_be_believed_is_nothing(
     earlier = leftovers(settings())
     stop(earlier)
     earlier.note(leader)
-    (file,) = folder.iterdir()
+    (file,) = files(folder)
     file.write_bytes(os.fsencode(change(file.read_text())))
     die(earlier)
 
     assert stop(leftovers(settings())) == []
     assert is_alive(leader)
+
+
+def test_the_folder_of_a_kind_can_go_at_any_time(folder: Path) -> None:
+    """The last one of a kind removes the folder, and one that starts at the same time works."""
+    first = leftovers(settings())
+    assert stop(first) == []
+    (kind,) = folder.iterdir()
+    second = leftovers(settings())
+    assert stop(second) == []
+    first.forget()
+    assert len(files(folder)) == 1
+    second.forget()
+    assert list(folder.iterdir()) == []
+
+    descriptor = _open_kind(os.open(folder, os.O_RDONLY), kind.name)
+    kind.rmdir()
+    with pytest.raises(FileNotFoundError):
+        _lock(descriptor, "0", os.O_RDWR | os.O_CREAT)
 
 
 def test_without_a_folder_nothing_is_remembered(

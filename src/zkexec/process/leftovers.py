@@ -5,7 +5,8 @@ command that changed its user.  So zkexec notes its command in a small file of t
 
 - A zkexec locks its file while it lives.  Files of one kind of zkexec (the same command, inputs,
   lock, cluster and working directory) are numbered, so two of them on one host have two files, and
-  a locked file belongs to a living zkexec.
+  a locked file belongs to a living zkexec.  Each kind has a folder, so that a start does not read
+  the names of all files.
 - A process is signalled only if it certainly belongs to the noted command (`belongs_to`).
 - If no folder can be used, nothing is noted.  PID 1 leaves nothing behind.
 """
@@ -15,12 +16,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import count
 
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
-from zkexec.process.descendants import read_below
+from zkexec.process.descendants import is_in_use, read_below
 from zkexec.process.process_tree import send
 from zkexec.process.procfs import (
     Process,
@@ -78,7 +80,7 @@ class Leftovers:
         self._policy = policy
         self._own_session = own_session
         self._opened = is_pid1
-        self._folder = self._file = -1
+        self._above = self._folder = self._file = -1
         self._name = ""
         self._delegated = "" if is_pid1 else delegated_to_us()
         self._command: Remembered | None = None
@@ -112,7 +114,7 @@ class Leftovers:
 
     def _group_of(self, name: str) -> CommandGroup:
         above = self._delegated
-        return CommandGroup(f"{above}/zkexec-{name}" if above else "")
+        return CommandGroup(f"{above}/zkexec-{self._kind}-{name}" if above else "")
 
     def note(self, pid: int) -> None:
         """Note the command that was just started."""
@@ -156,13 +158,15 @@ class Leftovers:
         if self._file >= 0:
             with suppress(OSError):
                 os.unlink(self._name, dir_fd=self._folder)
+                os.rmdir(self._kind, dir_fd=self._above)  # fails if there are others of this kind
             os.close(self._file)
             self._file = -1
 
     def _free_files(self) -> Iterator[tuple[int, str]]:
         """Lock and yield the file of each zkexec that is gone; keep the first, or make one."""
-        self._folder = open_first().descriptor
-        names = sorted(name for name in os.listdir(self._folder) if name.startswith(self._kind))
+        self._above = open_first().descriptor
+        self._folder = _open_kind(self._above, self._kind)
+        names = sorted(os.listdir(self._folder))
         for name in names:
             file = _lock(self._folder, name, _FILE_FLAGS)
             if file < 0:
@@ -173,21 +177,46 @@ class Leftovers:
             else:
                 os.unlink(name, dir_fd=self._folder)
                 os.close(file)
-        if self._file >= 0:
-            return
+        while self._file < 0:
+            try:
+                self._make_file()
+            except FileNotFoundError:
+                # The last zkexec of this kind has just removed the folder.
+                os.close(self._folder)
+                self._folder = _open_kind(self._above, self._kind)
+            else:
+                yield self._file, self._name  # its cgroup can contain processes
+
+    def _make_file(self) -> None:
         for number in count():
-            self._name = f"{self._kind}-{number}.command"
+            self._name = str(number)
             self._file = _lock(self._folder, self._name, _FILE_FLAGS | os.O_CREAT)
             if self._file >= 0:
-                yield self._file, self._name  # its cgroup can contain processes
                 return
 
 
+def _open_kind(above: int, kind: str) -> int:
+    """Open the folder for one kind of zkexec, and make it if it is missing."""
+    while True:
+        with suppress(FileExistsError):
+            os.mkdir(kind, 0o700, dir_fd=above)
+        # Another zkexec can remove it between the two calls.
+        with suppress(FileNotFoundError):
+            return os.open(
+                kind, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above
+            )
+
+
 def _lock(folder: int, name: str, flags: int) -> int:
-    """Open a file and lock it; -1 if another zkexec has locked it, or has just removed it."""
+    """Open a file and lock it; -1 if another zkexec has locked it, or has just removed it.
+
+    Raises FileNotFoundError if a file cannot be created because its folder was removed.
+    """
     try:
         file = os.open(name, flags, 0o600, dir_fd=folder)
     except FileNotFoundError:
+        if flags & os.O_CREAT:
+            raise
         return -1
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -255,6 +284,7 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+@cache
 def _pid_space() -> str:
     """Identify where pids have the same meaning: until the next boot, in one pid namespace."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
@@ -269,6 +299,9 @@ def _members(command: Remembered) -> list[Process]:
     """Return all living processes that certainly belong to the command, parents first."""
     if command.pid_space != _pid_space() or os.getsid(0) == command.session:
         return []
+    if not is_in_use(command.leader):
+        return []
+    # What is left can be anywhere, so every process is asked, but only after a sudden death.
     pids = [pid for pid in list_pids() if session_of(pid) == command.session != 0]
     session = read_processes(pids)
     leader = read_process(command.leader)

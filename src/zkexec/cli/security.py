@@ -6,7 +6,6 @@ read here, so that a mistake in them is a usage error.  No secret is in a repr, 
 """
 
 import os
-import re
 import stat
 from collections.abc import Callable
 
@@ -149,12 +148,16 @@ def acl(text: str) -> tuple[AclEntry, ...]:
     """Read the name of an ACL, or SCHEME:ID:PERMS,... as setAcl of zkCli takes it."""
     if text in _ACLS:
         return _ACLS[text]
+    import re  # noqa: PLC0415 - only an ACL that is a list needs it
+
     # An entry begins with a scheme, because the IDs of x509 contain commas.
     return tuple(_acl_entry(entry) for entry in re.split(r",(?=[a-z0-9]+:)", text))
 
 
 def concealed_acl(text: str) -> str:
     """Quote a wrong ACL without what can be a password: the end of a digest."""
+    import re  # noqa: PLC0415 - only a wrong ACL needs it
+
     return shown(re.sub(r"(digest:[^:,]*):.*", r"\1:...", text, flags=re.DOTALL))
 
 
@@ -171,11 +174,17 @@ def _acl_entry(text: str) -> AclEntry:
         raise ValueError("has another world than world:anyone")
     if scheme == "auth" and identity:
         raise ValueError("has an ID after auth: write auth::PERMS")
-    if scheme == "digest" and not re.fullmatch(r"[^:]+:[A-Za-z0-9+/]{27}=", identity):
+    if scheme == "digest" and not _is_hashed(identity):
         raise ValueError("has no hash: write digest:USER:HASH:PERMS, and not a password")
     if scheme != "auth" and not identity:
         raise ValueError("has no ID after the scheme")
     return AclEntry(scheme, identity, permissions)
+
+
+def _is_hashed(identity: str) -> bool:
+    import re  # noqa: PLC0415 - only a digest needs it
+
+    return re.fullmatch(r"[^:]+:[A-Za-z0-9+/]{27}=", identity) is not None
 
 
 def readable_file(text: str) -> str:

@@ -31,6 +31,9 @@ _SHELL_WORDS = frozenset(_SHELL_WORDS_TEXT.split())
 # command, so that only the shell knows whether all quotes are closed.
 _NESTING = ("#", "`", "$(", "${", "$'", "<<")
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+"""The characters that mean nothing to a shell."""
+
 
 class _NeedsShellError(Exception):
     """The text contains something that only a shell understands."""
@@ -61,9 +64,15 @@ def from_words(words: Sequence[str]) -> CommandLine:
     """Use these arguments as they are; errors are as in `converters.py`."""
     if not words or not words[0]:
         raise ValueError("is not the name of a command")
-    import shlex  # noqa: PLC0415 - only this form of the command needs quoting
+    text = " ".join(_quoted(word) for word in words)
+    return CommandLine(text, tuple(os.fsencode(word) for word in words))
 
-    return CommandLine(shlex.join(words), tuple(os.fsencode(word) for word in words))
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell if it needs that, as `shlex.quote` does, which is slow to import."""
+    if word and _PLAIN.issuperset(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def _require_closed_quotes(text: str) -> None:

@@ -9,7 +9,6 @@ still writes.
 """
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -40,7 +39,8 @@ MOST_UNSYNCED = max(1, min(32, _MOST_DESCRIPTORS // 8))
 # A longer name is replaced by its digest, so that the name of a staged file fits into 143 bytes,
 # the smallest NAME_MAX in use.
 _LONGEST_NAME_BYTES = 100
-_STAGED_NAME = re.compile(r"(\..+\.zkexec-)[0-9a-f]{16}", re.DOTALL)
+_STAGED_ENDING = ".zkexec-"
+_STAGED_DIGITS = 16
 
 
 class AttributesLostError(OSError):
@@ -185,9 +185,21 @@ def remove_leftovers(targets: Iterable[str]) -> None:
 def _staged_files_in(folder: str) -> list[tuple[str, str]]:
     """Find all files that are named like a staged file, each with the stem of its target."""
     with suppress(OSError), os.scandir(folder) as entries:
-        matches = [(entry.path, _STAGED_NAME.fullmatch(entry.name)) for entry in entries]
-        return [(path, match[1]) for path, match in matches if match]
+        found = [(entry.path, _stem_of(entry.name)) for entry in entries]
+        return [(path, stem) for path, stem in found if stem]
     return []
+
+
+def _stem_of(name: str) -> str:
+    """Return all but the digits of the name of a staged file, and "" for any other name."""
+    stem, digits = name[:-_STAGED_DIGITS], name[-_STAGED_DIGITS:]
+    is_staged = (
+        stem.startswith(".")
+        and stem.endswith(_STAGED_ENDING)
+        and len(stem) > len(_STAGED_ENDING) + 1
+        and set(digits) <= set("0123456789abcdef")
+    )
+    return stem if is_staged else ""
 
 
 def _stem(target: str) -> str:
@@ -195,7 +207,7 @@ def _stem(target: str) -> str:
     encoded = os.fsencode(name)
     if len(encoded) > _LONGEST_NAME_BYTES:
         name = sha256(encoded).hexdigest()
-    return f".{name}.zkexec-"
+    return f".{name}{_STAGED_ENDING}"
 
 
 def _is_locked(path: str) -> bool:

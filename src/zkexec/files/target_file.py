@@ -8,7 +8,6 @@ person and never contains content.
 import ctypes
 import fcntl
 import os
-import re
 import stat
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC, EPERM
 
 from zkexec.frozen import frozen
 
-_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _SECTOR_BYTES = 512
 _FS_IOC_GETFLAGS = 0x80006601 | ctypes.sizeof(ctypes.c_long) << 16
 _FS_APPEND_FL = 0x20
@@ -141,7 +139,9 @@ def mount_points() -> frozenset[str]:
 
 
 def _unescape(field: bytes) -> bytes:
-    return _OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
+    import re  # noqa: PLC0415 - slow to import, and most starts need no mount point
+
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
 def write_refusal(path: str) -> OSError | None:

@@ -1,5 +1,6 @@
 """A seeded simulation of the core: thousands of short lives in virtual time, each judged.
 
+Every fourth of them has the product's session with the cluster, byte for byte.
 `ZKEXEC_SEEDS=50000` runs more of them than usual, `ZKEXEC_SEED=17` runs just this one.
 """
 

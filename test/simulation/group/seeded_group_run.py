@@ -21,6 +21,11 @@ from zkexec.frozen import replace
 QUIET_S = 5.0
 RETRY_S = 60.0
 REARM_S = 60.0
+WIRED_EVERY = 8
+"""Every so many seeds have the product's sessions, and servers that read their bytes.
+
+Such a run takes three times as long as one whose events are made by the model of the cluster.
+"""
 MANY_STARTS = 5
 """So many in calm, of each member on average, show that they all crash."""
 SHARE_OF_TWINS = 0.15
@@ -90,10 +95,8 @@ def draw_plot(random: Random, size: int) -> Plot:
 class SeededGroupRun:
     """One run: the world of this seed and what befalls it."""
 
-    def __init__(
-        self, seed: int, lines: list[str] | None = None, *, is_wired: bool = False
-    ) -> None:
-        """Draw everything; a wired group has the product's sessions in it."""
+    def __init__(self, seed: int, lines: list[str] | None = None) -> None:
+        """Draw everything."""
         self._random = Random(seed)
         large = seed >= LARGE
         self._size = self._random.randint(20, 50) if large else draw_size(self._random)
@@ -103,7 +106,7 @@ class SeededGroupRun:
         if loses_watches:
             policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
             self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
-        if is_wired:
+        if seed % WIRED_EVERY == 0:
             self.plot = Plot(self.plot.policy, self.plot.servers, self.plot.tick_s, is_wired=True)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.

@@ -1,5 +1,6 @@
 """A seeded simulation of whole groups: hundreds of them in virtual time, each judged.
 
+Every eighth of them has the product's sessions with the cluster, byte for byte.
 `ZKEXEC_GROUP_SEEDS=5000` runs more of them than usual, `ZKEXEC_GROUP_SEED=17` runs just this one;
 `make simulate` runs as many as one likes.
 """

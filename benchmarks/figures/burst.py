@@ -20,9 +20,9 @@ _FLOOR = f"{KAZOO_FLOOR}, the last of a burst"
 
 def measure(stage: Stage) -> list[Table]:
     """Burst upon zkexec as it is by default, and upon the bare script."""
-    table = Table("burst", f"last of {CHANGES} changes in {_LASTING_S:g} s → child in main", "ms")
+    table = Table("burst", f"last of {CHANGES} changes in {_LASTING_S:g} s → command in main", "ms")
     table.references = (_SINGLE,)
-    table.claims = (Claim("burst: last change → final child", _BURST, _SINGLE, 1.5),)
+    table.claims = (Claim("burst: last change → final command", _BURST, _SINGLE, 1.5),)
     restarts = Table("burst-restarts", "restarts by a burst", "restarts")
     restarts.claims = (Claim("burst: restarts, the most", ZKEXEC, "", 12),)
     table.notes.append("zkexec has its default settle time of 0.1 s here, the bare script none.")

@@ -57,11 +57,11 @@ def measure(stage: Stage) -> list[Table]:
 
 
 def _tables(members: int) -> tuple[Table, Table, Table]:
-    title = f"rolling restart of {members} members: a turn beyond child stop and start"
+    title = f"rolling restart of {members} members: a turn beyond stop and start"
     turn = Table("rolling", title, "ms", references=(LOCK_FLOOR,))
-    turn.claims = (Claim("rolling restart, per member", ZKEXEC, LOCK_FLOOR, 2, 1.2),)
-    turn.notes.append("From the first new child to the last, by their number; the check is `true`.")
-    whole = Table("rolling-whole", "the same: change → last child in main", "ms")
+    turn.claims = (Claim("rolling restart, per member", ZKEXEC, LOCK_FLOOR, 3.3, 2),)
+    turn.notes.append("From the first new command to the last, by number; the check is `true`.")
+    whole = Table("rolling-whole", "the same: change → last command in main", "ms")
     whole.references = (LOCK_FLOOR,)
     packets = Table("packets", "packets to the server per member and rollout", "packets")
     packets.claims = (Claim(f"requests, {members} real members", ZKEXEC, "", 14, 10),)

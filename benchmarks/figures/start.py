@@ -1,9 +1,10 @@
-"""A start → the child is in main: without configuration, with one mirror, and with 1,000."""
+"""A start → the command is in main: with nothing to mirror, with one mirror, and with 1,000."""
 
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from benchmarks.arithmetic import interleaved
@@ -19,42 +20,67 @@ from benchmarks.candidates import (
 )
 from benchmarks.noise import listen
 from benchmarks.results import Claim, Table
+from benchmarks.running import Running
 from benchmarks.stage import Stage, running, stamps
 from benchmarks.stamps import Stamps
 
 MANY = 1_000
+INTERPRETER = "python -I -c pass"
 _PYTHON = "python that executes it"
 _BARE = f"{ZKEXEC}, no mirror"
 _PAUSE_S = 0.02
 Maker = Callable[[Path, Stamps], list[str]]
+Timing = Callable[[], float]
+"""Starts one candidate, and returns the milliseconds that it took."""
 
 
 def measure(stage: Stage) -> list[Table]:
     """Measure small starts and great ones."""
-    small = Table("start", "start → child in main, 1 mirror or none", "ms")
-    small.references = (KAZOO_FLOOR, "tini", FLOOR)
-    small.claims = (Claim("start → child in main, 1 mirror", ZKEXEC, KAZOO_FLOOR, 1.2, 0.5),)
-    small.notes.append(f"{FLOOR}: posix_spawn alone.  The last lines stand for no configuration.")
-    great = Table("start-many", f"start → child in main, {MANY:,} mirrors", "ms")
+    small = Table("start", "start → command in main, 1 mirror or none", "ms")
+    small.references = (KAZOO_FLOOR, INTERPRETER, "tini", FLOOR)
+    small.claims = (
+        Claim("start → command in main, 1 mirror", ZKEXEC, KAZOO_FLOOR, 0.65, 0.5),
+        Claim("nothing to mirror → command in main", _BARE, INTERPRETER, 3, 2.5),
+    )
+    small.notes.append(f"{INTERPRETER}: from its start to its end.  {FLOOR}: posix_spawn alone.")
+    great = Table("start-many", f"start → command in main, {MANY:,} mirrors", "ms")
     great.references = (KAZOO_FLOOR,)
     great.claims = (Claim(f"the same, {MANY:,} mirrors", ZKEXEC, KAZOO_FLOOR, 1.2, 0.5),)
     great.notes.append("All files are new, and lie in memory.")
-    _measure(stage, small, {**_small(stage), **_without(stage)}, stage.rounds(150, 15))
-    _measure(stage, great, _mirroring(stage, stage.znodes(MANY)), stage.rounds(25, 5))
+    of_small = _timed(stage, _mirroring(stage, stage.znodes(1)) | _without(stage))
+    of_small[INTERPRETER] = partial(_start_interpreter, stage)
+    _measure(small, of_small, stage.rounds(150, 15))
+    of_great = _timed(stage, _mirroring(stage, stage.znodes(MANY)))
+    _measure(great, of_great, stage.rounds(25, 5))
     return [small, great]
 
 
-def _measure(stage: Stage, table: Table, makers: Mapping[str, Maker], rounds: int) -> None:
-    table.series = {name: [] for name in makers}
-    for number, order in enumerate(interleaved(list(makers), rounds + 1)):
+def _timed(stage: Stage, makers: Mapping[str, Maker]) -> dict[str, Timing]:
+    return {name: partial(one_start, stage, maker) for name, maker in makers.items()}
+
+
+def _measure(table: Table, timings: Mapping[str, Timing], rounds: int) -> None:
+    table.series = {name: [] for name in timings}
+    for number, order in enumerate(interleaved(list(timings), rounds + 1)):
         listen(table)
         for name in order:
-            value = _one_start(stage, makers[name])
+            value = timings[name]()
             if number:
                 table.add(name, value)
 
 
-def _one_start(stage: Stage, maker: Maker) -> float:
+def _start_interpreter(stage: Stage) -> float:
+    """Start the bare interpreter; return the milliseconds until it has ended."""
+    folder = stage.folder("interpreter")
+    time.sleep(_PAUSE_S)
+    process = Running([stage.programs.python, "-I", "-c", "pass"], folder / "log")
+    took_ms = (process.wait() - process.began_ns) / 1e6
+    shutil.rmtree(folder)
+    return took_ms
+
+
+def one_start(stage: Stage, maker: Maker) -> float:
+    """Start what the maker makes; return the milliseconds until its command was in main."""
     folder = stage.folder("start")
     with stamps(folder) as fifo:
         command = maker(folder, fifo)
@@ -72,10 +98,6 @@ def _wait_for_end(pid: int) -> None:
         # Nothing is to be read there of a zombie, which nobody may reap for long.
         while Path(f"/proc/{pid}/cmdline").read_bytes():
             time.sleep(0.001)
-
-
-def _small(stage: Stage) -> dict[str, Maker]:
-    return _mirroring(stage, stage.znodes(1))
 
 
 def _mirroring(stage: Stage, znodes: list[str]) -> dict[str, Maker]:

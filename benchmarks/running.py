@@ -1,4 +1,4 @@
-"""A candidate that runs: how it is started and ended, and what the kernel tells about it."""
+"""A candidate that runs: how it is started and ended, and what the kernel shows of it."""
 
 import os
 import signal
@@ -23,7 +23,6 @@ class Activity(NamedTuple):
     """How often the threads of a process have slept so far, and for how long they have run."""
 
     wakeups: int
-    of_main_thread: int
     cpu_ms: float
 
 
@@ -68,8 +67,12 @@ class Running:
         self._ended = True
 
     def tail(self) -> str:
-        """The last of what it has said."""
-        return self._log.read_text(errors="replace")[-2000:]
+        """The last of what it has printed."""
+        return self.log_text()[-2000:]
+
+    def log_text(self) -> str:
+        """All that it has printed."""
+        return self._log.read_text(errors="replace")
 
     def memory(self) -> Memory:
         """What it takes now."""
@@ -83,11 +86,24 @@ class Running:
 
     def activity(self) -> Activity:
         """What its threads have done up to now."""
-        slept: dict[int, int] = {}
-        ran_ns = 0
+        slept = ran_ns = 0
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             for line in (task / "status").read_text().splitlines():
                 if line.startswith("voluntary_ctxt_switches:"):
-                    slept[int(task.name)] = int(line.split()[1])
+                    slept += int(line.split()[1])
             ran_ns += int((task / "schedstat").read_text().split()[0])
-        return Activity(sum(slept.values()), slept[self.pid], ran_ns / 1e6)
+        return Activity(slept, ran_ns / 1e6)
+
+    def cpu_with_children_ms(self) -> float:
+        """The CPU time that it, and the children that it has reaped, have taken up to now."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks_of_children = int(fields[13]) + int(fields[14])
+        return self.activity().cpu_ms + ticks_of_children * 1000 / os.sysconf("SC_CLK_TCK")
+
+    def threads(self) -> int:
+        """How many threads it has now."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def descriptors(self) -> int:
+        """How many descriptors it has open now."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))

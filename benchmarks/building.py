@@ -16,10 +16,12 @@ class Programs:
     stamp: str
     floor: str
     bound: str
+    crowd: str
     python: str
     zkexec: str
     kazoo_floor: str = str(PROGRAMS / "kazoo_floor.py")
     kazoo_lock: str = str(PROGRAMS / "kazoo_lock.py")
+    fork_once: str = str(PROGRAMS / "fork_once.py")
 
 
 def build(folder: Path) -> Programs:
@@ -30,13 +32,14 @@ def build(folder: Path) -> Programs:
         sys.exit("benchmark: a C compiler is missing; `make benchmark` installs one as root")
     if not zkexec.exists():
         sys.exit(f"benchmark: {zkexec} is missing; `make setup` installs it")
-    for name in ("stamp", "floor", "bound"):
+    compiled = ("stamp", "floor", "bound", "crowd")
+    for name in compiled:
         source = PROGRAMS / f"{name}.c"
         subprocess.run(
             [compiler, "-O2", "-Wall", "-Wextra", "-o", folder / name, source], check=True
         )
-    stamp, floor, bound = (str(folder / name) for name in ("stamp", "floor", "bound"))
-    return Programs(stamp, floor, bound, sys.executable, str(zkexec))
+    paths = {name: str(folder / name) for name in compiled}
+    return Programs(**paths, python=sys.executable, zkexec=str(zkexec))
 
 
 def found(*names: str) -> dict[str, str]:

@@ -17,7 +17,9 @@ from benchmarks.results import RESULTS, Run, save
 from benchmarks.stage import stage
 from benchmarks.tables import claim_lines, table_lines
 
-FIGURES = ("questions", "start", "change", "burst", "idle", "rolling", "traffic")
+FIGURES = (
+    "questions", "start", "change", "crowd", "burst", "idle", "health", "rolling", "traffic",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -16,6 +17,8 @@ from benchmarks.stage import Stage, running, stamps
 OTHERS = 4_000
 _CHANGES = 5
 """How many changes each candidate gets before the other processes come or go."""
+_SETTLED_S = 0.3
+"""Until the kernel has done what comes after thousands of processes came or went."""
 _PR_SET_CHILD_SUBREAPER = 36
 _CROWDED = f"{{}}, {OTHERS:,} others"
 
@@ -43,6 +46,7 @@ def measure(stage: Stage) -> list[Table]:
                 with ExitStack() as block:
                     if is_crowded:
                         block.enter_context(_crowd(stage))
+                    time.sleep(_SETTLED_S)
                     _measure(stage, table, watching, tag)
     return [table]
 

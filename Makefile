@@ -17,6 +17,8 @@ FILES ?=
 # What `make benchmark` measures, all figures if nothing is named, and whether it takes its time.
 FIGURES ?=
 QUICK ?=
+# How long `make soak` lasts.
+SECONDS ?= 3600
 
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV := .venv$(if $(PYTHON),-$(call version_of,$(PYTHON)))
@@ -128,6 +130,11 @@ scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table
 benchmark: setup ## Measure zkexec beside its references; QUICK=1: a first impression, in minutes
 	@tools/setup benchmark
 	@PYTHONPATH=test $(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+
+.PHONY: soak
+soak: setup ## Keep a wrapper busy for an hour, or SECONDS, over a link that breaks
+	@tools/setup benchmark
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.soak $(SECONDS)
 
 .PHONY: charts
 charts: $(READY) ## Draw the charts and tables of docs/performance.md from the published results

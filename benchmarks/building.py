@@ -21,6 +21,7 @@ class Programs:
     zkexec: str
     kazoo_floor: str = str(PROGRAMS / "kazoo_floor.py")
     kazoo_lock: str = str(PROGRAMS / "kazoo_lock.py")
+    kazoo_changes: str = str(PROGRAMS / "kazoo_changes.py")
     fork_once: str = str(PROGRAMS / "fork_once.py")
 
 

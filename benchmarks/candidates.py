@@ -25,11 +25,11 @@ def child(stage: Stage, fifo: Stamps, file: str = "") -> list[str]:
 
 
 def zkexec(
-    stage: Stage, files: Mapping[str, str], command: Sequence[str], *options: str
+    stage: Stage, files: Mapping[str, str], command: Sequence[str], *options: str, hosts: str = ""
 ) -> list[str]:
-    """The command line of zkexec itself."""
+    """The command line of zkexec itself; `hosts` are others than the server, such as a proxy."""
     words = [word for pair in files.items() for word in ("--mirror", "=".join(pair))]
-    cluster = ("--cluster", stage.server.hosts)
+    cluster = ("--cluster", hosts or stage.server.hosts)
     return [stage.programs.zkexec, *cluster, *words, *options, "--", *command]
 
 

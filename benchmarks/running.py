@@ -52,6 +52,10 @@ class Running:
         self._ended = True
         return time.monotonic_ns()
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself; it stays to be waited for."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def end(self) -> None:
         """Ask it to stop, and kill it where it does not."""
         if self._ended:
@@ -83,6 +87,11 @@ class Running:
                 sums[name] += int(rest.split()[0])
         pss = sums.pop("Pss")
         return Memory(pss / 1024, sum(sums.values()) / 1024)
+
+    def rss_mb(self) -> float:
+        """What of its memory is present now, in MB, shared pages as a whole."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def activity(self) -> Activity:
         """What its threads have done up to now."""

@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,13 +32,21 @@ class Stamps:
         """Wait for the next one; TimeoutError if it does not come."""
         give_up_at = time.monotonic() + timeout_s
         while b"\n" not in self._rest:
-            left_s = give_up_at - time.monotonic()
-            if left_s <= 0 or not select.select([self._descriptor], [], [], left_s)[0]:
+            left_s = max(0.0, give_up_at - time.monotonic())
+            if not select.select([self._descriptor], [], [], left_s)[0]:
                 raise TimeoutError(f"{self.path}: no child in main within {timeout_s} s")
             self._rest += os.read(self._descriptor, 65536)
         line, _, self._rest = self._rest.partition(b"\n")
         entered_ns, pid, tag = line.decode().split(" ", 2)
         return Stamp(int(entered_ns), int(pid), tag)
+
+    def drain(self) -> list[Stamp]:
+        """Take all that are there, without waiting."""
+        seen: list[Stamp] = []
+        with suppress(TimeoutError):
+            while True:
+                seen.append(self.next(0.0))
+        return seen
 
     def until(self, tag: str) -> list[Stamp]:
         """All stamps up to the first with this tag."""

@@ -14,9 +14,11 @@ SERVERS ?= own 3.4.14 3.6.3 3.9.3
 # What `make mutate` tries: with ALL=1 each mistake it knows, and of FILES only.
 ALL ?=
 FILES ?=
-# What `make benchmark` measures, all figures if nothing is named, and whether it takes its time.
+# What `make benchmark` measures, all figures if nothing is named, whether it takes its time, and
+# whether it names other programs beside zkexec.
 FIGURES ?=
 QUICK ?=
+PEERS ?=
 # How long `make soak` lasts.
 SECONDS ?= 3600
 
@@ -127,9 +129,11 @@ scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table
 	@PYTHONPATH=test $(BIN)/python -m simulation.group.measure
 
 .PHONY: benchmark
-benchmark: setup ## Measure zkexec beside its references; QUICK=1: a first impression, in minutes
+benchmark: setup ## Measure zkexec beside its references; QUICK=1: first impression, PEERS=1: more programs
 	@tools/setup benchmark
-	@PYTHONPATH=test $(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+	@$(if $(PEERS),tools/setup peers .peers)
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) \
+	    $(if $(PEERS),--peers .peers) $(FIGURES)
 
 .PHONY: soak
 soak: setup ## Keep a wrapper busy for an hour, or SECONDS, over a link that breaks
@@ -172,5 +176,5 @@ lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in p
 
 .PHONY: clean
 clean: ## Remove everything that was made here
-	rm -rf .venv .venv-* .servers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .servers .peers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,6 +37,8 @@ class Stage:
     disk: Path
     """A folder on the disk that temporary files lie on."""
     is_quick: bool
+    peers: str = ""
+    """The folder with the peers that were built or installed; empty if they are not measured."""
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -74,7 +76,7 @@ class Stage:
 
 
 @contextmanager
-def stage(*, is_quick: bool) -> Iterator[Stage]:
+def stage(*, is_quick: bool, peers: str = "") -> Iterator[Stage]:
     """Set the stage, and clear it afterwards."""
     with ExitStack() as after:
         memory = Path(after.enter_context(_folder(_IN_MEMORY if _IN_MEMORY.is_dir() else None)))
@@ -85,7 +87,7 @@ def stage(*, is_quick: bool) -> Iterator[Stage]:
         server.start()
         setter = Setter(server.port)
         after.callback(setter.close)
-        yield Stage(server, setter, programs, memory, disk, is_quick)
+        yield Stage(server, setter, programs, memory, disk, is_quick, peers)
 
 
 def _folder(below: Path | None) -> "tempfile.TemporaryDirectory[str]":

@@ -47,10 +47,10 @@ def measure(stage: Stage) -> list[Table]:
     great.references = (KAZOO_FLOOR,)
     great.claims = (Claim(f"the same, {MANY:,} mirrors", ZKEXEC, KAZOO_FLOOR, 1.2, 0.5),)
     great.notes.append("All files are new, and lie in memory.")
-    of_small = _timed(stage, _mirroring(stage, stage.znodes(1)) | _without(stage))
+    of_small = _timed(stage, mirroring(stage, stage.znodes(1)) | _without(stage))
     of_small[INTERPRETER] = partial(_start_interpreter, stage)
     _measure(small, of_small, stage.rounds(150, 15))
-    of_great = _timed(stage, _mirroring(stage, stage.znodes(MANY)))
+    of_great = _timed(stage, mirroring(stage, stage.znodes(MANY)))
     _measure(great, of_great, stage.rounds(25, 5))
     return [small, great]
 
@@ -100,7 +100,9 @@ def _wait_for_end(pid: int) -> None:
             time.sleep(0.001)
 
 
-def _mirroring(stage: Stage, znodes: list[str]) -> dict[str, Maker]:
+def mirroring(stage: Stage, znodes: list[str]) -> dict[str, Maker]:
+    """Make both that mirror: the bare script, and zkexec."""
+
     def of_kazoo(folder: Path, fifo: Stamps) -> list[str]:
         return kazoo_floor(stage, mirrors(folder, znodes), child(stage, fifo))
 
@@ -108,6 +110,15 @@ def _mirroring(stage: Stage, znodes: list[str]) -> dict[str, Maker]:
         return zkexec(stage, mirrors(folder, znodes), child(stage, fifo))
 
     return {KAZOO_FLOOR: of_kazoo, ZKEXEC: of_zkexec}
+
+
+def wrapping(stage: Stage) -> dict[str, Maker]:
+    """Make each of the wrappers that this machine has."""
+
+    def one(name: str) -> Maker:
+        return lambda _, fifo: wrappers(child(stage, fifo))[name]
+
+    return {name: one(name) for name in wrappers([])}
 
 
 def _without(stage: Stage) -> dict[str, Maker]:
@@ -118,12 +129,9 @@ def _without(stage: Stage) -> dict[str, Maker]:
         code = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
         return [stage.programs.python, "-I", "-S", "-c", code, *words]
 
-    def other(name: str) -> Maker:
-        return lambda _, fifo: wrappers(child(stage, fifo))[name]
-
     return {
         _BARE: lambda _, fifo: zkexec(stage, {}, child(stage, fifo)),
         _PYTHON: of_python,
-        **{name: other(name) for name in wrappers([])},
+        **wrapping(stage),
         FLOOR: lambda _, fifo: child(stage, fifo),
     }

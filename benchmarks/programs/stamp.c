@@ -1,18 +1,35 @@
-/* The child that every candidate starts.
+/* The command that every candidate starts.
  *
- *     stamp FIFO [FILE]
+ *     stamp FIFO [FILE [once]]
  *
  * Notes the monotonic clock as it enters main, and writes "NANOSECONDS PID TAG" as one line into
- * FIFO, where TAG is the first line of FILE.  Then it sleeps until a signal ends it; it ends with
- * its parent as well.
+ * FIFO, where TAG is the first line of FILE, or of the variable NAME if FILE is "env:NAME".  Then
+ * it sleeps until a signal ends it, or its parent ends; with "once" it ends at once.
  */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+
+static int read_tag(const char *name, char *tag, int size)
+{
+    int file;
+
+    if (strncmp(name, "env:", 4) == 0) {
+        const char *text = getenv(name + 4);
+        snprintf(tag, size, "%.*s", size - 1, text ? text : "");
+    } else if ((file = open(name, O_RDONLY)) >= 0) {
+        if (read(file, tag, size - 1) < 0)
+            return 0;
+        close(file);
+    }
+    tag[strcspn(tag, "\n")] = '\0';
+    return 1;
+}
 
 int main(int argc, char **argv)
 {
@@ -24,18 +41,16 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (argc < 2)
         return 2;
-    if (argc > 2 && (file = open(argv[2], O_RDONLY)) >= 0) {
-        if (read(file, tag, sizeof tag - 1) < 0)
-            return 1;
-        tag[strcspn(tag, "\n")] = '\0';
-        close(file);
-    }
+    if (argc > 2 && !read_tag(argv[2], tag, sizeof tag))
+        return 1;
     length = snprintf(line, sizeof line, "%lld %d %s\n",
                       now.tv_sec * 1000000000LL + now.tv_nsec, (int)getpid(), tag);
     file = open(argv[1], O_WRONLY);
     if (file < 0 || write(file, line, length) != length)
         return 1;
     close(file);
+    if (argc > 3)
+        return 0;
     for (;;)
         pause();
 }

@@ -1,0 +1,104 @@
+"""zkexec beside other programs that bring a configuration to a command: `PEERS=1`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from benchmarks.arithmetic import interleaved
+from benchmarks.candidates import ZKEXEC, bound
+from benchmarks.figures.change import NO_SETTLE, Watching, one_change, start_watching
+from benchmarks.figures.start import Maker, Timing, mirroring, one_start, wrapping
+from benchmarks.noise import listen
+from benchmarks.peers import Peer, left_out, present
+from benchmarks.results import Table
+from benchmarks.running import Running
+from benchmarks.stage import Stage, running, stamps
+
+_SETTLED = f"{ZKEXEC}, settle 0.1 (default)"
+_QUIET_S = 3.0
+
+
+def measure(stage: Stage) -> list[Table]:
+    """Measure start, change and memory of the peers that this machine can run."""
+    notes = [f"Left out: {line}." for line in left_out(stage.peers)]
+    with ExitStack() as after:
+        peers = present(stage, after)
+        tables = [_starts(stage, peers), _changes(stage, peers), _memory(stage, peers)]
+    tables[0].notes.append(
+        "confd: rendered once, and then executed; the command has no supervisor."
+    )
+    tables[1].notes.append("confd stops no old command: its reload command is the new one.")
+    for table in tables:
+        table.references = (ZKEXEC,)
+        table.notes += notes
+    return tables
+
+
+def _starts(stage: Stage, peers: Sequence[Peer]) -> Table:
+    table = Table("peers-start", "start → command in main, one input", "ms")
+    makers: dict[str, Maker] = {
+        ZKEXEC: mirroring(stage, stage.znodes(1))[ZKEXEC],
+        **{peer.name: peer.start for peer in peers},
+        **wrapping(stage),
+    }
+    timings: Mapping[str, Timing] = {
+        name: partial(one_start, stage, maker) for name, maker in makers.items()
+    }
+    table.series = {name: [] for name in timings}
+    for number, order in enumerate(interleaved(list(timings), stage.rounds(100, 4) + 1)):
+        listen(table)
+        for name in order:
+            took_ms = timings[name]()
+            if number:
+                table.add(name, took_ms)
+    return table
+
+
+def _changes(stage: Stage, peers: Sequence[Peer]) -> Table:
+    table = Table("peers-change", "change → command in main, one input", "ms")
+    with ExitStack() as after:
+        watching = [
+            start_watching(stage, (name, 1, options), stage.folder("change"), after)
+            for name, options in ((ZKEXEC, NO_SETTLE), (_SETTLED, ()))
+        ]
+        watching += [_watching(stage, peer, after) for peer in peers]
+        table.series = {one.name: [] for one in watching}
+        for number, order in enumerate(interleaved(watching, stage.rounds(200, 8) + 2)):
+            listen(table)
+            for candidate in order:
+                took_ms = one_change(stage, candidate, f"{number}")
+                if number >= 2:
+                    table.add(candidate.name, took_ms)
+    return table
+
+
+def _watching(stage: Stage, peer: Peer, after: ExitStack) -> Watching:
+    folder = stage.folder("peer")
+    fifo = after.enter_context(stamps(folder))
+    after.enter_context(running(bound(stage, peer.watch(folder, fifo)), folder))
+    fifo.until("first")
+    return Watching(peer.name, fifo, peer.change)
+
+
+def _memory(stage: Stage, peers: Sequence[Peer]) -> Table:
+    table = Table("peers-pss", "idle memory, PSS", "MB")
+    makers: dict[str, Maker] = {
+        ZKEXEC: mirroring(stage, stage.znodes(1))[ZKEXEC],
+        **{peer.name: peer.watch for peer in peers},
+        **wrapping(stage),
+    }
+    with ExitStack() as after:
+        processes = {name: _idle(stage, maker, after) for name, maker in makers.items()}
+        time.sleep(_QUIET_S)
+        for name, process in processes.items():
+            table.add(name, process.memory().pss_mb)
+    return table
+
+
+def _idle(stage: Stage, maker: Maker, after: ExitStack) -> Running:
+    folder = stage.folder("idle")
+    fifo = after.enter_context(stamps(folder))
+    process = after.enter_context(running(bound(stage, maker(folder, fifo)), folder))
+    fifo.next()
+    return process

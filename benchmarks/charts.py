@@ -3,8 +3,9 @@
     python -m benchmarks.charts PAPER FOLDER [RESULTS]
 
 Each chart is an SVG in FOLDER: bars for the medians, with a thin line up to the 95th percentile.
-In PAPER, what stands between `<!-- benchmark: KEY -->` and `<!-- end of benchmark -->` is drawn
-anew: the table with that key, `claims` for all figures, or `machine` for where it was measured.
+In PAPER, the part between `<!-- benchmark: KEY -->` and `<!-- end of benchmark -->` is drawn anew:
+the table with that key, `claims` for all figures, or `machine` for where it was measured.  A table
+that the published run does not have is replaced by a line that says so.
 """
 
 import re
@@ -20,6 +21,13 @@ from benchmarks.tables import claim_lines, number, table_lines
 PUBLISHED = RESULTS / "published.json"
 """A copy of the latest.json of a run that is worth it; only this one is committed."""
 CHARTS = ("change", "start", "start-many", "pss", "rolling")
+TABLES = (
+    "help", "start", "start-many", "change", "change-disk", "crowd", "burst", "burst-restarts",
+    "pss-share", "pss", "uss", "threads", "wakeups", "cpu", "health", "rolling", "rolling-whole",
+    "packets", "requests", "bytes", "peers-start", "peers-change", "peers-pss",
+)  # fmt: skip
+"""The keys of all tables that the figures can make."""
+_UNPUBLISHED = "Not measured in the published run."
 _DRAWN = re.compile(
     r"(<!-- benchmark: ([a-z-]+) -->\n).*?(<!-- end of benchmark -->)", re.DOTALL
 )  # fmt: skip
@@ -60,11 +68,13 @@ def _part(run: Run, key: str) -> Iterator[str]:
     elif key == "machine":
         yield ", ".join(f"{name} {value}" for name, value in run.machine.items()) + "."
     else:
-        table = next((table for table in run.tables if table.key == key), None)
-        if table is None:
-            known = ", ".join(table.key for table in run.tables)
-            raise ValueError(f"no table {key!r} in the results; there are {known}")
-        yield from table_lines(table, markdown=True)
+        tables = {table.key: table for table in run.tables}
+        if key in tables:
+            yield from table_lines(tables[key], markdown=True)
+        elif key in TABLES:
+            yield _UNPUBLISHED
+        else:
+            raise ValueError(f"no table {key!r}; there are {', '.join(TABLES)}")
 
 
 def chart(table: Table) -> str:

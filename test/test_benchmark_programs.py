@@ -9,6 +9,7 @@ import pytest
 
 import benchmarks.figures.peers as figure
 from benchmarks.building import PROGRAMS, Programs, build
+from benchmarks.charts import TABLES
 from benchmarks.peers import CONSUL, LEFT_OUT, TEMPLATE, left_out
 from benchmarks.peers import PROGRAMS as PEERS
 from benchmarks.running import Running
@@ -108,6 +109,7 @@ def test_peers_are_measured_beside_zkexec(tmp_path: Path) -> None:
     with stage(is_quick=True, peers=str(tmp_path)) as place:
         tables = {table.key: table for table in figure.measure(place)}
 
+    assert tables.keys() <= set(TABLES)
     supervised = {"zkexec", *PEERS} - {CONSUL}
     assert supervised <= tables["peers-start"].series.keys()
     assert supervised <= tables["peers-change"].series.keys()

@@ -152,6 +152,16 @@ def test_the_paper_is_drawn_anew_between_its_marks() -> None:
     assert redrawn(drawn, a_run()) == drawn
 
 
+def test_a_table_that_was_not_published_is_named_as_such() -> None:
+    """A part of the paper whose table the run did not measure shows no old figures."""
+    text = "<!-- benchmark: crowd -->\nold\n<!-- end of benchmark -->\n"
+    drawn = redrawn(text, a_run())
+
+    assert "Not measured in the published run." in drawn
+    assert "old" not in drawn
+    assert redrawn(drawn, a_run()) == drawn
+
+
 def test_an_unknown_table_is_named() -> None:
     """A mark for what was not measured is a mistake that says so."""
     with pytest.raises(ValueError, match="no table 'speeed'"):

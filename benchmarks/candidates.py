@@ -1,5 +1,6 @@
 """The command lines of everything that is compared."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ KAZOO_FLOOR = "kazoo floor"
 FLOOR = "floor in C"
 LOCK_FLOOR = "bare kazoo lock"
 OTHERS = ("dumb-init", "tini")
+INTERPRETER = "python -I -c pass"
+SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
 def mirrors(folder: Path, znodes: Sequence[str]) -> dict[str, str]:
@@ -48,6 +51,11 @@ def kazoo_lock(
     pairs = ["=".join(pair) for pair in files.items()]
     begin = [programs.python, programs.kazoo_lock, stage.server.hosts, lock]
     return [*begin, *pairs, "--", *command]
+
+
+def has_system_python() -> bool:
+    """Whether the distribution has a Python of its own, other than that of this environment."""
+    return SYSTEM_PYTHON.exists() and SYSTEM_PYTHON.resolve() != Path(sys.executable).resolve()
 
 
 def wrappers(command: Sequence[str]) -> dict[str, list[str]]:

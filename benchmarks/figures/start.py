@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.arithmetic import interleaved
 from benchmarks.candidates import (
     FLOOR,
+    INTERPRETER,
     KAZOO_FLOOR,
     ZKEXEC,
     child,
@@ -25,7 +26,6 @@ from benchmarks.stage import Stage, running, stamps
 from benchmarks.stamps import Stamps
 
 MANY = 1_000
-INTERPRETER = "python -I -c pass"
 _PYTHON = "python that executes it"
 _BARE = f"{ZKEXEC}, no mirror"
 _PAUSE_S = 0.02

@@ -48,11 +48,11 @@ class Stamps:
                 seen.append(self.next(0.0))
         return seen
 
-    def until(self, tag: str) -> list[Stamp]:
-        """All stamps up to the first with this tag."""
-        seen = [self.next()]
+    def until(self, tag: str, timeout_s: float = PATIENCE_S) -> list[Stamp]:
+        """All stamps up to the first with this tag; TimeoutError if one of them does not come."""
+        seen = [self.next(timeout_s)]
         while seen[-1].tag != tag:
-            seen.append(self.next())
+            seen.append(self.next(timeout_s))
         return seen
 
     def close(self) -> None:

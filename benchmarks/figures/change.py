@@ -21,7 +21,7 @@ from benchmarks.candidates import (
 from benchmarks.noise import listen
 from benchmarks.results import Claim, Table
 from benchmarks.stage import Stage, content, running, stamps
-from benchmarks.stamps import Stamps
+from benchmarks.stamps import PATIENCE_S, Stamps
 
 MANY = 100
 NO_SETTLE = ("--settle", "0")
@@ -44,6 +44,8 @@ class Watching:
     fifo: Stamps
     change: Callable[[bytes], int]
     """Makes the change, and returns when it began."""
+    patience_s: float = PATIENCE_S
+    """How long the command may take to be in main."""
 
 
 def measure(stage: Stage) -> list[Table]:
@@ -81,7 +83,7 @@ def one_change(stage: Stage, candidate: Watching, tag: str) -> float:
     time.sleep(_QUIET_S)
     stage.setter.ready()
     began_ns = candidate.change(content(tag))
-    return (candidate.fifo.until(tag)[-1].entered_ns - began_ns) / 1e6
+    return (candidate.fifo.until(tag, candidate.patience_s)[-1].entered_ns - began_ns) / 1e6
 
 
 @contextmanager

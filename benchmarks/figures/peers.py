@@ -1,7 +1,7 @@
 """zkexec beside other programs that bring a configuration to a command: `PEERS=1`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -17,6 +17,8 @@ from benchmarks.stage import Stage, running, stamps
 
 _SETTLED = f"{ZKEXEC}, settle 0.1 (default)"
 _QUIET_S = 3.0
+_PATIENCE_S = 10.0
+"""After this time without a new command a peer has missed the change."""
 
 
 def measure(stage: Stage) -> list[Table]:
@@ -62,23 +64,60 @@ def _changes(stage: Stage, peers: Sequence[Peer]) -> Table:
             start_watching(stage, (name, 1, options), stage.folder("change"), after)
             for name, options in ((ZKEXEC, NO_SETTLE), (_SETTLED, ()))
         ]
-        watching += [_watching(stage, peer, after) for peer in peers]
-        table.series = {one.name: [] for one in watching}
-        for number, order in enumerate(interleaved(watching, stage.rounds(200, 8) + 2)):
+        runners = [_PeerRunner(stage, peer) for peer in peers]
+        for runner in runners:
+            after.callback(runner.end)
+        changes: dict[str, Callable[[str], float | None]] = {
+            one.name: partial(one_change, stage, one) for one in watching
+        }
+        changes |= {runner.name: runner.change for runner in runners}
+        table.series = {name: [] for name in changes}
+        for number, order in enumerate(interleaved(list(changes), stage.rounds(200, 8) + 2)):
             listen(table)
-            for candidate in order:
-                took_ms = one_change(stage, candidate, f"{number}")
-                if number >= 2:
-                    table.add(candidate.name, took_ms)
+            for name in order:
+                took_ms = changes[name](f"{number}")
+                if number >= 2 and took_ms is not None:
+                    table.add(name, took_ms)
+    table.notes += [
+        f"Changes that {runner.name} missed for good, and was started anew after: {runner.missed}."
+        for runner in runners
+        if runner.missed
+    ]
     return table
 
 
-def _watching(stage: Stage, peer: Peer, after: ExitStack) -> Watching:
-    folder = stage.folder("peer")
-    fifo = after.enter_context(stamps(folder))
-    after.enter_context(running(bound(stage, peer.watch(folder, fifo)), folder))
-    fifo.until("first")
-    return Watching(peer.name, fifo, peer.change)
+class _PeerRunner:
+    """A peer that waits for changes; it is started anew if it has missed one."""
+
+    def __init__(self, stage: Stage, peer: Peer) -> None:
+        self.name = peer.name
+        self.missed = 0
+        self._stage = stage
+        self._peer = peer
+        self._after = ExitStack()
+        self._watching = self._start()
+
+    def _start(self) -> Watching:
+        folder = self._stage.folder("peer")
+        fifo = self._after.enter_context(stamps(folder))
+        line = bound(self._stage, self._peer.watch(folder, fifo))
+        self._after.enter_context(running(line, folder))
+        fifo.next()
+        return Watching(self.name, fifo, self._peer.change, _PATIENCE_S)
+
+    def change(self, tag: str) -> float | None:
+        """Make a change; return the milliseconds to the new command, None if there is none."""
+        try:
+            return one_change(self._stage, self._watching, tag)
+        except TimeoutError:
+            self.missed += 1
+            self.end()
+            self._watching = self._start()
+            return None
+
+    def end(self) -> None:
+        """End the peer."""
+        self._after.close()
 
 
 def _memory(stage: Stage, peers: Sequence[Peer]) -> Table:

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import zkexec as zkexec_package
+
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
 
@@ -19,6 +21,8 @@ class Programs:
     crowd: str
     python: str
     zkexec: str
+    package: str
+    """What any other Python executes to run zkexec, as `python -m zkexec` does."""
     kazoo_floor: str = str(PROGRAMS / "kazoo_floor.py")
     kazoo_lock: str = str(PROGRAMS / "kazoo_lock.py")
     kazoo_changes: str = str(PROGRAMS / "kazoo_changes.py")
@@ -40,7 +44,9 @@ def build(folder: Path) -> Programs:
             [compiler, "-O2", "-Wall", "-Wextra", "-o", folder / name, source], check=True
         )
     paths = {name: str(folder / name) for name in compiled}
-    return Programs(**paths, python=sys.executable, zkexec=str(zkexec))
+    package = Path(zkexec_package.__file__).with_name("__main__.py")
+    python = sys.executable
+    return Programs(**paths, python=python, zkexec=str(zkexec), package=str(package))
 
 
 def found(*names: str) -> dict[str, str]:

@@ -12,8 +12,10 @@ from benchmarks.candidates import (
     FLOOR,
     INTERPRETER,
     KAZOO_FLOOR,
+    SYSTEM_PYTHON,
     ZKEXEC,
     child,
+    has_system_python,
     kazoo_floor,
     mirrors,
     wrappers,
@@ -28,6 +30,7 @@ from benchmarks.stamps import Stamps
 MANY = 1_000
 _PYTHON = "python that executes it"
 _BARE = f"{ZKEXEC}, no mirror"
+_BY_SYSTEM = f"{_BARE}, by {SYSTEM_PYTHON}"
 _PAUSE_S = 0.02
 Maker = Callable[[Path, Stamps], list[str]]
 Timing = Callable[[], float]
@@ -129,8 +132,13 @@ def _without(stage: Stage) -> dict[str, Maker]:
         code = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
         return [stage.programs.python, "-I", "-S", "-c", code, *words]
 
+    def by_system(_: Path, fifo: Stamps) -> list[str]:
+        words = zkexec(stage, {}, child(stage, fifo))
+        return [str(SYSTEM_PYTHON), stage.programs.package, *words[1:]]
+
     return {
         _BARE: lambda _, fifo: zkexec(stage, {}, child(stage, fifo)),
+        **({_BY_SYSTEM: by_system} if has_system_python() else {}),
         _PYTHON: of_python,
         **wrapping(stage),
         FLOOR: lambda _, fifo: child(stage, fifo),

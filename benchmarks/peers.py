@@ -105,14 +105,18 @@ class Confd:
 
 
 def _configure_confd(folder: Path, znode: str, reload_command: str) -> str:
-    """Write the two files that confd reads; return the path of the one that it writes."""
+    """Write the two files that confd reads; return the path of the one that it writes.
+
+    With a prefix it reads the znodes below that, else those of the whole server, at each change.
+    """
+    prefix, _, name = znode.rpartition("/")
     file = str(folder / "file")
-    for name in ("conf.d", "templates"):
-        (folder / name).mkdir()
-    (folder / "templates" / "input.tmpl").write_text(f'{{{{getv "{znode}"}}}}\n')
-    lines = {"src": "input.tmpl", "dest": file, "reload_cmd": reload_command}
+    for below in ("conf.d", "templates"):
+        (folder / below).mkdir()
+    (folder / "templates" / "input.tmpl").write_text(f'{{{{getv "/{name}"}}}}\n')
+    lines = {"prefix": prefix, "src": "input.tmpl", "dest": file, "reload_cmd": reload_command}
     text = "".join(f"{key} = '{value}'\n" for key, value in lines.items())
-    (folder / "conf.d" / "input.toml").write_text(f"[template]\nkeys = ['{znode}']\n{text}")
+    (folder / "conf.d" / "input.toml").write_text(f"[template]\nkeys = ['/{name}']\n{text}")
     return file
 
 

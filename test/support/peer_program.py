@@ -38,9 +38,10 @@ def confd(arguments: list[str]) -> None:
     options = dict(pairwise(arguments))
     file = Path(options["-confdir"]) / "conf.d" / "input.toml"
     template = tomllib.loads(file.read_text())["template"]
+    znode = template["prefix"] + template["keys"][0]
     client = KazooClient(hosts=options["-node"])
     client.start()
-    for content in _contents(lambda: bytes(client.get(template["keys"][0])[0])):
+    for content in _contents(lambda: bytes(client.get(znode)[0])):
         Path(template["dest"]).write_bytes(content)
         subprocess.run(["/bin/sh", "-c", template["reload_cmd"]], check=True)
         if "-onetime" in arguments:

@@ -134,8 +134,8 @@ class StagedFile:
 def reserve_descriptors(staged_files: int) -> None:
     """Enlarge the kernel's table of descriptors for this many staged files.  Never fails.
 
-    Call it while there is only one thread: with more threads, each doubling of the table stops the
-    process until every processor has noticed, which takes about 10 ms.
+    Call it while there is only one thread.  Files are staged on a second one, beside the session;
+    each doubling of the table would then wait until every processor has noticed, about 10 ms.
     """
     most = _MOST_NAMELESS + MOST_UNSYNCED
     last = min(_OTHER_DESCRIPTORS + staged_files, most, _MOST_DESCRIPTORS) - 1

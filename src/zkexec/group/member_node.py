@@ -12,7 +12,6 @@
 - A process whose member ID another one has makes a node of another name, that only it can have: so
   operators see it.  That node goes when the process gets the ID; whether there is one is the core's
   to know, as an answer can be lost.
-- All of this runs on the client's completion thread, so nothing here needs a lock.
 """
 
 from collections.abc import Callable, Generator, Sequence

@@ -136,7 +136,7 @@ class GroupStore:
         self.acl_above = self.acl if self.acl == OPEN_ACL else (*self.acl, *ROOM_FOR_OTHERS)
 
     def fired(self, part: GroupPart, path: str) -> None:
-        """Take note that a watch has fired; may be called on any thread."""
+        """Take note that a watch has fired."""
         if part is GroupPart.IN_FLIGHT:
             self._living.discard(path)
 

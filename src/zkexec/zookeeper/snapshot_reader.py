@@ -54,7 +54,7 @@ class SnapshotReader:
         """Whether `verify` has to follow the last read."""
 
     def fired(self, path: str) -> None:
-        """Take note that the watch of a znode has fired; may be called on any thread."""
+        """Take note that the watch of a znode has fired."""
         self._watched.discard(path)
 
     def read(self) -> Dialogue:

@@ -115,7 +115,7 @@ def test_the_connection_is_that_of_zkexec(tmp_path: Path) -> None:
         "status",
         ZKEXEC_CLUSTER="a,b:1/root",
         ZKEXEC_CONNECT_TIMEOUT="5",
-        ZKEXEC_AUTH="digest:me:secret",
+        ZKEXEC_AUTH=f"digest:@{secret}",
     )
 
     assert typed == found

@@ -5,6 +5,7 @@ The real /bin/sh is the judge: it prints the words that it would run, and ours m
 
 import os
 import random
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -313,6 +314,8 @@ def test_words_are_taken_as_they_are() -> None:
 
     assert command.argv == (b"a b", b"$c", b"*", b"", b"it's")
     assert parse(command.text).argv == command.argv
+    everything = ["a", *(f"x{character}y" for character in map(chr, range(1, 256)))]
+    assert from_words(everything).text == shlex.join(everything)
 
 
 def test_the_text_is_what_the_operator_wrote() -> None:

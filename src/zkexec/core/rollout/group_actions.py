@@ -7,9 +7,12 @@ from collections.abc import Mapping
 
 from zkexec.core.actions import Action
 from zkexec.core.policy import MaxUnavailable
-from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False  # without a group the record is never imported
+if TYPE_CHECKING:
+    from zkexec.core.rollout.record import RolloutRecord
 
 
 @frozen()
@@ -92,7 +95,7 @@ class CommitRecord(Action):
     """
 
     number: int
-    record: RolloutRecord
+    record: "RolloutRecord"
     znode_version: int
     checks: Mapping[str, int] = {}
     queue_node: str = ""

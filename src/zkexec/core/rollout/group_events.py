@@ -6,8 +6,11 @@ Each answer has the number of its request.
 from enum import Enum
 
 from zkexec.core.events import Event
-from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False  # without a group the record is never imported
+if TYPE_CHECKING:
+    from zkexec.core.rollout.record import RolloutRecord
 
 
 class GroupPart(Enum):
@@ -104,7 +107,7 @@ class RecordRead(Event):
     """
 
     number: int
-    record: RolloutRecord
+    record: "RolloutRecord"
     znode_version: int
     alive: frozenset[str]
     population: int

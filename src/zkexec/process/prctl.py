@@ -10,11 +10,15 @@ from collections.abc import Iterable
 _LONG_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
 _SIGSET_LONGS = 1024 // _LONG_BITS
 """The size of a `sigset_t`, which is the same in all C libraries of Linux."""
-_SIG_SETMASK = 2
+
+libc = ctypes.CDLL(None)
+"""The C library, for calls between fork and exec that can take no time and need no errno."""
+libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
-_libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_libc.prctl.argtypes = libc.prctl.argtypes
 
 
 def prctl(option: int, argument: int) -> None:
@@ -30,11 +34,3 @@ def signal_set(numbers: Iterable[int]) -> "ctypes.Array[ctypes.c_ulong]":
     for number in numbers:
         found[(number - 1) // _LONG_BITS] |= 1 << (number - 1) % _LONG_BITS
     return found
-
-
-def set_signal_mask(mask: "ctypes.Array[ctypes.c_ulong]") -> None:
-    """Block exactly these signals.
-
-    That of `signal` makes an enum of each signal, which takes time between fork and exec.
-    """
-    _libc.sigprocmask(_SIG_SETMASK, mask, None)

@@ -19,21 +19,27 @@ import gc
 import os
 import signal
 from _thread import get_native_id
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import enter
 from zkexec.process.executable import CANNOT_RUN, NotExecutedError, candidates, execute
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
-from zkexec.process.prctl import prctl, set_signal_mask, signal_set
+from zkexec.process.prctl import libc, signal_set
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeAlias
+
+    Steps: TypeAlias = list[tuple[Callable[..., object], tuple[Any, ...]]]
 
 _FIRST_PASSED = 3
 """The first descriptor that a service manager passes on."""
 _PR_SET_PDEATHSIG = 1
+_SIG_SETMASK = 2
+_SIG_DFL, _SIG_IGN = 0, 1
+_FAILED = "\n"
+"""In the pipe, comes between the signals that the new process has received and its error."""
 _MESSAGE_BYTES = 4096
 """At most what a pipe takes at once."""
 
@@ -130,8 +136,9 @@ class _Fork:
         self._request = request
         self._paths = paths
         self._missed = missed
-        self._mask = signal_set(request.mask)
         self._zkexec = os.getpid()
+        self._argv = list(request.argv)
+        self._environment = dict(request.environment)
 
     def run(self) -> int:
         """Fork, and wait for the exec."""
@@ -140,14 +147,14 @@ class _Fork:
         except OSError as error:
             raise _error(self._request, CANNOT_RUN, os.strerror(error.errno or 0)) from error
         try:
-            pid = self._fork(writing)
+            pid = self._fork(writing, self._steps(writing))
         except OSError as error:
             os.close(reading)
             raise _error(self._request, CANNOT_RUN, os.strerror(error.errno or 0)) from error
         finally:
             os.close(writing)
         waiting = signal.sigpending() if self._missed is not None else ()
-        received, _, message = _read_all(reading).partition(b"\n")
+        received, _, message = _read_all(reading).partition(_FAILED.encode())
         if self._missed is not None:
             self._missed.update(set(waiting) - set(map(int, received.split())))
         if message:
@@ -156,13 +163,13 @@ class _Fork:
             raise SpawnError(reason.decode("utf-8", "replace"), int(status))
         return pid
 
-    def _fork(self, pipe: int) -> int:
+    def _fork(self, pipe: int, steps: "Steps") -> int:
         collects = gc.isenabled()
         gc.disable()  # no object of zkexec may be finalized a second time in the new process
         try:
             pid = os.fork()
             if not pid:
-                self._run_in_child(pipe)
+                self._run_in_child(pipe, steps)
             return pid
         finally:
             if os.getpid() != self._zkexec:
@@ -170,59 +177,72 @@ class _Fork:
             if collects:
                 gc.enable()
 
-    def _run_in_child(self, pipe: int) -> "NoReturn":
+    def _run_in_child(self, pipe: int, steps: "Steps") -> "NoReturn":
         """Set this new process up and execute the command; any way out of here ends the process."""
-        request, report = self._request, b""
         try:
-            self._prepare()
-            if self._missed is not None:
-                report = b" ".join(b"%d" % number for number in signal.sigpending())
-                os.write(pipe, report + b"\n")
-            environment = self._environment()
-            set_signal_mask(self._mask)
-            execute(
-                self._paths,
-                request.argv,
-                lambda path, argv: os.execve(path, argv, environment),
-            )
+            for do, arguments in steps:
+                do(*arguments)
+            if self._paths:
+                try:  # noqa: SIM105 -- what is not needed for the first file stays untouched
+                    os.execve(self._paths[0], self._argv, self._environment)
+                except OSError:
+                    pass
+            execute(self._paths, self._argv, self._attempt)
         except NotExecutedError as error:
             status, reason = error.status, error.reason
         except BaseException as error:  # noqa: BLE001 -- zkexec gets it through the pipe and raises it
             status, reason = CANNOT_RUN, str(error)
         try:
-            start = b"" if self._missed is not None else b"\n"
-            message = f"{status} cannot execute {_readable(request.argv[0])}: {reason}"
-            os.write(pipe, start + message.encode("utf-8", "replace")[: _MESSAGE_BYTES - 1])
+            message = f"{_FAILED}{status} cannot execute {_readable(self._argv[0])}: {reason}"
+            os.write(pipe, message.encode("utf-8", "replace")[:_MESSAGE_BYTES])
         finally:
             os._exit(CANNOT_RUN)
 
-    def _prepare(self) -> None:
-        request = self._request
-        if request.own_session:
-            os.setsid()
-        if request.cgroup:
-            enter(request.cgroup)
-        if request.dies_with_parent:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != self._zkexec:
-                os._exit(CANNOT_RUN)  # zkexec ended before the prctl
-        if request.closed:
-            os.closerange(_FIRST_PASSED, _FIRST_PASSED + request.closed)
-        if request.null_stdin:
-            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-        if request.stdout_to_stderr:
-            os.dup2(2, 1)
-        for one in IGNORED_BY_PYTHON:
-            signal.signal(one, signal.SIG_DFL)
-        for number in request.ignored:
-            signal.signal(number, signal.SIG_IGN)
+    def _attempt(self, path: bytes, argv: list[bytes]) -> "NoReturn":
+        os.execve(path, argv, self._environment)
 
-    def _environment(self) -> Mapping[bytes, bytes]:
+    def _steps(self, pipe: int) -> "Steps":
+        """List the calls by which the new process sets itself up; most of them run no Python."""
         request = self._request
-        if not request.named_by_pid:
-            return request.environment
-        own = b"%d" % os.getpid()
-        return {**request.environment, **dict.fromkeys(request.named_by_pid, own)}
+        steps: Steps = []
+        if request.own_session:
+            steps.append((os.setsid, ()))
+        if request.cgroup:
+            steps.append((enter, (request.cgroup,)))
+        if request.dies_with_parent:
+            steps.append((libc.prctl, (_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)))
+            steps.append((_end_without, (self._zkexec,)))
+        if request.closed:
+            steps.append((os.closerange, (_FIRST_PASSED, _FIRST_PASSED + request.closed)))
+        if request.null_stdin:
+            steps.append((_take_stdin_away, ()))
+        if request.stdout_to_stderr:
+            steps.append((os.dup2, (2, 1)))
+        if request.named_by_pid:
+            steps.append((_name_by_pid, (self._environment, request.named_by_pid)))
+        steps += [(libc.signal, (int(number), _SIG_DFL)) for number in IGNORED_BY_PYTHON]
+        steps += [(libc.signal, (int(number), _SIG_IGN)) for number in request.ignored]
+        if self._missed is not None:
+            steps.append((_report_pending, (pipe,)))
+        steps.append((libc.sigprocmask, (_SIG_SETMASK, signal_set(request.mask), None)))
+        return steps
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        os._exit(CANNOT_RUN)  # zkexec ended before the prctl
+
+
+def _take_stdin_away() -> None:
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+
+
+def _name_by_pid(environment: dict[bytes, bytes], names: Iterable[bytes]) -> None:
+    environment.update(dict.fromkeys(names, b"%d" % os.getpid()))
+
+
+def _report_pending(pipe: int) -> None:
+    os.write(pipe, b" ".join(b"%d" % number for number in signal.sigpending()))
 
 
 def _read_all(pipe: int) -> bytes:

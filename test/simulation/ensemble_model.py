@@ -100,9 +100,11 @@ class EnsembleModel(ClusterModel):
         self._zxid += random.choice((0, 1, 3, 30))
         self.history.append(dict(state))
         self.present = len(self.history) - 1
-        if self._zxid < before and self._met == self._client:
+        is_refused = self._zxid < before and self._met == self._client
+        if is_refused:
             self._refused_client = self._client
-        self.suspend(random.choice((0.1, 3.0)), expires=True)
+        # Who is refused does not even get to know that its session is gone.
+        self.suspend(random.choice((0.1, 3.0)), expires=not is_refused)
 
     def open_session(self) -> None:
         """Connect with a new client; nothing of the old one is heard any more."""

@@ -51,9 +51,9 @@ def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
     return original_consider(self, now)
 
 
-def forget_touch(self: Anything, path: str, now: float) -> list[Action]:
+def forget_touch(self: Anything, path: str) -> list[Action]:
     """Assume that a read on its way will contain a change that was reported since."""
-    return [] if self._reading else original_touched(self, path, now)
+    return [] if self._reading else original_touched(self, path)
 
 
 def connect_without_reading(self: Anything, now: float) -> list[Action]:

@@ -151,11 +151,9 @@ def reclaim_at_once(self: Anything) -> tuple[str, str] | None:
     return found
 
 
-def commit_unchecked(
-    at: Anything, proposal: Any, now: float, queue_node: str = ""
-) -> Sequence[Action]:  # fmt: skip
+def commit_unchecked(at: Anything, proposal: Any, queue_node: str = "") -> Sequence[Action]:
     """Trust what was read of the configuration."""
-    found: Sequence[Action] = original_commit(at, proposal, now, queue_node)
+    found: Sequence[Action] = original_commit(at, proposal, queue_node)
     return [replace(a, checks={}) if isinstance(a, CommitRecord) else a for a in found]
 
 

@@ -13,6 +13,7 @@ from simulation.group.client import Client
 from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
 from simulation.group.group_requests import GroupRequests
 from simulation.group.wired_client import WiredClient
+from simulation.wire.polling import MOST_AT_ONCE, BusyLoopError
 from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
@@ -27,14 +28,6 @@ from zkexec.core.snapshot import Snapshot
 if TYPE_CHECKING:
     from simulation.group.host import Host
     from simulation.group.world import World
-
-
-MOST_ADVANCES = 1000
-"""So often a client may be advanced at one moment."""
-
-
-class BusyLoopError(Exception):
-    """A client is always ready or due, and never done."""
 
 
 class Process:
@@ -242,7 +235,7 @@ class Process:
         if client is None or not client.is_due:
             return False
         self._advances += 1
-        if self._advances > MOST_ADVANCES and self._advanced_at == self.now:
+        if self._advances > MOST_AT_ONCE and self._advanced_at == self.now:
             raise BusyLoopError(f"the client of {self.name} keeps the loop busy")
         if self._advanced_at != self.now:
             self._advanced_at, self._advances = self.now, 0

@@ -75,20 +75,22 @@ class WireCluster(ClusterModel):
         drawn = self._drawn = Random(random.getstate()[1][2])
         tick_s = policy.session_timeout_s / 10
         contents = InputContents(self, is_alone=len(paths) == 1)
-        self._servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
-        self._servers.expiring = self._expiring
-        self._servers.loses_watches = True
+        self.servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
+        self.servers.expiring = self._expiring
+        self.servers.loses_watches = True
         # Without watches that are set again, what such servers keep quiet is never found.
-        self._servers.hides_unreadable = policy.rearm_s is not None and drawn.random() < 0.3
-        self._servers.lacks_multi_read = drawn.random() < 0.1
+        self.servers.hides_unreadable = policy.rearm_s is not None and drawn.random() < 0.3
+        self.servers.lacks_multi_read = drawn.random() < 0.1
         self._contract = SessionContract()
-        self._contract.loses_watches = self._servers.hides_unreadable
+        self._contract.loses_watches = self.servers.hides_unreadable
+        self.black_holes = 0.5
+        """How often a connection that breaks swallows bytes, and is not closed."""
         self._policy = policy
         self._outages = 0
         self._histories = [0]
         """Where each history of the servers begins in that of the states."""
         faults = InputFaults(self, drawn, drawn.choice((0.0, 0.02, 0.1)))
-        self.network = SimulatedNetwork(self._servers, self, faults)
+        self.network = SimulatedNetwork(self.servers, self, faults)
         self._polling = Polling(clock, self.network)
 
     # What befalls the cluster.
@@ -98,7 +100,7 @@ class WireCluster(ClusterModel):
         todo: list[Change] = []
         state = dict(self.state)
         for path, content in changes.items():
-            before = self._servers.tree.stored(path)
+            before = self.servers.tree.stored(path)
             if content is Problem.FORBIDDEN:
                 todo.append((path, self._forbidden(path, before)))
                 state[path] = Znode(path, problem=Problem.FORBIDDEN)
@@ -106,20 +108,20 @@ class WireCluster(ClusterModel):
                 todo += [(path, None)] if before is not None else []
                 state[path] = Znode(path, problem=content)
             else:
-                written = self._servers.written(path, content)
+                written = self.servers.written(path, content)
                 todo.append(written)
                 version = written[1].version
-                state[path] = Znode(path, content, self._servers.next_zxid, version=version)
+                state[path] = Znode(path, content, self.servers.next_zxid, version=version)
         self.history.append(state)
         if todo:
-            self._servers.commit(0, todo)
-        for server in self._servers.servers:
+            self.servers.commit(0, todo)
+        for server in self.servers.servers:
             server.lag_s = 0.02 if self._drawn.random() < 0.9 else LONGEST_LAG_S
 
     def _forbidden(self, path: str, before: StoredNode | None) -> StoredNode:
         """Make a znode of the same content that may not be read; that alone is no event."""
         if before is None:
-            before = self._servers.written(path, b"")[1]
+            before = self.servers.written(path, b"")[1]
         return StoredNode(
             before.content, before.mzxid, before.version, before.owner,
             before.encoded, before.czxid, before.mtime, before.aversion + 1, is_readable=False,
@@ -144,7 +146,7 @@ class WireCluster(ClusterModel):
         self.history.append(dict(state))
         self.present = len(self.history) - 1
         self._histories.append(self.present)
-        self._servers.begin_anew(nodes, [Transaction(n + 1, 0, ()) for n in range(zxid)], 0)
+        self.servers.begin_anew(nodes, [Transaction(n + 1, 0, ()) for n in range(zxid)], 0)
         self._go_down(random.choice((0.1, 3.0)))
 
     def suspend(self, outage_s: float, *, expires: bool) -> None:
@@ -152,7 +154,7 @@ class WireCluster(ClusterModel):
         wire = self.network.wire
         if wire is None:
             return
-        if self._drawn.random() < 0.5:
+        if self._drawn.random() >= self.black_holes:
             self._go_down(outage_s)
         else:
             way = self._drawn.choice(((True, True), (True, False), (False, True)))
@@ -161,13 +163,13 @@ class WireCluster(ClusterModel):
                 self._clock.after(outage_s, wire.unblock)
         if expires and wire.session is not None:
             session = wire.session
-            self._clock.after(outage_s, lambda: self._servers.end(session))
+            self._clock.after(outage_s, lambda: self.servers.end(session))
 
     def refuse_client(self) -> None:
         """Refuse the present session for ever, as servers that were wiped would do."""
         wire = self.network.wire
         if wire is not None and wire.session is not None:
-            self._servers.refused_sessions.add(wire.session.number)
+            self.servers.refused_sessions.add(wire.session.number)
 
     def _expiring(self, session: Session) -> None:
         """Demand that pings leave, unless the process may be late for them."""
@@ -179,14 +181,14 @@ class WireCluster(ClusterModel):
     def _go_down(self, outage_s: float) -> None:
         """Let no server serve for a while."""
         self._outages += 1
-        for server in self._servers.servers:
+        for server in self.servers.servers:
             server.serving = False
             server.drop_all()
         self._clock.after(outage_s, self._come_back)
 
     def _come_back(self) -> None:
         self._outages -= 1
-        for server in self._servers.servers:
+        for server in self.servers.servers:
             server.serving = not self._outages
 
     # What the core has done.

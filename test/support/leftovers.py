@@ -28,9 +28,9 @@ class Leftovers:
         runtime = os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
         folders = ("/run/zkexec", f"{runtime}/zkexec", f"/tmp/zkexec-{os.geteuid()}")
         found = []
-        for note in (note for folder in folders for note in Path(folder).glob("*")):
-            # Another zkexec may remove its own meanwhile.
-            with suppress(FileNotFoundError):
+        for note in (note for folder in folders for note in Path(folder).rglob("*")):
+            # Folders have names alone, and another zkexec may remove its own meanwhile.
+            with suppress(FileNotFoundError, IsADirectoryError):
                 if str(self.temporary).encode() in note.read_bytes():
                     found.append(note)
         return found

@@ -27,10 +27,16 @@ class Leftovers:
         """The files that name the folder, in the folders of this host that outlive a zkexec."""
         runtime = os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
         folders = ("/run/zkexec", f"{runtime}/zkexec", f"/tmp/zkexec-{os.geteuid()}")
+        # Another zkexec may remove its own meanwhile; a walk passes over folders that are gone.
+        notes = [
+            Path(place) / name
+            for folder in folders
+            for place, _, names in os.walk(folder)
+            for name in names
+        ]
         found = []
-        for note in (note for folder in folders for note in Path(folder).rglob("*")):
-            # Folders have names alone, and another zkexec may remove its own meanwhile.
-            with suppress(FileNotFoundError, IsADirectoryError):
+        for note in notes:
+            with suppress(FileNotFoundError):
                 if str(self.temporary).encode() in note.read_bytes():
                     found.append(note)
         return found

@@ -74,7 +74,7 @@ def run(sandbox: Sandbox, hosts: str, group: GroupZnodes, subcommand: str) -> En
         "push": ("push", f"{group.path}=new", "--yes"),
         "wait": ("wait", group.lock, "--timeout=3"),
     }[subcommand]
-    options = (f"--cluster={hosts}", "--connect-timeout=3")
+    options = (f"--cluster={hosts}", "--connect-timeout=4")
     status, out, err = sandbox.run(*ZKEXECCTL, *words, *options)
     return status, out.decode(), err.decode().splitlines()
 
@@ -121,7 +121,7 @@ def test_it_ends_with_words(
         assert [line for line in first if not line.endswith("; still trying")] == []
         assert len(first) <= 1
         assert last.startswith("zkexecctl: --cluster: ")
-        assert " within 3 s" in last
+        assert " within 4 s" in last
         assert re.search(OTHER_REASONS.get(name, MALICE[name].reason), last)
 
 

@@ -41,8 +41,12 @@ from zkexec.zookeeper.values import Stat
 from zookeeper import wire_server
 from zookeeper.scripted_network import SERVER, ScriptedNetwork
 
-DEADLINE_S = 15.0
-SESSION_TIMEOUT_S = 0.9
+DEADLINE_S = 60.0
+SESSION_TIMEOUT_S = 3.0
+SHORT_S = 1.0
+"""The session timeout for what shows only after two of them."""
+
+WAITING = ("answers to pings alone", "large answer, trickled")
 MOST_MEMORY = 8_000_000
 CONTENT = b"the content of a znode"
 STAT = Stat(data_length=len(CONTENT))
@@ -98,13 +102,12 @@ def malicious(zookeeper: Server) -> Iterator[MaliciousServer]:
 
 
 @pytest.fixture
-def owner(malicious: MaliciousServer, client: KazooClient, root: str) -> Iterator[Owner]:
+def owner(malicious: MaliciousServer, client: KazooClient, root: str, name: str) -> Iterator[Owner]:
     """The owner of a client that has read a znode of the good server."""
     path = f"{root}/a"
     client.create(path, CONTENT)
-    settings = ClientSettings(
-        servers=(address(malicious.hosts),), session_timeout_s=SESSION_TIMEOUT_S
-    )
+    timeout_s = SHORT_S if name in WAITING else SESSION_TIMEOUT_S
+    settings = ClientSettings(servers=(address(malicious.hosts),), session_timeout_s=timeout_s)
     one = Owner(settings, None, MultiRead((path, path)), Get(path))
     one.wait(0, GOOD)
     yield one

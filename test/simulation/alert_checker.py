@@ -94,6 +94,8 @@ class AlertsAsRequired:
                 # After a stop, the old command is started again before the alert.
                 self._failed_before_start = event.reason
                 return []
+            # A newer failure replaces one whose alert waits for the start of the old command.
+            self._failed_before_start = ""
             new, self._restart_trouble = event.reason != self._restart_trouble, event.reason
             return [Cause(AlertEvent.RESTART_FAILED)] if new else []
         return self._causes_of_recovery(moment, bystander)

@@ -268,7 +268,7 @@ def test_server_that_answers_nonsense_later(proxy: Proxy, root: str) -> None:
         )
         failed = posted.answer(ensemble)
         assert isinstance(failed, ReadFailed)
-        assert failed.reason == f"the server answered error -9999 for {root}"
+        assert failed.reason == f"{root}: the server answered error -9999"
         proxy.on_request = pass_all
         assert posted.contents(ensemble) == {root: b""}
         assert not posted.since_mark(SessionSuspended)

@@ -47,8 +47,15 @@ class ClientPlayer:
 
     def settle(self) -> None:
         """Advance until all that is on its way has arrived; no time passes."""
-        for _ in range(30):
+        quiet = 0
+        for _ in range(50):
             self.client.advance()
+            due = self.client.deadline
+            is_read = not self.network.attempts or not self.connection.pieces
+            quiet = quiet + 1 if is_read and (due is None or due > self.network.time) else 0
+            # One call more may open a connection, and another one use it.
+            if quiet == 3:
+                return
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass: the client is advanced whenever its deadline has come."""

@@ -120,7 +120,7 @@ class SimulatedConnection(ServerConnection):
         self.requests.append(request)
         outcome = self._at.outcome(request)
         if isinstance(outcome, int):
-            self.send(refusal(xid, outcome))
+            self.send(self._at.spoil(refusal(xid, outcome)))
         else:
             self._reply(outcome, lambda one: answer(xid, request, one, zxid=self._at.zxid))
 
@@ -130,7 +130,7 @@ class SimulatedConnection(ServerConnection):
         elif isinstance(outcome, Raw):
             self.send(outcome)
         elif outcome is not SILENCE:
-            self.send(as_frame(outcome))
+            self.send(self._at.spoil(as_frame(outcome)))
 
 
 class SimulatedServer:
@@ -150,6 +150,8 @@ class SimulatedServer:
         self.connections: list[SimulatedConnection] = []
         self.welcome: Callable[[ConnectRequest], Any] = self.greet
         self.outcome: Outcome = self.serve
+        self.spoil: Callable[[bytes], bytes] = bytes
+        """What becomes of the frame of an answer."""
 
     @property
     def connection(self) -> SimulatedConnection:

@@ -144,7 +144,8 @@ class World:
         connection = self.network.attempts[-1]
         connection.send(self.chance.choice([event(3, "/a"), event(1, "/x"), *RUBBISH, b""]))
         if self.chance.random() < 0.2:
-            connection.failure = self.chance.choice([ConnectionResetError(104, "r"), MemoryError()])
+            reset = ConnectionResetError(104, "Connection reset by peer")
+            connection.failure = reset if self.chance.random() < 0.5 else MemoryError()
         if self.chance.random() < 0.2:
             connection.write_failure = BrokenPipeError(32, "Broken pipe")
         connection.most_written = self.chance.choice([1, 7, 1 << 30])

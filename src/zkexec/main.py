@@ -52,6 +52,7 @@ def _run(inheritance: "Inheritance") -> "NoReturn":
     _answer_questions(written)
     settings = _resolve(written, os.environ)
 
+    import zkexec.runtime.cluster_session  # noqa: F401 -- the loop needs it soon
     from zkexec.runtime.loop import run
 
     gc.freeze()

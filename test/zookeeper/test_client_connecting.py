@@ -20,10 +20,11 @@ from zkexec.zookeeper.requests import Get, MultiRead, Sync
 from zkexec.zookeeper.session_requests import AnyRequest, Authenticate, Ping, SaslToken
 from zookeeper.client_player import ClientPlayer
 from zookeeper.simulated_network import HANG_UP, SILENCE, Raw, SimulatedNetwork, SimulatedServer
-from zookeeper.wire_server import welcome
+from zookeeper.wire_server import refusal, welcome
 
 Simulated = Callable[..., SimulatedNetwork]
 FORBIDDEN = NoAuthError.code
+PING_XID = -2
 HUNG_UP = "the server closed the connection"
 STRANGE = "the server does not speak ZooKeeper's protocol"
 
@@ -190,6 +191,33 @@ def test_an_expired_session_is_replaced(simulated: Simulated) -> None:
     assert isinstance(again, Connected)
     assert again.session != first.session
     assert all(one.is_closed for one in player.network.attempts[:-1])
+
+
+def test_servers_may_be_wiped_before_a_session_is_of_use(simulated: Simulated) -> None:
+    """What a session has seen before its first report is forgotten, so no server refuses it."""
+    player = ClientPlayer(simulated("10.0.0.1"))
+    player.server.outcome = only(Sync, SILENCE, player.server)
+    requests: list[ConnectRequest] = []
+    greet = player.server.greet
+
+    def welcome(request: ConnectRequest) -> ConnectResponse:
+        requests.append(request)
+        return greet(request)
+
+    player.server.welcome = welcome
+    player.client.open()
+    player.settle()
+    player.connection.send(refusal(PING_XID, 0, zxid=7))
+    player.pass_time(5.0)
+    assert [(one.session, one.zxid) for one in requests] == [(0, 0), (0x51, 0)]
+
+    player.server.outcome = player.server.serve
+    player.pass_time(10.0)
+    assert len(player.of(Connected)) == 1
+    player.connection.send(refusal(PING_XID, 0, zxid=8))
+    player.connection.send(b"")
+    player.pass_time(1.0)
+    assert requests[-1].zxid == 8
 
 
 def test_an_answer_of_an_expired_session_loses_the_connection(simulated: Simulated) -> None:

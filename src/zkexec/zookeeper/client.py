@@ -89,6 +89,8 @@ class Client:
         self._connections = 0
         self._number = 0
         """The number of the present connection once it can be used, else 0."""
+        self._is_known = False
+        """Whether a connection of this session was reported, so that its owner renews it."""
         self._welcome: Connected | None = None
         self._conversations: set[Conversation] = set()
         self._trouble = ""
@@ -103,6 +105,7 @@ class Client:
         """Begin to connect with a new session; an earlier one ends and is not reported any more."""
         self._end(0.0)
         self._session = SessionState(self._settings.session_timeout_s)
+        self._is_known = False
         self._connector.start(self._network.now())
 
     def start(self, dialogue: Dialogue, key: Hashable, connection: int = 0) -> None:
@@ -253,6 +256,7 @@ class Client:
             self._take(session, session.give_up(f"the server does not synchronize: {outcome}"))
             return
         self._number = welcome.connection
+        self._is_known = True
         self._report(welcome)
 
     # Exchanging bytes.
@@ -360,6 +364,9 @@ class Client:
             self._connector.lost(self._network.now())
             self._report(Lost(reason, session.zxid))
         else:
+            if not self._is_known:
+                # Servers that were wiped would refuse for ever what has seen more than they have.
+                session.zxid = 0
             self._connector.refused(connection, reason, self._network.now())
 
     def _on_expired(
@@ -367,6 +374,7 @@ class Client:
     ) -> None:
         self._disconnect()
         self._session = SessionState(self._settings.session_timeout_s)
+        self._is_known = False
         if session.session:
             self._connector.start(self._network.now())
             self._report(event)

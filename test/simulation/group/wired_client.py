@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulation.group.connection import Loss
 from simulation.group.servers import Session
 from simulation.group.tree import QUEUE, RESTART, STATE
-from simulation.wire.network import SimulatedNetwork
+from simulation.wire.network import ModelNetwork
 from simulation.wire.session_contract import GROUP, INPUTS, ContractViolation, SessionContract
 from simulation.wire.wire import Wire
 from simulation.wire.wire_ensemble import WireEnsemble
@@ -103,7 +103,7 @@ class WiredClient:
         self.connected = False
         self._ensemble = ensemble
         self._is_closed = False
-        self._network = SimulatedNetwork(ensemble, self, ProcessFaults(process))
+        self._network = ModelNetwork(ensemble, self, ProcessFaults(process))
         self._contract = SessionContract()
         self._contract.loses_watches = ensemble.loses_watches
         self._decided: dict[tuple[Wire | None, int], float] = {}

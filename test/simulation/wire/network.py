@@ -59,7 +59,7 @@ class Computer(Protocol):
 class ClientSocket(ServerConnection):
     """One socket of a client."""
 
-    def __init__(self, network: "SimulatedNetwork", server: ServerAddress, deadline: float) -> None:
+    def __init__(self, network: "ModelNetwork", server: ServerAddress, deadline: float) -> None:
         """Begin to connect."""
         self.server = server
         self.deadline = deadline
@@ -166,7 +166,7 @@ class ClientSocket(ServerConnection):
             raise OSError(self._error, os.strerror(self._error))
 
 
-class SimulatedLookup(NameLookup):
+class ModelLookup(NameLookup):
     """A lookup of names that is done, or takes a while; each name is its own address."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
@@ -183,7 +183,7 @@ class SimulatedLookup(NameLookup):
         """Close nothing."""
 
 
-class SimulatedNetwork(Network):
+class ModelNetwork(Network):
     """The network as one process has it; a process has one client."""
 
     def __init__(self, ensemble: WireEnsemble, computer: Computer, faults: Faults) -> None:
@@ -196,7 +196,7 @@ class SimulatedNetwork(Network):
         """The newest connection that the client has not closed."""
         self._ensemble = ensemble
         self._socket: ClientSocket | None = None
-        self._lookup: SimulatedLookup | None = None
+        self._lookup: ModelLookup | None = None
 
     @property
     def servers(self) -> tuple[tuple[str, int], ...]:
@@ -224,7 +224,7 @@ class SimulatedNetwork(Network):
 
     def look_up(self, hosts: Sequence[str]) -> NameLookup:
         """Resolve names, which takes a while now and then."""
-        lookup = self._lookup = SimulatedLookup(hosts)
+        lookup = self._lookup = ModelLookup(hosts)
 
         def done() -> None:
             lookup.is_done = True

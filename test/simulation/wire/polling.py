@@ -1,7 +1,7 @@
 """The part of the main loop that polls: a session is advanced when a poll would return for it."""
 
 from simulation.clock import Clock
-from simulation.wire.network import SimulatedNetwork
+from simulation.wire.network import ModelNetwork
 from zkexec.runtime.cluster_session import ClusterSession
 
 MOST_AT_ONCE = 1000
@@ -14,7 +14,7 @@ class BusyLoopError(Exception):
 class Polling:
     """Polls one session at a time."""
 
-    def __init__(self, clock: Clock, network: SimulatedNetwork) -> None:
+    def __init__(self, clock: Clock, network: ModelNetwork) -> None:
         """Begin without a session."""
         self.session: ClusterSession | None = None
         self._clock = clock

@@ -28,7 +28,8 @@ class SessionContract:
         self.loses_watches = False
         """Whether the servers drop watches, so that a change may go unreported."""
         self._is_open = self._is_connected = False
-        self._session = 0
+        self.session = 0
+        """The session of which the core knows, 0 for none."""
         self._unanswered: dict[Request, int] = {}
         """Each request, and how many events had been posted by then."""
         self._posted = 0
@@ -41,7 +42,7 @@ class SessionContract:
     def opened(self) -> None:
         """Note that a new session begins, in place of any other."""
         self._is_open, self._is_connected = True, False
-        self._session = 0
+        self.session = 0
         self._unanswered.clear()
         self._known.clear()
 
@@ -67,7 +68,7 @@ class SessionContract:
             case events.SessionLost():
                 self._demand(not self._is_connected, "connections: an expiry before the loss")
                 self._lost()
-                self._session = 0
+                self.session = 0
             case events.ZnodeTouched(path):
                 self._touched[path] = self._posted
             case events.ZnodesRead(number):
@@ -79,8 +80,8 @@ class SessionContract:
 
     def _connected(self, session: int) -> None:
         self._demand(not self._is_connected, "connections: a second one before the loss")
-        self._demand(self._session in (0, session), "expiry: another session without a loss")
-        self._is_connected, self._session = True, session
+        self._demand(self.session in (0, session), "expiry: another session without a loss")
+        self._is_connected, self.session = True, session
         self._known.clear()
 
     def _lost(self) -> None:

@@ -9,7 +9,7 @@ from random import Random
 
 from simulation.clock import Clock
 from simulation.group.connection import Loss
-from simulation.wire.network import ClientSocket, SimulatedNetwork
+from simulation.wire.network import ClientSocket, ModelNetwork
 from simulation.wire.wire import Wire
 from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.zookeeper.client_events import ClientEvent
@@ -63,7 +63,7 @@ class SessionDriver:
     ) -> None:
         """Begin to connect."""
         self.state = SessionState(timeout_s)
-        self.network = SimulatedNetwork(ensemble, self, faults)
+        self.network = ModelNetwork(ensemble, self, faults)
         self.is_reachable = True
         self.connections = 0
         self._clock: Clock = ensemble.clock

@@ -12,7 +12,7 @@ from simulation.cluster_model import ClusterModel, missing
 from simulation.group.connection import Loss
 from simulation.group.servers import Session
 from simulation.group.tree import Change, Node, Transaction
-from simulation.wire.network import SimulatedNetwork
+from simulation.wire.network import ModelNetwork
 from simulation.wire.polling import Polling
 from simulation.wire.session_contract import INPUTS, ContractViolation, SessionContract
 from simulation.wire.session_driver import DrawnFaults
@@ -90,7 +90,7 @@ class WireCluster(ClusterModel):
         self._histories = [0]
         """Where each history of the servers begins in that of the states."""
         faults = InputFaults(self, drawn, drawn.choice((0.0, 0.02, 0.1)))
-        self.network = SimulatedNetwork(self.servers, self, faults)
+        self.network = ModelNetwork(self.servers, self, faults)
         self._polling = Polling(clock, self.network)
 
     # What befalls the cluster.
@@ -166,10 +166,12 @@ class WireCluster(ClusterModel):
             self._clock.after(outage_s, lambda: self.servers.end(session))
 
     def refuse_client(self) -> None:
-        """Refuse the present session for ever, as servers that were wiped would do."""
-        wire = self.network.wire
-        if wire is not None and wire.session is not None:
-            self.servers.refused_sessions.add(wire.session.number)
+        """Refuse the present session for ever, as servers that were wiped would do.
+
+        One of which the core knows nothing has seen nothing for which it could be refused.
+        """
+        if self._contract.session:
+            self.servers.refused_sessions.add(self._contract.session)
 
     def _expiring(self, session: Session) -> None:
         """Demand that pings leave, unless the process may be late for them."""

@@ -21,7 +21,7 @@ from zkexec.zookeeper.session_requests import AnyRequest
 from zkexec.zookeeper.session_state import OutcomeReceived
 from zkexec.zookeeper.values import OPEN_ACL
 
-SEEDS = int(os.environ.get("ZKEXEC_SEEDS", "4000")) // 40
+SEEDS = int(os.environ.get("ZKEXEC_SEEDS", "4000")) // 80
 TIMEOUT_S = 4.0
 PATHS = ("/a", "/b", "/c")
 FAULTS_S = 60.0
@@ -200,7 +200,7 @@ def test_sessions_and_servers_agree_whatever_happens(part: int) -> None:
 
 def test_without_faults_nothing_fails() -> None:
     """On a calm network a session has one connection, and every request is answered."""
-    for seed in range(20):
+    for seed in range(8):
         world = World(seed, chance=0.0)
         world.run()
         for caller in world.callers:
@@ -214,7 +214,7 @@ def test_everything_happens_in_these_simulations() -> None:
     """Connections are lost, sessions expire, watches fire, and lost writes are done or not."""
     kinds: dict[type, int] = {}
     fates = set()
-    for seed in range(40):
+    for seed in range(25):
         world = World(seed, chance=0.03)
         world.run()
         for caller in world.callers:

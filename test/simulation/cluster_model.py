@@ -47,7 +47,7 @@ class ClusterModel(ABC):
 
     @abstractmethod
     def begin_anew(self) -> None:
-        """Forget everything, or go back to an earlier state; who has seen more is refused."""
+        """Forget everything, or go back; a session that has seen more is refused."""
 
     @abstractmethod
     def suspend(self, outage_s: float, *, expires: bool) -> None:

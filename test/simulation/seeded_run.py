@@ -21,7 +21,7 @@ CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0
 REARM_S = 60.0
 WIRED_EVERY = 4
-"""Every so many seeds have the product's session, and servers that read its bytes.
+"""One of this many seeds has the product's session, and servers that read its bytes.
 
 Such a run takes four times as long as one whose events are made by the model of the cluster.
 """

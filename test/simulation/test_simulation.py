@@ -53,3 +53,11 @@ def test_every_promise_holds_whatever_happens(seeds: range) -> None:
             SeededRun(seed).run()
         except Exception:  # noqa: BLE001 -- a crash is a finding like any other
             pytest.fail(transcript(seed), pytrace=False)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_seed_gives_the_same_run(seed: int) -> None:
+    """A seed draws the same once more, with the model of a session and with the session."""
+    first = transcript(seed)
+    assert first.count("\n") > 20
+    assert transcript(seed) == first

@@ -22,7 +22,7 @@ QUIET_S = 5.0
 RETRY_S = 60.0
 REARM_S = 60.0
 WIRED_EVERY = 8
-"""Every so many seeds have the product's sessions, and servers that read their bytes.
+"""One of this many seeds has the product's sessions, and servers that read their bytes.
 
 Such a run takes three times as long as one whose events are made by the model of the cluster.
 """

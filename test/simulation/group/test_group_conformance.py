@@ -1,7 +1,7 @@
 """Both kinds of members agree: a rollout without faults takes the same steps with either.
 
 Most seeds of the simulation have a model in the place of the product's sessions.  Here that model
-is compared with the sessions, so that what it believes of them is known to be so.
+is compared with the sessions, so that what it assumes of them is known to be true.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def describe(event: Event) -> str:
 
 @pytest.mark.parametrize(("size", "limit"), [(1, 1), (2, 1), (4, 1), (4, 2)])
 def test_members_with_a_model_and_with_a_session_take_the_same_steps(size: int, limit: int) -> None:
-    """Starts, rollouts, a failure and a retry look the same to each member of either kind."""
+    """Starts, rollouts, a failure and a retry are the same for each member of either kind."""
     model, session = [RecordedWorld(size, limit, is_wired=is_wired) for is_wired in (False, True)]
     model.play()
     session.play()

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from simulation.group.failure_transcript import fail_with_transcript
+from simulation.group.failure_transcript import fail_with_transcript, transcript
 from simulation.group.seeded_group_run import LARGE
 
 SEEDS = int(os.environ.get("ZKEXEC_GROUP_SEEDS", "600"))
@@ -30,3 +30,11 @@ def chunks() -> list[range]:
 def test_a_group_keeps_its_promises(seeds: range) -> None:
     """No order of pushes and faults breaks a promise, and after them all run what is wanted."""
     fail_with_transcript(seeds)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_seed_gives_the_same_group(seed: int) -> None:
+    """A seed draws the same once more, with the model of a session and with the session."""
+    first = transcript(seed)
+    assert first.count("\n") > 200
+    assert transcript(seed) == first

@@ -48,7 +48,7 @@ GROUP_REQUESTS = (
 
 
 class GroupContents:
-    """The contents of the znodes of a group: observers know the record, and who is queued."""
+    """The contents of the znodes of a group: observers know the record, and the queue."""
 
     def encode(self, path: str, content: Any, now: float) -> bytes:
         """Make the bytes of what an observer writes."""

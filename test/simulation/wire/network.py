@@ -283,7 +283,7 @@ class ModelNetwork(Network):
             self._socket.close()
 
     def vanish(self) -> None:
-        """Let the computer be gone, with no word to any server."""
+        """Let the computer be gone, which no server is informed of."""
         if self.wire is not None:
             self.wire.heard = False
         self._socket = self.wire = None

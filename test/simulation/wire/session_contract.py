@@ -1,7 +1,7 @@
 """What the core may rely on: each event of a session is compared with what was requested of it.
 
-The core forgives much, as it numbers its requests.  So a session that breaks its word would often
-go unnoticed by the checkers of the core; here it does not.
+The core forgives much, as it numbers its requests.  So the checkers of the core would often miss
+a session that breaks a promise; here it is noticed.
 """
 
 from simulation.wire.wire import Wire
@@ -111,7 +111,7 @@ class SessionContract:
 
 
 def _is_same(before: Znode, after: Znode) -> bool:
-    """Whether nothing has changed that a watch reports: who may read it is no such thing."""
+    """Whether nothing has changed that a watch reports: a permission is no such thing."""
     if Problem.FORBIDDEN in (before.problem, after.problem):
         return True
     return (before.mzxid, before.problem) == (after.mzxid, after.problem)

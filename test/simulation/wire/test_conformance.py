@@ -1,7 +1,7 @@
 """Both kinds of a member's cluster agree: the same script gives the same events.
 
 Most seeds of the simulations have a model in the place of the product's session.  Here that model
-is compared with the session, so that what it believes of the client is known to be so.
+is compared with the session, so that what it assumes of the client is known to be true.
 """
 
 from collections.abc import Callable

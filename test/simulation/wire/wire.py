@@ -145,7 +145,7 @@ class Wire:
             self._carry(DOWN, self.socket.end)
 
     def close_at_client(self) -> None:
-        """Let the client hang up; the server hears of it if the network lets it."""
+        """Let the client hang up, which reaches the server if the network lets it."""
         if self.heard:
             self.heard = False
             self._carry(UP, self.close_at_server)
@@ -210,7 +210,6 @@ class Wire:
             return
         session = self.session
         if session is None:
-            # A client that sends before it is welcome would be one that guesses.
             raise AssertionError("a request before the answer to the handshake")
         self.server.hear_of(session)
         xid, request = wire_server.read_request(frame)

@@ -1,7 +1,7 @@
 """The cluster of a single member, byte for byte: the product's session and the servers' model.
 
 It has what the model of a cluster has that makes events itself, so that the same runs, checkers and
-mutants do for both.  What that model believes of the client shows here in the product.
+mutants do for both.  What that model assumes of the client, this one shows in the product.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ class InputContents(PlainContents):
 
 
 class WireCluster(ClusterModel):
-    """Servers that speak the wire protocol, and the session that the product has with them."""
+    """Servers with a wire protocol, and the session that the product has with them."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class WireCluster(ClusterModel):
         )  # fmt: skip
 
     def begin_anew(self) -> None:
-        """Forget everything, or go back to an earlier state; who has seen more is refused."""
+        """Forget everything, or go back; a session that has seen more is refused."""
         random = self._drawn
         nothing = {path: missing(path) for path in self._paths}
         state = random.choice([nothing, *self.history[self.present :]])
@@ -209,7 +209,7 @@ class WireCluster(ClusterModel):
         self._polling.settle()
 
     def drop_session(self) -> None:
-        """Tell nothing more of this session; its core is no more, and the next counts anew."""
+        """Report nothing more of this session; its core is no more, and the next counts anew."""
         if self._polling.session is not None:
             self._contract.closed()
             self._polling.session.close(0.0)

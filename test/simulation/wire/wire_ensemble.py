@@ -1,4 +1,4 @@
-"""The servers of the model world as they speak the wire protocol: znodes, watches, sessions.
+"""The servers of the model world behind the wire protocol: znodes, watches, sessions.
 
 What the ensemble of the group simulation does (a leader, servers that lag behind, are cut off, or
 begin another history) is done here as well.  Beyond that every ping counts: a session expires once
@@ -218,8 +218,8 @@ class WireServer(Server):
             places = [(CHANGED, (CONTENT, path))]
         if (before is None) != (node is None):
             places.append((CHILDREN_CHANGED, (CHILDREN, parent_of(path))))
-        is_hidden = self.ensemble.hides_unreadable and isinstance(node, StoredNode)
-        is_hidden = is_hidden and isinstance(node, StoredNode) and not node.is_readable
+        is_unreadable = isinstance(node, StoredNode) and not node.is_readable
+        is_hidden = self.ensemble.hides_unreadable and is_unreadable
         fired: dict[tuple[int, str, Wire], None] = {}
         for kind, place in places:
             for wire in self._watchers.pop(place, ()):
@@ -329,12 +329,12 @@ class WireEnsemble(Ensemble):
         return min(max(requested_s, 2 * self.tick_s), 20 * self.tick_s)
 
     def _appoint(self, session: Session) -> None:
-        """Look after the session when it may have expired, unless that is arranged already."""
+        """Examine the session when it may have expired, unless that is arranged already."""
         if not session.expiry:
             session.expiry = 1
-            self._look_later(session)
+            self._examine_later(session)
 
-    def _look_later(self, session: Session) -> None:
+    def _examine_later(self, session: Session) -> None:
         late_s = 0.0 if self.random.random() < 0.3 else self.tick_s * self.random.random()
         due_s = max(0.0, session.touched_at + session.timeout_s + late_s - self.clock.now)
         self.clock.after(due_s, lambda: self._consider_expiry(session))
@@ -343,10 +343,10 @@ class WireEnsemble(Ensemble):
         if not session.alive:
             return
         if not self.has_quorum:
-            # Whoever is elected gives each session its whole time anew.
+            # The next leader gives each session its whole time anew.
             session.expiry = 0
         elif self.clock.now >= session.touched_at + session.timeout_s:
             self.expiring(session)
             self.end(session)
         else:
-            self._look_later(session)
+            self._examine_later(session)

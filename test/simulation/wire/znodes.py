@@ -1,4 +1,4 @@
-"""Znodes as a server of ZooKeeper keeps them: contents as bytes, statistics, who may read them.
+"""Znodes as a server of ZooKeeper keeps them: contents as bytes, statistics, permission to read.
 
 They are the nodes of the model tree, so that whatever observes that one observes these as well.
 """

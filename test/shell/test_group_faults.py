@@ -358,18 +358,22 @@ def test_cuts_at_any_moment(proxy: Proxy, client: KazooClient, root: str) -> Non
 
 
 def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
-    """What one member commits at one server, another reads at any other, at once."""
+    """What a member commits at one server, one that connects to another reads at once.
+
+    One that is connected already reads it when its watch has fired.
+    """
     with connected_client(own_ensemble.hosts) as client:
         client.ensure_path("/g")
         for number in range(9):
             here, there = (own_ensemble.servers[(number + step) % 3] for step in (0, 1))
-            with (
-                connected_member(here.hosts, group=group_place("/g", "m1")) as writer,
-                connected_member(there.hosts, group=group_place("/g", "m2")) as reader,
-            ):
+            with connected_member(here.hosts, group=group_place("/g", "m1")) as writer:
                 writer.enrol()
                 writer.commit(RolloutRecord(last_admitted=number))
-                assert reader.read().record.last_admitted == number
+                with connected_member(there.hosts, group=group_place("/g", "m2")) as reader:
+                    assert reader.read(watch=True).record.last_admitted == number
+                    writer.commit(RolloutRecord(last_admitted=number + 100))
+                    reader.posted.next(GroupTouched, part=GroupPart.RECORD)
+                    assert reader.read().record.last_admitted == number + 100
 
 
 def test_the_leader_dies(own_ensemble: Servers) -> None:

@@ -1,5 +1,6 @@
 """The wire format: what is written is read again, and nothing else is accepted."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from support.rubbish import examples
 from zkexec.zookeeper.jute import (
+    MOST_ITEMS,
     ConnectRequest,
     ConnectResponse,
     FrameReader,
@@ -150,6 +152,16 @@ def test_a_vector_cannot_have_more_items_than_bytes() -> None:
 
     with pytest.raises(MalformedFrameError, match="a length of 3"):
         FrameReader(bytes(frame.content)).read_strings()
+
+
+def test_a_vector_has_a_limit() -> None:
+    """A vector whose items would take much more memory than its frame is refused."""
+    item = struct.pack("!i", 0)
+    most = struct.pack("!i", MOST_ITEMS) + item * MOST_ITEMS
+    assert FrameReader(most).read_strings() == ("",) * MOST_ITEMS
+
+    with pytest.raises(MalformedFrameError, match=f"a list of {MOST_ITEMS + 1:,} items"):
+        FrameReader(struct.pack("!i", MOST_ITEMS + 1) + item * (MOST_ITEMS + 1)).read_strings()
 
 
 @pytest.mark.parametrize(

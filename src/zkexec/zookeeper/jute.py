@@ -31,6 +31,13 @@ _NULL = -1
 _SMALLEST_ITEM = 4
 """Every item of every vector in the protocol begins with an int or a length."""
 
+MOST_ITEMS = 250_000
+"""How many items a vector may have.
+
+In memory a short item takes up to thirty times its bytes, and to read it takes time.  ZooKeeper's
+own client, if its `jute.maxbuffer` is not set, reads frames of 4 MB: as many names of 12 bytes.
+"""
+
 
 class MalformedFrameError(ValueError):
     """A frame is not what the protocol demands; the connection that it came on is of no use."""
@@ -162,6 +169,8 @@ class FrameReader:
     def read_vector(self, read_item: Callable[[], Item]) -> tuple[Item, ...]:
         """Read items behind their count; `read_item` reads one of them from this frame."""
         count = self._length(_SMALLEST_ITEM)
+        if count > MOST_ITEMS:
+            raise MalformedFrameError(f"a list of {count:,} items, at most {MOST_ITEMS:,} are read")
         return tuple([read_item() for _ in range(count)])
 
     def read_strings(self) -> tuple[str, ...]:

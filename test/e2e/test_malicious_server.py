@@ -22,6 +22,7 @@ from support.tls_server import Authority, TlsServer
 from support.waiting import lines, until, until_line
 from support.zookeeper import Server
 
+CANNOT_WORK = 125
 MOST_CONNECTIONS = 15
 """A client that pauses for two seconds connects less often within the window."""
 
@@ -202,6 +203,20 @@ def test_a_first_start_from_files(host: MirroredHost, server: MaliciousServer, n
 
     assert host.born(2).files == {"a": NEW.decode()}
     assert run.end() == 0
+
+
+@pytest.mark.parametrize("name", ["garbage", "huge answer", "read-only"])
+def test_a_first_start_fails(host: MirroredHost, server: MaliciousServer, name: str) -> None:
+    """Without files a first start fails in time, and one line gives the reason."""
+    host.create(a=OLD)
+    host.hosts = server.hosts
+    server.turn(MALICE[name].trick)
+    run = host.wrap("--connect-timeout=2", "--silent")
+
+    assert run.wait() == CANNOT_WORK
+    (line,) = run.stderr.lines
+    assert re.search(MALICE[name].reason, line)
+    assert not host.births()
 
 
 FLOODS = [

@@ -34,7 +34,6 @@ from zkexec.core.events import (
 from zkexec.frozen import frozen
 from zkexec.process import socket_activation
 from zkexec.process.cgroup import CommandGroup
-from zkexec.process.death_signal import DeathSignal
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
 from zkexec.process.prctl import prctl
@@ -50,6 +49,10 @@ from zkexec.process.process_tree import (
 )
 from zkexec.process.procfs import Process, read_process
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zkexec.process.death_signal import DeathSignal
 
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""
@@ -96,7 +99,7 @@ class Processes:
         self._command_process: _Running | None = None
         self._check_process: _Running | None = None
         self._alert_process: _Running | None = None
-        self._death_signal = DeathSignal()
+        self._death_signal = _death_signal() if health else None
         self._missed_signals: set[int] = set()
         self.ending: ExitStatus | None = None
         """How the last started command ended; None while it runs."""
@@ -202,7 +205,8 @@ class Processes:
             pid = spawn(self._request_for(self._health, stdout_to_stderr=True))
         except SpawnError as error:
             return [HealthCheckFinished(generation, False, error.reason)]
-        self._death_signal.aim(pid)
+        if self._death_signal:
+            self._death_signal.aim(pid)
         self._check_process = _Running(pid, generation)
         self._tree.exclude_session(pid)
         return []
@@ -369,6 +373,12 @@ class Processes:
 def end_is_requested() -> bool:
     """Return whether a signal is pending that requests the end of zkexec."""
     return not ENDING_SIGNALS.isdisjoint(signal.sigpending())
+
+
+def _death_signal() -> "DeathSignal":
+    from zkexec.process.death_signal import DeathSignal  # noqa: PLC0415 - only a health check needs it
+
+    return DeathSignal()
 
 
 def _is_subreaper() -> bool:

@@ -27,7 +27,8 @@ from zkexec.core.events import (
 from zkexec.runtime.cluster_session import ClusterSession
 
 HUNG_UP = (
-    "the server closed the connection instead of answering the handshake; it may not serve now"
+    "the server closed the connection instead of answering the handshake; "
+    "it may not serve now, or demand TLS"
 )
 
 

@@ -181,7 +181,8 @@ def test_a_server_without_tls(zookeeper: Server, authority: Authority) -> None:
 def test_a_client_without_tls(server: TlsServer) -> None:
     """Without TLS there is no connection, and the reason names what the server has done."""
     assert refusal(f"{NAME}:{server.port}", Access()) == (
-        "the server closed the connection instead of answering the handshake; it may not serve now"
+        "the server closed the connection instead of answering the handshake; "
+        "it may not serve now, or demand TLS"
     )
 
 

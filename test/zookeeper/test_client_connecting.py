@@ -69,7 +69,7 @@ def test_nothing_is_due_without_a_session(simulated: Simulated) -> None:
     [
         (
             {"welcome": lambda _: HANG_UP},
-            f"{HUNG_UP} instead of answering the handshake; it may not serve now",
+            f"{HUNG_UP} instead of answering the handshake; it may not serve now, or demand TLS",
         ),
         ({"welcome": lambda _: SILENCE}, "the server does not answer the handshake"),
         (

@@ -180,7 +180,7 @@ class SessionState:
             return []
         if connection.phase is ConnectionPhase.HANDSHAKE:
             # A server without a quorum, or one that is behind `zxid`, hangs up without an answer.
-            reason += " instead of answering the handshake; it may not serve now"
+            reason += " instead of answering the handshake; it may not serve now, or demand TLS"
         elif connection.phase is ConnectionPhase.AUTHENTICATION:
             reason += " instead of answering to the identity; it may refuse that"
         else:

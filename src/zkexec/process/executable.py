@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
@@ -29,19 +29,20 @@ class NotExecutedError(Exception):
         self.reason = reason
 
 
-def candidates(name: bytes, environment: Mapping[bytes, bytes]) -> list[bytes]:
-    """Return the files that can be the program, in the order in which they are tried."""
-    if not name:
-        return []
+def candidates(name: bytes, environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Yield the files that can be the program, in the order in which they are tried."""
     if b"/" in name:
-        return [name]
-    # An empty folder in the PATH is the working directory.
-    folders = environment.get(b"PATH", _DEFAULT_PATH).split(b":")
-    return [path for path in [_join(folder, name) for folder in folders] if _may_exist(path)]
+        yield name
+    elif name:
+        for folder in environment.get(b"PATH", _DEFAULT_PATH).split(b":"):
+            # An empty folder in the PATH is the working directory.
+            path = folder + b"/" + name if folder else name
+            if _may_exist(path):
+                yield path
 
 
 def execute(
-    paths: Sequence[bytes], argv: Sequence[bytes], attempt: "Callable[[bytes, list[bytes]], _T]"
+    paths: Iterable[bytes], argv: Sequence[bytes], attempt: "Callable[[bytes, list[bytes]], _T]"
 ) -> "_T":
     """Try to execute these files, one after the other; raise NotExecutedError if all fail.
 
@@ -83,10 +84,6 @@ def _explain(path: bytes, error: OSError) -> NotExecutedError:
     if error.errno in _ABSENT:
         return NotExecutedError(_NOT_FOUND, reason)
     return NotExecutedError(CANNOT_RUN if error.errno in _SHORTAGES else _NOT_EXECUTABLE, reason)
-
-
-def _join(folder: bytes, name: bytes) -> bytes:
-    return folder + b"/" + name if folder else name
 
 
 def _may_exist(path: bytes) -> bool:

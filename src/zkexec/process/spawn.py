@@ -85,10 +85,9 @@ def spawn(request: SpawnRequest, missed: set[int] | None = None) -> int:
     """
     if get_native_id() != os.getpid():
         raise RuntimeError("only the main thread may start processes")
-    paths = candidates(request.argv[0], request.environment)
     if missed is None and not _needs_fork(request):
-        return _spawn(request, paths)
-    return _Fork(request, paths, missed).run()
+        return _spawn(request)
+    return _Fork(request, missed).run()
 
 
 def _needs_fork(request: SpawnRequest) -> bool:
@@ -103,7 +102,7 @@ def _needs_fork(request: SpawnRequest) -> bool:
     )
 
 
-def _spawn(request: SpawnRequest, paths: Sequence[bytes]) -> int:
+def _spawn(request: SpawnRequest) -> int:
     actions: list[Any] = []
     if request.null_stdin:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
@@ -122,6 +121,7 @@ def _spawn(request: SpawnRequest, paths: Sequence[bytes]) -> int:
         )
 
     try:
+        paths = candidates(request.argv[0], request.environment)
         return execute(paths, request.argv, attempt)
     except NotExecutedError as error:
         raise _error(request, error.status, error.reason) from error
@@ -130,15 +130,13 @@ def _spawn(request: SpawnRequest, paths: Sequence[bytes]) -> int:
 class _Fork:
     """One fork, with all prepared that the new process needs."""
 
-    def __init__(
-        self, request: SpawnRequest, paths: Sequence[bytes], missed: set[int] | None
-    ) -> None:
+    def __init__(self, request: SpawnRequest, missed: set[int] | None) -> None:
         self._request = request
-        self._paths = paths
         self._missed = missed
         self._zkexec = os.getpid()
         self._argv = list(request.argv)
         self._environment = dict(request.environment)
+        self._first = next(candidates(request.argv[0], request.environment), b"")
 
     def run(self) -> int:
         """Fork, and wait for the exec."""
@@ -182,12 +180,13 @@ class _Fork:
         try:
             for do, arguments in steps:
                 do(*arguments)
-            if self._paths:
+            if self._first:
                 try:  # noqa: SIM105 -- what is not needed for the first file stays untouched
-                    os.execve(self._paths[0], self._argv, self._environment)
+                    os.execve(self._first, self._argv, self._environment)
                 except OSError:
                     pass
-            execute(self._paths, self._argv, self._attempt)
+            paths = candidates(self._argv[0], self._environment)
+            execute(paths, self._argv, self._attempt)
         except NotExecutedError as error:
             status, reason = error.status, error.reason
         except BaseException as error:  # noqa: BLE001 -- zkexec gets it through the pipe and raises it

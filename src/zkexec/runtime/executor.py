@@ -6,7 +6,6 @@ Here the core meets processes, files and the ensemble; nothing is decided here.
 import os
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
@@ -133,11 +132,11 @@ class Executor:
         It may be made when no descriptor is left for an import.
         """
         if self._settings.access.tls is not None:
-            import_module("zkexec.zookeeper.tls_connection")
+            import zkexec.zookeeper.tls_connection  # noqa: F401, PLC0415
         if any(one.scheme == "sasl" for one in self._settings.access.credentials):
-            import_module("puresasl.client")
+            import puresasl.client  # noqa: F401, PLC0415
         # A log line that contains unprintable characters needs this one.
-        import_module("encodings.unicode_escape")
+        import encodings.unicode_escape  # noqa: F401, PLC0415
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

@@ -244,12 +244,13 @@ def test_a_slow_lookup_serves_no_later_time(simulated: Simulated) -> None:
     network.names["slow"] = ["10.0.0.2"]
     network.lookup_s["slow"] = 4.0
     rounds = Rounds(network, "slow", "10.0.0.1")
-    assert rounds.connected().server.host == "10.0.0.1"
+    connection = rounds.connected()
+    assert connection.server.host == "10.0.0.1"
     network.time += 1000.0
     network.lookup_s["slow"] = 0.0
     network.names["slow"] = "not known"
     refusing(network)
-    rounds.connector.lost(network.now())
+    rounds.connector.lost(connection, network.now())
     rounds.advance(1004.0)
 
     assert len(network.lookups) > 1
@@ -262,8 +263,8 @@ def test_a_lookup_that_goes_on_serves_the_connection_after_next(simulated: Simul
     network.lookup_s["mute"] = 1e9
     rounds = Rounds(network, "mute", "10.0.0.1")
     for _ in range(5):
-        rounds.connected()
-        rounds.connector.lost(network.now())
+        connection = rounds.connected()
+        rounds.connector.lost(connection, network.now())
 
     assert len(network.lookups) == 1
 
@@ -332,12 +333,12 @@ def test_only_a_connection_that_lasted_makes_the_pauses_short(
     network = simulated("10.0.0.1")
     rounds = Rounds(network, "10.0.0.1")
     for _ in range(8):
-        rounds.connected()
-        rounds.connector.lost(network.now())
-    rounds.connected()
+        connection = rounds.connected()
+        rounds.connector.lost(connection, network.now())
+    connection = rounds.connected()
     network.time += lasted_s
     before = network.now()
-    rounds.connector.lost(before)
+    rounds.connector.lost(connection, before)
     rounds.connected()
 
     pause_s = network.time - before

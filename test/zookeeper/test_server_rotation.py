@@ -71,6 +71,16 @@ def test_no_server_costs_much_time(session_timeout_s: float, limit_s: float) -> 
     assert attempt_limit_s(session_timeout_s) == limit_s
 
 
+@examples(50)
+@given(st.randoms(use_true_random=False), st.sampled_from(sorted(ALL, key=repr)))
+def test_the_server_that_was_lost_comes_last(chance: random.Random, lost: ServerAddress) -> None:
+    """Whatever chance has in store, a server that was lost is tried after all others."""
+    servers = taken(ServerRotation(SERVERS, ADDRESSES, chance.random, lost))
+
+    assert servers[-1] == lost
+    assert set(servers) == ALL
+
+
 def test_pauses_grow_until_a_connection_succeeds() -> None:
     """Each pause is twice as long as the one before, up to the limit, until a success."""
     pauses = BackOff(0.1, lambda: 1.0)

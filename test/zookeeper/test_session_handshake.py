@@ -3,7 +3,7 @@
 import pytest
 
 from zkexec.zookeeper.client_events import Connected, Expired, Lost
-from zkexec.zookeeper.jute import ConnectRequest, ConnectResponse
+from zkexec.zookeeper.jute import ConnectRequest, ConnectResponse, FrameWriter, ReplyHeader
 from zkexec.zookeeper.requests import Get, Sync
 from zkexec.zookeeper.session_requests import Authenticate, SaslToken
 from zkexec.zookeeper.session_state import IdentityRefused, OutcomeReceived
@@ -31,7 +31,7 @@ class Riddle:
 
 def test_a_new_session_begins_with_an_empty_password() -> None:
     """The first frame requests a new session with the requested timeout."""
-    assert Peer().greet() == ConnectRequest(0, 9_000, 0, bytes(16), read_only=False)
+    assert Peer().greet() == ConnectRequest(0, 9_000, 0, bytes(16), read_only=True)
 
 
 @pytest.mark.parametrize("read_only", [False, None])
@@ -57,7 +57,7 @@ def test_the_same_session_continues_on_a_new_connection() -> None:
     peer.answer(xid, request, None, zxid=77)
     peer.state.connection_lost("gone")
 
-    assert peer.greet() == ConnectRequest(77, 9_000, SESSION, PASSWORD, read_only=False)
+    assert peer.greet() == ConnectRequest(77, 9_000, SESSION, PASSWORD, read_only=True)
     assert peer.welcome() == [Connected(2, SESSION, 9.0)]
 
 
@@ -282,6 +282,23 @@ def test_early_frames_are_small(step: str, limit: int) -> None:
         events = peer.receive(length.to_bytes(4, "big"))
         assert bool(events) == is_over
         assert peer.state.has_connection != is_over
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (-119, "this server is read-only, as it has no contact to a quorum"),
+        (-1, "the server answered the handshake: SystemError (-1)"),
+    ],
+)
+def test_a_handshake_may_be_answered_as_a_request(code: int, reason: str) -> None:
+    """A read-only server of 3.8 answers with no more than the error of a request."""
+    peer = Peer()
+    peer.greet()
+    frame = FrameWriter()
+    ReplyHeader(0, 1, code).write_to(frame)
+
+    assert peer.receive(frame.framed()) == [Lost(reason, 0)]
 
 
 def test_a_broken_handshake_ends_the_connection() -> None:

@@ -361,7 +361,7 @@ class Client:
         was_of_use = self._number != 0
         self._disconnect()
         if was_of_use:
-            self._connector.lost(self._network.now())
+            self._connector.lost(connection, self._network.now())
             self._report(Lost(reason, session.zxid))
         else:
             if not self._is_known:

@@ -81,12 +81,14 @@ class ServerConnection:
             return self._socket.recv(_PIECE)
         except (BlockingIOError, InterruptedError):
             return None
+        except ConnectionError:
+            return b""
 
     def write(self, content: bytes | bytearray) -> int:
-        """Write what fits → the number of bytes."""
+        """Write what fits → the number of bytes; that a server has hung up is read."""
         try:
             return self._socket.send(content)
-        except (BlockingIOError, InterruptedError):
+        except (BlockingIOError, InterruptedError, ConnectionError):
             return 0
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zkexec.zookeeper.connection import ServerConnection
     from zkexec.zookeeper.name_lookup import NameLookup
     from zkexec.zookeeper.network import Network
+    from zkexec.zookeeper.server_rotation import ServerAddress
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_AFTER_DROP_S = 5.0
@@ -56,6 +57,8 @@ class Connector:
         self._is_dropped = False
         """Whether a server of this round has accepted a connection and dropped it."""
         self._connected_at = 0.0
+        self._lost: ServerAddress | None = None
+        """The server whose connection was lost last."""
 
     def start(self, now: float) -> None:
         """Begin a round at once."""
@@ -118,8 +121,9 @@ class Connector:
         self._is_dropped = True
         self._next_attempt(f"{connection.server.named}: {reason}", now)
 
-    def lost(self, now: float) -> None:
+    def lost(self, connection: ServerConnection, now: float) -> None:
         """Go on after the loss of a connection that was of use."""
+        self._lost = connection.server
         if now - self._connected_at >= _LASTING_S:
             self._back_off.succeeded()
         else:
@@ -147,7 +151,9 @@ class Connector:
         addresses, errors = dict(lookup.addresses), dict(lookup.errors)
         if lookup.is_done:
             self._close_lookup()
-        self._rotation = ServerRotation(self._settings.servers, addresses, self._network.chance)
+        self._rotation = ServerRotation(
+            self._settings.servers, addresses, self._network.chance, self._lost
+        )
         unknown = [one for one in self._settings.servers if not addresses.get(one[0])]
         for number, (host, port) in enumerate(unknown, start=1):
             why = errors.get(host, f"no answer within {self._limit_s:.2g} s")

@@ -27,6 +27,9 @@ _TWO_INTS = Struct("!ii")
 _REPLY_HEADER = Struct("!iqi")
 _MULTI_HEADER = Struct("!i?i")
 
+REPLY_HEADER_SIZE = _REPLY_HEADER.size
+"""An answer to a handshake is longer than the header of an answer to a request."""
+
 _NULL = -1
 _SMALLEST_ITEM = 4
 """Every item of every vector in the protocol begins with an int or a length."""

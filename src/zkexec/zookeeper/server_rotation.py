@@ -40,7 +40,8 @@ def attempt_limit_s(session_timeout_s: float) -> float:
 class ServerRotation:
     """The servers of one round of attempts, each tried once, in random order.
 
-    All addresses of a name are tried, as a name can be that of the whole ensemble.
+    All addresses of a name are tried, as a name can be that of the whole ensemble.  The server that
+    was lost comes last: if it is mute, the attempt could take what is left of the session.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ServerRotation:
         servers: Sequence[tuple[str, int]],
         addresses: Mapping[str, Sequence[str]],
         chance: Chance,
+        lost: ServerAddress | None = None,
     ) -> None:
         """Begin a round: `addresses` has what each name was resolved to, if it was."""
         found = dict.fromkeys(
@@ -55,9 +57,9 @@ class ServerRotation:
             for host, port in servers
             for address in addresses.get(host, ())
         )
-        ordered = sorted((chance(), number) for number in range(len(found)))
         known = list(found)
-        self._left = [known[number] for _, number in ordered]
+        ordered = sorted((server != lost, chance(), number) for number, server in enumerate(known))
+        self._left = [known[number] for *_, number in ordered]
 
     def take(self) -> ServerAddress | None:
         """Take the server to try now; None if all of the round were tried."""

@@ -15,6 +15,7 @@ from zkexec.zookeeper.errors import ConnectionLostError
 from zkexec.zookeeper.exchange import Exchange
 from zkexec.zookeeper.frame_buffer import FrameBuffer
 from zkexec.zookeeper.jute import (
+    REPLY_HEADER_SIZE,
     ConnectRequest,
     ConnectResponse,
     FrameReader,
@@ -51,7 +52,9 @@ _WATCH_XID, _PING_XID, _AUTH_XID = -1, -2, -4
 """The numbers of frames outside the order of answers; `ClientCnxn` has them as constants."""
 
 _UNIMPLEMENTED, _SESSION_EXPIRED, _AUTH_FAILED = -6, -112, -115
-_SESSION_MOVED, _SASL_REQUIRED = -118, -124
+_SESSION_MOVED, _NOT_READ_ONLY, _SASL_REQUIRED = -118, -119, -124
+
+_READ_ONLY = "this server is read-only, as it has no contact to a quorum"
 
 _ENDS_CONNECTION = (_SESSION_EXPIRED, _AUTH_FAILED, _SESSION_MOVED, _SASL_REQUIRED)
 
@@ -170,7 +173,10 @@ class SessionState:
         self._connection = _ConnectionState(number, pace, deadline, identities, mechanism)
         frame = FrameWriter()
         timeout_ms = round(self._requested_s * 1000)
-        ConnectRequest(self.zxid, timeout_ms, self.session, self._password).write_to(frame)
+        # A server that is read-only hangs up on a client that does not offer to accept that; so it
+        # is offered, and refused when the server says what it is.
+        offer = ConnectRequest(self.zxid, timeout_ms, self.session, self._password, read_only=True)
+        offer.write_to(frame)
         self.outgoing = bytearray(frame.framed())
 
     def connection_lost(self, reason: str) -> list[ClientEvent]:
@@ -180,7 +186,9 @@ class SessionState:
             return []
         if connection.phase is ConnectionPhase.HANDSHAKE:
             # A server without a quorum, or one that is behind `zxid`, hangs up without an answer.
-            reason += " instead of answering the handshake; it may not serve now, or demand TLS"
+            known = "be behind what this session has seen, as after a wipe or a restore"
+            reason += " instead of answering the handshake; it may not serve now, or "
+            reason += known if self.session else "demand TLS"
         elif connection.phase is ConnectionPhase.AUTHENTICATION:
             reason += " instead of answering to the identity; it may refuse that"
         else:
@@ -331,6 +339,8 @@ class SessionState:
         self, connection: _ConnectionState, frame: FrameReader, now: float
     ) -> list[ClientEvent]:
         if connection.phase is ConnectionPhase.HANDSHAKE:
+            if frame.remaining == REPLY_HEADER_SIZE:
+                return self._not_greeted(ReplyHeader.read_from(frame).error)
             return self._greeted(connection, ConnectResponse.read_from(frame), now)
         header = ReplyHeader.read_from(frame)
         if header.xid == _WATCH_XID:
@@ -350,6 +360,15 @@ class SessionState:
             connection.pace.settled()
         return events
 
+    def _not_greeted(self, error: int) -> list[ClientEvent]:
+        """Lose a connection whose handshake is answered as a request: 3.8 has no session to give.
+
+        It does so while it is read-only, as a session would have to be written.
+        """
+        if error == _NOT_READ_ONLY:
+            return self._lose(_READ_ONLY)
+        return self._lose(f"the server answered the handshake: {describe_error(error)}")
+
     def _greeted(
         self, connection: _ConnectionState, response: ConnectResponse, now: float
     ) -> list[ClientEvent]:
@@ -361,7 +380,7 @@ class SessionState:
                 f"{_SHORTEST_SESSION_MS} are needed"
             )
         if response.read_only:
-            return self._lose("this server is read-only, as it has no contact to a quorum")
+            return self._lose(_READ_ONLY)
         if self.session not in (0, response.session):
             return self._lose("the server continues another session than the one demanded")
         self.session, self._password = response.session, response.password

@@ -67,6 +67,9 @@ class TlsConnection(ServerConnection):
             return self._socket.send(content)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # A server that refuses this client says why before it hangs up, which is still unread.
+            return 0
         except OSError as error:
             raise self._failure(error) from error
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.posted_events import ensemble_of
 from support.proxy import PING, Proxy
-from support.waiting import DEADLINE_S, until
+from support.waiting import until
 from zkexec.core.events import SessionConnected, SessionSuspended
 from zkexec.runtime.aside import run_aside
 from zkexec.runtime.inbox import now
@@ -131,27 +131,38 @@ def test_an_error_of_the_work_is_raised(pulse: Pulse, error: BaseException) -> N
     assert raised.value is error
 
 
-def test_an_error_of_the_source_is_raised(pulse: Pulse) -> None:
-    """If the session fails, the caller gets this at once; the work ends by itself."""
+def test_work_is_finished_beside_a_source_that_fails(pulse: Pulse) -> None:
+    """A session that fails costs the pulse, and never what the work has done."""
     pulse.failure = ValueError("a mistake of the session")
-    over, ended = threading.Event(), threading.Event()
 
-    def do() -> None:
-        assert over.wait(DEADLINE_S)
-        ended.set()
+    def do() -> int:
+        until(lambda: pulse.advances == 1, "the source is advanced")
+        return here()
 
-    with pytest.raises(ValueError, match="a mistake of the session"):
-        run_aside(do, pulse)
-    assert not ended.is_set()
-    over.set()
-    assert ended.wait(DEADLINE_S)
+    assert run_aside(do, pulse) != here()
+    assert pulse.advances == 1
+
+
+def test_work_is_finished_when_nothing_can_be_polled(pulse: Pulse) -> None:
+    """A limit of descriptors that is lowered meanwhile costs the pulse alone."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def do() -> int:
+        advanced(pulse)()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+        return here()
+
+    try:
+        assert run_aside(do, pulse) != here()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_without_anything_to_poll_the_work_is_just_called(pulse: Pulse) -> None:
-    """No thread is started without a session, or while it has nothing to poll."""
+    """No thread is started without a session, or while it has nothing to do."""
     assert run_aside(here, pulse) != here()
     assert run_aside(here, None) == here()
-    pulse.descriptor = None
+    pulse.descriptor = pulse.deadline = None
     advances = pulse.advances
 
     assert run_aside(here, pulse) == here()

@@ -147,17 +147,3 @@ def test_a_forking_rest_of_a_check_is_killed(drive: Start, tmp_path: Path) -> No
 
     session = int(until_lines(pids)[0])
     until(lambda: not is_in_use(session), "the session is empty")
-
-
-def test_without_a_descriptor_a_check_runs_unguarded(marked: MarkedPrograms) -> None:
-    """A host that is short of descriptors can still check the health of the command."""
-    code = """
-import os, resource
-from zkexec.process.death_signal import DeathSignal
-child = os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsid=True)
-resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-DeathSignal().aim(child)
-os.kill(child, 9)
-print("aimed")
-"""
-    assert marked.python(code).stdout == b"aimed\n"

@@ -60,3 +60,18 @@ def _ask(process: Program, asked: Path) -> bool:
 
 def _is_full(writing: int) -> bool:
     return not select.select((), (writing,), (), 0)[1]
+
+
+def test_a_terminal_that_nobody_reads_stops_nothing() -> None:
+    """A stalled terminal counts as writable, yet takes less than a line: the line is lost."""
+    reading, writing = os.openpty()
+    code = """
+from zkexec.runtime.log import Stderr
+stderr = Stderr()
+print(*{stderr.write("x" * 100) for _ in range(1000)})
+"""
+    with Program(sys.executable, "-c", code, stderr=writing) as process:
+        os.close(writing)
+        assert process.wait() == 0
+        assert {"True", "False"} == set(process.stdout.text.split())
+    os.close(reading)

@@ -50,10 +50,6 @@ from zkexec.process.process_tree import (
 from zkexec.process.procfs import Process, read_process
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from zkexec.process.death_signal import DeathSignal
-
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""
 _SOON_S = 0.02
@@ -99,7 +95,6 @@ class Processes:
         self._command_process: _Running | None = None
         self._check_process: _Running | None = None
         self._alert_process: _Running | None = None
-        self._death_signal = _death_signal() if health else None
         self._missed_signals: set[int] = set()
         self.ending: ExitStatus | None = None
         """How the last started command ended; None while it runs."""
@@ -202,11 +197,10 @@ class Processes:
         """Start the health check; return an event only if it could not be started."""
         _require(self._check_process is None, "a health check runs already")
         try:
-            pid = spawn(self._request_for(self._health, stdout_to_stderr=True))
+            request = self._request_for(self._health, dies_with_parent=True, stdout_to_stderr=True)
+            pid = spawn(request)
         except SpawnError as error:
             return [HealthCheckFinished(generation, False, error.reason)]
-        if self._death_signal:
-            self._death_signal.aim(pid)
         self._check_process = _Running(pid, generation)
         self._tree.exclude_session(pid)
         return []
@@ -309,6 +303,7 @@ class Processes:
         command: CommandLine | None,
         additions: Mapping[bytes, bytes] | None = None,
         *,
+        dies_with_parent: bool = False,
         stdout_to_stderr: bool = False,
     ) -> SpawnRequest:
         """Describe a health check or an alert, which reads nothing and has a session of its own."""
@@ -320,7 +315,7 @@ class Processes:
             mask=self._inheritance.mask,
             ignored=self._inheritance.ignored,
             own_session=True,
-            dies_with_parent=False,
+            dies_with_parent=dies_with_parent,
             null_stdin=True,
             stdout_to_stderr=stdout_to_stderr,
             closed=self._sockets,
@@ -373,12 +368,6 @@ class Processes:
 def end_is_requested() -> bool:
     """Return whether a signal is pending that requests the end of zkexec."""
     return not ENDING_SIGNALS.isdisjoint(signal.sigpending())
-
-
-def _death_signal() -> "DeathSignal":
-    from zkexec.process.death_signal import DeathSignal  # noqa: PLC0415 - only a health check needs it
-
-    return DeathSignal()
 
 
 def _is_subreaper() -> bool:

@@ -8,6 +8,7 @@ import os
 import select
 from _thread import start_new_thread
 from collections.abc import Callable
+from contextlib import suppress
 
 from zkexec.runtime.inbox import now
 
@@ -28,10 +29,10 @@ def run_aside(
 ) -> "Result":
     """Return what `do` returns, or raise what it raises; advance the source meanwhile.
 
-    Without a source that has something to poll, and if this host has no thread or descriptor to
-    spare, `do` is just called.
+    Without a source that has something to do, and if this host has no thread or descriptor to
+    spare, `do` is just called.  A source that fails is advanced no more: the loop notices it.
     """
-    if source is None or source.descriptor is None:
+    if source is None or (source.descriptor is None and source.deadline is None):
         return do()
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -47,12 +48,12 @@ def run_aside(
     reader = _started(run, start_thread)
     if reader is None:
         return do()
-    try:
-        # The end of the pipe is the last that the thread does.
+    with suppress(Exception):
         while not _has_ended(reader, source):
             source.advance()
-    finally:
-        os.close(reader)
+    # The end of the pipe is the last that the thread does.
+    os.read(reader, 1)
+    os.close(reader)
     if errors:
         raise errors[0]
     return results[0]

@@ -94,20 +94,33 @@ class Stderr:
 
     def __init__(self) -> None:
         self._patience_s = PATIENCE_S
+        self._descriptor = _of_its_own() if os.isatty(STDERR) else STDERR
 
     def write(self, line: str) -> bool:
         """Write one line; return False if a part of it could not be written.  Never raises."""
         rest = (line + "\n").encode("utf-8", "backslashreplace")
         try:
-            while rest and select.select((), (STDERR,), (), self._patience_s)[1]:
+            while rest and select.select((), (self._descriptor,), (), self._patience_s)[1]:
                 self._patience_s = PATIENCE_S
                 # A pipe that is ready takes a piece of this size without blocking.
-                rest = rest[os.write(STDERR, rest[: select.PIPE_BUF]) :]
+                rest = rest[os.write(self._descriptor, rest[: select.PIPE_BUF]) :]
+        except BlockingIOError:
+            # A terminal has room for less than this, and nobody reads it.
+            self._patience_s = 0
+            return False
         except OSError:
             return False
         if rest:
             self._patience_s = 0
         return not rest
+
+
+def _of_its_own() -> int:
+    """Open the terminal once more, so that it is non-blocking for zkexec and for nobody else."""
+    try:
+        return os.open(f"/proc/self/fd/{STDERR}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return STDERR
 
 
 def stderr_is_journal() -> bool:

@@ -6,7 +6,8 @@
 from pathlib import Path
 
 from zkexec.core.events import Event
-from zkexec.core.phases import TABLE, Phase, may_lead_to
+from zkexec.core.phases import Phase
+from zkexec.core.transitions import TABLE
 
 DESIGN = Path(__file__).resolve().parent.parent / "docs" / "design.md"
 BEGIN = "<!-- phases: drawn from the table of phases by tools/draw_phases.py -->\n"
@@ -15,13 +16,11 @@ END = "<!-- end of phases -->"
 
 def steps() -> dict[tuple[Phase, Phase], list[type[Event]]]:
     """Each way from one phase to another, with the events that lead there."""
-    ways: dict[tuple[Phase, Phase], list[type[Event]]] = {}
-    for left in Phase:
-        for entered in Phase:
-            events = [event for event in TABLE if entered in may_lead_to(left, event)]
-            if events:
-                ways[left, entered] = events
-    return ways
+    return {
+        (left, entered): list(events)
+        for left, row in TABLE.items()
+        for entered, events in row.items()
+    }
 
 
 def diagram() -> str:

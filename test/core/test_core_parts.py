@@ -361,7 +361,7 @@ def test_files_that_nobody_has_staged_are_a_mistake() -> None:
     """The core does not go on after an answer without a request."""
     member = Member(ONE_FILE, FreeTurn())
     member.handle(events.Started(), 0)
-    with pytest.raises(RuntimeError, match="nobody has staged"):
+    with pytest.raises(RuntimeError, match="were not staged"):
         member.handle(events.FilesInstalled(()), 1)
 
 

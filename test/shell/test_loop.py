@@ -13,12 +13,18 @@ import pytest
 from support.processes import is_alive, is_gone
 from support.program import Program
 from support.waiting import lines, until, until_lines
-from zkexec.core import actions
+from zkexec.core import actions, events
 from zkexec.core.actions import Action
-from zkexec.core.phases import TABLE
+from zkexec.core.rollout import group_events
 
 FAULTY = Path(__file__).resolve().parents[1] / "support" / "faulty_zkexec.py"
-EVENTS = sorted(event.__name__ for event in TABLE)
+EVENTS = sorted(
+    {
+        event.__name__
+        for event in (*vars(events).values(), *vars(group_events).values())
+        if isinstance(event, type) and issubclass(event, events.Event) and event is not events.Event
+    }
+)
 ACTIONS = sorted(
     action.__name__
     for action in vars(actions).values()

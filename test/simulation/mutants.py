@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zkexec.core import startup
+from zkexec.core import facts, startup
 from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import Command
 from zkexec.core.events import Event, HealthCheckFinished, SignalReceived
+from zkexec.core.facts import Found
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
-from zkexec.core.phases import Phase
+from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.restart import Debounce, Restart
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.verifying import Verification
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ def count_any_check(self: Anything, event: HealthCheckFinished, now: float) -> C
     return CheckResult(event.passed, event.reason)
 
 
-def drop_change_while_settling(self: Anything, now: float) -> list[Action]:
+def drop_change_while_settling(
+    self: Anything, phase: CurrentPhase, is_unverified: bool, now: float
+) -> Found:  # fmt: skip
     """Ignore newer content once a restart has been decided on."""
-    if self._phase.is_in(Phase.WAITING):
-        self._inputs.wanted = self._attempt.seen
+    if phase.phase is Phase.WAITING:
+        self._inputs.wanted = self._seen
         return []
-    return original_consider(self, now)
+    return original_consider(self, phase, is_unverified, now)
 
 
 def forget_touch(self: Anything, path: str) -> list[Action]:
@@ -93,11 +95,13 @@ def alert_at_once(self: Anything, alert: Action, now: float) -> list[Action]:  #
     return [alert]
 
 
-def ignore_what_is_staged(self: Anything, now: float) -> list[Action]:
+def ignore_what_is_staged(
+    self: Anything, phase: CurrentPhase, is_unverified: bool, now: float
+) -> Found:  # fmt: skip
     """Ignore a change during a stop if it is what the stop was for."""
-    if self._phase.is_in(Phase.STOPPING) and self._inputs.wanted == self._staged:
+    if phase.phase is Phase.STOPPING and self._inputs.wanted == self._staged:
         return []
-    return original_consider(self, now)
+    return original_consider(self, phase, is_unverified, now)
 
 
 def assume_gone(self: Anything, _: Event) -> None:
@@ -134,15 +138,18 @@ def do_nothing(*_: object) -> list[Action]:
     return []
 
 
-def take_all_for_changes(self: Anything, now: float) -> list[Action]:
+def take_all_for_changes(
+    self: Anything, phase: CurrentPhase, is_unverified: bool, now: float
+) -> Found:  # fmt: skip
     """Begin a restart for any new snapshot, even if it is applied already."""
-    wanted, phases = self._inputs.wanted, (Phase.RUNNING, Phase.WAITING, Phase.FAILED)
-    if wanted is None or not self._attempt.is_new(wanted) or not self._phase.is_in(*phases):
+    del is_unverified
+    phases = (Phase.RUNNING, Phase.WAITING, Phase.BLOCKED)
+    is_known = self._inputs.wanted is None or not self._is_new(phase.attempt)
+    if is_known or phase.phase not in phases:
         return []
-    self._attempt.seen = wanted
-    self._debounce.changed(now)
-    entered: list[Action] = self._phase.enter(Phase.WAITING)
-    return entered
+    self._seen = self._inputs.wanted
+    self.debounce.changed(now)
+    return [facts.ChangeFound()]
 
 
 def private(owner: type, name: str) -> Callable[..., list[Action]]:
@@ -151,7 +158,7 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
     return function
 
 
-original_consider = private(Restart, "consider")
+original_consider: Callable[..., Found] = Restart.consider
 original_signal = private(Member, "_on_signal")
 original_failed = private(Member, "_on_files_failed")
 original_touched = private(Inputs, "_on_touched")
@@ -199,7 +206,7 @@ MUTANTS = (
     Mutant("back and forth during a stop is missed", Restart, "consider", ignore_what_is_staged,
            "StagesWhatIsWanted"),
     Mutant("files are not tried again", Debounce, "try_again", do_nothing, "AlwaysHasADeadline"),
-    Mutant("zkexec survives its command", Verification, "survives_exit", True,
+    Mutant("zkexec survives its command", Member, "_survives_exit", True,
            "RunningHasACommand"),
     Mutant("a start without a process is not tried again", Command, "start_later", lambda *_: 0.0,
            "CommandRuns"),

@@ -1,101 +1,107 @@
-"""What is installed on this host, what was tried, and with which result."""
+"""One attempt at another version, a value that the phases carry, and how it went."""
+
+from collections.abc import Callable
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
-from zkexec.frozen import replace
+from zkexec.frozen import frozen, replace
 
 
+@frozen()
+class LocalFailure:
+    """A version that failed on this host, and why."""
+
+    version: Snapshot
+    reason: str
+
+
+@frozen()
 class Attempt:
-    """The present configuration and the last attempt at another.
+    """What a turn was used for last, and what came of it.
 
-    `applied` is what is installed, `seen` the last snapshot that was compared with it, `tried` the
-    last that a turn was used for, `good` the last on which this process has seen its command
-    healthy.  `stopped` is true from the stop of a command until the next one is known good.
-    `failed` is the reason why `failing` failed, `trouble` why files could not be written; both are
-    "" if there is none.
+    `tried` is the snapshot that was installed, or could not be.  `failure` is a config failure that
+    was not settled yet, `trouble` why files could not be written, "" if they could.  `revert_to` is
+    the last good snapshot while it has to be put back, after a failure.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing installed and nothing tried."""
-        self.applied = Snapshot({})
-        self.seen: Snapshot | None = None
-        self.tried: Snapshot | None = None
-        self.good: Snapshot | None = None
-        self.stopped = False
-        self.reverting = False
-        self.failing: Snapshot | None = None
-        self.failed = ""
-        self.trouble = ""
-
-    @property
-    def reverted(self) -> bool:
-        """Whether a good snapshot is installed instead of one that failed."""
-        return self.failing is not None and self.applied != self.failing
+    tried: Snapshot | None = None
+    failure: LocalFailure | None = None
+    trouble: str = ""
+    revert_to: Snapshot | None = None
 
     @property
     def reason(self) -> str:
         """Why the wanted version does not run; "" if there is no such reason."""
-        return self.failed or self.trouble
+        return self.failure.reason if self.failure is not None else self.trouble
 
-    def is_new(self, wanted: Snapshot) -> bool:
-        """Whether this was not compared yet; the same bytes are new if they failed before."""
-        if self.seen is None or wanted != self.seen:
-            return True
-        return self.failing is not None and wanted.zxid > self.seen.zxid
+    @property
+    def failing(self) -> Snapshot | None:
+        """The version that failed; None if none has."""
+        return None if self.failure is None else self.failure.version
+
+    def is_reverted(self, installed: Snapshot) -> bool:
+        """Whether a good snapshot is installed instead of one that failed."""
+        return self.failure is not None and installed != self.failure.version
 
     def is_retry(self, wanted: Snapshot) -> bool:
         """Whether these are the bytes that failed, pushed once more."""
-        if self.failing is None or wanted != self.failing:
-            return False
-        return wanted.zxid > self.failing.zxid
+        failing = self.failing
+        return failing is not None and wanted == failing and wanted.zxid > failing.zxid
 
-    def is_in_place(self, wanted: Snapshot) -> bool:
+    def is_in_place(self, installed: Snapshot, wanted: Snapshot) -> bool:
         """Whether this is installed and has not failed."""
-        is_held_against = self.failing is not None and self.applied == self.failing
-        return not is_held_against and not plan(self.applied, wanted)
+        return installed != self.failing and not plan(installed, wanted)
 
     def was_tried(self, granted: Snapshot) -> bool:
         """Whether a turn that was granted for this has been used for it already."""
         return self.tried is not None and granted == self.tried and not self.is_retry(granted)
 
-    def disown(self) -> None:
-        """Mark what was seen and tried as part of an earlier history, whatever its zxid."""
-        self.seen = self.seen and replace(self.seen, zxid=UNLIMITED)
-        self.tried = self.tried and replace(self.tried, zxid=UNLIMITED)
-        self.failing = self.failing and replace(self.failing, zxid=UNLIMITED)
+    def fail(self, reason: str, installed: Snapshot, good: Snapshot | None) -> "Attempt":
+        """Return it as a config failure; `good` is what is to be put back, None for nothing."""
+        failure = LocalFailure(self.tried or installed, reason)
+        can_revert = good is not None and bool(plan(installed, good))
+        return replace(self, failure=failure, revert_to=good if can_revert else None)
 
-    def date(self, newest: int) -> None:
-        """Give what was seen and tried in an earlier history the zxid of what is read now.
+    def recover(self) -> "Attempt":
+        """Return it without the failure, and without what a revert has met."""
+        trouble = self.trouble if self.revert_to is None else ""
+        return replace(self, failure=None, revert_to=None, trouble=trouble)
+
+    def install(self, snapshot: Snapshot) -> "Attempt":
+        """Return what follows from an installation; anything but a revert is a new attempt."""
+        if self.revert_to is not None and snapshot == self.revert_to:
+            return replace(self, trouble="")
+        return Attempt(snapshot)
+
+    def refuse(self, staged: Snapshot | None, installed: Snapshot, reason: str) -> "Attempt":
+        """Return what follows if files could not be installed after the old command was stopped."""
+        if self.revert_to is not None and staged == self.revert_to:
+            return replace(self, trouble=reason)
+        if staged is not None and not plan(installed, staged):
+            # What failed was to be tried again.  It is installed, so that is possible.
+            return Attempt(staged)
+        return replace(self, tried=staged, trouble=reason, revert_to=None)
+
+    def of_other_history(self) -> "Attempt":
+        """Return it as part of an earlier history of the servers, whatever its zxids."""
+        return self._with_zxids(lambda _: UNLIMITED)
+
+    def dated(self, newest: int) -> "Attempt":
+        """Return it with the zxid of what is read now if it is of an earlier history.
 
         Only what is written from now on is newer: that is what makes a retry.
         """
-        if self.seen is not None and self.seen.zxid > newest:
-            self.seen = replace(self.seen, zxid=newest)
-        if self.tried is not None and self.tried.zxid > newest:
-            self.tried = replace(self.tried, zxid=newest)
-        if self.failing is not None and self.failing.zxid > newest:
-            self.failing = replace(self.failing, zxid=newest)
+        zxids = [known.zxid for known in (self.tried, self.failing) if known is not None]
+        if max(zxids, default=0) <= newest:
+            return self
+        return self._with_zxids(lambda zxid: min(zxid, newest))
 
-    def install(self, snapshot: Snapshot) -> None:
-        """Note what is installed now; anything but a revert is a new attempt."""
-        self.applied = snapshot
-        self.trouble = ""
-        if not (self.reverting and snapshot == self.good):
-            self.start_over(snapshot)
-
-    def fail(self, reason: str) -> Snapshot:
-        """Take note that what is being tried has failed; return what that is."""
-        self.failing = self.tried or self.applied
-        self.failed = reason
-        return self.failing
-
-    def recover(self) -> None:
-        """Forget the failure."""
-        self.failing, self.failed = None, ""
-        if self.reverting:
-            self.reverting, self.trouble = False, ""
-
-    def start_over(self, snapshot: Snapshot) -> None:
-        """Try what is installed, as if it had never failed."""
-        self.seen = self.tried = snapshot
-        self.recover()
-        self.trouble = ""
+    def _with_zxids(self, change: Callable[[int], int]) -> "Attempt":
+        tried, failure = self.tried, self.failure
+        if tried is None and failure is None:
+            return self
+        if tried is not None:
+            tried = replace(tried, zxid=change(tried.zxid))
+        if failure is not None:
+            version = replace(failure.version, zxid=change(failure.version.zxid))
+            failure = replace(failure, version=version)
+        return replace(self, tried=tried, failure=failure)

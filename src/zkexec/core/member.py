@@ -5,8 +5,10 @@ at a time: `phases.TABLE` lists which event can lead from which phase to which. 
 due by `now` is done after each event, so that many events cannot delay a deadline.
 """
 
-from zkexec.core import events
+from zkexec.core import events, facts
 from zkexec.core.actions import Action, EndProcess, Note
+from zkexec.core.alerts import Alerts
+from zkexec.core.attempt import LocalFailure
 from zkexec.core.command import (
     CANNOT_WORK,
     ENDING_SIGNALS,
@@ -17,15 +19,27 @@ from zkexec.core.command import (
     Command,
     signal_note,
 )
+from zkexec.core.command_health import CommandHealth
 from zkexec.core.events import Event, ExitStatus, SignalReceived
+from zkexec.core.facts import BecameKnownGood, Fact, Found, HealthDeadlineMissed, TurnUnfinished
 from zkexec.core.inputs import Inputs
-from zkexec.core.phases import CurrentPhase, Phase, check_transition
-from zkexec.core.policy import Policy
-from zkexec.core.restart import Restart
+from zkexec.core.phases import (
+    BlockedPhase,
+    CurrentPhase,
+    ExitingPhase,
+    FailedPhase,
+    LoadingPhase,
+    Phase,
+    RunningPhase,
+    StoppingPhase,
+    VerifyingPhase,
+)
+from zkexec.core.policy import OnFailure, Policy
+from zkexec.core.restart import RETRY_FILES_S, Restart
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.startup import CannotStartError, Startup
+from zkexec.core.transitions import check_transition
 from zkexec.core.turn import MemberStatus, StartBasis, Turn
-from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
@@ -47,28 +61,39 @@ class Member:
         self.command = Command(policy)
         self._policy = policy
         self._turn = turn
-        self._phase = CurrentPhase(self.command)
+        self._phase: CurrentPhase = LoadingPhase()
         self._startup = Startup(policy, self.inputs, turn)
-        self._verification = Verification(policy, turn, self._phase, self.command)
-        self._restart = Restart(policy, turn, self._phase, self.inputs, self._verification)
-        self._alerts = self._verification.alerts
-        self._zkexec_status: ExitStatus | None = None
+        self._health = CommandHealth(policy)
+        self._alerts = Alerts(policy)
+        self._restart = Restart(policy, self.inputs, turn, self.command)
         self._adopted = adopted
         self._trouble = trouble
+        self._has_stopped = False
+        """Whether a command was stopped for a change, and none was known good since."""
 
     @property
     def phase(self) -> Phase:
-        """The present phase."""
+        """The present phase, in a word."""
         return self._phase.phase
 
     @property
     def applied(self) -> Snapshot:
         """The content of the installed files."""
-        return self._verification.attempt.applied
+        return self._restart.installed
 
     def adopted(self, *, check: int | None, alerting: bool) -> AdoptedCommand:
         """The command for another core; `check` and `alerting` are what runs beside it."""
-        return self._verification.adopted(check=check, alerting=alerting)
+        asked_until, passed_on = self.command.asked
+        return AdoptedCommand(
+            generation=self.command.generation,
+            applied=self.applied,
+            check=check,
+            check_due=self._health.check_due,
+            check_is_late=self._health.check_is_late,
+            alerting=alerting,
+            asked_until=asked_until,
+            passed_on=passed_on,
+        )
 
     @property
     def deadline(self) -> float | None:
@@ -77,16 +102,29 @@ class Member:
             self.inputs.deadline,
             self.command.deadline,
             self._startup.deadline,
-            self._verification.deadline,
+            self._health.deadline,
+            self._alerts.deadline,
             self._restart.deadline,
             self._turn.deadline,
         )
         return min((at for at in due if at is not None), default=None)
 
+    @property
+    def _is_unverified(self) -> bool:
+        """Whether the command runs, and is not known good yet."""
+        return self._health.is_open and self.command.present
+
+    @property
+    def _is_in_turn(self) -> bool:
+        """Whether a command was stopped in this turn, and none has been healthy since."""
+        was_stopped = self._has_stopped or self._turn.inherited
+        is_known_good = self.command.present and not self._health.is_open
+        return self._turn.in_flight and was_stopped and not is_known_good
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Decide what to do about this event, and about everything that is due by `now`."""
         actions = self._step(event, now)
-        if isinstance(event, DISK_WAS_BUSY) and self._verification.is_open:
+        if isinstance(event, DISK_WAS_BUSY) and self._is_unverified:
             # The command may have exited meanwhile.  The events that wait are handled before the
             # next Tick judges its time.
             return actions
@@ -101,31 +139,124 @@ class Member:
         try:
             actions = self._turn.handle(event, now) + self._react(event, now)
         except CannotStartError as refusal:
-            actions = self._give_up(refusal.note, CANNOT_WORK)
+            actions = self._give_up(refusal.note, CANNOT_WORK, now)
         actions += self._go_on(now)
         check_transition(before, event, self.phase)
         return actions
 
+    def _carry(self, found: Found, now: float) -> list[Action]:
+        """Return the actions of a part, with what follows from its facts in their place."""
+        return [
+            action
+            for one in found
+            for action in (self._change(one, now) if isinstance(one, Fact) else [one])
+        ]
+
+    def _change(self, fact: Fact, now: float) -> list[Action]:
+        """Let the phase decide what follows from this fact, and do what the change means."""
+        before, self._phase = self._phase, self._phase.on(fact)
+        return [] if self._phase is before else self._entered(before, self._phase, now)
+
+    def _entered(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
+        """Do what the change of the phase, or of its data, means: the only place that does."""
+        note: list[Action] = []
+        if phase.phase is not before.phase:
+            note = [Note("phase", {"left": before.phase.value, "phase": phase.phase.value})]
+        match phase:
+            case RunningPhase():
+                return self._entered_running(before, phase, note, now)
+            case StoppingPhase():
+                return self._entered_stopping(note, now)
+            case VerifyingPhase(_, generation) if generation and phase != before:
+                return self._entered_verifying(before, phase, note, now)
+            case FailedPhase() | BlockedPhase() if note:
+                return self._entered_failed(before, phase, note, now)
+            case ExitingPhase():
+                return note + self._health.end()
+        return note
+
+    def _entered_running(
+        self, before: CurrentPhase, running: RunningPhase, note: list[Action], now: float
+    ) -> list[Action]:
+        """A turn, if there was one, is over: the command runs on what is wanted."""
+        if isinstance(before, LoadingPhase):
+            return note
+        if running.known_good is not None:
+            self._restart.settle_on(running.known_good)
+            self._turn.succeed(running.known_good)
+            note.insert(0, Note("known-good"))
+        else:
+            self._turn.withdraw()
+            if isinstance(before, VerifyingPhase):
+                # What came since the files were installed has not been acted on.
+                self._restart.debounce.end()
+                self._restart.settle_on(self.applied)
+        return note + self._alerts.restart_settled(now)
+
+    def _entered_stopping(self, note: list[Action], now: float) -> list[Action]:
+        """From now on the newest that is wanted counts, and none of it has to settle."""
+        self._restart.debounce.end()
+        self._has_stopped = True
+        stopped = self._health.end() + self.command.stop(self._policy.kill_signal, now)
+        return [Note("restarting"), *note, *stopped]
+
+    def _entered_verifying(
+        self, before: CurrentPhase, phase: VerifyingPhase, note: list[Action], now: float
+    ) -> list[Action]:
+        """The health deadline begins when the command has started, and not anew for newer files."""
+        if isinstance(before, VerifyingPhase) and before.generation == phase.generation:
+            return note
+        self._health.verify(now)
+        return [Note("verifying"), *note]
+
+    def _entered_failed(
+        self, before: CurrentPhase, phase: CurrentPhase, note: list[Action], now: float
+    ) -> list[Action]:
+        """Keep the turn after a config failure; after this host's trouble release it, and retry.
+
+        A turn in which a command was stopped is kept until the present command is known good.
+        """
+        attempt, earlier = phase.attempt, before.attempt
+        if attempt.failure is not None and attempt.failure is not earlier.failure:
+            return self._entered_failure(attempt.failure, note, now)
+        if earlier.revert_to is not None and earlier.trouble == attempt.trouble:
+            return [*([] if attempt.revert_to else [Note("reverted")]), *note]
+        if earlier.failure is not None and attempt.failure is None:
+            self._turn.succeed(self.applied)
+        if not self._is_in_turn:
+            self._turn.withdraw()
+        self._restart.debounce.try_again(RETRY_FILES_S, now)
+        return note + self._alerts.restart_failed(attempt.trouble, now)
+
+    def _entered_failure(
+        self, failure: LocalFailure, note: list[Action], now: float
+    ) -> list[Action]:
+        self._health.relax(now)
+        self._turn.fail(failure.version, failure.reason)
+        # A command that has ended will not recover.
+        or_else = ", or until the command becomes healthy" if self.command.present else ""
+        failed = Note("restart-failed", {"reason": failure.reason, "or_else": or_else})
+        return [failed, *note, *self._alerts.restart_failed(failure.reason, now, again=True)]
+
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
         self._turn.refresh(self.inputs.wanted, self.inputs.state, now)
-        actions = self._restart.consider(now)
+        self._phase = self._phase.with_attempt(self._restart.date(self._phase.attempt))
+        actions = self._carry(self._restart.consider(self._phase, self._is_unverified, now), now)
         is_current = self.inputs.has_read and self.inputs.wanted == self.applied
-        if self._verification.has_to_verify and is_current:
-            actions += self._verification.verify(now)
-        if (
-            self._verification.is_steady
-            and self._turn.in_flight
-            and self.inputs.wanted == self.applied
-        ):
-            self._turn.succeed(self.applied)
-        actions += self._restart.proceed(now)
+        if self.phase is Phase.RUNNING and self._turn.in_flight:
+            if self._is_unverified and is_current:
+                # The turn of an earlier core waits for this command to be known good.
+                actions += self._change(TurnUnfinished(self.command.generation, self.applied), now)
+            elif not self._is_unverified and self.inputs.wanted == self.applied:
+                self._turn.succeed(self.applied)
+        actions += self._carry(self._restart.proceed(self._phase, self._is_in_turn, now), now)
         if self.phase is Phase.DONE:
             return actions
-        reason = self._verification.attempt.reason or self.command.delayed
+        reason = self._phase.attempt.reason or self.command.delayed
         if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
-        status = MemberStatus(self.phase.value, "", "", self._verification.health, reason)
+        status = MemberStatus(self.phase.value, "", "", self._health.known, reason)
         runs = self.command.present or self.phase is Phase.VERIFYING
         self._turn.publish(status, self.applied if runs else None, self.inputs.wanted)
         return actions + self._turn.advance(now) + self._finish(now)
@@ -138,17 +269,17 @@ class Member:
             case events.Tick():
                 return self._on_tick(now)
             case events.CachedFilesFound(snapshot):
-                return self._on_cached(snapshot)
+                return self._on_cached(snapshot, now)
             case events.CachedFilesMissing(reason):
-                return self._on_nothing_cached(reason)
+                return self._on_nothing_cached(reason, now)
             case events.FilesStaged():
-                return self._restart.staged()
+                return self._restart.on_disk(self._phase)
             case events.FilesInstalled(written):
-                return self._restart.installed(written)
+                return self._carry(self._restart.install(self._phase.attempt, written), now)
             case events.FilesFailed(reason):
                 return self._on_files_failed(reason, now)
             case events.CommandStarted():
-                return self._verification.started(event, now) + self._restart.started(now)
+                return self._on_started(event, now)
             case events.StartFailed():
                 return self._on_start_failed(event, now)
             case events.CommandExited():
@@ -156,9 +287,10 @@ class Member:
             case events.ProcessTreeInspected():
                 self.command.inspected(event)
                 is_stopped = self.command.tree_gone and self.phase is Phase.STOPPING
-                return self._restart.tree_gone() if is_stopped else []
+                attempt = self._phase.attempt
+                return self._carry(self._restart.replace(attempt) if is_stopped else [], now)
             case events.HealthCheckFinished():
-                return self._verification.checked(event, now) + self._judge(now)
+                return self._on_checked(event, now) + self._judge(now)
             case events.AlertFinished(reason):
                 return self._alerts.finished(reason, now)
             case SignalReceived():
@@ -166,37 +298,69 @@ class Member:
         self.inputs.in_place = self.applied
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
-        return taken + followed + self._consider_start()
+        return taken + followed + self._consider_start(now)
 
     def _follow_again(self, event: Event, now: float) -> list[Action]:
         """See whether what the failed core has followed is followed again."""
         awaited = events.ZnodesRead if self.inputs.paths else events.SessionConnected
-        if not isinstance(event, awaited) or self._phase.is_in(Phase.EXITING):
+        if not isinstance(event, awaited) or self.phase is Phase.EXITING:
             return []
         self._trouble = ""
         return self._alerts.restart_settled(now)
 
     def _begin(self, now: float) -> list[Action]:
         """Make the first start, or go on with a command that runs on the files that are there."""
-        if self._adopted is None:
+        adopted = self._adopted
+        if adopted is None:
             return self._startup.begin(now)
         self._startup.end()
-        self.inputs.assume(self._adopted.applied)
-        taken = self._verification.take_over(self._adopted, now, self._trouble)
-        return [Note("started-over"), *taken, *self.inputs.open()]
+        self.inputs.assume(adopted.applied)
+        self._restart.begin_on(adopted.applied)
+        self.command.take_over(adopted, now)
+        self._alerts.take_over(adopted, self._trouble)
+        self._health.take_over(adopted, now)
+        changed = self._change(facts.CommandBegan(adopted.generation), now)
+        return [Note("started-over"), *changed, *self.inputs.open()]
 
     def _on_tick(self, now: float) -> list[Action]:
-        actions = self._startup.expire(now) + self._consider_start()
+        actions = self._startup.expire(now) + self._consider_start(now)
         actions += self.inputs.expire(now) + self.command.expire(now)
-        actions += self._verification.expire(now) + self._restart.expire(now)
+        actions += self._health.expire(now) + self._alerts.expire(now)
+        actions += self._carry(self._restart.expire(self._phase, now), now)
         return actions + self._judge(now)
 
     def _judge(self, now: float) -> list[Action]:
         """Check whether the command is known good by now, or has missed its health deadline."""
-        judged = self._verification.judge(now)
-        return judged + (self._restart.pause(now) if self._verification.is_back_in_trouble else [])
+        if not self.command.present:
+            return []
+        if self._health.take_known_good(now):
+            return self._on_known_good(now)
+        missed = self._health.take_missed(now)
+        if not missed:
+            return []
+        return self._change(HealthDeadlineMissed(missed, self.applied, self._revert_to), now)
 
-    def _consider_start(self) -> list[Action]:
+    @property
+    def _revert_to(self) -> Snapshot | None:
+        """What is put back after a config failure, if anything is."""
+        return self._restart.good if self._policy.on_failure is OnFailure.REVERT else None
+
+    def _on_known_good(self, now: float) -> list[Action]:
+        before, applied = self._phase, self.applied
+        is_reverted = before.attempt.is_reverted(applied)
+        is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
+        if not (is_old or is_reverted):
+            self._restart.good = applied
+        self._has_stopped = False
+        changed = self._change(BecameKnownGood(self.command.generation, applied), now)
+        if self._phase is before:
+            if self.phase is Phase.BLOCKED:
+                self._turn.withdraw()
+            if self._policy.mirrors and not is_reverted:
+                self._turn.report_known_good(applied)
+        return changed
+
+    def _consider_start(self, now: float) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
         if self.phase is not Phase.LOADING:
             return []
@@ -204,9 +368,9 @@ class Member:
         if not self._startup.ready:
             return actions
         actions += self._startup.read_disk()
-        return actions if self._startup.is_reading_disk else actions + self._start_first()
+        return actions if self._startup.is_reading_disk else actions + self._start_first(now)
 
-    def _start_first(self) -> list[Action]:
+    def _start_first(self, now: float) -> list[Action]:
         self._startup.end()
         wanted, on_disk = self.inputs.wanted, self._startup.on_disk
         if wanted is None:
@@ -216,15 +380,18 @@ class Member:
             on_disk = replace(on_disk, restart=wanted.restart)
         basis = self._turn.basis(wanted, on_disk)
         if basis is StartBasis.NOTHING:
-            return self._restart.begin_waiting(wanted)
+            self._restart.settle_on(wanted)
+            self._turn.request(wanted)
+            return [Note("start-blocked"), *self._change(facts.StartBlocked(), now)]
         if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
-            return [Note("known-good-files-used"), *self._restart.begin_on(on_disk)]
-        return self._restart.begin(wanted)
+            self._restart.begin_on(on_disk)
+            return [Note("known-good-files-used"), *self.command.start()]
+        return self._restart.stage(wanted)
 
-    def _on_cached(self, snapshot: Snapshot) -> list[Action]:
+    def _on_cached(self, snapshot: Snapshot, now: float) -> list[Action]:
         if self._startup.is_reading_disk:
             self._startup.disk_read(snapshot)
-            return self._consider_start()
+            return self._consider_start(now)
         self._startup.end()
         wanted = self.inputs.wanted
         if wanted is None:
@@ -232,27 +399,55 @@ class Member:
         else:
             # Only the record is missing.  This start also counts as the restart requested last.
             snapshot = replace(snapshot, restart=wanted.restart)
-        return [Note("cached-files-used"), *self._restart.begin_on(snapshot)]
+        self._restart.begin_on(snapshot)
+        return [Note("cached-files-used"), *self.command.start()]
 
-    def _on_nothing_cached(self, reason: str) -> list[Action]:
+    def _on_nothing_cached(self, reason: str, now: float) -> list[Action]:
         if self._startup.is_reading_disk:
             self._startup.disk_read(None)
-            return self._consider_start()
+            return self._consider_start(now)
         raise CannotStartError(Note("cached-files-missing", {"reason": reason}))
 
     def _on_files_failed(self, reason: str, now: float) -> list[Action]:
-        if self.phase is Phase.LOADING:
+        """Files could not be written; the installed ones are unchanged."""
+        before, restart = self._phase, self._restart
+        if isinstance(before, LoadingPhase):
             raise CannotStartError(Note("files-unwritable", {"reason": reason}))
-        return self._restart.files_failed(reason, now)
+        refused = restart.refuse(reason)
+        phase = before.on(refused)
+        note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
+        alerted: list[Action] = []
+        if before.keeps_turn or phase.attempt.revert_to is not None:
+            restart.debounce.try_again(RETRY_FILES_S, now)
+            alerted = self._alerts.restart_failed(reason, now)
+        if not isinstance(before, StoppingPhase):
+            return [note, *alerted, *self._change(refused, now)]
+        if not phase.attempt.reason and refused.staged is not None:
+            # What failed was to be tried again, and is installed.
+            restart.settle_on(refused.staged)
+        return [note, *alerted, *self._change(refused, now), *self.command.start()]
+
+    def _on_started(self, event: events.CommandStarted, now: float) -> list[Action]:
+        """The command has started: in a turn of a group it has to be verified."""
+        phase, generation = self._phase, event.generation
+        noted = self.command.started(event)
+        self._health.begin(generation, now)
+        is_in_turn = self.phase is Phase.VERIFYING
+        if isinstance(phase, LoadingPhase):
+            is_in_turn = self._turn.in_flight and phase.attempt.tried is not None
+        if self._policy.in_group and is_in_turn:
+            return noted + self._change(TurnUnfinished(generation, self.applied), now)
+        due = self._restart.due(phase.attempt)
+        return noted + self._change(facts.CommandBegan(generation, due), now)
 
     def _on_start_failed(self, event: events.StartFailed, now: float) -> list[Action]:
         if event.status == CANNOT_WORK and self.phase is Phase.VERIFYING:
             return self._start_later(event.reason, now)
-        if self._verification.survives_exit:
+        if self._survives_exit:
             return self._survive_exit(event.reason, now)
         alert = self._alerts.command_failed(event.reason, event.status, now)
         note = Note("start-failed", {"reason": event.reason})
-        return alert + self._give_up(note, event.status)
+        return alert + self._give_up(note, event.status, now)
 
     def _start_later(self, reason: str, now: float) -> list[Action]:
         """Wait until this host has a process to spare: neither command nor configuration is bad.
@@ -263,6 +458,21 @@ class Member:
         note = Note("start-delayed", {"reason": reason, "retry_s": retry_s})
         return [note, *self._alerts.restart_failed(reason, now)]
 
+    @property
+    def _awaits_health(self) -> bool:
+        """Whether the group waits for this command to become healthy."""
+        return self._policy.in_group and self._phase.awaits_health(self.applied)
+
+    @property
+    def _survives_exit(self) -> bool:
+        """Whether a command that ends by itself now does not end zkexec with it.
+
+        Its exit is a config failure of the group; or it is the old command, started again and not
+        healthy yet, in a turn that continues as soon as files can be written.
+        """
+        is_trying_again = self.phase in (Phase.WAITING, Phase.BLOCKED) and self._health.is_open
+        return self._awaits_health or (is_trying_again and self._is_in_turn and self._has_stopped)
+
     def _on_command_exited(self, event: events.CommandExited, now: float) -> list[Action]:
         if event.generation != self.command.generation:
             return []
@@ -270,56 +480,72 @@ class Member:
         if self.command.stopping:
             return actions
         was_asked = self.command.was_asked_to_end(event.ending, now)
-        if self._verification.survives_exit and not was_asked:
+        if self._survives_exit and not was_asked:
             return actions + self._survive_exit(str(event.ending), now)
         if event.ending.failed and not was_asked:
             status = event.ending.shell_status
             actions += [Note("command-failed", {"ending": event.ending, "exit_status": status})]
             actions += self._alerts.command_failed(str(event.ending), status, now)
-        return actions + self._exit(asked=was_asked)
+        return actions + self._exit(facts.EndBegan(), now, asked=was_asked)
 
     def _survive_exit(self, reason: str, now: float) -> list[Action]:
-        exited = self._verification.exited(reason, now)
-        return exited + (self._restart.pause(now) if self._verification.is_troubled else [])
+        """Go on without the command: a config failure, or more of the trouble that there is."""
+        closed, before = self._health.end(), self._phase
+        lost = facts.CommandLost(reason, self.applied, self._revert_to)
+        trouble = before.on(lost).attempt.trouble
+        if trouble != before.attempt.trouble:
+            closed += [Note("old-command-ended", {"reason": reason})]
+            closed += self._alerts.restart_failed(trouble, now)
+        return closed + self._change(lost, now)
+
+    def _on_checked(self, event: events.HealthCheckFinished, now: float) -> list[Action]:
+        """Take in the result of a check, and raise an alert if it failed outside of a turn."""
+        result = self._health.finished(event, now)
+        if result is None:
+            return []
+        if result.healthy:
+            return [result.note, *self._alerts.health_passed(now)]
+        # A command that is being verified has until the health deadline, and then one alert.
+        if self._awaits_health:
+            return [result.note]
+        return [result.note, *self._alerts.health_failed(result.reason, now)]
 
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
         if not self.command.present:
-            return [signal_note(event), *self._on_signal_alone(event.signal)]
+            return [signal_note(event), *self._on_signal_alone(event.signal, now)]
         actions = self.command.pass_on(event, now)
         restarting = self.phase is Phase.STOPPING
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):
             self.command.expect_end(now)
             self._alerts.drop_waiting()
-            actions += self._exit(asked=True)
+            actions += self._exit(facts.EndBegan(), now, asked=True)
         return actions
 
-    def _on_signal_alone(self, signal: int) -> list[Action]:
+    def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
         """No command to pass it on to: what would end the command ends zkexec."""
-        is_idle = self._phase.is_in(Phase.LOADING, Phase.WAITING, Phase.FAILED)
+        is_idle = self.phase in (Phase.LOADING, Phase.WAITING, Phase.FAILED, Phase.BLOCKED)
         is_idle |= bool(self.command.delayed)
         is_end = is_idle and signal in ENDING_SIGNALS
         if is_end or signal == SIGTERM:
             self._alerts.drop_waiting()
         if not is_end:
             return []
-        self._zkexec_status = ExitStatus(signal=signal)
-        return self._exit(asked=True)
+        return self._exit(facts.EndBegan(ExitStatus(signal=signal)), now, asked=True)
 
-    def _give_up(self, note: Note, status: int) -> list[Action]:
-        self._zkexec_status = ExitStatus(code=status)
-        return [note, *self._exit(asked=False)]
+    def _give_up(self, note: Note, status: int, now: float) -> list[Action]:
+        return [note, *self._exit(facts.EndBegan(ExitStatus(code=status)), now, asked=False)]
 
-    def _exit(self, *, asked: bool) -> list[Action]:
+    def _exit(self, began: facts.EndBegan, now: float, *, asked: bool) -> list[Action]:
         """Begin the end: nothing is started any more but what alerts are owed."""
         self._startup.end()
         self.command.give_up_start()
-        self._restart.end()
-        self._turn.stop_taking_turns(keeps_entry=self._verification.is_in_turn and not asked)
-        return self._phase.enter(Phase.EXITING) + self._verification.stop()
+        self._restart.debounce.end()
+        self._turn.stop_taking_turns(keeps_entry=self._is_in_turn and not asked)
+        return self._change(began, now)
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""
-        if self.phase is not Phase.EXITING or self.command.present:
+        if not isinstance(self._phase, ExitingPhase) or self.command.present:
             return []
         closing = [] if self._turn.close(now) else self._turn.advance(now)
         if self._alerts.busy:
@@ -327,5 +553,5 @@ class Member:
             return closing
         if not self._turn.close(now):
             return closing
-        ending = self._zkexec_status or self.command.ending or ExitStatus()
-        return [*closing, *self._phase.enter(Phase.DONE), EndProcess(ending)]
+        ending = self._phase.status or self.command.ending or ExitStatus()
+        return [*closing, *self._change(facts.EndReached(), now), EndProcess(ending)]

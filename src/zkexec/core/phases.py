@@ -1,18 +1,17 @@
-"""The phases of a member, and which event may lead from which phase to which.
+"""The phases of a member: a value for each, with what is true in it and what follows from a fact.
 
-The table is total: it has a cell for each phase and each event.  A cell lists the phases that the
-event may lead to, by their letters; "-" means none.  Staying is always allowed, and not listed.
-An overdue deadline fires after any event, as a Tick of its own.  The diagram in docs/design.md is
-drawn from this table.
+`on` is the only way from one phase to the next.  It is pure: `Member` carries out what a change of
+phase means.  The table in `transitions` lists which event can lead where.
 """
 
 from enum import Enum
 
-from zkexec.core import events
-from zkexec.core.actions import Action, Note
-from zkexec.core.command import Command
-from zkexec.core.events import Event
-from zkexec.core.rollout import group_events
+from zkexec.core import facts
+from zkexec.core.attempt import Attempt
+from zkexec.core.events import ExitStatus
+from zkexec.core.facts import Fact
+from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import frozen, replace
 
 
 class Phase(Enum):
@@ -32,90 +31,306 @@ class Phase(Enum):
     VERIFYING = "verifying"
     """The new command is being started; it has to run, and in a group to become healthy."""
     FAILED = "failed"
-    """The new configuration failed, or could not be written; there may be no command."""
+    """The new configuration failed, and the turn is kept; there may be no command."""
+    BLOCKED = "blocked"
+    """This host could not write the files.  It tries again, without a turn unless one has begun."""
     EXITING = "exiting"
     """zkexec is ending: nothing is started any more but a last alert."""
     DONE = "done"
     """zkexec has ended."""
 
 
-LETTERS = "LRWSVFXD"
-PHASES = dict(zip(LETTERS, Phase, strict=True))
+class CurrentPhase:
+    """A phase with the data that is true in it; `attempt` is what a turn was used for last."""
 
-TABLE: dict[type[Event], tuple[str, ...]] = {
-    # In the phases:                   L      R     W     S    V      F      X    D
-    events.Started: (                 "R",   "-",  "-",  "-", "-",   "-",   "-", "-"),
-    events.Tick: (                    "XD",  "-",  "-",  "-", "RWF", "RW",  "D", "-"),
-    events.SessionConnected: (        "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.SessionSuspended: (        "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.SessionLost: (             "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.ConnectFailed: (           "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.ZnodeTouched: (            "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.ZnodesRead: (              "XD",  "WV", "RV", "-", "-",   "RWV", "D", "-"),
-    events.ReadFailed: (              "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.GroupTouched: (      "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.Enrolled: (          "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.EnrolmentOccupied: ( "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.QueueJoined: (       "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.QueueListed: (       "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.QueueNodeRead: (     "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.QueueLeft: (         "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.RecordRead: (        "-",   "V",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.RecordCommitted: (   "-",   "-",  "S",  "-", "S",   "S",   "D", "-"),
-    group_events.CommitRefused: (     "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    group_events.GroupRequestFailed: ("-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.CachedFilesFound: (        "W",   "-",  "-",  "-", "-",   "-",   "-", "-"),
-    events.CachedFilesMissing: (      "WXD", "-",  "-",  "-", "-",   "-",   "-", "-"),
-    events.FilesStaged: (             "-",   "-",  "S",  "-", "S",   "S",   "-", "-"),
-    events.FilesInstalled: (          "-",   "-",  "V",  "V", "-",   "V",   "-", "-"),
-    events.FilesFailed: (             "XD",  "-",  "F",  "V", "-",   "-",   "-", "-"),
-    events.CommandStarted: (          "RWV", "-",  "-",  "-", "RWF", "-",   "-", "-"),
-    events.StartFailed: (             "XD",  "-",  "-",  "-", "FXD", "-",   "-", "-"),
-    events.CommandExited: (           "-",   "XD", "XD", "-", "FXD", "XD",  "-", "-"),
-    events.ProcessTreeInspected: (    "-",   "-",  "-",  "V", "-",   "-",   "D", "-"),
-    events.HealthCheckFinished: (     "-",   "-",  "-",  "-", "RWF", "RW",  "D", "-"),
-    events.AlertFinished: (           "-",   "-",  "-",  "-", "-",   "-",   "D", "-"),
-    events.SignalReceived: (          "XD",  "X",  "XD", "X", "XD",  "XD",  "D", "-"),
-}  # fmt: skip
+    phase = Phase.LOADING
+    attempt = Attempt()
+    takes_changes = False
+    """Whether a change of the inputs is acted on in it."""
+    keeps_turn = False
+    """Whether something newer is tried in the turn that this member has already."""
+
+    def on(self, fact: Fact) -> "CurrentPhase":
+        """Return the phase that follows from this fact, the same value if none does."""
+        raise NotImplementedError
+
+    def with_attempt(self, attempt: Attempt) -> "CurrentPhase":
+        """Return the same phase with this attempt, if it carries one."""
+        return self if attempt is self.attempt else replace(self, attempt=attempt)
+
+    def awaits_health(self, installed: Snapshot) -> bool:  # noqa: ARG002 -- of some phases
+        """Whether a group waits for this command to become healthy, so that zkexec outlives it."""
+        return False
+
+
+@frozen()
+class LoadingPhase(CurrentPhase):
+    """The first start is prepared; `attempt` is empty unless files were installed for it."""
+
+    phase = Phase.LOADING
+    attempt: Attempt = Attempt()
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Go on once a command runs, or once it is known that none may be started."""
+        match fact:
+            case facts.NewFilesInstalled(snapshot):
+                return LoadingPhase(self.attempt.install(snapshot))
+            case facts.CommandBegan(generation):
+                return RunningPhase(generation)
+            case facts.TurnUnfinished(generation):
+                return VerifyingPhase(self.attempt, generation)
+            case facts.StartBlocked():
+                return WaitingPhase(self.attempt)
+            case facts.EndBegan(status):
+                return ExitingPhase(status, self.attempt)
+        return self
+
+
+@frozen()
+class RunningPhase(CurrentPhase):
+    """The command of this generation runs on what was wanted last.
+
+    `known_good` is the version on which it has become healthy in a turn, which ends this turn.
+    `attempt` is empty unless files of a newer version could not be written meanwhile.
+    """
+
+    phase = Phase.RUNNING
+    generation: int
+    known_good: Snapshot | None = None
+    attempt: Attempt = Attempt()
+    takes_changes = True
+
+    def __post_init__(self) -> None:
+        """Refuse to run without a command: nothing would start one, and no signal would end it."""
+        if self.generation < 1:
+            raise ImpossibleTransitionError("running without a command")
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Leave only for a change, for a turn of an earlier core, or for the end."""
+        match fact:
+            case facts.ChangeFound():
+                return WaitingPhase(self.attempt)
+            case facts.TurnUnfinished(generation, installed):
+                return VerifyingPhase(Attempt(installed), generation)
+            case facts.EndBegan(status):
+                return ExitingPhase(status, self.attempt)
+        return self
+
+
+@frozen()
+class WaitingPhase(CurrentPhase):
+    """A change is to be applied; `attempt` is empty unless an earlier one met trouble."""
+
+    phase = Phase.WAITING
+    attempt: Attempt = Attempt()
+    takes_changes = True
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Go on with the change, or back if it was undone or cannot be applied."""
+        match fact:
+            case facts.FilesRefused(reason):
+                return BlockedPhase(replace(self.attempt, tried=None, trouble=reason))
+        return _while_old_runs(self, fact)
+
+
+@frozen()
+class StoppingPhase(CurrentPhase):
+    """The command is being stopped; `attempt` is the last one, before what it is stopped for."""
+
+    phase = Phase.STOPPING
+    attempt: Attempt = Attempt()
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Start a command in any case: on the new files, or if need be on the old ones."""
+        match fact:
+            case facts.NewFilesInstalled(snapshot):
+                return VerifyingPhase(self.attempt.install(snapshot))
+            case facts.OldFilesKept(installed):
+                return VerifyingPhase(Attempt(installed))
+            case facts.FilesRefused(reason, staged, installed):
+                return VerifyingPhase(self.attempt.refuse(staged, installed, reason))
+            case facts.EndBegan(status):
+                return ExitingPhase(status, self.attempt)
+        return self
+
+
+@frozen()
+class VerifyingPhase(CurrentPhase):
+    """A command is started, and in a group verified; `generation` is 0 before it has started."""
+
+    phase = Phase.VERIFYING
+    attempt: Attempt
+    generation: int = 0
+    takes_changes = keeps_turn = True
+
+    # One arm for each fact.
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: C901, PLR0911, PLR0912
+        """Decide whether the attempt has succeeded, has failed, or could not be made."""
+        attempt = self.attempt
+        match fact:
+            case facts.CommandBegan():
+                return self._on_began(fact)
+            case facts.TurnUnfinished(generation, installed):
+                if attempt.revert_to is None:
+                    return VerifyingPhase(attempt, generation)
+                is_done = installed == attempt.revert_to
+                return FailedPhase(replace(attempt, revert_to=None) if is_done else attempt)
+            case facts.BecameKnownGood(generation, installed):
+                if self.is_in_trouble(installed):
+                    # What had failed before may be healthy after all.
+                    is_settled = installed == attempt.failing
+                    return _give_way(attempt.recover() if is_settled else attempt)
+                return _known_good(generation, installed, attempt)
+            case facts.HealthDeadlineMissed(reason, installed, good):
+                if self.is_in_trouble(installed):
+                    # The old version is not healthy: the new one was never started.
+                    return _give_way(_in_more_trouble(attempt, reason))
+                return FailedPhase(attempt.fail(reason, installed, good))
+            case facts.CommandLost(reason, installed, good):
+                if self.is_in_trouble(installed):
+                    return _give_way(_without_command(attempt, reason))
+                reason = f"the command ended ({reason})"
+                return FailedPhase(attempt.fail(reason, installed, good))
+            case facts.FilesRefused(reason):
+                return self.with_attempt(replace(attempt, trouble=reason))
+            case facts.ChangeUndone(_, wanted):
+                return self.with_attempt(Attempt(wanted))
+            case facts.NewFilesInstalled(snapshot):
+                return VerifyingPhase(attempt.install(snapshot))
+            case facts.StopPermitted():
+                return StoppingPhase(attempt)
+            case facts.EndBegan(status):
+                return ExitingPhase(status, self.attempt)
+        return self
+
+    def _on_began(self, began: facts.CommandBegan) -> CurrentPhase:
+        """End the attempt: without a group, a command that has started is successful."""
+        attempt = self.attempt
+        if attempt.trouble:
+            return _give_way(attempt)
+        if began.due is not None:
+            # Something newer came between the files and the start: another restart follows.
+            return WaitingPhase(attempt)
+        return RunningPhase(began.generation)
+
+    def is_in_trouble(self, installed: Snapshot) -> bool:
+        """Whether the old configuration was started again, as the new could not be written."""
+        return bool(self.attempt.trouble) and installed != self.attempt.tried
+
+    def awaits_health(self, installed: Snapshot) -> bool:  # noqa: ARG002 -- of some phases
+        """Its exit is a config failure, too."""
+        return True
+
+
+@frozen()
+class FailedPhase(CurrentPhase):
+    """A config failure: the turn is kept for something newer, or until the command recovers."""
+
+    phase = Phase.FAILED
+    attempt: Attempt
+    takes_changes = keeps_turn = True
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Leave it for a newer change, for what is installed, or if it was no failure after all."""
+        match fact:
+            case facts.BecameKnownGood(generation, installed):
+                if not self.attempt.is_reverted(installed):
+                    return _known_good(generation, installed, self.attempt)
+                return self
+            case facts.FilesRefused(reason):
+                return self.with_attempt(replace(self.attempt, trouble=reason))
+            case facts.CommandLost() | facts.AttemptDue():
+                return self
+        return _while_old_runs(self, fact)
+
+    def awaits_health(self, installed: Snapshot) -> bool:
+        """Wait for something newer without it, unless it is a good one that was put back."""
+        return not self.attempt.is_reverted(installed)
+
+
+@frozen()
+class BlockedPhase(CurrentPhase):
+    """Files could not be written on this host; the next attempt comes after a pause."""
+
+    phase = Phase.BLOCKED
+    attempt: Attempt
+    takes_changes = True
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Leave it for the next attempt, or once what is installed is wanted again."""
+        match fact:
+            case facts.ChangeFound() | facts.AttemptDue():
+                return WaitingPhase(self.attempt)
+        return _while_old_runs(self, fact)
+
+
+@frozen()
+class ExitingPhase(CurrentPhase):
+    """zkexec ends; `status` is how, None if as the command ended."""
+
+    phase = Phase.EXITING
+    status: ExitStatus | None = None
+    attempt: Attempt = Attempt()
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Leave it only for the end itself."""
+        match fact:
+            case facts.EndBegan(status) if status is not None:
+                return ExitingPhase(status, self.attempt)
+            case facts.EndReached():
+                return DonePhase()
+        return self
+
+
+@frozen()
+class DonePhase(CurrentPhase):
+    """Nothing leads out of it."""
+
+    phase = Phase.DONE
+
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: ARG002 -- nothing follows from any
+        """Stay."""
+        return self
 
 
 class ImpossibleTransitionError(RuntimeError):
     """A transition that is not in the table: a mistake in the core, never of a user."""
 
 
-def may_lead_to(phase: Phase, event: type[Event]) -> frozenset[Phase]:
-    """Return the phases that the event may lead to from this one, other than staying."""
-    cell = TABLE[event][list(Phase).index(phase)]
-    return frozenset(PHASES[letter] for letter in cell if letter != "-")
+# One arm for each fact.
+def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
+    """Return what follows while a change waits, has failed or is blocked, whichever it is."""
+    attempt = phase.attempt
+    match fact:
+        case facts.StopPermitted():
+            return StoppingPhase(attempt)
+        case facts.NewFilesInstalled(snapshot):
+            return VerifyingPhase(attempt.install(snapshot))
+        case facts.ChangeUndone(generation, wanted):
+            return RunningPhase(generation) if generation else VerifyingPhase(Attempt(wanted))
+        case facts.TurnUnfinished(generation, installed):
+            return VerifyingPhase(Attempt(installed), generation)
+        case facts.CommandLost(reason):
+            return phase.with_attempt(_without_command(attempt, reason))
+        case facts.EndBegan(status):
+            return ExitingPhase(status, attempt)
+    return phase
 
 
-def check_transition(before: Phase, event: Event, after: Phase) -> None:
-    """Raise ImpossibleTransitionError unless the phase is the same or the table allows it."""
-    if after is not before and after not in may_lead_to(before, type(event)):
-        raise ImpossibleTransitionError(
-            f"{type(event).__name__} led from {before.value} to {after.value}"
-        )
+def _known_good(generation: int, installed: Snapshot, attempt: Attempt) -> CurrentPhase:
+    """Return the phase of a command that has become healthy in its turn, for whatever reason."""
+    return RunningPhase(generation, installed, replace(attempt.recover(), tried=None))
 
 
-class CurrentPhase:
-    """The phase of a member, and the only way to change it."""
+def _give_way(attempt: Attempt) -> CurrentPhase:
+    """Return the phase of an attempt that this host could not make: it is made again later."""
+    attempt = replace(attempt, tried=None)
+    return BlockedPhase(attempt) if attempt.failure is None else FailedPhase(attempt)
 
-    def __init__(self, command: Command) -> None:
-        """Begin with a command that was not started yet."""
-        self._command = command
-        self.phase = Phase.LOADING
 
-    def enter(self, phase: Phase) -> list[Action]:
-        """Enter a phase, and log it if it is another one.
+def _in_more_trouble(attempt: Attempt, reason: str) -> Attempt:
+    return replace(attempt, trouble=f"{attempt.trouble}; {reason}")
 
-        Without a command there is no way into "running".  A member would stay there: nothing would
-        start its command, and no signal would end it.
-        """
-        if phase is Phase.RUNNING and not self._command.present:
-            raise ImpossibleTransitionError(f"{self.phase.value} led to running without a command")
-        left, self.phase = self.phase, phase
-        return [] if left is phase else [Note("phase", {"left": left.value, "phase": phase.value})]
 
-    def is_in(self, *phases: Phase) -> bool:
-        """Whether the phase is one of these."""
-        return self.phase in phases
+def _without_command(attempt: Attempt, reason: str) -> Attempt:
+    return _in_more_trouble(attempt, f"the old command does not run: {reason}")

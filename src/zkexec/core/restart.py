@@ -1,18 +1,28 @@
-"""The restart: from a change of the inputs to a command that is started on the new files.
+"""The next change: what is installed, what is wanted instead, and how far its files are.
 
-A restart has a goal, the snapshot to be installed next: what the turn was granted for, or after a
-failure with `--on-failure revert` the last good one.  The goal is staged while the old command
-runs.  The command is stopped if the turn allows it at that moment, and the files are installed
-once no process of its tree is left.
+The goal is the snapshot to be installed next: what the turn was granted for, or after a failure
+with `--on-failure revert` the last good one.  It is staged while the old command runs.
 """
 
-from zkexec.core.actions import Action, DiscardFiles, InstallFiles, Note, StageFiles, notes_on_files
+from collections.abc import Sequence
+
+from zkexec.core import facts
+from zkexec.core.actions import (
+    Action,
+    DiscardFiles,
+    InstallFiles,
+    Note,
+    StageFiles,
+    notes_on_files,
+)
+from zkexec.core.attempt import Attempt
+from zkexec.core.command import Command
+from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
 from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot, plan
+from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
 from zkexec.core.turn import Turn
-from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 STREAM_LIMIT = 10
@@ -47,253 +57,204 @@ RETRY_FILES_S = 10.0
 
 
 class Restart:
-    """The snapshot to be installed, and how far that is."""
+    """The installed files, the staged ones, and what was compared with them.
 
-    def __init__(
-        self,
-        policy: Policy,
-        turn: Turn,
-        current_phase: CurrentPhase,
-        inputs: Inputs,
-        verification: Verification,
-    ) -> None:
-        self._policy = policy
-        self._turn = turn
-        self._phase = current_phase
+    `good` is the last snapshot on which this process has seen its command healthy.
+    """
+
+    def __init__(self, policy: Policy, inputs: Inputs, turn: Turn, command: Command) -> None:
+        self._in_group = policy.in_group
         self._inputs = inputs
-        self._verification = verification
-        self._command = verification.command
-        self._attempt = verification.attempt
-        self._debounce = Debounce(policy.settle_s)
+        self._turn = turn
+        self._command = command
+        self.debounce = Debounce(policy.settle_s)
+        self.installed = Snapshot({})
+        self.good: Snapshot | None = None
         self._staged: Snapshot | None = None
-        self._is_staged = False
+        self._is_on_disk = False
+        """Whether the staged files are complete on the disk."""
+        self._seen: Snapshot | None = None
+        """The last snapshot that was compared with what is installed."""
         self._history = 0
 
     @property
     def deadline(self) -> float | None:
         """When the next attempt is due, or the start that this host had no process for."""
-        due = (self._debounce.deadline, self._start_at)
+        due = (self.debounce.deadline, self._start_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
     def _start_at(self) -> float | None:
-        # Where files are on their way to their places, the start comes after them.
+        # If files are on their way to their targets, the start comes after them.
         return self._command.start_at if self._staged is None else None
 
-    def begin(self, snapshot: Snapshot) -> list[Action]:
-        """Make the first start: install these files, then start."""
-        return self._stage(snapshot)
+    @property
+    def wanted(self) -> Snapshot:
+        """The newest snapshot; before there is any, what is installed."""
+        return self.installed if self._inputs.wanted is None else self._inputs.wanted
 
-    def begin_on(self, on_disk: Snapshot) -> list[Action]:
-        """Make the first start on the files that are there."""
-        self._attempt.applied = self._attempt.seen = on_disk
-        return self._command.start()
+    def settle_on(self, snapshot: Snapshot) -> None:
+        """Take this for compared: only what differs from it is a change from now on."""
+        self._seen = snapshot
 
-    def begin_waiting(self, wanted: Snapshot) -> list[Action]:
-        """Start nothing yet: what is wanted has failed in the group, and nothing else is there."""
-        self._attempt.seen = wanted
-        self._turn.request(wanted)
-        return [Note("start-blocked"), *self._phase.enter(Phase.WAITING)]
+    def begin_on(self, on_disk: Snapshot) -> None:
+        """Begin with the files that are there."""
+        self.installed = self._seen = on_disk
 
-    def end(self) -> None:
-        """Attempt nothing more."""
-        self._debounce.end()
+    def date(self, attempt: Attempt) -> Attempt:
+        """Return the attempt with zxids of the present history of the servers.
 
-    def consider(self, now: float) -> list[Action]:
-        """Compare what is wanted with what runs, and begin what follows from it."""
-        wanted = self._inputs.wanted
-        if wanted is None:
+        What was seen or staged in another history counts as old, too.
+        """
+        known = self._inputs.state
+        if known.is_current and known.history != self._history:
+            self._history = known.history
+            attempt = attempt.of_other_history()
+            self._seen = self._seen and replace(self._seen, zxid=UNLIMITED)
+            self._staged = self._staged and replace(self._staged, zxid=UNLIMITED)
+        if known.is_whole:
+            newest = self.wanted.zxid
+            attempt = attempt.dated(newest)
+            if self._seen is not None and self._seen.zxid > newest:
+                self._seen = replace(self._seen, zxid=newest)
+        return attempt
+
+    def consider(self, phase: CurrentPhase, is_unverified: bool, now: float) -> Found:
+        """Compare what is wanted with what is installed; return what follows from it."""
+        if self._inputs.wanted is None:
             return []
-        self._consider_history(self._inputs.state, wanted)
-        if self._phase.is_in(Phase.STOPPING):
-            self._turn.request(wanted)
-        if self._is_back_at_failure(wanted):
-            return self._forget_newer()
-        if self._is_undone(wanted):
-            return self._undo(wanted, now)
-        if not self._attempt.is_new(wanted) or not self._phase.is_in(
-            Phase.RUNNING, Phase.WAITING, Phase.VERIFYING, Phase.FAILED
-        ):
+        attempt = phase.attempt
+        if phase.phase is Phase.STOPPING:
+            self._turn.request(self.wanted)
+        if self._is_back_at_failure(phase):
+            self._seen = attempt.tried
+            self.debounce.end()
+            return [Note("newer-gone"), *self._discard()]
+        if self._is_undone(phase):
+            return self._undo(phase, is_unverified)
+        if not (phase.takes_changes and self._is_new(attempt)):
             return []
-        self._attempt.seen = wanted
-        changes = plan(self._attempt.applied, wanted)
-        if not changes and not self._attempt.is_retry(wanted):
-            return self._undo(wanted, now)
-        self._debounce.changed(now)
-        notes = notes_on_files("changed", changes.changed, wanted)
+        changes = plan(self.installed, self.wanted)
+        if not changes and not attempt.is_retry(self.wanted):
+            return self._undo(phase, is_unverified)
+        self._seen = self.wanted
+        self.debounce.changed(now)
+        notes = notes_on_files("changed", changes.changed, self.wanted)
         if not notes:
             notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
-        return notes if self._keeps_turn else notes + self._phase.enter(Phase.WAITING)
+        return [*notes, facts.ChangeFound()]
 
-    def _is_undone(self, wanted: Snapshot) -> bool:
+    def _is_new(self, attempt: Attempt) -> bool:
+        """Whether this was not compared yet; the same bytes are new if they failed before."""
+        if self._seen is None or self.wanted != self._seen:
+            return True
+        return attempt.failure is not None and self.wanted.zxid > self._seen.zxid
+
+    def _is_undone(self, phase: CurrentPhase) -> bool:
         """Whether an attempt at something else is under way that is none any more.
 
         This is derived from what is installed and not from what is new.  So an undo counts whenever
         it comes, and no command is ever stopped for the version that it runs.
         """
-        is_trying = self._phase.is_in(Phase.WAITING, Phase.FAILED)
-        if self._phase.is_in(Phase.VERIFYING):
-            is_trying = bool(self._attempt.reason)
+        is_trying = phase.phase in (Phase.WAITING, Phase.FAILED, Phase.BLOCKED)
+        if phase.phase is Phase.VERIFYING:
+            is_trying = bool(phase.attempt.reason)
         # A first start that waits has installed nothing yet, even if there is nothing to mirror.
         has_run = self._command.generation > 0
-        return is_trying and has_run and self._attempt.is_in_place(wanted)
+        return is_trying and has_run and phase.attempt.is_in_place(self.installed, self.wanted)
 
-    def _consider_history(self, known: InputState, wanted: Snapshot) -> None:
-        if known.is_current and known.history != self._history:
-            self._history = known.history
-            self._attempt.disown()
-            if self._staged is not None:
-                self._staged = replace(self._staged, zxid=UNLIMITED)
-        if known.is_whole:
-            self._attempt.date(wanted.zxid)
-
-    def _is_back_at_failure(self, wanted: Snapshot) -> bool:
+    def _is_back_at_failure(self, phase: CurrentPhase) -> bool:
         """Whether what failed here is all that is left to want, and was not written since.
 
         Something newer was wanted meanwhile, and is gone with its znode or with its history.
         """
-        attempt = self._attempt
-        if not self._verification.has_failed or wanted == attempt.seen:
+        if phase.phase is not Phase.FAILED or self.wanted == self._seen:
             return False
-        is_tried = wanted == attempt.tried and not plan(attempt.applied, wanted)
-        return is_tried and not attempt.is_retry(wanted)
+        is_tried = self.wanted == phase.attempt.tried and not plan(self.installed, self.wanted)
+        return is_tried and not phase.attempt.is_retry(self.wanted)
 
-    def _forget_newer(self) -> list[Action]:
-        self._attempt.seen = self._attempt.tried
-        self._debounce.end()
-        return [Note("newer-gone"), *self._discard()]
-
-    @property
-    def _keeps_turn(self) -> bool:
-        """Whether something new is tried in the turn that is held already."""
-        return self._phase.is_in(Phase.VERIFYING) or self._verification.has_failed
-
-    def _undo(self, wanted: Snapshot, now: float) -> list[Action]:
+    def _undo(self, phase: CurrentPhase, is_unverified: bool) -> Found:
         """Go on with what is installed, in the turn if it is not known good yet."""
-        self._debounce.end()
+        wanted, is_verified = self.wanted, phase.phase is Phase.VERIFYING
+        self._seen = wanted
+        self.debounce.end()
         undone = [Note("change-undone"), *self._discard()]
-        if self._phase.is_in(Phase.VERIFYING):
-            self._go_on_with(wanted)
-            return undone
-        if not self._command.present:
-            self._go_on_with(wanted)
-            return undone + self._start_again()
-        if self._turn.in_flight and self._verification.is_open:
-            self._go_on_with(wanted)
-            return undone + self._verification.verify(now)
-        self._turn.withdraw()
-        self._attempt.start_over(wanted)
-        self._attempt.tried = None
-        settled = self._verification.alerts.restart_settled(now)
-        return undone + self._phase.enter(Phase.RUNNING) + settled
+        generation = self._command.generation if self._command.present else 0
+        is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
+        if is_verified or not generation or is_unfinished:
+            if self._turn.in_flight or not self._in_group:
+                self._turn.request(wanted)
+            else:
+                self._turn.withdraw()
+        if is_unfinished and not is_verified:
+            return [*undone, facts.TurnUnfinished(generation, wanted)]
+        started = [] if is_verified or generation else self._command.start()
+        return [*undone, facts.ChangeUndone(generation, wanted), *started]
 
-    def _go_on_with(self, wanted: Snapshot) -> None:
-        """Make what is installed the version of the turn, if there is a turn."""
-        self._attempt.start_over(wanted)
-        if self._turn.in_flight or not self._turn.in_group:
-            self._turn.request(wanted)
-        else:
-            self._turn.withdraw()
-
-    def expire(self, now: float) -> list[Action]:
-        """Make the attempt that is due."""
+    def expire(self, phase: CurrentPhase, now: float) -> Found:
+        """Make the attempt, or the start, that is due."""
         starts = self._start_at is not None and now >= self._start_at
         started = self._command.start() if starts else []
-        return started + self._attempt_again(now)
-
-    def _attempt_again(self, now: float) -> list[Action]:
-        if self._debounce.deadline is None or now < self._debounce.deadline:
-            return []
-        self._debounce.end()
-        if self._phase.is_in(Phase.RUNNING):
+        if self.debounce.deadline is None or now < self.debounce.deadline:
+            return started
+        self.debounce.end()
+        if phase.phase is Phase.RUNNING:
             # What had failed was pushed again, and became healthy before it could be tried again.
-            return []
-        self._turn.request(self._wanted_now())
-        return [] if self._keeps_turn else self._phase.enter(Phase.WAITING)
+            return started
+        self._turn.request(self.wanted)
+        return [*started, facts.AttemptDue()]
 
-    def _wanted_now(self) -> Snapshot:
-        return self._attempt.applied if self._inputs.wanted is None else self._inputs.wanted
-
-    def proceed(self, now: float) -> list[Action]:
+    def proceed(self, phase: CurrentPhase, is_in_turn: bool, now: float) -> Found:
         """Go one step on towards the goal, or away from one that is none any more."""
-        if not self._phase.is_in(Phase.WAITING, Phase.VERIFYING, Phase.FAILED):
+        if not phase.takes_changes or phase.phase is Phase.RUNNING:
             return []
         is_being_started = self._command.start_at is None and not self._command.present
-        if self._phase.is_in(Phase.VERIFYING) and is_being_started:
+        if phase.phase is Phase.VERIFYING and is_being_started:
             # The result of the start comes before anything else is staged.
             return []
-        goal = self._goal()
+        goal = self._goal(phase.attempt)
         is_granted = goal is not None and goal == self._turn.granted
-        if goal is None or (is_granted and goal != self._wanted_now()):
+        if goal is None or (is_granted and goal != self.wanted):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
             return self._discard()
         if is_granted and self._inputs.is_gone(goal):
-            return self._await_content(goal)
+            return self._await_content(goal, is_in_turn)
         if self._staged is None or goal != self._staged:
-            return self._stage(goal)
+            return self.stage(goal)
         self._staged = goal
-        return self._take_down(now) if self._is_staged else []
+        return self._take_down(now) if self._is_on_disk else []
 
-    def _await_content(self, gone: Snapshot) -> list[Action]:
-        """Do not hold the others up for what is in no znode: ask once more when it is there."""
-        if not self._verification.is_in_turn:
+    def _await_content(self, gone: Snapshot, is_in_turn: bool) -> list[Action]:
+        """Do not hold the others up for what is in no znode: request it again when it is there."""
+        if not is_in_turn:
             self._turn.withdraw()
             self._turn.request(gone)
         return self._discard()
 
-    def _discard(self) -> list[Action]:
-        if self._staged is None:
-            return []
-        self._staged = None
-        return [DiscardFiles()]
-
-    def _goal(self) -> Snapshot | None:
-        """The snapshot to be installed next."""
-        if self._attempt.trouble and self._debounce.deadline is not None:
-            return None
-        granted = self._turn.granted
-        if granted is not None and not self._attempt.was_tried(granted):
-            return granted
-        is_to_revert = self._attempt.reverting and self._attempt.applied != self._attempt.good
-        return self._attempt.good if is_to_revert else None
-
-    def _take_down(self, now: float) -> list[Action]:
+    def _take_down(self, now: float) -> Found:
         if not self._command.present:
-            self._is_staged = False
+            self._is_on_disk = False
             return [InstallFiles()]
         if not self._turn.may_stop(now):
             self._turn.confirm()
             return []
-        # From now on the newest that is wanted counts, and none of it has to settle.
-        self._debounce.end()
-        self._attempt.stopped = True
-        actions: list[Action] = [Note("restarting"), *self._phase.enter(Phase.STOPPING)]
-        return (
-            actions + self._verification.stop() + self._command.stop(self._policy.kill_signal, now)
-        )
+        return [facts.StopPermitted()]
 
-    def _stage(self, snapshot: Snapshot) -> list[Action]:
-        self._staged = snapshot
-        self._is_staged = False
-        return [StageFiles(snapshot)]
+    def _goal(self, attempt: Attempt) -> Snapshot | None:
+        """Return the snapshot to be installed next; None for nothing."""
+        if attempt.trouble and self.debounce.deadline is not None:
+            return None
+        granted = self._turn.granted
+        if granted is not None and not attempt.was_tried(granted):
+            return granted
+        return attempt.revert_to if self.installed != attempt.revert_to else None
 
-    def staged(self) -> list[Action]:
-        """The goal is on disk, but not installed."""
-        if self._phase.is_in(Phase.LOADING, Phase.STOPPING):
-            return [InstallFiles()]
-        self._is_staged = True
-        return []
-
-    def tree_gone(self) -> list[Action]:
-        """Nothing of the old command is left: install the goal, which may be a newer one by now."""
-        goal = self._goal() or self._staged
-        if goal is not None and not self._attempt.reverting and self._is_outdated(goal):
-            goal = None
-        if goal is not None and not self._attempt.is_in_place(goal):
-            return [InstallFiles()] if goal == self._staged else self._stage(goal)
-        self._staged = None
-        self._attempt.start_over(self._attempt.applied)
-        return [DiscardFiles(), Note("change-undone"), *self._start_again()]
+    def due(self, attempt: Attempt) -> Snapshot | None:
+        """Return the wanted snapshot if it is to be applied now, None if nothing is."""
+        granted = self._turn.granted
+        is_granted = granted is not None and not attempt.was_tried(granted)
+        is_due = self.debounce.deadline is not None or is_granted
+        return self.wanted if is_due and plan(self.installed, self.wanted) else None
 
     def _is_outdated(self, goal: Snapshot) -> bool:
         """Whether the stop came too late for this: it is gone, or the turn for it is lost.
@@ -304,77 +265,50 @@ class Restart:
         is_lost = self._turn.granted is None and self._inputs.state.is_current
         return self._inputs.is_gone(goal) or (is_lost and goal != self._inputs.wanted)
 
-    def installed(self, written: tuple[str, ...]) -> list[Action]:
-        """The files are installed: start the command on them."""
-        if self._staged is None:
-            raise RuntimeError("files were installed that nobody has staged")
-        self._attempt.install(self._staged)
-        self._staged = None
-        return notes_on_files("installed", written, self._attempt.applied) + self._start_again()
+    def stage(self, snapshot: Snapshot) -> list[Action]:
+        """Write these files where no reader sees them."""
+        self._staged = snapshot
+        self._is_on_disk = False
+        return [StageFiles(snapshot)]
 
-    def _start_again(self) -> list[Action]:
-        """Start the next command; the first start of all stays in its phase until then."""
-        is_first = self._phase.is_in(Phase.LOADING)
-        entered = [] if is_first else self._phase.enter(Phase.VERIFYING)
-        return entered + self._command.start()
-
-    def started(self, now: float) -> list[Action]:
-        """The command has started.  Without a group this ends the restart."""
-        if self._attempt.trouble:
-            return [] if self._turn.in_group else self.pause(now)
-        if self._turn.in_group:
-            return []
-        if self._is_to_go_on:
-            # Something newer came between the files and the start: another restart follows.
-            return self._phase.enter(Phase.WAITING)
-        self._debounce.end()
-        self._turn.withdraw()
-        self._attempt.tried = None
-        # What came since the files were installed has not been acted on.
-        self._attempt.seen = self._attempt.applied
-        return self._phase.enter(Phase.RUNNING) + self._verification.alerts.restart_settled(now)
-
-    @property
-    def _is_to_go_on(self) -> bool:
-        """Whether the wanted version is not the installed one, and an attempt at it is due."""
-        granted = self._turn.granted
-        is_granted = granted is not None and not self._attempt.was_tried(granted)
-        is_due = self._debounce.deadline is not None or is_granted
-        return is_due and bool(plan(self._attempt.applied, self._wanted_now()))
-
-    def files_failed(self, reason: str, now: float) -> list[Action]:
-        """Files could not be written; the installed ones are unchanged."""
-        staged, self._staged = self._staged, None
-        self._attempt.trouble = reason
-        self._attempt.seen = self._wanted_now()
-        note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
-        if self._phase.is_in(Phase.STOPPING):
-            return [note, *self._not_installed(staged, reason, now), *self._start_again()]
-        if self._keeps_turn:
-            self._debounce.try_again(RETRY_FILES_S, now)
-            return [note, *self._verification.alerts.restart_failed(reason, now)]
-        return [note, *self.pause(now)]
-
-    def _not_installed(self, staged: Snapshot | None, reason: str, now: float) -> list[Action]:
-        """The new files could not be installed after the stop; the old ones are still there."""
-        if self._attempt.reverting and staged == self._attempt.good:
-            self._debounce.try_again(RETRY_FILES_S, now)
-            return self._verification.alerts.restart_failed(reason, now)
-        if staged is not None and not plan(self._attempt.applied, staged):
-            # What failed was to be tried again.  It is installed, so that is possible.
-            self._attempt.start_over(staged)
-            return []
-        self._attempt.tried, self._attempt.reverting = staged, False
+    def on_disk(self, phase: CurrentPhase) -> list[Action]:
+        """The staged files are complete; install them if no command is to be stopped first."""
+        if phase.phase in (Phase.LOADING, Phase.STOPPING):
+            return [InstallFiles()]
+        self._is_on_disk = True
         return []
 
-    def pause(self, now: float) -> list[Action]:
-        """Give the turn back, and try again later: it is this host that is in trouble.
+    def _discard(self) -> list[Action]:
+        if self._staged is None:
+            return []
+        self._staged = None
+        return [DiscardFiles()]
 
-        A turn in which a command was stopped is kept until the present command is known good.
-        """
-        if not self._verification.is_in_turn:
-            self._turn.withdraw()
-        self._attempt.tried = None
-        self._debounce.try_again(RETRY_FILES_S, now)
-        entered = self._phase.enter(Phase.FAILED)
-        return entered + self._verification.alerts.restart_failed(self._attempt.trouble, now)
+    def replace(self, attempt: Attempt) -> Found:
+        """Nothing of the old command is left: install the goal, which may be a newer one by now."""
+        goal = self._goal(attempt) or self._staged
+        if goal is not None and attempt.revert_to is None and self._is_outdated(goal):
+            goal = None
+        if goal is not None and not attempt.is_in_place(self.installed, goal):
+            return [InstallFiles()] if goal == self._staged else self.stage(goal)
+        self._staged = None
+        self._seen = self.installed
+        kept = facts.OldFilesKept(self.installed)
+        return [DiscardFiles(), Note("change-undone"), kept, *self._command.start()]
+
+    def install(self, attempt: Attempt, written: Sequence[str]) -> Found:
+        """The staged files are installed: start the command on them."""
+        staged, self._staged = self._staged, None
+        if staged is None:
+            raise RuntimeError("files were installed that were not staged")
+        self.installed = staged
+        if staged != attempt.revert_to:
+            self._seen = staged
+        notes = notes_on_files("installed", written, staged)
+        return [*notes, facts.NewFilesInstalled(staged), *self._command.start()]
+
+    def refuse(self, reason: str) -> facts.FilesRefused:
+        """The staged files could not be written; the installed ones are unchanged."""
+        staged, self._staged = self._staged, None
+        self._seen = self.wanted
+        return facts.FilesRefused(reason, staged, self.installed)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zkexec.core import facts
 from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
+from zkexec.core.facts import Found
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
-from zkexec.core.phases import Phase
+from zkexec.core.member import Member
+from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.restart import Restart
 from zkexec.core.rollout import next_request, participant, situation
 from zkexec.core.rollout.group_actions import CommitRecord
@@ -24,7 +27,6 @@ from zkexec.core.rollout.record_view import RecordView
 from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
 from zkexec.core.snapshot import Mirror, Snapshot, Znode
 from zkexec.core.turn import StartBasis
-from zkexec.core.verifying import Verification
 from zkexec.frozen import replace
 
 # What the replacements reach into is the private state of the core, which has no types here.
@@ -271,16 +273,15 @@ def release_anew(self: Anything, member: str, known_good: ConfigVersion | None) 
     return found if found is self else replace(found, paused=None)
 
 
-def rest_without_command(self: Anything, wanted: Snapshot, now: float) -> list[Action]:
+def rest_without_command(self: Anything, phase: CurrentPhase, is_unverified: bool) -> Found:
     """Keep the files, and do not check whether a command runs on them."""
-    if self._command.present or self._phase.is_in(Phase.VERIFYING):
-        found: list[Action] = original_undo(self, wanted, now)
+    if self._command.present or phase.phase is Phase.VERIFYING:
+        found: Found = original_undo(self, phase, is_unverified)
         return found
-    self._debounce.end()
+    self._seen = self.wanted
+    self.debounce.end()
     self._turn.withdraw()
-    self._attempt.start_over(wanted)
-    self._phase.phase = Phase.RUNNING
-    return []
+    return [facts.ChangeUndone(self._command.generation, self.wanted)]
 
 
 def read_no_record(self: Anything) -> None:
@@ -300,8 +301,8 @@ MUTANTS = (
            "RunningHasACommand"),
     Mutant("an undo is found among changes only", Restart, "_is_undone", lambda *_: False,
            "StopsOnlyForChange"),
-    Mutant("the old command ends zkexec in its turn", Verification, "survives_exit",
-           property(lambda self: self._is_awaited), "OutlivesTheCommand"),
+    Mutant("the old command ends zkexec in its turn", Member, "_survives_exit",
+           property(lambda self: self._awaits_health), "OutlivesTheCommand"),
     Mutant("the lease is not checked", Lease, "may_stop", lambda self, *_: bool(self.admitted),
            "StopsWithinTheLease"),
     Mutant("a lost reply is taken for an admission", Participant, "handle", assume_admission,

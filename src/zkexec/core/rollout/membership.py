@@ -14,7 +14,7 @@ from zkexec.core.turn import MemberStatus
 BRIEF_S = 0.2
 """A status that lasts no longer than this is not published by itself."""
 
-_LASTING = frozenset({Phase.RUNNING.value, Phase.FAILED.value})
+_LASTING = frozenset({Phase.RUNNING.value, Phase.FAILED.value, Phase.BLOCKED.value})
 
 
 class Membership:

@@ -26,7 +26,7 @@ _STYLES = {
     GroupState.UNREADABLE: "bad",
     GroupState.GONE: "bad",
 }
-_BAD_PHASES = (Phase.FAILED.value, MISSING, UNREADABLE)
+_BAD_PHASES = (Phase.FAILED.value, Phase.BLOCKED.value, MISSING, UNREADABLE)
 _AUDIT_LINES = 3
 _LEAST_ROWS = 3
 

@@ -1,0 +1,144 @@
+"""The health of the present command: its checks, and whether it is known good.
+
+Only a member of a group has a health deadline.  Without a group a command is successful as soon as
+it has started, and zkexec ends with it.
+"""
+
+from zkexec.core.actions import Action
+from zkexec.core.command import AdoptedCommand
+from zkexec.core.events import HealthCheckFinished
+from zkexec.core.health import CheckResult, HealthCheck
+from zkexec.core.policy import Policy
+
+
+class HealthDeadline:
+    """By when one generation of the command has to be known good.
+
+    With a health check the command has the health delay to become healthy, and has to stay healthy
+    for `--min-healthy`.  Without one it has to live for that long.  A command that has missed the
+    deadline is still watched: if it becomes healthy after all, it is known good, too.
+    """
+
+    def __init__(self, policy: Policy, now: float, *, limited: bool) -> None:
+        """Begin with a command that was started now; only a limited deadline can be missed."""
+        self._policy = policy
+        self._lost_at = now + policy.health_delay_s if limited and policy.checks_health else None
+        self._proven_at = None if policy.checks_health else now + policy.success_s
+        self._trouble = "no health check has ended"
+
+    @property
+    def deadline(self) -> float | None:
+        """When it is decided, one way or the other, if nothing happens before."""
+        return self._lost_at if self._proven_at is None else self._proven_at
+
+    def checked(self, healthy: bool, reason: str, now: float) -> None:
+        """Take in a result of the health check."""
+        if not healthy:
+            self._proven_at = None
+            self._trouble = reason
+        elif self._proven_at is None:
+            self._proven_at = now + self._policy.success_s
+
+    def is_known_good(self, now: float) -> bool:
+        """Whether the command was healthy for long enough."""
+        return self._proven_at is not None and now >= self._proven_at
+
+    def is_lost(self, now: float) -> bool:
+        """Whether the time is over and the last health check did not succeed."""
+        return self._proven_at is None and self._lost_at is not None and now >= self._lost_at
+
+    def lose(self) -> str:
+        """Set no limit any more; return in words why the deadline was missed."""
+        self._lost_at = None
+        return f"not healthy within {self._policy.health_delay_s:g} s: {self._trouble}"
+
+
+class CommandHealth:
+    """What is known of the health of the present command; nothing while none runs."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._checks = HealthCheck(policy)
+        self._deadline: HealthDeadline | None = None
+        self.known = "unknown"
+        """The result of the last check, in a word for people."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When a health check or the health deadline is due."""
+        judged_at = self._deadline.deadline if self._deadline else None
+        due = (self._checks.deadline, judged_at)
+        return min((at for at in due if at is not None), default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not decided yet if the command is known good."""
+        return self._deadline is not None
+
+    @property
+    def check_due(self) -> float | None:
+        """When the next check is due; while one runs, when that was; None without checks."""
+        return self._checks.due
+
+    @property
+    def check_is_late(self) -> bool:
+        """Whether a health check runs past its timeout, so that its result does not count."""
+        return self._checks.is_late
+
+    def begin(self, generation: int, now: float) -> None:
+        """Begin with a started command, which no member waits for yet."""
+        self.known = "unknown"
+        self._checks.open(generation, now)
+        self._set_deadline(now, limited=False)
+
+    def take_over(self, adopted: AdoptedCommand, now: float) -> None:
+        """Begin with a command of an earlier core: in a group it has to be verified again."""
+        self._checks.take_over(adopted, now)
+        self._set_deadline(now, limited=False)
+
+    def verify(self, now: float) -> None:
+        """Check at once and often: the turn lasts until the command is known good, or is not."""
+        self._checks.check_often(now)
+        self._set_deadline(now, limited=True)
+
+    def _set_deadline(self, now: float, *, limited: bool) -> None:
+        in_group = self._policy.in_group
+        self._deadline = HealthDeadline(self._policy, now, limited=limited) if in_group else None
+
+    def relax(self, now: float) -> None:
+        """Go back to the usual interval: the group no longer waits for this command."""
+        self._checks.relax(now)
+
+    def end(self) -> list[Action]:
+        """The command is going: nothing more can be learnt from it."""
+        self._deadline = None
+        self.known = "unknown"
+        return self._checks.close()
+
+    def expire(self, now: float) -> list[Action]:
+        """Start the check that is due, or end the one that takes too long."""
+        return self._checks.expire(now)
+
+    def finished(self, event: HealthCheckFinished, now: float) -> CheckResult | None:
+        """Take in a result; return None if it is about an earlier command."""
+        result = self._checks.finished(event, now)
+        if result is None:
+            return None
+        self.known = "healthy" if result.healthy else "unhealthy"
+        if self._deadline is not None:
+            self._deadline.checked(result.healthy, result.reason, now)
+        return result
+
+    def take_known_good(self, now: float) -> bool:
+        """Return true once, when the command was healthy for long enough."""
+        if self._deadline is None or not self._deadline.is_known_good(now):
+            return False
+        self._deadline = None
+        self._checks.relax(now)
+        return True
+
+    def take_missed(self, now: float) -> str:
+        """Return once why the health deadline was missed; "" if it was not."""
+        if self._deadline is None or not self._deadline.is_lost(now):
+            return ""
+        return self._deadline.lose()

@@ -1,0 +1,133 @@
+"""What the parts of a member make of an event: the facts by which its phase changes.
+
+An event says what happened outside.  A fact says what that means for this member, and carries what
+a phase needs to know about it.
+"""
+
+from collections.abc import Sequence
+
+from zkexec.core.actions import Action
+from zkexec.core.events import ExitStatus
+from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import frozen
+
+
+class Fact:
+    """Something that the phase of a member can depend on."""
+
+    __slots__ = ()
+
+
+Found = Sequence["Action | Fact"]
+"""What a part has found: actions, and among them facts, in the order in which they count."""
+
+
+@frozen()
+class CommandBegan(Fact):
+    """The command of this generation runs, and no group waits for its health.
+
+    `due` is what is to be applied at once, None if that is nothing.
+    """
+
+    generation: int
+    due: Snapshot | None = None
+
+
+@frozen()
+class CommandLost(Fact):
+    """The command exited, or could not be started, and zkexec does not end with it.
+
+    `good` is what is to be put back after a config failure, None for nothing.
+    """
+
+    reason: str
+    installed: Snapshot
+    good: Snapshot | None
+
+
+@frozen()
+class BecameKnownGood(Fact):
+    """The command was healthy for long enough on these files."""
+
+    generation: int
+    installed: Snapshot
+
+
+@frozen()
+class HealthDeadlineMissed(Fact):
+    """The command was not healthy in time; `good` is what is to be put back, if anything is."""
+
+    reason: str
+    installed: Snapshot
+    good: Snapshot | None
+
+
+@frozen()
+class TurnUnfinished(Fact):
+    """The turn of this member lasts until the running command is known good on these files."""
+
+    generation: int
+    installed: Snapshot
+
+
+@frozen()
+class StartBlocked(Fact):
+    """There is nothing that the first start may run."""
+
+
+@frozen()
+class ChangeFound(Fact):
+    """Something else than what is installed is wanted, and has to settle."""
+
+
+@frozen()
+class ChangeUndone(Fact):
+    """What is installed is wanted again; `generation` is that of the command, 0 if none runs."""
+
+    generation: int
+    wanted: Snapshot
+
+
+@frozen()
+class AttemptDue(Fact):
+    """The settle time, or the pause after an attempt, is over."""
+
+
+@frozen()
+class FilesRefused(Fact):
+    """Files could not be written; `staged` is what they were, None if that is not known."""
+
+    reason: str
+    staged: Snapshot | None
+    installed: Snapshot
+
+
+@frozen()
+class StopPermitted(Fact):
+    """The files are staged, and the turn allows to stop the command now."""
+
+
+@frozen()
+class NewFilesInstalled(Fact):
+    """The staged files are at their targets, and no command runs."""
+
+    snapshot: Snapshot
+
+
+@frozen()
+class OldFilesKept(Fact):
+    """The command was stopped for something that is not wanted any more."""
+
+    installed: Snapshot
+
+
+@frozen()
+class EndBegan(Fact):
+    """zkexec ends; `status` is how, None if as the command ended."""
+
+    status: ExitStatus | None = None
+
+
+@frozen()
+class EndReached(Fact):
+    """Nothing is left that the end waits for."""

@@ -52,6 +52,9 @@ MAY_IMPORT = {
     "__main__": frozenset({"isolation", "main"}),
 }
 
+# The fields in core/ that are true or false.  A phase carries what is true in it, so none is added.
+MOST_BOOLEANS_IN_CORE = 71
+
 # The words that GLOSSARY replaces, as far as a search finds them without mistakes.
 AVOIDED = re.compile(
     r"\b(told|stands|deeds?|sight|glance|whoever|somebody|so long|falsey|ledger|tenure)\b",
@@ -382,6 +385,31 @@ def test_what_is_public_is_documented() -> None:
         for node in public_definitions(source.tree.body)
         if not ast.get_docstring(node)
     )
+
+
+def booleans_of(cls: ast.ClassDef) -> set[str]:
+    """Name the fields of a class that are annotated as bool, or set to True or False on self."""
+    found = set()
+    for node in ast.walk(cls):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "bool":
+            found.add(ast.unparse(node.target))
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) in ("True", "False"):
+            found |= {name for name in map(ast.unparse, node.targets) if name.startswith("self.")}
+    names = {name.removeprefix("self.") for name in found}
+    return {name for name in names if "." not in name}
+
+
+def test_the_core_has_no_more_booleans() -> None:
+    """No boolean field is added to the core, and the number follows if one is removed."""
+    found = [
+        f"{cls.name}.{name}"
+        for source in sources()
+        if source.name.startswith("src/zkexec/core/")
+        for cls in source.tree.body
+        if isinstance(cls, ast.ClassDef)
+        for name in sorted(booleans_of(cls))
+    ]
+    assert len(found) == MOST_BOOLEANS_IN_CORE, "\n".join(found)
 
 
 def test_every_test_says_what_it_promises() -> None:

@@ -61,6 +61,7 @@ def test_a_member_behind_its_inputs_is_not_up_to_date() -> None:
     [
         on(NEW, 20, phase="verifying"),
         on(NEW, 20, phase="failed"),
+        on(OLD, 20, phase="blocked", wanted=NEW),
         on(NEW, 20, phase="a word of a later version"),
         on(OLD, 20, wanted=NEW),
         MemberZnode(error="the member status is no valid JSON"),

@@ -12,11 +12,11 @@ from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import Command
 from zkexec.core.events import Event, HealthCheckFinished, SignalReceived
-from zkexec.core.facts import Found
+from zkexec.core.facts import Fact, Found
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
-from zkexec.core.phases import CurrentPhase, Phase
+from zkexec.core.phases import CurrentPhase, Phase, RunningPhase
 from zkexec.core.restart import Debounce, Restart
 from zkexec.core.snapshot import Snapshot
 
@@ -159,6 +159,7 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
 
 
 original_consider: Callable[..., Found] = Restart.consider
+original_on = RunningPhase.on
 original_signal = private(Member, "_on_signal")
 original_failed = private(Member, "_on_files_failed")
 original_touched = private(Inputs, "_on_touched")
@@ -174,6 +175,11 @@ def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Sna
     merged = original_merged(self, known, znodes)
     self.in_place = place
     return merged
+
+
+def run_on(self: RunningPhase, fact: Fact) -> CurrentPhase:
+    """Go on running whatever ends."""
+    return self if isinstance(fact, facts.EndBegan) else original_on(self, fact)
 
 
 PROGRESS = "no progress"
@@ -206,6 +212,7 @@ MUTANTS = (
     Mutant("back and forth during a stop is missed", Restart, "consider", ignore_what_is_staged,
            "StagesWhatIsWanted"),
     Mutant("files are not tried again", Debounce, "try_again", do_nothing, "AlwaysHasADeadline"),
+    Mutant("the phase running does not end", RunningPhase, "on", run_on, "RunningHasACommand"),
     Mutant("zkexec survives its command", Member, "_survives_exit", True,
            "RunningHasACommand"),
     Mutant("a start without a process is not tried again", Command, "start_later", lambda *_: 0.0,

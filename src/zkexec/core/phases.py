@@ -164,33 +164,23 @@ class VerifyingPhase(CurrentPhase):
     takes_changes = keeps_turn = True
 
     # One arm for each fact.
-    def on(self, fact: Fact) -> CurrentPhase:  # noqa: C901, PLR0911, PLR0912
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: C901, PLR0911
         """Decide whether the attempt has succeeded, has failed, or could not be made."""
         attempt = self.attempt
         match fact:
-            case facts.CommandBegan():
-                return self._on_began(fact)
-            case facts.TurnUnfinished(generation, installed):
-                if attempt.revert_to is None:
-                    return VerifyingPhase(attempt, generation)
-                is_done = installed == attempt.revert_to
-                return FailedPhase(replace(attempt, revert_to=None) if is_done else attempt)
+            case facts.CommandBegan() | facts.TurnUnfinished():
+                return self._on_started(fact)
             case facts.BecameKnownGood(generation, installed):
-                if self.is_in_trouble(installed):
-                    # What had failed before may be healthy after all.
-                    is_settled = installed == attempt.failing
-                    return _give_way(attempt.recover() if is_settled else attempt)
-                return _known_good(generation, installed, attempt)
-            case facts.HealthDeadlineMissed(reason, installed, good):
-                if self.is_in_trouble(installed):
-                    # The old version is not healthy: the new one was never started.
-                    return _give_way(_in_more_trouble(attempt, reason))
-                return FailedPhase(attempt.fail(reason, installed, good))
-            case facts.CommandLost(reason, installed, good):
-                if self.is_in_trouble(installed):
-                    return _give_way(_without_command(attempt, reason))
-                reason = f"the command ended ({reason})"
-                return FailedPhase(attempt.fail(reason, installed, good))
+                if not self.is_in_trouble(installed):
+                    return _known_good(generation, installed, attempt)
+                # What had failed before may be healthy after all.
+                is_settled = installed == attempt.failing
+                return _give_way(attempt.recover() if is_settled else attempt)
+            case facts.HealthDeadlineMissed(reason):
+                return self._fail(fact, reason, of_old=reason)
+            case facts.CommandLost(reason):
+                of_old = f"the old command does not run: {reason}"
+                return self._fail(fact, f"the command ended ({reason})", of_old)
             case facts.FilesRefused(reason):
                 return self.with_attempt(replace(attempt, trouble=reason))
             case facts.ChangeUndone(_, wanted):
@@ -200,18 +190,31 @@ class VerifyingPhase(CurrentPhase):
             case facts.StopPermitted():
                 return StoppingPhase(attempt)
             case facts.EndBegan(status):
-                return ExitingPhase(status, self.attempt)
+                return ExitingPhase(status, attempt)
         return self
 
-    def _on_began(self, began: facts.CommandBegan) -> CurrentPhase:
-        """End the attempt: without a group, a command that has started is successful."""
+    def _on_started(self, began: facts.CommandBegan | facts.TurnUnfinished) -> CurrentPhase:
+        """Verify it in a turn of a group, unless it is a revert; else a start is all it takes."""
         attempt = self.attempt
+        if isinstance(began, facts.TurnUnfinished):
+            if attempt.revert_to is None:
+                return VerifyingPhase(attempt, began.generation)
+            is_done = began.installed == attempt.revert_to
+            return FailedPhase(replace(attempt, revert_to=None) if is_done else attempt)
         if attempt.trouble:
             return _give_way(attempt)
         if began.due is not None:
             # Something newer came between the files and the start: another restart follows.
             return WaitingPhase(attempt)
         return RunningPhase(began.generation)
+
+    def _fail(
+        self, bad: facts.HealthDeadlineMissed | facts.CommandLost, reason: str, of_old: str
+    ) -> CurrentPhase:
+        """Fail for this reason, unless it is the old version, as the new one was never started."""
+        if self.is_in_trouble(bad.installed):
+            return _give_way(_in_more_trouble(self.attempt, of_old))
+        return FailedPhase(self.attempt.fail(reason, bad.installed, bad.good))
 
     def is_in_trouble(self, installed: Snapshot) -> bool:
         """Whether the old configuration was started again, as the new could not be written."""

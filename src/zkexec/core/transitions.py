@@ -57,18 +57,19 @@ TABLE: Mapping[Phase, Row] = {
         Phase.RUNNING: (events.Tick, events.CommandStarted, events.HealthCheckFinished),
         Phase.WAITING: (events.Tick, events.CommandStarted, events.HealthCheckFinished),
         Phase.STOPPING: (events.FilesStaged, group_events.RecordCommitted),
-        Phase.FAILED: (
-            *(events.Tick, events.CommandStarted, events.StartFailed, events.CommandExited),
-        ),
-        Phase.BLOCKED: (
-            *(events.Tick, events.CommandStarted, events.CommandExited, events.HealthCheckFinished),
+        **dict.fromkeys(
+            (Phase.FAILED, Phase.BLOCKED),
+            (
+                *(events.Tick, events.CommandStarted, events.StartFailed),
+                *(events.CommandExited, events.HealthCheckFinished),
+            ),
         ),
         Phase.EXITING: (events.StartFailed, events.CommandExited, events.SignalReceived),
         Phase.DONE: (events.StartFailed, events.CommandExited, events.SignalReceived),
     },
     Phase.FAILED: {
-        Phase.RUNNING: (events.Tick, events.HealthCheckFinished),
-        Phase.WAITING: (events.HealthCheckFinished,),
+        Phase.RUNNING: (events.Tick, events.ZnodesRead, events.HealthCheckFinished),
+        Phase.WAITING: (events.Tick, events.HealthCheckFinished),
         Phase.STOPPING: (events.FilesStaged, group_events.RecordCommitted),
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
         Phase.EXITING: (events.CommandExited, events.SignalReceived),

@@ -249,6 +249,39 @@ class RunningHasACommand(Checker):
             raise Violation(f"{process.name} is running, and its command is not")
 
 
+class WaitsForSomething(Checker):
+    """A phase that must not last has a deadline, or waits for an answer that is certain.
+
+    The others wait for a change, for the group, or for the end of the command.
+    """
+
+    BRIEF = (Phase.STOPPING, Phase.VERIFYING, Phase.BLOCKED, Phase.EXITING)
+    ANSWERED = (
+        actions.StageFiles, actions.InstallFiles, actions.StartCommand, actions.InspectProcessTree,
+    )  # fmt: skip
+    ANSWERS = (
+        events.FilesStaged, events.FilesInstalled, events.FilesFailed, events.CommandStarted,
+        events.StartFailed, events.ProcessTreeInspected, events.Started,
+    )  # fmt: skip
+
+    def __init__(self, world: "World") -> None:
+        """Begin before any action."""
+        super().__init__(world)
+        self._owed: dict[Process, bool] = {}
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Check the deadline of the phase that the member is in now."""
+        if isinstance(event, self.ANSWERS):
+            self._owed[process] = False
+        if any(isinstance(action, self.ANSWERED) for action in todo):
+            self._owed[process] = True
+        core = process.core
+        if not isinstance(core, Member) or core.phase not in self.BRIEF:
+            return
+        if core.deadline is None and not self._owed.get(process, False):
+            raise Violation(f"{process.name} is {core.phase.value} without a deadline")
+
+
 class OutlivesTheCommand(Checker):
     """In a turn in which it was stopped, a command that exits does not end zkexec.
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from zkexec.core import facts
 from zkexec.core.actions import Action, SignalProcessTree
+from zkexec.core.attempt import Attempt
 from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
-from zkexec.core.facts import Found
+from zkexec.core.facts import Fact, Found
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
-from zkexec.core.phases import CurrentPhase, Phase
-from zkexec.core.restart import Restart
+from zkexec.core.phases import CurrentPhase, Phase, RunningPhase
+from zkexec.core.restart import Debounce, Restart
 from zkexec.core.rollout import next_request, participant, situation
 from zkexec.core.rollout.group_actions import CommitRecord
 from zkexec.core.rollout.lease import Lease, TurnOutcome, TurnResult
@@ -64,6 +65,7 @@ original_is_known_good = private(RolloutRecord, "is_known_good")
 original_begin = private(Membership, "begin")
 original_release = private(RolloutRecord, "release")
 original_undo = private(Restart, "_undo")
+original_on = RunningPhase.on
 
 
 def assume_admission(self: Anything, event: Event, now: float) -> list[Action]:
@@ -284,6 +286,11 @@ def rest_without_command(self: Anything, phase: CurrentPhase, is_unverified: boo
     return [facts.ChangeUndone(self._command.generation, self.wanted)]
 
 
+def run_on(self: RunningPhase, fact: Fact) -> CurrentPhase:
+    """Go on running whatever ends."""
+    return self if isinstance(fact, facts.EndBegan) else original_on(self, fact)
+
+
 def read_no_record(self: Anything) -> None:
     """Trust the known record in a new session."""
     self.is_history_checked = False
@@ -299,6 +306,10 @@ PROGRESS = "no progress"
 MUTANTS = (
     Mutant("an undone change needs no command", Restart, "_undo", rest_without_command,
            "RunningHasACommand"),
+    Mutant("the phase running does not end", RunningPhase, "on", run_on, "RunningHasACommand"),
+    Mutant("a turn is used for what was tried in it", Attempt, "was_tried", lambda *_: False,
+           "StopsOnlyForChange"),
+    Mutant("files are not tried again", Debounce, "try_again", lose_nothing, "WaitsForSomething"),
     Mutant("an undo is found among changes only", Restart, "_is_undone", lambda *_: False,
            "StopsOnlyForChange"),
     Mutant("the old command ends zkexec in its turn", Member, "_survives_exit",

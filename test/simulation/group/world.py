@@ -33,6 +33,7 @@ from simulation.group.member_checkers import (
     StartsOnKnownGood,
     StopsOnlyForChange,
     StopsWithinTheLease,
+    WaitsForSomething,
 )
 from simulation.group.operators import Operator
 from simulation.group.process import Process
@@ -60,7 +61,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     WakesFew, QueuesOnce, MarksDuplicates,
     StopsWithinTheLease, InstallsHistory, StopsOnlyForChange, IgnoresLosses, StartsOnKnownGood,
     AdmitsCurrentContent, AdmitsTheHead, KeepsOperatorsChanges, ObeysThePause, TriesRestartsAlone,
-    RunningHasACommand, OutlivesTheCommand,
+    RunningHasACommand, WaitsForSomething, OutlivesTheCommand,
     InstallsPresentContent,
 )  # fmt: skip
 

@@ -133,6 +133,7 @@ def _urgency(row: MemberRow) -> tuple[int, int]:
         row.turn_phase is EntryPhase.FAILED,
         not row.is_alive,
         row.is_in_flight,
+        row.phase == Phase.BLOCKED.value,
         row.phase == UNREADABLE,
         row.queue_position is not None,
         not row.is_up_to_date,

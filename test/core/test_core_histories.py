@@ -61,7 +61,7 @@ def test_nothing_is_written_before_the_inputs_were_read_in_a_session() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.take("b@50")
-    harness.turn.succeed(snapshot_of("b@50"))
+    harness.succeed(snapshot_of("b@50"))
     harness.advance()
     harness.happen(SessionLost("expired"))
     harness.inputs("b@50", is_answered=False, is_current=False, is_whole=False)
@@ -77,7 +77,7 @@ def test_a_known_good_version_gets_the_present_zxid() -> None:
     """A new record gets a known good version with the zxid that it has there."""
     harness = TurnHarness()
     harness.begin()
-    harness.turn.report_known_good(snapshot_of("a@50"))
+    harness.report_known_good(snapshot_of("a@50"))
     harness.inputs("a@5", newest=5, history=1)
 
     assert isinstance(harness.advance(), CommitRecord | ReadRecord)
@@ -103,7 +103,7 @@ def test_a_known_good_version_of_another_history_is_recorded_once() -> None:
     """A record with a known good version of the same znodes gets no other one."""
     harness = TurnHarness()
     harness.begin()
-    harness.turn.report_known_good(snapshot_of("a@50"))
+    harness.report_known_good(snapshot_of("a@50"))
     harness.happen(SessionLost("expired"))
     harness.inputs("a@5", newest=5, history=1)
     harness.connect(session=2)
@@ -126,8 +126,8 @@ def test_a_version_that_failed_since_is_not_known_good() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.take("a@50")
-    harness.turn.succeed(snapshot_of("a@50"))
-    harness.turn.fail(snapshot_of("a@60"), "exit status 1")
+    harness.succeed(snapshot_of("a@50"))
+    harness.fail(snapshot_of("a@60"), "exit status 1")
     harness.happen(SessionLost("expired"))
     harness.connect(session=2)
     harness.enrolled()

@@ -79,7 +79,7 @@ def test_a_member_without_its_own_node_ends_its_turn() -> None:
     harness.begin()
     harness.take()
     _keep_out(harness)
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     commit = harness.tick(10)
     if isinstance(commit, ReadRecord):
         commit = harness.read(

@@ -13,12 +13,12 @@ def test_a_status_has_the_digests_of_the_record() -> None:
     """A status has the phase, and the digests that the record uses."""
     harness = TurnHarness()
     harness.begin()
-    harness.turn.publish(MemberStatus("failed"), snapshot("a@1"), snapshot("b@2"))
+    harness.publish(MemberStatus("failed"), snapshot("a@1"), snapshot("b@2"))
     running, wanted = (named(word).digest for word in ("a@1", "b@2"))
     assert harness.turn.advance(0) == [
         PublishStatus(MemberStatus("failed", running, wanted, zxid=2))
     ]
-    harness.turn.publish(MemberStatus("running"), None, None)
+    harness.publish(MemberStatus("running"), None, None)
     assert harness.turn.advance(0) == [PublishStatus(MemberStatus("running"))]
 
 
@@ -26,12 +26,12 @@ def test_a_status_goes_along_with_other_writes() -> None:
     """A queue node and the record take the status along, without a request of its own."""
     harness = TurnHarness()
     harness.begin()
-    harness.turn.publish(MemberStatus("waiting"), None, None)
+    harness.publish(MemberStatus("waiting"), None, None)
     assert harness.request("b@2") == JoinQueue(3, "a", MemberStatus("waiting"))
     assert harness.turn.deadline == harness.turn._at.requests.deadline  # noqa: SLF001 -- nothing is due
     harness.queue_joined()
     harness.listed(QUEUE_NODE)
-    harness.turn.publish(MemberStatus("stopping"), None, None)
+    harness.publish(MemberStatus("stopping"), None, None)
     request = harness.read()
     assert isinstance(request, CommitRecord)
     assert request.status == MemberStatus("stopping")
@@ -44,7 +44,7 @@ def test_a_status_that_went_along_with_a_refused_commit(is_carried: bool) -> Non
     harness.begin()
     harness.be_head()
     if is_carried:
-        harness.turn.publish(MemberStatus("stopping"), None, None)
+        harness.publish(MemberStatus("stopping"), None, None)
     harness.read()
     harness.turn.handle(CommitRefused(harness.number, Conflict.RECORD), 0)
     found = [*harness.turn.advance(0), *harness.turn.advance(BRIEF_S)]

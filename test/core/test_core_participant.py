@@ -138,8 +138,8 @@ def test_the_lease_runs_from_the_sending_of_the_commit() -> None:
     harness.committed()
     assert harness.turn.may_stop(11.9)
     assert not harness.turn.may_stop(12)
-    harness.turn.confirm()
     harness.now = 20
+    harness.confirm()
     request = harness.advance()
     assert isinstance(request, CommitRecord)
     assert request.queue_node == ""
@@ -249,7 +249,7 @@ def test_success_ends_the_turn() -> None:
     harness = TurnHarness()
     harness.begin()
     taken = harness.take()
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     assert harness.turn.granted is None
     request = harness.advance()
     assert isinstance(request, CommitRecord)
@@ -266,7 +266,7 @@ def test_a_failure_keeps_the_turn() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.take()
-    harness.turn.fail(snapshot("b@2"), "exit status 1")
+    harness.fail(snapshot("b@2"), "exit status 1")
     request = harness.advance()
     assert isinstance(request, CommitRecord)
     assert request.record.in_flight["m1"].phase is FAILED
@@ -309,7 +309,7 @@ def test_a_change_that_is_undone_leaves_the_queue() -> None:
     harness.begin()
     harness.be_head()
     harness.read(in_flight("b@2"))
-    harness.turn.withdraw()
+    harness.withdraw()
     assert harness.advance() == LeaveQueue(6, QUEUE_NODE)
     assert harness.queue_left() is None
 
@@ -319,8 +319,8 @@ def test_a_turn_that_is_not_needed_is_released() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.take()
-    harness.turn.withdraw()
-    harness.turn.withdraw()
+    harness.withdraw()
+    harness.withdraw()
     request = harness.advance()
     assert isinstance(request, CommitRecord)
     assert request.record.in_flight == {}
@@ -331,12 +331,12 @@ def test_a_first_start_reports_a_known_good_version() -> None:
     """A version that is healthy without a turn is recorded as known good, once."""
     harness = TurnHarness()
     harness.begin()
-    harness.turn.report_known_good(snapshot("a@1"))
+    harness.report_known_good(snapshot("a@1"))
     request = harness.advance()
     assert isinstance(request, CommitRecord)
     assert request.record.is_known_good(named("a@1"))
     harness.committed()
-    harness.turn.report_known_good(snapshot("a@1"))
+    harness.report_known_good(snapshot("a@1"))
     assert harness.advance() is None
 
 
@@ -379,7 +379,7 @@ def test_an_earlier_run_is_adopted() -> None:
     assert harness.notes == ["adopted"]
     assert harness.turn.inherited
     assert harness.turn.granted is None
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     harness.advance()
     harness.committed()
     assert not harness.turn.inherited
@@ -391,7 +391,7 @@ def test_the_turn_after_an_adopted_one_is_not_inherited() -> None:
     harness.begin(in_flight("b@2", "m1", "earlier"))
     harness.committed()
     assert harness.turn.inherited
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     assert isinstance(harness.advance(), CommitRecord)
     harness.failed()
     harness.now += RETRY_S

@@ -98,7 +98,7 @@ def test_content_that_had_changed_is_not_waited_for() -> None:
     harness.begin()
     harness.be_head()
     harness.read()
-    harness.turn.request(snapshot("c@3"))
+    harness.want(snapshot("c@3"))
     assert harness.refused(Conflict.CONFIGURATION) == ReadRecord(7, watch=True, requested=OWN)
 
 
@@ -109,11 +109,11 @@ def test_an_outdated_version_is_not_tried() -> None:
     harness = in_turn()
     harness.happen(GroupTouched(GroupPart.RECORD))
     harness.read(record)
-    harness.turn.request(snapshot("c@3"))
+    harness.want(snapshot("c@3"))
     assert isinstance(harness.advance(), ReadRecord)
     assert harness.read(record) is None
     assert harness.notes == ["turn-outdated"]
-    harness.turn.request(snapshot("c@10"))
+    harness.want(snapshot("c@10"))
     assert isinstance(harness.advance(), CommitRecord)
 
 
@@ -205,7 +205,7 @@ def test_an_admission_whose_answer_was_lost_is_read_back() -> None:
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.may_stop(1.9)
     assert not harness.turn.may_stop(2)
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     harness.advance()
     assert isinstance(harness.committed(), ListQueue)
     assert harness.listed() is None
@@ -214,7 +214,7 @@ def test_an_admission_whose_answer_was_lost_is_read_back() -> None:
 def test_a_release_whose_answer_was_lost_is_read_back() -> None:
     """It is neither repeated nor taken for a lost turn."""
     harness = in_turn()
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     harness.advance()
     harness.failed()
     harness.now = 1
@@ -229,7 +229,7 @@ def test_a_release_whose_answer_was_lost_is_read_back() -> None:
 def test_a_release_is_repeated_until_it_is_read_back() -> None:
     """A release that was not written is written, on the record as it is then."""
     harness = in_turn()
-    harness.turn.succeed(snapshot("b@2"))
+    harness.succeed(snapshot("b@2"))
     harness.advance()
     harness.failed()
     harness.now = 1
@@ -287,7 +287,8 @@ def test_a_turn_outlives_its_session() -> None:
 def test_a_reclaimed_turn_is_logged(found: RolloutRecord) -> None:
     """Without the own token there is no turn, and another one has to be requested."""
     harness = in_turn()
-    harness.turn.confirm()
+    harness.now += 2
+    harness.confirm()
     harness.advance()
     harness.refused(Conflict.RECORD)
     request = harness.read(found, 9)

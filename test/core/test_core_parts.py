@@ -1,6 +1,6 @@
 """The parts of a member one by one: settling, alarm, source, launch, child, turn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -27,7 +27,7 @@ from zkexec.core.policy import Policy, StartPolicy
 from zkexec.core.restart import Debounce
 from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
 from zkexec.core.startup import CannotStartError, Startup
-from zkexec.core.turn import FreeTurn, MemberStatus, StartBasis
+from zkexec.core.turn import FreeTurn, Intent, Keeping, StartBasis
 
 ALERTS = Policy(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
 ONE_FILE = Policy(mirrors=(Mirror("/f", "/z"),))
@@ -323,38 +323,26 @@ def test_a_slow_command_has_its_kill_timeout_to_end(
     assert not child.was_asked_to_end(ExitStatus(code=0), longest_s + 0.1)
 
 
-def test_without_a_lock_the_turn_is_free() -> None:
-    """It is held from the moment it is asked for until it is given back, in whichever way."""
-    turn = FreeTurn()
-    wanted = Snapshot({})
-    ways: list[Callable[[], None]] = [
-        turn.withdraw,
-        lambda: turn.succeed(wanted),
-        lambda: turn.stop_taking_turns(keeps_entry=False),
-    ]
-    for give_back in ways:
-        assert turn.granted is None
-        turn.request(wanted)
-        assert turn.granted is wanted
-        give_back()
-        assert turn.granted is None
+def test_a_turn_without_a_lock_is_granted_at_once() -> None:
+    """A free turn is granted for what is wanted, and over when nothing is, whatever the reason."""
+    turn, wanted = FreeTurn(), Snapshot({"/f": b"a"})
+    assert turn.granted is None
+    turn.reconcile(Intent(Keeping.TURN, wanted), 0)
+    assert turn.granted is wanted
+    turn.reconcile(Intent(succeeded=wanted), 0)
+    assert turn.granted is None
 
 
-def test_without_a_lock_nobody_is_asked_and_nobody_is_told() -> None:
-    """A free turn lets the first start go on, the old child be stopped, and zkexec end at once."""
-    turn = FreeTurn()
-    wanted = Snapshot({"/f": b"a"})
-    turn.confirm()
-    turn.report_known_good(wanted)
-    turn.fail(wanted, "exit status 3")
-    turn.publish(MemberStatus("running"), wanted, wanted)
+def test_without_a_lock_no_other_member_matters() -> None:
+    """A free turn lets the first start go on, the old command stop, and zkexec end at once."""
+    turn, wanted = FreeTurn(), Snapshot({"/f": b"a"})
     assert turn.basis(wanted, None) is StartBasis.WANTED
     assert turn.is_ready
     assert turn.may_stop(0)
     assert turn.close(0)
     assert turn.handle(events.Tick(), 0) == []
     assert turn.advance(0) == []
-    assert (turn.deadline, turn.in_flight, turn.in_group) == (None, False, False)
+    assert (turn.deadline, turn.in_flight) == (None, False)
 
 
 def test_files_that_nobody_has_staged_are_a_mistake() -> None:

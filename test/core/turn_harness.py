@@ -6,6 +6,7 @@ from typing import Any
 
 from core.records import limit
 from zkexec.core.actions import Action, Note
+from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event, SessionConnected, Tick
 from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus
@@ -25,6 +26,8 @@ from zkexec.core.rollout.participant import Participant
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import InputState, Mirror, Snapshot
+from zkexec.core.turn import Intent, Keeping, MemberStatus
+from zkexec.frozen import replace
 
 MIRRORS = (Mirror("/f", "/z"),)
 POLICY = Policy(
@@ -63,6 +66,7 @@ class TurnHarness:
     def __init__(self, policy: Policy = POLICY) -> None:
         """Begin without a session; tokens and tickets are the letters."""
         letters: Iterator[str] = iter(ascii_lowercase)
+        self._intent = Intent(known=InputState())
         self.turn = Participant(policy, "m1", lambda: next(letters))
         self.now = 0.0
         self.last: Action | None = None
@@ -151,14 +155,49 @@ class TurnHarness:
         self.read(record)
         return self.enrolled()
 
+    def intend(self, **changes: object) -> None:
+        """Let the member want something else of its group than before."""
+        self._intent = replace(self._intent, **changes)
+        self.turn.reconcile(self._intent, self.now)
+
+    def want(self, wanted: Snapshot) -> None:
+        """Let the member want a turn for this version."""
+        self.intend(keeping=Keeping.TURN, wanted=wanted, succeeded=None)
+
+    def withdraw(self) -> None:
+        """Let the member need no turn any more."""
+        self.intend(keeping=Keeping.NOTHING, wanted=None)
+
+    def succeed(self, version: Snapshot) -> None:
+        """Let the command become healthy on this version, in its turn."""
+        self.intend(keeping=Keeping.NOTHING, wanted=None, succeeded=version, failure=None)
+
+    def fail(self, version: Snapshot, reason: str) -> None:
+        """Let this version fail, in the turn for it."""
+        self.intend(keeping=Keeping.TURN, succeeded=None, failure=LocalFailure(version, reason))
+
+    def report_known_good(self, version: Snapshot) -> None:
+        """Let the command be healthy on this version, outside of a turn."""
+        self.intend(known_good=version)
+
+    def confirm(self) -> None:
+        """Let the member want to stop its command."""
+        self.intend(keeping=Keeping.STOP)
+
+    def publish(
+        self, status: MemberStatus, running: Snapshot | None, current: Snapshot | None
+    ) -> None:
+        """Let the member show this status."""
+        self.intend(status=status, running=running, current=current)
+
     def request(self, word: str) -> Action | None:
         """Request a turn for another version."""
-        self.turn.request(snapshot(word))
+        self.want(snapshot(word))
         return self.advance()
 
     def inputs(self, word: str, **known: Any) -> None:
         """Read these inputs, with this state; by default everything is known."""
-        self.turn.refresh(snapshot(word), InputState(**known), self.now)
+        self.intend(current=snapshot(word), known=InputState(**known))
 
     def be_head(self, word: str = "b@2") -> Action | None:
         """Become the head of the queue for this version; return the next request."""

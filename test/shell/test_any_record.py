@@ -177,15 +177,15 @@ def test_a_member_lives_with_any_record(
         method, _, word = call.partition(" ")
         match method:
             case "request":
-                harness.turn.request(snapshot(word))
+                harness.want(snapshot(word))
             case "fail":
-                harness.turn.fail(snapshot(word), "why")
+                harness.fail(snapshot(word), "why")
             case "succeed":
-                harness.turn.succeed(snapshot(word))
+                harness.succeed(snapshot(word))
             case "report":
-                harness.turn.report_known_good(snapshot(word))
+                harness.report_known_good(snapshot(word))
             case _:
-                harness.turn.withdraw()
+                harness.withdraw()
         harness.advance()
         for _ in range(6):
             answer(harness, record, names)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.turn import Keeping
 from zkexec.frozen import frozen
 
 
@@ -123,8 +124,9 @@ class OldFilesKept(Fact):
 
 @frozen()
 class EndBegan(Fact):
-    """zkexec ends; `status` is how, None if as the command ended."""
+    """zkexec ends; `status` is how, None if as the command ended, `keeping` what of the turn."""
 
+    keeping: Keeping
     status: ExitStatus | None = None
 
 

@@ -33,13 +33,14 @@ from zkexec.core.phases import (
     RunningPhase,
     StoppingPhase,
     VerifyingPhase,
+    WaitingPhase,
 )
 from zkexec.core.policy import OnFailure, Policy
 from zkexec.core.restart import RETRY_FILES_S, Restart
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.startup import CannotStartError, Startup
 from zkexec.core.transitions import check_transition
-from zkexec.core.turn import MemberStatus, StartBasis, Turn
+from zkexec.core.turn import Intent, Keeping, MemberStatus, StartBasis, Turn
 from zkexec.frozen import replace
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
@@ -155,7 +156,11 @@ class Member:
     def _change(self, fact: Fact, now: float) -> list[Action]:
         """Let the phase decide what follows from this fact, and do what the change means."""
         before, self._phase = self._phase, self._phase.on(fact)
-        return [] if self._phase is before else self._entered(before, self._phase, now)
+        if self._phase is before:
+            return []
+        actions = self._entered(before, self._phase, now)
+        self._turn.reconcile(self._intent(), now)
+        return actions
 
     def _entered(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
         """Do what the change of the phase, or of its data, means: the only place that does."""
@@ -181,16 +186,14 @@ class Member:
         """A turn, if there was one, is over: the command runs on what is wanted."""
         if isinstance(before, LoadingPhase):
             return note
+        self._restart.requested = None
         if running.known_good is not None:
             self._restart.settle_on(running.known_good)
-            self._turn.succeed(running.known_good)
             note.insert(0, Note("known-good"))
-        else:
-            self._turn.withdraw()
-            if isinstance(before, VerifyingPhase):
-                # What came since the files were installed has not been acted on.
-                self._restart.debounce.end()
-                self._restart.settle_on(self.applied)
+        elif isinstance(before, VerifyingPhase):
+            # What came since the files were installed has not been acted on.
+            self._restart.debounce.end()
+            self._restart.settle_on(self.applied)
         return note + self._alerts.restart_settled(now)
 
     def _entered_stopping(self, note: list[Action], now: float) -> list[Action]:
@@ -221,10 +224,8 @@ class Member:
             return self._entered_failure(attempt.failure, note, now)
         if earlier.revert_to is not None and earlier.trouble == attempt.trouble:
             return [*([] if attempt.revert_to else [Note("reverted")]), *note]
-        if earlier.failure is not None and attempt.failure is None:
-            self._turn.succeed(self.applied)
         if not self._is_in_turn:
-            self._turn.withdraw()
+            self._restart.requested = None
         self._restart.debounce.try_again(RETRY_FILES_S, now)
         return note + self._alerts.restart_failed(attempt.trouble, now)
 
@@ -232,7 +233,6 @@ class Member:
         self, failure: LocalFailure, note: list[Action], now: float
     ) -> list[Action]:
         self._health.relax(now)
-        self._turn.fail(failure.version, failure.reason)
         # A command that has ended will not recover.
         or_else = ", or until the command becomes healthy" if self.command.present else ""
         failed = Note("restart-failed", {"reason": failure.reason, "or_else": or_else})
@@ -240,26 +240,59 @@ class Member:
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
-        self._turn.refresh(self.inputs.wanted, self.inputs.state, now)
         self._phase = self._phase.with_attempt(self._restart.date(self._phase.attempt))
         actions = self._carry(self._restart.consider(self._phase, self._is_unverified, now), now)
         is_current = self.inputs.has_read and self.inputs.wanted == self.applied
-        if self.phase is Phase.RUNNING and self._turn.in_flight:
-            if self._is_unverified and is_current:
-                # The turn of an earlier core waits for this command to be known good.
-                actions += self._change(TurnUnfinished(self.command.generation, self.applied), now)
-            elif not self._is_unverified and self.inputs.wanted == self.applied:
-                self._turn.succeed(self.applied)
-        actions += self._carry(self._restart.proceed(self._phase, self._is_in_turn, now), now)
+        if self.phase is Phase.RUNNING and self._turn.in_flight and self._is_unverified:
+            # The turn of an earlier core waits for this command to be known good.
+            unfinished = TurnUnfinished(self.command.generation, self.applied)
+            actions += self._change(unfinished, now) if is_current else []
+        self._turn.reconcile(self._intent(), now)
+        actions += self._carry(self._restart.proceed(self._phase, now), now)
         if self.phase is Phase.DONE:
             return actions
+        self._turn.reconcile(self._intent(self._status), now)
+        return actions + self._turn.advance(now) + self._finish(now)
+
+    def _intent(self, status: MemberStatus | None = None) -> Intent:
+        """Return what this member wants of its group; without a status, the event is under way."""
+        phase, restart = self._phase, self._restart
+        keeping, succeeded = Keeping.NOTHING, None
+        match phase:
+            case ExitingPhase():
+                keeping = phase.keeping
+            case RunningPhase():
+                succeeded = phase.known_good
+                is_current = self.inputs.wanted == self.applied
+                if self._turn.in_flight and is_current and not self._is_unverified:
+                    succeeded = self.applied
+            case WaitingPhase() | StoppingPhase() | VerifyingPhase() | FailedPhase():
+                keeping = restart.keeping(phase, self._is_in_turn)
+            case BlockedPhase():
+                succeeded = phase.known_good
+                keeping = restart.keeping(phase, self._is_in_turn)
+        is_complete = keeping is Keeping.TURN and status is not None
+        if is_complete and phase.takes_changes and restart.is_ready:
+            keeping = Keeping.STOP
+        runs = self.command.present or phase.phase is Phase.VERIFYING
+        return Intent(
+            keeping,
+            restart.requested,
+            succeeded,
+            phase.attempt.failure,
+            restart.good if self._policy.mirrors else None,
+            self.inputs.wanted,
+            self.inputs.state,
+            status,
+            self.applied if runs else None,
+        )
+
+    @property
+    def _status(self) -> MemberStatus:
         reason = self._phase.attempt.reason or self.command.delayed
         if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
-        status = MemberStatus(self.phase.value, "", "", self._health.known, reason)
-        runs = self.command.present or self.phase is Phase.VERIFYING
-        self._turn.publish(status, self.applied if runs else None, self.inputs.wanted)
-        return actions + self._turn.advance(now) + self._finish(now)
+        return MemberStatus(self.phase.value, "", "", self._health.known, reason)
 
     # One arm for each event: a table would say the same in two places.
     def _react(self, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0911, PLR0912
@@ -347,18 +380,13 @@ class Member:
 
     def _on_known_good(self, now: float) -> list[Action]:
         before, applied = self._phase, self.applied
-        is_reverted = before.attempt.is_reverted(applied)
         is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
-        if not (is_old or is_reverted):
+        if not (is_old or before.attempt.is_reverted(applied)):
             self._restart.good = applied
         self._has_stopped = False
-        changed = self._change(BecameKnownGood(self.command.generation, applied), now)
-        if self._phase is before:
-            if self.phase is Phase.BLOCKED:
-                self._turn.withdraw()
-            if self._policy.mirrors and not is_reverted:
-                self._turn.report_known_good(applied)
-        return changed
+        if isinstance(before, BlockedPhase):
+            self._restart.requested = None
+        return self._change(BecameKnownGood(self.command.generation, applied), now)
 
     def _consider_start(self, now: float) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
@@ -381,7 +409,7 @@ class Member:
         basis = self._turn.basis(wanted, on_disk)
         if basis is StartBasis.NOTHING:
             self._restart.settle_on(wanted)
-            self._turn.request(wanted)
+            self._restart.requested = wanted
             return [Note("start-blocked"), *self._change(facts.StartBlocked(), now)]
         if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
             self._restart.begin_on(on_disk)
@@ -486,7 +514,7 @@ class Member:
             status = event.ending.shell_status
             actions += [Note("command-failed", {"ending": event.ending, "exit_status": status})]
             actions += self._alerts.command_failed(str(event.ending), status, now)
-        return actions + self._exit(facts.EndBegan(), now, asked=was_asked)
+        return actions + self._exit(None, now, asked=was_asked)
 
     def _survive_exit(self, reason: str, now: float) -> list[Action]:
         """Go on without the command: a config failure, or more of the trouble that there is."""
@@ -518,7 +546,7 @@ class Member:
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):
             self.command.expect_end(now)
             self._alerts.drop_waiting()
-            actions += self._exit(facts.EndBegan(), now, asked=True)
+            actions += self._exit(None, now, asked=True)
         return actions
 
     def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
@@ -530,18 +558,18 @@ class Member:
             self._alerts.drop_waiting()
         if not is_end:
             return []
-        return self._exit(facts.EndBegan(ExitStatus(signal=signal)), now, asked=True)
+        return self._exit(ExitStatus(signal=signal), now, asked=True)
 
     def _give_up(self, note: Note, status: int, now: float) -> list[Action]:
-        return [note, *self._exit(facts.EndBegan(ExitStatus(code=status)), now, asked=False)]
+        return [note, *self._exit(ExitStatus(code=status), now, asked=False)]
 
-    def _exit(self, began: facts.EndBegan, now: float, *, asked: bool) -> list[Action]:
+    def _exit(self, status: ExitStatus | None, now: float, *, asked: bool) -> list[Action]:
         """Begin the end: nothing is started any more but what alerts are owed."""
         self._startup.end()
         self.command.give_up_start()
         self._restart.debounce.end()
-        self._turn.stop_taking_turns(keeps_entry=self._is_in_turn and not asked)
-        return self._change(began, now)
+        keeping = Keeping.ENTRY if self._is_in_turn and not asked else Keeping.LEAVING
+        return self._change(facts.EndBegan(keeping, status), now)
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""

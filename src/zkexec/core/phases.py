@@ -11,6 +11,7 @@ from zkexec.core.attempt import Attempt
 from zkexec.core.events import ExitStatus
 from zkexec.core.facts import Fact
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.turn import Keeping
 from zkexec.frozen import frozen, replace
 
 
@@ -81,8 +82,8 @@ class LoadingPhase(CurrentPhase):
                 return VerifyingPhase(self.attempt, generation)
             case facts.StartBlocked():
                 return WaitingPhase(self.attempt)
-            case facts.EndBegan(status):
-                return ExitingPhase(status, self.attempt)
+            case facts.EndBegan():
+                return ExitingPhase(fact.keeping, fact.status, self.attempt)
         return self
 
 
@@ -112,8 +113,8 @@ class RunningPhase(CurrentPhase):
                 return WaitingPhase(self.attempt)
             case facts.TurnUnfinished(generation, installed):
                 return VerifyingPhase(Attempt(installed), generation)
-            case facts.EndBegan(status):
-                return ExitingPhase(status, self.attempt)
+            case facts.EndBegan():
+                return ExitingPhase(fact.keeping, fact.status, self.attempt)
         return self
 
 
@@ -149,8 +150,8 @@ class StoppingPhase(CurrentPhase):
                 return VerifyingPhase(Attempt(installed))
             case facts.FilesRefused(reason, staged, installed):
                 return VerifyingPhase(self.attempt.refuse(staged, installed, reason))
-            case facts.EndBegan(status):
-                return ExitingPhase(status, self.attempt)
+            case facts.EndBegan():
+                return ExitingPhase(fact.keeping, fact.status, self.attempt)
         return self
 
 
@@ -174,8 +175,9 @@ class VerifyingPhase(CurrentPhase):
                 if not self.is_in_trouble(installed):
                     return _known_good(generation, installed, attempt)
                 # What had failed before may be healthy after all.
-                is_settled = installed == attempt.failing
-                return _give_way(attempt.recover() if is_settled else attempt)
+                if installed == attempt.failing:
+                    return BlockedPhase(replace(attempt.recover(), tried=None), installed)
+                return _give_way(attempt)
             case facts.HealthDeadlineMissed(reason):
                 return self._fail(fact, reason, of_old=reason)
             case facts.CommandLost(reason):
@@ -189,8 +191,8 @@ class VerifyingPhase(CurrentPhase):
                 return VerifyingPhase(attempt.install(snapshot))
             case facts.StopPermitted():
                 return StoppingPhase(attempt)
-            case facts.EndBegan(status):
-                return ExitingPhase(status, attempt)
+            case facts.EndBegan():
+                return ExitingPhase(fact.keeping, fact.status, attempt)
         return self
 
     def _on_started(self, began: facts.CommandBegan | facts.TurnUnfinished) -> CurrentPhase:
@@ -253,10 +255,14 @@ class FailedPhase(CurrentPhase):
 
 @frozen()
 class BlockedPhase(CurrentPhase):
-    """Files could not be written on this host; the next attempt comes after a pause."""
+    """Files could not be written on this host; the next attempt comes after a pause.
+
+    `known_good` is a version that had failed, and is healthy after all, which ends its turn.
+    """
 
     phase = Phase.BLOCKED
     attempt: Attempt
+    known_good: Snapshot | None = None
     takes_changes = True
 
     def on(self, fact: Fact) -> CurrentPhase:
@@ -269,17 +275,18 @@ class BlockedPhase(CurrentPhase):
 
 @frozen()
 class ExitingPhase(CurrentPhase):
-    """zkexec ends; `status` is how, None if as the command ended."""
+    """zkexec ends; `status` is how, None if as the command ended, `keeping` what of the turn."""
 
     phase = Phase.EXITING
+    keeping: Keeping
     status: ExitStatus | None = None
     attempt: Attempt = Attempt()
 
     def on(self, fact: Fact) -> CurrentPhase:
         """Leave it only for the end itself."""
         match fact:
-            case facts.EndBegan(status) if status is not None:
-                return ExitingPhase(status, self.attempt)
+            case facts.EndBegan(keeping, status):
+                return ExitingPhase(keeping, status or self.status, self.attempt)
             case facts.EndReached():
                 return DonePhase()
         return self
@@ -315,8 +322,8 @@ def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:  # noqa: P
             return VerifyingPhase(Attempt(installed), generation)
         case facts.CommandLost(reason):
             return phase.with_attempt(_without_command(attempt, reason))
-        case facts.EndBegan(status):
-            return ExitingPhase(status, attempt)
+        case facts.EndBegan():
+            return ExitingPhase(fact.keeping, fact.status, attempt)
     return phase
 
 

@@ -22,7 +22,7 @@ from zkexec.core.inputs import Inputs
 from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
-from zkexec.core.turn import Turn
+from zkexec.core.turn import Keeping, Turn
 from zkexec.frozen import replace
 
 STREAM_LIMIT = 10
@@ -70,6 +70,8 @@ class Restart:
         self.debounce = Debounce(policy.settle_s)
         self.installed = Snapshot({})
         self.good: Snapshot | None = None
+        self.requested: Snapshot | None = None
+        """The version that a turn is wanted for."""
         self._staged: Snapshot | None = None
         self._is_on_disk = False
         """Whether the staged files are complete on the disk."""
@@ -125,7 +127,7 @@ class Restart:
             return []
         attempt = phase.attempt
         if phase.phase is Phase.STOPPING:
-            self._turn.request(self.wanted)
+            self.requested = self.wanted
         if self._is_back_at_failure(phase):
             self._seen = attempt.tried
             self.debounce.end()
@@ -182,10 +184,7 @@ class Restart:
         generation = self._command.generation if self._command.present else 0
         is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
         if is_verified or not generation or is_unfinished:
-            if self._turn.in_flight or not self._in_group:
-                self._turn.request(wanted)
-            else:
-                self._turn.withdraw()
+            self.requested = wanted if self._turn.in_flight or not self._in_group else None
         if is_unfinished and not is_verified:
             return [*undone, facts.TurnUnfinished(generation, wanted)]
         started = [] if is_verified or generation else self._command.start()
@@ -201,10 +200,10 @@ class Restart:
         if phase.phase is Phase.RUNNING:
             # What had failed was pushed again, and became healthy before it could be tried again.
             return started
-        self._turn.request(self.wanted)
+        self.requested = self.wanted
         return [*started, facts.AttemptDue()]
 
-    def proceed(self, phase: CurrentPhase, is_in_turn: bool, now: float) -> Found:
+    def proceed(self, phase: CurrentPhase, now: float) -> Found:
         """Go one step on towards the goal, or away from one that is none any more."""
         if not phase.takes_changes or phase.phase is Phase.RUNNING:
             return []
@@ -218,27 +217,32 @@ class Restart:
             # The granted snapshot is out of date: the turn is requested for the wanted one.
             return self._discard()
         if is_granted and self._inputs.is_gone(goal):
-            return self._await_content(goal, is_in_turn)
+            return self._discard()
         if self._staged is None or goal != self._staged:
             return self.stage(goal)
         self._staged = goal
         return self._take_down(now) if self._is_on_disk else []
 
-    def _await_content(self, gone: Snapshot, is_in_turn: bool) -> list[Action]:
-        """Do not hold the others up for what is in no znode: request it again when it is there."""
-        if not is_in_turn:
-            self._turn.withdraw()
-            self._turn.request(gone)
-        return self._discard()
+    def keeping(self, phase: CurrentPhase, is_in_turn: bool) -> Keeping:
+        """Return what is wanted of the turn in the phases that can have one."""
+        is_given_back = phase.attempt.tried is None and self.requested is None
+        if phase.phase in (Phase.FAILED, Phase.BLOCKED) and is_given_back:
+            return Keeping.NOTHING
+        goal = self._goal(phase.attempt) if phase.takes_changes and not is_in_turn else None
+        is_granted = goal is not None and goal == self._turn.granted == self.wanted
+        # Do not hold the others up for what is in no znode: a turn comes when it is there again.
+        return Keeping.PLACE if is_granted and self._inputs.is_gone(self.wanted) else Keeping.TURN
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether only the permission to stop the command is missing."""
+        return self._staged is not None and self._is_on_disk and self._command.present
 
     def _take_down(self, now: float) -> Found:
         if not self._command.present:
             self._is_on_disk = False
             return [InstallFiles()]
-        if not self._turn.may_stop(now):
-            self._turn.confirm()
-            return []
-        return [facts.StopPermitted()]
+        return [facts.StopPermitted()] if self._turn.may_stop(now) else []
 
     def _goal(self, attempt: Attempt) -> Snapshot | None:
         """Return the snapshot to be installed next; None for nothing."""

@@ -33,7 +33,7 @@ class Startup:
         self._policy = policy
         self._inputs = inputs
         self._turn = turn
-        self._needs_ensemble = bool(inputs.paths) or turn.in_group
+        self._needs_ensemble = bool(inputs.paths) or policy.in_group
         self._reads_disk = self._has_read_disk = False
         self.on_disk: Snapshot | None = None
         self._waits_for: Mapping[str, Problem] = {}
@@ -65,7 +65,7 @@ class Startup:
 
     def read_disk(self) -> list[Action]:
         """Request the content of the files once, which only a member of a group needs."""
-        if self._reads_disk or not (self._turn.in_group and self._inputs.paths):
+        if self._reads_disk or not (self._policy.in_group and self._inputs.paths):
             return []
         self._reads_disk = True
         return [LoadCachedFiles()]

@@ -9,8 +9,9 @@ queue: the turn is granted at once, and a command that has started ends it.  Wit
 from enum import Enum
 
 from zkexec.core.actions import Action
+from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event
-from zkexec.core.snapshot import InputState, Snapshot
+from zkexec.core.snapshot import NOTHING_READ, InputState, Snapshot
 from zkexec.frozen import frozen
 
 
@@ -33,6 +34,45 @@ class MemberStatus:
     wanted_at: float = 0.0
 
 
+class Keeping(Enum):
+    """What a member wants of its turn."""
+
+    NOTHING = "nothing"
+    """No turn is needed: if there is one, release it."""
+    PLACE = "place"
+    """Release the turn, and queue again: what it was granted for cannot be applied now."""
+    TURN = "turn"
+    """A change waits, is applied, has failed, or is not known good yet."""
+    STOP = "stop"
+    """The files are staged: the command is to be stopped as soon as the turn allows it."""
+    LEAVING = "leaving"
+    """zkexec ends: take no turn any more, and release the present one when no command runs."""
+    ENTRY = "entry"
+    """zkexec ends, and its entry stays: its command was stopped, and its end not requested."""
+
+
+@frozen()
+class Intent:
+    """What a member wants of its group, derived anew after each event.
+
+    `wanted` is the version to queue for.  `succeeded` is the one on which the command has become
+    healthy in this turn, and `failure` the one that failed, until something newer is tried.
+    `known_good` is the version on which it was healthy last, in a turn or not.  `current` is the
+    newest snapshot, also during the settle time, and `known` what is known of it.  `status` is for
+    people, and `running` the version in it; None while the event is not finished.
+    """
+
+    keeping: Keeping = Keeping.NOTHING
+    wanted: Snapshot | None = None
+    succeeded: Snapshot | None = None
+    failure: LocalFailure | None = None
+    known_good: Snapshot | None = None
+    current: Snapshot | None = None
+    known: InputState = NOTHING_READ
+    status: MemberStatus | None = None
+    running: Snapshot | None = None
+
+
 class StartBasis(Enum):
     """What a first start may run."""
 
@@ -50,10 +90,6 @@ else:
 
 class Turn(Protocol):
     """What a member needs to know of its turn, and may do with it."""
-
-    @property
-    def in_group(self) -> bool:
-        """Whether this member is in a group, and so reports which versions are known good."""
 
     @property
     def granted(self) -> Snapshot | None:
@@ -82,35 +118,11 @@ class Turn(Protocol):
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
         """Return what a first start may run, if it `is_ready`; `on_disk` is in the files now."""
 
-    def request(self, wanted: Snapshot) -> None:
-        """Queue for a turn for this snapshot; if requested again, the newest counts."""
-
-    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
-        """Take in the wanted snapshot, also during the settle time, and what is known of it."""
-
-    def withdraw(self) -> None:
-        """Leave the queue, or release the turn: nothing is to be restarted any more."""
-
     def may_stop(self, now: float) -> bool:
         """Whether the turn was confirmed so recently that no member can have reclaimed it."""
 
-    def confirm(self) -> None:
-        """Confirm the turn, because `may_stop` was false."""
-
-    def succeed(self, snapshot: Snapshot) -> None:
-        """End the turn: the command is healthy on this snapshot."""
-
-    def report_known_good(self, snapshot: Snapshot) -> None:
-        """Report a snapshot as known good without ending any turn."""
-
-    def fail(self, snapshot: Snapshot, reason: str) -> None:
-        """Keep the turn, and record in the group that this snapshot failed."""
-
-    def stop_taking_turns(self, *, keeps_entry: bool) -> None:
-        """Take no further turn: the end of zkexec has begun, its command may still run.
-
-        The entry is kept if the command was stopped for the turn and its end was not requested.
-        """
+    def reconcile(self, intent: Intent, now: float) -> None:
+        """Take in what the member wants now; `granted` and `may_stop` follow from it at once."""
 
     def close(self, now: float) -> bool:
         """Release the turn, as the command is gone; return whether nothing is left to record.
@@ -118,74 +130,37 @@ class Turn(Protocol):
         Call it again until it returns true.  It also does if there is no time or no connection.
         """
 
-    def publish(
-        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
-    ) -> None:
-        """Publish the status of this member, at each change of its phase or health."""
-
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in an event of the group; other events have no effect."""
 
     def advance(self, now: float) -> list[Action]:
-        """Send the next request; called after each event and each change of what is wanted."""
+        """Send the next request; called after each event."""
 
 
 class FreeTurn:
     """The turn of a member without `--lock`: it waits for no other member, and reports to none."""
 
-    in_group = False
     in_flight = inherited = False
     is_ready = True
     error = ""
     deadline: float | None = None
-
-    def __init__(self) -> None:
-        self.granted: Snapshot | None = None
+    granted: Snapshot | None = None
 
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:  # noqa: ARG002 -- protocol
         """Start on the wanted snapshot."""
         return StartBasis.WANTED
 
-    def request(self, wanted: Snapshot) -> None:
+    def reconcile(self, intent: Intent, now: float) -> None:  # noqa: ARG002 -- protocol
         """Grant the turn at once."""
-        self.granted = wanted
-
-    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
-        """Do nothing: no znode version is checked."""
-
-    def withdraw(self) -> None:
-        """Release the turn."""
-        self.granted = None
+        self.granted = intent.wanted
 
     def may_stop(self, now: float) -> bool:  # noqa: ARG002 -- protocol
         """Allow it always: no other member can have the turn."""
         return True
 
-    def succeed(self, snapshot: Snapshot) -> None:  # noqa: ARG002 -- protocol
-        """Release the turn."""
-        self.granted = None
-
-    def stop_taking_turns(self, *, keeps_entry: bool) -> None:  # noqa: ARG002 -- protocol
-        """Release the turn."""
-        self.granted = None
-
-    def confirm(self) -> None:
-        """Do nothing: this turn needs no confirmation."""
-
-    def report_known_good(self, snapshot: Snapshot) -> None:
-        """Do nothing: there is no group."""
-
-    def fail(self, snapshot: Snapshot, reason: str) -> None:
-        """Do nothing: there is no group."""
-
     def close(self, now: float) -> bool:  # noqa: ARG002 -- protocol
         """Return true: nothing is left to record."""
         return True
-
-    def publish(
-        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
-    ) -> None:
-        """Do nothing: there is no node for a status."""
 
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: ARG002 -- protocol
         """Do nothing: no event is about this turn."""

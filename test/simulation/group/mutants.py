@@ -282,7 +282,7 @@ def rest_without_command(self: Anything, phase: CurrentPhase, is_unverified: boo
         return found
     self._seen = self.wanted
     self.debounce.end()
-    self._turn.withdraw()
+    self.requested = None
     return [facts.ChangeUndone(self._command.generation, self.wanted)]
 
 

@@ -38,21 +38,23 @@ from zkexec.core.rollout.next_request import next_request
 from zkexec.core.rollout.situation import Situation
 from zkexec.core.rollout.version import short
 from zkexec.core.snapshot import InputState, Snapshot
-from zkexec.core.turn import MemberStatus, StartBasis
+from zkexec.core.turn import Intent, Keeping, StartBasis
 
 CLOSE_S = 2.0
 """At its end zkexec waits at most this long for the release of its turn."""
+
+_RELEASING = (Keeping.NOTHING, Keeping.PLACE)
+_LEAVING = (Keeping.LEAVING, Keeping.ENTRY)
 
 
 class Participant:
     """The turn of a member of the group `--lock`."""
 
-    in_group = True
-
     def __init__(self, policy: Policy, member: str, new_token: Callable[[], str]) -> None:
         """`new_token` returns a word that it never returns again, to this or another member."""
         self._at = Situation(policy, member, new_token)
-        self._closing = self._keeps_entry = False
+        self._closing = False
+        self._intent = Intent()
         self._close_by: float | None = None
         self.error = ""
 
@@ -95,7 +97,39 @@ class Participant:
         disk = None if on_disk is None else at.version_of(on_disk)
         return basis_of(record, at.member, at.version_of(wanted), disk)
 
-    def request(self, wanted: Snapshot) -> None:
+    def reconcile(self, intent: Intent, now: float) -> None:
+        """Take in what the member wants now, and note what has changed since the last time."""
+        at, was, self._intent = self._at, self._intent, intent
+        keeping = intent.keeping
+        if keeping in _LEAVING:
+            if was.keeping not in _LEAVING:
+                self._leave()
+        else:
+            self._refresh(intent.current, intent.known, now)
+            self._keep(intent, was)
+        if keeping is Keeping.STOP and not self.may_stop(now):
+            at.confirming = True
+        if intent.status is not None:
+            at.publish(intent.status, intent.running, intent.current)
+
+    def _keep(self, intent: Intent, was: Intent) -> None:
+        """Go on with the turn, or end it, and request what is wanted now."""
+        failure, succeeded, known_good = intent.failure, intent.succeeded, intent.known_good
+        if failure is not None and failure != was.failure:
+            self._fail(failure.version, failure.reason)
+        is_released = intent.keeping in _RELEASING and was.keeping not in _RELEASING
+        is_over = is_released or (intent.wanted is None and was.wanted is not None)
+        if succeeded is not None and (succeeded is not was.succeeded or self._at.in_flight):
+            self._succeed(succeeded)
+        elif is_over:
+            self._withdraw()
+        is_new = known_good is not was.known_good and known_good is not succeeded
+        if known_good is not None and is_new:
+            self._report_known_good(known_good)
+        if intent.wanted is not None and (is_over or intent.wanted is not was.wanted):
+            self._request(intent.wanted)
+
+    def _request(self, wanted: Snapshot) -> None:
         """Queue for a turn for this snapshot; if requested again, the newest counts.
 
         A version that failed here is not requested until it is written again.
@@ -105,7 +139,7 @@ class Participant:
             self._at.wanted = wanted
             self._at.requests.end_pause()
 
-    def refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
+    def _refresh(self, wanted: Snapshot | None, known: InputState, now: float) -> None:
         """Take in the wanted snapshot; znode versions may differ for the same bytes."""
         at = self._at
         at.current, at.input_state = wanted, known
@@ -116,9 +150,9 @@ class Participant:
             # What was requested since is gone with its history, so the failed one is wanted again.
             at.wanted = None
         elif wanted == at.wanted and not at.is_admitted_to_wanted:
-            self.request(wanted)
+            self._request(wanted)
 
-    def withdraw(self) -> None:
+    def _withdraw(self) -> None:
         """Leave the queue, or release the turn: nothing is to be restarted any more."""
         self._at.wanted = self._at.failure = None
         if not any(outcome.result is not TurnResult.FAILED for outcome in self._at.outcomes):
@@ -128,21 +162,17 @@ class Participant:
         """Whether the turn was confirmed so recently that no member can have reclaimed it."""
         return self._at.lease.may_stop(now, self._at.membership.session_timeout_s)
 
-    def confirm(self) -> None:
-        """Confirm the turn by a commit, because `may_stop` was false."""
-        self._at.confirming = True
-
-    def succeed(self, snapshot: Snapshot) -> None:
+    def _succeed(self, snapshot: Snapshot) -> None:
         """End the turn: the command is healthy on this snapshot."""
         self._at.wanted = self._at.failure = None
         self._at.last_good = self._at.version_of(snapshot)
         self._at.outcomes = [TurnOutcome(TurnResult.KNOWN_GOOD, self._at.last_good)]
 
-    def report_known_good(self, snapshot: Snapshot) -> None:
+    def _report_known_good(self, snapshot: Snapshot) -> None:
         """Report a snapshot as known good without ending any turn."""
         self._at.unrecorded_good = self._at.last_good = self._at.version_of(snapshot)
 
-    def fail(self, snapshot: Snapshot, reason: str) -> None:
+    def _fail(self, snapshot: Snapshot, reason: str) -> None:
         """Keep the turn, and record that this snapshot failed."""
         failed = self._at.version_of(snapshot)
         if self._at.wanted is not None and self._at.version_of(self._at.wanted) == failed:
@@ -152,13 +182,8 @@ class Participant:
         self._at.failure = TurnOutcome(TurnResult.FAILED, failed, reason)
         self._at.outcomes = [self._at.failure]
 
-    def stop_taking_turns(self, *, keeps_entry: bool) -> None:
-        """Take no further turn: the end of zkexec has begun, its command may still run.
-
-        The entry is kept if the command was stopped for the turn and its end was not requested,
-        in this run or in an earlier one that was lost.
-        """
-        self._keeps_entry = keeps_entry
+    def _leave(self) -> None:
+        """Take no further turn: the end of zkexec has begun, its command may still run."""
         self._at.wanted = self._at.failure = None
         self._at.unrecorded_good = self._at.last_good = None
         self._at.has_requested_max_unavailable = self._at.is_recorded = True
@@ -172,7 +197,9 @@ class Participant:
         if not self._closing:
             self._closing = True
             self._close_by = now + CLOSE_S
-            is_kept = self._keeps_entry or at.lease.has_failed(at.record_view.record)
+            is_kept = self._intent.keeping is Keeping.ENTRY or at.lease.has_failed(
+                at.record_view.record
+            )
             has_proposal = at.lease.proposal is not None
             may_have_entry = at.in_flight or at.has_restored_entry or has_proposal
             if may_have_entry and not at.outcomes and not is_kept:
@@ -189,12 +216,6 @@ class Participant:
         self._at.requests.forget()
         self._at.record_view.disconnected()
         self.error = ""
-
-    def publish(
-        self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
-    ) -> None:
-        """Publish the status of this member, for people."""
-        self._at.publish(status, running, wanted)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in an event of the group; other events have no effect."""

@@ -51,9 +51,9 @@ class CurrentPhase:
     keeps_turn = False
     """Whether something newer is tried in the turn that this member has already."""
 
-    def on(self, fact: Fact) -> "CurrentPhase":
+    def on(self, fact: Fact) -> "CurrentPhase":  # noqa: ARG002 -- of the phases that can end
         """Return the phase that follows from this fact, the same value if none does."""
-        raise NotImplementedError
+        return self
 
     def with_attempt(self, attempt: Attempt) -> "CurrentPhase":
         """Return the same phase with this attempt, if it carries one."""
@@ -270,6 +270,9 @@ class BlockedPhase(CurrentPhase):
         match fact:
             case facts.ChangeFound() | facts.AttemptDue():
                 return WaitingPhase(self.attempt)
+            case facts.StopPermitted():
+                # Nothing is staged before the next attempt is due.
+                return self
         return _while_old_runs(self, fact)
 
 
@@ -297,10 +300,6 @@ class DonePhase(CurrentPhase):
     """Nothing leads out of it."""
 
     phase = Phase.DONE
-
-    def on(self, fact: Fact) -> CurrentPhase:  # noqa: ARG002 -- nothing follows from any
-        """Stay."""
-        return self
 
 
 class ImpossibleTransitionError(RuntimeError):

@@ -242,13 +242,15 @@ class Member:
         """Do what follows from everything that is known by now."""
         self._phase = self._phase.with_attempt(self._restart.date(self._phase.attempt))
         actions = self._carry(self._restart.consider(self._phase, self._is_unverified, now), now)
-        is_current = self.inputs.has_read and self.inputs.wanted == self.applied
         if self.phase is Phase.RUNNING and self._turn.in_flight and self._is_unverified:
             # The turn of an earlier core waits for this command to be known good.
+            is_current = self.inputs.has_read and self.inputs.wanted == self.applied
             unfinished = TurnUnfinished(self.command.generation, self.applied)
             actions += self._change(unfinished, now) if is_current else []
-        self._turn.reconcile(self._intent(), now)
-        actions += self._carry(self._restart.proceed(self._phase, now), now)
+        if self._phase.takes_changes and self.phase is not Phase.RUNNING:
+            # What the turn allows follows from what is wanted now.
+            self._turn.reconcile(self._intent(), now)
+            actions += self._carry(self._restart.proceed(self._phase, now), now)
         if self.phase is Phase.DONE:
             return actions
         self._turn.reconcile(self._intent(self._status), now)
@@ -263,8 +265,8 @@ class Member:
                 keeping = phase.keeping
             case RunningPhase():
                 succeeded = phase.known_good
-                is_current = self.inputs.wanted == self.applied
-                if self._turn.in_flight and is_current and not self._is_unverified:
+                is_steady = self._turn.in_flight and not self._is_unverified
+                if is_steady and self.inputs.wanted == self.applied:
                     succeeded = self.applied
             case WaitingPhase() | StoppingPhase() | VerifyingPhase() | FailedPhase():
                 keeping = restart.keeping(phase, self._is_in_turn)

@@ -205,8 +205,6 @@ class Restart:
 
     def proceed(self, phase: CurrentPhase, now: float) -> Found:
         """Go one step on towards the goal, or away from one that is none any more."""
-        if not phase.takes_changes or phase.phase is Phase.RUNNING:
-            return []
         is_being_started = self._command.start_at is None and not self._command.present
         if phase.phase is Phase.VERIFYING and is_being_started:
             # The result of the start comes before anything else is staged.

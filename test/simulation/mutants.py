@@ -148,7 +148,7 @@ def take_all_for_changes(
     if is_known or phase.phase not in phases:
         return []
     self._seen = self._inputs.wanted
-    self.debounce.changed(now)
+    self._debounce.changed(now)
     return [facts.ChangeFound()]
 
 

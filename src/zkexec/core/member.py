@@ -1,8 +1,8 @@
 """One wrapped process: events in, actions out, one deadline.
 
-`Member` connects the inputs, the turn, the command, its health and the alerts.  It is in one phase
-at a time: `phases.TABLE` lists which event can lead from which phase to which.  Everything that is
-due by `now` is done after each event, so that many events cannot delay a deadline.
+`Member` connects the inputs, the turn, the command, its health and the alerts.  The parts say what
+an event means, the phase decides what follows, and `_entered` does what a change of phase means.
+Everything that is due by `now` is done after each event, so that many events delay no deadline.
 """
 
 from zkexec.core import events, facts
@@ -192,13 +192,13 @@ class Member:
             note.insert(0, Note("known-good"))
         elif isinstance(before, VerifyingPhase):
             # What came since the files were installed has not been acted on.
-            self._restart.debounce.end()
+            self._restart.stop_settling()
             self._restart.settle_on(self.applied)
         return note + self._alerts.restart_settled(now)
 
     def _entered_stopping(self, note: list[Action], now: float) -> list[Action]:
         """From now on the newest that is wanted counts, and none of it has to settle."""
-        self._restart.debounce.end()
+        self._restart.stop_settling()
         self._has_stopped = True
         stopped = self._health.end() + self.command.stop(self._policy.kill_signal, now)
         return [Note("restarting"), *note, *stopped]
@@ -226,7 +226,7 @@ class Member:
             return [*([] if attempt.revert_to else [Note("reverted")]), *note]
         if not self._is_in_turn:
             self._restart.requested = None
-        self._restart.debounce.try_again(RETRY_FILES_S, now)
+        self._restart.try_again(now)
         return note + self._alerts.restart_failed(attempt.trouble, now)
 
     def _entered_failure(
@@ -448,7 +448,7 @@ class Member:
         note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
         alerted: list[Action] = []
         if before.keeps_turn or phase.attempt.revert_to is not None:
-            restart.debounce.try_again(RETRY_FILES_S, now)
+            restart.try_again(now)
             alerted = self._alerts.restart_failed(reason, now)
         if not isinstance(before, StoppingPhase):
             return [note, *alerted, *self._change(refused, now)]
@@ -569,7 +569,7 @@ class Member:
         """Begin the end: nothing is started any more but what alerts are owed."""
         self._startup.end()
         self.command.give_up_start()
-        self._restart.debounce.end()
+        self._restart.stop_settling()
         keeping = Keeping.ENTRY if self._is_in_turn and not asked else Keeping.LEAVING
         return self._change(facts.EndBegan(keeping, status), now)
 

@@ -67,7 +67,7 @@ class Restart:
         self._inputs = inputs
         self._turn = turn
         self._command = command
-        self.debounce = Debounce(policy.settle_s)
+        self._debounce = Debounce(policy.settle_s)
         self.installed = Snapshot({})
         self.good: Snapshot | None = None
         self.requested: Snapshot | None = None
@@ -82,7 +82,7 @@ class Restart:
     @property
     def deadline(self) -> float | None:
         """When the next attempt is due, or the start that this host had no process for."""
-        due = (self.debounce.deadline, self._start_at)
+        due = (self._debounce.deadline, self._start_at)
         return min((at for at in due if at is not None), default=None)
 
     @property
@@ -98,6 +98,14 @@ class Restart:
     def settle_on(self, snapshot: Snapshot) -> None:
         """Take this for compared: only what differs from it is a change from now on."""
         self._seen = snapshot
+
+    def stop_settling(self) -> None:
+        """Make no attempt before something newer comes."""
+        self._debounce.end()
+
+    def try_again(self, now: float) -> None:
+        """Make the next attempt after a pause, unless something newer comes."""
+        self._debounce.try_again(RETRY_FILES_S, now)
 
     def begin_on(self, on_disk: Snapshot) -> None:
         """Begin with the files that are there."""
@@ -130,7 +138,7 @@ class Restart:
             self.requested = self.wanted
         if self._is_back_at_failure(phase):
             self._seen = attempt.tried
-            self.debounce.end()
+            self._debounce.end()
             return [Note("newer-gone"), *self._discard()]
         if self._is_undone(phase):
             return self._undo(phase, is_unverified)
@@ -140,7 +148,7 @@ class Restart:
         if not changes and not attempt.is_retry(self.wanted):
             return self._undo(phase, is_unverified)
         self._seen = self.wanted
-        self.debounce.changed(now)
+        self._debounce.changed(now)
         notes = notes_on_files("changed", changes.changed, self.wanted)
         if not notes:
             notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
@@ -179,7 +187,7 @@ class Restart:
         """Go on with what is installed, in the turn if it is not known good yet."""
         wanted, is_verified = self.wanted, phase.phase is Phase.VERIFYING
         self._seen = wanted
-        self.debounce.end()
+        self._debounce.end()
         undone = [Note("change-undone"), *self._discard()]
         generation = self._command.generation if self._command.present else 0
         is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
@@ -194,9 +202,9 @@ class Restart:
         """Make the attempt, or the start, that is due."""
         starts = self._start_at is not None and now >= self._start_at
         started = self._command.start() if starts else []
-        if self.debounce.deadline is None or now < self.debounce.deadline:
+        if self._debounce.deadline is None or now < self._debounce.deadline:
             return started
-        self.debounce.end()
+        self._debounce.end()
         if phase.phase is Phase.RUNNING:
             # What had failed was pushed again, and became healthy before it could be tried again.
             return started
@@ -244,7 +252,7 @@ class Restart:
 
     def _goal(self, attempt: Attempt) -> Snapshot | None:
         """Return the snapshot to be installed next; None for nothing."""
-        if attempt.trouble and self.debounce.deadline is not None:
+        if attempt.trouble and self._debounce.deadline is not None:
             return None
         granted = self._turn.granted
         if granted is not None and not attempt.was_tried(granted):
@@ -255,7 +263,7 @@ class Restart:
         """Return the wanted snapshot if it is to be applied now, None if nothing is."""
         granted = self._turn.granted
         is_granted = granted is not None and not attempt.was_tried(granted)
-        is_due = self.debounce.deadline is not None or is_granted
+        is_due = self._debounce.deadline is not None or is_granted
         return self.wanted if is_due and plan(self.installed, self.wanted) else None
 
     def _is_outdated(self, goal: Snapshot) -> bool:

@@ -281,7 +281,7 @@ def rest_without_command(self: Anything, phase: CurrentPhase, is_unverified: boo
         found: Found = original_undo(self, phase, is_unverified)
         return found
     self._seen = self.wanted
-    self.debounce.end()
+    self._debounce.end()
     self.requested = None
     return [facts.ChangeUndone(self._command.generation, self.wanted)]
 

@@ -100,14 +100,12 @@ class Participant:
     def reconcile(self, intent: Intent, now: float) -> None:
         """Take in what the member wants now, and note what has changed since the last time."""
         at, was, self._intent = self._at, self._intent, intent
-        keeping = intent.keeping
-        if keeping in _LEAVING:
-            if was.keeping not in _LEAVING:
-                self._leave()
-        else:
-            self._refresh(intent.current, intent.known, now)
+        self._refresh(intent.current, intent.known, now)
+        if intent.keeping not in _LEAVING:
             self._keep(intent, was)
-        if keeping is Keeping.STOP and not self.may_stop(now):
+        elif was.keeping not in _LEAVING:
+            self._leave()
+        if intent.keeping is Keeping.STOP and not self.may_stop(now):
             at.confirming = True
         if intent.status is not None:
             at.publish(intent.status, intent.running, intent.current)

@@ -84,3 +84,6 @@ def test_another_history_makes_old() -> None:
     assert (dated.failing.zxid, dated.is_retry(B_AGAIN)) == (7, True)
     assert dated.dated(8) is dated
     assert Attempt().of_other_history() == Attempt()
+    untried = replace(FAILED, tried=None).of_other_history()
+    assert untried.failing is not None
+    assert (untried.tried, untried.failing.zxid) == (None, UNLIMITED)

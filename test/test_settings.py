@@ -132,6 +132,12 @@ REFUSED = [
         for text in ("[::1", "[]", "[a]:1", "[::1]2181", "[fe80::1%]", "[::é]")
     ),
     *(("cluster", text, "has an invalid host name") for text in ("a b", "a@b:1", "a;b", "a\x01")),
+    (
+        "cluster",
+        "http://a:2181",
+        "is a URL: write HOST:PORT,.../CHROOT, without http:// or the like",
+    ),
+    ("cluster", "a:1/b,c:2/b", "has hosts behind the chroot: write it once, at the end"),
     *(("cluster", f"a{text}", ZNODE) for text in ("/b/", "//b", "/b//c", "/../b", "/b\x01")),
     *(("mirror", text, MIRROR) for text in ("", "a", "=/a", "a\0b=/a")),
     *(

@@ -12,6 +12,10 @@ DEFAULT_PORT = 2181
 def parse_cluster(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
     """Split HOST:PORT,.../CHROOT into servers and chroot; the chroot is "" or like "/a/b"."""
     hosts, slash, rest = text.partition("/")
+    if hosts.endswith(":") and rest.startswith("/"):
+        raise ValueError("is a URL: write HOST:PORT,.../CHROOT, without http:// or the like")
+    if "," in rest and ":" in rest.partition(",")[2]:
+        raise ValueError("has hosts behind the chroot: write it once, at the end")
     chroot = check_zk_path(slash + rest) if rest else ""
     servers = tuple(_parse_server(entry.strip(" \t")) for entry in hosts.split(","))
     return servers, chroot

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -159,7 +159,19 @@ def test_nothing_is_left_of_a_connection(proxy: Proxy, znode: str) -> None:
 
     # The proxy's own end later.
     until(lambda: len(os.listdir("/proc/self/task")) <= before[0], "no thread more")
-    until(lambda: len(os.listdir("/proc/self/fd")) <= before[1], "no descriptor more")
+    until(
+        lambda: len(os.listdir("/proc/self/fd")) <= before[1],
+        lambda: f"no descriptor more than {before[1]}: {descriptors()}",
+    )
+
+
+def descriptors() -> list[str]:
+    """What the descriptors of this process are."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
 
 
 def test_a_connection_that_is_cut(proxy: Proxy, znode: str) -> None:

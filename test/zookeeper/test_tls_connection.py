@@ -175,12 +175,14 @@ def test_failures_are_described(port: int, authority: Authority) -> None:
 
 
 def test_a_reset_is_a_server_that_has_hung_up(port: int, authority: Authority) -> None:
-    """A server that resets the connection takes nothing any more, which is no failure yet."""
+    """A server that resets the connection has hung up, and takes nothing any more."""
     connection = connection_to(port, authority.ca)
     opened(connection)
     connection.write(b"reset")
-    while connection.write(b"x") > 0:
+    while connection.read() != b"":
         wait(connection)
+
+    assert connection.write(b"late") == 0
     connection.close()
 
 

@@ -61,17 +61,13 @@ class TlsConnection(ServerConnection):
     def write(self, content: bytes | bytearray) -> int:
         """Write what fits → the number of bytes.
 
-        If that is 0, the next call has to begin with the same bytes.
+        If that is 0, the next call has to begin with the same bytes.  A failure is left to `read`:
+        a server that refuses this client says why before it hangs up, which is still unread.
         """
         try:
             return self._socket.send(content)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except OSError:
             return 0
-        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            # A server that refuses this client says why before it hangs up, which is still unread.
-            return 0
-        except OSError as error:
-            raise self._failure(error) from error
 
     def _secure(self) -> bool:
         if self._secured is None:
@@ -109,9 +105,8 @@ class TlsConnection(ServerConnection):
             return f"its certificate is refused: {error.verify_message.removesuffix('.')}"
         # Which of the first two it is depends on the version of Python.
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
-            if self.is_open:
-                return "the server closed the connection"
-            return "the server closed the connection instead of speaking TLS"
+            too_early = "" if self.is_open else " instead of speaking TLS"
+            return f"the server closed the connection{too_early}"
         return in_words(error.strerror or str(error))
 
 

@@ -14,7 +14,7 @@ from zkexec.zookeeper.client_events import (
     Lost,
 )
 from zkexec.zookeeper.client_settings import ClientSettings, Proof
-from zkexec.zookeeper.errors import NoAuthError, SessionExpiredError
+from zkexec.zookeeper.errors import NoAuthError
 from zkexec.zookeeper.jute import ConnectRequest, ConnectResponse
 from zkexec.zookeeper.requests import Get, MultiRead, Sync
 from zkexec.zookeeper.session_requests import AnyRequest, Authenticate, Ping, SaslToken
@@ -27,6 +27,8 @@ FORBIDDEN = NoAuthError.code
 PING_XID = -2
 HUNG_UP = "the server closed the connection"
 STRANGE = "the server does not speak ZooKeeper's protocol"
+
+SESSION_EXPIRED = -112
 
 
 def only(kind: type, outcome: object, server: SimulatedServer) -> Callable[[AnyRequest], Any]:
@@ -224,7 +226,7 @@ def test_an_answer_of_an_expired_session_loses_the_connection(simulated: Simulat
     """The dialogue fails, then the loss is reported, and the handshake shows the rest."""
     player = ClientPlayer(simulated("10.0.0.1"))
     player.connect()
-    player.server.outcome = only(Get, SessionExpiredError.code, player.server)
+    player.server.outcome = only(Get, SESSION_EXPIRED, player.server)
     player.start(Get("/a"))
     player.settle()
 

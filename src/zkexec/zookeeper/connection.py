@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.zookeeper.server_rotation import ServerAddress
 
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
 """This many bytes are read at once at most, so that one connection cannot keep a loop busy."""
 
 
@@ -78,7 +78,7 @@ class ServerConnection:
     def read(self) -> bytes | None:
         """Read what has arrived; None if nothing has, b"" if the server has hung up."""
         try:
-            return self._socket.recv(_PIECE)
+            return self._socket.recv(PIECE)
         except (BlockingIOError, InterruptedError):
             return None
         except ConnectionError:

@@ -37,19 +37,6 @@ class ConnectionLostError(ConnectionEndError):
     words = "the connection was lost"
 
 
-class SessionExpiredError(ConnectionEndError):
-    """The servers have ended the session, and with it all ephemeral znodes."""
-
-    code = -112
-    words = "the session has expired"
-
-
-class AuthFailedError(ConnectionEndError):
-    """The server refuses the identity of this client."""
-
-    code = -115
-
-
 class RolledBackError(ZooKeeperError):
     """An operation was undone because another one of its transaction failed."""
 
@@ -116,9 +103,6 @@ class RefusedError(Exception):
 _BY_CODE = {
     kind.code: kind
     for kind in (
-        ConnectionLostError,
-        SessionExpiredError,
-        AuthFailedError,
         RolledBackError,
         NotTriedError,
         UnimplementedError,
@@ -133,7 +117,10 @@ _BY_CODE = {
 
 
 def error_of(code: int, path: str = "", reason: str = "") -> ZooKeeperError:
-    """Make the error of this code; `reason` describes it if there is no class."""
+    """Make the error of this code; `reason` describes it if there is no class.
+
+    No answer ends a connection by its class: that is for the session to decide.
+    """
     kind = _BY_CODE.get(code)
     if kind is not None:
         return kind(path)

@@ -8,7 +8,7 @@ for the operations that came later (the table names when).
 from __future__ import annotations
 
 from zkexec.frozen import frozen
-from zkexec.zookeeper.errors import ConnectionEndError, OtherError, error_of
+from zkexec.zookeeper.errors import error_of
 from zkexec.zookeeper.jute import (
     FrameReader,
     FrameWriter,
@@ -137,10 +137,7 @@ def describe_error(code: int) -> str:
 
 def _error(request: AnyRequest, code: int) -> ZooKeeperError:
     reason = f"the server answered {describe_error(code)}"
-    path = getattr(request, "path", "")
-    error = error_of(code, path, reason)
-    # No answer ends a connection by its class: that is for the session to decide.
-    return OtherError(path, reason) if isinstance(error, ConnectionEndError) else error
+    return error_of(code, getattr(request, "path", ""), reason)
 
 
 # Writing: one function for each record of a request.

@@ -6,7 +6,7 @@ import re
 import ssl
 from errno import EPROTO
 
-from zkexec.zookeeper.connection import ServerConnection
+from zkexec.zookeeper.connection import PIECE, ServerConnection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from zkexec.zookeeper.server_rotation import ServerAddress
 
-_PIECE = 256 * 1024
 _CLOSED = "TLS/SSL connection has been closed (EOF)"
 """Python's own words, which have no code."""
 _REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
@@ -52,7 +51,7 @@ class TlsConnection(ServerConnection):
     def read(self) -> bytes | None:
         """Read what has arrived; None if nothing has, b"" if the server has hung up."""
         try:
-            return self._socket.recv(_PIECE)
+            return self._socket.recv(PIECE)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
         except OSError as error:

@@ -97,13 +97,15 @@ def test_a_restart_goes_through_all(fleet: Fleet) -> None:
 
 def test_a_restart_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
     """Who has the new content already is restarted once more, and the others need one restart."""
+    fleet.options = ("--health-delay=15",)
     fleet.launch(3)
 
-    fleet.push("slow 1")
-    fleet.until(lambda: fleet.ran("slow 1"), "the first one takes it")
-    (first,) = fleet.ran("slow 1")
+    fleet.push("gated 1")
+    fleet.until(lambda: fleet.ran("gated 1"), "the first one takes it")
+    (first,) = fleet.ran("gated 1")
     zkexecctl(fleet, "restart")
-    restarted(fleet, "slow 1")
+    fleet.open_gate()
+    restarted(fleet, "gated 1")
 
     assert births(fleet) == [3 if member.name == first else 2 for member in fleet.members]
     fleet.keeps_max_unavailable()

@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from support.processes import is_alive
+from support.processes import fields, is_alive
 from support.sandbox import WRAPPED, ZKEXEC, Mirror, Sandbox, born
 from support.waiting import lines, until, until_line
 
@@ -75,6 +76,17 @@ def enough(sandbox: Sandbox, services: int) -> list[int]:
     return found if len(found) >= services else []
 
 
+def noted_at(folder: Path) -> int:
+    """When zkexec noted last that its command runs, in clock ticks."""
+    (note,) = [file for file in folder.glob("*/*") if file.is_file()]
+    return int((note.read_text().split() or ["0"])[-1])
+
+
+def started(pid: int) -> int:
+    """When a process was started, in clock ticks."""
+    return int(fields(pid)[19])
+
+
 @pytest.mark.parametrize(("services", "words"), LEAVING)
 def test_what_the_kernel_leaves_is_stopped_before_the_next_start(
     sandbox: Sandbox, services: int, words: tuple[str, ...]
@@ -87,6 +99,7 @@ def test_what_the_kernel_leaves_is_stopped_before_the_next_start(
     given = {"env": sandbox.environment(RUNTIME_DIRECTORY=str(folder))}
     process = sandbox.start(*ZKEXEC, *words, **given)
     before = until(lambda: enough(sandbox, services), "the services run")
+    until(lambda: noted_at(folder) > max(map(started, before)), "it is noted that they run")
     process.kill()
     process.wait()
     left = [pid for pid in before if is_alive(pid)]

@@ -14,6 +14,7 @@ from support.processes import is_alive, state
 from support.program import Program
 from support.waiting import until, until_lines
 from zkexec.frozen import replace
+from zkexec.process import process_tree
 from zkexec.process.descendants import find_descendants, find_session
 from zkexec.process.process_tree import ProcessTree, kill_session, send
 from zkexec.process.procfs import Process, read_all_processes, read_process, with_descendants
@@ -250,6 +251,29 @@ def test_kin_are_found_in_every_look(start: Start, tmp_path: Path) -> None:
     (tmp_path / "gate").write_text("open\n")
     until_lines(pids)
     until(lambda: len(tree.members()) == 2, "the later one is found")
+
+
+def test_what_starts_during_a_search_is_no_outsider(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that the command starts while outsiders are searched for is not one of them."""
+    pids = tmp_path / "pids"
+    os.mkfifo(tmp_path / "gate")
+    later = f"read line <{tmp_path}/gate; setsid sleep 1000 & echo $! >>{pids}; wait"
+    orphan = f"(sleep 1000 & echo $! >>{pids})"
+    tree = ProcessTree(own_session=True)
+    tree.begin(start("sh", "-c", f"{orphan}; {later}").pid)
+    (outsider,) = map(int, until_lines(pids))
+
+    def start_then_find(session: int) -> dict[int, Process]:
+        (tmp_path / "gate").write_text("open\n")
+        until_lines(pids, 2)
+        return find_session(session)
+
+    monkeypatch.setattr(process_tree, "find_session", start_then_find)
+    assert [process.pid for process in tree.outsiders()] == [outsider]
+    monkeypatch.undo()
+    assert {outsider, int(until_lines(pids, 2)[1])} <= {one.pid for one in tree.members()}
 
 
 def test_a_dead_childs_session_is_forgotten_once_empty(start: Start) -> None:

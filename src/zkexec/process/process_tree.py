@@ -177,11 +177,17 @@ class ProcessTree:
         return self._members_of(self._read_near())
 
     def outsiders(self) -> list[Process]:
-        """Search for the outsiders, if there can be any; return them, parents before children."""
+        """Search for the outsiders, if there can be any; return them, parents before children.
+
+        The session is read first.  So what a descendant of zkexec starts meanwhile is no outsider:
+        it is in both, or only in what is read second.
+        """
         if not self.can_have_outsiders():
             return []
+        session = find_session(self._session)
         near = self._read_near()
-        return [process for process in self._search(near) if process.pid not in near]
+        found = self._members_of({**session, **near})
+        return [process for process in found if process.pid not in near]
 
     def members(self) -> list[Process]:
         """Return all living processes of the tree, parents before children."""

@@ -11,6 +11,7 @@ from enum import Enum
 
 from zkexec.core.events import ExitStatus
 from zkexec.core.snapshot import Snapshot, short_digest
+from zkexec.core.step import Step
 from zkexec.frozen import frozen
 
 
@@ -123,6 +124,36 @@ class KillHealthCheck(Action):
     """End the running health check and all that it started → HealthCheckFinished."""
 
 
+@frozen(kw_only=True)
+class RunStep(Action):
+    """Start the command of a step → StepFinished, always, even if it cannot be started.
+
+    `number` comes back in the answer.  `snapshot` is what a check examines: copies of all its
+    targets, which nobody else can read, are made before and removed afterwards.  `event` is the
+    ZKEXEC_EVENT of a pre-stop: `restart` or `end`.  The command of a step does not run twice at
+    once; those of two steps can.
+    """
+
+    step: Step
+    number: int
+    snapshot: Snapshot | None = None
+    event: str = ""
+
+
+@frozen()
+class KillStep(Action):
+    """End the running command of this step and all that it started → StepFinished."""
+
+    step: Step
+
+
+@frozen()
+class SignalCommand(Action):
+    """Signal the command's own process, and no other of its tree; it has no answer."""
+
+    signal: int
+
+
 @frozen()
 class RunAlert(Action):
     """Start the alert command → AlertFinished, always."""
@@ -130,6 +161,7 @@ class RunAlert(Action):
     event: AlertEvent
     reason: str
     exit_status: int | None = None
+    step: Step | None = None
 
 
 @frozen()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from signal import Signals
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
+from zkexec.core.step import Step, StepOutcome
 from zkexec.frozen import frozen
 
 
@@ -207,6 +208,15 @@ class HealthCheckFinished(Event):
     generation: int
     passed: bool
     reason: str
+
+
+@frozen()
+class StepFinished(Event):
+    """The command of a step ended, or could not be started; `number` is that of its RunStep."""
+
+    step: Step
+    number: int
+    outcome: StepOutcome
 
 
 @frozen()

@@ -27,6 +27,12 @@ class Phase(Enum):
 
     A first start that has to wait for its turn waits here, too, without a command.
     """
+    CHECKING = "checking"
+    """The staged files are examined; nothing is stopped yet."""
+    DRAINING = "draining"
+    """The command is taken out of traffic, before it is stopped."""
+    RELOADING = "reloading"
+    """The new files are installed beside the running command, which is to load them."""
     STOPPING = "stopping"
     """The old command is being stopped, or its process tree is not gone yet."""
     VERIFYING = "verifying"

@@ -1,8 +1,10 @@
 """The part of the settings that the core needs."""
 
+from collections.abc import Mapping
 from enum import Enum
 
-from zkexec.core.snapshot import Mirror
+from zkexec.core.snapshot import Mirror, Plan
+from zkexec.core.step import Step
 from zkexec.frozen import frozen
 
 
@@ -40,6 +42,32 @@ class OnFailure(Enum):
     REVERT = "revert"
 
 
+class ChangeAction(Enum):
+    """`--on-change`: how a change is applied; the later ones are the stronger ones."""
+
+    NONE = "none"
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+@frozen()
+class ActionRule:
+    """One `--on-change`: the action for a target, or for all if `path` is "".
+
+    `path` is absolute; if it ends with a slash, it means everything below.
+    """
+
+    path: str
+    action: ChangeAction
+
+    def covers(self, target: str) -> bool:
+        """Whether this target is meant."""
+        return not self.path or target == self.path or self._is_folder_of(target)
+
+    def _is_folder_of(self, target: str) -> bool:
+        return self.path.endswith("/") and target.startswith(self.path)
+
+
 @frozen(kw_only=True)
 class Policy:
     """The settings by which a member decides.  Times are in seconds; None is "none".
@@ -68,6 +96,10 @@ class Policy:
     max_unavailable: MaxUnavailable = MaxUnavailable()
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
+    on_change: tuple[ActionRule, ...] = ()
+    reload_signal: int = 1
+    step_limits: Mapping[Step, float] = {}
+    """The time limits of the commands of steps; the command of another step is not configured."""
     rearm_s: float | None = None
     """The interval at which all watches are armed again."""
 
@@ -82,6 +114,24 @@ class Policy:
         extra = [self.restart_path] if self.restart_path else []
         return tuple(dict.fromkeys([*self.mirrored, *extra]))
 
+    def runs(self, step: Step) -> bool:
+        """Whether there is a command for this step."""
+        return step in self.step_limits
+
+    def action_for(self, changes: Plan) -> ChangeAction:
+        """Return the strongest action of all that changed; a requested restart restarts."""
+        if changes.restarts:
+            return ChangeAction.RESTART
+        actions = [self._action_of(target) for target in changes.changed]
+        return max(actions, key=list(ChangeAction).index, default=ChangeAction.NONE)
+
+    def _action_of(self, target: str) -> ChangeAction:
+        """Return the action of the longest path that matches; of two equal ones, of the last."""
+        matching = [rule for rule in self.on_change if rule.covers(target)]
+        if not matching:
+            return ChangeAction.RESTART
+        return max(reversed(matching), key=lambda rule: len(rule.path)).action
+
     @property
     def success_s(self) -> float:
         """How long a new command must be healthy, or without health checks run, to succeed."""
@@ -92,4 +142,5 @@ class Policy:
     @property
     def grace_s(self) -> float:
         """The grace period: a living member in flight ends its turn within this time."""
-        return self.kill_timeout_s + self.health_delay_s + self.success_s
+        limits = sum(self.step_limits.values())
+        return self.kill_timeout_s + self.health_delay_s + self.success_s + limits

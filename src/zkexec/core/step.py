@@ -1,0 +1,38 @@
+"""The steps of applying a change, and what is known of the commands that four of them run."""
+
+from enum import Enum
+
+from zkexec.frozen import frozen
+
+
+class Step(Enum):
+    """A part of applying a change; the value is the word for people, and that of ZKEXEC_STEP."""
+
+    STAGE = "stage"
+    CHECK = "check"
+    PRE_STOP = "pre-stop"
+    STOP = "stop"
+    INSTALL = "install"
+    RELOAD = "reload"
+    START = "start"
+    HEALTH = "health"
+    POST_HEALTHY = "post-healthy"
+
+
+STEP_COMMANDS = (Step.CHECK, Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
+"""The steps that are commands of the operator: `--check`, the hooks, and `--reload`."""
+
+
+@frozen()
+class StepOutcome:
+    """How the command of a step ended.
+
+    `reason` describes a failure in words, with the last line of its output; it is "" after a
+    success.  `is_of_host` is true if the failure says nothing about the configuration: the command
+    could not be started, or the copies for a check could not be written, or it exited with status
+    126 or 127.
+    """
+
+    passed: bool
+    reason: str = ""
+    is_of_host: bool = False

@@ -3,15 +3,17 @@
 from collections.abc import Callable
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
+from zkexec.core.step import Step
 from zkexec.frozen import frozen, replace
 
 
 @frozen()
 class LocalFailure:
-    """A version that failed on this host, and why."""
+    """A version that failed on this host, why, and in which step."""
 
     version: Snapshot
     reason: str
+    step: Step | None = None
 
 
 @frozen()

@@ -2,12 +2,13 @@
 
 from zkexec.core.attempt import Attempt
 from zkexec.core.snapshot import UNLIMITED, Snapshot
+from zkexec.core.step import Step
 from zkexec.frozen import replace
 
 A, B, C = (Snapshot({"/f": letter}, number) for number, letter in enumerate((b"a", b"b", b"c"), 1))
 B_AGAIN = Snapshot({"/f": b"b"}, 9)
-FAILED = Attempt(B).fail("exit status 1", B, None)
-REVERTING = Attempt(B).fail("exit status 1", B, A)
+FAILED = Attempt(B).fail("exit status 1", B, None, Step.HEALTH)
+REVERTING = Attempt(B).fail("exit status 1", B, A, Step.HEALTH)
 
 
 def test_what_failed_may_be_pushed_again() -> None:
@@ -23,7 +24,7 @@ def test_what_failed_may_be_pushed_again() -> None:
 def test_without_an_attempt_nothing_was_tried() -> None:
     """A member that was just started has used its turn for nothing yet; what runs can fail."""
     assert not Attempt().was_tried(A)
-    assert Attempt().fail("exit status 1", A, None).failing == A
+    assert Attempt().fail("exit status 1", A, None, Step.HEALTH).failing == A
     assert not Attempt().is_retry(A)
 
 
@@ -39,7 +40,7 @@ def test_a_revert_is_told_from_a_new_attempt() -> None:
 def test_there_is_nothing_to_put_back() -> None:
     """A failure is reverted to a good version only if that is another one than what runs."""
     assert REVERTING.revert_to == A
-    assert Attempt(B).fail("exit status 1", B, B).revert_to is None
+    assert Attempt(B).fail("exit status 1", B, B, Step.HEALTH).revert_to is None
     assert FAILED.revert_to is None
 
 

@@ -22,11 +22,12 @@ from zkexec.core.phases import (
     WaitingPhase,
 )
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.step import Step
 from zkexec.core.transitions import TABLE
 from zkexec.core.turn import Keeping
 
 A, B, C = (Snapshot({"/f": letter}, number) for number, letter in enumerate((b"a", b"b", b"c"), 1))
-FAILED = Attempt(B).fail("exit status 1", B, None)
+FAILED = Attempt(B).fail("exit status 1", B, None, Step.HEALTH)
 IN_TROUBLE = Attempt(B, trouble="disk full")
 
 PHASES = (
@@ -53,7 +54,7 @@ FACTS = (
     facts.ChangeUndone(2, A),
     facts.ChangeUndone(0, A),
     facts.AttemptDue(),
-    facts.FilesRefused("disk full", B, A),
+    facts.HostTrouble("disk full", B, A),
     facts.StopPermitted(),
     facts.NewFilesInstalled(B),
     facts.OldFilesKept(A),

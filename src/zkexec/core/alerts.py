@@ -9,6 +9,7 @@ unhealthy, alerts are at least `--alert-interval` apart.
 from zkexec.core.actions import Action, AlertEvent, KillAlert, Note, RunAlert
 from zkexec.core.command import AdoptedCommand
 from zkexec.core.policy import Policy
+from zkexec.core.step import Step
 
 AT_LEAST_S = 5.0
 """A shorter kill timeout, even 0, is meant for the command; an alert gets at least this."""
@@ -54,12 +55,14 @@ class Alerts:
             )
         return []
 
-    def restart_failed(self, reason: str, now: float, *, again: bool = False) -> list[Action]:
+    def restart_failed(
+        self, reason: str, now: float, *, again: bool = False, step: Step | None = None
+    ) -> list[Action]:
         """A change could not be applied; raised once for each reason, or for each attempt."""
         if reason == self._restart_trouble and not again:
             return []
         self._restart_trouble = reason
-        return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason), now)
+        return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason, step=step), now)
 
     def restart_settled(self, now: float) -> list[Action]:
         """The wanted version runs, or nothing prevents it any more."""

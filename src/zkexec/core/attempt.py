@@ -9,11 +9,16 @@ from zkexec.frozen import frozen, replace
 
 @frozen()
 class LocalFailure:
-    """A version that failed on this host, why, and in which step."""
+    """A version that failed on this host, why, and in which step.
+
+    `beside` is what the command runs on instead if it was not known good when this version was
+    refused; else None.
+    """
 
     version: Snapshot
     reason: str
     step: Step | None = None
+    beside: Snapshot | None = None
 
 
 @frozen()
@@ -21,19 +26,25 @@ class Attempt:
     """What a turn was used for last, and what came of it.
 
     `tried` is the snapshot that was installed, or could not be.  `failure` is a config failure that
-    was not settled yet, `trouble` why files could not be written, "" if they could.  `revert_to` is
-    the last good snapshot while it has to be put back, after a failure.
+    was not settled yet, `trouble` why this host could not do the step `troubled`, "" if it could.
+    `revert_to` is the last good snapshot while it has to be put back, after a failure.
     """
 
     tried: Snapshot | None = None
     failure: LocalFailure | None = None
     trouble: str = ""
     revert_to: Snapshot | None = None
+    troubled: Step | None = None
 
     @property
     def reason(self) -> str:
         """Why the wanted version does not run; "" if there is no such reason."""
         return self.failure.reason if self.failure is not None else self.trouble
+
+    @property
+    def step(self) -> Step | None:
+        """The step that `reason` is about."""
+        return self.failure.step if self.failure is not None else self.troubled
 
     @property
     def failing(self) -> Snapshot | None:
@@ -42,7 +53,8 @@ class Attempt:
 
     def is_reverted(self, installed: Snapshot) -> bool:
         """Whether a good snapshot is installed instead of one that failed."""
-        return self.failure is not None and installed != self.failure.version
+        failure = self.failure
+        return failure is not None and installed not in (failure.version, failure.beside)
 
     def is_retry(self, wanted: Snapshot) -> bool:
         """Whether these are the bytes that failed, pushed once more."""
@@ -57,11 +69,32 @@ class Attempt:
         """Whether a turn that was granted for this has been used for it already."""
         return self.tried is not None and granted == self.tried and not self.is_retry(granted)
 
-    def fail(self, reason: str, installed: Snapshot, good: Snapshot | None) -> "Attempt":
+    def fail(
+        self, reason: str, installed: Snapshot, good: Snapshot | None, step: Step
+    ) -> "Attempt":
         """Return it as a config failure; `good` is what is to be put back, None for nothing."""
-        failure = LocalFailure(self.tried or installed, reason)
+        failure = LocalFailure(self.tried or installed, reason, step)
+        return replace(self, failure=failure).reverting(installed, good)
+
+    def reverting(self, installed: Snapshot, good: Snapshot | None) -> "Attempt":
+        """Return it with what is to be put back instead of what is installed, None for nothing."""
         can_revert = good is not None and bool(plan(installed, good))
-        return replace(self, failure=failure, revert_to=good if can_revert else None)
+        return replace(self, revert_to=good if can_revert else None)
+
+    def refused_by_check(self, staged: Snapshot, reason: str, beside: Snapshot | None) -> "Attempt":
+        """Return it as a failure of a version for which nothing was stopped or installed."""
+        failure = LocalFailure(staged, reason, Step.CHECK, beside)
+        return replace(self, tried=staged, failure=failure)
+
+    def running_beside(self, beside: Snapshot | None) -> "Attempt":
+        """Return a failure during which the command runs on this, which is not known good."""
+        if self.failure is None:
+            raise RuntimeError("no version has failed")
+        return replace(self, failure=replace(self.failure, beside=beside))
+
+    def hindered(self, reason: str, step: Step) -> "Attempt":
+        """Return it with what this host could not do."""
+        return replace(self, trouble=reason, troubled=step)
 
     def recover(self) -> "Attempt":
         """Return it without the failure, and without what a revert has met."""
@@ -77,11 +110,11 @@ class Attempt:
     def refuse(self, staged: Snapshot | None, installed: Snapshot, reason: str) -> "Attempt":
         """Return what follows if files could not be installed after the old command was stopped."""
         if self.revert_to is not None and staged == self.revert_to:
-            return replace(self, trouble=reason)
+            return self.hindered(reason, Step.INSTALL)
         if staged is not None and not plan(installed, staged):
             # What failed was to be tried again.  It is installed, so that is possible.
             return Attempt(staged)
-        return replace(self, tried=staged, trouble=reason, revert_to=None)
+        return replace(self, tried=staged, revert_to=None).hindered(reason, Step.INSTALL)
 
     def of_other_history(self) -> "Attempt":
         """Return it as part of an earlier history of the servers, whatever its zxids."""

@@ -161,13 +161,17 @@ class Command:
         """
         self._passed_on.add(event.signal)
         if event.signal in ASKING_SIGNALS:
-            self._asked_until = now + max(self._policy.kill_timeout_s, ASKED_AT_LEAST_S)
+            self.will_be_asked(now)
         note = signal_note(event)
         if event.signal == SIGTERM:
             return [note, SignalProcessTree(SIGTERM)]
         if event.from_terminal and event.signal != SIGHUP:
             return [note]
         return [note, SignalProcessGroup(event.signal)]
+
+    def will_be_asked(self, now: float) -> None:
+        """Count an exit within some time as requested: a signal for it is passed on, or will be."""
+        self._asked_until = now + max(self._policy.kill_timeout_s, ASKED_AT_LEAST_S)
 
     def was_asked_to_end(self, ending: ExitStatus, now: float) -> bool:
         """Whether a signal to zkexec explains this ending, so that it is no failure."""

@@ -9,6 +9,7 @@ from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import HealthCheckFinished
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.policy import Policy
+from zkexec.core.step import Step
 
 
 class HealthDeadline:
@@ -25,16 +26,24 @@ class HealthDeadline:
         self._lost_at = now + policy.health_delay_s if limited and policy.checks_health else None
         self._proven_at = None if policy.checks_health else now + policy.success_s
         self._trouble = "no health check has ended"
+        self._is_held = False
 
     @property
     def deadline(self) -> float | None:
         """When it is decided, one way or the other, if nothing happens before."""
+        if self._is_held:
+            return None
         return self._lost_at if self._proven_at is None else self._proven_at
+
+    def hold(self) -> None:
+        """Wait for post-healthy: the command was healthy for long enough."""
+        self._is_held = True
 
     def checked(self, healthy: bool, reason: str, now: float) -> None:
         """Take in a result of the health check."""
         if not healthy:
             self._proven_at = None
+            self._is_held = False
             self._trouble = reason
         elif self._proven_at is None:
             self._proven_at = now + self._policy.success_s
@@ -102,8 +111,9 @@ class CommandHealth:
         self._set_deadline(now, limited=True)
 
     def _set_deadline(self, now: float, *, limited: bool) -> None:
-        in_group = self._policy.in_group
-        self._deadline = HealthDeadline(self._policy, now, limited=limited) if in_group else None
+        # Without a group, only post-healthy waits for a healthy command.
+        is_needed = self._policy.in_group or self._policy.runs(Step.POST_HEALTHY)
+        self._deadline = HealthDeadline(self._policy, now, limited=limited) if is_needed else None
 
     def relax(self, now: float) -> None:
         """Go back to the usual interval: the group no longer waits for this command."""
@@ -129,9 +139,16 @@ class CommandHealth:
             self._deadline.checked(result.healthy, result.reason, now)
         return result
 
-    def take_known_good(self, now: float) -> bool:
-        """Return true once, when the command was healthy for long enough."""
+    def is_healthy_enough(self, now: float) -> bool:
+        """Whether the command was healthy for long enough, and nothing was made of it yet."""
+        return self._deadline is not None and self._deadline.is_known_good(now)
+
+    def take_known_good(self, now: float, *, has_joined: bool) -> bool:
+        """Return true once, when the command was healthy for long enough and is in traffic."""
         if self._deadline is None or not self._deadline.is_known_good(now):
+            return False
+        if not has_joined:
+            self._deadline.hold()
             return False
         self._deadline = None
         self._checks.relax(now)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
+from zkexec.core.policy import ChangeAction
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.step import Step
 from zkexec.core.turn import Keeping
 from zkexec.frozen import frozen
 
@@ -44,6 +46,7 @@ class CommandLost(Fact):
     reason: str
     installed: Snapshot
     good: Snapshot | None
+    step: Step = Step.START
 
 
 @frozen()
@@ -56,11 +59,15 @@ class BecameKnownGood(Fact):
 
 @frozen()
 class HealthDeadlineMissed(Fact):
-    """The command was not healthy in time; `good` is what is to be put back, if anything is."""
+    """The command was not healthy, or not back in traffic, in time.
+
+    `good` is what is to be put back, None for nothing.
+    """
 
     reason: str
     installed: Snapshot
     good: Snapshot | None
+    step: Step = Step.HEALTH
 
 
 @frozen()
@@ -95,12 +102,82 @@ class AttemptDue(Fact):
 
 
 @frozen()
-class FilesRefused(Fact):
-    """Files could not be written; `staged` is what they were, None if that is not known."""
+class HostTrouble(Fact):
+    """A step could not be done on this host, which says nothing about the configuration.
+
+    `staged` is what it was for, None if that is not known.
+    """
 
     reason: str
     staged: Snapshot | None
     installed: Snapshot
+    step: Step = Step.STAGE
+
+
+@frozen()
+class CheckDue(Fact):
+    """The files are staged, and a check has to examine them before anything else."""
+
+
+@frozen()
+class CheckPassed(Fact):
+    """The check has nothing against the staged files."""
+
+
+@frozen()
+class CheckDropped(Fact):
+    """What is being checked is not wanted any more."""
+
+
+@frozen()
+class CheckFailed(Fact):
+    """The check has refused the staged files; nothing was stopped or installed for them."""
+
+    reason: str
+    staged: Snapshot
+    installed: Snapshot
+
+
+@frozen()
+class DrainPermitted(Fact):
+    """The turn allows to take the command out of traffic now, before it is stopped."""
+
+
+@frozen()
+class DrainEnded(Fact):
+    """The command is out of traffic."""
+
+
+@frozen()
+class ReloadPermitted(Fact):
+    """The files are staged, and the turn allows to install them beside the running command.
+
+    `loaded` is what the command runs on now.
+    """
+
+    action: ChangeAction
+    loaded: Snapshot
+
+
+@frozen()
+class FilesReplaced(Fact):
+    """The staged files are at their targets, and the running command is to load them."""
+
+    snapshot: Snapshot
+
+
+@frozen()
+class ReloadRefused(Fact):
+    """`--reload` failed on the installed files; `loaded` is what the command runs on still."""
+
+    reason: str
+    installed: Snapshot
+    loaded: Snapshot
+
+
+@frozen()
+class FilesPutBack(Fact):
+    """After a refused reload, the files are again those that the command runs on."""
 
 
 @frozen()

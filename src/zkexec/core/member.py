@@ -6,9 +6,12 @@ Everything that is due by `now` is done after each event, so that many events de
 """
 
 from zkexec.core import events, facts
-from zkexec.core.actions import Action, EndProcess, Note
+from zkexec.core.actions import (
+    Action,
+    EndProcess,
+    Note,
+)
 from zkexec.core.alerts import Alerts
-from zkexec.core.attempt import LocalFailure
 from zkexec.core.command import (
     CANNOT_WORK,
     ENDING_SIGNALS,
@@ -23,25 +26,27 @@ from zkexec.core.command_health import CommandHealth
 from zkexec.core.events import Event, ExitStatus, SignalReceived
 from zkexec.core.facts import BecameKnownGood, Fact, Found, HealthDeadlineMissed, TurnUnfinished
 from zkexec.core.inputs import Inputs
+from zkexec.core.parts import Parts
+from zkexec.core.phase_changes import PhaseChanges
 from zkexec.core.phases import (
+    IN_TURN,
     BlockedPhase,
     CurrentPhase,
     ExitingPhase,
-    FailedPhase,
     LoadingPhase,
     Phase,
-    RunningPhase,
-    StoppingPhase,
     VerifyingPhase,
-    WaitingPhase,
 )
-from zkexec.core.policy import OnFailure, Policy
-from zkexec.core.restart import RETRY_FILES_S, Restart
+from zkexec.core.policy import ChangeAction, OnFailure, Policy
+from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.startup import CannotStartError, Startup
+from zkexec.core.startup import CannotStartError, FirstStart, Startup
+from zkexec.core.step import STEP_COMMANDS, Step
+from zkexec.core.step_commands import StepCommands
+from zkexec.core.step_results import StepResults, step_note
+from zkexec.core.traffic import Traffic
 from zkexec.core.transitions import check_transition
-from zkexec.core.turn import Intent, Keeping, MemberStatus, StartBasis, Turn
-from zkexec.frozen import replace
+from zkexec.core.turn import Intent, Keeping, MemberStatus, Turn
 
 NOT_STARTED = "not started: the wanted configuration has failed in the group"
 """The reason in the status of a member whose first start waits for another version."""
@@ -66,11 +71,29 @@ class Member:
         self._startup = Startup(policy, self.inputs, turn)
         self._health = CommandHealth(policy)
         self._alerts = Alerts(policy)
-        self._restart = Restart(policy, self.inputs, turn, self.command)
+        self._steps = StepCommands(policy)
+        self._traffic = Traffic(policy, self._steps)
+        self._restart = Restart(policy, self.inputs, turn, self.command, self._steps, self._traffic)
+        self._first = FirstStart(
+            policy, self._startup, self.inputs, turn, self.command, self._restart
+        )
+        parts = Parts(
+            policy,
+            turn,
+            self.inputs,
+            self.command,
+            self._health,
+            self._alerts,
+            self._steps,
+            self._traffic,
+            self._restart,
+        )
+        self._changes = PhaseChanges(parts)
+        self._results = StepResults(parts, self._first)
         self._adopted = adopted
         self._trouble = trouble
-        self._has_stopped = False
-        """Whether a command was stopped for a change, and none was known good since."""
+        self._term: SignalReceived | None = None
+        """A TERM that the command gets as soon as it is out of traffic."""
 
     @property
     def phase(self) -> Phase:
@@ -107,6 +130,8 @@ class Member:
             self._alerts.deadline,
             self._restart.deadline,
             self._turn.deadline,
+            self._steps.deadline,
+            self._traffic.deadline,
         )
         return min((at for at in due if at is not None), default=None)
 
@@ -117,10 +142,10 @@ class Member:
 
     @property
     def _is_in_turn(self) -> bool:
-        """Whether a command was stopped in this turn, and none has been healthy since."""
-        was_stopped = self._has_stopped or self._turn.inherited
+        """Whether a change was begun in this turn, and no command has been healthy since."""
+        was_begun = self._restart.begun is not None or self._turn.inherited
         is_known_good = self.command.present and not self._health.is_open
-        return self._turn.in_flight and was_stopped and not is_known_good
+        return self._turn.in_flight and was_begun and not is_known_good
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Decide what to do about this event, and about everything that is due by `now`."""
@@ -158,85 +183,9 @@ class Member:
         before, self._phase = self._phase, self._phase.on(fact)
         if self._phase is before:
             return []
-        actions = self._entered(before, self._phase, now)
+        actions = self._changes.entered(before, self._phase, now, is_in_turn=self._is_in_turn)
         self._turn.reconcile(self._intent(), now)
         return actions
-
-    def _entered(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
-        """Do what the change of the phase, or of its data, means: the only place that does."""
-        note: list[Action] = []
-        if phase.phase is not before.phase:
-            note = [Note("phase", {"left": before.phase.value, "phase": phase.phase.value})]
-        match phase:
-            case RunningPhase():
-                return self._entered_running(before, phase, note, now)
-            case StoppingPhase():
-                return self._entered_stopping(note, now)
-            case VerifyingPhase(_, generation) if generation and phase != before:
-                return self._entered_verifying(before, phase, note, now)
-            case FailedPhase() | BlockedPhase() if note:
-                return self._entered_failed(before, phase, note, now)
-            case ExitingPhase():
-                return note + self._health.end()
-        return note
-
-    def _entered_running(
-        self, before: CurrentPhase, running: RunningPhase, note: list[Action], now: float
-    ) -> list[Action]:
-        """A turn, if there was one, is over: the command runs on what is wanted."""
-        if isinstance(before, LoadingPhase):
-            return note
-        self._restart.requested = None
-        if running.known_good is not None:
-            self._restart.settle_on(running.known_good)
-            note.insert(0, Note("known-good"))
-        elif isinstance(before, VerifyingPhase):
-            # What came since the files were installed has not been acted on.
-            self._restart.stop_settling()
-            self._restart.settle_on(self.applied)
-        return note + self._alerts.restart_settled(now)
-
-    def _entered_stopping(self, note: list[Action], now: float) -> list[Action]:
-        """From now on the newest that is wanted counts, and none of it has to settle."""
-        self._restart.stop_settling()
-        self._has_stopped = True
-        stopped = self._health.end() + self.command.stop(self._policy.kill_signal, now)
-        return [Note("restarting"), *note, *stopped]
-
-    def _entered_verifying(
-        self, before: CurrentPhase, phase: VerifyingPhase, note: list[Action], now: float
-    ) -> list[Action]:
-        """The health deadline begins when the command has started, and not anew for newer files."""
-        if isinstance(before, VerifyingPhase) and before.generation == phase.generation:
-            return note
-        self._health.verify(now)
-        return [Note("verifying"), *note]
-
-    def _entered_failed(
-        self, before: CurrentPhase, phase: CurrentPhase, note: list[Action], now: float
-    ) -> list[Action]:
-        """Keep the turn after a config failure; after this host's trouble release it, and retry.
-
-        A turn in which a command was stopped is kept until the present command is known good.
-        """
-        attempt, earlier = phase.attempt, before.attempt
-        if attempt.failure is not None and attempt.failure is not earlier.failure:
-            return self._entered_failure(attempt.failure, note, now)
-        if earlier.revert_to is not None and earlier.trouble == attempt.trouble:
-            return [*([] if attempt.revert_to else [Note("reverted")]), *note]
-        if not self._is_in_turn:
-            self._restart.requested = None
-        self._restart.try_again(now)
-        return note + self._alerts.restart_failed(attempt.trouble, now)
-
-    def _entered_failure(
-        self, failure: LocalFailure, note: list[Action], now: float
-    ) -> list[Action]:
-        self._health.relax(now)
-        # A command that has ended will not recover.
-        or_else = ", or until the command becomes healthy" if self.command.present else ""
-        failed = Note("restart-failed", {"reason": failure.reason, "or_else": or_else})
-        return [failed, *note, *self._alerts.restart_failed(failure.reason, now, again=True)]
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what follows from everything that is known by now."""
@@ -247,34 +196,49 @@ class Member:
             is_current = self.inputs.has_read and self.inputs.wanted == self.applied
             unfinished = TurnUnfinished(self.command.generation, self.applied)
             actions += self._change(unfinished, now) if is_current else []
-        if self._phase.takes_changes and self.phase is not Phase.RUNNING:
+        actions += self._rejoin(now)
+        is_first = self.phase is Phase.LOADING
+        if is_first or (self._phase.takes_changes and self.phase is not Phase.RUNNING):
             # What the turn allows follows from what is wanted now.
             self._turn.reconcile(self._intent(), now)
-            actions += self._carry(self._restart.proceed(self._phase, now), now)
+            proceeded = self._restart.proceed(self._phase, now, must_restart=self._must_restart)
+            actions += self._carry(proceeded, now)
         if self.phase is Phase.DONE:
             return actions
         self._turn.reconcile(self._intent(self._status), now)
         return actions + self._turn.advance(now) + self._finish(now)
 
+    @property
+    def _must_restart(self) -> bool:
+        """Whether a reload would not do: the command is starting, or a reload has harmed it."""
+        if self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE):
+            has_failed = self._phase.attempt.failing == self.applied
+            return has_failed or self._health.known == "unhealthy"
+        return self._is_unverified
+
+    def _rejoin(self, now: float) -> list[Action]:
+        """Put a command in again that was taken out of traffic and is not stopped after all."""
+        is_kept = self.command.present and not self.command.stopping
+        if not (is_kept and self._traffic.is_drained) or isinstance(self._phase, ExitingPhase):
+            return []
+        is_near = self.phase is Phase.DRAINING or self._turn.granted is not None
+        if is_near and not self._traffic.is_stop_late(now):
+            return []
+        return self._traffic.rejoin(now)
+
     def _intent(self, status: MemberStatus | None = None) -> Intent:
         """Return what this member wants of its group; without a status, the event is under way."""
         phase, restart = self._phase, self._restart
-        keeping, succeeded = Keeping.NOTHING, None
-        match phase:
-            case ExitingPhase():
-                keeping = phase.keeping
-            case RunningPhase():
-                succeeded = phase.known_good
-                is_steady = self._turn.in_flight and not self._is_unverified
-                if is_steady and self.inputs.wanted == self.applied:
-                    succeeded = self.applied
-            case WaitingPhase() | StoppingPhase() | VerifyingPhase() | FailedPhase():
-                keeping = restart.keeping(phase, self._is_in_turn)
-            case BlockedPhase():
-                succeeded = phase.known_good
-                keeping = restart.keeping(phase, self._is_in_turn)
+        keeping, succeeded = Keeping.NOTHING, phase.base.known_good
+        if isinstance(phase, ExitingPhase):
+            keeping = phase.keeping
+        elif phase.base.phase in IN_TURN:
+            keeping = restart.keeping(phase, self._is_in_turn)
+        elif phase.phase is Phase.RUNNING and self._turn.in_flight and not self._is_unverified:
+            is_steady = self.inputs.wanted == self.applied
+            succeeded = self.applied if is_steady else succeeded
         is_complete = keeping is Keeping.TURN and status is not None
-        if is_complete and phase.takes_changes and restart.is_ready:
+        if is_complete and phase.takes_changes and restart.is_ready(phase):
             keeping = Keeping.STOP
         runs = self.command.present or phase.phase is Phase.VERIFYING
         return Intent(
@@ -286,7 +250,7 @@ class Member:
             self.inputs.wanted,
             self.inputs.state,
             status,
-            self.applied if runs else None,
+            restart.loaded if runs else None,
         )
 
     @property
@@ -294,7 +258,13 @@ class Member:
         reason = self._phase.attempt.reason or self.command.delayed
         if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
-        return MemberStatus(self.phase.value, "", "", self._health.known, reason)
+        step = self._changes.step_of(self._phase)
+        return MemberStatus(
+            self.phase.value,
+            health=self._health.known,
+            reason=reason,
+            step="" if step is None else step.value,
+        )
 
     # One arm for each event: a table would say the same in two places.
     def _react(self, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0911, PLR0912
@@ -304,15 +274,17 @@ class Member:
             case events.Tick():
                 return self._on_tick(now)
             case events.CachedFilesFound(snapshot):
-                return self._on_cached(snapshot, now)
+                return self._carry(self._first.cached(snapshot), now)
             case events.CachedFilesMissing(reason):
-                return self._on_nothing_cached(reason, now)
+                return self._carry(self._first.nothing_cached(reason), now)
             case events.FilesStaged():
                 return self._restart.on_disk(self._phase)
             case events.FilesInstalled(written):
-                return self._carry(self._restart.install(self._phase.attempt, written), now)
+                return self._carry(self._results.installed(self._phase, written, now), now)
             case events.FilesFailed(reason):
-                return self._on_files_failed(reason, now)
+                return self._carry(self._results.files_failed(self._phase, reason, now), now)
+            case events.StepFinished():
+                return self._on_step_finished(event, now) + self._judge(now)
             case events.CommandStarted():
                 return self._on_started(event, now)
             case events.StartFailed():
@@ -361,6 +333,7 @@ class Member:
         actions = self._startup.expire(now) + self._consider_start(now)
         actions += self.inputs.expire(now) + self.command.expire(now)
         actions += self._health.expire(now) + self._alerts.expire(now)
+        actions += self._steps.expire(now) + self._traffic.expire(now)
         actions += self._carry(self._restart.expire(self._phase, now), now)
         return actions + self._judge(now)
 
@@ -368,12 +341,22 @@ class Member:
         """Check whether the command is known good by now, or has missed its health deadline."""
         if not self.command.present:
             return []
-        if self._health.take_known_good(now):
-            return self._on_known_good(now)
-        missed = self._health.take_missed(now)
+        actions: list[Action] = []
+        if self._health.is_healthy_enough(now):
+            self._traffic.healthy(now)
+            actions += self._traffic.expire(now)
+        late = self._traffic.take_alert(now)
+        if late:
+            actions += self._alerts.restart_failed(late, now, step=Step.POST_HEALTHY)
+        if self._health.take_known_good(now, has_joined=self._traffic.has_joined):
+            return actions + (self._on_known_good(now) if self._policy.in_group else [])
+        missed, step = self._health.take_missed(now), Step.HEALTH
         if not missed:
-            return []
-        return self._change(HealthDeadlineMissed(missed, self.applied, self._revert_to), now)
+            missed, step = self._traffic.take_missed(now), Step.POST_HEALTHY
+        if not missed:
+            return actions
+        fact = HealthDeadlineMissed(missed, self.applied, self._revert_to, step)
+        return actions + self._change(fact, now)
 
     @property
     def _revert_to(self) -> Snapshot | None:
@@ -385,7 +368,7 @@ class Member:
         is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
         if not (is_old or before.attempt.is_reverted(applied)):
             self._restart.good = applied
-        self._has_stopped = False
+        self._restart.begun = None
         if isinstance(before, BlockedPhase):
             self._restart.requested = None
         return self._change(BecameKnownGood(self.command.generation, applied), now)
@@ -394,74 +377,24 @@ class Member:
         """Make the first start, as soon as all is there that it waits for."""
         if self.phase is not Phase.LOADING:
             return []
-        actions = self._startup.consider()
-        if not self._startup.ready:
-            return actions
-        actions += self._startup.read_disk()
-        return actions if self._startup.is_reading_disk else actions + self._start_first(now)
+        return self._carry(self._first.consider(), now)
 
-    def _start_first(self, now: float) -> list[Action]:
-        self._startup.end()
-        wanted, on_disk = self.inputs.wanted, self._startup.on_disk
-        if wanted is None:
-            return self.command.start()
-        if on_disk is not None:
-            # A command that is started now needs no restart that was requested before.
-            on_disk = replace(on_disk, restart=wanted.restart)
-        basis = self._turn.basis(wanted, on_disk)
-        if basis is StartBasis.NOTHING:
-            self._restart.settle_on(wanted)
-            self._restart.requested = wanted
-            return [Note("start-blocked"), *self._change(facts.StartBlocked(), now)]
-        if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
-            self._restart.begin_on(on_disk)
-            return [Note("known-good-files-used"), *self.command.start()]
-        return self._restart.stage(wanted)
-
-    def _on_cached(self, snapshot: Snapshot, now: float) -> list[Action]:
-        if self._startup.is_reading_disk:
-            self._startup.disk_read(snapshot)
-            return self._consider_start(now)
-        self._startup.end()
-        wanted = self.inputs.wanted
-        if wanted is None:
-            self.inputs.assume(snapshot)
-        else:
-            # Only the record is missing.  This start also counts as the restart requested last.
-            snapshot = replace(snapshot, restart=wanted.restart)
-        self._restart.begin_on(snapshot)
-        return [Note("cached-files-used"), *self.command.start()]
-
-    def _on_nothing_cached(self, reason: str, now: float) -> list[Action]:
-        if self._startup.is_reading_disk:
-            self._startup.disk_read(None)
-            return self._consider_start(now)
-        raise CannotStartError(Note("cached-files-missing", {"reason": reason}))
-
-    def _on_files_failed(self, reason: str, now: float) -> list[Action]:
-        """Files could not be written; the installed ones are unchanged."""
-        before, restart = self._phase, self._restart
-        if isinstance(before, LoadingPhase):
-            raise CannotStartError(Note("files-unwritable", {"reason": reason}))
-        refused = restart.refuse(reason)
-        phase = before.on(refused)
-        note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
-        alerted: list[Action] = []
-        if before.keeps_turn or phase.attempt.revert_to is not None:
-            restart.try_again(now)
-            alerted = self._alerts.restart_failed(reason, now)
-        if not isinstance(before, StoppingPhase):
-            return [note, *alerted, *self._change(refused, now)]
-        if not phase.attempt.reason and refused.staged is not None:
-            # What failed was to be tried again, and is installed.
-            restart.settle_on(refused.staged)
-        return [note, *alerted, *self._change(refused, now), *self.command.start()]
+    def _on_step_finished(self, event: events.StepFinished, now: float) -> list[Action]:
+        """The command of a step has ended; after a pre-stop, a TERM that waits for it goes on."""
+        outcome = self._steps.finished(event)
+        if outcome is None:
+            return []
+        ended = step_note(event.step, outcome)
+        if event.step is Step.PRE_STOP and self._term is not None:
+            return [ended, *self._pass_on_term(now)]
+        return [ended, *self._carry(self._results.step(self._phase, event.step, outcome, now), now)]
 
     def _on_started(self, event: events.CommandStarted, now: float) -> list[Action]:
         """The command has started: in a turn of a group it has to be verified."""
         phase, generation = self._phase, event.generation
         noted = self.command.started(event)
         self._health.begin(generation, now)
+        self._traffic.started()
         is_in_turn = self.phase is Phase.VERIFYING
         if isinstance(phase, LoadingPhase):
             is_in_turn = self._turn.in_flight and phase.attempt.tried is not None
@@ -486,7 +419,7 @@ class Member:
         """
         retry_s = self.command.start_later(reason, now)
         note = Note("start-delayed", {"reason": reason, "retry_s": retry_s})
-        return [note, *self._alerts.restart_failed(reason, now)]
+        return [note, *self._alerts.restart_failed(reason, now, step=Step.START)]
 
     @property
     def _awaits_health(self) -> bool:
@@ -500,13 +433,18 @@ class Member:
         Its exit is a config failure of the group; or it is the old command, started again and not
         healthy yet, in a turn that continues as soon as files can be written.
         """
-        is_trying_again = self.phase in (Phase.WAITING, Phase.BLOCKED) and self._health.is_open
-        return self._awaits_health or (is_trying_again and self._is_in_turn and self._has_stopped)
+        base = self._phase.base.phase
+        is_trying_again = base in (Phase.WAITING, Phase.BLOCKED) and self._health.is_open
+        is_stopped = self._restart.begun is not None
+        return self._awaits_health or (is_trying_again and self._is_in_turn and is_stopped)
 
     def _on_command_exited(self, event: events.CommandExited, now: float) -> list[Action]:
         if event.generation != self.command.generation:
             return []
         actions = self.command.exited(event, now)
+        self._traffic.ended()
+        self._term = None
+        actions += self._steps.drop(*STEP_COMMANDS)
         if self.command.stopping:
             return actions
         was_asked = self.command.was_asked_to_end(event.ending, now)
@@ -521,11 +459,13 @@ class Member:
     def _survive_exit(self, reason: str, now: float) -> list[Action]:
         """Go on without the command: a config failure, or more of the trouble that there is."""
         closed, before = self._health.end(), self._phase
-        lost = facts.CommandLost(reason, self.applied, self._revert_to)
+        is_reload = self.phase is Phase.RELOADING
+        step = Step.RELOAD if is_reload else Step.START
+        lost = facts.CommandLost(reason, self.applied, self._revert_to, step)
         trouble = before.on(lost).attempt.trouble
         if trouble != before.attempt.trouble:
             closed += [Note("old-command-ended", {"reason": reason})]
-            closed += self._alerts.restart_failed(trouble, now)
+            closed += self._alerts.restart_failed(trouble, now, step=Step.START)
         return closed + self._change(lost, now)
 
     def _on_checked(self, event: events.HealthCheckFinished, now: float) -> list[Action]:
@@ -534,7 +474,9 @@ class Member:
         if result is None:
             return []
         if result.healthy:
-            return [result.note, *self._alerts.health_passed(now)]
+            self._traffic.healthy(now)
+            joining = self._traffic.expire(now)
+            return [result.note, *self._alerts.health_passed(now), *joining]
         # A command that is being verified has until the health deadline, and then one alert.
         if self._awaits_health:
             return [result.note]
@@ -543,13 +485,39 @@ class Member:
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
         if not self.command.present:
             return [signal_note(event), *self._on_signal_alone(event.signal, now)]
-        actions = self.command.pass_on(event, now)
+        if event.signal == SIGTERM and self._drains_at_end:
+            return self._drain_at_end(event, now)
+        dropped = self._steps.drop(Step.PRE_STOP) if event.signal == SIGTERM else []
+        self._term = None if event.signal == SIGTERM else self._term
+        actions = dropped + self.command.pass_on(event, now)
         restarting = self.phase is Phase.STOPPING
         if event.signal == SIGTERM or (restarting and event.signal in (SIGINT, SIGQUIT)):
             self.command.expect_end(now)
             self._alerts.drop_waiting()
             actions += self._exit(None, now, asked=True)
         return actions
+
+    @property
+    def _drains_at_end(self) -> bool:
+        """Whether a TERM has to wait for pre-stop: a second one does not."""
+        if self._term is not None or self.command.stopping:
+            return False
+        return self._traffic.needs_drain or self._steps.is_busy(Step.PRE_STOP)
+
+    def _drain_at_end(self, event: SignalReceived, now: float) -> list[Action]:
+        """Take the command out of traffic, and pass the TERM on afterwards."""
+        self._term = event
+        self.command.will_be_asked(now)
+        self._alerts.drop_waiting()
+        draining = [] if self._steps.is_busy(Step.PRE_STOP) else self._traffic.drain(now, "end")
+        return [signal_note(event), *draining, *self._exit(None, now, asked=True)]
+
+    def _pass_on_term(self, now: float) -> list[Action]:
+        event, self._term = self._term, None
+        if event is None or not self.command.present:
+            return []
+        self.command.expect_end(now)
+        return self.command.pass_on(event, now)[1:]
 
     def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
         """No command to pass it on to: what would end the command ends zkexec."""
@@ -570,8 +538,9 @@ class Member:
         self._startup.end()
         self.command.give_up_start()
         self._restart.stop_settling()
+        dropped = self._steps.drop(Step.CHECK, Step.RELOAD, Step.POST_HEALTHY)
         keeping = Keeping.ENTRY if self._is_in_turn and not asked else Keeping.LEAVING
-        return self._change(facts.EndBegan(keeping, status), now)
+        return dropped + self._change(facts.EndBegan(keeping, status), now)
 
     def _finish(self, now: float) -> list[Action]:
         """End zkexec as soon as nothing is left to wait for."""

@@ -10,7 +10,9 @@ from zkexec.core import facts
 from zkexec.core.attempt import Attempt
 from zkexec.core.events import ExitStatus
 from zkexec.core.facts import Fact
+from zkexec.core.policy import ChangeAction
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.step import Step
 from zkexec.core.turn import Keeping
 from zkexec.frozen import frozen, replace
 
@@ -47,6 +49,17 @@ class Phase(Enum):
     """zkexec has ended."""
 
 
+IN_TURN = (
+    Phase.WAITING,
+    Phase.STOPPING,
+    Phase.RELOADING,
+    Phase.VERIFYING,
+    Phase.FAILED,
+    Phase.BLOCKED,
+)
+"""The phases in which something is wanted of the turn."""
+
+
 class CurrentPhase:
     """A phase with the data that is true in it; `attempt` is what a turn was used for last."""
 
@@ -56,9 +69,16 @@ class CurrentPhase:
     """Whether a change of the inputs is acted on in it."""
     keeps_turn = False
     """Whether something newer is tried in the turn that this member has already."""
+    known_good: Snapshot | None = None
+    """The version on which the command has become healthy, which ends a turn."""
 
     def on(self, fact: Fact) -> "CurrentPhase":  # noqa: ARG002 -- of the phases that can end
         """Return the phase that follows from this fact, the same value if none does."""
+        return self
+
+    @property
+    def base(self) -> "CurrentPhase":
+        """The phase that is gone on with after a check or a drain; it is in none: itself."""
         return self
 
     def with_attempt(self, attempt: Attempt) -> "CurrentPhase":
@@ -88,6 +108,8 @@ class LoadingPhase(CurrentPhase):
                 return VerifyingPhase(self.attempt, generation)
             case facts.StartBlocked():
                 return WaitingPhase(self.attempt)
+            case facts.CheckDue():
+                return CheckingPhase(self)
             case facts.EndBegan():
                 return ExitingPhase(fact.keeping, fact.status, self.attempt)
         return self
@@ -135,9 +157,128 @@ class WaitingPhase(CurrentPhase):
     def on(self, fact: Fact) -> CurrentPhase:
         """Go on with the change, or back if it was undone or cannot be applied."""
         match fact:
-            case facts.FilesRefused(reason):
-                return BlockedPhase(replace(self.attempt, tried=None, trouble=reason))
+            case facts.HostTrouble(reason, step=step):
+                return BlockedPhase(replace(self.attempt, tried=None).hindered(reason, step))
         return _while_old_runs(self, fact)
+
+
+class Interlude(CurrentPhase):
+    """What is done for a change before anything is stopped; nothing else follows another rule."""
+
+    resumes: CurrentPhase
+
+    @property
+    def base(self) -> CurrentPhase:
+        """The phase in which it began."""
+        return self.resumes
+
+    @property
+    def attempt(self) -> Attempt:  # type: ignore[override]
+        """What a turn was used for last."""
+        return self.resumes.attempt
+
+    @property
+    def takes_changes(self) -> bool:  # type: ignore[override]
+        """Whether a change of the inputs is acted on in it."""
+        return self.resumes.takes_changes
+
+    @property
+    def keeps_turn(self) -> bool:  # type: ignore[override]
+        """Whether something newer is tried in the turn that this member has already."""
+        return self.resumes.keeps_turn
+
+    def with_attempt(self, attempt: Attempt) -> CurrentPhase:
+        """Return the same phase with this attempt."""
+        resumes = self.resumes.with_attempt(attempt)
+        return self if resumes is self.resumes else replace(self, resumes=resumes)
+
+    def awaits_health(self, installed: Snapshot) -> bool:
+        """Whether a group waits for this command to become healthy."""
+        return self.resumes.awaits_health(installed)
+
+    def _otherwise(self, fact: Fact) -> CurrentPhase:
+        """Let the phase in which it began decide, and leave it for another phase."""
+        resumes = self.resumes.on(fact)
+        if resumes.phase is not self.resumes.phase:
+            return resumes
+        return self if resumes is self.resumes else replace(self, resumes=resumes)
+
+
+@frozen()
+class CheckingPhase(Interlude):
+    """The staged files are examined by `--check`."""
+
+    phase = Phase.CHECKING
+    resumes: CurrentPhase
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Go on if it passed or is not wanted any more; a refusal is a failure that stops none."""
+        match fact:
+            case facts.CheckPassed() | facts.CheckDropped():
+                return self.resumes
+            case facts.CheckFailed(reason, staged, installed):
+                beside = installed if self.awaits_health(installed) else None
+                return FailedPhase(self.attempt.refused_by_check(staged, reason, beside))
+            case facts.HostTrouble():
+                return self.resumes.on(fact)
+        return self._otherwise(fact)
+
+
+@frozen()
+class DrainingPhase(Interlude):
+    """The command is taken out of traffic by `--pre-stop`."""
+
+    phase = Phase.DRAINING
+    resumes: CurrentPhase
+
+    def on(self, fact: Fact) -> CurrentPhase:
+        """Go on once it is out, or if that fails; a command that is gone needs none."""
+        match fact:
+            case facts.DrainEnded():
+                return self.resumes
+            case facts.HostTrouble() | facts.CommandLost():
+                return self.resumes.on(fact)
+        return self._otherwise(fact)
+
+
+@frozen()
+class ReloadingPhase(CurrentPhase):
+    """The new files are installed beside the running command, which is to load them.
+
+    `beside` is what it runs on before if that is not known good either, else None.
+    """
+
+    phase = Phase.RELOADING
+    attempt: Attempt
+    action: ChangeAction
+    beside: Snapshot | None = None
+    keeps_turn = True
+
+    # One arm for each fact.
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
+        """Decide what the reload has come to; the old command runs in any case."""
+        attempt = self.attempt
+        match fact:
+            case facts.FilesReplaced(snapshot):
+                return self.with_attempt(attempt.install(snapshot))
+            case facts.TurnUnfinished(generation):
+                return VerifyingPhase(attempt, generation)
+            case facts.CommandBegan(generation):
+                return RunningPhase(generation)
+            case facts.ReloadRefused(reason, installed, loaded):
+                failed = attempt.fail(reason, installed, loaded, Step.RELOAD)
+                return FailedPhase(failed.running_beside(self.beside))
+            case facts.HostTrouble(reason, step=step):
+                return _give_way(attempt.hindered(reason, step))
+            case facts.CommandLost(reason, installed, good, step):
+                return FailedPhase(attempt.fail(_ended(reason), installed, good, step))
+            case facts.EndBegan():
+                return ExitingPhase(fact.keeping, fact.status, attempt)
+        return self
+
+    def awaits_health(self, installed: Snapshot) -> bool:  # noqa: ARG002 -- of some phases
+        """Its exit is a config failure, too."""
+        return True
 
 
 @frozen()
@@ -154,7 +295,7 @@ class StoppingPhase(CurrentPhase):
                 return VerifyingPhase(self.attempt.install(snapshot))
             case facts.OldFilesKept(installed):
                 return VerifyingPhase(Attempt(installed))
-            case facts.FilesRefused(reason, staged, installed):
+            case facts.HostTrouble(reason, staged, installed):
                 return VerifyingPhase(self.attempt.refuse(staged, installed, reason))
             case facts.EndBegan():
                 return ExitingPhase(fact.keeping, fact.status, self.attempt)
@@ -171,7 +312,7 @@ class VerifyingPhase(CurrentPhase):
     takes_changes = keeps_turn = True
 
     # One arm for each fact.
-    def on(self, fact: Fact) -> CurrentPhase:  # noqa: C901, PLR0911
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
         """Decide whether the attempt has succeeded, has failed, or could not be made."""
         attempt = self.attempt
         match fact:
@@ -188,18 +329,14 @@ class VerifyingPhase(CurrentPhase):
                 return self._fail(fact, reason, of_old=reason)
             case facts.CommandLost(reason):
                 of_old = f"the old command does not run: {reason}"
-                return self._fail(fact, f"the command ended ({reason})", of_old)
-            case facts.FilesRefused(reason):
-                return self.with_attempt(replace(attempt, trouble=reason))
+                return self._fail(fact, _ended(reason), of_old)
+            case facts.HostTrouble(reason, step=step):
+                return self.with_attempt(attempt.hindered(reason, step))
             case facts.ChangeUndone(_, wanted):
                 return self.with_attempt(Attempt(wanted))
             case facts.NewFilesInstalled(snapshot):
                 return VerifyingPhase(attempt.install(snapshot))
-            case facts.StopPermitted():
-                return StoppingPhase(attempt)
-            case facts.EndBegan():
-                return ExitingPhase(fact.keeping, fact.status, attempt)
-        return self
+        return _before_the_stop(self, fact)
 
     def _on_started(self, began: facts.CommandBegan | facts.TurnUnfinished) -> CurrentPhase:
         """Verify it in a turn of a group, unless it is a revert; else a start is all it takes."""
@@ -222,7 +359,7 @@ class VerifyingPhase(CurrentPhase):
         """Fail for this reason, unless it is the old version, as the new one was never started."""
         if self.is_in_trouble(bad.installed):
             return _give_way(_in_more_trouble(self.attempt, of_old))
-        return FailedPhase(self.attempt.fail(reason, bad.installed, bad.good))
+        return FailedPhase(self.attempt.fail(reason, bad.installed, bad.good, bad.step))
 
     def is_in_trouble(self, installed: Snapshot) -> bool:
         """Whether the old configuration was started again, as the new could not be written."""
@@ -243,16 +380,29 @@ class FailedPhase(CurrentPhase):
 
     def on(self, fact: Fact) -> CurrentPhase:
         """Leave it for a newer change, for what is installed, or if it was no failure after all."""
+        attempt = self.attempt
         match fact:
             case facts.BecameKnownGood(generation, installed):
-                if not self.attempt.is_reverted(installed):
-                    return _known_good(generation, installed, self.attempt)
+                if self._is_beside(installed):
+                    return FailedPhase(attempt.running_beside(None))
+                if attempt.is_reverted(installed):
+                    return self
+                return _known_good(generation, installed, attempt)
+            case facts.HealthDeadlineMissed() | facts.CommandLost():
+                if self._is_beside(fact.installed):
+                    return self.with_attempt(attempt.reverting(fact.installed, fact.good))
                 return self
-            case facts.FilesRefused(reason):
-                return self.with_attempt(replace(self.attempt, trouble=reason))
-            case facts.CommandLost() | facts.AttemptDue():
+            case facts.HostTrouble(reason, step=step):
+                return self.with_attempt(attempt.hindered(reason, step))
+            case facts.FilesPutBack():
+                return FailedPhase(replace(attempt, revert_to=None, trouble="", troubled=None))
+            case facts.AttemptDue():
                 return self
         return _while_old_runs(self, fact)
+
+    def _is_beside(self, installed: Snapshot) -> bool:
+        failure = self.attempt.failure
+        return failure is not None and failure.beside is not None and failure.beside == installed
 
     def awaits_health(self, installed: Snapshot) -> bool:
         """Wait for something newer without it, unless it is a good one that was put back."""
@@ -276,7 +426,7 @@ class BlockedPhase(CurrentPhase):
         match fact:
             case facts.ChangeFound() | facts.AttemptDue():
                 return WaitingPhase(self.attempt)
-            case facts.StopPermitted():
+            case facts.StopPermitted() | facts.CheckDue():
                 # Nothing is staged before the next attempt is due.
                 return self
         return _while_old_runs(self, fact)
@@ -313,12 +463,10 @@ class ImpossibleTransitionError(RuntimeError):
 
 
 # One arm for each fact.
-def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
+def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
     """Return what follows while a change waits, has failed or is blocked, whichever it is."""
     attempt = phase.attempt
     match fact:
-        case facts.StopPermitted():
-            return StoppingPhase(attempt)
         case facts.NewFilesInstalled(snapshot):
             return VerifyingPhase(attempt.install(snapshot))
         case facts.ChangeUndone(generation, wanted):
@@ -327,9 +475,28 @@ def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:  # noqa: P
             return VerifyingPhase(Attempt(installed), generation)
         case facts.CommandLost(reason):
             return phase.with_attempt(_without_command(attempt, reason))
+    return _before_the_stop(phase, fact)
+
+
+def _before_the_stop(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
+    """Return what follows from what is done for a staged change, and from the end of zkexec."""
+    match fact:
+        case facts.CheckDue():
+            return CheckingPhase(phase)
+        case facts.DrainPermitted():
+            return DrainingPhase(phase)
+        case facts.ReloadPermitted(action, loaded):
+            beside = loaded if phase.awaits_health(loaded) else None
+            return ReloadingPhase(phase.attempt, action, beside)
+        case facts.StopPermitted():
+            return StoppingPhase(phase.attempt)
         case facts.EndBegan():
-            return ExitingPhase(fact.keeping, fact.status, attempt)
+            return ExitingPhase(fact.keeping, fact.status, phase.attempt)
     return phase
+
+
+def _ended(reason: str) -> str:
+    return f"the command ended ({reason})"
 
 
 def _known_good(generation: int, installed: Snapshot, attempt: Attempt) -> CurrentPhase:

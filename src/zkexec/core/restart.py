@@ -20,8 +20,11 @@ from zkexec.core.command import Command
 from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
 from zkexec.core.phases import CurrentPhase, Phase
-from zkexec.core.policy import Policy
+from zkexec.core.policy import ChangeAction, Policy
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
+from zkexec.core.step import Step
+from zkexec.core.step_commands import StepCommands
+from zkexec.core.traffic import Traffic
 from zkexec.core.turn import Keeping, Turn
 from zkexec.frozen import replace
 
@@ -62,19 +65,36 @@ class Restart:
     `good` is the last snapshot on which this process has seen its command healthy.
     """
 
-    def __init__(self, policy: Policy, inputs: Inputs, turn: Turn, command: Command) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        inputs: Inputs,
+        turn: Turn,
+        command: Command,
+        steps: StepCommands,
+        traffic: Traffic,
+    ) -> None:
+        self._policy = policy
         self._in_group = policy.in_group
+        self._steps = steps
+        self._traffic = traffic
         self._inputs = inputs
         self._turn = turn
         self._command = command
         self._debounce = Debounce(policy.settle_s)
         self.installed = Snapshot({})
+        self.loaded = self.installed
+        """What the running command was started on, or has reloaded."""
+        self.begun: ChangeAction | None = None
+        """What was done to the command for a change, unless it was known good since."""
         self.good: Snapshot | None = None
         self.requested: Snapshot | None = None
         """The version that a turn is wanted for."""
         self._staged: Snapshot | None = None
         self._is_on_disk = False
         """Whether the staged files are complete on the disk."""
+        self._checked: Snapshot | None = None
+        """The last snapshot that has passed the check."""
         self._seen: Snapshot | None = None
         """The last snapshot that was compared with what is installed."""
         self._history = 0
@@ -109,7 +129,7 @@ class Restart:
 
     def begin_on(self, on_disk: Snapshot) -> None:
         """Begin with the files that are there."""
-        self.installed = self._seen = on_disk
+        self.installed = self.loaded = self._seen = on_disk
 
     def date(self, attempt: Attempt) -> Attempt:
         """Return the attempt with zxids of the present history of the servers.
@@ -134,8 +154,10 @@ class Restart:
         if self._inputs.wanted is None:
             return []
         attempt = phase.attempt
-        if phase.phase is Phase.STOPPING:
+        if phase.phase is Phase.STOPPING and not self._policy.runs(Step.CHECK):
             self.requested = self.wanted
+        if phase.phase is Phase.CHECKING and phase.base.phase is Phase.LOADING:
+            return self._check_newest()
         if self._is_back_at_failure(phase):
             self._seen = attempt.tried
             self._debounce.end()
@@ -154,6 +176,12 @@ class Restart:
             notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
         return [*notes, facts.ChangeFound()]
 
+    def _check_newest(self) -> Found:
+        """At the first start, examine what is wanted by now."""
+        if self._staged is None or self.wanted == self._staged:
+            return []
+        return [facts.CheckDropped(), *self.stage(self.wanted)]
+
     def _is_new(self, attempt: Attempt) -> bool:
         """Whether this was not compared yet; the same bytes are new if they failed before."""
         if self._seen is None or self.wanted != self._seen:
@@ -166,8 +194,9 @@ class Restart:
         This is derived from what is installed and not from what is new.  So an undo counts whenever
         it comes, and no command is ever stopped for the version that it runs.
         """
-        is_trying = phase.phase in (Phase.WAITING, Phase.FAILED, Phase.BLOCKED)
-        if phase.phase is Phase.VERIFYING:
+        base = phase.base.phase
+        is_trying = base in (Phase.WAITING, Phase.FAILED, Phase.BLOCKED)
+        if base is Phase.VERIFYING:
             is_trying = bool(phase.attempt.reason)
         # A first start that waits has installed nothing yet, even if there is nothing to mirror.
         has_run = self._command.generation > 0
@@ -178,14 +207,14 @@ class Restart:
 
         Something newer was wanted meanwhile, and is gone with its znode or with its history.
         """
-        if phase.phase is not Phase.FAILED or self.wanted == self._seen:
+        if phase.base.phase is not Phase.FAILED or self.wanted == self._seen:
             return False
         is_tried = self.wanted == phase.attempt.tried and not plan(self.installed, self.wanted)
         return is_tried and not phase.attempt.is_retry(self.wanted)
 
     def _undo(self, phase: CurrentPhase, is_unverified: bool) -> Found:
         """Go on with what is installed, in the turn if it is not known good yet."""
-        wanted, is_verified = self.wanted, phase.phase is Phase.VERIFYING
+        wanted, is_verified = self.wanted, phase.base.phase is Phase.VERIFYING
         self._seen = wanted
         self._debounce.end()
         undone = [Note("change-undone"), *self._discard()]
@@ -211,23 +240,81 @@ class Restart:
         self.requested = self.wanted
         return [*started, facts.AttemptDue()]
 
-    def proceed(self, phase: CurrentPhase, now: float) -> Found:
-        """Go one step on towards the goal, or away from one that is none any more."""
+    def proceed(self, phase: CurrentPhase, now: float, *, must_restart: bool) -> Found:
+        """Go one step on towards the goal, or away from one that is none any more.
+
+        `must_restart`: the present command is in no state to reload anything.
+        """
+        if phase.phase is Phase.LOADING:
+            return self._proceed_first()
         is_being_started = self._command.start_at is None and not self._command.present
-        if phase.phase is Phase.VERIFYING and is_being_started:
+        if phase.base.phase is Phase.VERIFYING and is_being_started:
             # The result of the start comes before anything else is staged.
             return []
         goal = self._goal(phase.attempt)
         is_granted = goal is not None and goal == self._turn.granted
         if goal is None or (is_granted and goal != self.wanted):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
-            return self._discard()
+            return [*self._drop_check(phase), *self._discard()]
         if is_granted and self._inputs.is_gone(goal):
-            return self._discard()
+            return [*self._drop_check(phase), *self._discard()]
         if self._staged is None or goal != self._staged:
-            return self.stage(goal)
+            return [*self._drop_check(phase), *self.stage(goal)]
         self._staged = goal
-        return self._take_down(now) if self._is_on_disk else []
+        if not self._is_on_disk or phase.phase in (Phase.CHECKING, Phase.DRAINING):
+            return []
+        return self._apply(phase.attempt, goal, now, must_restart=must_restart)
+
+    def _proceed_first(self) -> Found:
+        """Install the files of the first start, once they are examined."""
+        if self._staged is None or not self._is_on_disk:
+            return []
+        if self._needs_check(self._staged):
+            return [] if self._steps.is_busy(Step.CHECK) else [facts.CheckDue()]
+        self._is_on_disk = False
+        return [InstallFiles()]
+
+    @staticmethod
+    def _drop_check(phase: CurrentPhase) -> Found:
+        return [facts.CheckDropped()] if phase.phase is Phase.CHECKING else []
+
+    def _needs_check(self, goal: Snapshot) -> bool:
+        return self._policy.runs(Step.CHECK) and goal != self._checked
+
+    def _apply(self, attempt: Attempt, goal: Snapshot, now: float, *, must_restart: bool) -> Found:
+        """Take the next step with staged files: check, drain, and then reload or stop."""
+        present = self._command.present
+        if goal == attempt.revert_to:
+            if self._is_put_back(attempt):
+                self._is_on_disk = False
+                return [InstallFiles()]
+            return self._take_down(now)
+        if self._needs_check(goal):
+            return [] if self._steps.is_busy(Step.CHECK) else [facts.CheckDue()]
+        action = self._policy.action_for(plan(self.loaded, goal))
+        if not present or must_restart or action is ChangeAction.RESTART:
+            return self._take_down(now)
+        if self._steps.is_busy(Step.RELOAD) or not self._turn.may_stop(now):
+            return []
+        return [facts.ReloadPermitted(action, self.loaded)]
+
+    def _is_put_back(self, attempt: Attempt) -> bool:
+        """Whether the goal is what the command runs on, so that it needs no restart."""
+        is_refused = attempt.step is Step.RELOAD
+        return is_refused and self._command.present and self.loaded == attempt.revert_to
+
+    def checked(self) -> Found:
+        """The staged files have passed the check."""
+        self._checked = self._staged
+        return [facts.CheckPassed()]
+
+    def refused_by_check(self, reason: str) -> Found:
+        """The check has refused the staged files; the same are not tried again by themselves."""
+        staged = self._staged
+        if staged is None:
+            raise RuntimeError("files were checked that were not staged")
+        self._seen = self.wanted
+        return [*self._discard(), facts.CheckFailed(reason, staged, self.installed)]
 
     def keeping(self, phase: CurrentPhase, is_in_turn: bool) -> Keeping:
         """Return what is wanted of the turn in the phases that can have one."""
@@ -239,16 +326,29 @@ class Restart:
         # Do not hold the others up for what is in no znode: a turn comes when it is there again.
         return Keeping.PLACE if is_granted and self._inputs.is_gone(self.wanted) else Keeping.TURN
 
+    def is_ready(self, phase: CurrentPhase) -> bool:
+        """Whether only the permission to drain or stop the command, or to reload, is missing."""
+        staged = self._staged
+        if staged is None or not self._is_on_disk or not self._command.present:
+            return False
+        if phase.phase in (Phase.CHECKING, Phase.DRAINING):
+            return False
+        return staged == phase.attempt.revert_to or not self._needs_check(staged)
+
     @property
-    def is_ready(self) -> bool:
-        """Whether only the permission to stop the command is missing."""
-        return self._staged is not None and self._is_on_disk and self._command.present
+    def staged(self) -> Snapshot | None:
+        """What is staged now, None for nothing."""
+        return self._staged
 
     def _take_down(self, now: float) -> Found:
         if not self._command.present:
             self._is_on_disk = False
             return [InstallFiles()]
-        return [facts.StopPermitted()] if self._turn.may_stop(now) else []
+        if not self._turn.may_stop(now):
+            return []
+        if not self._traffic.needs_drain:
+            return [facts.StopPermitted()]
+        return [] if self._steps.is_busy(Step.PRE_STOP) else [facts.DrainPermitted()]
 
     def _goal(self, attempt: Attempt) -> Snapshot | None:
         """Return the snapshot to be installed next; None for nothing."""
@@ -278,12 +378,13 @@ class Restart:
     def stage(self, snapshot: Snapshot) -> list[Action]:
         """Write these files where no reader sees them."""
         self._staged = snapshot
+        self._checked = None
         self._is_on_disk = False
         return [StageFiles(snapshot)]
 
     def on_disk(self, phase: CurrentPhase) -> list[Action]:
         """The staged files are complete; install them if no command is to be stopped first."""
-        if phase.phase in (Phase.LOADING, Phase.STOPPING):
+        if phase.phase is Phase.STOPPING:
             return [InstallFiles()]
         self._is_on_disk = True
         return []
@@ -297,6 +398,8 @@ class Restart:
     def replace(self, attempt: Attempt) -> Found:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self._goal(attempt) or self._staged
+        if self._staged is not None and self._policy.runs(Step.CHECK):
+            goal = self._staged  # what is newer was not checked yet
         if goal is not None and attempt.revert_to is None and self._is_outdated(goal):
             goal = None
         if goal is not None and not attempt.is_in_place(self.installed, goal):
@@ -306,19 +409,33 @@ class Restart:
         kept = facts.OldFilesKept(self.installed)
         return [DiscardFiles(), Note("change-undone"), kept, *self._command.start()]
 
-    def install(self, attempt: Attempt, written: Sequence[str]) -> Found:
-        """The staged files are installed: start the command on them."""
+    def install(self, phase: CurrentPhase, written: Sequence[str]) -> Found:
+        """The staged files are installed: start the command on them, or let it load them."""
         staged, self._staged = self._staged, None
         if staged is None:
             raise RuntimeError("files were installed that were not staged")
         self.installed = staged
+        attempt = phase.attempt
         if staged != attempt.revert_to:
             self._seen = staged
         notes = notes_on_files("installed", written, staged)
+        if phase.phase is Phase.RELOADING:
+            return [*notes, facts.FilesReplaced(staged)]
+        if self._is_put_back(attempt):
+            return [Note("files-put-back"), *notes, facts.FilesPutBack()]
+        self.loaded = staged
         return [*notes, facts.NewFilesInstalled(staged), *self._command.start()]
 
-    def refuse(self, reason: str) -> facts.FilesRefused:
-        """The staged files could not be written; the installed ones are unchanged."""
+    def reloaded(self) -> None:
+        """The running command has loaded the installed files, as far as anybody knows."""
+        self.loaded = self.installed
+
+    def reload_refused(self, reason: str) -> facts.ReloadRefused:
+        """The running command has refused the installed files, and runs on the old ones."""
+        return facts.ReloadRefused(reason, self.installed, self.loaded)
+
+    def refuse(self, reason: str, step: Step) -> facts.HostTrouble:
+        """Give up what is staged, as this host could not do a step for it."""
         staged, self._staged = self._staged, None
         self._seen = self.wanted
-        return facts.FilesRefused(reason, staged, self.installed)
+        return facts.HostTrouble(reason, staged, self.installed, step)

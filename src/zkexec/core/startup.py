@@ -8,11 +8,16 @@ warning, starts the command, and keeps connecting.
 
 from collections.abc import Mapping
 
-from zkexec.core.actions import Action, LoadCachedFiles, Note
+from zkexec.core import facts
+from zkexec.core.actions import Action, DiscardFiles, LoadCachedFiles, Note
+from zkexec.core.command import Command
+from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
 from zkexec.core.policy import Policy, StartPolicy
+from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Problem, Snapshot
-from zkexec.core.turn import Turn
+from zkexec.core.turn import StartBasis, Turn
+from zkexec.frozen import replace
 
 UNNEEDED_WAIT_S = 0.5
 """How long a command without inputs waits at most for an answer of the ensemble."""
@@ -123,3 +128,91 @@ class Startup:
         if self._inputs.connected:
             return "connected, but not all was read that a start needs"
         return self._inputs.last_trouble or "no answer"
+
+
+class FirstStart:
+    """What is started first, once all conditions are met."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        startup: Startup,
+        inputs: Inputs,
+        turn: Turn,
+        command: Command,
+        restart: Restart,
+    ) -> None:
+        self._policy = policy
+        self._startup = startup
+        self._inputs = inputs
+        self._turn = turn
+        self._command = command
+        self._restart = restart
+
+    def consider(self) -> Found:
+        """Start or stage what may run, as soon as enough is known."""
+        actions = self._startup.consider()
+        if not self._startup.ready:
+            return actions
+        actions += self._startup.read_disk()
+        return actions if self._startup.is_reading_disk else [*actions, *self._begin()]
+
+    def _begin(self) -> Found:
+        self._startup.end()
+        wanted, on_disk = self._inputs.wanted, self._on_disk
+        if wanted is None:
+            return self._command.start()
+        basis = self._turn.basis(wanted, on_disk)
+        if basis is StartBasis.NOTHING:
+            self._restart.settle_on(wanted)
+            self._restart.requested = wanted
+            return [Note("start-blocked"), facts.StartBlocked()]
+        if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
+            return self._begin_on(on_disk)
+        return self._restart.stage(wanted)
+
+    @property
+    def _on_disk(self) -> Snapshot | None:
+        """The files that are there.
+
+        A command that is started now needs no restart that was requested before.
+        """
+        wanted, on_disk = self._inputs.wanted, self._startup.on_disk
+        if wanted is None or on_disk is None:
+            return on_disk
+        return replace(on_disk, restart=wanted.restart)
+
+    def _begin_on(self, on_disk: Snapshot) -> Found:
+        self._restart.begin_on(on_disk)
+        return [Note("known-good-files-used"), *self._command.start()]
+
+    def refused_by_check(self, reason: str) -> Found:
+        """Start on known good files instead of what the check has refused, if there are any."""
+        wanted, on_disk = self._inputs.wanted, self._on_disk
+        is_other = on_disk is not None and wanted is not None and on_disk != wanted
+        if on_disk is None or not is_other or not self._turn.is_known_good(on_disk):
+            raise CannotStartError(Note("check-refused-start", {"reason": reason}))
+        refused = Note("start-refused", {"reason": reason})
+        return [refused, DiscardFiles(), facts.CheckDropped(), *self._begin_on(on_disk)]
+
+    def cached(self, snapshot: Snapshot) -> Found:
+        """Start on the files that are there, or note what they are."""
+        if self._startup.is_reading_disk:
+            self._startup.disk_read(snapshot)
+            return self.consider()
+        self._startup.end()
+        wanted = self._inputs.wanted
+        if wanted is None:
+            self._inputs.assume(snapshot)
+        else:
+            # Only the record is missing.  This start also counts as the restart requested last.
+            snapshot = replace(snapshot, restart=wanted.restart)
+        self._restart.begin_on(snapshot)
+        return [Note("cached-files-used"), *self._command.start()]
+
+    def nothing_cached(self, reason: str) -> Found:
+        """Go on without files on disk; raise CannotStartError if the start depends on them."""
+        if self._startup.is_reading_disk:
+            self._startup.disk_read(None)
+            return self.consider()
+        raise CannotStartError(Note("cached-files-missing", {"reason": reason}))

@@ -22,10 +22,20 @@ CLUSTER_EVENTS = (
 )
 """The events that reach a member through the session."""
 
+PERMITTED = (events.FilesStaged, events.StepFinished, group_events.RecordCommitted)
+"""The events after which the next step with staged files may be taken: examined or permitted."""
+
+GONE = (events.CommandExited, events.SignalReceived)
+"""The events with which zkexec ends while a command runs."""
+
+JUDGED = (events.Tick, events.HealthCheckFinished, events.StepFinished)
+"""The events that can decide whether a command is known good."""
+
 TABLE: Mapping[Phase, Row] = {
     Phase.LOADING: {
         Phase.RUNNING: (events.Started, events.CommandStarted),
         Phase.WAITING: (events.CachedFilesFound, events.CachedFilesMissing, events.CommandStarted),
+        Phase.CHECKING: (events.FilesStaged, events.StepFinished),
         Phase.VERIFYING: (events.CommandStarted,),
         **dict.fromkeys(
             (Phase.EXITING, Phase.DONE),
@@ -38,49 +48,85 @@ TABLE: Mapping[Phase, Row] = {
     Phase.RUNNING: {
         Phase.WAITING: (events.ZnodesRead,),
         Phase.VERIFYING: (events.ZnodesRead, group_events.RecordRead),
-        Phase.EXITING: (events.CommandExited, events.SignalReceived),
+        Phase.EXITING: GONE,
         Phase.DONE: (events.CommandExited,),
     },
     Phase.WAITING: {
         Phase.RUNNING: (events.ZnodesRead,),
-        Phase.STOPPING: (events.FilesStaged, group_events.RecordCommitted),
+        **dict.fromkeys(
+            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
+        ),
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
         Phase.BLOCKED: (events.FilesFailed,),
-        Phase.EXITING: (events.CommandExited, events.SignalReceived),
-        Phase.DONE: (events.CommandExited, events.SignalReceived),
+        Phase.EXITING: GONE,
+        Phase.DONE: GONE,
+    },
+    Phase.CHECKING: {
+        Phase.LOADING: (events.ZnodesRead, events.StepFinished),
+        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
+        Phase.WAITING: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
+        Phase.DRAINING: (events.StepFinished,),
+        Phase.RELOADING: (events.StepFinished,),
+        Phase.STOPPING: (events.StepFinished,),
+        Phase.VERIFYING: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
+        Phase.FAILED: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
+        Phase.BLOCKED: (events.StepFinished,),
+        Phase.EXITING: (*GONE, events.StepFinished),
+        Phase.DONE: (*GONE, events.StepFinished),
+    },
+    Phase.DRAINING: {
+        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
+        Phase.WAITING: (events.CommandExited, *JUDGED),
+        Phase.CHECKING: (events.StepFinished,),
+        Phase.RELOADING: (events.StepFinished,),
+        Phase.STOPPING: (events.StepFinished,),
+        Phase.VERIFYING: (events.CommandExited, events.ZnodesRead, *JUDGED),
+        Phase.FAILED: (events.CommandExited, *JUDGED),
+        Phase.BLOCKED: (events.StepFinished,),
+        Phase.EXITING: GONE,
+        Phase.DONE: GONE,
+    },
+    Phase.RELOADING: {
+        Phase.RUNNING: (events.FilesInstalled, events.StepFinished),
+        Phase.VERIFYING: (events.FilesInstalled, events.StepFinished),
+        Phase.FAILED: (events.FilesFailed, events.StepFinished, events.CommandExited),
+        Phase.BLOCKED: (events.FilesFailed,),
+        Phase.EXITING: GONE,
+        Phase.DONE: GONE,
     },
     Phase.STOPPING: {
         Phase.VERIFYING: (events.FilesInstalled, events.FilesFailed, events.ProcessTreeInspected),
         Phase.EXITING: (events.SignalReceived,),
     },
     Phase.VERIFYING: {
-        Phase.RUNNING: (events.Tick, events.CommandStarted, events.HealthCheckFinished),
-        Phase.WAITING: (events.Tick, events.CommandStarted, events.HealthCheckFinished),
-        Phase.STOPPING: (events.FilesStaged, group_events.RecordCommitted),
+        Phase.RUNNING: (events.CommandStarted, *JUDGED),
+        Phase.WAITING: (events.CommandStarted, *JUDGED),
+        **dict.fromkeys(
+            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
+        ),
         **dict.fromkeys(
             (Phase.FAILED, Phase.BLOCKED),
-            (
-                *(events.Tick, events.CommandStarted, events.StartFailed),
-                *(events.CommandExited, events.HealthCheckFinished),
-            ),
+            (events.CommandStarted, events.StartFailed, events.CommandExited, *JUDGED),
         ),
-        Phase.EXITING: (events.StartFailed, events.CommandExited, events.SignalReceived),
-        Phase.DONE: (events.StartFailed, events.CommandExited, events.SignalReceived),
+        Phase.EXITING: (events.StartFailed, *GONE),
+        Phase.DONE: (events.StartFailed, *GONE),
     },
     Phase.FAILED: {
-        Phase.RUNNING: (events.Tick, events.ZnodesRead, events.HealthCheckFinished),
-        Phase.WAITING: (events.Tick, events.HealthCheckFinished),
-        Phase.STOPPING: (events.FilesStaged, group_events.RecordCommitted),
+        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
+        Phase.WAITING: JUDGED,
+        **dict.fromkeys(
+            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
+        ),
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
-        Phase.EXITING: (events.CommandExited, events.SignalReceived),
-        Phase.DONE: (events.CommandExited, events.SignalReceived),
+        Phase.EXITING: GONE,
+        Phase.DONE: GONE,
     },
     Phase.BLOCKED: {
         Phase.RUNNING: (events.ZnodesRead,),
         Phase.WAITING: (events.Tick, events.ZnodesRead),
         Phase.VERIFYING: (events.ZnodesRead,),
-        Phase.EXITING: (events.CommandExited, events.SignalReceived),
-        Phase.DONE: (events.CommandExited, events.SignalReceived),
+        Phase.EXITING: GONE,
+        Phase.DONE: GONE,
     },
     Phase.EXITING: {
         Phase.DONE: (

@@ -120,6 +120,9 @@ class Turn(Protocol):
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
         """Return what a first start may run, if it `is_ready`; `on_disk` is in the files now."""
 
+    def is_known_good(self, snapshot: Snapshot) -> bool:
+        """Whether the command of some member was healthy on this, as far as the group knows."""
+
     def may_stop(self, now: float) -> bool:
         """Whether the turn was confirmed so recently that no member can have reclaimed it."""
 
@@ -151,6 +154,10 @@ class FreeTurn:
     def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:  # noqa: ARG002 -- protocol
         """Start on the wanted snapshot."""
         return StartBasis.WANTED
+
+    def is_known_good(self, snapshot: Snapshot) -> bool:  # noqa: ARG002 -- protocol
+        """Return false: nothing is known of any version."""
+        return False
 
     def reconcile(self, intent: Intent, now: float) -> None:  # noqa: ARG002 -- protocol
         """Grant the turn at once."""

@@ -22,14 +22,14 @@ def basis_of(
     is_there = on_disk is not None and contents_of(on_disk.digest) == contents_of(wanted.digest)
     if not has_failed and (is_there or record.is_known_good(wanted)):
         return StartBasis.WANTED
-    if on_disk is not None and _may_rely_on(record, member, on_disk):
+    if on_disk is not None and may_rely_on(record, member, on_disk):
         return StartBasis.ON_DISK
-    if not has_failed or _may_rely_on(record, member, wanted):
+    if not has_failed or may_rely_on(record, member, wanted):
         return StartBasis.WANTED
     return StartBasis.NOTHING
 
 
-def _may_rely_on(record: RolloutRecord, member: str, version: ConfigVersion) -> bool:
+def may_rely_on(record: RolloutRecord, member: str, version: ConfigVersion) -> bool:
     """Whether these contents are known good after any restart, and did not fail on this member."""
     contents = contents_of(version.digest)
     known = [v for digest, v in record.versions.items() if contents_of(digest) == contents]

@@ -22,7 +22,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.policy import Policy
 from zkexec.core.rollout import group_events
-from zkexec.core.rollout.first_start import basis_of
+from zkexec.core.rollout.first_start import basis_of, may_rely_on
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
@@ -96,6 +96,11 @@ class Participant:
             record = record.adopt(at.member, "")
         disk = None if on_disk is None else at.version_of(on_disk)
         return basis_of(record, at.member, at.version_of(wanted), disk)
+
+    def is_known_good(self, snapshot: Snapshot) -> bool:
+        """Whether the record says so of this version, and this member did not fail on it."""
+        at = self._at
+        return may_rely_on(at.record_view.record, at.member, at.version_of(snapshot))
 
     def reconcile(self, intent: Intent, now: float) -> None:
         """Take in what the member wants now, and note what has changed since the last time."""

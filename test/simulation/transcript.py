@@ -6,6 +6,7 @@ from enum import Enum
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
+from zkexec.core.step import StepOutcome
 from zkexec.frozen import fields
 
 
@@ -17,6 +18,9 @@ def describe(step: Event | Action) -> str:
     values = {name: getattr(step, name) for name in names}
     if values.get("zxid") in (0, UNLIMITED):
         del values["zxid"]
+    for name in ("step", "snapshot", "event"):
+        if name in values and values[name] in (None, ""):
+            del values[name]
     return " ".join([type(step).__name__, *_pairs(values)])
 
 
@@ -38,6 +42,9 @@ def _plain(value: object) -> str:
             return f"{shown}@{value.mzxid}"
         case Mapping():
             return "{" + ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) + "}"
+        case StepOutcome():
+            host = " on this host" if value.is_of_host else ""
+            return "passed" if value.passed else f"failed{host} ({value.reason})"
         case bytes():
             return value.decode("utf-8", "backslashreplace") or "(empty)"
         case Enum():

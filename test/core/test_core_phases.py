@@ -10,17 +10,22 @@ from zkexec.core.events import ExitStatus
 from zkexec.core.facts import Fact
 from zkexec.core.phases import (
     BlockedPhase,
+    CheckingPhase,
     CurrentPhase,
     DonePhase,
+    DrainingPhase,
     ExitingPhase,
     FailedPhase,
+    Interlude,
     LoadingPhase,
     Phase,
+    ReloadingPhase,
     RunningPhase,
     StoppingPhase,
     VerifyingPhase,
     WaitingPhase,
 )
+from zkexec.core.policy import ChangeAction
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step
 from zkexec.core.transitions import TABLE
@@ -28,16 +33,27 @@ from zkexec.core.turn import Keeping
 
 A, B, C = (Snapshot({"/f": letter}, number) for number, letter in enumerate((b"a", b"b", b"c"), 1))
 FAILED = Attempt(B).fail("exit status 1", B, None, Step.HEALTH)
+BESIDE = Attempt(B).refused_by_check(C, "exit status 1", A)
 IN_TROUBLE = Attempt(B, trouble="disk full")
 
 PHASES = (
     LoadingPhase(),
     RunningPhase(1),
     WaitingPhase(),
+    CheckingPhase(LoadingPhase()),
+    CheckingPhase(WaitingPhase()),
+    CheckingPhase(VerifyingPhase(Attempt(B), 2)),
+    CheckingPhase(FailedPhase(FAILED)),
+    DrainingPhase(WaitingPhase()),
+    DrainingPhase(VerifyingPhase(Attempt(B), 2)),
+    DrainingPhase(FailedPhase(FAILED)),
+    ReloadingPhase(Attempt(), ChangeAction.RELOAD),
+    ReloadingPhase(FAILED, ChangeAction.NONE),
     StoppingPhase(),
     VerifyingPhase(Attempt(B), 2),
     VerifyingPhase(IN_TROUBLE, 2),
     FailedPhase(FAILED),
+    FailedPhase(BESIDE),
     BlockedPhase(Attempt(trouble="disk full")),
     ExitingPhase(Keeping.LEAVING),
     DonePhase(),
@@ -55,6 +71,16 @@ FACTS = (
     facts.ChangeUndone(0, A),
     facts.AttemptDue(),
     facts.HostTrouble("disk full", B, A),
+    facts.CheckDue(),
+    facts.CheckPassed(),
+    facts.CheckDropped(),
+    facts.CheckFailed("exit status 1", C, A),
+    facts.DrainPermitted(),
+    facts.DrainEnded(),
+    facts.ReloadPermitted(ChangeAction.RELOAD, A),
+    facts.FilesReplaced(B),
+    facts.ReloadRefused("exit status 1", B, A),
+    facts.FilesPutBack(),
     facts.StopPermitted(),
     facts.NewFilesInstalled(B),
     facts.OldFilesKept(A),
@@ -79,7 +105,10 @@ def others() -> Iterator[tuple[CurrentPhase, Fact, CurrentPhase]]:
 
 def test_each_phase_and_each_fact_is_tried() -> None:
     """The values of these tests leave no phase and no fact out."""
-    assert {type(phase) for phase in PHASES} == set(CurrentPhase.__subclasses__())
+    assert {type(phase) for phase in PHASES} == {
+        *CurrentPhase.__subclasses__(),
+        *Interlude.__subclasses__(),
+    } - {Interlude}
     assert {type(fact) for fact in FACTS} == set(Fact.__subclasses__())
 
 

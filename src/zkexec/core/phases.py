@@ -429,6 +429,8 @@ class BlockedPhase(CurrentPhase):
             case facts.StopPermitted() | facts.CheckDue():
                 # Nothing is staged before the next attempt is due.
                 return self
+            case facts.DrainPermitted() | facts.ReloadPermitted():
+                return self
         return _while_old_runs(self, fact)
 
 

@@ -19,6 +19,7 @@ from zkexec.core.member import Member
 from zkexec.core.phases import CurrentPhase, Phase, RunningPhase
 from zkexec.core.restart import Debounce, Restart
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.step_results import StepResults
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ def step_only(self: Anything, event: Event, now: float) -> list[Action]:
     return found
 
 
-def only_note(self: Anything, reason: str, now: float) -> list[Action]:
+def only_note(self: Anything, phase: CurrentPhase, reason: str, now: float) -> Found:
     """Leave the machine without a command if the disk is full."""
-    return original_failed(self, reason, now) if self.phase is not Phase.STOPPING else []
+    return original_failed(self, phase, reason, now) if phase.phase is not Phase.STOPPING else []
 
 
 def do_nothing(*_: object) -> list[Action]:
@@ -161,7 +162,7 @@ def private(owner: type, name: str) -> Callable[..., list[Action]]:
 original_consider: Callable[..., Found] = Restart.consider
 original_on = RunningPhase.on
 original_signal = private(Member, "_on_signal")
-original_failed = private(Member, "_on_files_failed")
+original_failed = StepResults.files_failed
 original_touched = private(Inputs, "_on_touched")
 original_connected = private(Inputs, "_on_connected")
 original_trouble = private(Inputs, "_on_trouble")
@@ -217,7 +218,7 @@ MUTANTS = (
            "RunningHasACommand"),
     Mutant("a start without a process is not tried again", Command, "start_later", lambda *_: 0.0,
            "CommandRuns"),
-    Mutant("no command after a full disk", Member, "_on_files_failed", only_note, "CommandRuns"),
+    Mutant("no command after a full disk", StepResults, "files_failed", only_note, "CommandRuns"),
     Mutant("what is overdue waits for a Tick", Member, "handle", step_only, "DeadlinesMoveOn"),
     Mutant("equal content is a change", Restart, "consider", take_all_for_changes,
            "StopsOnlyForChange"),

@@ -134,7 +134,7 @@ def only_note(self: Anything, phase: CurrentPhase, reason: str, now: float) -> F
     return original_failed(self, phase, reason, now) if phase.phase is not Phase.STOPPING else []
 
 
-def do_nothing(*_: object) -> list[Action]:
+def do_nothing(*_: object, **__: object) -> list[Action]:
     """Do nothing."""
     return []
 

@@ -39,6 +39,7 @@ class AdoptedCommand:
     is due, None if that is not known, and `check_is_late` that the running one has had its time.
     `alerting` says whether an alert runs.  `asked_until` and
     `passed_on` are the signals that can explain its end, see `Command`.
+    With `has_to_join`, post-healthy has to put the command in traffic.
     Times are those of the loop's clock, in seconds.
     """
 
@@ -53,6 +54,7 @@ class AdoptedCommand:
     alerting: bool = False
     asked_until: float | None = None
     passed_on: frozenset[int] = frozenset()
+    has_to_join: bool = False
 
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15

@@ -41,6 +41,8 @@ class HealthCheck:
         self._due: float | None = None
         self._timeout_at: float | None = None
         self._timed_out = False
+        self._is_void = False
+        """Whether the check that runs began before the command was stopped or reloaded."""
         self._eager = False
         self._was_healthy: bool | None = None
 
@@ -98,6 +100,7 @@ class HealthCheck:
         if self._running is None:
             return []
         self._timeout_at = None
+        self._is_void = True
         return [KillHealthCheck()]
 
     def expire(self, now: float) -> list[Action]:
@@ -110,7 +113,7 @@ class HealthCheck:
             self._timed_out = True
             return [KillHealthCheck()]
         self._running = self._generation
-        self._timed_out = False
+        self._timed_out = self._is_void = False
         timeout_s = self._policy.health_timeout_s
         self._timeout_at = None if timeout_s is None else now + timeout_s
         return [Note("health-check-started"), RunHealthCheck(self._generation)]
@@ -120,7 +123,7 @@ class HealthCheck:
         if event.generation != self._running:
             return None
         self._running = self._timeout_at = None
-        if event.generation != self._generation:
+        if self._is_void or event.generation != self._generation:
             return None
         interval_s = self._policy.health_interval_s
         self._due = now + (min(interval_s, EAGER_S) if self._eager else interval_s)

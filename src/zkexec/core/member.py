@@ -117,6 +117,7 @@ class Member:
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
+            has_to_join=self._traffic.is_drained or not self._traffic.has_joined,
         )
 
     @property
@@ -214,7 +215,7 @@ class Member:
         if self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE):
             has_failed = self._phase.attempt.failing == self.applied
             return has_failed or self._health.known == "unhealthy"
-        return self._is_unverified
+        return self._policy.in_group and self._is_unverified
 
     def _rejoin(self, now: float) -> list[Action]:
         """Put a command in again that was taken out of traffic and is not stopped after all."""
@@ -326,6 +327,7 @@ class Member:
         self.command.take_over(adopted, now)
         self._alerts.take_over(adopted, self._trouble)
         self._health.take_over(adopted, now)
+        self._traffic.take_over(adopted)
         changed = self._change(facts.CommandBegan(adopted.generation), now)
         return [Note("started-over"), *changed, *self.inputs.open()]
 
@@ -375,9 +377,11 @@ class Member:
 
     def _consider_start(self, now: float) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
+        is_checked = self.phase is Phase.CHECKING and self._phase.base.phase is Phase.LOADING
+        dropped = self._carry(self._first.reconsider(), now) if is_checked else []
         if self.phase is not Phase.LOADING:
-            return []
-        return self._carry(self._first.consider(), now)
+            return dropped
+        return dropped + self._carry(self._first.consider(), now)
 
     def _on_step_finished(self, event: events.StepFinished, now: float) -> list[Action]:
         """The command of a step has ended; after a pre-stop, a TERM that waits for it goes on."""

@@ -50,7 +50,7 @@ class PhaseChanges:
                 return self._entered_stopping(note, now)
             case VerifyingPhase(_, generation) if generation and phase != before:
                 return self._entered_verifying(before, phase, note, now)
-            case FailedPhase() | BlockedPhase() if note:
+            case FailedPhase() | BlockedPhase() if note and phase.phase is not before.base.phase:
                 return self._entered_failed(before, phase, note, now, is_in_turn=is_in_turn)
             case CheckingPhase() if note:
                 return note + self._parts.steps.start(
@@ -112,7 +112,8 @@ class PhaseChanges:
         self, before: CurrentPhase, phase: VerifyingPhase, note: list[Action], now: float
     ) -> list[Action]:
         """The health deadline begins when the command has started, and not anew for newer files."""
-        if isinstance(before, VerifyingPhase) and before.generation == phase.generation:
+        earlier = before.base
+        if isinstance(earlier, VerifyingPhase) and earlier.generation == phase.generation:
             return note
         self._parts.health.verify(now)
         self._parts.traffic.limit(

@@ -156,12 +156,10 @@ class Restart:
         attempt = phase.attempt
         if phase.phase is Phase.STOPPING and not self._policy.runs(Step.CHECK):
             self.requested = self.wanted
-        if phase.phase is Phase.CHECKING and phase.base.phase is Phase.LOADING:
-            return self._check_newest()
         if self._is_back_at_failure(phase):
             self._seen = attempt.tried
             self._debounce.end()
-            return [Note("newer-gone"), *self._discard()]
+            return [Note("newer-gone"), *self.discard()]
         if self._is_undone(phase):
             return self._undo(phase, is_unverified)
         if not (phase.takes_changes and self._is_new(attempt)):
@@ -175,12 +173,6 @@ class Restart:
         if not notes:
             notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
         return [*notes, facts.ChangeFound()]
-
-    def _check_newest(self) -> Found:
-        """At the first start, examine what is wanted by now."""
-        if self._staged is None or self.wanted == self._staged:
-            return []
-        return [facts.CheckDropped(), *self.stage(self.wanted)]
 
     def _is_new(self, attempt: Attempt) -> bool:
         """Whether this was not compared yet; the same bytes are new if they failed before."""
@@ -217,7 +209,7 @@ class Restart:
         wanted, is_verified = self.wanted, phase.base.phase is Phase.VERIFYING
         self._seen = wanted
         self._debounce.end()
-        undone = [Note("change-undone"), *self._discard()]
+        undone = [Note("change-undone"), *self.discard()]
         generation = self._command.generation if self._command.present else 0
         is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
         if is_verified or not generation or is_unfinished:
@@ -255,9 +247,9 @@ class Restart:
         is_granted = goal is not None and goal == self._turn.granted
         if goal is None or (is_granted and goal != self.wanted):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
-            return [*self._drop_check(phase), *self._discard()]
+            return [*self._drop_check(phase), *self.discard()]
         if is_granted and self._inputs.is_gone(goal):
-            return [*self._drop_check(phase), *self._discard()]
+            return [*self._drop_check(phase), *self.discard()]
         if self._staged is None or goal != self._staged:
             return [*self._drop_check(phase), *self.stage(goal)]
         self._staged = goal
@@ -314,7 +306,7 @@ class Restart:
         if staged is None:
             raise RuntimeError("files were checked that were not staged")
         self._seen = self.wanted
-        return [*self._discard(), facts.CheckFailed(reason, staged, self.installed)]
+        return [*self.discard(), facts.CheckFailed(reason, staged, self.installed)]
 
     def keeping(self, phase: CurrentPhase, is_in_turn: bool) -> Keeping:
         """Return what is wanted of the turn in the phases that can have one."""
@@ -389,7 +381,8 @@ class Restart:
         self._is_on_disk = True
         return []
 
-    def _discard(self) -> list[Action]:
+    def discard(self) -> list[Action]:
+        """Remove what is staged, if anything is."""
         if self._staged is None:
             return []
         self._staged = None

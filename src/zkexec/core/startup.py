@@ -68,6 +68,10 @@ class Startup:
         self._over = True
         self.deadline = None
 
+    def reopen(self) -> None:
+        """Begin again: what was to be started is not wanted any more, and nothing was."""
+        self._over = False
+
     def read_disk(self) -> list[Action]:
         """Request the content of the files once, which only a member of a group needs."""
         if self._reads_disk or not (self._policy.in_group and self._inputs.paths):
@@ -156,6 +160,13 @@ class FirstStart:
             return actions
         actions += self._startup.read_disk()
         return actions if self._startup.is_reading_disk else [*actions, *self._begin()]
+
+    def reconsider(self) -> Found:
+        """Drop what is being checked if it is not all that is wanted by now."""
+        if not self._inputs.problems and self._inputs.wanted == self._restart.staged:
+            return []
+        self._startup.reopen()
+        return [facts.CheckDropped(), *self._restart.discard()]
 
     def _begin(self) -> Found:
         self._startup.end()

@@ -7,6 +7,7 @@ once.  A command that was taken out is stopped soon, or put in again.
 from enum import Enum
 
 from zkexec.core.actions import Action, Note
+from zkexec.core.command import AdoptedCommand
 from zkexec.core.policy import Policy
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.step_commands import StepCommands
@@ -74,6 +75,11 @@ class Traffic:
         self.ended()
         self._awaits_join = self._policy.runs(Step.POST_HEALTHY)
         self._place = Place.NEW if self._awaits_join else Place.IN
+
+    def take_over(self, adopted: AdoptedCommand) -> None:
+        """Go on with a command of an earlier core."""
+        if adopted.has_to_join:
+            self.started()
 
     def ended(self) -> None:
         """The command is gone, or being stopped: nothing is left to put in."""

@@ -296,6 +296,18 @@ def test_a_script_is_no_option_of_the_shell() -> None:
     assert subprocess.run(argv, check=False, capture_output=True).returncode == 7
 
 
+def test_parameters_are_those_of_the_shell(tmp_path: Path) -> None:
+    """Words are added as $1 and so on of a shell; a command without one gets none."""
+    seen = tmp_path / "seen"
+    script = parse(f'printf \'%s|\' "$0" "$1" "$#" "$@" >{seen}')
+    subprocess.run(script.with_parameters([b"a b", b"$c", b"-x"]).argv, check=True)
+
+    assert seen.read_text() == "/bin/sh|a b|3|a b|$c|-x|"
+    assert script.with_parameters([]).argv == (*script.argv, b"/bin/sh")
+    for plain in (parse("nginx -t"), parse("/bin/sh -c true"), from_words(("/bin/sh", "-c", ";"))):
+        assert plain.with_parameters([b"a"]) == plain
+
+
 def test_bytes_pass_unchanged() -> None:
     """Arguments that are no UTF-8 reach the command byte for byte, with and without a shell."""
     assert parse("a \udcff\udc80").argv == (b"a", b"\xff\x80")

@@ -1,15 +1,30 @@
 """The command that is executed, as everything that starts one needs it."""
 
-from zkexec.frozen import frozen
+from collections.abc import Iterable
+
+from zkexec.frozen import frozen, replace
 
 
 @frozen()
 class CommandLine:
     """A command: the text as the operator wrote it, and the arguments byte for byte.
 
-    `variables` are names and values that are added to the environment of the command.
+    `variables` are names and values that are added to the environment of the command.  `is_script`
+    is true if zkexec runs the text through a shell: it is the last of the arguments then.
     """
 
     text: str
     argv: tuple[bytes, ...]
     variables: tuple[tuple[bytes, bytes], ...] = ()
+    is_script: bool = False
+
+    def with_parameters(self, words: Iterable[bytes]) -> "CommandLine":
+        """Return the command with these words as "$1", "$2" and so on of its shell.
+
+        A command without a shell stays as it is: it cannot refer to them, and takes no others than
+        the arguments that the operator wrote.
+        """
+        if not self.is_script:
+            return self
+        # The word after the text is $0, by which the shell begins its messages.
+        return replace(self, argv=(*self.argv, self.argv[0], *words))

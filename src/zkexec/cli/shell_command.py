@@ -44,9 +44,11 @@ def parse(text: str) -> CommandLine:
     if "\0" in text:
         raise ValueError("contains a NUL character")
     splitter = _Splitter(text)
+    is_script = False
     try:
         words = splitter.words()
     except _NeedsShellError:
+        is_script = True
         if not any(mark in text for mark in _NESTING):
             _require_closed_quotes(text)
         # With a leading blank, a shell does not take the text for one of its own options.
@@ -57,7 +59,7 @@ def parse(text: str) -> CommandLine:
         raise ValueError("contains no command")
     variables = [(os.fsencode(name), os.fsencode(value)) for name, value in splitter.variables]
     argv = tuple(os.fsencode(word) for word in words)
-    return CommandLine(text.strip(_BLANKS + "\n"), argv, tuple(variables))
+    return CommandLine(text.strip(_BLANKS + "\n"), argv, tuple(variables), is_script)
 
 
 def from_words(words: Sequence[str]) -> CommandLine:

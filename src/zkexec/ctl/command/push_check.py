@@ -27,7 +27,6 @@ _GRACE_S = 2.0
 _LONGEST_NAME = 255
 _SECRET = "ZKEXEC_AUTH"  # noqa: S105 - the name of a variable
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_SHELL = (b"/bin/sh", b"-c")
 
 
 class _SignalledError(BaseException):
@@ -87,9 +86,8 @@ def _file_name(path: str) -> str:
 
 def _words(command: CommandLine, copies: Sequence[Path]) -> list[bytes]:
     files = [os.fsencode(copy) for copy in copies]
-    is_script = command.argv[:2] == _SHELL and len(command.argv) == 3
     # A script gets them as "$1", "$2" and so on; a shell takes the word before as its own name.
-    return [*command.argv, *([b"zkexecctl"] if is_script else []), *files]
+    return [*command.argv, *([b"zkexecctl"] if command.is_script else []), *files]
 
 
 class _CheckSignals:

@@ -200,7 +200,7 @@ def test_command_lines_are_found() -> None:
 @pytest.mark.parametrize("page", USER_PAGES, ids=named)
 def test_named_options_and_variables_exist(page: Path) -> None:
     """Every option and every variable that a page names exists."""
-    set_for_commands = {"EVENT", "REASON", "MEMBER", "LOCK", "EXIT_STATUS"}
+    set_for_commands = {"EVENT", "REASON", "STEP", "MEMBER", "LOCK", "EXIT_STATUS", "PID", "STAGED"}
     variables = {option.variable for option in (*OPTIONS, *OPTION_NAMES.by_name.values())}
     variables |= {name for name, _ in subcommand_help.ENVIRONMENT}
     variables |= {f"ZKEXEC_{name}" for name in set_for_commands}

@@ -105,8 +105,13 @@ def test_choices_are_accepted(name: str, choice: str, tmp_path: Path) -> None:
     secret.write_text("me:secret")
     secret.chmod(0o600)
     value = f"{choice}{secret}" if choice.endswith("@") else choice
-    identity = ["--auth", f"digest:@{secret}"] if name == "acl" else []
-    words = ["--lock", "x", *identity, f"--{name}", value, "--", "true"]
+    file = ["--mirror", f"{tmp_path}/file=/a", "--check", "true"]
+    needed = {
+        "acl": ["--auth", f"digest:@{secret}"],
+        "on-change": file,
+        "reload-signal": [*file, "--on-change", "reload"],
+    }
+    words = ["--lock", "x", *needed.get(name, []), f"--{name}", value, "--", "true"]
 
     assert resolve_settings(parser.read(words), {}).lock == "x"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from zkexec.cli import parser
+from zkexec.cli.converters import action_rule
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.cli.security import Access
 from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, resolve_settings
@@ -37,7 +38,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         hosts_text="localhost:2181",
         servers=(("localhost", 2181),),
         chroot="",
-        policy=Policy(rearm_s=60),
+        policy=Policy(on_change=(action_rule("restart"),), rearm_s=60),
         health=None,
         alert=None,
         verbosity=Verbosity.NORMAL,
@@ -50,7 +51,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
-    """Each option, in its short or long form, changes the value that it is about."""
+    """Each option changes its value; those of changes are in `test_change_options.py`."""
     words = f"""
         -c one:1,two:2/root -m {tmp_path}/a=/a --mirror={tmp_path}/b=/b -H check -d 1 -i2
         --health-timeout 3 --subreaper -a alarm --alert-interval 4 --alert-recovery --start=cached
@@ -81,29 +82,46 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         max_unavailable=MaxUnavailable(25, percent=True),
         min_healthy_s=8,
         on_failure=OnFailure.REVERT,
+        on_change=(action_rule("restart"),),
         rearm_s=60,
     )
     assert (given.lock, given.member_id, given.hosts_text) == ("group/a", "me", "one:1,two:2/root")
     assert (given.servers, given.chroot) == ((("one", 1), ("two", 2)), "/root")
-    assert given.command.argv == (b"run", b"me")
     assert (given.health, given.alert) == (parse("check"), parse("alarm"))
     assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)
-    assert given.subreaper
+    assert (given.command.argv, given.subreaper) == ((b"run", b"me"), True)
+
+
+MIRRORED = ("--mirror=x=/a",)
+RELOADING = (*MIRRORED, "--on-change=reload")
+NEEDED = {
+    "check": MIRRORED,
+    "check-timeout": (*MIRRORED, "--check=x"),
+    "on-change": MIRRORED,
+    "reload-signal": (*RELOADING, "--check=x"),
+    "reload": RELOADING,
+    "reload-timeout": (*RELOADING, "--reload=x"),
+    "pre-stop-timeout": ("--pre-stop=x",),
+    "post-healthy-timeout": ("--post-healthy=x",),
+}
+"""What an option needs beside it, to have an effect and to be no mistake."""
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_default_can_be_typed(option: Option) -> None:
     """What the help shows in brackets is a value that the option accepts, and changes nothing."""
     if option.default:
-        plain = settings("--lock", "x")
-        assert settings("--lock", "x", f"--{option.name}", option.default) == plain
-        assert settings("--lock", "x", **{option.variable: option.default}) == plain
+        words = ["--lock", "x", *NEEDED.get(option.name, ())]
+        plain = settings(*words)
+        assert settings(*words, f"--{option.name}", option.default) == plain
+        assert settings(*words, **{option.variable: option.default}) == plain
 
 
 SECONDS = "is not a number of seconds, such as 30 or 0.5"
 MIRROR = "is not of the form LOCAL_PATH=ZK_PATH"
 ZNODE = "needs a znode path"
 IPV6 = "IPv6 address"
+COMMANDS = [option.name for option in OPTIONS if option.metavar == "COMMAND"]
 TIMES = [option.name for option in OPTIONS if option.metavar in ("SECONDS", "INTERVAL")]
 
 REFUSED = [
@@ -115,6 +133,19 @@ REFUSED = [
     ("settle", "9" * 400, "is not between 0 and 1000000000 seconds"),
     ("connect-timeout", "0", "is not between 0.1 and"),
     ("health-timeout", "0", "is not between 0.1 and"),
+    *(
+        (f"{name}-timeout", "0", "is not between 0.1 and")
+        for name in ("check", "pre-stop", "reload", "post-healthy")
+    ),
+    *(
+        (
+            "reload-signal",
+            text,
+            "reloads no program: write a signal that it can handle, such as HUP",
+        )
+        for text in ("KILL", "SIGKILL", "9", "STOP", "sigstop", "19")
+    ),
+    ("reload-signal", "HUPP", "is not a signal: write a name or a number, such as TERM or 15"),
     ("session-timeout", "0.5", "is not between 1 and 3600 seconds"),
     ("session-timeout", "3601", "is not between 1 and 3600 seconds"),
     *(
@@ -160,9 +191,18 @@ REFUSED = [
     ("mirror", "/dev/null=/a", "names a special file"),
     ("start", "stale", "is unknown: write fresh, wait or cached"),
     ("log-format", "xml", "is unknown: write text or json"),
-    *((name, "", "contains no command") for name in ("exec", "health", "alert")),
-    *((name, " \t\n", "contains no command") for name in ("exec", "health", "alert")),
-    *((name, "a 'b", "has a ' quote that is not closed") for name in ("exec", "health", "alert")),
+    *((name, "", "contains no command") for name in COMMANDS),
+    *((name, " \t\n", "contains no command") for name in COMMANDS),
+    *((name, "a 'b", "has a ' quote that is not closed") for name in COMMANDS),
+    *(
+        (
+            "on-change",
+            text,
+            "has an unknown action: write [PATH=]ACTION with restart, reload or none",
+        )
+        for text in ("", "relod", "RELOAD", "x=", "x=relod", "reload=x", "reload ", "=")
+    ),
+    ("on-change", "=reload", "has an empty PATH: write reload, or PATH=reload"),
     *(("lock", text, "is not a NAME") for text in ("", "/")),
     *(
         ("lock", text, "needs a NAME without empty, . or .. parts and without / at its end")
@@ -200,8 +240,9 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "text", "expected"), REFUSED)
 def test_a_wrong_value_is_named_by_its_option(name: str, text: str, expected: str) -> None:
     """A wrong value gets one sentence: the option, the value, what is wrong with it."""
+    words = ["--exec=x", "--lock=x", *NEEDED.get(name, ()), f"--{name}={text}"]
     with pytest.raises(UsageError) as caught:
-        resolve_settings(parser.read(["--exec=x", "--lock=x", f"--{name}={text}"]), {})
+        resolve_settings(parser.read(words), {})
     line = str(caught.value)
 
     assert f" {expected}" in line
@@ -322,10 +363,13 @@ def test_all_mistakes_are_one_message() -> None:
 
 
 def test_options_of_absent_commands_are_harmless() -> None:
-    """Settings of health checks and alerts may stand without a health check or an alert."""
-    given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery")
+    """Times and limits of commands are accepted without these commands."""
+    limits = ("check", "pre-stop", "reload", "post-healthy")
+    words = [word for name in limits for word in (f"--{name}-timeout", "1")]
+    given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery", *words)
 
     assert (given.policy.checks_health, given.policy.raises_alerts) == (False, False)
+    assert (given.policy.step_limits, given.step_commands) == ({}, {})
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "/a", "/.history", "grüße", "a b", "..."])

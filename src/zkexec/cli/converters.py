@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from zkexec.core.policy import MaxUnavailable
+from zkexec.core.policy import ActionRule, ChangeAction, MaxUnavailable
 from zkexec.core.snapshot import Mirror
 from zkexec.znode_paths import check_zk_path, group_path
 
@@ -89,9 +89,17 @@ def signal_number(text: str) -> int:
     return int(numbers[0])
 
 
+def reload_signal(text: str) -> int:
+    """Read a signal that a program can handle."""
+    number = signal_number(text)
+    if number in (signal.SIGKILL, signal.SIGSTOP):
+        raise ValueError("reloads no program: write a signal that it can handle, such as HUP")
+    return number
+
+
 def shell_words(text: str) -> tuple[str, ...]:
     """Split a text into words as a shell does: at blanks and newlines outside of quotes."""
-    import shlex  # noqa: PLC0415 - only several mirrors in one variable need it
+    import shlex  # noqa: PLC0415 - only several values in one variable need it
 
     try:
         return tuple(shlex.split(text))
@@ -110,6 +118,20 @@ def mirror(text: str) -> Mirror:
     absolute = _make_absolute(local_path)
     _check_target(absolute)
     return Mirror(absolute, zk_path)
+
+
+def action_rule(text: str) -> ActionRule:
+    """Read [PATH=]ACTION, split at the last `=`; the path becomes absolute, as a LOCAL_PATH."""
+    path, equals, name = text.rpartition("=")
+    actions = [action for action in ChangeAction if action.value == name]
+    if not actions:
+        raise ValueError("has an unknown action: write [PATH=]ACTION with restart, reload or none")
+    if equals and not path:
+        raise ValueError(f"has an empty PATH: write {name}, or PATH={name}")
+    if not path:
+        return ActionRule("", actions[0])
+    absolute = _make_absolute(path)
+    return ActionRule(absolute.rstrip("/") + "/" if path.endswith("/") else absolute, actions[0])
 
 
 def max_unavailable(text: str) -> MaxUnavailable:

@@ -50,9 +50,10 @@ def _is_overruled(name: str, written: ParsedArguments) -> bool:
     """Return whether another option on the command line overrules this variable."""
     if name == "exec":
         return written.command is not None
-    if name in ("verbose", "silent"):
-        return not written.values.keys().isdisjoint(("verbose", "silent"))
-    return False
+    return any(
+        name in rivals and not written.values.keys().isdisjoint(rivals)
+        for rivals in (("verbose", "silent"), ("reload", "reload-signal"))
+    )
 
 
 class OptionReader:
@@ -75,6 +76,13 @@ class OptionReader:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the texts as they were written."""
         return self._merged[name].texts if name in self._merged else ()
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return the texts of a repeatable option; its variable contains several in one text."""
+        texts = self.texts(name)
+        if not texts or self.is_typed(name):
+            return texts
+        return self.attempt(name, converters.shell_words, texts[0]) or ()
 
     def is_typed(self, name: str) -> bool:
         """Return whether the option is on the command line."""

@@ -38,6 +38,7 @@ class Option:
 
 COMMAND = "Command"
 CONFIGURATION = "Configuration"
+CHANGES = "Changes"
 HEALTH = "Health and alerts"
 ROLLING = "Rolling restarts"
 CLUSTER = "Cluster"
@@ -101,6 +102,85 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
         default="0.1",
         meaning="Handle changes within this time of each other as one change",
+    ),
+    Option(
+        group=CHANGES,
+        name="check",
+        metavar="COMMAND",
+        meaning="Examine the new files with this command before anything is stopped or "
+        "installed: $1, $2, ... are copies of them, in the order of --mirror (a command without "
+        "shell syntax gets none), and $ZKEXEC_STAGED is a folder with all of them at their full "
+        "paths; if it fails, the change is not applied",
+    ),
+    Option(
+        group=CHANGES,
+        name="check-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Kill a check that takes longer; it has failed; at least 0.1",
+    ),
+    Option(
+        group=CHANGES,
+        name="on-change",
+        metavar="[PATH=]ACTION",
+        choices=("restart", "reload", "none"),
+        default="restart",
+        repeatable=True,
+        meaning="Apply a change of the file PATH, or of all files below the folder PATH/, by "
+        "this action: restart the command, reload it, or none, if it notices new files by "
+        "itself; without PATH, of every file; the longest PATH counts for a file, and the "
+        "strongest action for a change (in the variable: several, separated by blanks)",
+    ),
+    Option(
+        group=CHANGES,
+        name="reload-signal",
+        metavar="SIGNAL",
+        choices=("HUP", "USR1", "USR2"),
+        default="HUP",
+        meaning="Reload by this signal to the process of the command (a name or a number); in a "
+        "group, this needs --check",
+    ),
+    Option(
+        group=CHANGES,
+        name="reload",
+        metavar="COMMAND",
+        meaning="Reload by this command instead of a signal; $ZKEXEC_PID is the process of the "
+        "command; if it fails, the old files are put back",
+    ),
+    Option(
+        group=CHANGES,
+        name="reload-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Kill a reload command that takes longer; it has failed; at least 0.1",
+    ),
+    Option(
+        group=CHANGES,
+        name="pre-stop",
+        metavar="COMMAND",
+        meaning="Run this command before the command is stopped, to drain it for example; "
+        "$ZKEXEC_EVENT is restart or end; if it fails before a restart, nothing is stopped",
+    ),
+    Option(
+        group=CHANGES,
+        name="pre-stop-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Kill a pre-stop command that takes longer; it has failed; at least 0.1",
+    ),
+    Option(
+        group=CHANGES,
+        name="post-healthy",
+        metavar="COMMAND",
+        meaning="Run this command when a started command is healthy, to put it into traffic for "
+        "example; a change has succeeded only when this has; if it fails, it runs again",
+    ),
+    Option(
+        group=CHANGES,
+        name="post-healthy-timeout",
+        metavar="SECONDS",
+        default="30",
+        meaning="Kill a post-healthy command that takes longer; it has failed; at least 0.1",
     ),
     Option(
         group=HEALTH,

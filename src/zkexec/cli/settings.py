@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from zkexec.cli import converters, shell_command
+from zkexec.cli.change_options import ChangeOptions, read_change_options
 from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
@@ -15,6 +16,7 @@ from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
+from zkexec.core.step import Step
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
 from zkexec.zookeeper.connect_string import parse_cluster
@@ -24,7 +26,7 @@ REARM_S = 60.0
 
 
 _PREFIX = "ZKEXEC_"
-_OTHER_VARIABLES = frozenset(
+OTHER_VARIABLES = frozenset(
     ("EVENT", "REASON", "STEP", "MEMBER", "EXIT_STATUS", "PID", "STAGED", "BY", "DEBUG")
 )
 """Variables of alerts, of the other commands, and of zkexecctl.  They can be inherited."""
@@ -51,7 +53,8 @@ class Settings:
 
     `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
     is the group's NAME as written, "" without a group; `member_id` is "" if it is automatic.
-    `warnings` are mistakes that do not prevent a start.
+    `step_commands` are the check, the reload and the hooks that are configured.  `warnings` are
+    mistakes that do not prevent a start.
     """
 
     command: CommandLine
@@ -67,6 +70,7 @@ class Settings:
     lock: str = ""
     member_id: str = ""
     access: Access = Access()
+    step_commands: Mapping[Step, CommandLine] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -88,7 +92,9 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     health, alert = reading.command("health"), reading.command("alert")
     lock = reading.optional("lock", converters.lock_name) or ""
     member_id = reading.optional("member-id", converters.member_id) or ""
-    policy = _read_terms(reading, checks_health=health is not None, raises_alerts=alert is not None)
+    mirrors = _read_mirrors(reading)
+    changes = read_change_options(written, reading, mirrors)
+    policy = _read_terms(reading, mirrors, changes)
     if lock:
         policy = replace(policy, restart_path=f"{group_path(lock)}/{RESTART}")
     _check_group(written, reading, policy)
@@ -96,7 +102,7 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     servers, chroot = reading.value("cluster", parse_cluster)
     log_format = reading.value("log-format", converters.choice(LogFormat))
     verbosity = _read_verbosity(reading)
-    subreaper = reading.flag("subreaper")
+    subreaper, exec_label = reading.flag("subreaper"), reading.label("exec")
     if chosen is None or reading.mistakes:
         raise UsageError(reading.mistakes, _lacks_command(written, reading))
     return Settings(
@@ -113,14 +119,15 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
         lock=lock,
         member_id=member_id if lock else "",
         access=shown_to_cluster,
-        warnings=tuple(unknown_variables(environment)),
+        step_commands=changes.commands,
+        warnings=(*unknown_variables(environment), *changes.warnings(chosen, exec_label)),
     )
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Name each variable of zkexec that no option reads, with the nearest one that exists."""
     names = [option.variable.removeprefix(_PREFIX) for option in OPTIONS if option.variable]
-    known = _OTHER_VARIABLES.union(names)
+    known = OTHER_VARIABLES.union(names)
     unknown = sorted(
         name
         for name in environment
@@ -174,11 +181,8 @@ def _read_verbosity(reading: OptionReader) -> Verbosity:
 
 
 def _read_mirrors(reading: OptionReader) -> tuple[Mirror, ...]:
-    texts = reading.texts("mirror")
-    if reading.label("mirror") == BY_NAME["mirror"].variable:
-        texts = reading.attempt("mirror", converters.shell_words, texts[0]) or ()
     mirrors = []
-    for text in texts:
+    for text in reading.words("mirror"):
         mirror = reading.attempt("mirror", converters.mirror, text)
         if mirror is not None:
             mirrors.append(mirror)
@@ -189,11 +193,13 @@ def _read_mirrors(reading: OptionReader) -> tuple[Mirror, ...]:
     return tuple(mirrors)
 
 
-def _read_terms(reading: OptionReader, checks_health: bool, raises_alerts: bool) -> Policy:
+def _read_terms(
+    reading: OptionReader, mirrors: tuple[Mirror, ...], changes: ChangeOptions
+) -> Policy:
     seconds = converters.seconds()
     positive = converters.seconds(least=0.1)
     return Policy(
-        mirrors=_read_mirrors(reading),
+        mirrors=mirrors,
         start=reading.value("start", converters.choice(StartPolicy)),
         allow_empty=reading.flag("allow-empty"),
         connect_timeout_s=reading.value("connect-timeout", positive),
@@ -201,17 +207,20 @@ def _read_terms(reading: OptionReader, checks_health: bool, raises_alerts: bool)
         settle_s=reading.value("settle", seconds),
         kill_signal=reading.value("kill-signal", converters.signal_number),
         kill_timeout_s=reading.value("kill-timeout", seconds),
-        checks_health=checks_health,
+        checks_health=bool(reading.label("health")),
         health_delay_s=reading.value("health-delay", seconds),
         health_interval_s=reading.value("health-interval", seconds),
         health_timeout_s=reading.value("health-timeout", converters.seconds_or_none(0.1)),
-        raises_alerts=raises_alerts,
+        raises_alerts=bool(reading.label("alert")),
         alert_interval_s=reading.value("alert-interval", seconds),
         alert_recovery=reading.flag("alert-recovery"),
         in_group=bool(reading.label("lock")),
         max_unavailable=reading.value("max-unavailable", converters.max_unavailable),
         min_healthy_s=reading.optional("min-healthy", seconds),
         on_failure=reading.value("on-failure", converters.choice(OnFailure)),
+        on_change=changes.rules,
+        reload_signal=changes.reload_signal,
+        step_limits=changes.limits,
         rearm_s=REARM_S,
     )
 

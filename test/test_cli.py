@@ -163,7 +163,7 @@ def test_help_is_the_table_of_options() -> None:
         spelling = f"    {short}--{option.name} {option.metavar}".rstrip()
         default = f"[{option.default}]" if option.default else ""
         words = [option.meaning, default, option.variable]
-        return f"{spelling:<37}{' '.join(word for word in words if word)}"
+        return f"{spelling:<36} {' '.join(word for word in words if word)}"
 
     assert rows() == [row(option) for option in OPTIONS]
 

@@ -138,7 +138,7 @@ OPTIONS: tuple[Option, ...] = (
         choices=("HUP", "USR1", "USR2"),
         default="HUP",
         meaning="Reload by this signal to the process of the command (a name or a number); in a "
-        "group, this needs --check",
+        "group, this needs a check",
     ),
     Option(
         group=CHANGES,
@@ -203,8 +203,8 @@ OPTIONS: tuple[Option, ...] = (
         short="d",
         metavar="INTERVAL",
         default="30",
-        meaning="Wait INTERVAL seconds before starting health checks; with --lock, the time that a "
-        "restarted command has to become healthy",
+        meaning="Wait INTERVAL seconds before starting health checks; in a group, the time that "
+        "the command has to become healthy after a change",
     ),
     Option(
         group=HEALTH,

@@ -73,12 +73,24 @@ ZKEXEC = Program(
     ),
     options=OPTIONS,
     variables_intro="Each option of the command line has the variable that is named with it, "
-    "and the command line wins. A variable that is empty counts as not set. The command of "
-    "--alert finds in its environment:",
+    "and the command line wins. A variable that is empty counts as not set. The commands of "
+    "--alert, and of --check, --reload, --pre-stop and --post-healthy, find in their environment:",
     variables=(
-        ("ZKEXEC_EVENT", "command-failed, health-failed, restart-failed or recovered"),
-        ("ZKEXEC_REASON", "Why, in a few words"),
-        ("ZKEXEC_EXIT_STATUS", "With command-failed: 128 + n for a signal"),
+        (
+            "ZKEXEC_EVENT",
+            (
+                "Of an alert: zkexec-failed, command-failed, health-failed, restart-failed or "
+                "recovered; of --pre-stop: restart, or end after a TERM to zkexec"
+            ),
+        ),
+        ("ZKEXEC_REASON", "Of an alert: why, in a few words"),
+        ("ZKEXEC_EXIT_STATUS", "Of the alert command-failed: 128 + n for a signal"),
+        (
+            "ZKEXEC_STEP",
+            "The step that failed, such as check or health; or the step that the command is",
+        ),
+        ("ZKEXEC_STAGED", "Of --check: the folder with copies of all new files"),
+        ("ZKEXEC_PID", "Not of an alert: the process ID of the command"),
         ("ZKEXEC_LOCK", "The name of the group, empty without --lock"),
         ("ZKEXEC_MEMBER", "The name of the member, without --lock that of the host"),
     ),
@@ -92,6 +104,13 @@ ZKEXEC = Program(
         (
             "zkexec -m /etc/app.conf=/app.conf --lock web --health 'curl -fs localhost' -- app",
             "The same in a group, whose members restart in turn and have to become healthy.",
+        ),
+        (
+            (
+                "zkexec -m /etc/nginx.conf=/nginx.conf --check 'nginx -t -c \"$1\"' "
+                "--on-change reload -- nginx -c /etc/nginx.conf -g 'daemon off;'"
+            ),
+            "Check a new file before it is installed, and reload instead of restarting.",
         ),
     ),
     see_also="zkexecctl(1)",

@@ -67,6 +67,17 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         "the newer content is gone; the wanted version is again the one that failed here",
     ),
     "restarting": (Level.INFO, "restarting for the new configuration"),
+    "step-started": (Level.DEBUG, "running the {step} command"),
+    "step-passed": (Level.DEBUG, "{step} succeeded"),
+    "step-failed": (Level.WARNING, "{step} failed: {reason}"),
+    "step-killed": (Level.WARNING, "{step} took longer than {limit_s:g} s; killing it"),
+    "reload-signalled": (Level.INFO, "reloading the command ({signal})"),
+    "drained": (Level.DEBUG, "the command is drained"),
+    "undrained": (
+        Level.INFO,
+        "the command was drained and is not stopped; running post-healthy for it",
+    ),
+    "files-put-back": (Level.WARNING, "the reload was refused; the old files are put back"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
     "written-in-place": (
         Level.WARNING,

@@ -83,7 +83,9 @@ class Drive:
         if name == "die":
             code, number = arguments
             end_as(ExitStatus(code=code, signal=number))
-        return as_json(getattr(self.processes, name)(*arguments))
+        beside = self.processes.auxiliaries
+        owner = beside if hasattr(beside, name) else self.processes
+        return as_json(getattr(owner, name)(*arguments))
 
     def run(self) -> None:
         """Wait for signals, for ever."""

@@ -34,8 +34,8 @@ def wait_until(is_done):
         processes.reap()
 for generation in range(1, {RESTARTS} + 1):
     print(processes.start_command(generation).pid, flush=True)
-    processes.run_check(generation)
-    wait_until(lambda: processes.check_generation is None)
+    processes.auxiliaries.run_check(generation)
+    wait_until(lambda: processes.auxiliaries.check_generation is None)
     processes.signal_tree(signal.SIGTERM)
     wait_until(lambda: not processes.command_runs)
     assert processes.inspect_tree(generation).remaining == 0

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def marked(request: pytest.FixtureRequest) -> Iterator[SpawningPrograms]:
 def launch(
     marked: SpawningPrograms,
     *argv: str | bytes,
-    traits: dict[str, bool] | None = None,
+    traits: Mapping[str, int] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program as zkexec would start it."""
@@ -212,8 +212,8 @@ def test_a_session_of_its_own_on_demand(marked: SpawningPrograms) -> None:
 
 
 def test_streams_as_a_check_has_them(marked: SpawningPrograms) -> None:
-    """With null_stdin nothing can be read, with stdout_to_stderr all output goes there."""
-    traits = {"null_stdin": True, "stdout_to_stderr": True}
+    """With null_stdin nothing can be read, with an output all output goes there."""
+    traits = {"null_stdin": True, "output": 2}
     done = launch(marked, "sh", "-c", "cat; echo out", traits=traits, input=b"typed")
 
     assert (done.stdout, done.stderr) == (b"", b"out\n")

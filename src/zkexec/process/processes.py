@@ -1,11 +1,11 @@
-"""Start, signal and reap the processes of zkexec: the command, the health check and the alert.
+"""Start, signal and reap the command, and reap all other children of zkexec.
 
 A pid is signalled only while it is certain whose it is: zkexec's own children until they are
 reaped, all others by their identity (`process_tree.py`).
 
 With a controlling terminal the command runs in zkexec's process group, so that keys, job control
-and pipelines work by the kernel and the shell; without one it leads a session of its own.  A health
-check and an alert always do.  The kernel kills the command and the health check when zkexec ends.
+and pipelines work by the kernel and the shell; without one it leads a session of its own.  The
+kernel kills the command when zkexec ends.
 
 While a command is being stopped, zkexec adopts orphans, so that none escapes from the process tree;
 otherwise it does so only as PID 1 or with `--subreaper`.  Two kinds of processes are not found:
@@ -17,22 +17,21 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 
 from zkexec.command_line import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
 from zkexec.core.events import (
-    AlertFinished,
     CommandExited,
     CommandStarted,
     Event,
     ExitStatus,
-    HealthCheckFinished,
     ProcessTreeInspected,
     StartFailed,
 )
-from zkexec.frozen import frozen
 from zkexec.process import socket_activation
+from zkexec.process.auxiliary import AuxiliaryProcesses
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
@@ -40,10 +39,7 @@ from zkexec.process.prctl import prctl
 from zkexec.process.process_tree import (
     ProcessTree,
     ends_within,
-    freeze_group,
     kill_all,
-    kill_rest,
-    kill_session,
     send,
     send_to_group,
 )
@@ -58,16 +54,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
-@frozen()
-class _Running:
-    """A child of zkexec that is not reaped yet."""
-
-    pid: int
-    generation: int = 0
-
-
 class Processes:
-    """The command, the health check and the alert: at most one of each at a time."""
+    """The command, at most one at a time, and what runs beside it."""
 
     def __init__(
         self,
@@ -80,21 +68,19 @@ class Processes:
     ) -> None:
         self._inheritance = inheritance
         self._command_line = command
-        self._health = health
-        self._alert_command = alert
-        self._environment = socket_activation.of_others(inheritance.environment, os.getpid())
-        self._sockets = socket_activation.sockets(inheritance.environment, os.getpid())
         self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._tree = ProcessTree(
             own_session=not inheritance.has_terminal, adopts_always=self._always_adopts
         )
+        self.auxiliaries = AuxiliaryProcesses(
+            inheritance, self._tree.exclude_session, health=health, alert=alert
+        )
         self._for_outsiders: tuple[int, int] | None = None
         """The signal that the outsiders have to get, and the group that has got it already."""
-        self._command_process: _Running | None = None
-        self._check_process: _Running | None = None
-        self._alert_process: _Running | None = None
+        self.command_pid = 0
+        """The pid of the command, 0 if it does not run."""
         self._missed_signals: set[int] = set()
         self.ending: ExitStatus | None = None
         """How the last started command ended; None while it runs."""
@@ -104,21 +90,11 @@ class Processes:
     @property
     def command_runs(self) -> bool:
         """Whether the command runs."""
-        return self._command_process is not None
-
-    @property
-    def check_generation(self) -> int | None:
-        """The generation that the running health check was started for, None if none runs."""
-        return self._check_process.generation if self._check_process else None
-
-    @property
-    def alert_runs(self) -> bool:
-        """Whether an alert runs."""
-        return self._alert_process is not None
+        return self.command_pid != 0
 
     def start_command(self, generation: int) -> CommandStarted | StartFailed:
         """Start the command; the one before must have been reaped."""
-        _require(self._command_process is None, "the command runs already")
+        _require(not self.command_pid, "the command runs already")
         self._adopt(False)
         self._for_outsiders = None
         # A key that was pressed before the fork is for the command, too, which has not got it.
@@ -129,7 +105,7 @@ class Processes:
         except SpawnError as error:
             return StartFailed(generation, error.reason, error.status)
         self._missed_signals &= KEYS
-        self._command_process = _Running(pid, generation)
+        self.command_pid = pid
         self.generation, self.ending = generation, None
         self._tree.begin(pid)
         return CommandStarted(generation, pid)
@@ -141,8 +117,8 @@ class Processes:
 
     def signal_group(self, number: int) -> None:
         """Send a signal, once, to the processes of the tree in the command's process group."""
-        if self._command_process and not self._inheritance.has_terminal:
-            send_to_group(self._command_process.pid, number)
+        if self.command_pid and not self._inheritance.has_terminal:
+            send_to_group(self.command_pid, number)
             return
         members = self._tree.members()
         groups = self._groups()
@@ -164,8 +140,8 @@ class Processes:
         a moment for the end of the command.
         """
         self._adopt(True)
-        running = self._command_process
-        led = running.pid if running and not self._inheritance.has_terminal else 0
+        running = self.command_pid
+        led = 0 if self._inheritance.has_terminal else running
         self._for_outsiders = number, led
         if number == signal.SIGKILL:
             self._tree.group.kill()
@@ -177,88 +153,47 @@ class Processes:
                 self._signal_directly(number, signal.SIGCONT)
             _send_beside(led, members, number)
         is_ending = (
-            running is not None
-            and self._tree.can_have_outsiders()
-            and ends_within(running.pid, _SOON_S)
+            running != 0 and self._tree.can_have_outsiders() and ends_within(running, _SOON_S)
         )
         if not is_ending:
             self._signal_outsiders()
+
+    def signal_command(self, number: int) -> None:
+        """Send a signal to the command's own process, if it runs, and to no other."""
+        if self.command_pid:
+            # It can have another user.
+            with suppress(PermissionError):
+                os.kill(self.command_pid, number)
 
     def inspect_tree(self, generation: int) -> ProcessTreeInspected:
         """Count what is left of the process tree, including the command until it is reaped.
 
         The generation only marks the answer.
         """
-        return ProcessTreeInspected(
-            generation, self._tree.count() or int(self._command_process is not None)
-        )
-
-    def run_check(self, generation: int) -> list[Event]:
-        """Start the health check; return an event only if it could not be started."""
-        _require(self._check_process is None, "a health check runs already")
-        try:
-            request = self._request_for(self._health, dies_with_parent=True, stdout_to_stderr=True)
-            pid = spawn(request)
-        except SpawnError as error:
-            return [HealthCheckFinished(generation, False, error.reason)]
-        self._check_process = _Running(pid, generation)
-        self._tree.exclude_session(pid)
-        return []
-
-    def kill_check(self) -> None:
-        """SIGKILL the running health check with its processes; `reap` reports its end."""
-        if self._check_process:
-            kill_session(self._check_process.pid)
-
-    def run_alert(self, environment: Mapping[str, str]) -> list[Event]:
-        """Start the alert with these additional variables; return events as `run_check` does."""
-        _require(self._alert_process is None, "an alert runs already")
-        additions = {
-            name.encode(): value.replace("\0", "").encode("utf-8", "surrogateescape")
-            for name, value in environment.items()
-        }
-        try:
-            pid = spawn(self._request_for(self._alert_command, additions))
-        except SpawnError as error:
-            return [AlertFinished(error.reason)]
-        self._alert_process = _Running(pid)
-        self._tree.exclude_session(pid)
-        return []
-
-    def kill_alert(self) -> None:
-        """SIGKILL the running alert with its processes; `reap` reports its end."""
-        if self._alert_process:
-            kill_session(self._alert_process.pid)
+        return ProcessTreeInspected(generation, self._tree.count() or int(self.command_runs))
 
     def reap(self) -> list[Event]:
         """Reap the children that have ended, also adopted orphans; call it after each SIGCHLD."""
         events: list[Event] = []
         while pid := _next_ended():
             # While it is not reaped, no other process can have its pid.
-            is_check = self._check_process is not None and pid == self._check_process.pid
-            is_command = self._command_process is not None and pid == self._command_process.pid
-            if is_check:
-                freeze_group(pid)
+            is_auxiliary = self.auxiliaries.ended(pid)
             _, status = os.waitpid(pid, 0)
-            if is_check:
-                kill_rest(pid)
-            if is_command:
+            if is_auxiliary:
+                events.append(self.auxiliaries.reaped(pid, _ending(status)))
+            elif pid == self.command_pid:
                 self._tree.command_reaped()
-            events += self._reaped(pid, _ending(status))
-            if is_command:
+                events.append(self._command_ended(_ending(status)))
                 self._signal_outsiders()
         return events
 
     def close(self) -> None:
-        """Kill what is left of health check and alert at the end, and reap it."""
-        self.kill_check()
-        self.kill_alert()
+        """Kill what still runs beside the command at the end, and reap it."""
+        self.auxiliaries.kill_all()
         self._tree.group.remove()
         until = time.monotonic() + _CLOSE_LIMIT_S
         self.reap()
-        while (self._check_process or self._alert_process) and (
-            left := until - time.monotonic()
-        ) > 0:
+        while self.auxiliaries.any_runs and (left := until - time.monotonic()) > 0:
             # This is only a pause: the result can be wrong, see `incoming_signals.py`.
             signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
@@ -272,7 +207,7 @@ class Processes:
         """
         if not self._inheritance.has_terminal:
             return False
-        command = read_process(self._command_process.pid) if self._command_process else None
+        command = read_process(self.command_pid) if self.command_pid else None
         if command and command.group != os.getpgrp():
             return False
         if info.si_signo == signal.SIGCONT:
@@ -298,44 +233,21 @@ class Processes:
             cgroup=self._tree.group.path,
         )
 
-    def _request_for(
-        self,
-        command: CommandLine | None,
-        additions: Mapping[bytes, bytes] | None = None,
-        *,
-        dies_with_parent: bool = False,
-        stdout_to_stderr: bool = False,
-    ) -> SpawnRequest:
-        """Describe a health check or an alert, which reads nothing and has a session of its own."""
-        if command is None:
-            raise RuntimeError("there is no such command")
-        return SpawnRequest(
-            argv=command.argv,
-            environment={**self._environment, **(additions or {}), **dict(command.variables)},
-            mask=self._inheritance.mask,
-            ignored=self._inheritance.ignored,
-            own_session=True,
-            dies_with_parent=dies_with_parent,
-            null_stdin=True,
-            stdout_to_stderr=stdout_to_stderr,
-            closed=self._sockets,
-        )
-
     def _groups(self) -> set[int]:
         """Return the process groups that a signal to the command's group is for."""
         groups = {os.getpgrp() if self._inheritance.has_terminal else self._tree.session}
-        command = read_process(self._command_process.pid) if self._command_process else None
+        command = read_process(self.command_pid) if self.command_pid else None
         return groups | {command.group} if command else groups
 
     def _signal_directly(self, *numbers: int) -> None:
         """Signal the command itself, or its group, without reading /proc."""
-        if self._command_process is None:
+        if not self.command_pid:
             return
         for number in numbers:
             if self._inheritance.has_terminal:
-                os.kill(self._command_process.pid, number)
+                os.kill(self.command_pid, number)
             else:
-                send_to_group(self._command_process.pid, number)
+                send_to_group(self.command_pid, number)
 
     def _signal_outsiders(self) -> None:
         """Send the outsiders the signal that the rest of the process tree has got."""
@@ -348,17 +260,9 @@ class Processes:
         else:
             _send_beside(group, self._tree.outsiders(), number)
 
-    def _reaped(self, pid: int, ending: ExitStatus) -> list[Event]:
-        if self._command_process and pid == self._command_process.pid:
-            command, self._command_process, self.ending = self._command_process, None, ending
-            return [CommandExited(command.generation, ending)]
-        if self._check_process and pid == self._check_process.pid:
-            check, self._check_process = self._check_process, None
-            return [HealthCheckFinished(check.generation, not ending.failed, str(ending))]
-        if self._alert_process and pid == self._alert_process.pid:
-            self._alert_process = None
-            return [AlertFinished(str(ending) if ending.failed else "")]
-        return []
+    def _command_ended(self, ending: ExitStatus) -> CommandExited:
+        self.command_pid, self.ending = 0, ending
+        return CommandExited(self.generation, ending)
 
     def _adopt(self, adopts: bool) -> None:
         if not self._always_adopts:

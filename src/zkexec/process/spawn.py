@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     Steps: TypeAlias = list[tuple[Callable[..., object], tuple[Any, ...]]]
 
+_OUTPUTS = (1, 2)
+"""The descriptors of stdout and stderr."""
 _FIRST_PASSED = 3
 """The first descriptor that a service manager passes on."""
 _PR_SET_PDEATHSIG = 1
@@ -58,9 +60,10 @@ class SpawnRequest:
     """What a new process executes, and the state in which it begins.
 
     `mask` and `ignored` are signal numbers.  With `dies_with_parent` the kernel kills the process
-    when zkexec ends in any way.  The variables `named_by_pid` get the pid of the new process,
-    which enters the cgroup in the folder `cgroup` if there is one.  `closed` is how many
-    descriptors are closed, from 3 on.
+    when zkexec ends in any way.  The descriptor `output` becomes stdout and stderr; if it is None,
+    they stay as they are.  The variables `named_by_pid` get the pid of the new process, which
+    enters the cgroup in the folder `cgroup` if there is one.  `closed` is how many descriptors are
+    closed, from 3 on.
     """
 
     argv: Sequence[bytes]
@@ -70,7 +73,7 @@ class SpawnRequest:
     own_session: bool
     dies_with_parent: bool
     null_stdin: bool = False
-    stdout_to_stderr: bool = False
+    output: int | None = None
     named_by_pid: frozenset[bytes] = frozenset()
     cgroup: str = ""
     closed: int = 0
@@ -106,8 +109,8 @@ def _spawn(request: SpawnRequest) -> int:
     actions: list[Any] = []
     if request.null_stdin:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
-    if request.stdout_to_stderr:
-        actions.append((os.POSIX_SPAWN_DUP2, 2, 1))
+    if request.output is not None:
+        actions += [(os.POSIX_SPAWN_DUP2, request.output, stream) for stream in _OUTPUTS]
 
     def attempt(path: bytes, argv: list[bytes]) -> int:
         return os.posix_spawn(
@@ -211,12 +214,13 @@ class _Fork:
         if request.dies_with_parent:
             steps.append((libc.prctl, (_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)))
             steps.append((_end_without, (self._zkexec,)))
+        # Before others are closed: of those that a service manager claims to pass, it can be one.
+        if request.output is not None:
+            steps += [(os.dup2, (request.output, stream)) for stream in _OUTPUTS]
         if request.closed:
             steps.append((os.closerange, (_FIRST_PASSED, _FIRST_PASSED + request.closed)))
         if request.null_stdin:
             steps.append((_take_stdin_away, ()))
-        if request.stdout_to_stderr:
-            steps.append((os.dup2, (2, 1)))
         if request.named_by_pid:
             steps.append((_name_by_pid, (self._environment, request.named_by_pid)))
         steps += [(libc.signal, (int(number), _SIG_DFL)) for number in IGNORED_BY_PYTHON]

@@ -221,16 +221,16 @@ class Executor:
     def _run_check(self, action: actions.RunHealthCheck) -> None:
         if self._leftovers:
             self._leftovers.confirm()
-        self._post_all(self._processes.run_check(action.generation))
+        self._post_all(self._processes.auxiliaries.run_check(action.generation))
 
     def _kill_check(self, _: actions.KillHealthCheck) -> None:
-        self._processes.kill_check()
+        self._processes.auxiliaries.kill_check()
 
     def _run_alert(self, alert: RunAlert) -> None:
-        self._post_all(self._processes.run_alert(self._alert_environment(alert)))
+        self._post_all(self._processes.auxiliaries.run_alert(self._alert_environment(alert)))
 
     def _kill_alert(self, _: actions.KillAlert) -> None:
-        self._processes.kill_alert()
+        self._processes.auxiliaries.kill_alert()
 
     def _post_all(self, events: list[Event]) -> None:
         """Queue these events behind all others.

@@ -172,16 +172,15 @@ class MainLoop:
         # health check that they belong to.
         while ending is None and not (caretaker.is_over(now()) and self._inbox.is_empty):
             ending = self._take_care(caretaker)
-        processes = self._processes
-        return ending, caretaker.adopted(
-            check=processes.check_generation, alerting=processes.alert_runs
-        )
+        beside = self._processes.auxiliaries
+        return ending, caretaker.adopted(check=beside.check_generation, alerting=beside.alert_runs)
 
     def _command_of_failed_core(self) -> AdoptedCommand:
         """Collect what is known about the command, as little as possible of it from the core."""
         processes, member = self._processes, self._member
         found, phase = AdoptedCommand(generation=0, applied=Snapshot({})), Phase.LOADING
-        check, alerting = processes.check_generation, processes.alert_runs
+        check = processes.auxiliaries.check_generation
+        alerting = processes.auxiliaries.alert_runs
         with suppress(Exception):
             if member is not None:
                 phase = member.phase

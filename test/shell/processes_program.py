@@ -91,7 +91,7 @@ class Drive:
         """Wait for signals, for ever."""
         pending = PendingSignals(INHERITANCE.handled)
         while True:
-            info = pending.wait(None, self.control)
+            info = pending.wait(None, [self.control] if self.control else [])
             if info is None:
                 self.read()
             elif info.si_signo == signal.SIGCHLD:

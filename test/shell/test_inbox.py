@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -207,19 +207,38 @@ def test_signals_come_before_what_the_source_brings(
 
 
 def test_a_source_can_be_taken_away(box_and_server: tuple[Inbox, Server]) -> None:
-    """A source that was replaced is not polled any more, and what it posted is still there."""
+    """A source that was detached is not polled any more, and what it posted is still there."""
     box, server = box_and_server
     server.send("/a")
     assert box.next(until=None) == ZnodeTouched("/a")
     server.send("/b")
     box.post(ZnodeTouched("/posted"))
-    box.attach(None)
+    box.detach(server)
     advances = server.advances
 
     assert box.next(until=None) == ZnodeTouched("/posted")
     assert box.next(until=now()) == Tick()
     assert server.advances == advances
     box.attach(server)
+    assert box.next(until=None) == ZnodeTouched("/b")
+
+
+def test_sources_come_and_go(box_and_server: tuple[Inbox, Server]) -> None:
+    """Each attached source is polled, and those that stay are polled when another has gone."""
+    box, server = box_and_server
+    other = Server(box)
+    box.attach(other)
+    other.send("/other")
+    assert box.next(until=None) == ZnodeTouched("/other")
+    server.send("/a")
+    assert box.next(until=None) == ZnodeTouched("/a")
+    other.due, other.deadline = [ZnodeTouched("/due")], now() + 0.02
+    server.deadline = now() + 1000
+    assert box.next(until=None) == ZnodeTouched("/due")
+    box.detach(other)
+    other.close()
+    server.send("/b")
+
     assert box.next(until=None) == ZnodeTouched("/b")
 
 
@@ -255,7 +274,7 @@ def test_a_deadline_holds_whatever_the_wait_returns(inheritance: Inheritance) ->
     """The time that is left becomes less after garbage, and at its end there is a Tick."""
     left: list[float | None] = []
 
-    def wait(timeout_s: float | None, _: tuple[int, int] | None) -> signal.struct_siginfo | None:
+    def wait(timeout_s: float | None, _: Sequence[tuple[int, int]]) -> signal.struct_siginfo | None:
         left.append(timeout_s)
         return garbage(0) if timeout_s else None
 

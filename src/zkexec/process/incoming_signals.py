@@ -15,7 +15,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from zkexec.process.prctl import signal_set
 
@@ -38,17 +38,17 @@ class PendingSignals:
         self._awaited = frozenset(awaited)
         self._poll = select.poll()
         self._poll.register(_signalfd(self._awaited), select.POLLIN)
-        self._also: tuple[int, int] | None = None
+        self._also: dict[int, int] = {}
 
     def wait(
-        self, timeout_s: float | None, also: tuple[int, int] | None = None
+        self, timeout_s: float | None, also: Sequence[tuple[int, int]] = ()
     ) -> signal.struct_siginfo | None:
         """Take the next signal; None if there is none in this time, which can end early.
 
-        It ends as well when the descriptor `also` is ready for what `select.poll` calls the number
+        It ends as well when a descriptor in `also` is ready for what `select.poll` calls the number
         behind it.
         """
-        if timeout_s is None and also is None:
+        if timeout_s is None and not also:
             return signal.sigwaitinfo(self._awaited)
         if timeout_s is None or timeout_s > 0:
             timeout_s = _LONGEST_POLL_S if timeout_s is None else min(timeout_s, _LONGEST_POLL_S)
@@ -60,14 +60,15 @@ class PendingSignals:
                 time.sleep(min(timeout_s, _WITHOUT_POLL_S))
         return signal.sigtimedwait(self._awaited, 0)
 
-    def _poll_also(self, also: tuple[int, int] | None) -> None:
-        if also == self._also:
+    def _poll_also(self, also: Sequence[tuple[int, int]]) -> None:
+        wanted = dict(also)
+        if wanted == self._also:
             return
-        if self._also is not None:
-            self._poll.unregister(self._also[0])
-        if also is not None:
-            self._poll.register(*also)
-        self._also = also
+        for descriptor in self._also.keys() - wanted.keys():
+            self._poll.unregister(descriptor)
+        for descriptor, events in wanted.items():
+            self._poll.register(descriptor, events)
+        self._also = wanted
 
 
 def is_key(info: signal.struct_siginfo) -> bool:

@@ -140,8 +140,8 @@ class Executor:
 
     def _close_session(self) -> None:
         session, self._session = self._session, None
-        self._inbox.attach(None)
         if session is not None:
+            self._inbox.detach(session)
             session.close(CLOSE_TIMEOUT_S)
 
     def _read_znodes(self, action: actions.ReadZnodes) -> None:

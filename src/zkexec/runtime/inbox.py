@@ -1,8 +1,9 @@
 """Queue everything that happens, and hand it to the loop as one event at a time.
 
 Answers to zkexec's own actions come first, so that nothing comes between an action and its outcome:
-a signal is handled only when the outcome of a start is known.  Signals come next, then what the
-session with the cluster has posted.  All of them are waited for in one `poll`
+a signal is handled only when the outcome of a start is known.  Signals come next, then what was
+posted: by the session with the cluster, or behind all others.  All of them are waited for in one
+`poll`, with the output of commands
 (`incoming_signals.py`): there are no signal handlers and no threads, and the siginfo distinguishes
 a key of the terminal from a `kill`.
 """
@@ -10,7 +11,7 @@ a key of the terminal from a `kill`.
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
 from zkexec.process.incoming_signals import PendingSignals
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Source(Protocol):
-        """What posts events when a descriptor is ready, or a time has come."""
+        """What has something to do when a descriptor is ready, or a time has come."""
 
         @property
         def deadline(self) -> float | None:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         def advance(self) -> None:
             """Do all that is ready or due, without waiting."""
 
-    Wait = Callable[[float | None, tuple[int, int] | None], signal.struct_siginfo | None]
+    Wait = Callable[[float | None, Sequence[tuple[int, int]]], signal.struct_siginfo | None]
 
 
 def now() -> float:
@@ -59,16 +60,20 @@ class Inbox:
         self._answers: deque[Event] = deque()
         self._reaped: deque[Event] = deque()
         self._posted: deque[Event] = deque()
-        self._source: Source | None = None
+        self._sources: list[Source] = []
 
     @property
     def is_empty(self) -> bool:
         """Whether no event waits for the core."""
         return not (self._answers or self._reaped or self._posted)
 
-    def attach(self, source: "Source | None") -> None:
-        """Poll this source as well from now on, in place of an earlier one."""
-        self._source = source
+    def attach(self, source: "Source") -> None:
+        """Poll this source as well from now on."""
+        self._sources.append(source)
+
+    def detach(self, source: "Source") -> None:
+        """Poll this source no more; it must be attached."""
+        self._sources.remove(source)
 
     def answer(self, *events: Event) -> None:
         """Queue the outcome of an action."""
@@ -91,13 +96,9 @@ class Inbox:
                 return self._answers.popleft()
             if self._reaped:
                 return self._reaped.popleft()
-            source = self._source
-            info = self._wait(
-                self._time_left(until, source), None if source is None else source.descriptor
-            )
+            info = self._wait(self._time_left(until), self._descriptors())
             if info is None:
-                if source is not None and not self._posted:
-                    source.advance()
+                self._advance()
                 if self._posted:
                     return self._posted.popleft()
                 if until is not None and now() >= until:
@@ -109,9 +110,18 @@ class Inbox:
             elif info.si_signo in self._handled:
                 return SignalReceived(info.si_signo, self._sent_by_terminal(info))
 
-    def _time_left(self, until: float | None, source: "Source | None") -> float | None:
+    def _advance(self) -> None:
+        if not self._posted:
+            for source in self._sources:
+                source.advance()
+
+    def _descriptors(self) -> list[tuple[int, int]]:
+        descriptors = [source.descriptor for source in self._sources]
+        return [descriptor for descriptor in descriptors if descriptor is not None]
+
+    def _time_left(self, until: float | None) -> float | None:
         if self._posted:
             return 0
-        due = None if source is None else source.deadline
-        due = until if due is None or (until is not None and until < due) else due
+        times = [until, *(source.deadline for source in self._sources)]
+        due = min((time for time in times if time is not None), default=None)
         return None if due is None else max(0.0, due - now())

@@ -123,6 +123,30 @@ def test_json_is_one_object_a_line(written: Written) -> None:
     assert third["reason"] == "a\nb\\udcff", "JSON must not contain lone surrogates"
 
 
+def test_the_output_of_a_step_is_written_as_it_is(written: Written) -> None:
+    """What the command of a step prints gets no time and no level, in any format."""
+    log("--log-format", "json").relay(b"a\x1b[1m\xff\n part")
+
+    assert written() == "a\x1b[1m\ufffd\n part"
+
+
+def test_lost_output_of_a_step_is_counted(written: Written) -> None:
+    """Lines of a step that could not be written count as lost lines of the log."""
+    lines_log = log()
+    kept, full = os.dup(2), os.open("/dev/full", os.O_WRONLY)
+    try:
+        os.dup2(full, 2)
+        lines_log.relay(b"one\ntwo\n")
+        lines_log.relay(b"three")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(full)
+    lines_log.write(Note("connected"))
+
+    assert "3 lines of this log could not be written" in written()
+
+
 def test_a_broken_stderr_ends_nothing() -> None:
     """A log that cannot be written ends nothing and raises nothing."""
     kept = os.dup(2)

@@ -62,6 +62,11 @@ class Log:
             self._lost *= not self._write_line(lost, Level.WARNING)
         self._lost += not self._write_line(note, level)
 
+    def relay(self, output: bytes) -> None:
+        """Write what the command of a step printed, as it is."""
+        if lost := self._stderr.write_bytes(output):
+            self._lost += max(1, lost.count(b"\n"))
+
     def _level_of(self, note: Note) -> Level:
         """Return the level; in the journal and in JSON, only a change of health is info."""
         if note.topic in HEALTH_CHECKS and (self._is_json or self._is_journal):
@@ -98,7 +103,10 @@ class Stderr:
 
     def write(self, line: str) -> bool:
         """Write one line; return False if a part of it could not be written.  Never raises."""
-        rest = (line + "\n").encode("utf-8", "backslashreplace")
+        return not self.write_bytes((line + "\n").encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, rest: bytes) -> bytes:
+        """Write these bytes, and return those that could not be written.  Never raises."""
         try:
             while rest and select.select((), (self._descriptor,), (), self._patience_s)[1]:
                 self._patience_s = PATIENCE_S
@@ -107,12 +115,12 @@ class Stderr:
         except BlockingIOError:
             # A terminal has room for less than this, and nobody reads it.
             self._patience_s = 0
-            return False
+            return rest
         except OSError:
-            return False
+            return rest
         if rest:
             self._patience_s = 0
-        return not rest
+        return rest
 
 
 def _of_its_own() -> int:

@@ -1,0 +1,160 @@
+"""Copies for a check: at their places, for nobody else, and gone afterwards."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zkexec.files.check_copies import CheckCopies, CopyError, remove_left_copies, write_copies
+
+FILES = [("/etc/app/app.conf", b"one"), ("/srv/app.conf", b"two"), ("/etc/app/d/x", b"")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def copies(folder: Path) -> Iterator[CheckCopies]:
+    """Copies of three files."""
+    assert folder.is_dir()
+    one = write_copies(FILES)
+    yield one
+    one.remove()
+
+
+def test_each_copy_has_the_name_of_its_target(copies: CheckCopies) -> None:
+    """The copies come in the order given, under their own names, also if two have the same."""
+    paths = [Path(path) for path in copies.paths]
+
+    assert [path.name for path in paths] == ["app.conf", "app.conf", "x"]
+    assert [path.read_bytes() for path in paths] == [b"one", b"two", b""]
+
+
+def test_a_folder_has_all_at_their_full_paths(copies: CheckCopies) -> None:
+    """Below one folder each copy is at the path of its target, and nothing else is there."""
+    staged = Path(copies.staged)
+    found = {
+        "/" + str(path.relative_to(staged)): path.read_bytes()
+        for path in staged.rglob("*")
+        if path.is_file()
+    }
+
+    assert found == dict(FILES)
+
+
+def test_copies_are_for_this_user_only(folder: Path, copies: CheckCopies) -> None:
+    """Nobody else can enter the folder, and each copy is private by itself, whatever the umask."""
+    [top] = folder.iterdir()
+    modes = {stat.S_IMODE(os.stat(path).st_mode) for path in copies.paths}
+
+    assert stat.S_IMODE(top.stat().st_mode) == 0o700
+    assert modes == {0o600}
+
+
+def test_nothing_is_left_after_the_removal(folder: Path, copies: CheckCopies) -> None:
+    """All is removed, with what the check wrote there, and no link is followed."""
+    outside = folder / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    staged = Path(copies.staged)
+    (staged / "made" / "by").mkdir(parents=True)
+    (staged / "made" / "by" / "check").touch()
+    (staged / "link").symlink_to(outside)
+    copies.remove()
+    copies.remove()
+
+    assert [path.name for path in folder.iterdir()] == ["outside"]
+    assert (outside / "kept").exists()
+
+
+def test_a_target_with_dots_stays_inside(folder: Path) -> None:
+    """The copy of a target whose path goes up is where the target is, below the folder."""
+    inner = folder / "inner"
+    inner.mkdir()
+    copies = write_copies([(f"{inner}/../../../../../../../../etc/x", b"!")])
+    staged = Path(copies.staged)
+    files = [path.relative_to(staged) for path in staged.rglob("*") if path.is_file()]
+    copies.remove()
+
+    assert files == [Path("etc/x")]
+
+
+def test_a_text_names_the_targets(copies: CheckCopies) -> None:
+    """In what a check printed, the paths of copies become those of their targets."""
+    text = f"error in {copies.paths[1]}:3, see {copies.staged}/etc/app/d/x"
+
+    assert copies.with_target_paths(text) == "error in /srv/app.conf:3, see /etc/app/d/x"
+    assert copies.with_target_paths("no path") == "no path"
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the folder for temporary files the message names it."""
+    monkeypatch.setenv("TMPDIR", f"{folder}/missing")
+    with pytest.raises(CopyError) as caught:
+        write_copies(FILES)
+
+    assert str(caught.value) == (
+        f"cannot write copies in {folder}/missing: No such file or directory"
+    )
+
+
+FULL = """
+import os, resource, sys
+from zkexec.files.check_copies import CopyError, write_copies
+write_copies([("/a", b"x" * 1000), ("/b", b"x" * 1000)]).remove()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_copies([("/a", b"x" * 1000), ("/b", b"x" * 1001)])
+except CopyError as error:
+    print(error, os.listdir(sys.argv[1]), len(os.listdir("/proc/self/fd")))
+write_copies([("/a", b"x" * 1000)]).remove()
+print(len(os.listdir("/proc/self/fd")))
+"""
+
+
+def test_nothing_is_left_if_the_disk_takes_no_more(folder: Path) -> None:
+    """If the second copy cannot be written, the first is removed, and no descriptor is left."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder)], check=True, capture_output=True, text=True
+    )
+    first, second = done.stdout.splitlines()
+
+    assert first == f"cannot write copies in {folder}: File too large [] {second}"
+
+
+LEAVING = """
+import os, signal, sys
+from zkexec.files.check_copies import write_copies
+copies = write_copies([("/etc/x", b"secret")])
+print(copies.paths[0], flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_zkexec_left_is_removed(folder: Path) -> None:
+    """Copies of a process that was killed are removed, those of a living one and others stay."""
+    (folder / "zkexec-check-file").touch()
+    (folder / "other").mkdir()
+    words = [sys.executable, "-c", LEAVING]
+    killed = subprocess.run([*words, "killed"], check=False, stdout=subprocess.PIPE, text=True)
+    left = Path(killed.stdout.strip())
+    assert left.read_bytes() == b"secret"
+    own = write_copies(FILES)
+    remove_left_copies()
+
+    assert not left.parent.parent.exists()
+    assert Path(own.paths[0]).exists()
+    own.remove()
+    assert sorted(path.name for path in folder.iterdir()) == ["other", "zkexec-check-file"]

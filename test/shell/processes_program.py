@@ -1,9 +1,9 @@
 """A program for tests: the processes of zkexec, called from outside by lines of JSON.
 
-It takes the place of zkexec's loop: it inherits, waits for signals, reaps, and passes signals on.
-All else it does when it is called.  Usage: processes_program.py CONTROL REPORT CONFIGURATION, the
-first two being descriptors.  A line on CONTROL is `[method, argument...]`, a line on REPORT is
-`{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
+It takes the place of zkexec's loop: it inherits, waits in the inbox, and passes signals on.  All
+else it does when it is called, also the commands of steps.  Usage: processes_program.py CONTROL
+REPORT CONFIGURATION, the first two being descriptors.  A line on CONTROL is `[method,
+argument...]`, a line on REPORT is `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
 """
 
 from zkexec.command_line import CommandLine
@@ -14,22 +14,28 @@ INHERITANCE = inherit()
 import json  # noqa: E402 -- inherit comes first, as in zkexec
 import os  # noqa: E402
 import select  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
-from zkexec.core.events import Event, ExitStatus  # noqa: E402
+from zkexec.core.actions import RunStep  # noqa: E402
+from zkexec.core.events import Event, ExitStatus, SignalReceived  # noqa: E402
+from zkexec.core.snapshot import Snapshot  # noqa: E402
+from zkexec.core.step import Step, StepOutcome  # noqa: E402
 from zkexec.frozen import fields  # noqa: E402
-from zkexec.process.incoming_signals import PendingSignals  # noqa: E402
 from zkexec.process.processes import Processes  # noqa: E402
+from zkexec.runtime.inbox import Inbox  # noqa: E402
+from zkexec.runtime.log import Stderr  # noqa: E402
+from zkexec.runtime.step_runner import StepRunner  # noqa: E402
 
 
 def as_json(answer: Any) -> Any:
     """Spell an event, or a list of events."""
     if isinstance(answer, list):
         return [as_json(one) for one in answer]
-    if isinstance(answer, ExitStatus):
+    if isinstance(answer, ExitStatus | StepOutcome):
         return fields(answer)
+    if isinstance(answer, Step):
+        return answer.value
     if isinstance(answer, Event):
         parts = {name: as_json(part) for name, part in fields(answer).items()}
         return {"name": type(answer).__name__, **parts}
@@ -37,18 +43,22 @@ def as_json(answer: Any) -> Any:
 
 
 def command(words: list[str]) -> CommandLine:
-    """The command of these words."""
-    return CommandLine(" ".join(words), tuple(os.fsencode(word) for word in words))
+    """The command of these words, which is a script if it is run by `sh -c`."""
+    is_script = words[:2] == ["/bin/sh", "-c"]
+    argv = tuple(os.fsencode(word) for word in words)
+    return CommandLine(" ".join(words), argv, is_script=is_script)
 
 
 class Drive:
-    """The loop, which polls the control descriptor as zkexec polls its connection."""
+    """The loop, whose inbox polls the control descriptor as it polls the connection of zkexec."""
+
+    deadline = None
 
     def __init__(self, control: int, report: int, config: dict[str, Any]) -> None:
         os.set_inheritable(control, False)
         os.set_inheritable(report, False)
         os.set_blocking(control, False)
-        self.control: tuple[int, int] | None = (control, select.POLLIN)
+        self.descriptor: tuple[int, int] | None = (control, select.POLLIN)
         self.report = os.fdopen(report, "w")
         self.unread = b""
         self.processes = Processes(
@@ -58,17 +68,32 @@ class Drive:
             alert=command(config["alert"]),
             subreaper=config["subreaper"],
         )
+        self.stderr = Stderr()
+        self.inbox = Inbox(INHERITANCE, self.processes.reap, self.processes.sender_is_terminal)
+        self.inbox.attach(self)
+        self.steps = StepRunner(
+            {Step(name): command(words) for name, words in config["steps"].items()},
+            config["targets"],
+            {"ZKEXEC_LOCK": "web", "ZKEXEC_MEMBER": "a1"},
+            self.processes,
+            self.inbox,
+            self.relay,
+        )
 
-    def read(self) -> None:
+    def relay(self, output: bytes) -> None:
+        """Pass the output of a step on, as the log does."""
+        self.stderr.write_bytes(output)
+
+    def advance(self) -> None:
         """Do each request that has arrived; there are no more after the end of the descriptor."""
-        if self.control is None:
+        if self.descriptor is None:
             return
         try:
-            piece = os.read(self.control[0], 65536)
+            piece = os.read(self.descriptor[0], 65536)
         except BlockingIOError:
             return
         if not piece:
-            self.control = None
+            self.descriptor = None
         *lines, self.unread = (self.unread + piece).split(b"\n")
         for line in lines:
             self.report_line("reply", self.obey(*json.loads(line)))
@@ -83,25 +108,36 @@ class Drive:
         if name == "die":
             code, number = arguments
             end_as(ExitStatus(code=code, signal=number))
+        if name == "kill_step":
+            return self.steps.kill(Step(*arguments))
         beside = self.processes.auxiliaries
-        owner = beside if hasattr(beside, name) else self.processes
+        owners = (self, beside, self.processes)
+        owner = next(one for one in owners if hasattr(one, name))
         return as_json(getattr(owner, name)(*arguments))
 
+    def run_step(
+        self, step: str, number: int = 1, event: str = "", files: dict[str, str] | None = None
+    ) -> list[Event]:
+        """Run the command of a step, with copies of these files if there are any."""
+        contents = {path: content.encode() for path, content in (files or {}).items()}
+        snapshot = None if files is None else Snapshot(contents)
+        action = RunStep(step=Step(step), number=number, snapshot=snapshot, event=event)
+        return self.steps.run(action, None)
+
+    def reset_steps(self) -> None:
+        """Drop all steps, as after an error inside zkexec."""
+        self.steps.reset()
+
     def run(self) -> None:
-        """Wait for signals, for ever."""
-        pending = PendingSignals(INHERITANCE.handled)
+        """Wait for signals and for the ends of children, for ever."""
         while True:
-            info = pending.wait(None, [self.control] if self.control else [])
-            if info is None:
-                self.read()
-            elif info.si_signo == signal.SIGCHLD:
-                for event in self.processes.reap():
-                    self.report_line("event", as_json(event))
+            event = self.inbox.next(until=None)
+            if isinstance(event, SignalReceived):
+                if not event.from_terminal:
+                    self.processes.signal_group(event.signal)
+                self.report_line("signal", [event.signal, event.from_terminal])
             else:
-                from_terminal = self.processes.sender_is_terminal(info)
-                if not from_terminal:
-                    self.processes.signal_group(info.si_signo)
-                self.report_line("signal", [info.si_signo, from_terminal])
+                self.report_line("event", as_json(event))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,12 @@ class RemoteProcesses:
         options: dict[str, Any] | None = None,
         **config: Any,
     ) -> None:
-        """Start it with `config` (command, health, alert, subreaper), below the words `before`."""
-        complete = {"command": [], "health": [], "alert": [], "subreaper": False, **config}
+        """Start it below the words `before`.
+
+        `config` is of command, health, alert, subreaper, steps (words by name), and targets.
+        """
+        commands = dict.fromkeys(("command", "health", "alert", "targets"), ())
+        complete = {**commands, "steps": {}, "subreaper": False, **config}
         control, self._control = os.pipe()
         self._report, report = os.pipe()
         drive = [sys.executable, str(PROGRAM), str(control), str(report), json.dumps(complete)]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zkexec.group.member_profile import MemberProfile
     from zkexec.process.leftovers import Leftovers
     from zkexec.runtime.cluster_session import ClusterSession
+    from zkexec.runtime.step_runner import StepRunner
 
     Performers = Mapping[type[Action], Callable[["Executor", Any], Sequence[Event] | None]]
 
@@ -66,6 +67,11 @@ class Executor:
         self._inbox = inbox
         self._group = group
         self._leftovers = leftovers
+        self._identity = {
+            "ZKEXEC_LOCK": settings.lock,
+            "ZKEXEC_MEMBER": group.member_id if group else os.uname().nodename,
+        }
+        self._steps = self._new_step_runner() if settings.step_commands else None
         self._files = self._fresh_files()
         self._session: ClusterSession | None = None
 
@@ -74,9 +80,11 @@ class Executor:
         return self.PERFORMERS[type(action)](self, action) or ()
 
     def reset(self) -> None:
-        """Drop what a core has begun: its staged files and its session."""
+        """Drop what a core has begun: its staged files, its steps and its session."""
         try:
             self._files.discard()
+            if self._steps:
+                self._steps.reset()
         finally:
             self._files = self._fresh_files()
             self._close_session()
@@ -226,6 +234,31 @@ class Executor:
     def _kill_check(self, _: actions.KillHealthCheck) -> None:
         self._processes.auxiliaries.kill_check()
 
+    def _new_step_runner(self) -> "StepRunner":
+        # Most zkexec run no step.
+        from zkexec.runtime.step_runner import StepRunner  # noqa: PLC0415
+
+        return StepRunner(
+            self._settings.step_commands,
+            [mirror.local_path for mirror in self._settings.policy.mirrors],
+            self._identity,
+            self._processes,
+            self._inbox,
+            self._log.relay,
+        )
+
+    def _run_step(self, action: actions.RunStep) -> None:
+        if self._steps is None:
+            raise RuntimeError("there is no command of a step")
+        self._post_all(self._steps.run(action, self._session))
+
+    def _kill_step(self, action: actions.KillStep) -> None:
+        if self._steps:
+            self._steps.kill(action.step)
+
+    def _signal_command(self, action: actions.SignalCommand) -> None:
+        self._processes.signal_command(action.signal)
+
     def _run_alert(self, alert: RunAlert) -> None:
         self._post_all(self._processes.auxiliaries.run_alert(self._alert_environment(alert)))
 
@@ -242,10 +275,10 @@ class Executor:
 
     def _alert_environment(self, alert: RunAlert) -> dict[str, str]:
         return {
+            **self._identity,
             "ZKEXEC_EVENT": alert.event.value,
             "ZKEXEC_REASON": alert.reason,
-            "ZKEXEC_LOCK": self._settings.lock,
-            "ZKEXEC_MEMBER": self._group.member_id if self._group else os.uname().nodename,
+            "ZKEXEC_STEP": alert.step.value if alert.step else "",
             "ZKEXEC_EXIT_STATUS": "" if alert.exit_status is None else str(alert.exit_status),
         }
 
@@ -273,6 +306,9 @@ class Executor:
         actions.InspectProcessTree: _inspect_tree,
         actions.RunHealthCheck: _run_check,
         actions.KillHealthCheck: _kill_check,
+        actions.RunStep: _run_step,
+        actions.KillStep: _kill_step,
+        actions.SignalCommand: _signal_command,
         RunAlert: _run_alert,
         actions.KillAlert: _kill_alert,
     }

@@ -53,6 +53,11 @@ def _run(inheritance: "Inheritance") -> "NoReturn":
     settings = _resolve(written, os.environ)
 
     import zkexec.runtime.cluster_session  # noqa: F401 -- the loop needs it soon
+
+    if settings.stage_only:
+        from zkexec.runtime.stage_only import stage_only
+
+        stage_only(settings, inheritance)
     from zkexec.runtime.loop import run
 
     gc.freeze()

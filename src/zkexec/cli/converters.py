@@ -134,6 +134,24 @@ def action_rule(text: str) -> ActionRule:
     return ActionRule(absolute.rstrip("/") + "/" if path.endswith("/") else absolute, actions[0])
 
 
+def new_folder(text: str) -> str:
+    """Read the path of a folder that is empty or does not exist; it becomes absolute."""
+    if not text or "\0" in text:
+        raise ValueError("is not the path of a folder")
+    path = _make_absolute(text)
+    try:
+        is_empty = not os.listdir(path)
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise ValueError(
+            f"cannot be used ({error.strerror}): write the path of a new folder"
+        ) from None
+    if not is_empty:
+        raise ValueError("is not empty: write the path of a new folder")
+    return path
+
+
 def max_unavailable(text: str) -> MaxUnavailable:
     """Read a number of members, or a percentage of them."""
     number = text.removesuffix("%")

@@ -183,6 +183,13 @@ OPTIONS: tuple[Option, ...] = (
         meaning="Kill a post-healthy command that takes longer; it has failed; at least 0.1",
     ),
     Option(
+        group=CHANGES,
+        name="stage-only",
+        metavar="DIR",
+        meaning="Start nothing: write the files that would be installed into the new folder DIR, "
+        "at their full paths, and run the check; exit with 0, or with 1 if the check failed",
+    ),
+    Option(
         group=HEALTH,
         name="health",
         short="H",

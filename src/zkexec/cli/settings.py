@@ -53,8 +53,9 @@ class Settings:
 
     `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
     is the group's NAME as written, "" without a group; `member_id` is "" if it is automatic.
-    `step_commands` are the check, the reload and the hooks that are configured.  `warnings` are
-    mistakes that do not prevent a start.
+    `step_commands` are the check, the reload and the hooks that are configured.  `stage_only` is
+    the folder of `--stage-only`, "" if zkexec is to start the command.  `warnings` are mistakes
+    that do not prevent a start.
     """
 
     command: CommandLine
@@ -71,6 +72,7 @@ class Settings:
     member_id: str = ""
     access: Access = Access()
     step_commands: Mapping[Step, CommandLine] = {}
+    stage_only: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -95,8 +97,8 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     mirrors = _read_mirrors(reading)
     changes = read_change_options(written, reading, mirrors)
     policy = _read_terms(reading, mirrors, changes)
-    if lock:
-        policy = replace(policy, restart_path=f"{group_path(lock)}/{RESTART}")
+    policy = replace(policy, restart_path=f"{group_path(lock)}/{RESTART}" if lock else "")
+    stage_only = _read_stage_only(reading, mirrors)
     _check_group(written, reading, policy)
     shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
@@ -120,6 +122,7 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
         member_id=member_id if lock else "",
         access=shown_to_cluster,
         step_commands=changes.commands,
+        stage_only=stage_only,
         warnings=(*unknown_variables(environment), *changes.warnings(chosen, exec_label)),
     )
 
@@ -153,9 +156,15 @@ def _lacks_command(written: ParsedArguments, reading: OptionReader) -> bool:
     return not written.command and not reading.texts("exec")
 
 
+_NO_COMMAND = CommandLine("", ())
+"""What `--stage-only` does not start."""
+
+
 def _choose_command(written: ParsedArguments, reading: OptionReader) -> CommandLine | None:
     parsed = reading.command("exec")
     if _lacks_command(written, reading):
+        if reading.label("stage-only"):
+            return _NO_COMMAND
         # A bare --exec is already a mistake, as an option without its value.
         if BY_NAME["exec"] not in written.missing_values:
             reading.mistakes.append("--exec: no command is given, neither here nor after --")
@@ -178,6 +187,15 @@ def _read_verbosity(reading: OptionReader) -> Verbosity:
     if silent:
         return Verbosity.SILENT
     return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+
+
+def _read_stage_only(reading: OptionReader, mirrors: tuple[Mirror, ...]) -> str:
+    folder = reading.optional("stage-only", converters.new_folder) or ""
+    if folder and not mirrors and not reading.texts("mirror"):
+        reading.mistakes.append(
+            f"{reading.label('stage-only')}: there are no files: add --mirror LOCAL_PATH=ZK_PATH"
+        )
+    return folder
 
 
 def _read_mirrors(reading: OptionReader) -> tuple[Mirror, ...]:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from zkexec.files.target_file import folder_of, write_all
+from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, write_new
+from zkexec.files.target_file import folder_of
 
 _PREFIX = "zkexec-check-"
 _STAGED = "staged"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE = 0o600
 
 
 class CopyError(Exception):
@@ -41,14 +41,14 @@ class CheckCopies:
         path = f"{self._folder}/{len(self._targets)}/{target.rpartition('/')[2]}"
         self.paths.append(path)
         os.mkdir(folder_of(path), 0o700)
-        _write(path, content)
-        full_path = self.staged + _without_dots(target)
+        write_new(path, content, _MODE)
+        full_path = path_below(self.staged, target)
         os.makedirs(folder_of(full_path), exist_ok=True)
         try:
             os.link(path, full_path)
         except OSError:
             # Not every filesystem has hard links.
-            _write(full_path, content)
+            write_new(full_path, content, _MODE)
 
     def with_target_paths(self, text: str) -> str:
         """Replace the path of each copy in this text by that of its target."""
@@ -94,7 +94,7 @@ def remove_left_copies() -> None:
 
 
 def _remove_left(above: str, name: str) -> None:
-    folder = os.open(f"{above}/{name}", _FOLDER)
+    folder = os.open(f"{above}/{name}", FOLDER_FLAGS)
     try:
         if os.fstat(folder).st_uid == os.geteuid():
             flock(folder, LOCK_EX | LOCK_NB)
@@ -120,7 +120,7 @@ def _locked_folder(above: str) -> tuple[str, int]:
 def _lock_new(path: str) -> int:
     """Lock a new folder; -1 if another zkexec has taken it for a left one meanwhile."""
     try:
-        folder = os.open(path, _FOLDER)
+        folder = os.open(path, FOLDER_FLAGS)
     except FileNotFoundError:
         return -1
     try:
@@ -136,42 +136,7 @@ def _lock_new(path: str) -> int:
     return -1
 
 
-def _without_dots(target: str) -> str:
-    """Return the path of a target without `..`, which would lead out of the folder of copies."""
-    if "/../" not in target:
-        return target
-    return f"{os.path.realpath(folder_of(target)).rstrip('/')}/{target.rpartition('/')[2]}"
-
-
-def _write(path: str, content: bytes) -> None:
-    fd = os.open(path, _FILE, 0o600)
-    try:
-        write_all(fd, content)
-    finally:
-        os.close(fd)
-
-
 def _remove(above: str, name: str, folder: int) -> None:
-    _empty(folder)
+    empty_folder(folder)
     with suppress(OSError):
         os.rmdir(f"{above}/{name}")
-
-
-def _empty(folder: int) -> None:
-    """Remove all that is in an open folder; no link is followed."""
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            with suppress(OSError):
-                _remove_entry(folder, name)
-
-
-def _remove_entry(above: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=above)
-    except IsADirectoryError:
-        folder = os.open(name, _FOLDER, dir_fd=above)
-        try:
-            _empty(folder)
-        finally:
-            os.close(folder)
-        os.rmdir(name, dir_fd=above)

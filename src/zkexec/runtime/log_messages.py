@@ -77,6 +77,9 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.INFO,
         "the command was drained and is not stopped; running post-healthy for it",
     ),
+    "staged": (Level.INFO, "the new files are in {folder}"),
+    "stage-failed": (Level.FATAL, "--stage-only: cannot write {reason}"),
+    "stage-refused": (Level.FATAL, "--check: {reason}"),
     "files-put-back": (Level.WARNING, "the reload was refused; the old files are put back"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
     "written-in-place": (

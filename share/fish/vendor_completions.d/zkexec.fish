@@ -46,6 +46,7 @@ complete -c zkexec -n 'not __zkexec_has_command' -l pre-stop -r -F -a '(__fish_c
 complete -c zkexec -n 'not __zkexec_has_command' -l pre-stop-timeout -x -d 'Kill a pre-stop command that takes longer; it has failed; at least 0.1'
 complete -c zkexec -n 'not __zkexec_has_command' -l post-healthy -r -F -a '(__fish_complete_command)' -d 'Run this command when a started command is healthy, to put it into traffic for example; a change has succeeded only when this has; if it fails, it runs again'
 complete -c zkexec -n 'not __zkexec_has_command' -l post-healthy-timeout -x -d 'Kill a post-healthy command that takes longer; it has failed; at least 0.1'
+complete -c zkexec -n 'not __zkexec_has_command' -l stage-only -x -d 'Start nothing: write the files that would be installed into the new folder DIR, at their full paths, and run the check; exit with 0, or with 1 if the check failed'
 complete -c zkexec -n 'not __zkexec_has_command' -s H -l health -r -F -a '(__fish_complete_command)' -d 'Run this command to health-check'
 complete -c zkexec -n 'not __zkexec_has_command' -s i -l health-interval -x -d 'Health-check every INTERVAL seconds'
 complete -c zkexec -n 'not __zkexec_has_command' -s d -l health-delay -x -d 'Wait INTERVAL seconds before starting health checks; in a group, the time that the command has to become healthy after a change'

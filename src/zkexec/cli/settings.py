@@ -153,7 +153,8 @@ def _misspellings(written: ParsedArguments) -> list[str]:
 
 
 def _lacks_command(written: ParsedArguments, reading: OptionReader) -> bool:
-    return not written.command and not reading.texts("exec")
+    is_needed = not reading.label("stage-only")
+    return is_needed and not written.command and not reading.texts("exec")
 
 
 _NO_COMMAND = CommandLine("", ())
@@ -163,8 +164,6 @@ _NO_COMMAND = CommandLine("", ())
 def _choose_command(written: ParsedArguments, reading: OptionReader) -> CommandLine | None:
     parsed = reading.command("exec")
     if _lacks_command(written, reading):
-        if reading.label("stage-only"):
-            return _NO_COMMAND
         # A bare --exec is already a mistake, as an option without its value.
         if BY_NAME["exec"] not in written.missing_values:
             reading.mistakes.append("--exec: no command is given, neither here nor after --")
@@ -175,7 +174,7 @@ def _choose_command(written: ParsedArguments, reading: OptionReader) -> CommandL
             return shell_command.from_words(written.command)
         except ValueError as mistake:
             reading.mistakes.append(f"--: {converters.shown(written.command[0])} {mistake}")
-    return parsed
+    return _NO_COMMAND if parsed is None and reading.label("stage-only") else parsed
 
 
 def _read_verbosity(reading: OptionReader) -> Verbosity:

@@ -107,10 +107,11 @@ def test_an_outcome_is_entered_once(
 
 def test_a_failure_is_entered_once() -> None:
     """The entry stays as a failed one, under its own token."""
-    outcome = TurnOutcome(TurnResult.FAILED, version("b@2"), "exit status 1")
+    outcome = TurnOutcome(TurnResult.FAILED, version("b@2"), "exit status 1", "check")
     entered = outcome.entered_in(RECORD, "m1", "t")
     assert entered.in_flight["m1"].phase is EntryPhase.FAILED
     assert entered.versions["b"].reason == "exit status 1"
+    assert entered.versions["b"].step == "check"
     assert outcome.entered_in(entered, "m1", "t") is entered
 
 

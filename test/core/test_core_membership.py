@@ -22,6 +22,18 @@ def test_a_status_has_the_digests_of_the_record() -> None:
     assert harness.turn.advance(0) == [PublishStatus(MemberStatus("running"))]
 
 
+def test_a_status_follows_the_step_within_a_phase() -> None:
+    """A step in the same phase is published once it has lasted for a moment."""
+    harness = TurnHarness()
+    harness.begin()
+    for step in ("start", "health"):
+        harness.publish(MemberStatus("verifying", step=step), None, None)
+        assert harness.turn.advance(0) == []
+        assert harness.turn.advance(BRIEF_S) == [
+            PublishStatus(MemberStatus("verifying", step=step))
+        ]
+
+
 def test_a_status_goes_along_with_other_writes() -> None:
     """A queue node and the record take the status along, without a request of its own."""
     harness = TurnHarness()

@@ -33,6 +33,7 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.group_requests import RETRY_S
 from zkexec.core.rollout.record import AgreedMaxUnavailable, Pause, RolloutRecord, VersionState
+from zkexec.core.step import Step
 from zkexec.core.turn import MemberStatus, StartBasis
 from zkexec.frozen import replace
 
@@ -266,10 +267,12 @@ def test_a_failure_keeps_the_turn() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.take()
-    harness.fail(snapshot("b@2"), "exit status 1")
+    harness.fail(snapshot("b@2"), "exit status 1", Step.CHECK)
     request = harness.advance()
     assert isinstance(request, CommitRecord)
     assert request.record.in_flight["m1"].phase is FAILED
+    version_state = request.record.versions[named("b@2").digest]
+    assert (version_state.reason, version_state.step) == ("exit status 1", "check")
     assert harness.committed() == ReadRecord(8, watch=True, requested=OWN)
     assert harness.read(request.record, 6) is None
     assert harness.turn.granted == snapshot("b@2")

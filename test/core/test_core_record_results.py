@@ -7,6 +7,7 @@ from zkexec.core.rollout.first_start import basis_of
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import ConfigVersion
 from zkexec.core.turn import StartBasis
+from zkexec.frozen import replace
 
 B = version("b@2")
 
@@ -98,6 +99,18 @@ def test_a_failure_keeps_the_entry_and_blocks_the_version() -> None:
     }
     assert record.failure_of(B) == record.versions["b"]
     assert record.failure_of(version("b@3")) is None
+
+
+def test_a_failure_names_its_step() -> None:
+    """The step is that of the last failure; lost turns fail in none."""
+    record = admitted(RolloutRecord(), "m1", "b@2", under="t")
+    failed = record.fail("m1", "t", B, "exit status 1", "check")
+    assert failed.versions["b"].step == "check"
+    later = failed.fail("m2", "u", B, "not healthy", "health")
+    assert (later.versions["b"].reason, later.versions["b"].step) == ("not healthy", "health")
+    lost = replace(later, in_flight={"m3": entry("b@2")})
+    lost = replace(lost, versions={"b": replace(later.versions["b"], lost_turns=1)})
+    assert lost.reclaim("m3", "t").versions["b"].step == ""
 
 
 def test_a_failure_is_recorded_once() -> None:

@@ -26,6 +26,7 @@ from zkexec.core.rollout.participant import Participant
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import InputState, Mirror, Snapshot
+from zkexec.core.step import Step
 from zkexec.core.turn import Intent, Keeping, MemberStatus
 from zkexec.frozen import replace
 
@@ -172,9 +173,10 @@ class TurnHarness:
         """Let the command become healthy on this version, in its turn."""
         self.intend(keeping=Keeping.NOTHING, wanted=None, succeeded=version, failure=None)
 
-    def fail(self, version: Snapshot, reason: str) -> None:
+    def fail(self, version: Snapshot, reason: str, step: Step | None = None) -> None:
         """Let this version fail, in the turn for it."""
-        self.intend(keeping=Keeping.TURN, succeeded=None, failure=LocalFailure(version, reason))
+        failure = LocalFailure(version, reason, step)
+        self.intend(keeping=Keeping.TURN, succeeded=None, failure=failure)
 
     def report_known_good(self, version: Snapshot) -> None:
         """Let the command be healthy on this version, outside of a turn."""

@@ -76,6 +76,7 @@ def _along(status: MemberStatus | None) -> str:
 
 def _status(status: MemberStatus) -> str:
     line = f"{status.phase} health={status.health}"
+    line += f" step={status.step}" if status.step else ""
     line += f" running={status.running}" if status.running else ""
     line += f" wanted={status.wanted}" if status.wanted else ""
     return line + (f" reason={status.reason}" if status.reason else "")
@@ -103,4 +104,5 @@ def _version(digest: str, state: VersionState) -> str:
     words += ["known good"] if state.known_good else []
     words += [f"lost_turns {state.lost_turns}"] if state.lost_turns else []
     words += [f"failed by {','.join(state.failed_by)}"] if state.failed_by else []
+    words += [f"in {state.step}"] if state.step else []
     return " ".join(words)

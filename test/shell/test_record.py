@@ -33,7 +33,13 @@ FULL = RolloutRecord(
     },
     versions={
         "d1": VersionState(
-            60, "s", failed_by=("web-2",), lost_turns=1, reason="exit status 1", at=5.5
+            60,
+            "s",
+            failed_by=("web-2",),
+            lost_turns=1,
+            reason="exit status 1",
+            at=5.5,
+            step="check",
         ),
         "d2": VersionState(70, "s", known_good=True, at=6.0),
     },
@@ -84,6 +90,7 @@ def _some_record(rng: random.Random) -> RolloutRecord:
                 failed_by=tuple(rng.sample(names, rng.randint(0, len(names)))),
                 lost_turns=rng.randint(0, 3),
                 reason=rng.choice(["", _some_text(rng)]),
+                step=rng.choice(["", "check", _some_text(rng)]),
                 at=rng.randint(1, 2**31) + 0.25,
             )
             for digest in digests
@@ -292,7 +299,9 @@ def test_a_record_that_was_cut_or_changed() -> None:
 
 def test_a_card_comes_back() -> None:
     """A card comes back with the words of the member and the facts about it."""
-    status = MemberStatus("verifying", "d1", "d2", "unknown", "waits for its turn", 7, 1.5, 2.5)
+    status = MemberStatus(
+        "verifying", "d1", "d2", "unknown", "waits for its turn", 7, 1.5, 2.5, "start"
+    )
     assert decode_status(encode_status(status, FACTS)) == (status, FACTS)
 
 

@@ -70,6 +70,7 @@ _MEMBER = _mostly(st.sampled_from(MEMBERS), NAMES)
 _DIGEST = _mostly(st.sampled_from(DIGESTS), WORDS)
 _COUNT = _mostly(st.integers(0, 30), WHOLE)
 _TIME = _mostly(st.integers(0, 2_000_000_000), TIMES)
+_STEP = _mostly(st.sampled_from(["", "check", "health"]), WORDS)
 _ENTRY = st.fixed_dictionaries(
     {
         "token": _mostly(st.sampled_from(["t1", "t2", "a", "b"]), WORDS),
@@ -87,6 +88,7 @@ _VERDICT = st.fixed_dictionaries(
         "failed_by": st.lists(_MEMBER, max_size=3),
         "lost_turns": _COUNT,
         "reason": WORDS,
+        "step": _STEP,
         "at": _TIME,
     }
 )
@@ -134,6 +136,7 @@ CARDS = st.fixed_dictionaries(
         "zxid": _COUNT,
         "running_at": _TIME,
         "wanted_at": _TIME,
+        "step": _STEP,
         "inputs": st.lists(
             st.sampled_from(["/app/first", "/app/second"]) | NAMES.map("/{}".format), max_size=2
         ),
@@ -182,6 +185,7 @@ RUBBISH: dict[str, bytes] = {
                     "failed_by": [],
                     "lost_turns": HUGE,
                     "reason": "",
+                    "step": "",
                     "at": 1,
                 }
             },

@@ -22,6 +22,26 @@ class Step(Enum):
 STEP_COMMANDS = (Step.CHECK, Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
 """The steps that are commands of the operator: `--check`, the hooks, and `--reload`."""
 
+_FAILED = {
+    Step.STAGE: "while its files were staged",
+    Step.CHECK: "in its check",
+    Step.PRE_STOP: "in its pre-stop command",
+    Step.STOP: "while the old command was stopped",
+    Step.INSTALL: "while its files were installed",
+    Step.RELOAD: "in its reload",
+    Step.START: "at its start",
+    Step.HEALTH: "in its health checks",
+    Step.POST_HEALTHY: "in its post-healthy command",
+}
+
+
+def failed_in(step: str) -> str:
+    """Write that a version failed in this step, as `failed in its check`; "" is an unknown one."""
+    if not step:
+        return "failed"
+    known = next((one for one in Step if one.value == step), None)
+    return f"failed {_FAILED[known] if known is not None else f'in its step {step}'}"
+
 
 @frozen()
 class StepOutcome:

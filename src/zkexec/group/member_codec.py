@@ -50,6 +50,7 @@ _STATUS = Table(
         "zxid": INTEGER,
         "running_at": TIME,
         "wanted_at": TIME,
+        "step": SHOWN,
     },
 )
 _FACTS = Table(

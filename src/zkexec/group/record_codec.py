@@ -125,6 +125,7 @@ _VERSION = Table(
         "lost_turns": INTEGER.checked(lambda number: min(number, _MOST_LOST_TURNS)),
         "reason": SHOWN,
         "at": _TIME,
+        "step": SHOWN,
     },
 )
 _MAX_UNAVAILABLE = Table(

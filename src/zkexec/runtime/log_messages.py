@@ -153,7 +153,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "turn-blocked": (
         Level.WARNING,
         (
-            "the rollout is paused since {since}: version {digest} failed on {failed_by} "
+            "the rollout is paused since {since}: version {digest} {failed} on {failed_by} "
             "({reason}); push new content or run `zkexecctl retry`; it also continues if the "
             "command on {failed_by} becomes healthy"
         ),

@@ -133,6 +133,7 @@ class TurnOutcome:
     result: TurnResult
     version: ConfigVersion | None = None
     reason: str = ""
+    step: str = ""
 
     def renumbered(self, newest: int, zxid: int) -> "TurnOutcome":
         """Return the same result with `zxid` if its version's zxid is above `newest`."""
@@ -152,4 +153,4 @@ class TurnOutcome:
             return record.release(member, None)
         if self.result is TurnResult.KNOWN_GOOD:
             return record.release(member, self.version)
-        return record.fail(member, token, self.version, self.reason)
+        return record.fail(member, token, self.version, self.reason, self.step)

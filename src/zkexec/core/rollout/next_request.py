@@ -13,6 +13,7 @@ from zkexec.core.rollout.record import Refusal, RolloutRecord
 from zkexec.core.rollout.situation import Situation
 from zkexec.core.rollout.version import ConfigVersion, short
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.step import failed_in
 
 
 def next_request(at: Situation, now: float) -> Sequence[Action]:
@@ -184,7 +185,9 @@ def _note_reason(at: Situation, refusal: Refusal, version: ConfigVersion) -> Seq
         return at.note_once(
             "turn-blocked",
             digest=short(version.digest),
+            failed=failed_in(failure.step),
             failed_by=", ".join(failure.failed_by),
+            step=failure.step,
             reason=failure.reason,
             since=failure.at,
         )

@@ -14,6 +14,7 @@ The rules of this file (docs/protocol.md gives the reasons):
 from collections.abc import Callable, Sequence
 
 from zkexec.core.actions import Action, Note
+from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import (
     Event,
     SessionConnected,
@@ -119,7 +120,7 @@ class Participant:
         """Go on with the turn, or end it, and request what is wanted now."""
         failure, succeeded, known_good = intent.failure, intent.succeeded, intent.known_good
         if failure is not None and failure != was.failure:
-            self._fail(failure.version, failure.reason)
+            self._fail(failure)
         is_released = intent.keeping in _RELEASING and was.keeping not in _RELEASING
         is_over = is_released or (intent.wanted is None and was.wanted is not None)
         if succeeded is not None and (succeeded is not was.succeeded or self._at.in_flight):
@@ -175,14 +176,15 @@ class Participant:
         """Report a snapshot as known good without ending any turn."""
         self._at.unrecorded_good = self._at.last_good = self._at.version_of(snapshot)
 
-    def _fail(self, snapshot: Snapshot, reason: str) -> None:
-        """Keep the turn, and record that this snapshot failed."""
-        failed = self._at.version_of(snapshot)
+    def _fail(self, failure: LocalFailure) -> None:
+        """Keep the turn, and record which snapshot failed, why, and in which step."""
+        failed = self._at.version_of(failure.version)
         if self._at.wanted is not None and self._at.version_of(self._at.wanted) == failed:
             self._at.wanted = None
         if self._at.last_good is not None and self._at.last_good.digest == failed.digest:
             self._at.last_good = None
-        self._at.failure = TurnOutcome(TurnResult.FAILED, failed, reason)
+        step = "" if failure.step is None else failure.step.value
+        self._at.failure = TurnOutcome(TurnResult.FAILED, failed, failure.reason, step)
         self._at.outcomes = [self._at.failure]
 
     def _leave(self) -> None:

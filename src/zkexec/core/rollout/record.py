@@ -87,7 +87,10 @@ class InFlightEntry:
 
 @frozen()
 class VersionState:
-    """What is known of one version up to a zxid; `at` is in seconds of the epoch."""
+    """What is known of one version up to a zxid; `at` is in seconds of the epoch.
+
+    `reason` and `step` are about the last failure; the step is "" if it is unknown.
+    """
 
     zxid: int
     scope: str
@@ -96,6 +99,7 @@ class VersionState:
     lost_turns: int = 0
     reason: str = ""
     at: float = AS_COMMITTED
+    step: str = ""
 
 
 @frozen()
@@ -267,7 +271,9 @@ class RolloutRecord:
         versions = self._with_known_good(member, known_good)
         return self if versions is self.versions else replace(self, versions=versions)
 
-    def fail(self, member: str, token: str, version: ConfigVersion, reason: str) -> "RolloutRecord":
+    def fail(
+        self, member: str, token: str, version: ConfigVersion, reason: str, step: str = ""
+    ) -> "RolloutRecord":
         """Record that the version failed on the member; the member's entry, if any, stays."""
         known = self.versions.get(version.digest, VersionState(version.zxid, version.scope))
         entry = self.in_flight.get(member)
@@ -281,6 +287,7 @@ class RolloutRecord:
             zxid=max(known.zxid, version.zxid),
             failed_by=tuple(dict.fromkeys((*known.failed_by, member))),
             reason=reason,
+            step=step,
             at=AS_COMMITTED,
         )
         in_flight = self.in_flight
@@ -381,6 +388,7 @@ class RolloutRecord:
                 state,
                 failed_by=tuple(dict.fromkeys((*known.failed_by, member))),
                 reason=f"{lost} turns with this version were lost, the last one by {member}",
+                step="",
                 zxid=max(known.zxid, entry.zxid),
                 at=AS_COMMITTED,
             )

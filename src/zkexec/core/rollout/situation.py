@@ -230,7 +230,7 @@ class Situation:
     def publish(
         self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
     ) -> None:
-        """Replace the status if the phase, the health, or the wanted version has changed."""
+        """Replace the status if the phase, the step, the health, or the wanted version changed."""
         zxid, known = 0 if wanted is None else wanted.zxid, self.membership.status
         if _essentials(status, zxid) == _essentials(known, known.zxid):
             return
@@ -290,9 +290,10 @@ class Situation:
         self._noted = None
 
 
-def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, int]:
+def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, str, int]:
     """Return what makes a status worth a write: what runs changes with the phase.
 
     While a member is loading, its zxid does not count, as this phase is short.
     """
-    return status.phase, status.health, 0 if status.phase == Phase.LOADING.value else zxid
+    counted = 0 if status.phase == Phase.LOADING.value else zxid
+    return status.phase, status.step, status.health, counted

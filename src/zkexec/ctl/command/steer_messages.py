@@ -7,6 +7,7 @@ from zkexec.core.rollout import operations
 from zkexec.core.rollout.operations import Objection
 from zkexec.core.rollout.record import AuditEntry, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
+from zkexec.core.step import failed_in
 from zkexec.ctl.operation_store import REQUESTS
 from zkexec.ctl.status.phrases import full_time, names
 
@@ -118,6 +119,7 @@ def _pause(paused: Pause) -> str:
 def _failed(record: RolloutRecord) -> str:
     """Write which versions have failed; "" if none has."""
     return ", ".join(
-        f"version {short(digest)} failed on {', '.join(state.failed_by)} ({state.reason})"
+        f"version {short(digest)} {failed_in(state.step)} on {', '.join(state.failed_by)} "
+        f"({state.reason})"
         for digest, state in operations.failures(record).items()
     )

@@ -23,24 +23,19 @@ STEP_COMMANDS = (Step.CHECK, Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
 """The steps that are commands of the operator: `--check`, the hooks, and `--reload`."""
 
 _FAILED = {
-    Step.STAGE: "while its files were staged",
-    Step.CHECK: "in its check",
-    Step.PRE_STOP: "in its pre-stop command",
-    Step.STOP: "while the old command was stopped",
-    Step.INSTALL: "while its files were installed",
-    Step.RELOAD: "in its reload",
-    Step.START: "at its start",
-    Step.HEALTH: "in its health checks",
-    Step.POST_HEALTHY: "in its post-healthy command",
+    Step.CHECK.value: "failed in its check",
+    Step.PRE_STOP.value: "failed in its pre-stop command",
+    Step.RELOAD.value: "failed in its reload",
+    Step.POST_HEALTHY.value: "failed in its post-healthy command",
 }
 
 
 def failed_in(step: str) -> str:
-    """Write that a version failed in this step, as `failed in its check`; "" is an unknown one."""
-    if not step:
-        return "failed"
-    known = next((one for one in Step if one.value == step), None)
-    return f"failed {_FAILED[known] if known is not None else f'in its step {step}'}"
+    """Write that a version failed, and in which step if the reason of the failure does not say so.
+
+    The reason of a step that is a command of the operator is only how this command ended.
+    """
+    return _FAILED.get(step, "failed")
 
 
 @frozen()

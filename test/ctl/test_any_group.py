@@ -17,8 +17,8 @@ from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.render import render_group, render_overview
 from zkexec.ctl.status.status_json import status_json
 from zkexec.ctl.status.wait_decision import WaitDecision
-from zkexec.ctl.terminal.console import cells
 from zkexec.ctl.terminal.table import Frame
+from zkexec.ctl.terminal.text_width import cells
 from zkexec.zookeeper.errors import NoNodeError
 from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get
 from zkexec.zookeeper.values import Stat

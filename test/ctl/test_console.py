@@ -14,7 +14,8 @@ import pytest
 
 from support.waiting import DEADLINE_S
 from zkexec.ctl.exit_status import SubcommandError
-from zkexec.ctl.terminal.console import Console, OutputClosedError, cells
+from zkexec.ctl.terminal.console import Console, OutputClosedError
+from zkexec.ctl.terminal.text_width import cells
 from zkexec.text import printable
 
 

@@ -42,8 +42,8 @@ from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
 from zkexec.ctl.status.render import render_group, render_overview
 from zkexec.ctl.status.status_json import status_json
-from zkexec.ctl.terminal.console import cells
 from zkexec.ctl.terminal.table import Frame
+from zkexec.ctl.terminal.text_width import cells
 from zkexec.frozen import replace
 
 STATUS = (sys.executable, "-m", "zkexec.ctl", "status")

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from support.rubbish import examples
 from zkexec.ctl.status.group_status import counting_order
-from zkexec.ctl.terminal.console import cells
-from zkexec.ctl.terminal.table import Cell, Column, fit, table, wrap
+from zkexec.ctl.terminal.table import Cell, Column, table
+from zkexec.ctl.terminal.text_width import cells, fit, wrap
 
 LETTERS = st.text(st.sampled_from("ab 界é\u0301한\u1161"), max_size=60)
 

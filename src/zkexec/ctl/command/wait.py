@@ -14,7 +14,7 @@ from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
-from zkexec.ctl.terminal.table import fit, wrap
+from zkexec.ctl.terminal.text_width import fit, wrap
 from zkexec.text import LONGEST_LINE, cut, printable
 
 TICK_S = 1.0

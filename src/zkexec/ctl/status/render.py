@@ -14,7 +14,8 @@ from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
 from zkexec.ctl.status.progress import Progress
-from zkexec.ctl.terminal.table import Cell, Column, Frame, table, wrap
+from zkexec.ctl.terminal.table import Cell, Column, Frame, table
+from zkexec.ctl.terminal.text_width import wrap
 from zkexec.text import LONGEST_LINE, cut, printable
 
 _STYLES = {

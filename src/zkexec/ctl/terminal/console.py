@@ -6,9 +6,7 @@ cut; only a terminal has a width.
 """
 
 import os
-import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -17,29 +15,7 @@ from typing import TextIO
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 
 _STYLES = {"good": "32", "bad": "1;31", "busy": "33", "faint": "2", "strong": "1"}
-_PAINT = re.compile(r"\x1b\[[0-9;]*m")
 _WIDTH, _HEIGHT = 80, 24
-# Vowels and final consonants of Hangul, which are drawn into the syllable before them.
-_JOINING_HANGUL = (0x1160, 0x11FF)
-
-
-def cells(text: str) -> int:
-    """Count the columns that a text takes on a terminal; its colours take none."""
-    return len(text) if text.isascii() and "\x1b" not in text else _cells(text)
-
-
-def _cells(text: str) -> int:
-    return sum(map(cells_of, _PAINT.sub("", text)))
-
-
-def cells_of(letter: str) -> int:
-    """Count the columns that a letter takes on a terminal."""
-    if letter.isascii():
-        return 1
-    low, high = _JOINING_HANGUL
-    if unicodedata.category(letter) in ("Mn", "Me", "Cf") or low <= ord(letter) <= high:
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in ("W", "F") else 1
 
 
 class OutputClosedError(Exception):

@@ -1,4 +1,4 @@
-"""Text in columns and lines: as wide as needed, or as narrow as the terminal.
+"""Text in columns: as wide as needed, or as narrow as the terminal.
 
 Without a width nothing is left out, and only excessively long texts are cut.  On a terminal that
 is too narrow, empty columns go first, then those of the highest rank, and then the last column
@@ -7,7 +7,7 @@ is cut.  Cells can contain anything; what comes out is printable and has the col
 
 from collections.abc import Callable, Sequence
 
-from zkexec.ctl.terminal.console import cells, cells_of
+from zkexec.ctl.terminal.text_width import cells, fit
 from zkexec.frozen import frozen
 from zkexec.text import cut, printable
 
@@ -69,58 +69,6 @@ def table(columns: Sequence[Column], width: int | None, paint: Paint) -> list[st
     titles = [Cell(column.title, "faint") for column in kept]
     rows = [titles, *(list(row) for row in zip(*(c.cells for c in kept), strict=True))]
     return [_line(row, widths, width, paint) for row in rows]
-
-
-def fit(text: str, width: int) -> str:
-    """Cut a text without colours to the columns of a terminal."""
-    if cells(text) <= width:
-        return text
-    dots = "..."[: max(0, width)]
-    return text[: _within(text, width - len(dots))] + dots
-
-
-def _within(text: str, width: int) -> int:
-    """Count the letters of a text without colours that fit."""
-    taken = 0
-    for count, letter in enumerate(text):
-        taken += cells_of(letter)
-        if taken > width:
-            return count
-    return len(text)
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines, at blanks if there are some."""
-    lines: list[str] = []
-    line: list[str] = []
-    room = width
-    for word in text.split(" "):
-        if not line and not word:
-            continue
-        taken = cells(word)
-        if line and taken + 1 > room:
-            lines.append(" ".join(line))
-            line, room = [], width
-        room -= taken + bool(line)
-        if taken > width > 2:
-            *pieces, word = _pieces(word, width)  # noqa: PLW2901 -- what is left of it
-            lines += pieces
-            room = width - cells(word)
-        line.append(word)
-    return [*lines, " ".join(line)]
-
-
-def _pieces(word: str, width: int) -> list[str]:
-    """Break a word that is wider than the terminal into pieces that are not."""
-    pieces = []
-    start = taken = 0
-    for position, letter in enumerate(word):
-        wide = cells_of(letter)
-        if taken + wide > width:
-            pieces.append(word[start:position])
-            start, taken = position, 0
-        taken += wide
-    return [*pieces, word[start:]]
 
 
 def _narrowed(columns: list[Column], width: int) -> list[Column]:

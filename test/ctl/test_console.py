@@ -121,6 +121,24 @@ def test_a_terminal_that_does_not_know_its_size(screen: PseudoTerminal) -> None:
     assert (found.width, found.height) == (120, 24)
 
 
+def test_sentences_are_broken_between_words(screen: PseudoTerminal) -> None:
+    """A sentence on a terminal has lines of its width, on both streams; in a pipe it has one."""
+    screen.resize(30, 24)
+    text = "the check refused /etc/web.conf:12"
+    there = Console(screen.stream, screen.stream, {})
+    there.paragraph(text)
+    assert screen.shows("the check refused\r\n/etc/web.conf:12\r\n")
+    there.report(text)
+    assert screen.shows("zkexecctl: the check\r\nrefused /etc/web.conf:12\r\n")
+
+    stdout, stderr = io.StringIO(), io.StringIO()
+    apart = Console(stdout, stderr, {})
+    apart.paragraph(f"{text}\x1b")
+    apart.report(f"{text}\x1b")
+    assert stdout.getvalue() == f"{text}\\x1b\n"
+    assert stderr.getvalue() == f"zkexecctl: {text}\\x1b\n"
+
+
 @pytest.mark.parametrize("style", ["good", "bad", "busy", "faint", "strong"])
 def test_colours(style: str, screen: PseudoTerminal) -> None:
     """On a terminal each style is a colour around the text, that takes no columns."""

@@ -49,6 +49,10 @@ from zkexec.frozen import replace
 STATUS = (sys.executable, "-m", "zkexec.ctl", "status")
 SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 NOW = START + 40
+REFUSED = (
+    'exit status 1: nginx: [emerg] unknown directive "foo" in '
+    "/etc/nginx/conf.d/the-second-site.example.conf:12"
+)
 
 
 def plain(_style: str, text: str) -> str:
@@ -224,8 +228,10 @@ def test_each_member_has_a_row() -> None:
     lines = drawn(a_rollout())
     rows = {line.split()[0]: line.split() for line in lines[lines.index("") + 1 :]}
 
-    assert rows["MEMBER"][:6] == ["MEMBER", "HOST", "PID", "PHASE", "RUNS", "WRITTEN"]
-    assert rows["m0"][:5] == ["m0", "host-of-m", "4711", "running", NEW[:12]]
+    titles = ["MEMBER", "HOST", "PID", "PHASE", "STEP", "RUNS", "WRITTEN"]
+    assert rows["MEMBER"][: len(titles)] == titles
+    assert rows["m0"][:5] == ["m0", "host-of-m", "4711", "running", "-"]
+    assert rows["m0"][5] == NEW[:12]
     assert rows["m1"][-1] == "turn"
     assert [rows[f"m{number}"][-1] for number in (2, 3, 4)] == ["1st", "2nd", "3rd"]
     assert OLD[:12] in rows["m2"]
@@ -247,12 +253,85 @@ def test_what_stops_a_rollout_is_shown_with_the_way_out() -> None:
     paused_lines = drawn(group_status({"m1": waiting()}, paused=paused()))
     lost = drawn(group_status({"m2": on(NEW, 20)}, in_flight={"m1": entry()}))
 
+    assert failed[0].startswith("web: failed, 0 of 1 updated to bbbbbbbbbbbb")
     assert re.match(r"b{12} failed on m1 at .*: the command ended \(exit status 3\)", failed[1])
-    assert failed[2].endswith("zkexecctl retry web")
+    assert failed[2:4] == [
+        f"to undo the push: zkexecctl undo {PATH} --lock web --wait",
+        "to try it again: zkexecctl retry web",
+    ]
+    assert paused_lines[0].startswith("web: paused, 0 of 1 updated to bbbbbbbbbbbb")
     assert re.match(r"paused by anna since .*: the night is for sleeping", paused_lines[1])
     assert paused_lines[2].endswith("zkexecctl resume web")
     assert lost[1].endswith("zkexecctl forget web m1")
     assert any(re.match(r"m1 .* missing ", line) for line in lost)
+
+
+def a_failed_check() -> GroupStatus:
+    """A version that the check of one member refused, with a long reason."""
+    failed = on(OLD, 20, phase="failed", wanted=NEW, reason=REFUSED, step="check")
+    return group_status(
+        {"m1": failed, "m2": waiting()},
+        versions=failed_on("m1", reason=REFUSED, step="check"),
+        in_flight={"m1": entry(EntryPhase.FAILED)},
+        queue=("m2",),
+    )
+
+
+def test_a_failed_check_is_shown_with_its_whole_reason() -> None:
+    """The step and the reason are on lines of their own, whole, and broken only between words."""
+    whole, narrow = drawn(a_failed_check()), drawn(a_failed_check(), 79)
+
+    assert re.match(rf"b{{12}} failed in its check on m1 at .*: {re.escape(REFUSED)}$", whole[1])
+    assert not any(REFUSED in line for line in narrow)
+    assert whole[1] in " ".join(narrow)
+    table = drawn(a_failed_check(), 99)
+    rows = {line.split()[0]: line.split() for line in table[table.index("") + 1 :]}
+    assert rows["MEMBER"][1:3] == ["PHASE", "STEP"]
+    assert rows["m1"][1:3] == ["failed", "check"]
+
+
+def test_a_failure_of_one_member_is_shown_with_its_whole_reason() -> None:
+    """Another reason than that of the version has a line of its own; only three members have."""
+    reasons = {f"m{number}": f"no space on /disk{number}" for number in range(5)}
+    members = {
+        name: on(OLD, 20, 30, phase="blocked", wanted=NEW, reason=reason, step="pre-stop")
+        for name, reason in reasons.items()
+    }
+    lines = drawn(group_status(members))
+    found = [line for line in lines if " failed in its pre-stop command at " in line]
+
+    assert len(found) == 3
+    assert re.match(r"m0 .* at .*: no space on /disk0; it tries again every ten seconds$", found[0])
+    assert "2 more members failed" in lines
+
+
+def test_a_failed_restart_has_no_push_that_could_be_undone() -> None:
+    """If the newest write is a rolling restart, an undo is not proposed."""
+    group = group_status(
+        {"m1": on(OLD, 25, phase="waiting", wanted=f"{NEW}.r")},
+        restart=LastWrite(25, START + 25),
+        versions={f"{NEW}.r": failed_on("m1", zxid=25)[NEW]},
+    )
+
+    assert phrases.advice(group) == ["to try it again: zkexecctl retry web"]
+
+
+def test_the_step_of_a_member_in_flight_is_shown() -> None:
+    """What the rollout waits for has the step, and so has the member in JSON."""
+    members = {"m1": on(OLD, 20, phase="checking", wanted=NEW, step="check"), "m2": waiting()}
+    group = group_status(members, in_flight={"m1": entry()}, queue=("m2",))
+
+    assert "waits for: m1 (check) in flight" in drawn(group)
+    (found,) = parsed(status_json([group], NOW))["groups"]
+    assert [member["step"] for member in found["members"]] == ["check", None]
+
+
+def test_the_step_of_a_failure_is_in_the_json() -> None:
+    """The failure of a version has its step, or null if it is not known."""
+    known, unknown = a_failed_check(), group_status({"m1": waiting()}, versions=failed_on("m1"))
+    found = parsed(status_json([known, unknown], NOW))["groups"]
+
+    assert [group["progress"][0]["failure"]["step"] for group in found] == ["check", None]
 
 
 def test_a_duplicate_is_shown_with_the_way_out() -> None:

@@ -87,7 +87,7 @@ def test_a_terminal_has_one_line(group: GroupZnodes, sandbox: Sandbox) -> None:
 
 
 def test_a_failure_ends_the_wait(fleet: Fleet, sandbox: Sandbox) -> None:
-    """1, with one line that has the member and the reason, and what to do is up to the reader."""
+    """1, with one line that has the member and the reason, and the commands for what is next."""
     fleet.launch(3)
 
     fleet.push("exit 1")
@@ -95,10 +95,15 @@ def test_a_failure_ends_the_wait(fleet: Fleet, sandbox: Sandbox) -> None:
 
     (failed,) = fleet.ran("exit 1")
     assert status == 1
+    reason, *advice = err.splitlines()
     assert re.fullmatch(
-        rf"zkexecctl: {fleet.lock}: [0-9a-f]{{12}} failed on {failed} at {CLOCK}: .*exit.*3.*\n",
-        err,
+        rf"zkexecctl: {fleet.lock}: [0-9a-f]{{12}} failed on {failed} at {CLOCK}: .*exit.*3.*",
+        reason,
     )
+    assert advice == [
+        f"zkexecctl: to undo the push: zkexecctl undo {fleet.znodes[0]} --lock {fleet.lock} --wait",
+        f"zkexecctl: to try it again: zkexecctl retry {fleet.lock}",
+    ]
     assert out
 
 

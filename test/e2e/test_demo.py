@@ -96,7 +96,10 @@ def test_the_demo_without_a_terminal(starter: DemoStarter) -> None:
     starter.leftovers.demand_fleet()
 
     assert demo.wait(DEMO_DEADLINE_S) == 0
-    assert re.fullmatch(r"zkexecctl: web: .* failed on web-\d.*\n", demo.stderr.text)
+    reason, undo, retry = demo.stderr.text.splitlines()
+    assert re.fullmatch(r"zkexecctl: web: .* failed on web-\d.*", reason)
+    assert undo == "zkexecctl: to undo the push: zkexecctl undo /web/app.conf --lock web --wait"
+    assert retry == "zkexecctl: to try it again: zkexecctl retry web"
     demand_story(demo.stdout.text)
     assert "\033" not in demo.stdout.text
     assert KEY not in demo.stdout.text

@@ -61,10 +61,15 @@ def entry(phase: EntryPhase = EntryPhase.RESTARTING, since: float = 21.0) -> InF
     return InFlightEntry("token", NEW, 20, phase, START + since)
 
 
-def failed_on(*members: str, zxid: int = 20) -> dict[str, VersionState]:
-    """That the new content has failed."""
-    reason = "the command ended (exit status 3)"
-    return {NEW: VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22)}
+def failed_on(
+    *members: str,
+    zxid: int = 20,
+    reason: str = "the command ended (exit status 3)",
+    step: str = "",
+) -> dict[str, VersionState]:
+    """The versions of a record in which the new content has failed."""
+    state = VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22, step=step)
+    return {NEW: state}
 
 
 def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: Any) -> GroupStatus:

@@ -22,7 +22,6 @@ from zkexec.cli.cluster_access import client_settings
 from zkexec.ctl.arguments import ClusterOptions
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.terminal.console import Console
-from zkexec.text import printable
 from zkexec.zookeeper.client import Client
 from zkexec.zookeeper.client_events import (
     AttemptFailed,
@@ -192,4 +191,4 @@ class ClusterConnection:
 
 def connect(options: ClusterOptions, console: Console) -> ClusterConnection:
     """Return a connection that reports its failures on the console."""
-    return ClusterConnection(options, lambda line: console.err(f"zkexecctl: {printable(line)}"))
+    return ClusterConnection(options, console.report)

@@ -37,17 +37,16 @@ def run(words: "Sequence[str]", console: "Console") -> int:
     """Run the subcommand of a command line; return the exit status."""
     from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
     from zkexec.ctl.terminal.console import OutputClosedError
-    from zkexec.text import printable
 
     try:
         return _answer(words, console)
     except SubcommandError as error:
-        console.err(f"zkexecctl: {printable(str(error))}")
+        console.report(str(error))
         return error.status
     except OutputClosedError:
         _end_by_signal("SIGPIPE")
     except Exception as error:  # noqa: BLE001 - a person gets one line, whatever it was
-        console.err(f"zkexecctl: {printable(_internal(error))}")
+        console.report(_internal(error))
         _show_traceback(error, console)
         return CANNOT_WORK
 
@@ -75,7 +74,7 @@ def _answer(words: "Sequence[str]", console: "Console") -> int:
 
     invocation = read_invocation(subcommand, parsed, os.environ)
     for warning in unknown_variables(os.environ):
-        console.err(f"zkexecctl: warning: {warning}")
+        console.report(f"warning: {warning}")
     status: int = import_module(subcommand.module).run(invocation, console)
     return status
 

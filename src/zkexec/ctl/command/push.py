@@ -24,7 +24,6 @@ from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import short_digest, size_text, text_diff
 from zkexec.group.store import LARGEST_COMMIT
-from zkexec.text import printable
 
 
 def run(invocation: Invocation, console: Console) -> int:
@@ -100,7 +99,7 @@ class Push:
             self._console.out("dry run: nothing was pushed")
             return DONE
         if not self._is_confirmed(count):
-            self._console.err("zkexecctl: nothing was pushed")
+            self._console.report("nothing was pushed")
             return NO
         return self._follow(wanted, self._write(transaction))
 
@@ -115,10 +114,10 @@ class Push:
         for change in wanted:
             history, path = change.history, change.path
             if not change.is_needed:
-                self._console.out(printable(f"{path}: same content"))
+                self._console.paragraph(f"{path}: same content")
                 continue
             if history.content is None:
-                self._console.out(printable(f"{path}: new znode"))
+                self._console.paragraph(f"{path}: new znode")
             names = (history.label, f"{path} ({change.source})")
             for style, line in text_diff(history.content, change.content, names):
                 self._console.out(self._console.paint(style, line) if style else line)
@@ -131,7 +130,7 @@ class Push:
         if not self._invocation.lock:
             return
         (group,) = GroupReader(self._cluster, self._invocation.lock, live=False).read()
-        self._console.out(printable(_group_summary(group, time.time())))
+        self._console.paragraph(_group_summary(group, time.time()))
         if self._invocation.wait:
             _check_inputs(group, paths)
 
@@ -150,7 +149,7 @@ class Push:
             ) from None
         for path, entry in result.entries.items():
             content = f"{size_text(entry.size)}, sha256 {short_digest(entry.digest)}"
-            self._console.out(printable(f"{path}: pushed as @{entry.revision} ({content})"))
+            self._console.paragraph(f"{path}: pushed as @{entry.revision} ({content})")
         return result
 
     def _follow(self, wanted: Sequence[ContentChange], result: PushResult) -> int:
@@ -172,7 +171,7 @@ class Push:
         return wait.follow(self._cluster, lock, timeout_s, self._console, pushed)
 
     def _warn(self, text: str) -> None:
-        self._console.err(f"zkexecctl: {printable(text)}")
+        self._console.report(text)
 
 
 def _group_summary(group: GroupStatus, now: float) -> str:

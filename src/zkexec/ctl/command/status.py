@@ -21,7 +21,6 @@ from zkexec.ctl.status.wait_decision import WaitDecision
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
 from zkexec.ctl.terminal.table import Frame
-from zkexec.text import printable
 
 TICK_S = 1.0
 REDRAW_S = 0.1
@@ -98,7 +97,7 @@ class _TextBlocks:
 
     def report(self, line: str) -> None:
         """Write it to stderr."""
-        self._console.err(f"zkexecctl: {printable(line)}")
+        self._console.report(line)
 
     def resized(self) -> None:
         """Do nothing: text has no size."""
@@ -146,7 +145,7 @@ class _LiveView:
         """Keep it for the next drawing; print it if nothing is drawn yet."""
         self._reported = line
         if not self._is_drawn:
-            self._console.err(f"zkexecctl: {printable(line)}")
+            self._console.report(line)
 
     def resized(self) -> None:
         """Draw on an empty screen."""

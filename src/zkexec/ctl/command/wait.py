@@ -14,7 +14,7 @@ from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
-from zkexec.ctl.terminal.text_width import fit, wrap
+from zkexec.ctl.terminal.text_width import fit, lines_of
 from zkexec.text import LONGEST_LINE, cut, printable
 
 TICK_S = 1.0
@@ -63,7 +63,7 @@ class _ProgressLine:
         """Show how far the group is; the last line also has the time that it took."""
         line = phrases.headline(group, now)
         if not group.is_complete and group.rows:
-            line += f", {phrases.waits_for(group)}"
+            line += f", {phrases.waits_for(group, with_steps=self.is_drawn)}"
         if away:
             line += f", waiting for {phrases.names(away)} to come back"
         pace = phrases.pace(group.progress[0], now) if len(group.progress) == 1 else ""
@@ -94,7 +94,7 @@ class _ProgressLine:
     def _draw(self, line: str, advice: Sequence[str]) -> None:
         if self._screen is not None:
             width = self._screen.frame.width or 0
-            below = [part for text in advice for part in wrap(printable(cut(text)), width)]
+            below = [part for text in advice for part in lines_of(text, width)]
             self._screen.draw([fit(printable(cut(line, LONGEST_LINE)), width), *below])
 
 
@@ -184,11 +184,13 @@ class _RolloutWait:
         if group.state not in (GroupState.GONE, GroupState.UNREADABLE, GroupState.EMPTY):
             self._line.show(group, (), now, is_last=outcome.status == DONE)
         if outcome.status != DONE:
-            self._console.err(f"zkexecctl: {printable(cut(outcome.text, LONGEST_LINE))}")
+            self._console.report(cut(outcome.text, LONGEST_LINE))
+        if outcome.status == NO:
+            for text in phrases.advice(group):
+                self._console.report(text)
         return outcome.status
 
     def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> int:
         text = cut(f"{phrases.headline(group, now)}, {why}", LONGEST_LINE)
-        late = f"timed out after {phrases.span(timeout_s)}"
-        self._console.err(f"zkexecctl: {printable(f'{text}; {late}')}")
+        self._console.report(f"{text}; timed out after {phrases.span(timeout_s)}")
         return TIMED_OUT

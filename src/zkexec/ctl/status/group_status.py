@@ -139,6 +139,14 @@ class GroupStatus:
         """The rollout that has failed, if one has."""
         return next((one for one in self.progress if one.failure is not None), None)
 
+    def newest_inputs(self, progress: Progress) -> tuple[str, ...]:
+        """Return the inputs that were written last; none if a rolling restart came after them."""
+        return tuple(
+            path
+            for path in progress.inputs
+            if path in self.znodes and self.znodes[path].zxid == progress.zxid
+        )
+
     @property
     def needs_operator(self) -> bool:
         """Whether the rollout goes on only after an operator has acted."""

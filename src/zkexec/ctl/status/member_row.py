@@ -105,6 +105,11 @@ class MemberRow:
         return self.znode.status or MemberStatus("")
 
     @property
+    def step(self) -> str:
+        """The step of a change that it is in, or in which it failed; "" if that is not known."""
+        return self.status.step
+
+    @property
     def is_alive(self) -> bool:
         """Whether the znode of the member exists."""
         return self.phase != MISSING

@@ -4,14 +4,17 @@ import shlex
 import time
 from collections.abc import Sequence
 
+from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
+from zkexec.core.step import failed_in
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import Intruder, MemberRow
 from zkexec.ctl.status.progress import Progress
 
 _MOST_NAMES = 3
 _BAR = 10
+_STOPPED_PHASES = (Phase.FAILED.value, Phase.BLOCKED.value)
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -83,14 +86,16 @@ def goal(progress: Progress, now: float) -> str:
 
 
 def headline(group: GroupStatus, now: float) -> str:
-    """Write how far the rollout is, or why there is none."""
+    """Write how far the rollout is and whether it has stopped, or why there is none."""
     if group.state is GroupState.GONE:
         return f"{group.name}: no such group ({group.base} does not exist)"
     if group.state is GroupState.UNREADABLE:
         return f"{group.name}: {group.error}"
     if group.state is GroupState.EMPTY:
         return f"{group.name}: no member is alive"
-    count = f"{group.name}: {group.up_to_date_count} of {len(group.rows)}"
+    has_stopped = group.state in (GroupState.FAILED, GroupState.PAUSED)
+    stopped = f"{group.state.value}, " if has_stopped else ""
+    count = f"{group.name}: {stopped}{group.up_to_date_count} of {len(group.rows)}"
     one = group.progress[0] if len(group.progress) == 1 else None
     return f"{count} {goal(one, now) if one else 'up to date'}"
 
@@ -106,24 +111,24 @@ def pace(progress: Progress, now: float) -> str:
     return f"{span(took_s)} so far{to_go}"
 
 
-def waits_for(group: GroupStatus) -> str:
-    """Write what the rollout waits for now."""
+def waits_for(group: GroupStatus, *, with_steps: bool = False) -> str:
+    """Write what the rollout waits for now, perhaps with the steps of the members in flight."""
     duplicates = [row.name for row in group.duplicates]
     absent = group.absent
     parts = (
-        _waits_for_members(group),
+        _waits_for_members(group, with_steps),
         absent and f"{names(absent)}, which {'does' if len(absent) == 1 else 'do'} not exist",
         duplicates and f"{names(duplicates)} with a member ID that another process has",
     )
     return "; ".join(part for part in parts if part)
 
 
-def _waits_for_members(group: GroupStatus) -> str:
+def _waits_for_members(group: GroupStatus, with_steps: bool) -> str:
     """Name the members in flight; else those behind their inputs, in the queue, or the others."""
     unfinished = [row for row in group.rows if not row.is_up_to_date and not row.duplicate_of]
     busy = [row for row in unfinished if not row.has_finished]
     in_flight = [
-        ([row.name for row in busy if _is_restarting(row)], "in flight"),
+        ([_in_flight(row, with_steps) for row in busy if _is_restarting(row)], "in flight"),
         ([row.name for row in busy if row.is_alive and _has_failed(row)], "failed"),
         ([row.name for row in busy if not row.is_alive], "missing in its turn"),
     ]
@@ -148,6 +153,10 @@ def _is_restarting(row: MemberRow) -> bool:
     return row.is_alive and row.turn_phase is EntryPhase.RESTARTING
 
 
+def _in_flight(row: MemberRow, with_step: bool) -> str:
+    return f"{row.name} ({row.step})" if with_step and row.step else row.name
+
+
 def _has_failed(row: MemberRow) -> bool:
     return row.turn_phase is EntryPhase.FAILED
 
@@ -168,15 +177,48 @@ def failure(group: GroupStatus, now: float) -> str:
     found = progress.failure
     at = f" at {moment(found.at, now)}" if found.at else ""
     reason = found.reason or "the reason is not known"
-    return f"{short(progress.digest)} failed on {names(found.failed_by)}{at}: {reason}"
+    failed = f"{failed_in(found.step)} on {names(found.failed_by)}"
+    return f"{short(progress.digest)} {failed}{at}: {reason}"
 
 
-def failure_advice(group: GroupStatus) -> str:
-    """Write what an operator can do about a failure."""
-    return (
-        f"push content that works, undo the push, or try the version again: "
-        f"{_command('retry', group.name)}"
+def advice(group: GroupStatus) -> list[str]:
+    """Write what an operator can do about a failure or a pause, each with its command."""
+    lines = []
+    if group.failure is not None:
+        if paths := group.newest_inputs(group.failure):
+            undo = _command("undo", *paths, "--lock", group.name, "--wait")
+            lines.append(f"to undo the push: {undo}")
+        lines.append(f"to try it again: {_command('retry', group.name)}")
+    if group.record.paused is not None:
+        lines.append(f"to continue: {_command('resume', group.name)}")
+    return lines
+
+
+def member_failures(group: GroupStatus, now: float) -> list[str]:
+    """Write why members failed or are blocked, each reason whole; the first few.
+
+    What is the failure of the version is left out.
+    """
+    known = (
+        ""
+        if group.failure is None or group.failure.failure is None
+        else (group.failure.failure.reason)
     )
+    found = [
+        _member_failure(row, now)
+        for row in group.rows
+        if row.phase in _STOPPED_PHASES and row.reason not in ("", known)
+    ]
+    more = len(found) - _MOST_NAMES
+    return [*found[:_MOST_NAMES], f"{more} more members failed"] if more > 0 else found
+
+
+def _member_failure(row: MemberRow, now: float) -> str:
+    at = f" at {moment(row.since, now)}" if row.since else ""
+    failed = f"{failed_in(row.step)}{at}: {row.reason}"
+    if row.phase == Phase.BLOCKED.value:
+        return f"{row.name} {failed}; it tries again every ten seconds"
+    return f"{row.name} {failed}"
 
 
 def pause(group: GroupStatus, now: float) -> str:
@@ -186,11 +228,6 @@ def pause(group: GroupStatus, now: float) -> str:
         return ""
     since = f" since {moment(paused.at, now)}" if paused.at else ""
     return f"paused by {paused.by or 'an operator'}{since}: {paused.reason or 'no reason given'}"
-
-
-def pause_advice(group: GroupStatus) -> str:
-    """Write what an operator can do about a pause."""
-    return f"to continue: {_command('resume', group.name)}"
 
 
 def record_advice(group: GroupStatus) -> str:

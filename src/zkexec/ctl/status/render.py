@@ -15,8 +15,7 @@ from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
 from zkexec.ctl.status.progress import Progress
 from zkexec.ctl.terminal.table import Cell, Column, Frame, table
-from zkexec.ctl.terminal.text_width import wrap
-from zkexec.text import LONGEST_LINE, cut, printable
+from zkexec.ctl.terminal.text_width import lines_of
 
 _STYLES = {
     GroupState.COMPLETE: "good",
@@ -68,8 +67,7 @@ def render_notice(text: str, frame: Frame) -> list[str]:
 
 
 def _painted(style: str, text: str, frame: Frame) -> list[str]:
-    text = printable(cut(text, LONGEST_LINE))
-    lines = [text] if frame.width is None else wrap(text, frame.width)
+    lines = lines_of(text, frame.width)
     return [frame.paint(style, line) if style and line else line for line in lines]
 
 
@@ -85,10 +83,10 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
         yield from (("", _progress_line(one, now)) for one in progress)
     if text := phrases.failure(group, now):
         yield "bad", text
-        yield "faint", phrases.failure_advice(group)
+    yield from (("bad", text) for text in phrases.member_failures(group, now))
     if text := phrases.pause(group, now):
         yield "busy", text
-        yield "faint", phrases.pause_advice(group)
+    yield from (("", text) for text in phrases.advice(group))
     if text := phrases.record_advice(group):
         yield "faint", text
     yield from (("bad", text) for text in phrases.absent_inputs(group))
@@ -97,7 +95,7 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     yield from (("bad", text) for text in phrases.intruders(group))
     yield from (("busy", text) for text in phrases.ignored_znodes(group))
     if state is GroupState.ROLLING:
-        yield "", f"waits for: {phrases.waits_for(group)}"
+        yield "", f"waits for: {phrases.waits_for(group, with_steps=True)}"
     if text := _max_unavailable(group):
         yield "faint", text
     yield from (("faint", text) for text in _audit(group, now))
@@ -154,6 +152,7 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
         column("HOST", lambda row: Cell(row.znode.facts.host if row.znode.facts else ""), 4),
         column("PID", lambda row: Cell(str(row.znode.facts.pid) if row.znode.facts else ""), 6),
         column("PHASE", _phase),
+        column("STEP", lambda row: Cell(row.step), 1),
         column("RUNS", lambda row: Cell(short(row.status.running))),
         column("WRITTEN", lambda row: moment(row.status.running_at), 5),
         column("WANTS", _wanted),

@@ -85,6 +85,7 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
         "failure": failure
         and {
             "failed_by": list(failure.failed_by),
+            "step": failure.step or None,
             "reason": failure.reason,
             "at": _time(failure.at),
         },
@@ -98,6 +99,7 @@ def _member(row: MemberRow) -> dict[str, Any]:
         "alive": row.is_alive,
         "up_to_date": row.is_up_to_date,
         "phase": row.phase,
+        "step": row.step or None,
         "host": facts and facts.host,
         "pid": facts and facts.pid,
         "zkexec_version": facts and facts.zkexec_version,

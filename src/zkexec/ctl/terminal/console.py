@@ -13,6 +13,8 @@ from io import TextIOWrapper
 from typing import TextIO
 
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
+from zkexec.ctl.terminal.text_width import wrap
+from zkexec.text import printable
 
 _STYLES = {"good": "32", "bad": "1;31", "busy": "33", "faint": "2", "strong": "1"}
 _WIDTH, _HEIGHT = 80, 24
@@ -66,6 +68,15 @@ class Console:
         """Write a line to stderr; ignore that it cannot be written."""
         self._write_error(text + "\n")
 
+    def paragraph(self, text: str) -> None:
+        """Make a text printable, and write it to stdout, on a terminal in lines between words."""
+        self.out("\n".join(_lines(text, self.width if self.is_terminal else None)))
+
+    def report(self, text: str) -> None:
+        """Write a message of zkexecctl to stderr, on a terminal in lines between words."""
+        width = self._size(self._stderr, "COLUMNS", _WIDTH) if _is_terminal(self._stderr) else None
+        self.err("\n".join(_lines(f"zkexecctl: {text}", width)))
+
     def drop_unwritten(self) -> None:
         """Drop what could not be written.
 
@@ -87,12 +98,12 @@ class Console:
     @property
     def width(self) -> int:
         """The columns of the terminal at this moment; 80 if stdout is none."""
-        return self._size("COLUMNS", _WIDTH)
+        return self._size(self._stdout, "COLUMNS", _WIDTH)
 
     @property
     def height(self) -> int:
         """The lines of the terminal at this moment; 24 if stdout is none."""
-        return self._size("LINES", _HEIGHT)
+        return self._size(self._stdout, "LINES", _HEIGHT)
 
     @property
     def colours(self) -> bool:
@@ -134,11 +145,11 @@ class Console:
         except OSError:
             return
 
-    def _size(self, variable: str, otherwise: int) -> int:
-        if self._stdout is None or not self.is_terminal:
+    def _size(self, stream: TextIO | None, variable: str, otherwise: int) -> int:
+        if stream is None or not _is_terminal(stream):
             return otherwise
         try:
-            columns, lines = os.get_terminal_size(self._stdout.fileno())
+            columns, lines = os.get_terminal_size(stream.fileno())
         except OSError:
             return otherwise
         given = self._environment.get(variable, "")
@@ -149,6 +160,11 @@ class Console:
             or (int(given) if given.isascii() and given.isdigit() and len(given) < 5 else 0)
             or otherwise
         )
+
+
+def _lines(text: str, width: int | None) -> list[str]:
+    text = printable(text)
+    return [text] if width is None else wrap(text, width)
 
 
 @contextmanager

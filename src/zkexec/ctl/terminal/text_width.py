@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from zkexec.text import LONGEST_LINE, cut, printable
+
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 # Vowels and final consonants of Hangul, which are drawn into the syllable before them.
 _JOINING_HANGUL = (0x1160, 0x11FF)
@@ -64,6 +66,12 @@ def wrap(text: str, width: int) -> list[str]:
             room = width - cells(word)
         line.append(word)
     return [*lines, " ".join(line)]
+
+
+def lines_of(text: str, width: int | None) -> list[str]:
+    """Make a text printable, cut it to what is shown, and break it into lines of this width."""
+    text = printable(cut(text, LONGEST_LINE))
+    return [text] if width is None else wrap(text, width)
 
 
 def _pieces(word: str, width: int) -> list[str]:

@@ -33,6 +33,7 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.group_requests import RETRY_S
 from zkexec.core.rollout.record import AgreedMaxUnavailable, Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.version import short
 from zkexec.core.step import Step
 from zkexec.core.turn import MemberStatus, StartBasis
 from zkexec.frozen import replace
@@ -277,6 +278,23 @@ def test_a_failure_keeps_the_turn() -> None:
     assert harness.read(request.record, 6) is None
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.in_flight
+
+
+def test_the_log_names_the_version_and_the_step_in_a_turn() -> None:
+    """Each line in a turn names the version of the turn and the step; other lines name none."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.publish(MemberStatus("waiting", step="stage"), None, None)
+    assert harness.turn.log_fields == {}
+    harness.take()
+    digest = short(named("b@2").digest)
+    assert harness.turn.log_fields == {"digest": digest, "step": "stage"}
+    harness.publish(MemberStatus("running"), None, None)
+    assert harness.turn.log_fields == {"digest": digest}
+    harness.succeed(snapshot("b@2"))
+    harness.advance()
+    harness.committed()
+    assert harness.turn.log_fields == {}
 
 
 def test_something_newer_in_the_same_turn() -> None:

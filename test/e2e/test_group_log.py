@@ -47,6 +47,23 @@ def test_the_log_of_a_turn(fleet: Fleet) -> None:
     assert tuple(events(fleet[0], steps)[before:]) == steps
 
 
+def test_the_lines_of_a_turn_have_its_version(fleet: Fleet) -> None:
+    """In JSON each line from the admission to the release names the version of the turn."""
+    fleet.launch(1)
+    before = len(fleet[0].log())
+
+    fleet.push("good 1")
+    fleet.at_rest("good 1")
+    fleet[0].until_logged("turn-released")
+
+    lines = fleet[0].log()[before:]
+    topics = [line["event"] for line in lines]
+    first, last = topics.index("admitted"), topics.index("turn-released")
+    assert "digest" not in lines[topics.index("changed")]
+    assert {"restarting", "installed", "known-good"} <= set(topics[first:last])
+    assert {line["digest"] for line in lines[first:last]} == {lines[first]["digest"]}
+
+
 def test_the_log_of_who_waits(fleet: Fleet) -> None:
     """Whoever waits says behind whom, or for whom."""
     fleet.options = ("--kill-timeout=20",)

@@ -64,6 +64,22 @@ def fields_of(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
+def test_json_lines_name_the_turn(written: Written) -> None:
+    """A JSON line has the fields of the turn at that moment; those of its note win."""
+    turn = {"digest": "b" * 12, "step": "check"}
+    one = log("--log-format=json")
+    one.follow_turn(lambda: turn)
+    one.write(Note("connected"))
+    one.write(Note("admitted", {"digest": "c" * 12}))
+    turn.clear()
+    one.write(Note("connected"))
+
+    first, second, last = map(json.loads, written().splitlines())
+    assert (first["digest"], first["step"]) == ("b" * 12, "check")
+    assert (second["digest"], second["step"]) == ("c" * 12, "check")
+    assert not {"digest", "step"} & set(last)
+
+
 def test_every_topic_has_a_text() -> None:
     """Each note has a text, and no text contains a field that its note does not have."""
     places = list(notes_in_sources())

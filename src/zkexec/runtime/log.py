@@ -8,7 +8,7 @@ length there, so each is cut here.  No field of a note contains the content of a
 import os
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from zkexec.cli.settings import LogFormat, Settings, Verbosity
 from zkexec.core.actions import Note
@@ -38,6 +38,7 @@ class Log:
         self._lost = 0
         self._second = 0
         self._second_text = ""
+        self._turn_fields: Callable[[], Mapping[str, str]] = dict
         self._is_json = settings.log_format is LogFormat.JSON
         self._is_journal = not self._is_json and stderr_is_journal()
         self._known = {
@@ -46,6 +47,10 @@ class Log:
             "health": settings.health.text if settings.health else "",
             "alert_command": settings.alert.text if settings.alert else "",
         }
+
+    def follow_turn(self, fields: Callable[[], Mapping[str, str]]) -> None:
+        """Add these fields to each JSON line; `fields` is called when the line is written."""
+        self._turn_fields = fields
 
     @property
     def verbose(self) -> bool:
@@ -78,6 +83,7 @@ class Log:
         text = MESSAGES[note.topic][1].format_map({**self._known, **fields})
         message = cut(text, LONGEST_MESSAGE)
         if self._is_json:
+            fields = {**self._turn_fields(), **fields}
             return self._stderr.write(_json_line(note.topic, level, message, fields))
         head = f"<{_PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
         return self._stderr.write(head + _one_line(message))

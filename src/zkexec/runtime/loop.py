@@ -283,8 +283,7 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
     if identity.obstacles:
         named = {"member": identity.member_id, "obstacles": identity.obstacles}
         log.write(Note("id-not-locked", named))
-    shared = share_files(settings, identity)
-    if shared:
+    if shared := share_files(settings, identity):
         members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
         log.write(Note("files-shared", {"members": members, "path": shared[0].file}))
     group = MemberProfile(
@@ -297,6 +296,10 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
         shared=tuple((other.member, other.file) for other in shared),
         acl=acl_of(settings.access),
     )
-    return (
-        lambda: Participant(settings.policy, identity.member_id, lambda: os.urandom(8).hex())
-    ), group
+
+    def new_turn() -> Participant:
+        turn = Participant(settings.policy, identity.member_id, lambda: os.urandom(8).hex())
+        log.follow_turn(lambda: turn.log_fields)
+        return turn
+
+    return new_turn, group

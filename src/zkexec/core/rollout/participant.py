@@ -11,7 +11,7 @@ The rules of this file (docs/protocol.md gives the reasons):
 - If the ensemble is lost, a turn that was begun continues.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.attempt import LocalFailure
@@ -69,6 +69,15 @@ class Participant:
     def in_flight(self) -> bool:
         """Whether the record counts this member as in flight."""
         return self._at.in_flight
+
+    @property
+    def log_fields(self) -> Mapping[str, str]:
+        """What each line of the log names in a turn: the version, and the step if there is one."""
+        entry = self._at.lease.entry_in(self._at.record_view.record)
+        if entry is None:
+            return {}
+        step = self._at.membership.status.step
+        return {"digest": short(entry.digest), **({"step": step} if step else {})}
 
     @property
     def inherited(self) -> bool:

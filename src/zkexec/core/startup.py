@@ -202,7 +202,7 @@ class FirstStart:
         wanted, on_disk = self._inputs.wanted, self._on_disk
         is_other = on_disk is not None and wanted is not None and on_disk != wanted
         if on_disk is None or not is_other or not self._turn.is_known_good(on_disk):
-            raise CannotStartError(Note("check-refused-start", {"reason": reason}))
+            raise CannotStartError(Note("start-refused-by-check", {"reason": reason}))
         refused = Note("start-refused", {"reason": reason})
         return [refused, DiscardFiles(), facts.CheckDropped(), *self._begin_on(on_disk)]
 

@@ -103,7 +103,7 @@ class StepResults:
     def _hindered(self, phase: CurrentPhase, reason: str, step: Step, now: float) -> Found:
         """A step could not be done on this host: nothing is stopped, and it is tried again."""
         if phase.base.phase is Phase.LOADING:
-            raise CannotStartError(Note("check-impossible", {"reason": reason}))
+            raise CannotStartError(Note("start-refused-by-check", {"reason": reason}))
         self._parts.restart.try_again(now)
         note = Note("step-impossible", {"reason": reason, "retry_s": RETRY_FILES_S})
         alerted = self._parts.alerts.restart_failed(reason, now, step=step)

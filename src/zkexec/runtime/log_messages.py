@@ -72,7 +72,17 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "step-failed": (Level.WARNING, "{step} failed: {reason}"),
     "step-killed": (Level.WARNING, "{step} took longer than {limit_s:g} s; killing it"),
     "reload-signalled": (Level.INFO, "reloading the command ({signal})"),
-    "drained": (Level.DEBUG, "the command is drained"),
+    "reloading": (Level.INFO, "installing the new configuration beside the running command"),
+    "step-impossible": (
+        Level.WARNING,
+        "{reason}; that is this host's trouble, next attempt in {retry_s:g} s",
+    ),
+    "change-refused": (
+        Level.WARNING,
+        "the change failed: {reason}; the next attempt comes with new content",
+    ),
+    "start-refused": (Level.WARNING, "the wanted version is not started: {reason}"),
+    "start-refused-by-check": (Level.FATAL, "--check: {reason}"),
     "undrained": (
         Level.INFO,
         "the command was drained and is not stopped; running post-healthy for it",

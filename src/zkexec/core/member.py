@@ -222,8 +222,9 @@ class Member:
         is_kept = self.command.present and not self.command.stopping
         if not (is_kept and self._traffic.is_drained) or isinstance(self._phase, ExitingPhase):
             return []
-        is_near = self.phase is Phase.DRAINING or self._turn.granted is not None
-        if is_near and not self._traffic.is_stop_late(now):
+        goal = self._restart.goal(self._phase.attempt)
+        is_granted = goal is not None and self._turn.granted is not None
+        if (self.phase is Phase.DRAINING or is_granted) and not self._traffic.is_stop_late(now):
             return []
         return self._traffic.rejoin(now)
 
@@ -525,7 +526,12 @@ class Member:
 
     def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
         """No command to pass it on to: what would end the command ends zkexec."""
-        is_idle = self.phase in (Phase.LOADING, Phase.WAITING, Phase.FAILED, Phase.BLOCKED)
+        is_idle = self._phase.base.phase in (
+            Phase.LOADING,
+            Phase.WAITING,
+            Phase.FAILED,
+            Phase.BLOCKED,
+        )
         is_idle |= bool(self.command.delayed)
         is_end = is_idle and signal in ENDING_SIGNALS
         if is_end or signal == SIGTERM:

@@ -97,7 +97,8 @@ class LoadingPhase(CurrentPhase):
     phase = Phase.LOADING
     attempt: Attempt = Attempt()
 
-    def on(self, fact: Fact) -> CurrentPhase:
+    # One arm for each fact.
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
         """Go on once a command runs, or once it is known that none may be started."""
         match fact:
             case facts.NewFilesInstalled(snapshot):
@@ -378,7 +379,8 @@ class FailedPhase(CurrentPhase):
     attempt: Attempt
     takes_changes = keeps_turn = True
 
-    def on(self, fact: Fact) -> CurrentPhase:
+    # One arm for each fact.
+    def on(self, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
         """Leave it for a newer change, for what is installed, or if it was no failure after all."""
         attempt = self.attempt
         match fact:

@@ -243,12 +243,10 @@ class Restart:
         if phase.base.phase is Phase.VERIFYING and is_being_started:
             # The result of the start comes before anything else is staged.
             return []
-        goal = self._goal(phase.attempt)
+        goal = self.goal(phase.attempt)
         is_granted = goal is not None and goal == self._turn.granted
-        if goal is None or (is_granted and goal != self.wanted):
+        if goal is None or (is_granted and (goal != self.wanted or self._inputs.is_gone(goal))):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
-            return [*self._drop_check(phase), *self.discard()]
-        if is_granted and self._inputs.is_gone(goal):
             return [*self._drop_check(phase), *self.discard()]
         if self._staged is None or goal != self._staged:
             return [*self._drop_check(phase), *self.stage(goal)]
@@ -313,7 +311,7 @@ class Restart:
         is_given_back = phase.attempt.tried is None and self.requested is None
         if phase.phase in (Phase.FAILED, Phase.BLOCKED) and is_given_back:
             return Keeping.NOTHING
-        goal = self._goal(phase.attempt) if phase.takes_changes and not is_in_turn else None
+        goal = self.goal(phase.attempt) if phase.takes_changes and not is_in_turn else None
         is_granted = goal is not None and goal == self._turn.granted == self.wanted
         # Do not hold the others up for what is in no znode: a turn comes when it is there again.
         return Keeping.PLACE if is_granted and self._inputs.is_gone(self.wanted) else Keeping.TURN
@@ -342,7 +340,7 @@ class Restart:
             return [facts.StopPermitted()]
         return [] if self._steps.is_busy(Step.PRE_STOP) else [facts.DrainPermitted()]
 
-    def _goal(self, attempt: Attempt) -> Snapshot | None:
+    def goal(self, attempt: Attempt) -> Snapshot | None:
         """Return the snapshot to be installed next; None for nothing."""
         if attempt.trouble and self._debounce.deadline is not None:
             return None
@@ -390,7 +388,7 @@ class Restart:
 
     def replace(self, attempt: Attempt) -> Found:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
-        goal = self._goal(attempt) or self._staged
+        goal = self.goal(attempt) or self._staged
         if self._staged is not None and self._policy.runs(Step.CHECK):
             goal = self._staged  # what is newer was not checked yet
         if goal is not None and attempt.revert_to is None and self._is_outdated(goal):

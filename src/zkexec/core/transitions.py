@@ -131,8 +131,13 @@ TABLE: Mapping[Phase, Row] = {
     },
     Phase.EXITING: {
         Phase.DONE: (
-            *(events.Tick, events.ProcessTreeInspected, events.HealthCheckFinished),
-            *(events.AlertFinished, events.SignalReceived, *CLUSTER_EVENTS),
+            *(events.Tick, events.CommandExited, events.ProcessTreeInspected),
+            *(
+                events.HealthCheckFinished,
+                events.AlertFinished,
+                events.SignalReceived,
+                *CLUSTER_EVENTS,
+            ),
         ),
     },
     Phase.DONE: {},

@@ -25,6 +25,7 @@ class Caretaker:
         self._retry_at = retry_at
         self._applied = adopted.applied
         self._zkexec_status = adopted.zkexec_status
+        self._has_to_join, self._owes_term = adopted.has_to_join, adopted.owes_term
         self._command = Command(policy)
         self._command.take_over(adopted, now)
         self._health_check = HealthCheck(policy)
@@ -62,11 +63,14 @@ class Caretaker:
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
+            has_to_join=self._has_to_join,
         )
 
     def begin(self, reason: str, now: float) -> list[Action]:
-        """Raise the alert."""
-        return self._alerts.zkexec_failed(reason, now) + self._finish(now)
+        """Raise the alert, and stop the command if that has only waited for a pre-stop."""
+        term = SignalReceived(SIGTERM, from_terminal=False)
+        stopped = self._on_signal(term, now) if self._owes_term else []
+        return self._alerts.zkexec_failed(reason, now) + stopped + self._finish(now)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Decide what to do about this event, and about everything that is due by `now`."""

@@ -39,7 +39,8 @@ class AdoptedCommand:
     is due, None if that is not known, and `check_is_late` that the running one has had its time.
     `alerting` says whether an alert runs.  `asked_until` and
     `passed_on` are the signals that can explain its end, see `Command`.
-    With `has_to_join`, post-healthy has to put the command in traffic.
+    With `has_to_join`, post-healthy has to put the command in traffic.  With `owes_term`, it is to
+    be stopped as soon as pre-stop has taken it out.
     Times are those of the loop's clock, in seconds.
     """
 
@@ -55,6 +56,7 @@ class AdoptedCommand:
     asked_until: float | None = None
     passed_on: frozenset[int] = frozenset()
     has_to_join: bool = False
+    owes_term: bool = False
 
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15

@@ -117,6 +117,7 @@ class Member:
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
+            owes_term=self._term is not None,
             has_to_join=self._traffic.is_drained or not self._traffic.has_joined,
         )
 

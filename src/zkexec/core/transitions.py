@@ -71,8 +71,8 @@ TABLE: Mapping[Phase, Row] = {
         Phase.VERIFYING: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
         Phase.FAILED: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
         Phase.BLOCKED: (events.StepFinished,),
-        Phase.EXITING: (*GONE, events.StepFinished),
-        Phase.DONE: (*GONE, events.StepFinished),
+        Phase.EXITING: (*GONE, events.ZnodesRead, events.StepFinished),
+        Phase.DONE: (*GONE, events.ZnodesRead, events.StepFinished),
     },
     Phase.DRAINING: {
         Phase.RUNNING: (events.ZnodesRead, *JUDGED),

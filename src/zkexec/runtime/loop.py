@@ -54,7 +54,10 @@ A core that works as long as the longest pause resets it to the first.
 _PAUSE_AFTER_ERROR_S = 0.2
 """The pause after an error of the caretaker, in which no event is handled."""
 _SIGNALS = actions.SignalProcessGroup | actions.SignalProcessTree
-_ENDS_WITH_COMMAND = (Phase.RUNNING, Phase.WAITING, Phase.EXITING)
+_ENDS_WITH_COMMAND = (
+    *(Phase.RUNNING, Phase.WAITING, Phase.CHECKING, Phase.DRAINING, Phase.RELOADING),
+    Phase.EXITING,
+)
 """In these phases zkexec ends as the command ends."""
 
 

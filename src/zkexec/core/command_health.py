@@ -69,6 +69,7 @@ class CommandHealth:
         self._policy = policy
         self._checks = HealthCheck(policy)
         self._deadline: HealthDeadline | None = None
+        self._quiet_until = 0.0
         self.known = "unknown"
         """The result of the last check, in a word for people."""
 
@@ -95,10 +96,18 @@ class CommandHealth:
         return self._checks.is_late
 
     def begin(self, generation: int, now: float) -> None:
-        """Begin with a started command, which no member waits for yet."""
+        """Begin with a command that was started or reloaded, which no member waits for yet.
+
+        It is checked after the health delay, or at once if post-healthy waits for that.
+        """
         self.known = "unknown"
-        self._checks.open(generation, now)
+        self._quiet_until = now + self._policy.health_delay_s
+        self._checks.open(generation, now, eager=self._policy.runs(Step.POST_HEALTHY))
         self._set_deadline(now, limited=False)
+
+    def is_early(self, now: float) -> bool:
+        """Whether the command may still become healthy before anybody is alerted."""
+        return now < self._quiet_until
 
     def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Begin with a command of an earlier core: in a group it has to be verified again."""

@@ -102,6 +102,11 @@ class Member:
 
     @property
     def applied(self) -> Snapshot:
+        """What the command was started on, or has reloaded."""
+        return self._restart.loaded
+
+    @property
+    def _installed(self) -> Snapshot:
         """The content of the installed files."""
         return self._restart.installed
 
@@ -195,8 +200,8 @@ class Member:
         actions = self._carry(self._restart.consider(self._phase, self._is_unverified, now), now)
         if self.phase is Phase.RUNNING and self._turn.in_flight and self._is_unverified:
             # The turn of an earlier core waits for this command to be known good.
-            is_current = self.inputs.has_read and self.inputs.wanted == self.applied
-            unfinished = TurnUnfinished(self.command.generation, self.applied)
+            is_current = self.inputs.has_read and self.inputs.wanted == self._installed
+            unfinished = TurnUnfinished(self.command.generation, self._installed)
             actions += self._change(unfinished, now) if is_current else []
         actions += self._rejoin(now)
         is_first = self.phase is Phase.LOADING
@@ -214,7 +219,7 @@ class Member:
     def _must_restart(self) -> bool:
         """Whether a reload would not do: the command is starting, or a reload has harmed it."""
         if self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE):
-            has_failed = self._phase.attempt.failing == self.applied
+            has_failed = self._phase.attempt.failing == self._installed
             return has_failed or self._health.known == "unhealthy"
         return self._policy.in_group and self._is_unverified
 
@@ -238,8 +243,8 @@ class Member:
         elif phase.base.phase in IN_TURN:
             keeping = restart.keeping(phase, self._is_in_turn)
         elif phase.phase is Phase.RUNNING and self._turn.in_flight and not self._is_unverified:
-            is_steady = self.inputs.wanted == self.applied
-            succeeded = self.applied if is_steady else succeeded
+            is_steady = self.inputs.wanted == self._installed
+            succeeded = self._installed if is_steady else succeeded
         is_complete = keeping is Keeping.TURN and status is not None
         if is_complete and phase.takes_changes and restart.is_ready(phase):
             keeping = Keeping.STOP
@@ -305,7 +310,7 @@ class Member:
                 return self._alerts.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        self.inputs.in_place = self.applied
+        self.inputs.in_place = self._installed
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_start(now)
@@ -359,7 +364,7 @@ class Member:
             missed, step = self._traffic.take_missed(now), Step.POST_HEALTHY
         if not missed:
             return actions
-        fact = HealthDeadlineMissed(missed, self.applied, self._revert_to, step)
+        fact = HealthDeadlineMissed(missed, self._installed, self._revert_to, step)
         return actions + self._change(fact, now)
 
     @property
@@ -368,7 +373,7 @@ class Member:
         return self._restart.good if self._policy.on_failure is OnFailure.REVERT else None
 
     def _on_known_good(self, now: float) -> list[Action]:
-        before, applied = self._phase, self.applied
+        before, applied = self._phase, self._installed
         is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
         if not (is_old or before.attempt.is_reverted(applied)):
             self._restart.good = applied
@@ -405,7 +410,7 @@ class Member:
         if isinstance(phase, LoadingPhase):
             is_in_turn = self._turn.in_flight and phase.attempt.tried is not None
         if self._policy.in_group and is_in_turn:
-            return noted + self._change(TurnUnfinished(generation, self.applied), now)
+            return noted + self._change(TurnUnfinished(generation, self._installed), now)
         due = self._restart.due(phase.attempt)
         return noted + self._change(facts.CommandBegan(generation, due), now)
 
@@ -430,7 +435,7 @@ class Member:
     @property
     def _awaits_health(self) -> bool:
         """Whether the group waits for this command to become healthy."""
-        return self._policy.in_group and self._phase.awaits_health(self.applied)
+        return self._policy.in_group and self._phase.awaits_health(self._installed)
 
     @property
     def _survives_exit(self) -> bool:
@@ -467,7 +472,7 @@ class Member:
         closed, before = self._health.end(), self._phase
         is_reload = self.phase is Phase.RELOADING
         step = Step.RELOAD if is_reload else Step.START
-        lost = facts.CommandLost(reason, self.applied, self._revert_to, step)
+        lost = facts.CommandLost(reason, self._installed, self._revert_to, step)
         trouble = before.on(lost).attempt.trouble
         if trouble != before.attempt.trouble:
             closed += [Note("old-command-ended", {"reason": reason})]
@@ -484,7 +489,7 @@ class Member:
             joining = self._traffic.expire(now)
             return [result.note, *self._alerts.health_passed(now), *joining]
         # A command that is being verified has until the health deadline, and then one alert.
-        if self._awaits_health:
+        if self._awaits_health or self._health.is_early(now):
             return [result.note]
         return [result.note, *self._alerts.health_failed(result.reason, now)]
 

@@ -50,7 +50,7 @@ class PhaseChanges:
                 return self._entered_stopping(note, now)
             case VerifyingPhase(_, generation) if generation and phase != before:
                 return self._entered_verifying(before, phase, note, now)
-            case FailedPhase() | BlockedPhase() if note and phase.phase is not before.base.phase:
+            case FailedPhase() | BlockedPhase() if note and not self._is_resumed(before, phase):
                 return self._entered_failed(before, phase, note, now, is_in_turn=is_in_turn)
             case CheckingPhase() if note:
                 return note + self._parts.steps.start(
@@ -63,6 +63,12 @@ class PhaseChanges:
             case ExitingPhase():
                 return note + self._parts.health.end()
         return note
+
+    @staticmethod
+    def _is_resumed(before: CurrentPhase, phase: CurrentPhase) -> bool:
+        """Whether this is the phase in which a check or a drain began, with nothing new in it."""
+        is_same_failure = phase.attempt.failure is before.attempt.failure
+        return phase.phase is before.base.phase and is_same_failure
 
     def _left(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
         """Do what it means that a phase is over, whatever follows it."""
@@ -154,7 +160,8 @@ class PhaseChanges:
         if not self._parts.policy.in_group:
             return [Note("change-refused", {"reason": failure.reason}), *note, *alerted]
         # A command that has ended will not recover.
-        or_else = ", or until the command becomes healthy" if self._parts.command.present else ""
+        can_recover = self._parts.command.present and failure.step is Step.HEALTH
+        or_else = ", or until the command becomes healthy" if can_recover else ""
         failed = Note("restart-failed", {"reason": failure.reason, "or_else": or_else})
         return [failed, *note, *alerted]
 

@@ -9,7 +9,7 @@ warning, starts the command, and keeps connecting.
 from collections.abc import Mapping
 
 from zkexec.core import facts
-from zkexec.core.actions import Action, DiscardFiles, LoadCachedFiles, Note
+from zkexec.core.actions import Action, LoadCachedFiles, Note
 from zkexec.core.command import Command
 from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
@@ -204,7 +204,8 @@ class FirstStart:
         if on_disk is None or not is_other or not self._turn.is_known_good(on_disk):
             raise CannotStartError(Note("start-refused-by-check", {"reason": reason}))
         refused = Note("start-refused", {"reason": reason})
-        return [refused, DiscardFiles(), facts.CheckDropped(), *self._begin_on(on_disk)]
+        dropped = [*self._restart.discard(), facts.CheckDropped()]
+        return [refused, *dropped, *self._begin_on(on_disk)]
 
     def cached(self, snapshot: Snapshot) -> Found:
         """Start on the files that are there, or note what they are."""

@@ -66,7 +66,7 @@ class Traffic:
     def deadline(self) -> float | None:
         """When `expire` or `take_missed` has something to do."""
         due = [self._stop_by]
-        if not self._steps.is_busy(Step.POST_HEALTHY):
+        if not self._is_busy:
             due += [self._join_at, self._give_up_at, self._alert_at]
         return min((at for at in due if at is not None), default=None)
 
@@ -94,6 +94,11 @@ class Traffic:
             self._join_at = now
 
     @property
+    def _is_busy(self) -> bool:
+        """Whether a hook runs; a pre-stop that is being killed can still have an effect."""
+        return self._is_joining or self._steps.is_busy(Step.PRE_STOP)
+
+    @property
     def _is_joining(self) -> bool:
         return self._steps.is_busy(Step.POST_HEALTHY)
 
@@ -104,7 +109,7 @@ class Traffic:
 
     def take_missed(self, now: float) -> str:
         """Return once why the command did not join in time; "" if it did, or still can."""
-        if self._give_up_at is None or now < self._give_up_at or self._is_joining:
+        if self._give_up_at is None or now < self._give_up_at or self._is_busy:
             return ""
         self._give_up_at = None
         if not self.reason:
@@ -140,9 +145,7 @@ class Traffic:
 
     def expire(self, now: float) -> list[Action]:
         """Start the post-healthy that is due."""
-        if self._join_at is None or now < self._join_at:
-            return []
-        if self._steps.is_busy(Step.POST_HEALTHY):
+        if self._join_at is None or now < self._join_at or self._is_busy:
             return []
         if self._give_up_at is not None and now >= self._give_up_at:
             return []
@@ -154,7 +157,7 @@ class Traffic:
 
     def take_alert(self, now: float) -> str:
         """Return once why the command is not in, if that lasts; "" if there is no reason to."""
-        if self._alert_at is None or now < self._alert_at or self._is_joining:
+        if self._alert_at is None or now < self._alert_at or self._is_busy:
             return ""
         self._alert_at = None
         return f"not back in traffic: {self.reason}"

@@ -164,8 +164,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         (
             "the rollout is paused since {since}: version {digest} {failed} on {failed_by} "
-            "({reason}); push new content or run `zkexecctl retry`; it also continues if the "
-            "command on {failed_by} becomes healthy"
+            "({reason}); push new content or run `zkexecctl retry`{or_else}"
         ),
     ),
     "turn-outdated": (

@@ -13,7 +13,7 @@ from zkexec.core.rollout.record import Refusal, RolloutRecord
 from zkexec.core.rollout.situation import Situation
 from zkexec.core.rollout.version import ConfigVersion, short
 from zkexec.core.snapshot import Snapshot
-from zkexec.core.step import failed_in
+from zkexec.core.step import Step, failed_in
 
 
 def next_request(at: Situation, now: float) -> Sequence[Action]:
@@ -172,6 +172,10 @@ def _wait(at: Situation, refusal: Refusal, version: ConfigVersion, now: float) -
     return _note_reason(at, refusal, version)
 
 
+_NOT_OF_HEALTH = (Step.CHECK.value, Step.RELOAD.value, Step.POST_HEALTHY.value)
+"""The steps whose failure a healthy command does not end."""
+
+
 def _note_reason(at: Situation, refusal: Refusal, version: ConfigVersion) -> Sequence[Action]:
     """Log why this member is not admitted."""
     record = at.record_view.record
@@ -182,13 +186,16 @@ def _note_reason(at: Situation, refusal: Refusal, version: ConfigVersion) -> Seq
         paused = record.paused
         return at.note_once("turn-paused", by=paused.by, reason=paused.reason, since=paused.at)
     if failure is not None:
+        failed_by = ", ".join(failure.failed_by)
+        or_else = f"; it also continues if the command on {failed_by} becomes healthy"
         return at.note_once(
             "turn-blocked",
             digest=short(version.digest),
             failed=failed_in(failure.step),
-            failed_by=", ".join(failure.failed_by),
+            failed_by=failed_by,
             step=failure.step,
             reason=failure.reason,
+            or_else="" if failure.step in _NOT_OF_HEALTH else or_else,
             since=failure.at,
         )
     others = [name for name in record.in_flight if name != at.member]

@@ -30,24 +30,14 @@ def copies(folder: Path) -> Iterator[CheckCopies]:
     one.remove()
 
 
-def test_each_copy_has_the_name_of_its_target(copies: CheckCopies) -> None:
-    """The copies come in the order given, under their own names, also if two have the same."""
-    paths = [Path(path) for path in copies.paths]
+def test_each_copy_is_at_the_path_of_its_target(copies: CheckCopies) -> None:
+    """The copies come in the order given, each at its full path below one folder, and alone."""
+    folder = Path(copies.folder)
+    found = [path for path in folder.rglob("*") if path.is_file()]
 
-    assert [path.name for path in paths] == ["app.conf", "app.conf", "x"]
-    assert [path.read_bytes() for path in paths] == [b"one", b"two", b""]
-
-
-def test_a_folder_has_all_at_their_full_paths(copies: CheckCopies) -> None:
-    """Below one folder each copy is at the path of its target, and nothing else is there."""
-    staged = Path(copies.staged)
-    found = {
-        "/" + str(path.relative_to(staged)): path.read_bytes()
-        for path in staged.rglob("*")
-        if path.is_file()
-    }
-
-    assert found == dict(FILES)
+    assert copies.paths == [f"{folder}{target}" for target, _ in FILES]
+    assert [Path(path).read_bytes() for path in copies.paths] == [content for _, content in FILES]
+    assert sorted(map(str, found)) == sorted(copies.paths)
 
 
 def test_copies_are_for_this_user_only(folder: Path, copies: CheckCopies) -> None:
@@ -64,10 +54,10 @@ def test_nothing_is_left_after_the_removal(folder: Path, copies: CheckCopies) ->
     outside = folder / "outside"
     outside.mkdir()
     (outside / "kept").touch()
-    staged = Path(copies.staged)
-    (staged / "made" / "by").mkdir(parents=True)
-    (staged / "made" / "by" / "check").touch()
-    (staged / "link").symlink_to(outside)
+    top = Path(copies.folder)
+    (top / "made" / "by").mkdir(parents=True)
+    (top / "made" / "by" / "check").touch()
+    (top / "link").symlink_to(outside)
     copies.remove()
     copies.remove()
 
@@ -80,8 +70,8 @@ def test_a_target_with_dots_stays_inside(folder: Path) -> None:
     inner = folder / "inner"
     inner.mkdir()
     copies = write_copies([(f"{inner}/../../../../../../../../etc/x", b"!")])
-    staged = Path(copies.staged)
-    files = [path.relative_to(staged) for path in staged.rglob("*") if path.is_file()]
+    top = Path(copies.folder)
+    files = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
     copies.remove()
 
     assert files == [Path("etc/x")]
@@ -89,9 +79,9 @@ def test_a_target_with_dots_stays_inside(folder: Path) -> None:
 
 def test_a_text_names_the_targets(copies: CheckCopies) -> None:
     """In what a check printed, the paths of copies become those of their targets."""
-    text = f"error in {copies.paths[1]}:3, see {copies.staged}/etc/app/d/x"
+    text = f"error in {copies.paths[1]}:3, see {copies.folder}/made"
 
-    assert copies.with_target_paths(text) == "error in /srv/app.conf:3, see /etc/app/d/x"
+    assert copies.with_target_paths(text) == "error in /srv/app.conf:3, see /made"
     assert copies.with_target_paths("no path") == "no path"
 
 
@@ -154,7 +144,7 @@ def test_what_a_killed_zkexec_left_is_removed(folder: Path) -> None:
     own = write_copies(FILES)
     remove_left_copies()
 
-    assert not left.parent.parent.exists()
+    assert not left.exists()
     assert Path(own.paths[0]).exists()
     own.remove()
     assert sorted(path.name for path in folder.iterdir()) == ["other", "zkexec-check-file"]

@@ -13,8 +13,6 @@ from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, w
 from zkexec.files.target_file import folder_of
 
 _PREFIX = "zkexec-check-"
-_STAGED = "staged"
-_MODE = 0o600
 
 
 class CopyError(Exception):
@@ -22,48 +20,32 @@ class CopyError(Exception):
 
 
 class CheckCopies:
-    """A folder of copies; `remove` must be called at every end.
+    """A folder of copies, each at the full path of its target; `remove` must be called at the end.
 
-    `paths` are the copies under the names of their targets, in the order given.  `staged` is a
-    folder that contains each copy at its full path.
+    `paths` are the copies in the order given.
     """
 
     def __init__(self) -> None:
         """Make an empty folder.  Raises OSError."""
-        self._folder, self._lock = _locked_folder(_temporary_folder())
-        self._targets: list[str] = []
+        self.folder, self._lock = _locked_folder(_temporary_folder())
         self.paths: list[str] = []
-        self.staged = f"{self._folder}/{_STAGED}"
 
     def add(self, target: str, content: bytes) -> None:
         """Write one copy.  Raises OSError."""
-        self._targets.append(target)
-        path = f"{self._folder}/{len(self._targets)}/{target.rpartition('/')[2]}"
+        path = path_below(self.folder, target)
+        os.makedirs(folder_of(path), exist_ok=True)
+        write_new(path, content, 0o600)
         self.paths.append(path)
-        os.mkdir(folder_of(path), 0o700)
-        write_new(path, content, _MODE)
-        full_path = path_below(self.staged, target)
-        os.makedirs(folder_of(full_path), exist_ok=True)
-        try:
-            os.link(path, full_path)
-        except OSError:
-            # Not every filesystem has hard links.
-            write_new(full_path, content, _MODE)
 
     def with_target_paths(self, text: str) -> str:
         """Replace the path of each copy in this text by that of its target."""
-        if self._folder not in text:
-            return text
-        for path, target in zip(self.paths, self._targets, strict=True):
-            text = text.replace(path, target)
-        return text.replace(self.staged + "/", "/")
+        return text.replace(self.folder + "/", "/")
 
     def remove(self) -> None:
         """Remove the folder with all that is in it.  Idempotent, never fails."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            above, _, name = self._folder.rpartition("/")
-            _remove(above, name, lock)
+            _remove(self.folder, lock)
             os.close(lock)
 
 
@@ -90,15 +72,15 @@ def remove_left_copies() -> None:
         for name in os.listdir(above):
             if name.startswith(_PREFIX):
                 with suppress(OSError):
-                    _remove_left(above, name)
+                    _remove_left(f"{above}/{name}")
 
 
-def _remove_left(above: str, name: str) -> None:
-    folder = os.open(f"{above}/{name}", FOLDER_FLAGS)
+def _remove_left(path: str) -> None:
+    folder = os.open(path, FOLDER_FLAGS)
     try:
         if os.fstat(folder).st_uid == os.geteuid():
             flock(folder, LOCK_EX | LOCK_NB)
-            _remove(above, name, folder)
+            _remove(path, folder)
     finally:
         os.close(folder)
 
@@ -136,7 +118,7 @@ def _lock_new(path: str) -> int:
     return -1
 
 
-def _remove(above: str, name: str, folder: int) -> None:
+def _remove(path: str, folder: int) -> None:
     empty_folder(folder)
     with suppress(OSError):
-        os.rmdir(f"{above}/{name}")
+        os.rmdir(path)

@@ -138,7 +138,7 @@ class StepRunner:
         if action.event:
             variables["ZKEXEC_EVENT"] = action.event
         if copies is not None:
-            variables["ZKEXEC_STAGED"] = copies.staged
+            variables["ZKEXEC_STAGED"] = copies.folder
             command = command.with_parameters(map(os.fsencode, copies.paths))
         self._processes.auxiliaries.run_step(
             action.step.value,

@@ -187,7 +187,7 @@ def test_binary_content_on_a_terminal(sandbox: Sandbox, zkexecctl: Zkexecctl, co
     process.expect("schön\r\n")
     assert process.wait() == 0
     process = on_terminal(sandbox, "show", f"{conf}@1")
-    process.expect("binary content \\(10 bytes\\) is not shown on a terminal")
+    process.expect("binary content \\(10 bytes\\) is not shown on a\\s+terminal")
     assert process.wait() == 1
     assert "\x1b" not in process.stdout.text
 

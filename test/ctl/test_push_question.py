@@ -93,7 +93,7 @@ def test_changed_while_asked(on_terminal: RunOnTerminal, client: KazooClient, co
     process.enter("y")
 
     process.expect(
-        rf"zkexecctl: {conf} was changed since the diff was shown \(version 0, now 1\); "
+        rf"zkexecctl: {conf} was changed since the diff was shown \(version\s+0, now 1\); "
         "nothing was pushed"
     )
     assert process.wait() == 1

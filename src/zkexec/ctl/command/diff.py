@@ -10,7 +10,6 @@ from zkexec.ctl.history.content_history import PathHistory
 from zkexec.ctl.history.history_store import HistoryPaths, entry_of, read_entry, read_history
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import text_diff
-from zkexec.text import printable
 
 
 def run(invocation: Invocation, console: Console) -> int:
@@ -27,7 +26,7 @@ def run(invocation: Invocation, console: Console) -> int:
         else:
             new, name = history.content, history.label
     if old == new:
-        console.out(printable(f"{path}: same content"))
+        console.paragraph(f"{path}: same content")
         return DONE
     for style, line in text_diff(old, new, (f"{path}@{old_revision}", name)):
         console.out(console.paint(style, line) if style else line)

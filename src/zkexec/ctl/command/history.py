@@ -12,7 +12,6 @@ from zkexec.ctl.status.phrases import full_time
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.table import Cell, Column, table
 from zkexec.ctl.terminal.text_diff import short_digest, size_text
-from zkexec.text import printable
 
 _OTHER_TOOL = "another tool"
 
@@ -28,7 +27,7 @@ def run(invocation: Invocation, console: Console) -> int:
         console.out(json.dumps(_in_json(history)))
         return DONE
     if history.content is None:
-        console.out(printable(f"{path}: was deleted"))
+        console.paragraph(f"{path}: was deleted")
     width = console.width if console.is_terminal else None
     for line in table(_columns(history), width, console.paint):
         console.out(line)

@@ -31,7 +31,6 @@ from zkexec.ctl.status.member_row import MemberRow
 from zkexec.ctl.terminal.console import Console
 from zkexec.frozen import frozen
 from zkexec.group.store import Paths
-from zkexec.text import printable
 from zkexec.znode_paths import group_path
 from zkexec.zookeeper.errors import RefusedError
 from zkexec.zookeeper.requests import Dialogue
@@ -74,7 +73,7 @@ def run(invocation: Invocation, console: Console) -> int:
             raise SubcommandError(f"{error}; {doubt}", error.status) from None
     before, alive = done.basis.record, done.basis.alive
     message = steer_messages.done(audit_entry, before, done.after, alive)
-    console.out(printable(f"{lock}: {message}"))
+    console.paragraph(f"{lock}: {message}")
     return DONE
 
 

@@ -445,6 +445,26 @@ def status(sandbox: Sandbox, *words: str) -> tuple[int, str, str]:
     return code, out.decode(), err.decode()
 
 
+def test_a_step_goes_through_the_znodes(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """What a member and the record contain about a step is what a status shows."""
+    group.decide(
+        RolloutRecord(
+            versions=failed_on("m1", zxid=group.zxid, reason=REFUSED, step="check"),
+            in_flight={"m1": entry(EntryPhase.FAILED)},
+        )
+    )
+    group.show("m1", phase="failed", wanted=NEW, reason=REFUSED, step="check")
+
+    _, text, _ = status(sandbox, group.lock)
+    _, line, _ = status(sandbox, group.lock, "--json")
+    (found,) = parsed(line)["groups"]
+
+    assert re.search(rf"failed in its check on m1 at .*: {re.escape(REFUSED)}\n", text)
+    assert f"zkexecctl undo {group.path} --lock {group.lock} --wait\n" in text
+    assert found["members"][0]["step"] == "check"
+    assert found["progress"][0]["failure"]["step"] == "check"
+
+
 def test_a_large_group_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:
     """Two hundred members, as text and as JSON."""
     for number in range(200):

@@ -86,6 +86,25 @@ def test_a_terminal_has_one_line(group: GroupZnodes, sandbox: Sandbox) -> None:
     assert line.startswith(f"{group.lock}: 1 of 1 updated to {'b' * 12}  [##########]")
 
 
+def test_only_a_terminal_shows_the_step(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """The line on a terminal has the step of the member in flight; a build log has no such line."""
+    group.show("m1", phase="checking", wanted=NEW, step="check")
+    group.decide(RolloutRecord(in_flight={"m1": entry()}))
+    words = [*ZKEXECCTL, "wait", group.lock]
+    watched = Screen(sandbox.start(*words, terminal=Terminal(24, 100, "xterm-256color")))
+    logged = start_waiting(sandbox, group.lock)
+
+    watched.shows(r"0 of 1 updated to b{12}, m1 \(check\) in flight")
+    logged.until(lambda: "m1 in flight" in logged.stdout.text, "the line of the log")
+    group.show("m1", phase="draining", wanted=NEW, step="pre-stop")
+    watched.shows(r"m1 \(pre-stop\) in flight")
+    group.decide(RolloutRecord())
+    group.show("m1", NEW)
+
+    assert (watched.program.wait(), logged.wait()) == (0, 0)
+    assert [line for line in logged.stdout.lines if "in flight" in line] == logged.stdout.lines[:1]
+
+
 def test_a_failure_ends_the_wait(fleet: Fleet, sandbox: Sandbox) -> None:
     """1, with one line that has the member and the reason, and the commands for what is next."""
     fleet.launch(3)

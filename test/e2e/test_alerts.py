@@ -216,13 +216,13 @@ def test_the_end_of_an_old_child_is_no_failure(host: MirroredHost, told: Path) -
     assert not told.exists()
 
 
-def test_an_alert_prints_where_zkexec_does(host: MirroredHost) -> None:
-    """What an alert prints comes on stdout, after what the command has printed."""
+def test_an_alert_prints_on_stderr(host: MirroredHost) -> None:
+    """What an alert prints comes on stderr, as stdout is the command's."""
     run = host.start("--silent", "--alert=echo FOO", "--", "sh", "-c", "echo BAR; exit 1")
 
     assert run.wait() == 1
-    assert run.stdout.lines == ["BAR", "FOO"]
-    assert run.stderr.lines == []
+    assert run.stdout.lines == ["BAR"]
+    assert run.stderr.lines == ["FOO"]
 
 
 def test_an_alert_that_fails_is_told(host: MirroredHost) -> None:

@@ -9,7 +9,9 @@ from zkexec.core import events, facts
 from zkexec.core.actions import (
     Action,
     EndProcess,
+    InstallFiles,
     Note,
+    StageFiles,
 )
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import (
@@ -54,6 +56,10 @@ MOST_TICKS = 100
 """Far more than can be due at once.  A mistake in the core raises instead of looping for ever."""
 DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
 """The answers to actions that can last long.  The loop takes in no other event meanwhile."""
+
+
+ANSWERED_NEXT = (StageFiles, InstallFiles)
+"""The actions whose answer is the next event, so that what is overdue can wait for it."""
 
 
 class Member:
@@ -164,6 +170,8 @@ class Member:
         for _ in range(MOST_TICKS):
             if self.deadline is None or self.deadline > now or self.phase is Phase.DONE:
                 return actions
+            if actions and isinstance(actions[-1], ANSWERED_NEXT):
+                return actions
             actions += self._step(events.Tick(), now)
         raise RuntimeError(f"a deadline of phase {self.phase.value} does not move on")
 
@@ -219,7 +227,7 @@ class Member:
     def _must_restart(self) -> bool:
         """Whether a reload would not do: the command is starting, or a reload has harmed it."""
         if self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE):
-            has_failed = self._phase.attempt.failing == self._installed
+            has_failed = self._phase.attempt.failing == self.applied
             return has_failed or self._health.known == "unhealthy"
         return self._policy.in_group and self._is_unverified
 

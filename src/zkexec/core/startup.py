@@ -204,8 +204,8 @@ class FirstStart:
         if on_disk is None or not is_other or not self._turn.is_known_good(on_disk):
             raise CannotStartError(Note("start-refused-by-check", {"reason": reason}))
         refused = Note("start-refused", {"reason": reason})
-        dropped = [*self._restart.discard(), facts.CheckDropped()]
-        return [refused, *dropped, *self._begin_on(on_disk)]
+        discarded = self._restart.discard()
+        return [refused, *discarded, facts.CheckDropped(), *self._begin_on(on_disk)]
 
     def cached(self, snapshot: Snapshot) -> Found:
         """Start on the files that are there, or note what they are."""

@@ -90,7 +90,7 @@ class AuxiliaryProcesses:
             return AlertFinished(str(ending) if ending.failed else "")
 
         try:
-            pid = self._start(_ALERT, self._request(self._alert, environment))
+            pid = self._start(_ALERT, self._request(self._alert, environment, _STDERR))
         except SpawnError as error:
             return [AlertFinished(error.reason)]
         self._running[_ALERT] = _Auxiliary(pid, False, report)
@@ -161,15 +161,15 @@ class AuxiliaryProcesses:
     def _bound(
         self, command: CommandLine | None, environment: Mapping[str, str], output: int
     ) -> SpawnRequest:
-        return self._request(command, environment, dies_with_parent=True, output=output)
+        return self._request(command, environment, output, dies_with_parent=True)
 
     def _request(
         self,
         command: CommandLine | None,
         environment: Mapping[str, str],
+        output: int,
         *,
         dies_with_parent: bool = False,
-        output: int | None = None,
     ) -> SpawnRequest:
         if command is None:
             raise RuntimeError("there is no such command")

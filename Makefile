@@ -57,7 +57,7 @@ setup: packages $(READY) ## Install everything: system packages, virtual environ
 packages:
 	@tools/setup packages $(VENV)
 
-$(READY): pyproject.toml requirements-dev.txt tools/setup
+$(READY): pyproject.toml requirements-dev.txt tools/setup hatch_build.py src/zkexec/process/_starter.c
 	@tools/setup venv $(VENV)
 	@touch $@
 
@@ -177,4 +177,5 @@ lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in p
 .PHONY: clean
 clean: ## Remove everything that was made here
 	rm -rf .venv .venv-* .servers .peers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -f src/zkexec/process/_starter*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

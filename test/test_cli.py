@@ -15,6 +15,7 @@ from support.redirection import ALL_FULL, CLOSED, FULL, UNREAD, run_redirected
 from support.waiting import DEADLINE_S
 from zkexec import __version__
 from zkexec.cli.options import OPTIONS, Option
+from zkexec.process.compiled_starter import START
 
 ZKEXEC = (sys.executable, "-m", "zkexec")
 
@@ -199,10 +200,12 @@ def test_the_answer_cannot_be_written(
 
 
 def test_version() -> None:
-    """The version is one line on stdout."""
+    """The version is one line on stdout, with whether there is a compiled starter."""
     run = zkexec("--version")
+    starter = "compiled starter" if START else "no compiled starter"
 
-    assert (run.returncode, run.stdout, run.stderr) == (0, f"zkexec {__version__}\n", "")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"zkexec {__version__} ({starter})\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["-e", "a", "-i", "soon"]])

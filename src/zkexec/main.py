@@ -82,8 +82,10 @@ def _answer_questions(written: "ParsedArguments") -> None:
         _answer(help_text())
     if "version" in written.values:
         from zkexec import __version__
+        from zkexec.process.compiled_starter import START
 
-        _answer(f"zkexec {__version__}\n")
+        starter = "compiled starter" if START else "no compiled starter"
+        _answer(f"zkexec {__version__} ({starter})\n")
 
 
 def _answer(text: str) -> "NoReturn":

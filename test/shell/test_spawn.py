@@ -1,6 +1,6 @@
 """How a process is born from zkexec: shown by programs that report what they were born with.
 
-Each test is run for both ways to start a process.
+Each test is run for every way to start a process.
 """
 
 import json
@@ -18,7 +18,10 @@ import pytest
 from shell.marked_programs import MarkedPrograms
 from support.processes import is_gone
 from support.waiting import until
+from zkexec.process.compiled_starter import START
 
+# Hides the compiled starter, if there is one.
+WITHOUT_STARTER = 'import sys; sys.modules["zkexec.process._starter"] = None\n'
 # Starts argv[2:] with the traits of argv[1] and ends as it ended, or prints the SpawnError.
 LAUNCH = """
 from zkexec.process.inheritance import inherit, end_as
@@ -45,18 +48,28 @@ end_as(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
 """
 
 
+# The program itself has some: these are closed on exec.
+NO_DESCRIPTOR_LEFT = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+while os.open("/dev/null", os.O_RDONLY) < 7: pass
+"""
+
+
 class SpawningPrograms(MarkedPrograms):
-    """Programs that start a process in one of the two ways."""
+    """Programs that start a process in one of the three ways."""
 
-    def __init__(self, *, forks: bool) -> None:
+    def __init__(self, way: str) -> None:
         super().__init__()
-        self.forks = forks
+        self.way = way
 
 
-@pytest.fixture(params=[False, True], ids=["posix-spawn", "fork"])
+@pytest.fixture(params=["posix-spawn", "starter", "fork"])
 def marked(request: pytest.FixtureRequest) -> Iterator[SpawningPrograms]:
     """Starts the programs of this test, and kills them by their mark."""
-    programs = SpawningPrograms(forks=request.param)
+    if request.param == "starter" and START is None:
+        pytest.skip("zkexec was installed without its compiled starter")
+    programs = SpawningPrograms(request.param)
     yield programs
     programs.close()
 
@@ -69,7 +82,9 @@ def launch(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program as zkexec would start it."""
     code = LAUNCH.replace("BEFORE", options.pop("code_before", ""))
-    traits = {"dies_with_parent": marked.forks, **(traits or {})}
+    if marked.way == "fork":
+        code = WITHOUT_STARTER + code
+    traits = {"dies_with_parent": marked.way != "posix-spawn", **(traits or {})}
     return marked.python(code, json.dumps(traits), *argv, **options)
 
 
@@ -292,23 +307,24 @@ resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def test_no_descriptor_left(marked: SpawningPrograms) -> None:
-    """Where no pipe can be made, nothing is started: 125."""
-    shortage = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))"
-    traits = {"dies_with_parent": True}
-    status, reason = refusal(launch(marked, "true", traits=traits, code_before=shortage))
+    """A fork needs a pipe: where none can be made, nothing is started, 125.  Others need none."""
+    done = launch(marked, "true", code_before=NO_DESCRIPTOR_LEFT)
 
-    assert (status, reason) == (125, "cannot start true: Too many open files")
+    if marked.way == "fork":
+        assert refusal(done) == (125, "cannot start true: Too many open files")
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.parametrize("marked", ["starter", "fork"], indirect=True)
 def test_trouble_before_exec_ends_the_new_process(marked: SpawningPrograms) -> None:
-    """What fails between fork and exec is reported as 125, and no second zkexec runs on."""
-    shortage = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))"
-    traits = {"null_stdin": True, "dies_with_parent": True}
-    done = launch(marked, "true", traits=traits, code_before=shortage)
+    """What fails in the new process before exec is reported as 125, and no second zkexec runs."""
+    shortage = NO_DESCRIPTOR_LEFT
+    if marked.way == "fork":
+        shortage += "os.close(5); os.close(6)"  # for its pipe
+    done = launch(marked, "true", traits={"null_stdin": True}, code_before=shortage)
 
-    status, reason = refusal(done)
-    assert status == 125
-    assert reason.startswith("cannot execute true: [Errno 24] Too many open files")
+    assert refusal(done) == (125, "cannot start true: Too many open files")
 
 
 def test_threads_beside_the_fork_cause_no_words(marked: SpawningPrograms) -> None:

@@ -3,12 +3,17 @@
 `spawn` returns only when the new process has executed its program, so no signal can be passed on to
 a process that is not yet the command.  Signals stay blocked until just before exec.
 
-There are two ways, and the second is used only if the request needs it:
+There are three ways.  `spawn` takes the first that can do what the request needs:
 
 - `posix_spawn`.  The new process borrows the memory of zkexec until exec.
-- A fork.  The new process sets itself up as the `SpawnRequest` says; a pipe that closes on exec
-  shows that it has.  The kernel copies each page of memory that it touches, so it does only what
-  it must.  An error in it ends it: it never continues as a second zkexec.
+- The compiled starter.  It does the same, and all that a `SpawnRequest` says.  It exists only if it
+  could be built when zkexec was installed.
+- A fork.  The new process sets itself up; a pipe that closes on exec shows that it has.  The kernel
+  copies each page of memory that it touches, so it does only what it must.  An error in it ends it:
+  it never continues as a second zkexec.
+
+With a terminal the command is always forked.  Ctrl-Z must stop zkexec as well, and a process that
+has lent its memory does not stop until it has it back.
 
 Only the main thread may fork: the parent-death signal comes when the *thread* that forked ends.
 The kernel drops this signal if a set-user-id program is executed, and it does not reach the
@@ -23,6 +28,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkexec.frozen import frozen
 from zkexec.process.cgroup import enter
+from zkexec.process.compiled_starter import START
 from zkexec.process.executable import CANNOT_RUN, NotExecutedError, candidates, execute
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
 from zkexec.process.prctl import libc, signal_set
@@ -31,6 +37,9 @@ TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeAlias
 
+    from zkexec.process.compiled_starter import StartFunction
+
+    Attempt: TypeAlias = Callable[[bytes, list[bytes]], int]
     Steps: TypeAlias = list[tuple[Callable[..., object], tuple[Any, ...]]]
 
 _OUTPUTS = (1, 2)
@@ -42,6 +51,7 @@ _SIG_SETMASK = 2
 _SIG_DFL, _SIG_IGN = 0, 1
 _FAILED = "\n"
 """In the pipe, comes between the signals that the new process has received and its error."""
+_ROOM_FOR_PID = bytes(32)
 _MESSAGE_BYTES = 4096
 """At most what a pipe takes at once."""
 
@@ -88,12 +98,14 @@ def spawn(request: SpawnRequest, missed: set[int] | None = None) -> int:
     """
     if get_native_id() != os.getpid():
         raise RuntimeError("only the main thread may start processes")
-    if missed is None and not _needs_fork(request):
-        return _spawn(request)
+    if missed is None and not _needs_setup(request):
+        return _execute(request, _by_posix_spawn(request))
+    if missed is None and START is not None:
+        return _execute(request, _by_starter(request, START))
     return _Fork(request, missed).run()
 
 
-def _needs_fork(request: SpawnRequest) -> bool:
+def _needs_setup(request: SpawnRequest) -> bool:
     """Decide whether the new process has to do what `posix_spawn` cannot."""
     return bool(
         request.dies_with_parent
@@ -105,7 +117,15 @@ def _needs_fork(request: SpawnRequest) -> bool:
     )
 
 
-def _spawn(request: SpawnRequest) -> int:
+def _execute(request: SpawnRequest, attempt: "Attempt") -> int:
+    """Find the program and start it; each attempt is a new process."""
+    try:
+        return execute(candidates(request.argv[0], request.environment), request.argv, attempt)
+    except NotExecutedError as error:
+        raise _error(request, error.status, error.reason) from error
+
+
+def _by_posix_spawn(request: SpawnRequest) -> "Attempt":
     actions: list[Any] = []
     if request.null_stdin:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
@@ -123,11 +143,29 @@ def _spawn(request: SpawnRequest) -> int:
             setsigdef=IGNORED_BY_PYTHON,
         )
 
-    try:
-        paths = candidates(request.argv[0], request.environment)
-        return execute(paths, request.argv, attempt)
-    except NotExecutedError as error:
-        raise _error(request, error.status, error.reason) from error
+    return attempt
+
+
+def _by_starter(request: SpawnRequest, start: "StartFunction") -> "Attempt":
+    environment: list[bytes | bytearray] = [
+        bytearray(name + b"=" + _ROOM_FOR_PID)
+        if name in request.named_by_pid
+        else name + b"=" + value
+        for name, value in request.environment.items()
+    ]
+
+    def attempt(path: bytes, argv: list[bytes]) -> int:
+        try:
+            return start(path, argv, environment, request)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            reason = os.strerror(error.errno or 0)
+        except ValueError as error:
+            reason = str(error)
+        raise NotExecutedError(CANNOT_RUN, reason)
+
+    return attempt
 
 
 class _Fork:
@@ -161,7 +199,7 @@ class _Fork:
         if message:
             os.waitpid(pid, 0)
             status, _, reason = message.partition(b" ")
-            raise SpawnError(reason.decode("utf-8", "replace"), int(status))
+            raise _error(self._request, int(status), reason.decode("utf-8", "replace"))
         return pid
 
     def _fork(self, pipe: int, steps: "Steps") -> int:
@@ -192,10 +230,12 @@ class _Fork:
             execute(paths, self._argv, self._attempt)
         except NotExecutedError as error:
             status, reason = error.status, error.reason
+        except OSError as error:
+            status, reason = CANNOT_RUN, os.strerror(error.errno or 0)
         except BaseException as error:  # noqa: BLE001 -- zkexec gets it through the pipe and raises it
             status, reason = CANNOT_RUN, str(error)
         try:
-            message = f"{_FAILED}{status} cannot execute {_readable(self._argv[0])}: {reason}"
+            message = f"{_FAILED}{status} {reason}"
             os.write(pipe, message.encode("utf-8", "replace")[:_MESSAGE_BYTES])
         finally:
             os._exit(CANNOT_RUN)

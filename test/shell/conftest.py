@@ -7,6 +7,7 @@ import pytest
 
 from shell.marked_programs import MarkedPrograms
 from shell.remote_processes import RemoteProcesses
+from zkexec.process.compiled_starter import START
 
 
 @pytest.fixture
@@ -17,12 +18,20 @@ def marked() -> Iterator[MarkedPrograms]:
     programs.close()
 
 
-@pytest.fixture
-def drive(marked: MarkedPrograms) -> Iterator[Callable[..., RemoteProcesses]]:
-    """Start a program that drives Processes, see RemoteProcesses for the arguments."""
+@pytest.fixture(params=["starter", "fork"])
+def drive(
+    request: pytest.FixtureRequest, marked: MarkedPrograms
+) -> Iterator[Callable[..., RemoteProcesses]]:
+    """Start a program that drives Processes, see RemoteProcesses for the arguments.
+
+    Each test is run with the compiled starter and without it.
+    """
+    if request.param == "starter" and START is None:
+        pytest.skip("zkexec was installed without its compiled starter")
     started: list[RemoteProcesses] = []
 
     def start(**keywords: Any) -> RemoteProcesses:
+        keywords["starter"] = request.param == "starter"
         started.append(RemoteProcesses(marked, **keywords))
         return started[-1]
 

@@ -12,9 +12,13 @@ from zkexec.process.inheritance import end_as, inherit
 INHERITANCE = inherit()
 
 import json  # noqa: E402 -- inherit comes first, as in zkexec
+import sys  # noqa: E402
+
+if not json.loads(sys.argv[3])["starter"]:
+    sys.modules["zkexec.process._starter"] = None  # type: ignore[assignment]
+
 import os  # noqa: E402
 import select  # noqa: E402
-import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
 from zkexec.core.actions import RunStep  # noqa: E402

@@ -28,7 +28,8 @@ class RemoteProcesses:
     ) -> None:
         """Start it below the words `before`.
 
-        `config` is of command, health, alert, subreaper, steps (words by name), and targets.
+        `config` is of command, health, alert, subreaper, steps (words by name), targets, and
+        whether it has the compiled starter.
         """
         commands = dict.fromkeys(("command", "health", "alert", "targets"), ())
         complete = {**commands, "steps": {}, "subreaper": False, **config}

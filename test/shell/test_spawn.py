@@ -56,6 +56,10 @@ while os.open("/dev/null", os.O_RDONLY) < 7: pass
 """
 
 
+# What `posix_spawn` cannot do.
+not_by_posix_spawn = pytest.mark.parametrize("marked", ["starter", "fork"], indirect=True)
+
+
 class SpawningPrograms(MarkedPrograms):
     """Programs that start a process in one of the three ways."""
 
@@ -226,6 +230,58 @@ def test_a_session_of_its_own_on_demand(marked: SpawningPrograms) -> None:
         assert done.stdout == f"{wanted}\n".encode()
 
 
+def replaced(**fields: object) -> str:
+    """Code that changes these fields of the request."""
+    listed = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    return f"from zkexec.frozen import replace\nrequest = replace(request, {listed})\n"
+
+
+@not_by_posix_spawn
+def test_variables_name_the_new_process(marked: SpawningPrograms) -> None:
+    """Variables that must contain the pid of the new process do, and keep their places."""
+    names = frozenset({b"LISTEN_PID", b"WATCHDOG_PID"})
+    ask = "import os; print(os.getpid()); print(open('/proc/self/environ').read(), end='')"
+    env = marked.environment(LISTEN_PID="1", BETWEEN="2", WATCHDOG_PID="12345678", AFTER="3")
+    before = replaced(named_by_pid=names)
+    done = launch(marked, sys.executable, "-c", ask, env=env, code_before=before)
+    pid, _, environment = done.stdout.decode().partition("\n")
+
+    named = {**env, "LISTEN_PID": pid, "WATCHDOG_PID": pid}
+    assert environment == "".join(f"{name}={value}\0" for name, value in named.items())
+
+
+@not_by_posix_spawn
+@pytest.mark.parametrize("count", [2, 900_000])
+def test_the_first_descriptors_are_closed(marked: SpawningPrograms, count: int) -> None:
+    """As many descriptors as the request says are closed, from 3 on; others still pass."""
+    ours = "for n in range(3, 8): os.dup2(1, n)\n" + replaced(closed=count)
+    done = launch(marked, "sh", "-c", "ls /proc/$$/fd; :", code_before=ours)
+
+    kept = {0, 1, 2, 5, 6, 7} if count == 2 else {0, 1, 2}
+    assert {int(fd) for fd in done.stdout.split()} == kept
+
+
+@not_by_posix_spawn
+def test_the_new_process_enters_its_cgroup(marked: SpawningPrograms, tmp_path: Path) -> None:
+    """The new process writes itself into the cgroup; without the cgroup it runs all the same."""
+    group = tmp_path / "gr\udcffoup"
+    group.mkdir()
+    (group / "cgroup.procs").touch()
+    for folder in (group, tmp_path / "none"):
+        done = launch(marked, "echo", "runs", code_before=replaced(cgroup=str(folder)))
+        assert done.stdout == b"runs\n"
+
+    assert (group / "cgroup.procs").read_bytes() == b"0"
+
+
+@not_by_posix_spawn
+def test_what_no_program_can_get(marked: SpawningPrograms) -> None:
+    """An argument or a variable with a NUL byte is refused with 125."""
+    for fields in ({"argv": [b"true", b"a\0b"]}, {"environment": {b"PATH": b"/bin", b"A": b"\0"}}):
+        answer = refusal(launch(marked, "true", code_before=replaced(**fields)))
+        assert answer == (125, "cannot start true: embedded null byte")
+
+
 def test_streams_as_a_check_has_them(marked: SpawningPrograms) -> None:
     """With null_stdin nothing can be read, with an output all output goes there."""
     traits = {"null_stdin": True, "output": 2}
@@ -316,7 +372,7 @@ def test_no_descriptor_left(marked: SpawningPrograms) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("marked", ["starter", "fork"], indirect=True)
+@not_by_posix_spawn
 def test_trouble_before_exec_ends_the_new_process(marked: SpawningPrograms) -> None:
     """What fails in the new process before exec is reported as 125, and no second zkexec runs."""
     shortage = NO_DESCRIPTOR_LEFT

@@ -15,13 +15,10 @@ from typing import Any
 
 import pytest
 
-from shell.marked_programs import MarkedPrograms
+from shell.spawning_programs import SpawningPrograms
 from support.processes import is_gone
 from support.waiting import until
-from zkexec.process.compiled_starter import START
 
-# Hides the compiled starter, if there is one.
-WITHOUT_STARTER = 'import sys; sys.modules["zkexec.process._starter"] = None\n'
 # Starts argv[2:] with the traits of argv[1] and ends as it ended, or prints the SpawnError.
 LAUNCH = """
 from zkexec.process.inheritance import inherit, end_as
@@ -60,19 +57,9 @@ while os.open("/dev/null", os.O_RDONLY) < 7: pass
 not_by_posix_spawn = pytest.mark.parametrize("marked", ["starter", "fork"], indirect=True)
 
 
-class SpawningPrograms(MarkedPrograms):
-    """Programs that start a process in one of the three ways."""
-
-    def __init__(self, way: str) -> None:
-        super().__init__()
-        self.way = way
-
-
 @pytest.fixture(params=["posix-spawn", "starter", "fork"])
 def marked(request: pytest.FixtureRequest) -> Iterator[SpawningPrograms]:
     """Starts the programs of this test, and kills them by their mark."""
-    if request.param == "starter" and START is None:
-        pytest.skip("zkexec was installed without its compiled starter")
     programs = SpawningPrograms(request.param)
     yield programs
     programs.close()
@@ -86,8 +73,6 @@ def launch(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program as zkexec would start it."""
     code = LAUNCH.replace("BEFORE", options.pop("code_before", ""))
-    if marked.way == "fork":
-        code = WITHOUT_STARTER + code
     traits = {"dies_with_parent": marked.way != "posix-spawn", **(traits or {})}
     return marked.python(code, json.dumps(traits), *argv, **options)
 

@@ -47,7 +47,6 @@ class StarterHook(BuildHookInterface[BuilderConfig]):
                 shutil.move(built, beside)
         elif built:
             build_data["force_include"][str(built)] = f"zkexec/process/{_NAME}"
-        if built:
             build_data["pure_python"] = False
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["tag"] = f"cp311-abi3-{platform}"

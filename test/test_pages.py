@@ -204,8 +204,8 @@ def test_named_options_and_variables_exist(page: Path) -> None:
     variables = {option.variable for option in (*OPTIONS, *OPTION_NAMES.by_name.values())}
     variables |= {name for name, _ in subcommand_help.ENVIRONMENT}
     variables |= {f"ZKEXEC_{name}" for name in set_for_commands}
-    # Variables of the tests, and options of other programs.
-    variables |= {"ZKEXEC_SEEDS", "ZKEXEC_SEED", "ZKEXEC_"}
+    # Variables of the tests and of the build, and options of other programs.
+    variables |= {"ZKEXEC_SEEDS", "ZKEXEC_SEED", "ZKEXEC_BUILD_STARTER", "ZKEXEC_"}
     elsewhere = {"config", "healthy"}
     names = {option.name for option in OPTIONS} | OPTION_NAMES.by_name.keys() | elsewhere
 

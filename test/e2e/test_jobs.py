@@ -10,7 +10,7 @@ from e2e.bare_and_wrapped import OpenShell, both, report_of, reported, status_of
 from support.interactive_shell import InteractiveShell
 from support.processes import is_alive, state
 from support.sandbox import BARE, WRAPPED, Mirror, Sandbox, born
-from support.waiting import lines, until, until_line
+from support.waiting import lines, until, until_line, until_lines
 
 CTRL_C, CTRL_D, CTRL_Z = "\x03", "\x04", "\x1a"
 
@@ -220,7 +220,7 @@ def test_a_script_with_ampersand(sandbox: Sandbox, shell: str) -> None:
         process = sandbox.start(shell, script, *words, *command)
         born(report)
         until(sandbox.sleepers, "the command sleeps")
-        leader = int(lines(report.with_name(f"{report.name}.pid"))[0])
+        leader = int(until_lines(report.with_name(f"{report.name}.pid"))[0])
         os.kill(leader, signal.SIGINT)  # ignored, as it is for all that a script sends back
         os.kill(leader, signal.SIGTERM)
         process.wait()

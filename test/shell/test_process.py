@@ -292,7 +292,7 @@ def test_the_streams_of_a_check_and_an_alert(drive: Start, tmp_path: Path) -> No
         remote.call("run_alert", {})
         assert remote.event() == {"name": "AlertFinished", "reason": ""}
 
-    assert (out.read_text(), err.read_text()) == ("alert leads\n", "check leads\n")
+    assert (out.read_text(), err.read_text()) == ("", "check leads\nalert leads\n")
 
 
 def test_an_alert_knows_what_happened(drive: Start, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ struct start {
     bool own_session;
     bool dies_with_parent;
     bool null_stdin;
-    bool stdout_to_stderr;
     unsigned int closed;
+    int output;         /* Becomes stdout and stderr; -1 if they stay as they are. */
     int error;          /* 0 if the program was executed. */
     const char *failed; /* What failed before exec, if anything did. */
 };
@@ -96,6 +96,12 @@ static void take_stdin_away(struct start *start)
     int descriptor = open(null_device, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0 || dup2(descriptor, STDIN_FILENO) < 0)
         fail(start, null_device);
+}
+
+static void take_output(struct start *start)
+{
+    if (dup2(start->output, STDOUT_FILENO) < 0 || dup2(start->output, STDERR_FILENO) < 0)
+        fail(start, "stdout");
 }
 
 static void write_pid(struct start *start)
@@ -146,12 +152,12 @@ static int run_in_child(void *argument)
         if (getppid() != start->zkexec)
             _exit(CANNOT_RUN); /* zkexec ended before the prctl */
     }
+    if (start->output >= 0)
+        take_output(start); /* before it can be closed */
     if (start->closed)
         close_passed(start->closed);
     if (start->null_stdin)
         take_stdin_away(start);
-    if (start->stdout_to_stderr && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
-        fail(start, "stdout");
     write_pid(start);
     set_signals(start);
     execve(start->path, start->argv, start->environment);
@@ -261,6 +267,14 @@ static bool read_closed(PyObject *request, unsigned int *closed)
     return !PyErr_Occurred();
 }
 
+static bool read_output(PyObject *request, int *output)
+{
+    PyObject *value = PyObject_GetAttrString(request, "output");
+    *output = value && value != Py_None ? (int)PyLong_AsLong(value) : -1;
+    Py_XDECREF(value);
+    return !PyErr_Occurred();
+}
+
 /* `cgroup` gets a new reference. */
 static bool read_request(PyObject *request, struct start *start, PyObject **cgroup)
 {
@@ -271,7 +285,7 @@ static bool read_request(PyObject *request, struct start *start, PyObject **cgro
            read_flag(request, "own_session", &start->own_session) &&
            read_flag(request, "dies_with_parent", &start->dies_with_parent) &&
            read_flag(request, "null_stdin", &start->null_stdin) &&
-           read_flag(request, "stdout_to_stderr", &start->stdout_to_stderr) &&
+           read_output(request, &start->output) &&
            read_signals(request, "mask", &start->mask) &&
            read_signals(request, "ignored", &start->ignored) &&
            read_closed(request, &start->closed);

@@ -280,7 +280,7 @@ def test_check_and_alert_that_cannot_start_are_told(drive: Start) -> None:
 
 
 def test_the_streams_of_a_check_and_an_alert(drive: Start, tmp_path: Path) -> None:
-    """Neither can read zkexec's stdin; a check writes to stderr, an alert to zkexec's stdout."""
+    """Neither can read the stdin of zkexec, and both write to its stderr."""
     out, err = tmp_path / "out", tmp_path / "err"
     (tmp_path / "in").write_text("typed")
     speak = sh('cat; [ "$(ps -o sid= -p $$)" -eq $$ ] && echo "$0" leads')

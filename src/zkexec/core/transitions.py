@@ -113,7 +113,7 @@ TABLE: Mapping[Phase, Row] = {
         Phase.DONE: (events.StartFailed, *GONE),
     },
     Phase.FAILED: {
-        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
+        Phase.RUNNING: (events.ZnodesRead, events.FilesInstalled, *JUDGED),
         Phase.WAITING: JUDGED,
         **dict.fromkeys(
             (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED

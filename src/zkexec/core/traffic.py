@@ -25,8 +25,10 @@ class Place(Enum):
     """It was started, and post-healthy was not run yet."""
     IN = "in"
     """It takes part, or may do so, since the last post-healthy has begun."""
-    OUT = "out"
+    LEAVING = "leaving"
     """Pre-stop has begun."""
+    OUT = "out"
+    """Pre-stop has ended."""
     LEFT = "left"
     """Post-healthy has failed until the turn had failed, and is not repeated."""
 
@@ -55,12 +57,12 @@ class Traffic:
     @property
     def needs_drain(self) -> bool:
         """Whether pre-stop has to run before the command is stopped."""
-        return self._policy.runs(Step.PRE_STOP) and self._place is Place.IN
+        return self._policy.runs(Step.PRE_STOP) and self._place in (Place.IN, Place.LEAVING)
 
     @property
     def is_drained(self) -> bool:
         """Whether pre-stop has begun, and nothing has put the command in again."""
-        return self._place is Place.OUT
+        return self._place in (Place.LEAVING, Place.OUT)
 
     @property
     def deadline(self) -> float | None:
@@ -120,7 +122,7 @@ class Traffic:
 
     def drain(self, now: float, event: str) -> list[Action]:
         """Begin to take the command out."""
-        self._place = Place.OUT
+        self._place = Place.LEAVING
         self._join_at = None
         return [
             *self._steps.drop(Step.POST_HEALTHY),
@@ -129,6 +131,7 @@ class Traffic:
 
     def drained(self, now: float) -> None:
         """Pre-stop has ended: the stop follows soon, or none does."""
+        self._place = Place.OUT
         self._stop_by = now + STOP_WITHIN_S
 
     def is_stop_late(self, now: float) -> bool:

@@ -225,11 +225,11 @@ class Member:
 
     @property
     def _must_restart(self) -> bool:
-        """Whether a reload would not do: the command is starting, or a reload has harmed it."""
-        if self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE):
-            has_failed = self._phase.attempt.failing == self.applied
-            return has_failed or self._health.known == "unhealthy"
-        return self._policy.in_group and self._is_unverified
+        """Whether a reload would not do: the command has failed on what it has loaded."""
+        if self._phase.attempt.failing == self.applied:
+            return True
+        is_reloaded = self._restart.begun in (ChangeAction.RELOAD, ChangeAction.NONE)
+        return is_reloaded and self._health.known == "unhealthy"
 
     def _rejoin(self, now: float) -> list[Action]:
         """Put a command in again that was taken out of traffic and is not stopped after all."""

@@ -298,11 +298,12 @@ def test_a_failure_of_one_member_is_shown_with_its_whole_reason() -> None:
         for name, reason in reasons.items()
     }
     lines = drawn(group_status(members))
-    found = [line for line in lines if " failed in its pre-stop command at " in line]
+    blocked = " is blocked, failed in its pre-stop command at "
+    found = [line for line in lines if blocked in line]
 
     assert len(found) == 3
     assert re.match(r"m0 .* at .*: no space on /disk0; it tries again every ten seconds$", found[0])
-    assert "2 more members failed" in lines
+    assert "2 more members failed or are blocked" in lines
 
 
 def test_a_failed_restart_has_no_push_that_could_be_undone() -> None:

@@ -199,25 +199,23 @@ def member_failures(group: GroupStatus, now: float) -> list[str]:
 
     What is the failure of the version is left out.
     """
-    known = (
-        ""
-        if group.failure is None or group.failure.failure is None
-        else (group.failure.failure.reason)
-    )
+    known = {"", *(one.failure.reason for one in group.progress if one.failure is not None)}
     found = [
         _member_failure(row, now)
         for row in group.rows
-        if row.phase in _STOPPED_PHASES and row.reason not in ("", known)
+        if row.phase in _STOPPED_PHASES and row.reason not in known
     ]
     more = len(found) - _MOST_NAMES
-    return [*found[:_MOST_NAMES], f"{more} more members failed"] if more > 0 else found
+    if more > 0:
+        found[_MOST_NAMES:] = [f"{more} more members failed or are blocked"]
+    return found
 
 
 def _member_failure(row: MemberRow, now: float) -> str:
     at = f" at {moment(row.since, now)}" if row.since else ""
     failed = f"{failed_in(row.step)}{at}: {row.reason}"
     if row.phase == Phase.BLOCKED.value:
-        return f"{row.name} {failed}; it tries again every ten seconds"
+        return f"{row.name} is blocked, {failed}; it tries again every ten seconds"
     return f"{row.name} {failed}"
 
 

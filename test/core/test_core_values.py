@@ -7,6 +7,7 @@ from zkexec.core.events import ExitStatus
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.version import contents_of, short, version_of
 from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
+from zkexec.core.step import STEP_COMMANDS, Step, failed_in
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,18 @@ def test_an_ending_is_told_as_a_shell_would(
 ) -> None:
     """An ending knows whether it is a failure, its status in a shell, and its words."""
     assert (ending.failed, ending.shell_status, str(ending)) == (failed, status, words)
+
+
+def test_a_failure_names_the_step_of_a_command() -> None:
+    """The four commands of an operator are named; other steps are clear from their reasons."""
+    assert [failed_in(step.value) for step in STEP_COMMANDS] == [
+        "failed in its check",
+        "failed in its pre-stop command",
+        "failed in its reload",
+        "failed in its post-healthy command",
+    ]
+    others = [step.value for step in Step if step not in STEP_COMMANDS]
+    assert {failed_in(step) for step in ("", "unknown", *others)} == {"failed"}
 
 
 def test_a_process_does_not_end_in_two_ways() -> None:

@@ -6,6 +6,7 @@ from simulation.bystander import Bystander, CoreLost, HandledEvent, Violation
 from zkexec.core import actions, events
 from zkexec.core.actions import AlertEvent
 from zkexec.core.phases import Phase
+from zkexec.core.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class AlertsAsRequired:
         self._silent_until = 0.0
         self._restart_trouble = ""
         self._is_followed = True
+        self._optional: list[Cause] = []
+        """Causes that may have an alert: an attempt that fails again need not raise another."""
+        self._ended_by_core: set[Step] = set()
+        """The steps whose command was killed, perhaps for newer content."""
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Compare the causes with the alerts."""
@@ -45,6 +50,8 @@ class AlertsAsRequired:
             self._restart_trouble = self._failed_before_start or self._restart_trouble
             self._failed_before_start = ""
         new = self._causes(moment, bystander)
+        if bystander.policy.step_limits:
+            new = self._with_steps(new, moment, bystander)
         self._due += new
         for alert in alerts:
             self._strike_out(Cause(alert.event, alert.exit_status))
@@ -57,11 +64,55 @@ class AlertsAsRequired:
             raise Violation("the end without an alert for the command's failure")
 
     def _strike_out(self, cause: Cause) -> None:
+        if cause not in self._due and cause in self._optional:
+            return
         if cause not in self._due:
             raise Violation(f"an alert for nothing: {cause}")
         # After a wait only the newest alert runs; the causes before it are dropped.
         newest = len(self._due) - 1 - self._due[::-1].index(cause)
         del self._due[: newest + 1]
+
+    def _with_steps(
+        self, causes: list[Cause], moment: HandledEvent, bystander: Bystander
+    ) -> list[Cause]:
+        """Return the causes that need an alert if a change has steps that can fail."""
+        notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
+        counted = "health-check-failed" in notes
+        is_fresh = moment.now < bystander.reloaded_at + bystander.policy.health_delay_s
+        due = []
+        for cause in causes:
+            if cause.event is AlertEvent.RESTART_FAILED:
+                # Whether the reason is a new one depends on the steps, too.
+                self._optional.append(cause)
+            elif cause.event is not AlertEvent.HEALTH_FAILED or (counted and not is_fresh):
+                due.append(cause)
+        failed = [*self._failed_steps(moment, bystander)]
+        self._optional += failed
+        is_refusal = isinstance(moment.event, events.StepFinished) and (
+            moment.event.step in (Step.CHECK, Step.RELOAD) and not moment.event.outcome.is_of_host
+        )
+        for action in moment.actions:
+            if isinstance(action, actions.KillStep):
+                self._ended_by_core.add(action.step)
+        return due + (failed if is_refusal else [])
+
+    def _failed_steps(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
+        event = moment.event
+        if isinstance(event, CoreLost):
+            self._ended_by_core.clear()
+        if not isinstance(event, events.StepFinished):
+            return []
+        is_killed = event.step in self._ended_by_core
+        self._ended_by_core.discard(event.step)
+        is_ending = bystander.termed or bystander.over or moment.phase is Phase.LOADING
+        if event.outcome.passed or is_ending:
+            return []
+        self._restart_trouble = self._restart_trouble or event.outcome.reason
+        cause = Cause(AlertEvent.RESTART_FAILED)
+        if is_killed:
+            self._optional.append(cause)
+            return []
+        return [cause]
 
     def _causes(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
         event = moment.event

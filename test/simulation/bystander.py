@@ -13,7 +13,8 @@ from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Znode
+from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.step import Step
 
 SIGKILL, SIGTERM = 9, 15
 ASKING_SIGNALS = (2, 3, 15)
@@ -69,6 +70,16 @@ class Bystander:
         self.wanted: dict[str, bytes] | None = None
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
+        self.reloaded_at = -1e9
+        """When this command was last made to load other files."""
+        self.reload_failed = False
+        """Whether a reload was refused, so that the files before it are to be put back."""
+        self.puts_back = False
+        """Whether the event is that the old files are back after a refused reload."""
+        self.replaced = Snapshot({})
+        """The files before those that are installed now."""
+        self._files = host.files
+        self._reload_number = 0
         self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
@@ -77,12 +88,14 @@ class Bystander:
 
     def see_event(self, moment: HandledEvent) -> None:
         """Take in what happened, before the checkers look at what was done about it."""
-        self.check_counts, self.failure = False, None
+        self.check_counts, self.failure, self.puts_back = False, None, False
+        self._see_change_of_files(moment)
         match moment.event:
             case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
-                self.delayed = False
+                self.delayed = self.reload_failed = False
+                self.reloaded_at = -1e9
                 self._passed_on.clear()
             case events.CommandExited():
                 self._see_exit(moment.event, moment.now)
@@ -105,6 +118,27 @@ class Bystander:
                     and self.stopping_since is None
                 )
 
+    def _see_change_of_files(self, moment: HandledEvent) -> None:
+        match moment.event:
+            case events.FilesInstalled():
+                self._see_install(moment.now)
+            case events.StepFinished(Step.RELOAD, number, outcome) if number == self._reload_number:
+                self.reload_failed = not outcome.passed
+                self._see_reload(moment.now)
+
+    def _see_install(self, now: float) -> None:
+        files = self.host.files
+        self.puts_back = self.reload_failed and files.files == self.replaced.files
+        self.replaced, self._files = self._files, files
+        self.reload_failed = self.reload_failed and not self.puts_back
+        if self.generation and self.stopping_since is None:
+            self._see_reload(now)
+
+    def _see_reload(self, now: float) -> None:
+        """A health check that has begun before does not count."""
+        self.reloaded_at = now
+        self._check_generation = 0
+
     def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
         mirrors = self.policy.mirrors
         read = [znodes[mirror.zk_path] for mirror in mirrors]
@@ -125,11 +159,16 @@ class Bystander:
         restarting = self.stopping_since is not None and not self.over
         if signal == SIGTERM or (restarting and signal in (2, 3)):
             self.termed = True
-            if self.generation and self.stopping_since is None:
+            if self.generation and self.stopping_since is None and not self._drains:
                 self.stopping_since = now
         self._passed_on.add(signal)
         if signal in ASKING_SIGNALS:
             self._asked_until = now + max(self.policy.kill_timeout_s, 60.0)
+
+    @property
+    def _drains(self) -> bool:
+        """Whether a pre-stop command comes before the stop."""
+        return self.policy.runs(Step.PRE_STOP)
 
     def see_actions(self, moment: HandledEvent) -> None:
         """Take in what was done, after the checkers have judged it."""
@@ -146,3 +185,7 @@ class Bystander:
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillHealthCheck():
                     self._check_killed = True
+                case actions.SignalCommand():
+                    self._see_reload(moment.now)
+                case actions.RunStep(step=Step.RELOAD, number=number):
+                    self._reload_number = number

@@ -13,6 +13,7 @@ from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
 from zkexec.core.phases import Phase
 from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.step import Step
 
 UNNEEDED_WAIT_S = 0.5
 LONGEST_DELAY_S = 10.0
@@ -31,6 +32,22 @@ class Checker(Protocol):
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Raise Violation if the promise is broken."""
+
+
+STEPS_BEFORE_A_STOP = (Step.CHECK, Step.PRE_STOP)
+
+
+def may_stop_after(event: events.Event) -> bool:
+    """Whether a stop may follow from this event: the last step before it is over."""
+    if isinstance(event, events.StepFinished):
+        return event.step in STEPS_BEFORE_A_STOP and event.outcome.passed
+    return isinstance(event, events.FilesStaged)
+
+
+def is_end_after_pre_stop(bystander: Bystander, action: Action) -> bool:
+    """Whether this is the TERM that comes at the end of zkexec once the command is drained."""
+    is_term = isinstance(action, actions.SignalProcessTree) and action.signal == SIGTERM
+    return is_term and bystander.termed and bystander.policy.runs(Step.PRE_STOP)
 
 
 def is_passed_on(moment: HandledEvent, action: Action) -> bool:
@@ -55,7 +72,7 @@ class StopsOnlyForChange:
                 if since is None or moment.now < since + bystander.policy.kill_timeout_s:
                     raise Violation("killed before the kill timeout")
                 continue
-            if is_passed_on(moment, action):
+            if is_passed_on(moment, action) or is_end_after_pre_stop(bystander, action):
                 continue
             if since is not None:
                 raise Violation("a command was stopped a second time")
@@ -64,7 +81,7 @@ class StopsOnlyForChange:
 
     def _judge_stop(self, moment: HandledEvent, bystander: Bystander) -> None:
         staged = bystander.host.staged
-        if not isinstance(moment.event, events.FilesStaged):
+        if not may_stop_after(moment.event):
             raise Violation(f"a stop on {type(moment.event).__name__}")
         if staged is None or not plan(bystander.host.files, staged):
             raise Violation("a stop without a difference")
@@ -80,6 +97,9 @@ class StagesWhatIsWanted:
         """Compare staged files with the last read, if it was complete."""
         for action in moment.actions:
             if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
+                continue
+            is_old = dict(action.snapshot.files) == dict(bystander.replaced.files)
+            if bystander.reload_failed and is_old:
                 continue
             if dict(action.snapshot.files) != bystander.wanted:
                 raise Violation("the staged files are not wanted any more")
@@ -103,6 +123,8 @@ class InstallsHistory:
         if not isinstance(moment.event, events.FilesInstalled):
             return
         history, files = bystander.ensemble.history, bystander.host.files
+        if bystander.puts_back:
+            self._state = 0
         for number in range(self._state, len(history)):
             if self._fits(files, number, bystander):
                 self._state = number
@@ -153,7 +175,7 @@ class InstallsPresentContent:
         for action in moment.actions:
             if isinstance(action, actions.ReadZnodes | actions.OpenSession):
                 self._number = action.number if isinstance(action, actions.ReadZnodes) else 0
-        if isinstance(event, events.FilesInstalled):
+        if isinstance(event, events.FilesInstalled) and not bystander.puts_back:
             self._judge(bystander)
         self._files = bystander.host.files.files
 
@@ -293,13 +315,15 @@ class StartsNothingAtTheEnd:
 
     STARTS = (
         actions.StartCommand, actions.RunHealthCheck, actions.StageFiles, actions.InstallFiles,
-        actions.LoadCachedFiles,
+        actions.LoadCachedFiles, actions.SignalCommand,
     )  # fmt: skip
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Check everything that is started."""
         for action in moment.actions:
-            if isinstance(action, self.STARTS) and (bystander.termed or bystander.over):
+            is_drain = isinstance(action, actions.RunStep) and action.event == "end"
+            is_start = isinstance(action, (*self.STARTS, actions.RunStep)) and not is_drain
+            if is_start and (bystander.termed or bystander.over):
                 raise Violation(f"{type(action).__name__} after the end has begun")
             if isinstance(action, actions.RunAlert) and bystander.termed:
                 raise Violation("an alert was started after TERM")
@@ -319,6 +343,9 @@ class PassesSignalsOn:
             return
         if bystander.generation:
             by_terminal = event.from_terminal and event.signal != 1
+            if event.signal == SIGTERM and bystander.policy.runs(Step.PRE_STOP) and not sent:
+                # It comes after the pre-stop command.
+                return
             if sent.count(event.signal) != (0 if by_terminal else 1):
                 raise Violation(f"signal {event.signal} was passed on as {sent}")
 
@@ -394,6 +421,7 @@ class EndsOnce:
     def _judge_time(self, moment: HandledEvent, bystander: Bystander) -> None:
         if self._due is None and (bystander.termed or bystander.over):
             # The time for the command, for two alerts, and some more.
-            self._due = moment.now + 3 * bystander.policy.kill_timeout_s + 25
+            drain_s = bystander.policy.step_limits.get(Step.PRE_STOP, 0.0)
+            self._due = moment.now + drain_s + 3 * bystander.policy.kill_timeout_s + 25
         if self._due is not None and moment.now > self._due and not self._ended:
             raise Violation("the end does not come")

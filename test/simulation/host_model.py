@@ -5,11 +5,14 @@ child that takes no notice of signals, a check or an alert that hangs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from simulation.clock import Clock
 from simulation.disk import Disk, Write
+from simulation.flaws import UNHEALTHY, Flaw, flaw_of
+from simulation.step_commands import StepCommands
 from zkexec.core.events import (
     AlertFinished,
     CachedFilesFound,
@@ -25,6 +28,7 @@ from zkexec.core.events import (
     ProcessTreeInspected,
     StartFailed,
 )
+from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot, plan
 
 ENDING_SIGNALS = (1, 2, 3, 9, 15)
@@ -40,6 +44,13 @@ class Tree:
     alive: bool = True
     others: int = 0
     stubborn: bool = False
+    loaded: Snapshot = field(default_factory=lambda: Snapshot({}))
+    """The files that it works with; zkexec cannot know which."""
+    sick: bool = False
+    """Whether no health check passes, because of these files."""
+    ignored: bool = False
+    drained: bool = False
+    warmed: bool = False
 
     @property
     def remaining(self) -> int:
@@ -50,7 +61,9 @@ class Tree:
 class HostModel:
     """One machine on which zkexec runs."""
 
-    def __init__(self, clock: Clock, random: Random, deliver: Callable[[Event], None]) -> None:
+    def __init__(
+        self, clock: Clock, random: Random, policy: Policy, deliver: Callable[[Event], None]
+    ) -> None:
         """Begin with no file at the targets and no process."""
         self._clock = clock
         self._random = random
@@ -69,6 +82,8 @@ class HostModel:
         self.files_are_cached = False
         self.staged: Snapshot | None = None
         self.tree: Tree | None = None
+        luck = Random(random.getstate()[1][2])
+        self.steps = HostSteps(self, clock, luck, policy, deliver)
         self.check: int | None = None
         self.alerting = False
         self._check_number = 0
@@ -92,8 +107,9 @@ class HostModel:
         staged, self.staged = self.staged, None
         if staged is None or self._refuses(Write.INSTALL):
             return FilesFailed("disk full")
-        written = plan(self.files, staged).changed
-        self.files = staged
+        before, self.files = self.files, staged
+        written = plan(before, staged).changed
+        self.steps.installed(before)
         return FilesInstalled(written)
 
     def _refuses(self, write: Write) -> bool:
@@ -121,8 +137,13 @@ class HostModel:
         if self._unlucky(0.02) or (fails and self.faults):
             return StartFailed(generation, "command not found", 127)
         self.tree = Tree(
-            generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2)
-        )
+            generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2),
+            loaded=self.files,
+        )  # fmt: skip
+        flaw = flaw_of(self.files.files.values())
+        self.tree.sick = flaw in UNHEALTHY
+        if flaw is Flaw.FATAL:
+            self._clock.after(0.2, partial(self._exit, self.tree, ExitStatus(code=6)))
         return CommandStarted(generation, pid=generation + 100)
 
     def signal(self, signal: int) -> None:
@@ -164,6 +185,7 @@ class HostModel:
         self.check = generation
         self._check_number += 1
         number, passed = self._check_number, not self._unlucky(0.3)
+        passed = passed and not (self.tree is not None and self.tree.sick)
         if not self._unlucky(0.1):
             duration_s = self._random.uniform(0, 3 if self._unlucky(0.3) else 0.2)
             self._clock.after(duration_s, lambda: self._finish_check(number, passed))
@@ -203,3 +225,48 @@ class HostModel:
         if self.alerting and number == self._alert_number:
             self.alerting = False
             self._deliver(AlertFinished(reason))
+
+
+class HostSteps(StepCommands):
+    """The commands of steps on this host, and the files that its command works with."""
+
+    def __init__(
+        self, host: HostModel, clock: Clock, random: Random, policy: Policy,
+        deliver: Callable[[Event], None],
+    ) -> None:  # fmt: skip
+        """Begin without a command."""
+        super().__init__(clock, random, policy)
+        self._host = host
+        self._deliver = deliver
+
+    @property
+    def command(self) -> Tree | None:
+        """The present command."""
+        return self._host.tree
+
+    @property
+    def files(self) -> Snapshot:
+        """What the targets contain."""
+        return self._host.files
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether the host has faults now."""
+        return self._host.faults
+
+    def deliver(self, event: Event) -> None:
+        """Let zkexec receive it."""
+        self._deliver(event)
+
+    def load(self, files: Snapshot, *, sickens: bool) -> None:
+        """Let the command work with these files."""
+        tree = self._host.tree
+        assert tree is not None, "nothing runs that could load anything"
+        tree.loaded, tree.sick = files, sickens
+
+    def believe(self, files: Snapshot) -> None:
+        """Need nothing: what a single zkexec believes is in its files."""
+
+    def end_command(self) -> None:
+        """Let the command exit."""
+        self._host.end_child(ExitStatus(code=6))

@@ -9,17 +9,22 @@ from random import Random
 
 from simulation.bystander import Violation
 from simulation.ensemble_model import EnsembleModel
+from simulation.flaws import Flaw, draw_flaw, flaw_of
+from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from simulation.wire.wire_cluster import WireCluster
 from simulation.world import Recorder, Step, World
 from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy, StartPolicy
 from zkexec.core.snapshot import Mirror, Problem, Snapshot
+from zkexec.core.step import Step as StepOfChange
 from zkexec.frozen import replace
 
 CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0
 REARM_S = 60.0
+MENDING_S = 20.0
+"""Pause between two contents of an operator who sees that the last one was refused."""
 WIRED_EVERY = 4
 """One of this many seeds has the product's session, and servers that read its bytes.
 
@@ -62,10 +67,15 @@ class SeededRun:
         if not self._loses_watches and Random(seed + 1).random() < 0.5:
             # A deadline that comes in any case would hide that another is missing.
             self.policy = replace(self.policy, rearm_s=None)
+        self._steps = Random(f"steps of {seed}")
+        self._has_steps = self._steps.random() < SHARE_WITH_STEPS
+        if self._has_steps:
+            self.policy = draw_steps(self._steps, self.policy)
         is_wired = seed % WIRED_EVERY == 0
         make_cluster = partial(WireCluster, self.policy) if is_wired else EnsembleModel
         self.world = World(self.policy, self._random, record, make_cluster)
         self._calm_now = False
+        self._mended_at = 0.0
         self._mortal = self._random.random() < 0.3
         """Whether this run may see its end; else too few would live to see the calm."""
         self._spite = 0.0
@@ -191,9 +201,29 @@ class SeededRun:
             # Contents that are written once distinguish states, contents that return do not.
             contents = [b"%d" % len(self.world.ensemble.history)]
         chosen = random.sample(paths, random.randint(1, len(paths)))
-        self.world.ensemble.write({path: random.choice(contents) for path in chosen})
+        written = {path: random.choice(contents) for path in chosen}
+        if self._has_steps and self._steps.random() < 0.4:
+            written[chosen[0]] = self._content(draw_flaw(self._steps))
+        self.world.ensemble.write(written)
         if random.random() < 0.2:
             self.world.clock.after(random.uniform(0, 0.3), self._write_something)
+
+    def _content(self, flaw: Flaw) -> bytes:
+        """Return a content that was never there before, with this flaw."""
+        return b"%d %s" % (len(self.world.ensemble.history), flaw.value.encode())
+
+    def _mend(self) -> None:
+        """Do as operators do whose last content was refused, or is bad: write a good one."""
+        world, state = self.world, self.world.ensemble.state
+        wanted = [state[mirror.zk_path] for mirror in self.policy.mirrors]
+        refused = world.host.steps.refused
+        files = {m.local_path: z.content for m, z in zip(self.policy.mirrors, wanted, strict=True)}
+        is_refused = refused is not None and dict(refused.files) == files
+        is_sick = world.host.tree is not None and world.host.tree.sick
+        is_bad = is_refused or is_sick or flaw_of(files.values()) is not Flaw.NONE
+        if is_bad and world.clock.now >= self._mended_at + MENDING_S:
+            self._mended_at = world.clock.now
+            world.ensemble.write({path: self._content(Flaw.NONE) for path in state})
 
     def _fill(self) -> None:
         paths = self.world.ensemble.state
@@ -217,6 +247,8 @@ class SeededRun:
         while not world.done and settled < 3:
             if world.clock.now > bound:
                 raise Violation(f"no progress: {self._shortfall()}")
+            if self._has_steps:
+                self._mend()
             world.run_until(world.clock.now + QUIET_S)
             settled = settled + 1 if not self._shortfall() else 0
 
@@ -224,11 +256,16 @@ class SeededRun:
         world = self.world
         if world.phase is not Phase.RUNNING:
             return f"the phase is {world.phase.value}"
-        if world.host.tree is None or not world.host.tree.alive:
+        tree = world.host.tree
+        if tree is None or not tree.alive:
             return "no child is there"
         for mirror in self.policy.mirrors:
             znode = world.ensemble.state[mirror.zk_path]
             usable = znode.problem is None and (znode.content or self.policy.allow_empty)
             if usable and world.host.files.files[mirror.local_path] != znode.content:
                 return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
+        if tree.loaded != world.host.files and not tree.ignored:
+            return "the command does not run what is on disk"
+        if self.policy.runs(StepOfChange.POST_HEALTHY) and (tree.drained or not tree.warmed):
+            return "no post-healthy command has succeeded"
         return ""

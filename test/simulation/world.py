@@ -27,6 +27,7 @@ from simulation.clock import Clock
 from simulation.cluster_model import ClusterModel
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
+from simulation.step_checkers import step_checkers
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
@@ -66,7 +67,7 @@ class World:
         self.clock = Clock()
         paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.mirrors))
         self.ensemble = make_cluster(self.clock, random, paths, self.deliver)
-        self.host = HostModel(self.clock, random, self.deliver)
+        self.host = HostModel(self.clock, random, policy, self.deliver)
         self.core: Member | Caretaker = Member(policy, FreeTurn())
         self.done = False
         """Whether zkexec has ended."""
@@ -74,6 +75,8 @@ class World:
         self._record = record
         self._witness = Bystander(policy, self.ensemble, self.host)
         self._checkers = all_checkers()
+        if policy.step_limits or policy.on_change:
+            self._checkers += step_checkers()
         self._answers: deque[Event] = deque([Started()])
         self._arrived: deque[Event] = deque()
         self.steps: set[Step] = set()
@@ -138,6 +141,7 @@ class World:
         self._arrived = deque(kept)
         self.ensemble.drop_session()
         host.discard()
+        host.steps.drop()
         adopted = member.adopted(check=host.check, alerting=host.alerting)
         now = self.clock.now
         caretaker = self.core = Caretaker(self.policy, adopted, now + pause_s, now)
@@ -221,4 +225,10 @@ class World:
                 return self.host.run_alert()
             case actions.KillAlert():
                 self.host.kill_alert()
+            case actions.RunStep():
+                self.host.steps.run(action)
+            case actions.KillStep(step):
+                self.host.steps.kill(step)
+            case actions.SignalCommand():
+                self.host.steps.signal_command()
         return []

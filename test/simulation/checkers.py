@@ -73,6 +73,7 @@ class StopsOnlyForChange:
                     raise Violation("killed before the kill timeout")
                 continue
             if is_passed_on(moment, action) or is_end_after_pre_stop(bystander, action):
+                since = moment.now if since is None else since
                 continue
             if since is not None:
                 raise Violation("a command was stopped a second time")

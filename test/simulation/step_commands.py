@@ -12,7 +12,7 @@ from typing import Protocol
 
 from simulation.clock import Clock
 from simulation.flaws import Flaw, flaw_of
-from zkexec.core.actions import RunStep
+from zkexec.core.actions import Action, KillStep, RunStep, SignalCommand
 from zkexec.core.events import Event, StepFinished
 from zkexec.core.policy import ActionRule, ChangeAction, Policy
 from zkexec.core.snapshot import Snapshot
@@ -122,6 +122,16 @@ class StepCommands(ABC):
         """Let the present command exit."""
 
     # What the core requests.
+
+    def perform(self, action: Action) -> None:
+        """Carry out an action about a step; others have no effect."""
+        match action:
+            case RunStep():
+                self.run(action)
+            case KillStep(step):
+                self.kill(step)
+            case SignalCommand():
+                self.signal_command()
 
     def run(self, action: RunStep) -> None:
         """Start the command of a step; its end is an event."""

@@ -225,10 +225,6 @@ class World:
                 return self.host.run_alert()
             case actions.KillAlert():
                 self.host.kill_alert()
-            case actions.RunStep():
-                self.host.steps.run(action)
-            case actions.KillStep(step):
-                self.host.steps.kill(step)
-            case actions.SignalCommand():
-                self.host.steps.signal_command()
+            case _:
+                self.host.steps.perform(action)
         return []

@@ -98,6 +98,9 @@ class Checker:
     def kill(self, process: "Process", command: CommandModel) -> None:
         """Observe that a command is stopped for a restart."""
 
+    def reloaded(self, process: "Process", command: CommandModel) -> None:
+        """Observe that files are installed beside a running command, which is to load them."""
+
     def started(self, process: "Process", command: CommandModel) -> None:
         """Observe that a command was started."""
 

@@ -1,10 +1,11 @@
 """The command on one host: how long it takes to start and to stop, and when it is healthy."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING
 
-from simulation.group.contents import Mood, mood_of
+from simulation.group.contents import ENDING, UNHEALTHY, Mood, mood_of
 from zkexec.core import events
 from zkexec.core.events import Event, ExitStatus
 from zkexec.core.policy import Policy
@@ -18,7 +19,7 @@ SIGKILL, SIGTERM, SIGCONT = 9, 15, 18
 
 @dataclass(slots=True, eq=False)
 class CommandModel:
-    """One generation of the command, and what it was started with."""
+    """One generation of the command, and what it was started with, or made to load last."""
 
     generation: int
     files: Snapshot
@@ -30,11 +31,22 @@ class CommandModel:
     passed_at: float | None = None
     """When the first health check passed, of those without a failure since."""
     was_known_good: bool = False
-    """Whether it was ever healthy for as long as required."""
+    """Whether it was healthy for as long as required, since it was last made to load something."""
+    loaded: Snapshot = field(init=False)
+    """The files that it works with; zkexec cannot know which."""
+    applied_at: float = field(init=False)
+    """When it was started, or made to load something."""
+    ignored: bool = False
+    drained: bool = False
+    warmed: bool = False
+
+    def __post_init__(self) -> None:
+        """Work with the files that are on disk at the start."""
+        self.loaded, self.applied_at = self.files, self.started_at
 
     def is_healthy(self, now: float, policy: Policy) -> bool:
         """Whether a bystander would call it healthy, for as long as required."""
-        since = self.passed_at if policy.checks_health else self.started_at
+        since = self.passed_at if policy.checks_health else self.applied_at
         if since is None or not self.alive:
             return False
         return now >= since + least_healthy_s(policy) - 1e-3
@@ -58,6 +70,7 @@ class Commands:
         self.present: CommandModel | None = None
         self._check: CommandModel | None = None
         self._check_number = 0
+        self._check_began = 0.0
 
     def start(self, generation: int) -> Event:
         """Start the command on the files on disk."""
@@ -77,7 +90,13 @@ class Commands:
         command.stubborn = random.random() < self._world.stubbornness
         self.present = command
         self._world.command_started(self._process, command)
-        if mood is Mood.EXITS:
+        self.work_with(command, mood, random)
+        return events.CommandStarted(generation, pid=100 + generation)
+
+    def work_with(self, command: CommandModel, mood: Mood, random: Random) -> None:
+        """Let happen what becomes of a command that works with such a configuration."""
+        policy = self._process.policy
+        if mood in ENDING:
             self._later(0.5 * random.random(), lambda: self._exit(command, ExitStatus(code=3)))
         elif mood is Mood.EXITS_LATE:
             delay_s = policy.health_delay_s * 1.5 * random.random()
@@ -86,7 +105,6 @@ class Commands:
             self._later(2.0 * random.random(), lambda: self._take_down(command))
         if not policy.checks_health:
             self._later(least_healthy_s(policy), lambda: self._survived(command))
-        return events.CommandStarted(generation, pid=100 + generation)
 
     def signal(self, signal: int) -> None:
         """Signal the command; a stubborn one ends only by KILL."""
@@ -112,11 +130,12 @@ class Commands:
         if command is None or not command.alive:
             return [events.HealthCheckFinished(generation, False, "no command")]
         self._check = command
+        self._check_began = command.applied_at
         self._check_number += 1
         number = self._check_number
         passed = self._world.clock.now >= command.healthy_from
         is_outage = self._world.clock.now >= self._world.outage_from and not self._world.chaos.calm
-        if command.mood is Mood.HANGS or (command.mood is Mood.UNTIMELY and is_outage):
+        if command.mood in UNHEALTHY or (command.mood is Mood.UNTIMELY and is_outage):
             # A health check may be wrong, too.
             passed = self._random.random() < self._world.lies
         elif command.mood is Mood.FLAPS:
@@ -149,7 +168,8 @@ class Commands:
         if command is None or number != self._check_number:
             return
         self._check = None
-        if command is self.present and command.alive:
+        is_about_it = command is self.present and self._check_began == command.applied_at
+        if is_about_it and command.alive:
             if not passed:
                 command.passed_at = None
             elif command.passed_at is None:
@@ -170,7 +190,8 @@ class Commands:
             self._world.command_known_good(self._process, command)
 
     def _survived(self, command: CommandModel) -> None:
-        if command is self.present and command.alive:
+        is_due = self._world.clock.now >= command.applied_at + least_healthy_s(self._process.policy)
+        if command is self.present and command.alive and is_due:
             self._world.command_healthy(self._process)
             self._judge(command)
 

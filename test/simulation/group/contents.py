@@ -21,6 +21,14 @@ class Mood(Enum):
     """It lives and is never healthy."""
     UNTIMELY = "untimely"
     """It hangs during the outage of something that it needs, which ends with the faults."""
+    REFUSED = "refused"
+    """A check refuses it; a command that runs on it is never healthy."""
+    UNLOADABLE = "unloadable"
+    """A running command refuses to load it; one that is started on it is never healthy."""
+    FATAL = "fatal"
+    """A command that loads it exits."""
+    SICKENING = "sickening"
+    """A check accepts it; a command that runs on it is never healthy."""
     EXITS_LATE = "exits-late"
     """It ends by itself some time later, perhaps after it was found healthy."""
     LOCAL = "local"
@@ -29,6 +37,8 @@ class Mood(Enum):
     """It is healthy now and then."""
     LATE = "late"
     """It becomes healthy about when the time for that is over."""
+    COLD = "cold"
+    """The command is healthy, and its post-healthy command never succeeds."""
     GOOD = "good"
 
 
@@ -37,6 +47,10 @@ BAD = (
     Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.UNTIMELY, Mood.EXITS_LATE,
     Mood.LOCAL,
 )  # fmt: skip
+UNHEALTHY = (Mood.HANGS, Mood.REFUSED, Mood.UNLOADABLE, Mood.SICKENING)
+"""A command on one of these is never healthy."""
+ENDING = (Mood.EXITS, Mood.FATAL)
+"""A command exits soon after it has begun to work with one of these."""
 DOUBTFUL = (Mood.FLAPS, Mood.LATE)
 
 

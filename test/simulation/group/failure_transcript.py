@@ -16,7 +16,7 @@ def transcript(seed: int) -> str:
     except Exception as error:  # noqa: BLE001 -- it ends the transcript
         lines.append(f"!!! {type(error).__name__}: {error}")
     again = f"ZKEXEC_GROUP_SEED={seed} pytest test/simulation/group/test_group_simulation.py"
-    head = [f"seed {seed}; to run it alone: {again}", *map(str, dict.fromkeys(run.plot.policy))]
+    head = [f"seed {seed}; to run it alone: {again}", *dict.fromkeys(map(str, run.plot.policy))]
     return "\n".join([*head, *lines[-LAST_LINES:]])
 
 

@@ -40,6 +40,10 @@ class KeepsMaxUnavailable(Checker):
         if len(self._down) > most:
             raise Violation(f"{list(self._down)} are down, at most {most} may be")
 
+    def reloaded(self, process: Process, command: CommandModel) -> None:
+        """Count it as if it were down: other files may take its health away as well."""
+        self.kill(process, command)
+
     def history_began(self) -> None:
         """Forget which members are down: no record contains them."""
         self._down.clear()
@@ -123,7 +127,11 @@ class TriesAlone(Checker):
         tried[process.host.name] = None
         allowed = 1 + self._losses.get(entry.digest, 0)
         if len(tried) > allowed:
-            raise Violation(f"{list(tried)} restarted on {entry.digest[:8]}, which is untried")
+            raise Violation(f"{list(tried)} try {entry.digest[:8]}, which is untried")
+
+    def reloaded(self, process: Process, command: CommandModel) -> None:
+        """Count a reload as a try, too."""
+        self.kill(process, command)
 
 
 class AdmitsNoFailedVersion(Checker):
@@ -285,6 +293,7 @@ class KeepsEntries(Checker):
     def _judge_reclaim(self, change: RecordChange, name: str) -> None:
         policy = change.process.policy
         grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
+        grace_s += sum(policy.step_limits.values())
         since = self._absent_from.get(name, 0.0)
         until = self._absent_to.get(name, change.decided_at)
         if change.decided_at - since < grace_s - 1e-3:

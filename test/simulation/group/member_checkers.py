@@ -136,6 +136,10 @@ class InstallsPresentContent(Checker):
         before, self._in_place[host] = self._in_place[host], host.files
         if any(host.files.files == good.files for good in self._good.get(host, ())):
             return
+        command = None if host.living is None else host.living.commands.present
+        if command is not None and command.alive and host.files.files == command.files.files:
+            # What a refused reload has replaced is put back.
+            return
         is_present = self._seen[host] == self.world.histories
         states = self.world.history[self.world.present if is_present else 0 :]
         for mirror in host.policy.mirrors:
@@ -255,7 +259,10 @@ class WaitsForSomething(Checker):
     The others wait for a change, for the group, or for the end of the command.
     """
 
-    BRIEF = (Phase.STOPPING, Phase.VERIFYING, Phase.BLOCKED, Phase.EXITING)
+    BRIEF = (
+        Phase.CHECKING, Phase.DRAINING, Phase.RELOADING,
+        Phase.STOPPING, Phase.VERIFYING, Phase.BLOCKED, Phase.EXITING,
+    )  # fmt: skip
     ANSWERED = (
         actions.StageFiles, actions.InstallFiles, actions.StartCommand, actions.InspectProcessTree,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from simulation.group.client import Client
 from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
 from simulation.group.group_requests import GroupRequests
+from simulation.group.process_steps import ProcessSteps
 from simulation.group.wired_client import WiredClient
 from simulation.wire.polling import MOST_AT_ONCE, BusyLoopError
 from simulation.wire.wire_ensemble import WireEnsemble
@@ -54,6 +55,7 @@ class Process:
         self.client: Client | WiredClient | None = None
         self._tokens = 0
         self.commands = Commands(self)
+        self.steps = ProcessSteps(self, world.luck_of_steps)
         self.core: Member | Caretaker = self._fresh_core(None)
         self._requests = GroupRequests(self)
         self._is_stopping = False
@@ -96,6 +98,7 @@ class Process:
         self._reaped = deque(kept)
         self._close_session(clean=self.world.random.random() < 0.5)
         self.client = self.host.staged = None
+        self.steps.drop()
         caretaker = self.core = Caretaker(self.policy, adopted, self.now + pause_s, self.now)
         self._todo.extend(caretaker.begin("a mistake", self.now))
         self._deadline = caretaker.deadline
@@ -184,6 +187,7 @@ class Process:
         self.world.log(f"{self.name} ends: {why}")
         self.dead, self.frozen = True, False
         self.commands.die()
+        self.steps.drop()
         self.world.process_ended(self)
         self.host.ended()
 
@@ -284,7 +288,7 @@ class Process:
             case actions.StageFiles(snapshot):
                 return self._stage(snapshot)
             case actions.InstallFiles():
-                return [self.host.install()]
+                return [self._install()]
             case actions.DiscardFiles():
                 self.host.staged = None
             case actions.LoadCachedFiles():
@@ -306,10 +310,7 @@ class Process:
                 self._is_stopping = False
                 return [self.commands.start(generation)]
             case actions.SignalProcessTree(signal) | actions.SignalProcessGroup(signal):
-                if isinstance(action, actions.SignalProcessTree):
-                    self._is_stopping = True
-                    self._tell_kill(signal)
-                self.commands.signal(signal)
+                self._signal(signal, is_stop=isinstance(action, actions.SignalProcessTree))
             case actions.InspectProcessTree(generation):
                 return [self.commands.inspect(generation)]
             case actions.RunHealthCheck(generation):
@@ -318,15 +319,30 @@ class Process:
                 self.commands.kill_check()
             case actions.RunAlert():
                 self._posted.append(events.AlertFinished(""))
+            case actions.RunStep() | actions.KillStep() | actions.SignalCommand():
+                self.steps.perform(action)
             case _ if isinstance(self.client, WiredClient):
                 self.client.perform(action)
             case _:
                 self._requests.perform(action)
         return []
 
-    def _tell_kill(self, signal: int) -> None:
-        if signal not in (SIGKILL, SIGCONT) and not self.termed:
+    def _signal(self, signal: int, *, is_stop: bool) -> None:
+        self._is_stopping = self._is_stopping or is_stop
+        if is_stop and signal not in (SIGKILL, SIGCONT) and not self.termed:
             self.world.killed(self)
+        self.commands.signal(signal)
+
+    def _install(self) -> Event:
+        """Move the staged files to their targets, perhaps beside a running command."""
+        before, command = self.host.files, self.commands.present
+        answer = self.host.install()
+        is_beside = command is not None and command.alive and not self._is_stopping
+        if is_beside and command is not None and self.host.files.files != before.files:
+            if self.host.files.files != command.files.files:
+                self.world.reloaded(self, command)
+            self.steps.installed(before)
+        return answer
 
     def _stage(self, snapshot: Snapshot) -> list[Event]:
         """Write the files; a slow disk keeps only the main thread busy."""

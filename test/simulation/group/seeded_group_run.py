@@ -5,6 +5,7 @@ is left, something good is pushed, or asked for once more, and within a bound ev
 run it.
 """
 
+from dataclasses import replace as replace_plot
 from random import Random
 
 from simulation.group.checker import Violation
@@ -12,10 +13,12 @@ from simulation.group.contents import Mood, is_good_in_calm, restart_in
 from simulation.group.host import Host
 from simulation.group.tree import QUEUE, RESTART
 from simulation.group.world import Plot, World
+from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
 from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.step import Step
 from zkexec.frozen import replace
 
 QUIET_S = 5.0
@@ -92,6 +95,16 @@ def draw_plot(random: Random, size: int) -> Plot:
     return Plot(policy, random.choice((1, 3, 3, 5)), tick_s)
 
 
+def with_steps_of(stepped: Policy, policy: Policy) -> Policy:
+    """Return the policy with the steps of another one: they are the same for all members."""
+    return replace(
+        policy,
+        on_change=stepped.on_change,
+        reload_signal=stepped.reload_signal,
+        step_limits=stepped.step_limits,
+    )
+
+
 class SeededGroupRun:
     """One run: the world of this seed and what befalls it."""
 
@@ -107,7 +120,12 @@ class SeededGroupRun:
             policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
             self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
         if seed % WIRED_EVERY == 0:
-            self.plot = Plot(self.plot.policy, self.plot.servers, self.plot.tick_s, is_wired=True)
+            self.plot = replace_plot(self.plot, is_wired=True)
+        luck = Random(f"steps of {seed}")
+        if luck.random() < SHARE_WITH_STEPS:
+            stepped = draw_steps(luck, self.plot.policy[0])
+            policy = [with_steps_of(stepped, each) for each in self.plot.policy]
+            self.plot = replace_plot(self.plot, policy=policy, luck_of_steps=luck)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.
         self._twins = Random(f"twins of {seed}")
@@ -232,6 +250,7 @@ class SeededGroupRun:
         """Check that all turns end without new content, if the command is as it should be."""
         world, policy = self.world, self.plot.policy[0]
         grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
+        grace_s += sum(policy.step_limits.values())
         world.run_until(
             world.clock.now + 60 + 2 * policy.session_timeout_s + grace_s + self._refused_s
         )
@@ -278,6 +297,7 @@ class SeededGroupRun:
         policy = self.plot.policy[0]
         turn_s = policy.kill_timeout_s + (policy.min_healthy_s or 0.0) + 15.0
         grace_s = policy.kill_timeout_s + policy.health_delay_s + (policy.min_healthy_s or 0.0)
+        grace_s += sum(policy.step_limits.values())
         patience_s = 200 + 8 * policy.session_timeout_s + 4 * grace_s + 2 * self._size * turn_s
         bound = world.clock.now + patience_s + self._refused_s
         born = sum(host.incarnations for host in world.hosts)
@@ -323,5 +343,9 @@ class SeededGroupRun:
         for mirror in host.policy.mirrors:
             if command.files.files[mirror.local_path] != wanted[mirror.zk_path]:
                 return f"does not run on what {mirror.zk_path} holds"
+        if command.loaded.files != host.files.files and not command.ignored:
+            return "does not run what is on disk"
+        if host.policy.runs(Step.POST_HEALTHY) and (command.drained or not command.warmed):
+            return "has run no post-healthy command with success"
         asked = restart_in(wanted[RESTART])
         return f"has not restarted for {asked}" if asked not in ("", command.files.restart) else ""

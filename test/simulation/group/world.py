@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from simulation.clock import Clock
+from simulation.flaws import draw_flaw
 from simulation.group.chaos import Chaos
 from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.command_model import CommandModel
@@ -75,6 +76,8 @@ class Plot:
     tick_s: float
     is_wired: bool = False
     """Whether the members have the product's session, and the servers read bytes."""
+    luck_of_steps: Random | None = None
+    """What draws about the steps of changes, if these changes have any."""
 
 
 class World:
@@ -87,6 +90,10 @@ class World:
         self.stop_s = random.choice((0.1, 2.0))
         self.stubbornness = random.choice((0.0, 0.0, 0.2))
         self.lies = random.choice((0.0, 0.0, 0.05))
+        self.luck_of_steps = plot.luck_of_steps or Random(0)
+        """Draws separately, so that a known seed has the same transcript as before."""
+        self.has_steps = plot.luck_of_steps is not None
+        self.has_step_faults = self.luck_of_steps.random() < 0.5
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
@@ -194,7 +201,10 @@ class World:
         chosen = random.sample(self.paths, random.randint(1, len(self.paths)))
         match random.choices(range(4), (10, 2, 3, 1))[0]:
             case 0:
-                self.push_new(chosen, draw_mood(random))
+                mood, luck = draw_mood(random), self.luck_of_steps
+                if self.has_steps and luck.random() < 0.4:
+                    mood = Mood(draw_flaw(luck).value)
+                self.push_new(chosen, mood)
             case 1:
                 self.push({path: self.history[-1][path] for path in chosen})
             case 2:
@@ -263,6 +273,10 @@ class World:
         command = process.commands.present
         if command is not None and command.alive:
             self._judge("kill", process, command)
+
+    def reloaded(self, process: Process, command: CommandModel) -> None:
+        """Note that other files are installed beside a running command."""
+        self._judge("reloaded", process, command)
 
     def command_started(self, process: Process, command: CommandModel) -> None:
         """Note that a command was started."""

@@ -104,8 +104,8 @@ class AlertsAsRequired:
             return []
         is_killed = event.step in self._ended_by_core
         self._ended_by_core.discard(event.step)
-        is_ending = bystander.termed or bystander.over or moment.phase is Phase.LOADING
-        if event.outcome.passed or is_ending:
+        is_ending = bystander.termed or bystander.over or bystander.host.tree is None
+        if (event.outcome.passed and not is_killed) or is_ending:
             return []
         self._restart_trouble = self._restart_trouble or event.outcome.reason
         cause = Cause(AlertEvent.RESTART_FAILED)

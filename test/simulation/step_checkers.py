@@ -40,6 +40,7 @@ class AppliesOnlyWhatPassed:
     def __init__(self) -> None:
         """Begin without any check."""
         self._examined: dict[int, Snapshot] = {}
+        self._killed = False
         self._last: list[tuple[Snapshot, bool]] = []
 
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
@@ -50,13 +51,16 @@ class AppliesOnlyWhatPassed:
         if isinstance(event, events.StepFinished) and event.number in self._examined:
             snapshot = self._examined.pop(event.number)
             self._last = [known for known in self._last if known[0].files != snapshot.files]
-            self._last.append((snapshot, event.outcome.passed))
+            # What has passed just before it was killed has not passed in time.
+            self._last.append((snapshot, event.outcome.passed and not self._killed))
         if bystander.policy.runs(Step.CHECK):
             self._judge(moment, bystander)
         for action in moment.actions:
+            self._killed = self._killed or action == actions.KillStep(Step.CHECK)
             if isinstance(action, actions.RunStep) and action.step is Step.CHECK:
                 if action.snapshot is None:
                     raise Violation("a check of nothing")
+                self._killed = False
                 self._examined[action.number] = action.snapshot
 
     def _judge(self, moment: HandledEvent, bystander: Bystander) -> None:
@@ -127,6 +131,8 @@ class AppliesByTheStrongestAction:
         """Begin with a healthy command."""
         self._sick_since: float | None = None
         """Since when a health check has failed, of a command that was reloaded before."""
+        self._is_adopted = False
+        """Whether a fresh core has adopted the command, and does not know of a reload before."""
         self._was_unhealthy = False
         self._staged_at = 0.0
 
@@ -134,8 +140,7 @@ class AppliesByTheStrongestAction:
         """Follow the health of the command, and judge each stop and each reload."""
         if isinstance(moment.event, events.CommandStarted | CoreLost):
             self._sick_since = None
-            # A fresh core does not know what was before.
-            self._was_unhealthy = isinstance(moment.event, CoreLost)
+            self._is_adopted = self._was_unhealthy = isinstance(moment.event, CoreLost)
         if any(isinstance(action, actions.StageFiles) for action in moment.actions):
             self._staged_at = moment.now
         self._judge(moment, bystander)
@@ -143,7 +148,8 @@ class AppliesByTheStrongestAction:
             self._sick_since = None
         elif bystander.check_counts:
             self._was_unhealthy = True
-            if bystander.reloaded_at > bystander.started_at and self._sick_since is None:
+            is_reloaded = bystander.reloaded_at > bystander.started_at and not self._is_adopted
+            if is_reloaded and self._sick_since is None:
                 self._sick_since = moment.now
 
     def _judge(self, moment: HandledEvent, bystander: Bystander) -> None:
@@ -258,8 +264,9 @@ class WarmsOnlyTheHealthy:
         if isinstance(moment.event, CoreLost):
             # A fresh core may warm what it has adopted.
             self._is_drained = True
-        if bystander.check_counts:
-            self._is_healthy = bystander.check_passed
+        if bystander.check_counts and bystander.check_passed:
+            # Further attempts follow each other, whatever the health checks find meanwhile.
+            self._is_healthy = True
         if not policy.checks_health:
             lived = self.ALIVE_S if policy.min_healthy_s is None else policy.min_healthy_s
             self._is_healthy = moment.now >= bystander.started_at + lived - 1e-6

@@ -37,6 +37,9 @@ def draw_steps(random: Random, policy: Policy) -> Policy:
         # A signal does not report whether the configuration was accepted.
         limits.setdefault(Step.CHECK, 2.0)
     signal = random.choice((1, 10))
+    if policy.health_timeout_s == 0.0:
+        # No command is ever healthy, so none would be warmed up.
+        policy = replace(policy, health_timeout_s=2.0)
     return replace(policy, on_change=rules, reload_signal=signal, step_limits=limits)
 
 
@@ -145,10 +148,13 @@ class StepCommands(ABC):
             self._later(course.seconds, lambda: self._end(action, number, course.outcome))
 
     def kill(self, step: Step) -> None:
-        """Kill the command of a step; it has failed, unless it has ended meanwhile."""
+        """Kill the command of a step; it may have ended meanwhile, unless it is a reload."""
         if step not in self.running:
             return
         number, action = self.running[step]
+        if step is Step.RELOAD:
+            number = -number
+            self.running[step] = (number, action)
         killed = StepOutcome(False, "killed by SIGKILL")
         self._later(0.1 * self._random.random(), lambda: self._end(action, number, killed))
 

@@ -285,7 +285,8 @@ class WaitsForSomething(Checker):
         core = process.core
         if not isinstance(core, Member) or core.phase not in self.BRIEF:
             return
-        if core.deadline is None and not self._owed.get(process, False):
+        is_owed = self._owed.get(process, False) or process.steps.running
+        if core.deadline is None and not is_owed:
             raise Violation(f"{process.name} is {core.phase.value} without a deadline")
 
 

@@ -58,7 +58,7 @@ class Process:
         self.steps = ProcessSteps(self, world.luck_of_steps)
         self.core: Member | Caretaker = self._fresh_core(None)
         self._requests = GroupRequests(self)
-        self._is_stopping = False
+        self.is_stopping = False
         """Whether the present command is being stopped."""
         self._todo: deque[Action] = deque()
         self._answers: deque[Event] = deque([Started()])
@@ -86,9 +86,7 @@ class Process:
     def lose_core(self, pause_s: float) -> bool:
         """Let the core fail, if there is a command that it is not stopping."""
         member, command = self.core, self.commands.present
-        is_kept = (
-            command is not None and command.alive and not self._is_stopping and not self.termed
-        )
+        is_kept = command is not None and command.alive and not self.is_stopping and not self.termed
         if self.dead or self._busy or not is_kept or not isinstance(member, Member):
             return False
         adopted = member.adopted(check=self.commands.check_generation, alerting=False)
@@ -307,7 +305,7 @@ class Process:
                     # What is on disk has restarted since the restart that was read of.
                     files, restart = self.host.files.files, self._restart
                     self.host.files = self.host.began_on = Snapshot(files, restart=restart)
-                self._is_stopping = False
+                self.is_stopping = False
                 return [self.commands.start(generation)]
             case actions.SignalProcessTree(signal) | actions.SignalProcessGroup(signal):
                 self._signal(signal, is_stop=isinstance(action, actions.SignalProcessTree))
@@ -328,7 +326,7 @@ class Process:
         return []
 
     def _signal(self, signal: int, *, is_stop: bool) -> None:
-        self._is_stopping = self._is_stopping or is_stop
+        self.is_stopping = self.is_stopping or is_stop
         if is_stop and signal not in (SIGKILL, SIGCONT) and not self.termed:
             self.world.killed(self)
         self.commands.signal(signal)
@@ -337,7 +335,7 @@ class Process:
         """Move the staged files to their targets, perhaps beside a running command."""
         before, command = self.host.files, self.commands.present
         answer = self.host.install()
-        is_beside = command is not None and command.alive and not self._is_stopping
+        is_beside = command is not None and command.alive and not self.is_stopping
         if is_beside and command is not None and self.host.files.files != before.files:
             if self.host.files.files != command.files.files:
                 self.world.reloaded(self, command)

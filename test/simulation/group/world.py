@@ -6,6 +6,7 @@ from random import Random
 
 from simulation.clock import Clock
 from simulation.flaws import draw_flaw
+from simulation.group.change_checkers import CHANGE_CHECKERS
 from simulation.group.chaos import Chaos
 from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.command_model import CommandModel
@@ -123,7 +124,8 @@ class World:
         self.twins: list[Host] = []
         """Hosts on which zkexec has the member ID of another host's."""
         self._count_members()
-        self.judges = judges_of([checker(self) for checker in CHECKERS])
+        checkers = [*CHECKERS, *(CHANGE_CHECKERS if self.has_steps else ())]
+        self.judges = judges_of([checker(self) for checker in checkers])
 
     def _new_ensemble(self, plot: Plot) -> Ensemble:
         ensemble = (

@@ -23,9 +23,12 @@ from zkexec.core.rollout.group_events import (
 )
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import contents_of
+from zkexec.core.step import STEP_COMMANDS
 from zkexec.core.turn import MemberStatus
 
 SHORT = 12
+SHOWN = [step.value for step in STEP_COMMANDS]
+"""The steps of a status that are shown; the others follow from the phase."""
 
 
 def line_of(step: Event | Action, names: Mapping[str, str]) -> str:

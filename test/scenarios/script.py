@@ -16,6 +16,12 @@
     command obeys 0.05                    from now on the command ends 0.05 s after a signal
     frozen until 14                       nothing is done before, whatever is due
     at 9 core fails REASON                another core adopts the running command
+    at 9 step check failed REASON         the end of the command of a step; also: passed,
+                                          `hindered REASON` for a failure of this host
+    steps pass check pre-stop             from now on the commands of these steps pass at once
+
+`check=5`, `pre_stop=5`, `reload=5` and `post_healthy=5` in a policy are the time limits of steps,
+`on_change=reload` or `on_change=/f=reload` is a rule.
 
 In a story with `in_group` in its policy the member is m1:
 
@@ -52,8 +58,9 @@ from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
-from zkexec.core.policy import OnFailure, Policy, StartPolicy
+from zkexec.core.policy import ActionRule, ChangeAction, OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror, Problem, Znode
+from zkexec.core.step import STEP_COMMANDS, Step, StepOutcome
 from zkexec.frozen import replace
 
 WORDS: dict[str, Callable[[str], Event]] = {
@@ -64,6 +71,7 @@ WORDS: dict[str, Callable[[str], Event]] = {
     "touched": events.ZnodeTouched,
     "alert-finished": events.AlertFinished,
 }
+LIMITED = {step.value: step for step in STEP_COMMANDS}
 PROBLEMS = {"missing": Problem.MISSING, "forbidden": Problem.FORBIDDEN}
 
 
@@ -82,7 +90,7 @@ def play(text: str) -> tuple[str, ScriptedHost]:
 
 def read_policy(words: list[str]) -> Policy:
     """Make a policy from words."""
-    given: dict[str, Any] = {"mirrors": ()}
+    given: dict[str, Any] = {"mirrors": (), "on_change": (), "step_limits": {}}
     for word in words:
         name, _, value = word.partition("=")
         if name.startswith("/"):
@@ -95,8 +103,13 @@ def read_policy(words: list[str]) -> Policy:
             given["max_unavailable"] = read_width(value)
         elif name == "restart_path":
             given["restart_path"] = value
-        elif name == "kill_signal":
-            given["kill_signal"] = int(value)
+        elif name in ("kill_signal", "reload_signal"):
+            given[name] = int(value)
+        elif name.replace("_", "-") in LIMITED:
+            given["step_limits"][LIMITED[name.replace("_", "-")]] = float(value)
+        elif name == "on_change":
+            path, _, action = value.rpartition("=")
+            given["on_change"] += (ActionRule(path, ChangeAction(action)),)
         else:
             given[name] = float(value) if value else True
     return Policy(**given)
@@ -181,9 +194,15 @@ class Command:
             case "check", [result, *reason]:
                 passed = result == "passed"
                 return events.HealthCheckFinished(host.last_check, passed, " ".join(reason))
+            case "step", [step, result, *reason]:
+                return self._step_end(Step(step), result, " ".join(reason))
             case "signal", [number, *sender]:
                 return events.SignalReceived(int(number), sender == ["from", "terminal"])
         return WORDS[name](" ".join(words))
+
+    def _step_end(self, step: Step, result: str, reason: str) -> Event:
+        outcome = StepOutcome(result == "passed", reason, result == "hindered")
+        return events.StepFinished(step, self._host.last_run[step], outcome)
 
     def _write(self, event: Event, actions: list[Action]) -> None:
         names = self._host.group.names
@@ -197,12 +216,16 @@ class Command:
         def write_nothing(_: Event, __: list[Action]) -> None:
             return
 
+        passing, host.passing = host.passing, frozenset(STEP_COMMANDS)
         host.happen(events.Started(), write_nothing)
         host.happen(host.connected(), write_nothing)
         host.happen(self._event("read", znodes), write_nothing)
         if policy.checks_health:
             host.run_until(host.now + policy.health_delay_s, write_nothing)
             host.happen(self._event("check", ["passed"]), write_nothing)
+        elif policy.runs(Step.POST_HEALTHY):
+            host.run_until(host.now + policy.success_s, write_nothing)
+        host.passing = passing
 
     def _push(self, words: list[str], write: Writer) -> None:
         for path in read_znodes(words):

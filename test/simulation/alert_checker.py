@@ -50,7 +50,7 @@ class AlertsAsRequired:
             self._restart_trouble = self._failed_before_start or self._restart_trouble
             self._failed_before_start = ""
         new = self._causes(moment, bystander)
-        if bystander.policy.step_limits:
+        if bystander.policy.step_limits or bystander.policy.on_change:
             new = self._with_steps(new, moment, bystander)
         self._due += new
         for alert in alerts:

@@ -239,9 +239,9 @@ class AppliesWithinTheLease(Checker):
                 self._judge(process, "drains", process.policy.session_timeout_s / 6)
         staged = process.host.staged
         is_beside = installs(todo) and not process.is_stopping and staged is not None
-        if is_beside and staged is not None and command.was_known_good:
-            if changed_files(command.files, staged):
-                self._judge(process, "reloads", process.policy.session_timeout_s / 6)
+        is_reload = is_beside and staged is not None and changed_files(command.files, staged)
+        if is_reload and command.was_known_good:
+            self._judge(process, "reloads", process.policy.session_timeout_s / 6)
 
     def _judge(self, process: Process, what: str, limit_s: float | None) -> None:
         token, decided_at = self._confirmed.get(process.host.name, ("", 0.0))

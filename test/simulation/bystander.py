@@ -129,9 +129,9 @@ class Bystander:
     def _see_install(self, now: float) -> None:
         files = self.host.files
         self.puts_back = self.reload_failed and files.files == self.replaced.files
-        self.replaced, self._files = self._files, files
+        self.replaced = self._files
         self.reload_failed = self.reload_failed and not self.puts_back
-        if self.generation and self.stopping_since is None:
+        if self.generation and self.stopping_since is None and not self.puts_back:
             self._see_reload(now)
 
     def _see_reload(self, now: float) -> None:
@@ -172,6 +172,7 @@ class Bystander:
 
     def see_actions(self, moment: HandledEvent) -> None:
         """Take in what was done, after the checkers have judged it."""
+        self._files = self.host.files
         for action in moment.actions:
             match action:
                 case actions.SignalProcessTree(signal) if signal != SIGKILL:

@@ -144,9 +144,10 @@ class AppliesByTheStrongestAction:
         if any(isinstance(action, actions.StageFiles) for action in moment.actions):
             self._staged_at = moment.now
         self._judge(moment, bystander)
+        notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
         if bystander.check_counts and bystander.check_passed:
             self._sick_since = None
-        elif bystander.check_counts:
+        elif bystander.check_counts and "health-check-failed" in notes:
             self._was_unhealthy = True
             is_reloaded = bystander.reloaded_at > bystander.started_at and not self._is_adopted
             if is_reloaded and self._sick_since is None:

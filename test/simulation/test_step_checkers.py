@@ -22,6 +22,7 @@ from zkexec.core.actions import (
     Action,
     InstallFiles,
     KillStep,
+    Note,
     RunHealthCheck,
     RunStep,
     SignalCommand,
@@ -177,7 +178,7 @@ def test_a_command_that_a_reload_made_sick_is_restarted() -> None:
     course.at(2, FilesStaged(), InstallFiles())
     course.install(2)
     course.at(2, Tick(), SignalCommand(1), RunHealthCheck(1))
-    course.at(2.5, HealthCheckFinished(1, False, "exit status 1"))
+    course.at(2.5, HealthCheckFinished(1, False, "exit status 1"), Note("health-check-failed"))
     course.at(3, Tick(), StageFiles(OLD))
     course.host.stage(OLD)
     with pytest.raises(Violation, match="made unhealthy"):

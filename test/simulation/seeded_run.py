@@ -109,6 +109,7 @@ class SeededRun:
         self._spite = random.choice((0.0, 0.0, 0.5, 1.0))
         world.host.files_failed = self._make_worse
         world.host.told_to_stop = self._change_while_stopping
+        world.host.steps.begun = self._change_while_stopping
 
     def _befall(self) -> None:  # noqa: C901 -- one arm for each
         random, ensemble = self._random, self.world.ensemble
@@ -186,6 +187,10 @@ class SeededRun:
         if self._random.random() < 0.5:
             signal = self._random.choice((3, 15, 15, 15))
             self.world.deliver(SignalReceived(signal, from_terminal=False))
+            if signal == 15 and self._has_steps and self._steps.random() < 0.5:
+                again = SignalReceived(signal, from_terminal=False)
+                after_s = self._steps.uniform(0, 2)
+                self.world.clock.after(after_s, partial(self.world.deliver, again))
         else:
             ending = self._random.choice((ExitStatus(), ExitStatus(code=3), ExitStatus(signal=11)))
             self.world.host.end_child(ending)

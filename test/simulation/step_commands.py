@@ -90,6 +90,8 @@ class StepCommands(ABC):
         """What runs, each with a number that no other run has."""
         self.refused: Snapshot | None = None
         """The files that a check or a reload has refused last, for whatever reason."""
+        self.begun: Callable[[], None] = lambda: None
+        """Called when the command of a step has begun, so that more can happen meanwhile."""
 
     # What the host is.
 
@@ -144,6 +146,7 @@ class StepCommands(ABC):
         command = self.command
         if action.step is Step.PRE_STOP and command is not None:
             command.drained = True
+        self.begun()
         if course.seconds is not None:
             self._later(course.seconds, lambda: self._end(action, number, course.outcome))
 

@@ -5,11 +5,14 @@ import pytest
 from simulation.bystander import Violation
 from simulation.mutants import MUTANTS, Mutant
 from simulation.seeded_run import SeededRun
+from simulation.step_mutants import STEP_MUTANTS
 
 ENOUGH_SEEDS = 4000
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.mistake.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant", [*MUTANTS, *STEP_MUTANTS], ids=lambda mutant: mutant.mistake.replace(" ", "-")
+)
 def test_a_mistake_in_the_core_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker whose promise a mutant breaks is among those that notice it."""
     monkeypatch.setattr(mutant.owner, mutant.name, mutant.replacement)

@@ -238,12 +238,19 @@ class AlwaysHasADeadline:
 
     LASTING = (Phase.RUNNING, Phase.LOADING, Phase.FAILED, Phase.DONE)
 
+    def __init__(self) -> None:
+        """Begin without any step."""
+        self._steps: set[int] = set()
+
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Check the deadline of a phase that must not last."""
+        if isinstance(moment.event, events.StepFinished):
+            self._steps.discard(moment.event.number)
+        steps = {action.number for action in moment.actions if isinstance(action, actions.RunStep)}
+        self._steps |= steps
         if moment.phase in self.LASTING or moment.answers_due or moment.deadline is not None:
             return
-        host = bystander.host
-        is_owed = bystander.stopping_since is not None or host.alerting or host.steps.running
+        is_owed = bystander.stopping_since is not None or bystander.host.alerting or self._steps
         starts = any(isinstance(action, ANSWERED) for action in moment.actions)
         if not is_owed and not starts:
             raise Violation(f"{moment.phase.value} without a deadline")

@@ -238,7 +238,8 @@ class StepCommands(ABC):
             self._reload()
         if step is Step.POST_HEALTHY and outcome.passed and command is not None:
             command.drained, command.warmed = False, True
-        if step in (Step.CHECK, Step.RELOAD) and not outcome.is_of_host:
+        is_verdict = step is Step.RELOAD or (step is Step.CHECK and not outcome.is_of_host)
+        if is_verdict:
             examined = self.files if action.snapshot is None else action.snapshot
             if not outcome.passed:
                 self.refused = examined

@@ -275,6 +275,33 @@ class TriesNoFailedVersion(Checker):
                 raise Violation(f"{name} checks {known[:6]}, which failed on {others}")
 
 
+class FailsByCheck(Checker):
+    """A version that a check refuses in a turn is a config failure, and nothing else."""
+
+    def __init__(self, world: "World") -> None:
+        """Begin without any check."""
+        super().__init__(world)
+        self._running: dict[Process, int] = {}
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Check the phase after a refusal, unless the check was dropped for other content."""
+        notes = [action.topic for action in todo if isinstance(action, actions.Note)]
+        for action in todo:
+            if isinstance(action, actions.RunStep) and action.step is Step.CHECK:
+                self._running[process] = action.number
+            if action == actions.KillStep(Step.CHECK) and "step-killed" not in notes:
+                self._running.pop(process, None)
+        is_check = isinstance(event, events.StepFinished) and event.step is Step.CHECK
+        if not is_check or living_command(process) is None or process.termed:
+            return
+        assert isinstance(event, events.StepFinished), "it is a check"
+        core, outcome = process.core, event.outcome
+        if self._running.get(process) != event.number or not isinstance(core, Member):
+            return
+        if not outcome.passed and not outcome.is_of_host and core.phase is not Phase.FAILED:
+            raise Violation(f"{process.name} is {core.phase.value} after its check has failed")
+
+
 class LeavesNothingDrained(Checker):
     """A command whose pre-stop began is stopped in time, or its post-healthy command runs."""
 
@@ -429,6 +456,7 @@ class EndsGently(Checker):
 
 CHANGE_CHECKERS: tuple[type[Checker], ...] = (
     AppliesOnlyWhatPassed, RunsStepsOneAtATime, LimitsSteps, AppliesByTheStrongestAction,
-    AppliesWithinTheLease, TriesNoFailedVersion, LeavesNothingDrained, SucceedsOnlyWarm,
+    AppliesWithinTheLease, TriesNoFailedVersion, FailsByCheck, LeavesNothingDrained,
+    SucceedsOnlyWarm,
     OutlivesTheReload, RunsWhatIsOnDisk, EndsGently,
 )  # fmt: skip

@@ -95,14 +95,18 @@ class Commands:
 
     def work_with(self, command: CommandModel, mood: Mood, random: Random) -> None:
         """Let happen what becomes of a command that works with such a configuration."""
-        policy = self._process.policy
         if mood in ENDING:
             self._later(0.5 * random.random(), lambda: self._exit(command, ExitStatus(code=3)))
         elif mood is Mood.EXITS_LATE:
-            delay_s = policy.health_delay_s * 1.5 * random.random()
+            delay_s = self._process.policy.health_delay_s * 1.5 * random.random()
             self._later(delay_s, lambda: self._exit(command, ExitStatus(code=4)))
         elif mood is Mood.KILLER:
             self._later(2.0 * random.random(), lambda: self._take_down(command))
+        self.count_time(command)
+
+    def count_time(self, command: CommandModel) -> None:
+        """Call a command healthy after a while if no health check does."""
+        policy = self._process.policy
         if not policy.checks_health:
             self._later(least_healthy_s(policy), lambda: self._survived(command))
 

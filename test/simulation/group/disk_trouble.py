@@ -60,9 +60,10 @@ class DiskTrouble:
             self._unlucky_starts[host.name] = None
         longest_s = random.choice((0.5, PAUSE_S, PAUSE_S))
         for _ in range(random.choice((1, 1, 2, 3))):
-            self._world.clock.after(random.uniform(0, longest_s), lambda: self._strike(host))
+            self._world.clock.after(random.uniform(0, longest_s), lambda: self.strike(host))
 
-    def _strike(self, host: "Host") -> None:
+    def strike(self, host: "Host") -> None:
+        """Let something befall this host and what it wants to apply."""
         if not self._world.chaos.calm and host.living is not None:
             self._random.choices(tuple(BLOWS), tuple(BLOWS.values()))[0](self, host)
 

@@ -275,6 +275,7 @@ class WaitsForSomething(Checker):
         """Begin before any action."""
         super().__init__(world)
         self._owed: dict[Process, bool] = {}
+        self._steps: dict[Process, set[int]] = {}
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Check the deadline of the phase that the member is in now."""
@@ -282,10 +283,14 @@ class WaitsForSomething(Checker):
             self._owed[process] = False
         if any(isinstance(action, self.ANSWERED) for action in todo):
             self._owed[process] = True
+        steps = self._steps.setdefault(process, set())
+        if isinstance(event, events.StepFinished):
+            steps.discard(event.number)
+        steps |= {action.number for action in todo if isinstance(action, actions.RunStep)}
         core = process.core
         if not isinstance(core, Member) or core.phase not in self.BRIEF:
             return
-        is_owed = self._owed.get(process, False) or process.steps.running
+        is_owed = self._owed.get(process, False) or bool(steps)
         if core.deadline is None and not is_owed:
             raise Violation(f"{process.name} is {core.phase.value} without a deadline")
 

@@ -20,6 +20,15 @@ class ProcessSteps(StepCommands):
         """Begin without any step."""
         super().__init__(process.world.clock, random, process.policy)
         self._process = process
+        self.begun = self._interfere
+
+    def _interfere(self) -> None:
+        """Let something happen while the command of a step runs, now and then."""
+        process, random = self._process, self._random
+        if process.chaos.calm or random.random() >= process.world.interference:
+            return
+        host, after_s = process.host, random.choice((0.3, 2.0)) * random.random()
+        self._later(after_s, lambda: process.world.disks.strike(host))
 
     @property
     def command(self) -> CommandModel | None:
@@ -61,6 +70,7 @@ class ProcessSteps(StepCommands):
             return
         command.files, command.applied_at = files, self._clock.now
         command.passed_at, command.was_known_good = None, False
+        self._process.commands.count_time(command)
 
     def end_command(self) -> None:
         """Let the command exit."""

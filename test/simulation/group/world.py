@@ -95,6 +95,8 @@ class World:
         """Draws separately, so that a known seed has the same transcript as before."""
         self.has_steps = plot.luck_of_steps is not None
         self.has_step_faults = self.luck_of_steps.random() < 0.5
+        self.interference = self.luck_of_steps.choice((0.0, 0.1, 0.4))
+        """How often more happens while the command of a step runs."""
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]

@@ -119,7 +119,7 @@ STEP_MUTANTS = (
     Mutant("an unhealthy command is warmed", CommandHealth, "is_healthy_enough", lambda *_: True,
            "WarmsOnlyTheHealthy"),
     Mutant("a health check from before a reload counts", HealthCheck, "_is_void",
-           property(lambda _: False, do_nothing), "ChecksTheRunningCommand"),
+           property(lambda _: False, lambda *_: None), "ChecksTheRunningCommand"),
     Mutant("a drain at the end swallows TERM", Member, "_pass_on_term", do_nothing, "EndsGently"),
     Mutant("a second TERM waits", Member, "_drains_at_end", property(drain_anew), "EndsGently"),
     Mutant("a command is drained while it stops", Member, "_drains_at_end",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simulation.group.checker import Checker, RecordChange, Violation
-from simulation.group.command_model import CommandModel
+from simulation.group.command_model import CommandModel, least_healthy_s
 from simulation.group.host import Host
 from simulation.group.member_checkers import is_restart
 from simulation.group.process import Process
@@ -195,12 +195,20 @@ class AppliesByTheStrongestAction(Checker):
         action = strongest_action(process.policy, changed)
         is_requested = host.staged.restart not in ("", command.files.restart)
         restarts = action is ChangeAction.RESTART or is_requested
-        is_doubtful = self._doubtful.get(process) is command or not command.was_known_good
+        is_doubtful = self._doubtful.get(process) is command or self._is_new(process, command)
         if stops(process, todo) and not restarts and not is_doubtful:
             raise Violation(f"{process.name} stops its command for what {action.value} applies")
         is_beside = installs(todo) and not process.is_stopping
         if is_beside and changed and restarts:
             raise Violation(f"{process.name} reloads what needs a restart")
+
+    def _is_new(self, process: Process, command: CommandModel) -> bool:
+        """Whether zkexec may not know yet that the command is well."""
+        policy = process.policy
+        is_warm = command.warmed or not policy.runs(Step.POST_HEALTHY)
+        known_after_s = least_healthy_s(policy) + policy.session_timeout_s
+        is_known = self.world.clock.now > command.applied_at + known_after_s
+        return not (command.was_known_good and is_warm and is_known)
 
 
 class AppliesWithinTheLease(Checker):

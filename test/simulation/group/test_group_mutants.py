@@ -2,6 +2,7 @@
 
 import pytest
 
+from simulation.group.change_mutants import CHANGE_MUTANTS
 from simulation.group.checker import Violation
 from simulation.group.mutants import MUTANTS, Mutant
 from simulation.group.seeded_group_run import SeededGroupRun
@@ -9,7 +10,9 @@ from simulation.group.seeded_group_run import SeededGroupRun
 ENOUGH_SEEDS = 3000
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.mistake.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant", [*MUTANTS, *CHANGE_MUTANTS], ids=lambda mutant: mutant.mistake.replace(" ", "-")
+)
 def test_a_mistake_in_taking_turns_is_noticed(
     mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,13 +78,12 @@ class AlertsAsRequired:
         """Return the causes that need an alert if a change has steps that can fail."""
         notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
         counted = "health-check-failed" in notes
-        is_fresh = moment.now < bystander.reloaded_at + bystander.policy.health_delay_s
         due = []
         for cause in causes:
             if cause.event is AlertEvent.RESTART_FAILED:
                 # Whether the reason is a new one depends on the steps, too.
                 self._optional.append(cause)
-            elif cause.event is not AlertEvent.HEALTH_FAILED or (counted and not is_fresh):
+            elif cause.event is not AlertEvent.HEALTH_FAILED or counted:
                 due.append(cause)
         failed = [*self._failed_steps(moment, bystander)]
         self._optional += failed
@@ -152,6 +151,10 @@ class AlertsAsRequired:
         return self._causes_of_recovery(moment, bystander)
 
     def _causes_of_check(self, now: float, bystander: Bystander) -> list[Cause]:
+        begun_at = max(bystander.started_at, bystander.reloaded_at)
+        is_early = now < begun_at + bystander.policy.health_delay_s
+        if is_early and not bystander.check_passed:
+            return []  # the command may still become healthy
         was_unhealthy, self._unhealthy = self._unhealthy, not bystander.check_passed
         if bystander.check_passed:
             self._silent_until = 0.0

@@ -292,7 +292,10 @@ class ChecksTheRunningCommand:
                 case actions.RunHealthCheck(generation):
                     if generation != bystander.generation or bystander.stopping_since is not None:
                         raise Violation(f"a check of generation {generation}, which is not there")
-                    if moment.now < bystander.started_at + bystander.policy.health_delay_s:
+                    # Post-healthy waits for a healthy command, so checks begin at once.
+                    comes_later = not bystander.policy.runs(Step.POST_HEALTHY)
+                    checks_from = bystander.started_at + bystander.policy.health_delay_s
+                    if comes_later and moment.now < checks_from:
                         raise Violation("a check within the health delay")
                 case actions.Note("health-check-passed" | "health-check-failed" as topic):
                     if not bystander.check_counts:
@@ -312,7 +315,10 @@ class DeadlinesMoveOn:
         """Check the deadline after each event, and count ticks without effect."""
         deadline = None if moment.phase is Phase.DONE else moment.deadline
         # After a slow disk, what has happened meanwhile comes before what is due.
+        # So does the answer to an action on files.
+        last = moment.actions[-1] if moment.actions else None
         is_late = isinstance(moment.event, events.FilesStaged | events.FilesFailed)
+        is_late |= isinstance(last, actions.StageFiles | actions.InstallFiles)
         is_late = is_late and bystander.policy.runs(Step.POST_HEALTHY)
         if deadline is not None and deadline <= moment.now and not is_late:
             raise Violation(f"the deadline {deadline} is over at {moment.now}")

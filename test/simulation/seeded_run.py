@@ -272,6 +272,9 @@ class SeededRun:
                 return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
         if tree.loaded != world.host.files and not tree.ignored:
             return "the command does not run what is on disk"
-        if self.policy.runs(StepOfChange.POST_HEALTHY) and (tree.drained or not tree.warmed):
+        # A health check without a time limit can run for ever, and then nothing is known.
+        is_judged = world.host.check is None or self.policy.health_timeout_s is not None
+        is_in = tree.warmed and not tree.drained
+        if self.policy.runs(StepOfChange.POST_HEALTHY) and is_judged and not is_in:
             return "no post-healthy command has succeeded"
         return ""

@@ -234,11 +234,12 @@ class Member:
     def _rejoin(self, now: float) -> list[Action]:
         """Put a command in again that was taken out of traffic and is not stopped after all."""
         is_kept = self.command.present and not self.command.stopping
-        if not (is_kept and self._traffic.is_drained) or isinstance(self._phase, ExitingPhase):
+        is_at_work = self.phase in (Phase.DRAINING, Phase.EXITING)
+        if is_at_work or not (is_kept and self._traffic.is_drained):
             return []
         goal = self._restart.goal(self._phase.attempt)
-        is_granted = goal is not None and self._turn.granted is not None
-        if (self.phase is Phase.DRAINING or is_granted) and not self._traffic.is_stop_late(now):
+        is_near = goal is not None and self._turn.granted is not None
+        if is_near and not self._traffic.is_stop_late(now):
             return []
         return self._traffic.rejoin(now)
 

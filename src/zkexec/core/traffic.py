@@ -123,7 +123,7 @@ class Traffic:
     def drain(self, now: float, event: str) -> list[Action]:
         """Begin to take the command out."""
         self._place = Place.LEAVING
-        self._join_at = None
+        self._join_at = self._stop_by = None
         return [
             *self._steps.drop(Step.POST_HEALTHY),
             *self._steps.start(Step.PRE_STOP, now, event=event),

@@ -315,11 +315,11 @@ class DeadlinesMoveOn:
         """Check the deadline after each event, and count ticks without effect."""
         deadline = None if moment.phase is Phase.DONE else moment.deadline
         # After a slow disk, what has happened meanwhile comes before what is due.
+        is_late = isinstance(moment.event, events.FilesStaged | events.FilesFailed)
+        is_late = is_late and bystander.policy.runs(Step.POST_HEALTHY)
         # So does the answer to an action on files.
         last = moment.actions[-1] if moment.actions else None
-        is_late = isinstance(moment.event, events.FilesStaged | events.FilesFailed)
         is_late |= isinstance(last, actions.StageFiles | actions.InstallFiles)
-        is_late = is_late and bystander.policy.runs(Step.POST_HEALTHY)
         if deadline is not None and deadline <= moment.now and not is_late:
             raise Violation(f"the deadline {deadline} is over at {moment.now}")
         idle = isinstance(moment.event, events.Tick) and not moment.actions

@@ -64,8 +64,13 @@ class Alerts:
         self._restart_trouble = reason
         return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason, step=step), now)
 
-    def restart_settled(self, now: float) -> list[Action]:
-        """The wanted version runs, or nothing prevents it any more."""
+    def restart_settled(self, now: float, reason: str | None = None) -> list[Action]:
+        """The wanted version runs, or nothing prevents it any more.
+
+        If a reason is given, only that one is settled.
+        """
+        if reason is not None and reason != self._restart_trouble:
+            return []
         trouble, self._restart_trouble = self._restart_trouble, ""
         if trouble and self._policy.alert_recovery:
             return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)

@@ -100,8 +100,12 @@ class CommandHealth:
 
         It is checked after the health delay, or at once if post-healthy waits for that.
         """
-        self.known = "unknown"
         self._quiet_until = now + self._policy.health_delay_s
+        self.resume(generation, now)
+
+    def resume(self, generation: int, now: float) -> None:
+        """Begin anew with a command for whose reload the files could not be installed."""
+        self.known = "unknown"
         self._checks.open(generation, now, eager=self._policy.runs(Step.POST_HEALTHY))
         self._set_deadline(now, limited=False)
 

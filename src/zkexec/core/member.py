@@ -43,7 +43,7 @@ from zkexec.core.policy import ChangeAction, OnFailure, Policy
 from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.startup import CannotStartError, FirstStart, Startup
-from zkexec.core.step import STEP_COMMANDS, Step
+from zkexec.core.step import Step
 from zkexec.core.step_commands import StepCommands
 from zkexec.core.step_results import StepResults, step_note
 from zkexec.core.traffic import Traffic
@@ -464,7 +464,7 @@ class Member:
         actions = self.command.exited(event, now)
         self._traffic.ended()
         self._term = None
-        actions += self._steps.drop(*STEP_COMMANDS)
+        actions += self._steps.drop(Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
         if self.command.stopping:
             return actions
         was_asked = self.command.was_asked_to_end(event.ending, now)
@@ -563,6 +563,7 @@ class Member:
         self._startup.end()
         self.command.give_up_start()
         self._restart.stop_settling()
+        self._traffic.ended()
         dropped = self._steps.drop(Step.CHECK, Step.RELOAD, Step.POST_HEALTHY)
         keeping = Keeping.ENTRY if self._is_in_turn and not asked else Keeping.LEAVING
         return dropped + self._change(facts.EndBegan(keeping, status), now)

@@ -81,7 +81,9 @@ class PhaseChanges:
                 return self._parts.steps.drop(Step.PRE_STOP)
             case ReloadingPhase():
                 if self._parts.command.present and not isinstance(phase, ExitingPhase):
-                    self._parts.health.begin(self._parts.command.generation, now)
+                    health, generation = self._parts.health, self._parts.command.generation
+                    was_tried = not phase.attempt.trouble
+                    (health.begin if was_tried else health.resume)(generation, now)
                 return self._parts.steps.drop(Step.RELOAD)
         return []
 

@@ -44,7 +44,7 @@ def _parse_port(port: str) -> int:
 
 
 def _is_ipv6(address: str) -> bool:
-    import socket  # noqa: PLC0415 - slow to import, and few clusters are written in IPv6
+    from zkexec.zookeeper.sockets import socket  # noqa: PLC0415 -- few clusters are written in IPv6
 
     address, percent, zone = address.partition("%")
     try:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
-import socket
 from errno import EINPROGRESS, EINTR, ETIMEDOUT
+
+from zkexec.zookeeper.sockets import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ a thread of its own, which ends with the lookup.  If all names are addresses, th
 from __future__ import annotations
 
 import os
-import socket
 from _thread import allocate_lock, start_new_thread
+
+from zkexec.zookeeper.sockets import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

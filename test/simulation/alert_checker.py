@@ -28,8 +28,8 @@ class AlertsAsRequired:
         self._alerting = False
         self._unhealthy = False
         self._silent_until = 0.0
-        self._was_lost = False
-        """Whether the core was lost that knew when the command was started or reloaded."""
+        self._lost_at = 0.0
+        """When the core was lost that knew when the command was started or reloaded."""
         self._restart_trouble = ""
         self._is_followed = True
         self._optional: list[Cause] = []
@@ -117,10 +117,8 @@ class AlertsAsRequired:
 
     def _causes(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
         event = moment.event
-        if isinstance(event, events.CommandStarted):
-            self._was_lost = False
         if isinstance(event, CoreLost):
-            self._was_lost = True
+            self._lost_at = moment.now
             # Waiting alerts are lost with the core, and so is the memory of earlier ones.
             self._due.clear()
             self._unhealthy, self._silent_until = False, 0.0
@@ -158,7 +156,7 @@ class AlertsAsRequired:
     def _causes_of_check(self, now: float, bystander: Bystander) -> list[Cause]:
         begun_at = max(bystander.started_at, bystander.reloaded_at)
         is_early = now < begun_at + bystander.policy.health_delay_s
-        if is_early and not self._was_lost and not bystander.check_passed:
+        if is_early and begun_at > self._lost_at and not bystander.check_passed:
             return []  # the command may still become healthy
         was_unhealthy, self._unhealthy = self._unhealthy, not bystander.check_passed
         if bystander.check_passed:

@@ -99,7 +99,8 @@ class StagesWhatIsWanted:
         for action in moment.actions:
             if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
                 continue
-            is_old = dict(action.snapshot.files) == dict(bystander.replaced.files)
+            tree = bystander.host.tree
+            is_old = tree is not None and action.snapshot.files == tree.loaded.files
             if bystander.reload_failed and is_old:
                 continue
             if dict(action.snapshot.files) != bystander.wanted:

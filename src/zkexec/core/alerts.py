@@ -23,6 +23,7 @@ class Alerts:
         self._unhealthy = False
         self._silent_until: float | None = None
         self._restart_trouble = ""
+        self._join_trouble = ""
         self._waiting: RunAlert | None = None
         self._running = False
         self._kill_at: float | None = None
@@ -64,14 +65,21 @@ class Alerts:
         self._restart_trouble = reason
         return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason, step=step), now)
 
-    def restart_settled(self, now: float, reason: str | None = None) -> list[Action]:
-        """The wanted version runs, or nothing prevents it any more.
-
-        If a reason is given, only that one is settled.
-        """
-        if reason is not None and reason != self._restart_trouble:
-            return []
+    def restart_settled(self, now: float) -> list[Action]:
+        """The wanted version runs, or nothing prevents it any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
+        if trouble and self._policy.alert_recovery:
+            return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
+        return []
+
+    def join_failed(self, reason: str, now: float) -> list[Action]:
+        """The command has not come back into traffic for long."""
+        self._join_trouble = reason
+        return self._raise(RunAlert(AlertEvent.RESTART_FAILED, reason, step=Step.POST_HEALTHY), now)
+
+    def joined(self, now: float) -> list[Action]:
+        """The command is in traffic."""
+        trouble, self._join_trouble = self._join_trouble, ""
         if trouble and self._policy.alert_recovery:
             return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
         return []

@@ -365,7 +365,7 @@ class Member:
             actions += self._traffic.expire(now)
         late = self._traffic.take_alert(now)
         if late:
-            actions += self._alerts.restart_failed(late, now, step=Step.POST_HEALTHY)
+            actions += self._alerts.join_failed(late, now)
         if self._health.take_known_good(now, has_joined=self._traffic.has_joined):
             return actions + (self._on_known_good(now) if self._policy.in_group else [])
         missed, step = self._health.take_missed(now), Step.HEALTH

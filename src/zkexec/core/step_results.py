@@ -68,10 +68,8 @@ class StepResults:
         """Take in how the command of a step has ended."""
         match step:
             case Step.POST_HEALTHY:
-                alerted = self._parts.traffic.alerted
                 self._parts.traffic.joined(outcome, now)
-                is_over = outcome.passed and bool(alerted)
-                return self._parts.alerts.restart_settled(now, alerted) if is_over else []
+                return self._parts.alerts.joined(now) if outcome.passed else []
             case Step.PRE_STOP:
                 return self._drained(phase, outcome, now)
             case Step.RELOAD if phase.phase is Phase.RELOADING:

@@ -48,8 +48,6 @@ class Traffic:
         self._stop_by: float | None = None
         self.reason = ""
         """Why the last post-healthy failed; "" if it did not."""
-        self.alerted = ""
-        """The reason in the alert about that, "" if there was none."""
 
     @property
     def has_joined(self) -> bool:
@@ -89,7 +87,7 @@ class Traffic:
         """The command is gone, or being stopped: nothing is left to put in."""
         self._join_at = self._give_up_at = self._alert_at = self._stop_by = None
         self._awaits_join = False
-        self.reason = self.alerted = ""
+        self.reason = ""
 
     def healthy(self, now: float) -> None:
         """The command is healthy, so that post-healthy may begin."""
@@ -165,14 +163,13 @@ class Traffic:
         if self._alert_at is None or now < self._alert_at or self._is_busy:
             return ""
         self._alert_at = None
-        self.alerted = f"not back in traffic: {self.reason}"
-        return self.alerted
+        return f"not back in traffic: {self.reason}"
 
     def joined(self, outcome: StepOutcome, now: float) -> None:
         """Post-healthy has ended: it is repeated after a pause until it succeeds."""
         self.reason = outcome.reason
         if outcome.passed:
-            self.reason = self.alerted = ""
+            self.reason = ""
             self._awaits_join = False
             self._join_at = self._give_up_at = self._alert_at = None
         else:

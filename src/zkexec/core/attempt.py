@@ -83,6 +83,7 @@ class Attempt:
 
     def refused_by_check(self, staged: Snapshot, reason: str, beside: Snapshot | None) -> "Attempt":
         """Return it as a failure of a version for which nothing was stopped or installed."""
+        beside = None if beside == staged else beside  # the same was written again
         failure = LocalFailure(staged, reason, Step.CHECK, beside)
         return replace(self, tried=staged, failure=failure)
 

@@ -114,11 +114,11 @@ class Traffic:
         if self._give_up_at is None or now < self._give_up_at or self._is_busy:
             return ""
         self._give_up_at = None
-        if not self.reason:
+        if self._join_at is None:
             return ""  # it was not healthy, which is judged elsewhere
         self._join_at = None
         self._place = Place.LEFT
-        return f"not back in traffic: {self.reason}"
+        return f"not back in traffic: {self.reason or 'no post-healthy could begin in time'}"
 
     def drain(self, now: float, event: str) -> list[Action]:
         """Begin to take the command out."""

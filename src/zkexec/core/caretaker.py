@@ -60,6 +60,7 @@ class Caretaker:
             check=check,
             check_due=self._health_check.due,
             check_is_late=self._health_check.is_late,
+            check_is_void=self._health_check.is_void,
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,

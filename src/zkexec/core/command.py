@@ -36,7 +36,8 @@ class AdoptedCommand:
     `stopping`: its process tree was signalled to end.  `zkexec_status` is how zkexec ends once
     no command runs, None if as the command does.  `check` is the generation that
     a running health check was started for, None if none runs; `check_due` is when the next one
-    is due, None if that is not known, and `check_is_late` that the running one has had its time.
+    is due, None if that is not known, `check_is_late` that the running one has had its time, and
+    `check_is_void` that it began before a reload.
     `alerting` says whether an alert runs.  `asked_until` and
     `passed_on` are the signals that can explain its end, see `Command`.
     With `has_to_join`, post-healthy has to put the command in traffic.  With `owes_term`, it is to
@@ -52,6 +53,7 @@ class AdoptedCommand:
     check: int | None = None
     check_due: float | None = None
     check_is_late: bool = False
+    check_is_void: bool = False
     alerting: bool = False
     asked_until: float | None = None
     passed_on: frozenset[int] = frozenset()
@@ -185,9 +187,11 @@ class Command:
     def stop(self, signal: int, now: float) -> list[Action]:
         """Signal the whole process tree to end, once."""
         self.expect_end(now)
+        inspected = [] if self._alive else self._inspect(now)
         return [
             Note("stopping", {"signal": signal, "kill_timeout_s": self._policy.kill_timeout_s}),
             SignalProcessTree(signal),
+            *inspected,
         ]
 
     def expect_end(self, now: float) -> None:

@@ -95,6 +95,11 @@ class CommandHealth:
         """Whether a health check runs past its timeout, so that its result does not count."""
         return self._checks.is_late
 
+    @property
+    def check_is_void(self) -> bool:
+        """Whether a health check runs that began before the command was reloaded."""
+        return self._checks.is_void
+
     def begin(self, generation: int, now: float) -> None:
         """Begin with a command that was started or reloaded, which no member waits for yet.
 

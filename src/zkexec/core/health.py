@@ -66,7 +66,7 @@ class HealthCheck:
             return
         timeout_s = self._policy.health_timeout_s
         self._running = adopted.check
-        self._timed_out = adopted.check_is_late
+        self._timed_out, self._is_void = adopted.check_is_late, adopted.check_is_void
         if adopted.check is not None and timeout_s is not None:
             self._timeout_at = now + timeout_s
         known = adopted.check_due
@@ -76,6 +76,11 @@ class HealthCheck:
     def is_late(self) -> bool:
         """Whether a health check runs past its timeout, so that its result does not count."""
         return self._running is not None and self._timed_out
+
+    @property
+    def is_void(self) -> bool:
+        """Whether a health check runs that began before the command was stopped or reloaded."""
+        return self._running is not None and self._is_void
 
     @property
     def due(self) -> float | None:

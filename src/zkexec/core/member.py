@@ -125,6 +125,7 @@ class Member:
             check=check,
             check_due=self._health.check_due,
             check_is_late=self._health.check_is_late,
+            check_is_void=self._health.check_is_void,
             alerting=alerting,
             asked_until=asked_until,
             passed_on=passed_on,
@@ -407,7 +408,10 @@ class Member:
         ended = step_note(event.step, outcome)
         if event.step is Step.PRE_STOP and self._term is not None:
             return [ended, *self._pass_on_term(now)]
-        return [ended, *self._carry(self._results.step(self._phase, event.step, outcome, now), now)]
+        # The line about what follows from a failure contains the reason.
+        is_noted = outcome.passed or event.step is Step.POST_HEALTHY
+        noted: list[Action] = [ended] if is_noted else []
+        return noted + self._carry(self._results.step(self._phase, event.step, outcome, now), now)
 
     def _on_started(self, event: events.CommandStarted, now: float) -> list[Action]:
         """The command has started: in a turn of a group it has to be verified."""
@@ -464,6 +468,9 @@ class Member:
         actions = self.command.exited(event, now)
         self._traffic.ended()
         self._term = None
+        if self.phase is Phase.DRAINING:
+            # Pre-stop may do that itself, and go on.
+            return actions + self._health.end()
         actions += self._steps.drop(Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
         if self.command.stopping:
             return actions

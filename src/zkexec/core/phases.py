@@ -246,13 +246,14 @@ class DrainingPhase(Interlude):
 class ReloadingPhase(CurrentPhase):
     """The new files are installed beside the running command, which is to load them.
 
-    `beside` is what it runs on before if that is not known good either, else None.
+    `resumes` is the phase in which it began, and `loaded` what the command runs on before.
     """
 
     phase = Phase.RELOADING
     attempt: Attempt
     action: ChangeAction
-    beside: Snapshot | None = None
+    resumes: CurrentPhase
+    loaded: Snapshot
     keeps_turn = True
 
     # One arm for each fact.
@@ -268,9 +269,10 @@ class ReloadingPhase(CurrentPhase):
                 return RunningPhase(generation)
             case facts.ReloadRefused(reason, installed, loaded):
                 failed = attempt.fail(reason, installed, loaded, Step.RELOAD)
-                return FailedPhase(failed.running_beside(self.beside))
-            case facts.HostTrouble(reason, step=step):
-                return _give_way(attempt.hindered(reason, step))
+                is_unproven = self.resumes.awaits_health(self.loaded)
+                return FailedPhase(failed.running_beside(self.loaded if is_unproven else None))
+            case facts.HostTrouble():
+                return self.resumes.on(fact)
             case facts.CommandLost(reason, installed, good, step):
                 return FailedPhase(attempt.fail(_ended(reason), installed, good, step))
             case facts.EndBegan():
@@ -490,8 +492,7 @@ def _before_the_stop(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
         case facts.DrainPermitted():
             return DrainingPhase(phase)
         case facts.ReloadPermitted(action, loaded):
-            beside = loaded if phase.awaits_health(loaded) else None
-            return ReloadingPhase(phase.attempt, action, beside)
+            return ReloadingPhase(phase.attempt, action, phase, loaded)
         case facts.StopPermitted():
             return StoppingPhase(phase.attempt)
         case facts.EndBegan():

@@ -42,12 +42,18 @@ def failed_in(step: str) -> str:
 class StepOutcome:
     """How the command of a step ended.
 
-    `reason` describes a failure in words, with the last line of its output; it is "" after a
-    success.  `is_of_host` is true if the failure says nothing about the configuration: the command
-    could not be started, or the copies for a check could not be written, or it exited with status
-    126 or 127.
+    `reason` describes a failure in words, and `printed` are the last lines of its output; both are
+    "" after a success.  `is_of_host` is true if the failure says nothing about the configuration:
+    the command could not be started, or the copies for a check could not be written, or it exited
+    with status 126 or 127.
     """
 
     passed: bool
     reason: str = ""
     is_of_host: bool = False
+    printed: str = ""
+
+    @property
+    def text(self) -> str:
+        """The reason, with what was printed."""
+        return f"{self.reason}: {self.printed}" if self.printed else self.reason

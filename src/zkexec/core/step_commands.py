@@ -80,5 +80,5 @@ class StepCommands:
             return None
         del self._runs[event.step]
         if run.late is not None:
-            return StepOutcome(False, run.late)
+            return StepOutcome(False, run.late, printed=event.outcome.printed)
         return event.outcome if run.kill_at is not None else None

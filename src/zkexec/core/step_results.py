@@ -75,7 +75,7 @@ class StepResults:
             case Step.RELOAD if phase.phase is Phase.RELOADING:
                 if outcome.passed:
                     return [self._reloaded()]
-                return [self._parts.restart.reload_refused(f"the reload failed: {outcome.reason}")]
+                return [self._parts.restart.reload_refused(f"the reload failed: {outcome.text}")]
             case Step.CHECK if phase.phase is Phase.CHECKING:
                 return self._checked(phase, outcome, now)
         return []
@@ -85,14 +85,18 @@ class StepResults:
         self._parts.traffic.drained(now)
         if phase.phase is not Phase.DRAINING:
             return []
+        if not self._parts.command.present:
+            # It has ended the command, so this is the stop already.
+            return [facts.DrainEnded(), facts.StopPermitted()]
         if outcome.passed:
             return [facts.DrainEnded()]
-        return self._hindered(phase, f"the pre-stop failed: {outcome.reason}", Step.PRE_STOP, now)
+        return self._hindered(phase, f"the pre-stop failed: {outcome.text}", Step.PRE_STOP, now)
 
     def _checked(self, phase: CurrentPhase, outcome: StepOutcome, now: float) -> Found:
         if outcome.passed:
             return self._parts.restart.checked()
-        reason = f"the check failed: {outcome.reason}"
+        verb = "could not run" if outcome.is_of_host else "failed"
+        reason = f"the check {verb}: {outcome.text}"
         if outcome.is_of_host:
             return self._hindered(phase, reason, Step.CHECK, now)
         if phase.base.phase is Phase.LOADING and not self._parts.turn.in_flight:
@@ -113,4 +117,4 @@ def step_note(step: Step, outcome: StepOutcome) -> Note:
     """Return the line of the log about the end of a step's command."""
     if outcome.passed:
         return Note("step-passed", {"step": step.value})
-    return Note("step-failed", {"step": step.value, "reason": outcome.reason})
+    return Note("step-failed", {"step": step.value, "reason": outcome.text})

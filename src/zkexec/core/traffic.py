@@ -167,7 +167,7 @@ class Traffic:
 
     def joined(self, outcome: StepOutcome, now: float) -> None:
         """Post-healthy has ended: it is repeated after a pause until it succeeds."""
-        self.reason = outcome.reason
+        self.reason = outcome.text
         if outcome.passed:
             self.reason = ""
             self._awaits_join = False

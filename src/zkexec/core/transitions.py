@@ -89,7 +89,7 @@ TABLE: Mapping[Phase, Row] = {
     Phase.RELOADING: {
         Phase.RUNNING: (events.FilesInstalled, events.StepFinished),
         Phase.WAITING: (events.StepFinished,),
-        Phase.VERIFYING: (events.FilesInstalled, events.StepFinished),
+        Phase.VERIFYING: (events.FilesInstalled, events.FilesFailed, events.StepFinished),
         Phase.FAILED: (events.FilesFailed, events.StepFinished, events.CommandExited),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,

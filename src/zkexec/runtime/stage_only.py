@@ -113,7 +113,7 @@ class _Staging:
         outcome = self._outcome_of(RunStep(step=Step.CHECK, number=1, snapshot=snapshot))
         if outcome.passed:
             return 0
-        self._log.write(Note("stage-refused", {"reason": outcome.reason}))
+        self._log.write(Note("stage-refused", {"reason": outcome.text}))
         return CANNOT_WORK if outcome.is_of_host else _CHECK_FAILED
 
     def _outcome_of(self, check: RunStep) -> StepOutcome:

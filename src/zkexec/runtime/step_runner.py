@@ -1,7 +1,7 @@
 """Run the commands of steps: `--check`, the hooks and `--reload`.
 
 A command gets what it needs: variables, a pipe for its output, and for a check, copies of the new
-files.  All of this is gone when its end is reported.
+files, which are removed soon after its end was reported.
 """
 
 import os
@@ -47,8 +47,8 @@ class _RunningStep:
             # The names of copies are others on each host, and nobody finds them any more.
             lines = [self.copies.with_target_paths(line) for line in lines]
         printed = "; ".join(cut(printable(line), _LONGEST_LINE) for line in lines)
-        reason = f"{ending}: {printed}" if printed else str(ending)
-        return StepOutcome(False, reason, is_of_host=ending.code in _CANNOT_EXECUTE)
+        is_of_host = ending.code in _CANNOT_EXECUTE
+        return StepOutcome(False, str(ending), is_of_host, printed)
 
 
 class StepRunner:
@@ -74,8 +74,26 @@ class StepRunner:
         self._inbox = inbox
         self._relay = relay
         self._running: dict[Step, _RunningStep] = {}
+        self._left: list[CheckCopies] = []
+        """Copies of a check that has ended.  To remove them can take longer than the check."""
+        inbox.attach(self)
         if Step.CHECK in commands:
             remove_left_copies()
+
+    @property
+    def deadline(self) -> float | None:
+        """Whether there is something to remove: at once, but after what follows from the end."""
+        return 0.0 if self._left else None
+
+    @property
+    def descriptor(self) -> tuple[int, int] | None:
+        """Nothing is polled for that."""
+        return None
+
+    def advance(self) -> None:
+        """Remove the copies of checks that have ended."""
+        while self._left:
+            self._left.pop().remove()
 
     def run(self, action: RunStep, session: "Source | None") -> list[Event]:
         """Start the command of a step; return an event only if it could not be started.
@@ -109,6 +127,7 @@ class StepRunner:
         for step in tuple(self._running):
             self._processes.auxiliaries.drop_step(step.value)
             self._clear(step)
+        self.advance()
 
     def _prepare(self, action: RunStep, session: "Source | None") -> _RunningStep:
         copies = None
@@ -159,7 +178,7 @@ class StepRunner:
         self._inbox.detach(running.output)
         running.output.finish()
         if running.copies is not None:
-            running.copies.remove()
+            self._left.append(running.copies)
 
 
 def _not_started(action: RunStep, reason: str) -> StepFinished:

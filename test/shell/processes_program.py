@@ -36,8 +36,11 @@ def as_json(answer: Any) -> Any:
     """Spell an event, or a list of events."""
     if isinstance(answer, list):
         return [as_json(one) for one in answer]
-    if isinstance(answer, ExitStatus | StepOutcome):
+    if isinstance(answer, ExitStatus):
         return fields(answer)
+    if isinstance(answer, StepOutcome):
+        parts = (answer.passed, answer.text, answer.is_of_host)
+        return dict(zip(("passed", "reason", "is_of_host"), parts, strict=True))
     if isinstance(answer, Step):
         return answer.value
     if isinstance(answer, Event):

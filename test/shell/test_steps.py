@@ -159,7 +159,7 @@ def test_a_check_gets_the_copies(
     assert remote.event() == finished("check", passed=True)
 
     assert lines(log) == ["ba", "b.conf", "a.conf", "./etc/app/a.conf", "./etc/app/b.conf"]
-    assert list(temporary.iterdir()) == []
+    until(lambda: not list(temporary.iterdir()), "the copies are removed")
 
 
 def test_a_refusal_names_the_target(check: Callable[..., RemoteProcesses]) -> None:
@@ -200,7 +200,7 @@ def test_a_killed_step_takes_everything_along(
     remote.call("kill_step", "check")
     assert remote.event() == finished("check", reason="killed by SIGKILL: begun")
     until(lambda: not any(is_alive(pid) for pid in started), "the end of all")
-    assert list(temporary.iterdir()) == []
+    until(lambda: not list(temporary.iterdir()), "the copies are removed")
     assert remote.call("kill_step", "check") is None
 
 

@@ -26,7 +26,7 @@ LIMITS_S = (0.5, 2.0, 10.0)
 
 def draw_steps(random: Random, policy: Policy) -> Policy:
     """Return the policy with commands of steps, and rules for what a change does."""
-    shares = {Step.CHECK: 0.6, Step.PRE_STOP: 0.5, Step.RELOAD: 0.5, Step.POST_HEALTHY: 0.5}
+    shares = {Step.CHECK: 0.6, Step.PRE_STOP: 0.6, Step.RELOAD: 0.7, Step.POST_HEALTHY: 0.5}
     limits = {s: random.choice(LIMITS_S) for s, share in shares.items() if random.random() < share}
     rules = draw_rules(random, policy)
     if not policy.mirrors:
@@ -45,7 +45,7 @@ def draw_steps(random: Random, policy: Policy) -> Policy:
 
 def draw_rules(random: Random, policy: Policy) -> tuple[ActionRule, ...]:
     """Draw an action for all files, or one for each, or none."""
-    actions = (ChangeAction.RELOAD, ChangeAction.RELOAD, ChangeAction.NONE, ChangeAction.RESTART)
+    actions = (*[ChangeAction.RELOAD] * 3, ChangeAction.NONE, ChangeAction.RESTART)
     drawn = random.random()
     if drawn < 0.3 or not policy.mirrors:
         return ()
@@ -201,8 +201,8 @@ class StepCommands(ABC):
         random, limit_s = self._random, self._policy.step_limits[action.step]
         drawn = random.random() if self.has_faults else 1.0
         seconds = random.uniform(0, 0.3)
-        if self._is_hit(0.2):
-            seconds = random.uniform(0, 1.5 * limit_s)
+        if self._is_hit(0.4 if action.step in (Step.CHECK, Step.PRE_STOP) else 0.2):
+            seconds = random.uniform(0, 1.2 * limit_s)
         if drawn < 0.03:
             return StepCourse(StepOutcome(False, "command not found", is_of_host=True))
         if drawn < 0.06:

@@ -15,7 +15,7 @@ from zkexec.core.events import Event
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.policy import ChangeAction
-from zkexec.core.rollout.version import contents_of, version_of
+from zkexec.core.rollout.version import version_of
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step
 
@@ -261,26 +261,41 @@ class AppliesWithinTheLease(Checker):
 
 
 class TriesNoFailedVersion(Checker):
-    """No other member checks a version for which a config failure is in the record."""
+    """No member examines a version for which another one has recorded a config failure.
+
+    A member that was in flight already goes on.
+    """
+
+    def __init__(self, world: "World") -> None:
+        """Begin without failures."""
+        super().__init__(world)
+        self._goes_on: dict[tuple[str, str], int] = {}
+        """The zxid with which a member was in flight when a version failed."""
+
+    def record(self, change: RecordChange) -> None:
+        """Note which members are in flight with a version when it fails."""
+        for digest, state in change.after.versions.items():
+            before = change.before.versions.get(digest)
+            if state.failed_by and (before is None or before.failed_by != state.failed_by):
+                for name, entry in change.after.in_flight.items():
+                    self._goes_on[name, digest] = entry.zxid
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
-        """Compare each check with the record, unless the member was admitted before the failure."""
+        """Compare each check of a member that has a command with the record."""
         del event
+        record, name = self.world.truth, process.host.name
         for action in todo:
             if not isinstance(action, actions.RunStep) or action.snapshot is None:
                 continue
-            name, record = process.host.name, self.world.truth
-            if living_command(process) is None:
+            digest = version_of(action.snapshot, process.policy.mirrors).digest
+            entry, state = record.in_flight.get(name), record.versions.get(digest)
+            if entry is None or entry.digest != digest or state is None:
                 continue
-            version = version_of(action.snapshot, process.policy.mirrors)
-            entry = record.in_flight.get(name)
-            state = record.versions.get(version.digest)
-            if entry is None or entry.digest != version.digest or state is None:
-                continue
-            if state.failed_by and name not in state.failed_by and state.zxid >= entry.zxid:
-                others = [other for other in state.failed_by if other in record.in_flight]
-                known = contents_of(version.digest)
-                raise Violation(f"{name} checks {known[:6]}, which failed on {others}")
+            is_failed = bool(state.failed_by) and name not in state.failed_by
+            goes_on = self._goes_on.get((name, digest)) == entry.zxid
+            if is_failed and not goes_on and state.zxid >= entry.zxid:
+                others = ", ".join(state.failed_by)
+                raise Violation(f"{process.name} examines what failed on {others}")
 
 
 class FailsByCheck(Checker):
@@ -327,7 +342,7 @@ class LeavesNothingDrained(Checker):
         if stops(process, todo) or process.is_stopping:
             self._due.pop(process, None)
         # It may wait for the group to confirm the turn after the drain.
-        wait_s = 2 * policy.session_timeout_s + 30.0
+        wait_s = policy.session_timeout_s + 15.0
         for action in todo:
             if isinstance(action, actions.RunStep) and action.event == "restart":
                 self._due[process] = (command, now + policy.step_limits[Step.PRE_STOP] + wait_s)
@@ -335,7 +350,7 @@ class LeavesNothingDrained(Checker):
             self._due.pop(process, None)
         known = self._due.get(process)
         is_step = isinstance(event, events.StepFinished) and event.step is not Step.CHECK
-        if known is not None and (is_step or process.was_overdue):
+        if known is not None and (is_step or process.late_s > SLACK_S):
             self._due[process] = (command, max(known[1], now + wait_s))
         elif known is not None and known[0] is command and now > known[1]:
             raise Violation(f"{process.name} leaves its command drained")
@@ -427,7 +442,7 @@ class RunsWhatIsOnDisk(Checker):
         is_same = not changed_files(command.files, process.host.files)
         if is_same or installs(todo):
             self._due.pop(process, None)
-        if now > self._due.get(process, now) and not process.was_overdue:
+        if now > self._due.get(process, now) and process.late_s <= SLACK_S:
             raise Violation(f"{process.name} has files on disk that its command refused")
 
 
@@ -458,7 +473,7 @@ class EndsGently(Checker):
         if command is None or any(isinstance(a, actions.SignalProcessTree) for a in todo):
             self._due[process] = float("inf")
         is_slow = isinstance(event, events.FilesStaged | events.FilesFailed)
-        if now > self._due.get(process, now) and not is_slow and not process.was_overdue:
+        if now > self._due.get(process, now) and not is_slow and process.late_s <= SLACK_S:
             raise Violation(f"{process.name} does not end its command")
 
 

@@ -50,6 +50,8 @@ class Process:
         self._restart = ""
         self.born_at = world.clock.now
         self.was_overdue = False
+        self.late_s = 0.0
+        """How late it was for its deadline when it took in its last event."""
         self.handled_at = world.clock.now
         """When, on the world's clock, it decided on what it is doing."""
         self.client: Client | WiredClient | None = None
@@ -259,6 +261,7 @@ class Process:
 
     def _handle(self, event: Event) -> None:
         self.handled_at = self.world.clock.now
+        self.late_s = 0.0 if self._deadline is None else max(0.0, self.now - self._deadline)
         self.was_overdue = self._deadline is not None and self._deadline <= self.now
         if isinstance(event, ZnodesRead):
             self._note_restart(event)

@@ -10,6 +10,7 @@ from zkexec.core.events import Event, ExitStatus
 from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from simulation.group.host import Host
     from simulation.group.process import Process
 
 
@@ -27,8 +28,17 @@ class ProcessSteps(StepCommands):
         process, random = self._process, self._random
         if process.chaos.calm or random.random() >= process.world.interference:
             return
-        host, after_s = process.host, random.choice((0.3, 2.0)) * random.random()
-        self._later(after_s, lambda: process.world.disks.strike(host))
+        host, disks = process.host, process.world.disks
+        if random.random() < 0.4:
+            self._later(0.1 * random.random(), lambda: self._undo(host))
+        else:
+            after_s = random.choice((0.3, 2.0)) * random.random()
+            self._later(after_s, lambda: disks.strike(host))
+
+    def _undo(self, host: "Host") -> None:
+        """Push what the files of this host contain, unless it is calm by now."""
+        if not self._process.chaos.calm:
+            self._process.world.disks.undo(host)
 
     @property
     def command(self) -> CommandModel | None:

@@ -94,7 +94,7 @@ class World:
         self.luck_of_steps = plot.luck_of_steps or Random(0)
         """Draws separately, so that a known seed has the same transcript as before."""
         self.has_steps = plot.luck_of_steps is not None
-        self.has_step_faults = self.luck_of_steps.random() < 0.5
+        self.has_step_faults = self.luck_of_steps.random() < 0.7
         self.interference = self.luck_of_steps.choice((0.0, 0.1, 0.4))
         """How often more happens while the command of a step runs."""
         self.heals: list[Callable[[], None]] = []

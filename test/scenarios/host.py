@@ -19,6 +19,8 @@ from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn, Turn
 
+MOST_ANSWERS = 1000
+"""Far more than one event leads to."""
 Writer = Callable[[Event, list[Action]], None]
 
 
@@ -116,7 +118,9 @@ class ScriptedHost:
     def happen(self, event: Event, write: Writer) -> None:
         """Handle an event now, and all the answers that follow from it."""
         waiting = deque([event])
-        while waiting:
+        for _ in range(MOST_ANSWERS):
+            if not waiting:
+                return
             event = waiting.popleft()
             self.group.now = self.now
             before = self._member.phase
@@ -125,6 +129,7 @@ class ScriptedHost:
             write(event, todo)
             for action in todo:
                 waiting.extend(self._perform(action))
+        raise RuntimeError("an event leads to actions and answers without end")
 
     def renew_core(self, reason: str, write: Writer) -> None:
         """Let another core adopt the running command, as after an error inside zkexec."""

@@ -108,7 +108,7 @@ class AlertsAsRequired:
         is_ending = bystander.termed or bystander.over or bystander.host.tree is None
         if (event.outcome.passed and not is_killed) or is_ending:
             return []
-        self._restart_trouble = self._restart_trouble or event.outcome.reason
+        self._restart_trouble = self._restart_trouble or event.outcome.reason or "too late"
         cause = Cause(AlertEvent.RESTART_FAILED)
         if is_killed:
             self._optional.append(cause)

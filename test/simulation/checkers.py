@@ -100,7 +100,8 @@ class StagesWhatIsWanted:
             if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
                 continue
             tree = bystander.host.tree
-            is_old = tree is not None and action.snapshot.files == tree.loaded.files
+            old = (bystander.replaced.files, None if tree is None else tree.loaded.files)
+            is_old = action.snapshot.files in old
             if bystander.reload_failed and is_old:
                 continue
             if dict(action.snapshot.files) != bystander.wanted:

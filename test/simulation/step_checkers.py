@@ -242,7 +242,8 @@ class LeavesNothingDrained:
         if event.step is Step.POST_HEALTHY and event.outcome.passed:
             self._due = None
         elif event.step is Step.POST_HEALTHY:
-            self._due = now + self.AGAIN_S + SLACK_S
+            # It may have been killed for another pre-stop, which has its own time.
+            self._due = max(self._due, now + self.AGAIN_S + SLACK_S)
         elif event.step is Step.PRE_STOP:
             self._due = now + SLACK_S
 

@@ -271,6 +271,9 @@ class SeededGroupRun:
                 or not command.alive
             ):
                 continue
+            if process.policy.runs(Step.POST_HEALTHY) and not command.warmed:
+                # It may have failed its post-healthy command until the turn had failed.
+                continue
             if self._has_failed_what_is_wanted(process.host):
                 # A member that returned on a known good version waits in its turn for a newer one.
                 continue

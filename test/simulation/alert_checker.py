@@ -103,6 +103,9 @@ class AlertsAsRequired:
             self._ended_by_core.clear()
         if not isinstance(event, events.StepFinished):
             return []
+        if event.step is Step.POST_HEALTHY and bystander.policy.alert_recovery:
+            # That the command was not back in traffic is an alert of its own.
+            self._optional.append(Cause(AlertEvent.RECOVERED))
         is_killed = event.step in self._ended_by_core
         self._ended_by_core.discard(event.step)
         is_ending = bystander.termed or bystander.over or bystander.host.tree is None

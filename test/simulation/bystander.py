@@ -79,7 +79,10 @@ class Bystander:
         self.replaced = Snapshot({})
         """The files before those that are installed now."""
         self._files = host.files
+        self._reloaded_before = self.reloaded_at
+        """The same before a reload that may still be refused."""
         self._reload_number = 0
+        self._reload_killed = False
         self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
@@ -123,8 +126,9 @@ class Bystander:
             case events.FilesInstalled():
                 self._see_install(moment.now)
             case events.StepFinished(Step.RELOAD, number, outcome) if number == self._reload_number:
-                self.reload_failed = not outcome.passed
-                self._see_reload(moment.now)
+                self.reload_failed = self._reload_killed or not outcome.passed
+                before, self._check_generation = self._reloaded_before, 0
+                self.reloaded_at = before if self.reload_failed else moment.now
 
     def _see_install(self, now: float) -> None:
         files = self.host.files
@@ -136,7 +140,7 @@ class Bystander:
 
     def _see_reload(self, now: float) -> None:
         """A health check that has begun before does not count."""
-        self.reloaded_at = now
+        self._reloaded_before, self.reloaded_at = self.reloaded_at, now
         self._check_generation = 0
 
     def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
@@ -186,7 +190,15 @@ class Bystander:
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillHealthCheck():
                     self._check_killed = True
-                case actions.SignalCommand():
-                    self._see_reload(moment.now)
-                case actions.RunStep(step=Step.RELOAD, number=number):
-                    self._reload_number = number
+                case _:
+                    self._see_step(action, moment.now)
+
+    def _see_step(self, action: Action, now: float) -> None:
+        """Take in what is done about a reload."""
+        match action:
+            case actions.SignalCommand():
+                self._see_reload(now)
+            case actions.RunStep(step=Step.RELOAD, number=number):
+                self._reload_number, self._reload_killed = number, False
+            case actions.KillStep(Step.RELOAD):
+                self._reload_killed = True

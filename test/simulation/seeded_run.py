@@ -225,7 +225,9 @@ class SeededRun:
         files = {m.local_path: z.content for m, z in zip(self.policy.mirrors, wanted, strict=True)}
         is_refused = refused is not None and dict(refused.files) == files
         is_refused = is_refused or world.phase is Phase.FAILED
-        is_sick = world.host.tree is not None and world.host.tree.sick
+        tree = world.host.tree
+        loaded = () if tree is None else tree.loaded.files.values()
+        is_sick = (tree is not None and tree.sick) or flaw_of(loaded) is not Flaw.NONE
         is_bad = is_refused or is_sick or flaw_of(files.values()) is not Flaw.NONE
         if is_bad and world.clock.now >= self._mended_at + MENDING_S:
             self._mended_at = world.clock.now

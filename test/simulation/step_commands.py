@@ -153,6 +153,9 @@ class StepCommands(ABC):
     def kill(self, step: Step) -> None:
         """Kill the command of a step; it may have ended meanwhile, unless it is a reload."""
         if step not in self.running:
+            if step is Step.RELOAD and self.command is not None:
+                # It has just succeeded, too late for zkexec, which puts the old files back.
+                self.command.ignored = True
             return
         number, action = self.running[step]
         if step is Step.RELOAD:

@@ -92,7 +92,7 @@ class Traffic:
     def healthy(self, now: float) -> None:
         """The command is healthy, so that post-healthy may begin."""
         is_due = self._join_at is None and not self._is_joining
-        if self._awaits_join and is_due and self._place is not Place.LEFT:
+        if self._awaits_join and is_due and self._place in (Place.NEW, Place.IN):
             self._join_at = now
 
     @property

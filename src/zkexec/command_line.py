@@ -19,12 +19,10 @@ class CommandLine:
     is_script: bool = False
 
     def with_parameters(self, words: Iterable[bytes]) -> "CommandLine":
-        """Return the command with these words as "$1", "$2" and so on of its shell.
+        """Return the command with these words as "$1", "$2" and so on of its script.
 
-        A command without a shell stays as it is: it cannot refer to them, and takes no others than
-        the arguments that the operator wrote.
+        A command without a shell gets them as its last arguments.
         """
-        if not self.is_script:
-            return self
-        # The word after the text is $0, by which the shell begins its messages.
-        return replace(self, argv=(*self.argv, self.argv[0], *words))
+        # In a script, the word after the text is $0, by which the shell begins its messages.
+        name = (self.argv[0],) if self.is_script else ()
+        return replace(self, argv=(*self.argv, *name, *words))

@@ -86,7 +86,7 @@ def test_a_check_that_fails(host: MirroredHost, staged: Path) -> None:
     assert run.wait() == CHECK_FAILED
     printed, line = run.stderr.lines
     assert printed.startswith("bad: /")
-    assert line.endswith(f"--check: exit status 3: bad: {host.file('a')}")
+    assert line.endswith(f"the check failed: exit status 3: bad: {host.file('a')}")
     assert contents(host, staged) == {"a": b"one", "b": b"two\n"}
 
 
@@ -95,7 +95,7 @@ def test_a_check_that_hangs(host: MirroredHost, staged: Path) -> None:
     run = stage(host, staged, "--check=sleep 1000 & sleep 1001", "--check-timeout=0.1")
 
     assert run.wait() == CHECK_FAILED
-    assert "--check: it took longer than 0.1 s" in run.stderr.text
+    assert "the check failed: no end within 0.1 s" in run.stderr.text
     host.sandbox.wait_until_empty()
 
 
@@ -104,7 +104,7 @@ def test_a_check_that_cannot_run(host: MirroredHost, staged: Path) -> None:
     run = stage(host, staged, "--check=/no/check")
 
     assert run.wait() == CANNOT_WORK
-    assert "--check: cannot execute /no/check: No such file" in run.stderr.text
+    assert "the check could not run: cannot execute /no/check: No such file" in run.stderr.text
 
 
 def test_a_missing_znode(host: MirroredHost, staged: Path) -> None:

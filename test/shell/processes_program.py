@@ -39,8 +39,8 @@ def as_json(answer: Any) -> Any:
     if isinstance(answer, ExitStatus):
         return fields(answer)
     if isinstance(answer, StepOutcome):
-        parts = (answer.passed, answer.text, answer.is_of_host)
-        return dict(zip(("passed", "reason", "is_of_host"), parts, strict=True))
+        told = (answer.passed, answer.text, answer.is_of_host)
+        return dict(zip(("passed", "reason", "is_of_host"), told, strict=True))
     if isinstance(answer, Step):
         return answer.value
     if isinstance(answer, Event):

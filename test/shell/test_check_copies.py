@@ -65,6 +65,65 @@ def test_nothing_is_left_after_the_removal(folder: Path, copies: CheckCopies) ->
     assert (outside / "kept").exists()
 
 
+def test_a_tree_of_any_depth_is_removed(folder: Path, copies: CheckCopies) -> None:
+    """What a check has nested is removed, however deep, also if it took the rights from it."""
+    make = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()"
+    subprocess.run([sys.executable, "-c", make], cwd=copies.folder, check=True)
+    for target in ("etc/app/d", "etc/app", "etc"):
+        Path(copies.folder, target).chmod(0o500)
+
+    assert copies.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_removed_through_a_mount(folder: Path) -> None:
+    """What a check has mounted in its folder, even of the same filesystem, is left alone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount something")
+    kept = folder / "kept"
+    kept.mkdir()
+    (kept / "precious").touch()
+    code = (
+        "import subprocess, sys\n"
+        "from zkexec.files.check_copies import write_copies\n"
+        "copies = write_copies([('/etc/a/b', b'one')])\n"
+        "subprocess.run(['mount', '--bind', sys.argv[1], copies.folder + '/etc/a'], check=True)\n"
+        "print(copies.remove(), copies.folder)\n"
+    )
+    words = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", code, str(kept)]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+
+    assert said[0] == "False"
+    assert (kept / "precious").exists()
+    remove_left_copies()
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_copies_wait_for_a_free_descriptor(folder: Path) -> None:
+    """If there is no descriptor left to read the folder, the copies are removed later."""
+    code = (
+        "import os, resource\n"
+        "from zkexec.files.check_copies import write_copies\n"
+        "copies = write_copies([('/etc/a/b', b'one')])\n"
+        "limit = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (os.open('/', 0) + 1, limit[1]))\n"
+        "print(copies.remove())\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, limit)\n"
+        "print(copies.remove())\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert said.stdout.split() == ["False", "True"]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_with_another_name_is_kept(folder: Path) -> None:
+    """Only what can be a folder of copies is removed at a start."""
+    (folder / "zkexec-check-notes").mkdir()
+    remove_left_copies()
+    assert (folder / "zkexec-check-notes").is_dir()
+
+
 def test_a_target_with_dots_stays_inside(folder: Path) -> None:
     """The copy of a target whose path goes up is where the target is, below the folder."""
     inner = folder / "inner"

@@ -109,7 +109,8 @@ OPTIONS: tuple[Option, ...] = (
         metavar="COMMAND",
         meaning="Examine the new files with this command before anything is stopped or "
         "installed: $1, $2, ... are copies of them, in the order of --mirror (a command without "
-        "shell syntax gets none), and $ZKEXEC_STAGED is a folder with all of them at their full "
+        "shell syntax gets them as its last arguments), and $ZKEXEC_STAGED is a folder with all of "
+        "them at their full "
         "paths; if it fails, the change is not applied",
     ),
     Option(

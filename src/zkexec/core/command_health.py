@@ -20,11 +20,17 @@ class HealthDeadline:
     deadline is still watched: if it becomes healthy after all, it is known good, too.
     """
 
-    def __init__(self, policy: Policy, now: float, *, limited: bool) -> None:
-        """Begin with a command that was started now; only a limited deadline can be missed."""
+    def __init__(
+        self, policy: Policy, now: float, *, limited: bool, success_s: float | None = None
+    ) -> None:
+        """Begin with a command that was started now; only a limited deadline can be missed.
+
+        `success_s` is how long it has to be healthy, by default as long as after a start.
+        """
         self._policy = policy
+        self._success_s = policy.success_s if success_s is None else success_s
         self._lost_at = now + policy.health_delay_s if limited and policy.checks_health else None
-        self._proven_at = None if policy.checks_health else now + policy.success_s
+        self._proven_at = None if policy.checks_health else now + self._success_s
         self._trouble = "no health check has ended"
         self._is_held = False
 
@@ -46,7 +52,7 @@ class HealthDeadline:
             self._is_held = False
             self._trouble = reason
         elif self._proven_at is None:
-            self._proven_at = now + self._policy.success_s
+            self._proven_at = now + self._success_s
 
     def is_known_good(self, now: float) -> bool:
         """Whether the command was healthy for long enough."""
@@ -112,7 +118,7 @@ class CommandHealth:
         """Begin anew with a command for whose reload the files could not be installed."""
         self.known = "unknown"
         self._checks.open(generation, now, eager=self._policy.runs(Step.POST_HEALTHY))
-        self._set_deadline(now, limited=False)
+        self._set_deadline(now)
 
     def is_early(self, now: float) -> bool:
         """Whether the command may still become healthy before anybody is alerted."""
@@ -121,17 +127,20 @@ class CommandHealth:
     def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Begin with a command of an earlier core: in a group it has to be verified again."""
         self._checks.take_over(adopted, now)
-        self._set_deadline(now, limited=False)
+        self._set_deadline(now)
 
-    def verify(self, now: float) -> None:
-        """Check at once and often: the turn lasts until the command is known good, or is not."""
+    def verify(self, now: float, success_s: float | None = None) -> None:
+        """Check at once and often: the turn lasts until the command is known good, or is not.
+
+        `success_s` is how long it has to be healthy, by default as long as after a start.
+        """
         self._checks.check_often(now)
-        self._set_deadline(now, limited=True)
+        self._deadline = HealthDeadline(self._policy, now, limited=True, success_s=success_s)
 
-    def _set_deadline(self, now: float, *, limited: bool) -> None:
+    def _set_deadline(self, now: float) -> None:
         # Without a group, only post-healthy waits for a healthy command.
         is_needed = self._policy.in_group or self._policy.runs(Step.POST_HEALTHY)
-        self._deadline = HealthDeadline(self._policy, now, limited=limited) if is_needed else None
+        self._deadline = HealthDeadline(self._policy, now, limited=False) if is_needed else None
 
     def relax(self, now: float) -> None:
         """Go back to the usual interval: the group no longer waits for this command."""

@@ -273,7 +273,7 @@ class Member:
 
     @property
     def _status(self) -> MemberStatus:
-        reason = self._phase.attempt.reason or self.command.delayed
+        reason = self._phase.attempt.reason or self.command.delayed or self._traffic.trouble
         if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
         step = self._changes.step_of(self._phase)
@@ -409,7 +409,8 @@ class Member:
         if event.step is Step.PRE_STOP and self._term is not None:
             return [ended, *self._pass_on_term(now)]
         # The line about what follows from a failure contains the reason.
-        is_noted = outcome.passed or event.step is Step.POST_HEALTHY
+        is_new = event.step is Step.POST_HEALTHY and outcome.text != self._traffic.reason
+        is_noted = outcome.passed or is_new
         noted: list[Action] = [ended] if is_noted else []
         return noted + self._carry(self._results.step(self._phase, event.step, outcome, now), now)
 

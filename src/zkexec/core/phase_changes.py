@@ -59,7 +59,9 @@ class PhaseChanges:
             case DrainingPhase() if note:
                 return note + self._parts.traffic.drain(now, "restart")
             case ReloadingPhase() if note:
-                return [Note("reloading"), *note, *self._parts.health.end(), InstallFiles()]
+                is_noticed = phase.action is ChangeAction.NONE
+                topic = "only-installing" if is_noticed else "reloading"
+                return [Note(topic), *note, *self._parts.health.end(), InstallFiles()]
             case ExitingPhase():
                 return note + self._parts.health.end()
         return note
@@ -123,10 +125,11 @@ class PhaseChanges:
         earlier = before.base
         if isinstance(earlier, VerifyingPhase) and earlier.generation == phase.generation:
             return note
-        self._parts.health.verify(now)
-        self._parts.traffic.limit(
-            now + self._parts.policy.health_delay_s + self._parts.policy.success_s
-        )
+        policy = self._parts.policy
+        is_reload = isinstance(before, ReloadingPhase)
+        success_s = policy.reload_success_s if is_reload else policy.success_s
+        self._parts.health.verify(now, success_s)
+        self._parts.traffic.limit(now + policy.health_delay_s + success_s)
         return [Note("verifying"), *note]
 
     def _entered_failed(
@@ -161,6 +164,8 @@ class PhaseChanges:
         )
         if not self._parts.policy.in_group:
             return [Note("change-refused", {"reason": failure.reason}), *note, *alerted]
+        if failure.step in (Step.CHECK, Step.RELOAD):
+            return [Note("change-failed", {"reason": failure.reason}), *note, *alerted]
         # A command that has ended will not recover.
         can_recover = self._parts.command.present and failure.step is Step.HEALTH
         or_else = ", or until the command becomes healthy" if can_recover else ""
@@ -186,4 +191,6 @@ class PhaseChanges:
                     self._parts.health.known == "healthy" and not self._parts.traffic.has_joined
                 )
                 return Step.POST_HEALTHY if is_healthy else Step.HEALTH
+        if phase.attempt.step is None and self._parts.traffic.trouble:
+            return Step.POST_HEALTHY
         return phase.attempt.step

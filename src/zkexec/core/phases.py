@@ -396,13 +396,25 @@ class FailedPhase(CurrentPhase):
                 if self._is_beside(fact.installed):
                     return self.with_attempt(attempt.reverting(fact.installed, fact.good))
                 return self
-            case facts.HostTrouble(reason, step=step):
+            case facts.HostTrouble(reason, staged, step=step):
+                if self._is_untouched and staged is not None and staged != attempt.failing:
+                    # Nothing was stopped for what has failed, and another version is wanted.
+                    untried = replace(attempt, tried=None, failure=None, revert_to=None)
+                    return BlockedPhase(untried.hindered(reason, step))
                 return self.with_attempt(attempt.hindered(reason, step))
             case facts.FilesPutBack():
                 return FailedPhase(replace(attempt, revert_to=None, trouble="", troubled=None))
             case facts.AttemptDue():
                 return self
         return _while_old_runs(self, fact)
+
+    @property
+    def _is_untouched(self) -> bool:
+        """Whether the command runs as before the failure, on what it is known good on."""
+        failure = self.attempt.failure
+        if failure is None or failure.beside is not None or self.attempt.revert_to is not None:
+            return False
+        return failure.step in (Step.CHECK, Step.RELOAD)
 
     def _is_beside(self, installed: Snapshot) -> bool:
         failure = self.attempt.failure

@@ -23,6 +23,9 @@ class MaxUnavailable:
         return f"{self.amount}%" if self.percent else str(self.amount)
 
 
+RELOADED_S = 2.0
+"""With health checks, a command that was not restarted has to be healthy this long, by default: for
+a moment the old configuration may still answer."""
 ALIVE_S = 1.0
 """Without health checks, a command that runs this long is healthy, by default."""
 
@@ -140,7 +143,15 @@ class Policy:
         return 0.0 if self.checks_health else ALIVE_S
 
     @property
+    def reload_success_s(self) -> float:
+        """The same for a command that was not restarted."""
+        is_default = self.min_healthy_s is None and self.checks_health
+        return RELOADED_S if is_default else self.success_s
+
+    @property
     def grace_s(self) -> float:
         """The grace period: a living member in flight ends its turn within this time."""
         limits = sum(self.step_limits.values())
-        return self.kill_timeout_s + self.health_delay_s + self.success_s + limits
+        reloads = any(rule.action is not ChangeAction.RESTART for rule in self.on_change)
+        success_s = self.reload_success_s if reloads else self.success_s
+        return self.kill_timeout_s + self.health_delay_s + success_s + limits

@@ -51,7 +51,9 @@ class StepResults:
         is_at_targets = phase.phase in (Phase.STOPPING, Phase.RELOADING)
         refused = restart.refuse(reason, Step.INSTALL if is_at_targets else Step.STAGE)
         attempt = phase.on(refused).attempt
-        note = Note("files-failed", {"reason": reason, "retry_s": RETRY_FILES_S})
+        is_put_back = phase.attempt.step is Step.RELOAD and phase.attempt.revert_to is not None
+        topic = "put-back-failed" if is_put_back else "files-failed"
+        note = Note(topic, {"reason": reason, "retry_s": RETRY_FILES_S})
         found: Found = [note, refused]
         if phase.keeps_turn or attempt.revert_to is not None:
             restart.try_again(now)

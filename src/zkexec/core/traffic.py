@@ -55,6 +55,11 @@ class Traffic:
         return not self._awaits_join
 
     @property
+    def trouble(self) -> str:
+        """Why the command is not in traffic, "" if nothing is known against it."""
+        return f"not back in traffic: {self.reason}" if self.reason else ""
+
+    @property
     def needs_drain(self) -> bool:
         """Whether pre-stop has to run before the command is stopped."""
         return self._policy.runs(Step.PRE_STOP) and self._place in (Place.IN, Place.LEAVING)
@@ -163,7 +168,7 @@ class Traffic:
         if self._alert_at is None or now < self._alert_at or self._is_busy:
             return ""
         self._alert_at = None
-        return f"not back in traffic: {self.reason}"
+        return self.trouble
 
     def joined(self, outcome: StepOutcome, now: float) -> None:
         """Post-healthy has ended: it is repeated after a pause until it succeeds."""

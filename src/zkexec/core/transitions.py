@@ -119,6 +119,7 @@ TABLE: Mapping[Phase, Row] = {
             (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
         ),
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
+        Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
         Phase.DONE: GONE,
     },

@@ -5,6 +5,7 @@ recognized, and `remove_left_copies` removes it.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -13,6 +14,7 @@ from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, w
 from zkexec.files.target_file import folder_of
 
 _PREFIX = "zkexec-check-"
+_NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}")
 
 
 class CopyError(Exception):
@@ -41,11 +43,19 @@ class CheckCopies:
         """Replace the path of each copy in this text by that of its target."""
         return text.replace(self.folder + "/", "/")
 
-    def remove(self) -> None:
-        """Remove the folder with all that is in it.  Idempotent, never fails."""
+    def remove(self) -> bool:
+        """Remove the folder with all that is in it; return whether it is gone.
+
+        Never fails.  Call it again if this host was short of descriptors, or `give_up`.
+        """
+        if self._lock >= 0 and _remove(self.folder, self._lock):
+            self.give_up()
+        return self._lock < 0
+
+    def give_up(self) -> None:
+        """Leave what could not be removed to the next zkexec.  Idempotent, never fails."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            _remove(self.folder, lock)
             os.close(lock)
 
 
@@ -58,6 +68,7 @@ def write_copies(files: Iterable[tuple[str, bytes]]) -> CheckCopies:
                 copies.add(target, content)
         except BaseException:
             copies.remove()
+            copies.give_up()
             raise
     except OSError as failure:
         reason = failure.strerror or failure
@@ -69,8 +80,8 @@ def remove_left_copies() -> None:
     """Remove the copies that a killed zkexec of this user left.  Never fails."""
     above = _temporary_folder()
     with suppress(OSError):
-        for name in os.listdir(above):
-            if name.startswith(_PREFIX):
+        for name in os.listdir(above or "/"):
+            if _NAME.fullmatch(name):
                 with suppress(OSError):
                     _remove_left(f"{above}/{name}")
 
@@ -94,7 +105,11 @@ def _locked_folder(above: str) -> tuple[str, int]:
     while True:
         path = f"{above}/{_PREFIX}{os.urandom(8).hex()}"
         os.mkdir(path, 0o700)
-        folder = _lock_new(path)
+        try:
+            folder = _lock_new(path)
+        except OSError:
+            os.rmdir(path)
+            raise
         if folder >= 0:
             return path, folder
 
@@ -118,7 +133,9 @@ def _lock_new(path: str) -> int:
     return -1
 
 
-def _remove(path: str, folder: int) -> None:
+def _remove(path: str, folder: int) -> bool:
+    """Remove a folder; return whether it is gone."""
     empty_folder(folder)
     with suppress(OSError):
         os.rmdir(path)
+    return not os.path.lexists(path)

@@ -4,9 +4,11 @@ So a person, a pipeline or a check can read what would be installed.
 """
 
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from errno import ENOTEMPTY
+from itertools import count
 
 from zkexec.files.target_file import folder_of, write_all
 
@@ -52,12 +54,78 @@ def write_new(path: str, content: bytes, mode: int) -> None:
         os.close(fd)
 
 
-def empty_folder(folder: int) -> None:
-    """Remove all that is in an open folder; no link is followed.  Never fails."""
+def empty_folder(folder: int) -> bool:
+    """Remove all that is in an open folder; return whether nothing is left.  Never fails.
+
+    No link is followed, and nothing is removed that is mounted in it.  Folders can be nested
+    deeper than calls or descriptors allow, so what is in them is moved up.
+    """
+    numbers = count()
+    try:
+        mount = _mount_of(folder)
+        while sum(_remove_entry(folder, name, mount, numbers) for name in os.listdir(folder)):
+            pass  # what was moved up is removed in the next round
+        return not os.listdir(folder)
+    except OSError:
+        return False
+
+
+def _remove_entry(above: int, name: str, mount: str, numbers: Iterator[int]) -> bool:
+    """Remove a file, or a folder whose content is moved up; return whether there is more to do."""
+    try:
+        os.unlink(name, dir_fd=above)
+    except IsADirectoryError:
+        return _remove_folder(above, name, mount, numbers)
+    except OSError:
+        pass  # such as a file on which another is mounted
+    return False
+
+
+def _remove_folder(above: int, name: str, mount: str, numbers: Iterator[int]) -> bool:
     with suppress(OSError):
-        for name in os.listdir(folder):
-            with suppress(OSError):
-                _remove_entry(folder, name)
+        folder = _open_own(above, name)
+        try:
+            if _mount_of(folder) != mount:
+                return False
+            moved = sum(_move_up(folder, entry, above, numbers) for entry in os.listdir(folder))
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=above)
+        return moved > 0
+    return False
+
+
+def _move_up(folder: int, name: str, above: int, numbers: Iterator[int]) -> bool:
+    """Remove a file, or move a folder up under a new name; return whether it was moved."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        with suppress(OSError):
+            os.rename(name, f".zkexec-{next(numbers)}", src_dir_fd=folder, dst_dir_fd=above)
+            return True
+    except OSError:
+        pass
+    return False
+
+
+def _open_own(above: int, name: str) -> int:
+    """Open a folder, also one whose owner has no right to read or change it."""
+    try:
+        folder = os.open(name, FOLDER_FLAGS, dir_fd=above)
+    except PermissionError:
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=above).st_mode):
+            raise
+        os.chmod(name, 0o700, dir_fd=above)
+        folder = os.open(name, FOLDER_FLAGS, dir_fd=above)
+    with suppress(OSError):
+        os.fchmod(folder, 0o700)
+    return folder
+
+
+def _mount_of(folder: int) -> str:
+    """Identify the mount of an open folder: a bind mount can be of the same filesystem."""
+    with open(f"/proc/self/fdinfo/{folder}", encoding="ascii") as file:
+        return next((line for line in file if line.startswith("mnt_id:")), "")
 
 
 def _make_folder(folder: str) -> bool:
@@ -88,15 +156,3 @@ def _remove_content(path: str) -> None:
             empty_folder(folder)
         finally:
             os.close(folder)
-
-
-def _remove_entry(above: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=above)
-    except IsADirectoryError:
-        folder = os.open(name, FOLDER_FLAGS, dir_fd=above)
-        try:
-            empty_folder(folder)
-        finally:
-            os.close(folder)
-        os.rmdir(name, dir_fd=above)

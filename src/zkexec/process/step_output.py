@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 _PIECE_BYTES = 4096
-_LARGEST_PIPE_BYTES = 1 << 20
-"""What was printed before the end of the command is in the pipe, and this is the most it takes."""
+_PIPE_BYTES = 1 << 16
+"""What was printed before the end of the command is in the pipe; usually it takes no more."""
 _LONGEST_LINE_BYTES = 4096
 _LINES = 3
 """Programs print what is wrong, and after that, in one or two lines, that something was wrong."""
@@ -51,7 +51,7 @@ class StepOutput:
     def finish(self) -> None:
         """Read what is there, without waiting for more, and close the pipe.  Idempotent."""
         self.close_writer()
-        self._read(_LARGEST_PIPE_BYTES)
+        self._read(_PIPE_BYTES)
         self._close()
         if not self._ends_line:
             self._ends_line = True

@@ -38,6 +38,8 @@ class Log:
         self._lost = 0
         self._second = 0
         self._second_text = ""
+        self._is_mid_line = False
+        """Whether the last that was relayed was not a whole line."""
         self._turn_fields: Callable[[], Mapping[str, str]] = dict
         self._is_json = settings.log_format is LogFormat.JSON
         self._is_journal = not self._is_json and stderr_is_journal()
@@ -69,6 +71,7 @@ class Log:
 
     def relay(self, output: bytes) -> None:
         """Write what the command of a step printed, as it is."""
+        self._is_mid_line = not output.endswith(b"\n")
         if lost := self._stderr.write_bytes(output):
             self._lost += max(1, lost.count(b"\n"))
 
@@ -79,6 +82,8 @@ class Log:
         return MESSAGES[note.topic][0]
 
     def _write_line(self, note: Note, level: Level) -> bool:
+        if self._is_mid_line:
+            self.relay(b"\n")
         fields = {name: _readable(name, value) for name, value in note.fields.items()}
         text = MESSAGES[note.topic][1].format_map({**self._known, **fields})
         message = cut(text, LONGEST_MESSAGE)
@@ -94,6 +99,10 @@ class Log:
         if second != self._second:
             self._second, self._second_text = second, _local_time(second)
         return self._second_text
+
+
+_LONGEST_WRITE_S = 1.0
+"""What a slow reader has not taken by then is lost: zkexec has signals to pass on."""
 
 
 class Stderr:
@@ -113,9 +122,12 @@ class Stderr:
 
     def write_bytes(self, rest: bytes) -> bytes:
         """Write these bytes, and return those that could not be written.  Never raises."""
+        give_up_at = time.monotonic() + _LONGEST_WRITE_S
         try:
             while rest and select.select((), (self._descriptor,), (), self._patience_s)[1]:
                 self._patience_s = PATIENCE_S
+                if time.monotonic() > give_up_at:
+                    break
                 # A pipe that is ready takes a piece of this size without blocking.
                 rest = rest[os.write(self._descriptor, rest[: select.PIPE_BUF]) :]
         except BlockingIOError:

@@ -68,9 +68,9 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "restarting": (Level.INFO, "restarting for the new configuration"),
     "step-started": (Level.DEBUG, "running the {step} command"),
-    "step-passed": (Level.DEBUG, "{step} succeeded"),
+    "step-passed": (Level.INFO, "{step} succeeded"),
     "step-failed": (Level.WARNING, "{step} failed: {reason}"),
-    "step-killed": (Level.WARNING, "{step} took longer than {limit_s:g} s; killing it"),
+    "step-killed": (Level.WARNING, "{step} has not ended within {limit_s:g} s; killing it"),
     "step-impossible": (
         Level.WARNING,
         "{reason}; nothing is stopped, next attempt in {retry_s:g} s",
@@ -81,6 +81,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "the change is not applied: {reason}; waiting for new content",
     ),
+    "only-installing": (
+        Level.INFO,
+        "installing the new configuration, which the command notices by itself",
+    ),
     "reloading": (Level.INFO, "reloading for the new configuration"),
     "reload-signalled": (Level.DEBUG, "sending {signal} to the command"),
     "undrained": (
@@ -89,14 +93,18 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "staged": (Level.INFO, "the new files are in {folder}"),
     "stage-failed": (Level.FATAL, "--stage-only: cannot write {reason}"),
-    "stage-refused": (Level.FATAL, "--check: {reason}"),
-    "files-put-back": (Level.WARNING, "the reload was refused; the old files are put back"),
+    "stage-refused": (Level.FATAL, "{reason}"),
+    "files-put-back": (Level.WARNING, "the reload failed; the old files are put back"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
     "written-in-place": (
         Level.WARNING,
         "{path} is written in place, a reader can see it half written: {reason}",
     ),
     "files-unwritable": (Level.FATAL, "--mirror: cannot write {reason}"),
+    "put-back-failed": (
+        Level.WARNING,
+        "cannot write {reason}; the refused files stay, next attempt in {retry_s:g} s",
+    ),
     "files-failed": (
         Level.WARNING,
         "cannot write {reason}; the old files stay, next attempt in {retry_s:g} s",
@@ -187,6 +195,13 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "verifying": (Level.INFO, "waiting for the command to become healthy"),
     "known-good": (Level.INFO, "healthy on the new configuration"),
+    "change-failed": (
+        Level.WARNING,
+        (
+            "the change failed: {reason}; the command runs on, and the rollout is paused until new "
+            "content or `zkexecctl retry`"
+        ),
+    ),
     "restart-failed": (
         Level.WARNING,
         (

@@ -113,7 +113,8 @@ class _Staging:
         outcome = self._outcome_of(RunStep(step=Step.CHECK, number=1, snapshot=snapshot))
         if outcome.passed:
             return 0
-        self._log.write(Note("stage-refused", {"reason": outcome.text}))
+        verb = "could not run" if outcome.is_of_host else "failed"
+        self._log.write(Note("stage-refused", {"reason": f"the check {verb}: {outcome.text}"}))
         return CANNOT_WORK if outcome.is_of_host else _CHECK_FAILED
 
     def _outcome_of(self, check: RunStep) -> StepOutcome:
@@ -128,7 +129,7 @@ class _Staging:
                 reason = late or event.outcome.reason
                 return replace(event.outcome, reason=reason)
             if kill_at is not None and now() >= kill_at:
-                kill_at, late = None, f"it took longer than {limit_s:g} s"
+                kill_at, late = None, f"no end within {limit_s:g} s"
                 self._perform([KillStep(Step.CHECK)])
 
     def _perform(self, decided: "Iterable[Action]") -> None:

@@ -17,7 +17,7 @@ from zkexec.process.processes import Processes
 from zkexec.process.spawn import SpawnError
 from zkexec.process.step_output import StepOutput
 from zkexec.runtime.aside import run_aside
-from zkexec.runtime.inbox import Inbox
+from zkexec.runtime.inbox import Inbox, now
 from zkexec.text import cut, printable
 
 TYPE_CHECKING = False
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 200
 """At most this many characters of a line of output are part of the reason of a failure."""
+_REMOVE_AGAIN_S = 10.0
+"""Pause before copies are removed again for which this host was short of descriptors."""
 _CANNOT_EXECUTE = (126, 127)
 """A shell exits like this if it cannot execute a command."""
 
@@ -74,6 +76,7 @@ class StepRunner:
         self._inbox = inbox
         self._relay = relay
         self._running: dict[Step, _RunningStep] = {}
+        self._remove_at = 0.0
         self._left: list[CheckCopies] = []
         """Copies of a check that has ended.  To remove them can take longer than the check."""
         inbox.attach(self)
@@ -82,8 +85,8 @@ class StepRunner:
 
     @property
     def deadline(self) -> float | None:
-        """Whether there is something to remove: at once, but after what follows from the end."""
-        return 0.0 if self._left else None
+        """When there is something to remove: at once, but after what follows from the end."""
+        return self._remove_at if self._left else None
 
     @property
     def descriptor(self) -> tuple[int, int] | None:
@@ -92,8 +95,9 @@ class StepRunner:
 
     def advance(self) -> None:
         """Remove the copies of checks that have ended."""
-        while self._left:
-            self._left.pop().remove()
+        if now() >= self._remove_at:
+            self._left = [copies for copies in self._left if not copies.remove()]
+            self._remove_at = now() + _REMOVE_AGAIN_S
 
     def run(self, action: RunStep, session: "Source | None") -> list[Event]:
         """Start the command of a step; return an event only if it could not be started.
@@ -127,7 +131,10 @@ class StepRunner:
         for step in tuple(self._running):
             self._processes.auxiliaries.drop_step(step.value)
             self._clear(step)
-        self.advance()
+        for copies in self._left:
+            copies.remove()
+            copies.give_up()
+        self._left.clear()
 
     def _prepare(self, action: RunStep, session: "Source | None") -> _RunningStep:
         copies = None
@@ -138,6 +145,7 @@ class StepRunner:
         except OSError:
             if copies is not None:
                 copies.remove()
+                copies.give_up()
             raise
 
     def _write_copies(self, snapshot: Snapshot, session: "Source | None") -> CheckCopies:
@@ -179,6 +187,7 @@ class StepRunner:
         running.output.finish()
         if running.copies is not None:
             self._left.append(running.copies)
+            self._remove_at = now()
 
 
 def _not_started(action: RunStep, reason: str) -> StepFinished:

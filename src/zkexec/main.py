@@ -27,7 +27,7 @@ def main() -> "NoReturn":
 
         inheritance = inherit()
     except KeyboardInterrupt:
-        import signal
+        from zkexec.lean import signal
 
         _end_by(signal.SIGINT)
     try:
@@ -67,7 +67,7 @@ def _run(inheritance: "Inheritance") -> "NoReturn":
 
 def _end_by(number: int) -> "NoReturn":
     """End by this signal, as a program does that does not handle it."""
-    import signal
+    from zkexec.lean import signal
 
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
@@ -94,7 +94,8 @@ def _answer(text: str) -> "NoReturn":
     If stdout is closed, the caller does not want the text, and this is no error.
     """
     import os
-    import signal
+
+    from zkexec.lean import signal
 
     try:
         _write(1, text)

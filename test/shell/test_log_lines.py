@@ -17,7 +17,7 @@ from zkexec.cli import parser
 from zkexec.cli.settings import resolve_settings
 from zkexec.core.actions import Note
 from zkexec.runtime.log import Log
-from zkexec.runtime.log_messages import MESSAGES, Level
+from zkexec.runtime.log_messages import MESSAGES, PRIORITIES, Level
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "zkexec"
 KNOWN_TO_ALL = {"hosts", "command", "health", "alert_command"}
@@ -115,7 +115,9 @@ def test_how_much_is_written(written: Written, option: str, least: Level) -> Non
     lines_log = log(option)
     for topic, (_, text) in MESSAGES.items():
         lines_log.write(Note(topic, dict.fromkeys(fields_of(text) - KNOWN_TO_ALL, 1)))
-    assert written().count("\n") == sum(level >= least for level, _ in MESSAGES.values())
+    assert written().count("\n") == sum(
+        PRIORITIES[level] <= PRIORITIES[least] for level, _ in MESSAGES.values()
+    )
 
 
 def test_a_note_is_one_line(written: Written) -> None:

@@ -1,12 +1,12 @@
 """Events and actions as text, for transcripts that people read."""
 
 from collections.abc import Mapping
-from enum import Enum
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.core.step import StepOutcome
+from zkexec.enumeration import Enum
 from zkexec.frozen import fields
 
 

@@ -6,13 +6,14 @@ seconds".  The caller puts the name of the option and the text before it, see `o
 """
 
 import os
-import signal
 import stat
 from collections.abc import Callable, Sequence
-from enum import Enum
 
 from zkexec.core.policy import ActionRule, ChangeAction, MaxUnavailable
 from zkexec.core.snapshot import Mirror
+from zkexec.enumeration import Enum
+from zkexec.lean import signal
+from zkexec.signal_names import SIGNAL_NAMES
 from zkexec.znode_paths import check_zk_path, group_path
 
 # About thirty years: longer than any useful wait, and shorter than what overflows a kernel timer.
@@ -79,11 +80,12 @@ def choice(kind: "type[Choice]") -> "Callable[[str], Choice]":
 
 def signal_number(text: str) -> int:
     """Read a signal: a name with or without SIG, in either case, or a number."""
+    numbers: list[int]
     if text.isascii() and text.isdigit():
         numbers = [number for number in signal.valid_signals() if str(int(number)) == text]
     else:
         name = "SIG" + text.upper().removeprefix("SIG")
-        numbers = [member for member in signal.Signals if member.name == name]
+        numbers = [number for number, known in SIGNAL_NAMES.items() if known == name]
     if not numbers:
         raise ValueError("is not a signal: write a name or a number, such as TERM or 15")
     return int(numbers[0])

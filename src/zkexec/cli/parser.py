@@ -6,11 +6,11 @@ become ambiguous when options are added.  A value that begins with two dashes mu
 with `=`, so that the option after a forgotten value is not taken for the value.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.frozen import frozen
+from zkexec.lean import deque
 
 _LONGEST_WORD = 100
 

@@ -5,7 +5,6 @@ validated here.  Nothing is created or started, and only files of secrets and ce
 """
 
 from collections.abc import Mapping
-from enum import Enum
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.change_options import ChangeOptions, read_change_options
@@ -17,6 +16,7 @@ from zkexec.command_line import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Mirror
 from zkexec.core.step import Step
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
 from zkexec.zookeeper.connect_string import parse_cluster

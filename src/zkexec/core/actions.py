@@ -7,11 +7,11 @@ to an action are handled before any other event.
 """
 
 from collections.abc import Iterable, Mapping
-from enum import Enum
 
 from zkexec.core.events import ExitStatus
 from zkexec.core.snapshot import Snapshot, short_digest
 from zkexec.core.step import Step
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 

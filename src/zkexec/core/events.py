@@ -6,11 +6,11 @@ So an event that comes too late is recognized.
 """
 
 from collections.abc import Mapping
-from signal import Signals
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.core.step import Step, StepOutcome
 from zkexec.frozen import frozen
+from zkexec.signal_names import SIGNAL_NAMES
 
 
 @frozen()
@@ -42,10 +42,7 @@ class ExitStatus:
 
 def signal_name(number: int) -> str:
     """Name a signal as people write it: SIGTERM, or "signal 40" if it has no name."""
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return SIGNAL_NAMES.get(number) or f"signal {number}"
 
 
 class Event:

@@ -4,8 +4,6 @@
 phase means.  The table in `transitions` lists which event can lead where.
 """
 
-from enum import Enum
-
 from zkexec.core import facts
 from zkexec.core.attempt import Attempt
 from zkexec.core.events import ExitStatus
@@ -14,6 +12,7 @@ from zkexec.core.policy import ChangeAction
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step
 from zkexec.core.turn import Keeping
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 
 

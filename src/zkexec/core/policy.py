@@ -1,10 +1,10 @@
 """The part of the settings that the core needs."""
 
 from collections.abc import Mapping
-from enum import Enum
 
 from zkexec.core.snapshot import Mirror, Plan
 from zkexec.core.step import Step
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 

@@ -6,9 +6,9 @@ contents is newer.
 """
 
 from collections.abc import Mapping
-from enum import Enum
 
 from zkexec.digest import sha256
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 

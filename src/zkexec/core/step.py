@@ -1,7 +1,6 @@
 """The steps of applying a change, and what is known of the commands that four of them run."""
 
-from enum import Enum
-
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 

@@ -4,13 +4,12 @@ A command that was started is out until post-healthy has begun; without post-hea
 once.  A command that was taken out is stopped soon, or put in again.
 """
 
-from enum import Enum
-
 from zkexec.core.actions import Action, Note
 from zkexec.core.command import AdoptedCommand
 from zkexec.core.policy import Policy
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.step_commands import StepCommands
+from zkexec.enumeration import Enum
 
 JOIN_AGAIN_S = 1.0
 """Pause after a post-healthy that failed."""

@@ -6,12 +6,11 @@ queue: the turn is granted at once, and a command that has started ends it.  Wit
 `Participant` goes through the queue of the group.
 """
 
-from enum import Enum
-
 from zkexec.core.actions import Action
 from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event
 from zkexec.core.snapshot import NOTHING_READ, InputState, Snapshot
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 

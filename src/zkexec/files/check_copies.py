@@ -7,11 +7,11 @@ recognized, and `remove_left_copies` removes it.
 import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, write_new
 from zkexec.files.target_file import folder_of
+from zkexec.lean import suppress
 
 _PREFIX = "zkexec-check-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}")

@@ -12,10 +12,8 @@ changed are not read again, and syncs are waited for only when all have begun.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
-from functools import cache
 
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.staged_file import (
@@ -38,6 +36,7 @@ from zkexec.files.target_file import (
     sync_folder,
     write_refusal,
 )
+from zkexec.lean import cache, suppress
 
 # The folder cannot be written, but perhaps the file itself.
 _FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})
@@ -141,7 +140,7 @@ class Installer:
                     raise _failed(change.local_path, failure) from failure
                 done.append(change)
             for folder in _folders(done):
-                with _naming(folder):
+                with _Naming(folder):
                     sync_folder(folder)
             return tuple(change.local_path for change in self._changes)
         except InstallError as failure:
@@ -181,7 +180,7 @@ def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
     resolver = TargetResolver()
     contents: dict[str, bytes] = {}
     for local_path in local_paths:
-        with _naming(local_path):
+        with _Naming(local_path):
             contents[local_path] = read_regular(resolver.resolve(local_path))
     return contents
 
@@ -203,12 +202,18 @@ def _resolve_targets(local_paths: Iterable[str]) -> dict[str, TargetFile]:
     return targets
 
 
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as failure:
-        raise _failed(path, failure) from failure
+class _Naming:
+    """A block in which an OSError becomes an InstallError that begins with this path."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
+        if isinstance(failure, OSError):
+            raise _failed(self._path, failure) from failure
 
 
 def _failed(path: str, failure: OSError) -> InstallError:

@@ -11,14 +11,13 @@ still writes.
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
 from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, fcntl, flock
-from functools import cache
 from resource import RLIMIT_NOFILE, getrlimit
 
 from zkexec.digest import sha256
 from zkexec.files.target_file import folder_of, write_all
+from zkexec.lean import cache, suppress
 
 _ACL = "system.posix_acl_access"
 # These describe the bytes of the old content, so they would be wrong for the new.

@@ -4,13 +4,13 @@ So a person, a pipeline or a check can read what would be installed.
 """
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import stat
 from errno import ENOTEMPTY
 from itertools import count
 
 from zkexec.files.target_file import folder_of, write_all
+from zkexec.lean import suppress
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened whose content is removed: never through a link."""

@@ -7,9 +7,9 @@ znode contains.  Unknown keys are ignored, known ones are required; a newer form
 
 import json
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any, NoReturn, TypeVar
 
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.text import cut
 

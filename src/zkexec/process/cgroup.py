@@ -7,7 +7,8 @@ its health checks and its alerts stay outside.
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+
+from zkexec.lean import suppress
 
 _MARKS = ("user.delegate", "trusted.delegate")
 

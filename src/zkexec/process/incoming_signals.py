@@ -13,10 +13,10 @@ zkexec must not pass it on.  Only the siginfo distinguishes it from a `kill`.
 import ctypes
 import os
 import select
-import signal
 import time
 from collections.abc import Iterable, Sequence
 
+from zkexec.lean import signal
 from zkexec.process.prctl import signal_set
 
 KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})

@@ -10,7 +10,8 @@ them closed, as it would without zkexec.
 """
 
 import os
-import signal
+
+from zkexec.lean import signal
 
 TYPE_CHECKING = False  # the import of `typing` takes longer than `inherit`
 if TYPE_CHECKING:

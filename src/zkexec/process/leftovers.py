@@ -15,12 +15,11 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import cache
 from itertools import count
 
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
+from zkexec.lean import cache, suppress
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
 from zkexec.process.descendants import is_in_use, read_below
 from zkexec.process.process_tree import send

@@ -15,11 +15,9 @@ alone, but still counts.
 
 import os
 import select
-import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial
 
+from zkexec.lean import partial, signal, suppress
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.descendants import (
     find_descendants,

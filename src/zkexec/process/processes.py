@@ -15,10 +15,8 @@ stop and had left the session.
 
 import ctypes
 import os
-import signal
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
 from zkexec.command_line import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
@@ -30,6 +28,7 @@ from zkexec.core.events import (
     ProcessTreeInspected,
     StartFailed,
 )
+from zkexec.lean import signal, suppress
 from zkexec.process import socket_activation
 from zkexec.process.auxiliary import AuxiliaryProcesses
 from zkexec.process.cgroup import CommandGroup

@@ -19,10 +19,10 @@ start, and other services do not know the folder.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from errno import EPERM
 
 from zkexec.frozen import frozen
+from zkexec.lean import suppress
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ descendants of the new process.
 
 import gc
 import os
-import signal
 from _thread import get_native_id
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkexec.frozen import frozen
+from zkexec.lean import signal
 from zkexec.process.cgroup import enter
 from zkexec.process.compiled_starter import START
 from zkexec.process.executable import CANNOT_RUN, NotExecutedError, candidates, execute

@@ -6,8 +6,9 @@ daemon that inherited it keeps nobody waiting: it is closed when the command has
 
 import os
 import select
-from collections import deque
 from collections.abc import Callable
+
+from zkexec.lean import deque
 
 _PIECE_BYTES = 4096
 _PIPE_BYTES = 1 << 16

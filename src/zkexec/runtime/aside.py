@@ -8,8 +8,8 @@ import os
 import select
 from _thread import start_new_thread
 from collections.abc import Callable
-from contextlib import suppress
 
+from zkexec.lean import suppress
 from zkexec.runtime.inbox import now
 
 TYPE_CHECKING = False

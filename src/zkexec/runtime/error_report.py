@@ -3,10 +3,9 @@
 zkexec survives such an error (see `loop.py`), so the log is the only place that shows it.
 """
 
-from contextlib import suppress
-
 from zkexec.cli.settings import LogFormat, Settings
 from zkexec.core.actions import Note
+from zkexec.lean import suppress
 from zkexec.runtime.log import Log
 
 _LONGEST_MESSAGE = 200

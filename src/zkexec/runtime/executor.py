@@ -5,7 +5,6 @@ Here the core meets processes, files and the ensemble; nothing is decided here.
 
 import os
 from collections.abc import Callable
-from functools import partial
 
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
@@ -22,6 +21,7 @@ from zkexec.core.events import (
 from zkexec.core.rollout import group_actions
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.installer import Installer, InstallError, load_cached
+from zkexec.lean import partial
 from zkexec.process.processes import Processes, end_is_requested
 from zkexec.runtime.aside import run_aside
 from zkexec.runtime.inbox import Inbox

@@ -8,12 +8,11 @@ posted: by the session with the cluster, or behind all others.  All of them are 
 a key of the terminal from a `kill`.
 """
 
-import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
+from zkexec.lean import deque, signal
 from zkexec.process.incoming_signals import PendingSignals
 from zkexec.process.inheritance import Inheritance
 

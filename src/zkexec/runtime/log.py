@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from zkexec.cli.settings import LogFormat, Settings, Verbosity
 from zkexec.core.actions import Note
 from zkexec.core.events import signal_name
-from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, Level
+from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, PRIORITIES, Level
 from zkexec.text import LONGEST, cut
 
 STDERR = 2
@@ -21,8 +21,6 @@ PATIENCE_S = 0.2
 """How long a line waits for room in a full pipe, once, before lines are dropped."""
 LONGEST_MESSAGE = 10 * LONGEST
 """Of the fields that zkexec itself makes, only a command line or a traceback can be this long."""
-_PRIORITIES = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.FATAL: 3}
-"""The numbers that the journal knows, see `man 3 sd-daemon`."""
 
 
 class Log:
@@ -62,9 +60,9 @@ class Log:
     def write(self, note: Note) -> None:
         """Write one line about this note, if its level is high enough."""
         level = self._level_of(note)
-        if level < self._least:
+        if not self._shows(level):
             return
-        if self._lost and self._least <= Level.WARNING:
+        if self._lost and self._shows(Level.WARNING):
             lost = Note("lines-lost", {"count": self._lost})
             self._lost *= not self._write_line(lost, Level.WARNING)
         self._lost += not self._write_line(note, level)
@@ -74,6 +72,9 @@ class Log:
         self._is_mid_line = not output.endswith(b"\n")
         if lost := self._stderr.write_bytes(output):
             self._lost += max(1, lost.count(b"\n"))
+
+    def _shows(self, level: Level) -> bool:
+        return PRIORITIES[level] <= PRIORITIES[self._least]
 
     def _level_of(self, note: Note) -> Level:
         """Return the level; in the journal and in JSON, only a change of health is info."""
@@ -90,7 +91,7 @@ class Log:
         if self._is_json:
             fields = {**self._turn_fields(), **fields}
             return self._stderr.write(_json_line(note.topic, level, message, fields))
-        head = f"<{_PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
+        head = f"<{PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
         return self._stderr.write(head + _one_line(message))
 
     def _time_text(self) -> str:
@@ -172,7 +173,7 @@ def _json_line(topic: str, level: Level, message: str, fields: Mapping[str, obje
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now))
     # RFC 3339 wants a colon in the offset.
     stamp += f".{int(now * 1000) % 1000:03d}{zone[:3]}:{zone[3:]}"
-    head = {"time": stamp, "level": level.name.lower(), "event": topic, "message": message}
+    head = {"time": stamp, "level": level.value, "event": topic, "message": message}
     return json.dumps({**head, **fields})
 
 

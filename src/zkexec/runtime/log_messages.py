@@ -3,17 +3,20 @@
 Lines that the tutorial shows begin as it shows them.
 """
 
-from enum import IntEnum
+from zkexec.enumeration import Enum
 
 
-class Level(IntEnum):
+class Level(Enum):
     """How important a line is."""
 
-    DEBUG = 10
-    INFO = 20
-    WARNING = 30
-    FATAL = 50
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    FATAL = "fatal"
 
+
+PRIORITIES = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.FATAL: 3}
+"""The numbers that the journal knows, see `man 3 sd-daemon`: the lower, the more important."""
 
 HEALTH_CHECKS = frozenset({"health-check-started", "health-check-passed", "health-check-failed"})
 """A terminal, a pipe or a file gets a line for each; the journal and JSON, for each change."""

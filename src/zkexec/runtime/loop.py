@@ -7,7 +7,6 @@ command zkexec ends, with 125.
 
 import os
 import time
-from contextlib import suppress
 
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
@@ -28,6 +27,7 @@ from zkexec.core.phases import Phase
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.turn import FreeTurn
 from zkexec.frozen import replace
+from zkexec.lean import suppress
 from zkexec.process.inheritance import Inheritance, end_as
 from zkexec.process.leftovers import Leftovers
 from zkexec.process.processes import Processes

@@ -13,12 +13,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
+from zkexec.lean import suppress
 from zkexec.process.runtime_folder import NoRuntimeFolderError, RuntimeFolder, in_first
 from zkexec.runtime.member_id import MemberIdentity
 

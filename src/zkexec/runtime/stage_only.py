@@ -5,7 +5,6 @@ started, no group is joined, and nothing is written to the cluster.
 """
 
 import os
-import signal
 
 from zkexec.cli.settings import Settings
 from zkexec.core.actions import Action, KillStep, Note, RunStep
@@ -19,6 +18,7 @@ from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn
 from zkexec.files.staged_folder import write_staged_folder
 from zkexec.frozen import replace
+from zkexec.lean import signal
 from zkexec.process.inheritance import Inheritance, end_as
 from zkexec.process.processes import Processes
 from zkexec.runtime.executor import Executor

@@ -10,9 +10,9 @@ fail before the loss is reported.  Nothing is reported of a session after `open(
 from __future__ import annotations
 
 import select
-from contextlib import suppress
 
 from zkexec.frozen import frozen
+from zkexec.lean import suppress
 from zkexec.zookeeper.client_events import (
     Answered,
     AttemptFailed,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-
+from zkexec.lean import partial
 from zkexec.zookeeper.errors import ConnectionEndError, ConnectionLostError, UnimplementedError
 from zkexec.zookeeper.requests import MultiRead
 

@@ -5,9 +5,8 @@ A server answers in the order of the requests, and each answer repeats the numbe
 
 from __future__ import annotations
 
-from collections import deque
-
 from zkexec.frozen import frozen
+from zkexec.lean import deque
 from zkexec.zookeeper.jute import MalformedFrameError
 from zkexec.zookeeper.request_codec import encode, name_of
 from zkexec.zookeeper.requests import MultiRead

@@ -6,10 +6,9 @@ and watches of a connection end with it.
 
 from __future__ import annotations
 
-from enum import Enum
-from functools import partial
-
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
+from zkexec.lean import partial
 from zkexec.zookeeper.client_events import ClientEvent, Connected, Expired, Fired, Lost
 from zkexec.zookeeper.errors import ConnectionLostError
 from zkexec.zookeeper.exchange import Exchange

@@ -3,9 +3,8 @@
 Each answer has the number of its request.
 """
 
-from enum import Enum
-
 from zkexec.core.events import Event
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # without a group the record is never imported

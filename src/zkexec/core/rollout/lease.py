@@ -6,11 +6,11 @@ contains the entry is *decided on*, which is before it is sent.
 """
 
 from collections.abc import Callable
-from enum import Enum
 
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, renumbered
 from zkexec.core.snapshot import UNLIMITED, Snapshot
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 
 LEASE_SHARE = 1 / 6

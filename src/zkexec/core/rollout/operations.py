@@ -4,8 +4,6 @@ A retry and a restart change nothing here but the audit entries.  The members ac
 group's znode of restarts is written in the same transaction.
 """
 
-from enum import Enum
-
 from zkexec.core.rollout.record import (
     MOST_AUDIT_ENTRIES,
     AuditEntry,
@@ -13,6 +11,7 @@ from zkexec.core.rollout.record import (
     RolloutRecord,
     VersionState,
 )
+from zkexec.enumeration import Enum
 from zkexec.frozen import replace
 
 

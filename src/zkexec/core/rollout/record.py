@@ -9,10 +9,10 @@ again, they have a greater zxid: this is a deliberate retry.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from enum import Enum
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.version import ConfigVersion, is_same_contents
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 
 

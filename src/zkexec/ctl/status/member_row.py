@@ -6,11 +6,10 @@ While one of its inputs does not exist, or most members want other contents of t
 it is not.  A duplicate, whose member ID another process has, never is: it gets no turn.
 """
 
-from enum import Enum
-
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.turn import MemberStatus
+from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 from zkexec.group.member_codec import StatusFacts
 

@@ -28,7 +28,7 @@ EMPTY_WORDS = ("manager", "util", "helper", "handler", "data")
 LEFT_UNDONE = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 CORE_MAY_IMPORT = {
-    *("typing", "collections.abc", "math"),
+    *("__future__", "typing", "collections.abc", "math"),
     *("zkexec.core", "zkexec.digest", "zkexec.enumeration", "zkexec.frozen"),
     "zkexec.signal_names",
     *("hashlib", "_sha256", "_sha2"),

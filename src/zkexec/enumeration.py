@@ -4,10 +4,11 @@
 type checker these are the enums of the standard library.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
 
 TYPE_CHECKING = False  # as in frozen.py
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from enum import Enum
 else:
 

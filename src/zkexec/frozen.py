@@ -6,10 +6,11 @@ from the start of zkexec to the start of its command.  So what the classes need 
 instead.  To a type checker they are dataclasses.
 """
 
-from collections.abc import Callable, Collection
+from __future__ import annotations
 
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from typing import TypeVar, dataclass_transform
 
     Made = TypeVar("Made")
@@ -23,7 +24,7 @@ else:
 @dataclass_transform(frozen_default=True)
 def frozen(
     *, kw_only: bool = False, hidden: Collection[str] = (), uncompared: Collection[str] = ()
-) -> "Callable[[type[Made]], type[Made]]":
+) -> Callable[[type[Made]], type[Made]]:
     """Make a class one of frozen values, whose fields are its annotations.
 
     A default is shared by all values that are made without that field.  What is `hidden` is
@@ -31,7 +32,7 @@ def frozen(
     in the end of the making.  Methods that the class defines itself stay as they are.
     """
 
-    def make(cls: "type[Made]") -> "type[Made]":
+    def make(cls: type[Made]) -> type[Made]:
         names = tuple(cls.__annotations__)
         methods = {
             "__match_args__": () if kw_only else names,
@@ -54,7 +55,7 @@ def fields(one: object) -> dict[str, object]:
     return {name: getattr(one, name) for name in type(one).__annotations__}
 
 
-def replace(one: "Made", **changes: object) -> "Made":
+def replace(one: Made, **changes: object) -> Made:
     """Another value of the same class, with these fields changed."""
     return type(one)(**{**fields(one), **changes})
 

@@ -5,12 +5,13 @@ enum of all numbers of signals.  This takes a tenth of the time until the comman
 type checker these are the parts that the standard library documents.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
 TYPE_CHECKING = False  # as in frozen.py
 if TYPE_CHECKING:
     import signal
     from collections import deque
+    from collections.abc import Callable
     from contextlib import suppress
     from functools import cache, partial
 else:

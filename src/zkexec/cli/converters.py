@@ -5,9 +5,10 @@ The message of the error continues a sentence that begins with the text: "is not
 seconds".  The caller puts the name of the option and the text before it, see `option_values.py`.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Callable, Sequence
 
 from zkexec.core.policy import ActionRule, ChangeAction, MaxUnavailable
 from zkexec.core.snapshot import Mirror
@@ -28,6 +29,7 @@ _NO = ("0", "false", "no")
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     Choice = TypeVar("Choice", bound=Enum)
@@ -65,10 +67,10 @@ def flag(text: str) -> bool:
     raise ValueError("is neither yes nor no: write 1, true, yes, 0, false or no")
 
 
-def choice(kind: "type[Choice]") -> "Callable[[str], Choice]":
+def choice(kind: type[Choice]) -> Callable[[str], Choice]:
     """Return a parser for the values of an enum."""
 
-    def parse(text: str) -> "Choice":
+    def parse(text: str) -> Choice:
         for member in kind:
             if member.value == text:
                 return member

@@ -4,7 +4,7 @@ An `OptionReader` converts the texts and collects every mistake, under the name 
 used.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.options import BY_NAME, Option
@@ -14,6 +14,7 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     Value = TypeVar("Value")
@@ -91,10 +92,10 @@ class OptionReader:
     def attempt(
         self,
         name: str,
-        parse: "Callable[[str], Value]",
+        parse: Callable[[str], Value],
         text: str,
         shown: Callable[[str], str] = converters.shown,
-    ) -> "Value | None":
+    ) -> Value | None:
         """Convert one text; if it is wrong, collect the mistake and return None."""
         try:
             return parse(text)
@@ -105,9 +106,9 @@ class OptionReader:
     def value(
         self,
         name: str,
-        parse: "Callable[[str], Value]",
+        parse: Callable[[str], Value],
         shown: Callable[[str], str] = converters.shown,
-    ) -> "Value":
+    ) -> Value:
         """Return the value of an option that has a default."""
         value = self.optional(name, parse, shown)
         return parse(self._options[name].default) if value is None else value
@@ -115,9 +116,9 @@ class OptionReader:
     def optional(
         self,
         name: str,
-        parse: "Callable[[str], Value]",
+        parse: Callable[[str], Value],
         shown: Callable[[str], str] = converters.shown,
-    ) -> "Value | None":
+    ) -> Value | None:
         """Return the value of an option without a default, None if it was not given."""
         for text in self.texts(name):
             return self.attempt(name, parse, text, shown)

@@ -6,11 +6,16 @@ become ambiguous when options are added.  A value that begins with two dashes mu
 with `=`, so that the option after a forgotten value is not taken for the value.
 """
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
 
 from zkexec.cli.options import OPTIONS, Option
 from zkexec.frozen import frozen
 from zkexec.lean import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 
 _LONGEST_WORD = 100
 
@@ -23,7 +28,7 @@ class OptionNames:
     by_short: dict[str, Option]
 
     @classmethod
-    def of(cls, options: Iterable[Option]) -> "OptionNames":
+    def of(cls, options: Iterable[Option]) -> OptionNames:
         """Build it from a table; if two options have one name, the first counts."""
         by_name: dict[str, Option] = {}
         for option in options:

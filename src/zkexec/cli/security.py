@@ -5,9 +5,10 @@ read here, so that a mistake in them is a usage error.  No secret is in a repr, 
 `concealed...` hide it in messages.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Callable
 
 from zkexec.cli.converters import shown
 from zkexec.cli.option_values import OptionReader
@@ -16,6 +17,7 @@ from zkexec.frozen import frozen
 TYPE_CHECKING = False  # `ssl` is slow to import, and few clusters use TLS
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 SYSTEM = "system"
 """This value of `--tls-ca` means the authorities that the system trusts."""
@@ -33,7 +35,7 @@ class Credential:
     password: str
     file: str = ""
 
-    def renewed(self) -> "Credential":
+    def renewed(self) -> Credential:
         """Read the file again; if it cannot be used now, what was read before is kept."""
         if not self.file:
             return self
@@ -60,7 +62,7 @@ class Tls:
     cert: str = ""
     key: str = ""
 
-    def context(self) -> "ssl.SSLContext":
+    def context(self) -> ssl.SSLContext:
         """Read what a handshake needs, each time anew: certificates are renewed."""
         import ssl  # noqa: PLC0415 - see above
 

@@ -4,7 +4,7 @@ The command line is parsed (`parser.py`), merged with the environment (`option_v
 validated here.  Nothing is created or started, and only files of secrets and certificates are read.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.change_options import ChangeOptions, read_change_options
@@ -20,6 +20,11 @@ from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
 from zkexec.zookeeper.connect_string import parse_cluster
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 REARM_S = 60.0
 """How often all watches are armed again: a change whose watch was dropped waits this long."""

@@ -7,10 +7,16 @@ and assignments before the command become variables of its environment.  In doub
 it is slower to stop, but never wrong.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 
 from zkexec.command_line import CommandLine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 _BLANKS = " \t"
 

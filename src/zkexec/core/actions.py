@@ -6,13 +6,17 @@ past a failure.  A request to the group may be answered by GroupRequestFailed in
 to an action are handled before any other event.
 """
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
 
 from zkexec.core.events import ExitStatus
 from zkexec.core.snapshot import Snapshot, short_digest
 from zkexec.core.step import Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 class Action:

@@ -1,10 +1,14 @@
 """One attempt at another version, a value that the phases carry, and how it went."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
 from zkexec.core.step import Step
 from zkexec.frozen import frozen, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @frozen()
@@ -69,46 +73,44 @@ class Attempt:
         """Whether a turn that was granted for this has been used for it already."""
         return self.tried is not None and granted == self.tried and not self.is_retry(granted)
 
-    def fail(
-        self, reason: str, installed: Snapshot, good: Snapshot | None, step: Step
-    ) -> "Attempt":
+    def fail(self, reason: str, installed: Snapshot, good: Snapshot | None, step: Step) -> Attempt:
         """Return it as a config failure; `good` is what is to be put back, None for nothing."""
         failure = LocalFailure(self.tried or installed, reason, step)
         return replace(self, failure=failure).reverting(installed, good)
 
-    def reverting(self, installed: Snapshot, good: Snapshot | None) -> "Attempt":
+    def reverting(self, installed: Snapshot, good: Snapshot | None) -> Attempt:
         """Return it with what is to be put back instead of what is installed, None for nothing."""
         can_revert = good is not None and bool(plan(installed, good))
         return replace(self, revert_to=good if can_revert else None)
 
-    def refused_by_check(self, staged: Snapshot, reason: str, beside: Snapshot | None) -> "Attempt":
+    def refused_by_check(self, staged: Snapshot, reason: str, beside: Snapshot | None) -> Attempt:
         """Return it as a failure of a version for which nothing was stopped or installed."""
         beside = None if beside == staged else beside  # the same was written again
         failure = LocalFailure(staged, reason, Step.CHECK, beside)
         return replace(self, tried=staged, failure=failure)
 
-    def running_beside(self, beside: Snapshot | None) -> "Attempt":
+    def running_beside(self, beside: Snapshot | None) -> Attempt:
         """Return a failure during which the command runs on this, which is not known good."""
         if self.failure is None:
             raise RuntimeError("no version has failed")
         return replace(self, failure=replace(self.failure, beside=beside))
 
-    def hindered(self, reason: str, step: Step) -> "Attempt":
+    def hindered(self, reason: str, step: Step) -> Attempt:
         """Return it with what this host could not do."""
         return replace(self, trouble=reason, troubled=step)
 
-    def recover(self) -> "Attempt":
+    def recover(self) -> Attempt:
         """Return it without the failure, and without what a revert has met."""
         trouble = self.trouble if self.revert_to is None else ""
         return replace(self, failure=None, revert_to=None, trouble=trouble)
 
-    def install(self, snapshot: Snapshot) -> "Attempt":
+    def install(self, snapshot: Snapshot) -> Attempt:
         """Return what follows from an installation; anything but a revert is a new attempt."""
         if self.revert_to is not None and snapshot == self.revert_to:
             return replace(self, trouble="")
         return Attempt(snapshot)
 
-    def refuse(self, staged: Snapshot | None, installed: Snapshot, reason: str) -> "Attempt":
+    def refuse(self, staged: Snapshot | None, installed: Snapshot, reason: str) -> Attempt:
         """Return what follows if files could not be installed after the old command was stopped."""
         if self.revert_to is not None and staged == self.revert_to:
             return self.hindered(reason, Step.INSTALL)
@@ -117,11 +119,11 @@ class Attempt:
             return Attempt(staged)
         return replace(self, tried=staged, revert_to=None).hindered(reason, Step.INSTALL)
 
-    def of_other_history(self) -> "Attempt":
+    def of_other_history(self) -> Attempt:
         """Return it as part of an earlier history of the servers, whatever its zxids."""
         return self._with_zxids(lambda _: UNLIMITED)
 
-    def dated(self, newest: int) -> "Attempt":
+    def dated(self, newest: int) -> Attempt:
         """Return it with the zxid of what is read now if it is of an earlier history.
 
         Only what is written from now on is newer: that is what makes a retry.
@@ -131,7 +133,7 @@ class Attempt:
             return self
         return self._with_zxids(lambda zxid: min(zxid, newest))
 
-    def _with_zxids(self, change: Callable[[int], int]) -> "Attempt":
+    def _with_zxids(self, change: Callable[[int], int]) -> Attempt:
         tried, failure = self.tried, self.failure
         if tried is None and failure is None:
             return self

@@ -5,12 +5,16 @@ about a command has the command's generation, and the answer to a read has the n
 So an event that comes too late is recognized.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
 from zkexec.core.step import Step, StepOutcome
 from zkexec.frozen import frozen
 from zkexec.signal_names import SIGNAL_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @frozen()

@@ -4,7 +4,7 @@ An event says what happened outside.  A fact says what that means for this membe
 a phase needs to know about it.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
@@ -14,6 +14,11 @@ from zkexec.core.step import Step
 from zkexec.core.turn import Keeping
 from zkexec.frozen import frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
 
 class Fact:
     """Something that the phase of a member can depend on."""
@@ -21,7 +26,7 @@ class Fact:
     __slots__ = ()
 
 
-Found = Sequence["Action | Fact"]
+Found: TypeAlias = "Sequence[Action | Fact]"
 """What a part has found: actions, and among them facts, in the order in which they count."""
 
 

@@ -7,7 +7,7 @@ without usable content counts with what is in its file now, with one warning, so
 is in no znode any more is never rolled out.  Losing the cluster never affects the command.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core.actions import Action, Note, OpenSession, ReadZnodes, RearmWatches
 from zkexec.core.events import (
@@ -23,6 +23,11 @@ from zkexec.core.events import (
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import NOTHING_READ, UNLIMITED, InputState, Problem, Snapshot, Znode
 from zkexec.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 RETRY_S = 1.0
 """Pause before a failed read is followed by the next."""

@@ -4,7 +4,7 @@ The goal is the snapshot to be installed next: what the turn was granted for, or
 with `--on-failure revert` the last good one.  It is staged while the old command runs.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from zkexec.core import facts
 from zkexec.core.actions import (
@@ -27,6 +27,11 @@ from zkexec.core.step_commands import StepCommands
 from zkexec.core.traffic import Traffic
 from zkexec.core.turn import Keeping, Turn
 from zkexec.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 STREAM_LIMIT = 10
 

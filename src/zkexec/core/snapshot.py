@@ -5,11 +5,15 @@ values are equal if their contents are.  Znode versions and zxids only decide wh
 contents is newer.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.digest import sha256
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Problem(Enum):

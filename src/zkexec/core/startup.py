@@ -6,7 +6,7 @@ inputs and without a group, zkexec waits only briefly: if the ensemble does not 
 warning, starts the command, and keeps connecting.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core import facts
 from zkexec.core.actions import Action, LoadCachedFiles, Note
@@ -18,6 +18,11 @@ from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.turn import StartBasis, Turn
 from zkexec.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 UNNEEDED_WAIT_S = 0.5
 """How long a command without inputs waits at most for an answer of the ensemble."""

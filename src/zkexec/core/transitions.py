@@ -6,14 +6,19 @@ deadline fires after any event, as a Tick of its own.  The diagram in docs/desig
 this table.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core import events
 from zkexec.core.events import Event
 from zkexec.core.phases import ImpossibleTransitionError, Phase
 from zkexec.core.rollout import group_events
 
-Row = Mapping[Phase, tuple[type[Event], ...]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    Row: TypeAlias = Mapping[Phase, tuple[type[Event], ...]]
 
 CLUSTER_EVENTS = (
     *(events.SessionConnected, events.SessionSuspended, events.SessionLost, events.ConnectFailed),

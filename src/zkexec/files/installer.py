@@ -11,8 +11,9 @@ With many mirrors the work for each file counts: folders are resolved once, file
 changed are not read again, and syncs are waited for only when all have begun.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Iterable, Sequence
 from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
 
 from zkexec.core.snapshot import Snapshot
@@ -37,6 +38,11 @@ from zkexec.files.target_file import (
     write_refusal,
 )
 from zkexec.lean import cache, suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
 
 # The folder cannot be written, but perhaps the file itself.
 _FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})

@@ -8,9 +8,10 @@ the start.  The name contains that of the target, and a process locks its staged
 still writes.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterable
 from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
 from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, fcntl, flock
 from resource import RLIMIT_NOFILE, getrlimit
@@ -18,6 +19,11 @@ from resource import RLIMIT_NOFILE, getrlimit
 from zkexec.digest import sha256
 from zkexec.files.target_file import folder_of, write_all
 from zkexec.lean import cache, suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 _ACL = "system.posix_acl_access"
 # These describe the bytes of the old content, so they would be wrong for the new.

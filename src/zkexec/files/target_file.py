@@ -5,15 +5,21 @@ the file could take for a change.  Every failure is an OSError whose `strerror` 
 person and never contains content.
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable
 from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC, EPERM
 
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 _SECTOR_BYTES = 512
 _FS_IOC_GETFLAGS = 0x80006601 | ctypes.sizeof(ctypes.c_long) << 16

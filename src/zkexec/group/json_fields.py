@@ -5,13 +5,19 @@ is not valid raises a ValueError whose one line says what is wrong, and which ne
 znode contains.  Unknown keys are ignored, known ones are required; a newer format is refused.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.text import cut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 FORMAT = 1
 MOST = 2**63 - 1
@@ -37,7 +43,7 @@ class Fields:
         self._name = name
 
     @classmethod
-    def of_bytes(cls, content: bytes, name: str) -> "Fields":
+    def of_bytes(cls, content: bytes, name: str) -> Fields:
         """The object that these bytes are, if they are one of our format."""
         try:
             found = json.loads(content.decode(), parse_int=_whole, parse_constant=_no_number)
@@ -52,7 +58,7 @@ class Fields:
         return fields
 
     @classmethod
-    def _of(cls, found: object, name: str) -> "Fields":
+    def _of(cls, found: object, name: str) -> Fields:
         if not isinstance(found, dict):
             raise ValueError(f"expected a JSON object as {name}")
         return cls(found, name)
@@ -107,19 +113,19 @@ class Fields:
         except ValueError:
             raise ValueError(f"expected a known {key} in {self._name}") from None
 
-    def each(self, key: str) -> list[tuple[str, "Fields"]]:
+    def each(self, key: str) -> list[tuple[str, Fields]]:
         """The objects in the object under this key, with their names."""
         found = self._take(key, dict)
         return [
             (name, self._of(value, f"{key!r} of {self._name}")) for name, value in found.items()
         ]
 
-    def items(self, key: str) -> list["Fields"]:
+    def items(self, key: str) -> list[Fields]:
         """The objects of the array under this key."""
         found = self._take(key, list)
         return [self._of(value, f"{key!r} of {self._name}") for value in found]
 
-    def optional(self, key: str, build: Callable[["Fields"], _T]) -> _T | None:
+    def optional(self, key: str, build: Callable[[Fields], _T]) -> _T | None:
         """What is built of the object under this key, None if that is null."""
         found = self._fields.get(key, "")
         return None if found is None else build(self._of(found, f"{key!r} of {self._name}"))
@@ -138,15 +144,15 @@ class Kind:
     key: str = ""
     default: Any = ...
 
-    def named(self, key: str) -> "Kind":
+    def named(self, key: str) -> Kind:
         """The same, with another name in JSON."""
         return replace(self, key=key)
 
-    def optional(self, default: object) -> "Kind":
+    def optional(self, default: object) -> Kind:
         """The same, left out if it has this value."""
         return replace(self, default=default)
 
-    def checked(self, check: Callable[[Any], Any]) -> "Kind":
+    def checked(self, check: Callable[[Any], Any]) -> Kind:
         """The same, where what was read goes through `check`, which may raise a ValueError."""
         return replace(self, read=lambda fields, key: check(self.read(fields, key)))
 

@@ -14,7 +14,8 @@
   to know, as an answer can be lost.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from __future__ import annotations
+
 from typing import Any
 
 from zkexec import __version__
@@ -45,6 +46,11 @@ from zkexec.zookeeper.requests import (
     first_error,
     size_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
 
 _TRIES = 5
 _ALL_BITS = 2**64 - 1

@@ -1,12 +1,17 @@
 """What a member knows of itself beside its core: its group, its name, and what it shows of both."""
 
+from __future__ import annotations
+
 import os
 import time
-from collections.abc import Callable, Sequence
 
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
 from zkexec.zookeeper.values import Acl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class PhaseTime:

@@ -4,8 +4,9 @@ Names of members become parts of paths, so only what can be one is taken for a n
 missing is filled in only if its meaning is clear: an entry that has failed is a failure itself.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterable, Mapping
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
@@ -37,6 +38,11 @@ from zkexec.group.json_fields import (
     to_json,
 )
 from zkexec.znode_paths import check_zk_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 
 _LONGEST_NAME = 255
 _MOST_LOST_TURNS = 1000

@@ -9,7 +9,8 @@
 - Errors name the path as the operator knows it, without the chroot.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from __future__ import annotations
+
 from typing import Any, TypeVar
 
 from zkexec.core.policy import MaxUnavailable
@@ -66,9 +67,15 @@ from zkexec.zookeeper.requests import (
 )
 from zkexec.zookeeper.values import CREATE, OPEN_ACL, READ, Acl, Stat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from typing import TypeAlias
+
+
 _T = TypeVar("_T")
 
-Write = Callable[[Sequence[Operation], MemberStatus | None], Dialogue]
+Write: TypeAlias = "Callable[[Sequence[Operation], MemberStatus | None], Dialogue]"
 """Does these operations at once, publishes a member status with them, and returns the outcomes."""
 
 LARGEST_COMMIT = 1_000_000

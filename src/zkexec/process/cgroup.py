@@ -5,10 +5,16 @@ process that leaves the command's session and is orphaned is still in the cgroup
 its health checks and its alerts stay outside.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator
 
 from zkexec.lean import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 _MARKS = ("user.delegate", "trusted.delegate")
 

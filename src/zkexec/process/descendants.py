@@ -8,9 +8,10 @@ So `is_in_use` comes first.  It is one system call, and shows whether a session 
 usually it has none once its leader was reaped.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
-from collections.abc import Iterable
 
 from zkexec.process.procfs import (
     Process,
@@ -20,6 +21,10 @@ from zkexec.process.procfs import (
     read_process,
     session_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def is_in_use(number: int) -> bool:

@@ -1,11 +1,13 @@
 """Find the program of a command as execvp does, and explain why it cannot be executed."""
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeVar
 
     _T = TypeVar("_T")
@@ -42,8 +44,8 @@ def candidates(name: bytes, environment: Mapping[bytes, bytes]) -> Iterator[byte
 
 
 def execute(
-    paths: Iterable[bytes], argv: Sequence[bytes], attempt: "Callable[[bytes, list[bytes]], _T]"
-) -> "_T":
+    paths: Iterable[bytes], argv: Sequence[bytes], attempt: Callable[[bytes, list[bytes]], _T]
+) -> _T:
     """Try to execute these files, one after the other; raise NotExecutedError if all fail.
 
     `attempt` gets a file and its arguments, and raises OSError if the kernel refuses.
@@ -62,8 +64,8 @@ def execute(
 
 
 def _execute_at(
-    path: bytes, argv: Sequence[bytes], attempt: "Callable[[bytes, list[bytes]], _T]"
-) -> "_T":
+    path: bytes, argv: Sequence[bytes], attempt: Callable[[bytes, list[bytes]], _T]
+) -> _T:
     try:
         return attempt(path, list(argv))
     except OSError as error:

@@ -10,14 +10,20 @@ What the terminal sends goes to a whole process group at once, to zkexec and to 
 zkexec must not pass it on.  Only the siginfo distinguishes it from a `kill`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import select
 import time
-from collections.abc import Iterable, Sequence
 
 from zkexec.lean import signal
 from zkexec.process.prctl import signal_set
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 
 KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
 """What the terminal sends to its foreground group; WINCH comes with a change of its size."""

@@ -11,10 +11,11 @@ command that changed its user.  So zkexec notes its command in a small file of t
 - If no folder can be used, nothing is noted.  PID 1 leaves nothing behind.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from zkexec.core.policy import Policy
@@ -32,6 +33,11 @@ from zkexec.process.procfs import (
     with_descendants,
 )
 from zkexec.process.runtime_folder import NoRuntimeFolderError, open_first
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
 
 _SIGKILL, _SIGCONT = 9, 18
 _VERSION = "2"

@@ -3,9 +3,15 @@
 It is apart from `spawn`, because it is needed before the rest of zkexec is imported.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
-from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 _LONG_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
 _SIGSET_LONGS = 1024 // _LONG_BITS
@@ -28,7 +34,7 @@ def prctl(option: int, argument: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def signal_set(numbers: Iterable[int]) -> "ctypes.Array[ctypes.c_ulong]":
+def signal_set(numbers: Iterable[int]) -> ctypes.Array[ctypes.c_ulong]:
     """Return these signals as the C library takes them."""
     found = (ctypes.c_ulong * _SIGSET_LONGS)()
     for number in numbers:

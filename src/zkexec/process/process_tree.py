@@ -13,9 +13,10 @@ A process that ends before it is signalled is no error.  One that zkexec may not
 alone, but still counts.
 """
 
+from __future__ import annotations
+
 import os
 import select
-from collections.abc import Callable, Mapping
 
 from zkexec.lean import partial, signal, suppress
 from zkexec.process.cgroup import CommandGroup
@@ -27,6 +28,11 @@ from zkexec.process.descendants import (
     read_below,
 )
 from zkexec.process.procfs import Process, read_process, with_descendants
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 _KILL_ROUNDS = 20
 """How often one kill scans for processes that were forked meanwhile."""

@@ -13,10 +13,11 @@ with a terminal, those orphaned before the stop; without one, those that were or
 stop and had left the session.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import time
-from collections.abc import Iterable
 
 from zkexec.command_line import CommandLine
 from zkexec.core.command import ENDING_SIGNALS
@@ -44,6 +45,11 @@ from zkexec.process.process_tree import (
 )
 from zkexec.process.procfs import Process, read_process
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""

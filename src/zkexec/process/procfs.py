@@ -4,10 +4,16 @@ A process is identified by its pid *and* its start time, because the kernel reus
 are not alive and do not count.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Mapping
 
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 
 _READ_BYTES = 4096
 

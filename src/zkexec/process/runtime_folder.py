@@ -16,9 +16,10 @@ removes the folder of a service when the service ends, so a file in it can be go
 start, and other services do not know the folder.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
-from collections.abc import Callable, Iterator
 from errno import EPERM
 
 from zkexec.frozen import frozen
@@ -26,6 +27,7 @@ from zkexec.lean import suppress
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import TypeVar
 
     _T = TypeVar("_T")
@@ -54,7 +56,7 @@ def open_first() -> RuntimeFolder:
     return in_first(_writable)
 
 
-def in_first(use: "Callable[[RuntimeFolder], _T]", *, of_host: bool = False) -> "_T":
+def in_first(use: Callable[[RuntimeFolder], _T], *, of_host: bool = False) -> _T:
     """Call `use` on the first folder in which it raises no OSError, and return its result.
 
     `of_host`: prefer a folder that all services of this host share, if they have the same user.

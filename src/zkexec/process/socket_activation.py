@@ -6,7 +6,12 @@ restart, and health checks and alerts must not see them.  Variables that name an
 as they are.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 _SOCKETS, _WATCHDOG = b"LISTEN_PID", b"WATCHDOG_PID"
 _WITH = {

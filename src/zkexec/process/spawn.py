@@ -20,10 +20,11 @@ The kernel drops this signal if a set-user-id program is executed, and it does n
 descendants of the new process.
 """
 
+from __future__ import annotations
+
 import gc
 import os
 from _thread import get_native_id
-from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkexec.frozen import frozen
 from zkexec.lean import signal
@@ -35,6 +36,7 @@ from zkexec.process.prctl import libc, signal_set
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn, TypeAlias
 
     from zkexec.process.compiled_starter import StartFunction
@@ -117,7 +119,7 @@ def _needs_setup(request: SpawnRequest) -> bool:
     )
 
 
-def _execute(request: SpawnRequest, attempt: "Attempt") -> int:
+def _execute(request: SpawnRequest, attempt: Attempt) -> int:
     """Find the program and start it; each attempt is a new process."""
     try:
         return execute(candidates(request.argv[0], request.environment), request.argv, attempt)
@@ -125,7 +127,7 @@ def _execute(request: SpawnRequest, attempt: "Attempt") -> int:
         raise _error(request, error.status, error.reason) from error
 
 
-def _by_posix_spawn(request: SpawnRequest) -> "Attempt":
+def _by_posix_spawn(request: SpawnRequest) -> Attempt:
     actions: list[Any] = []
     if request.null_stdin:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
@@ -146,7 +148,7 @@ def _by_posix_spawn(request: SpawnRequest) -> "Attempt":
     return attempt
 
 
-def _by_starter(request: SpawnRequest, start: "StartFunction") -> "Attempt":
+def _by_starter(request: SpawnRequest, start: StartFunction) -> Attempt:
     environment: list[bytes | bytearray] = [
         bytearray(name + b"=" + _ROOM_FOR_PID)
         if name in request.named_by_pid
@@ -202,7 +204,7 @@ class _Fork:
             raise _error(self._request, int(status), reason.decode("utf-8", "replace"))
         return pid
 
-    def _fork(self, pipe: int, steps: "Steps") -> int:
+    def _fork(self, pipe: int, steps: Steps) -> int:
         collects = gc.isenabled()
         gc.disable()  # no object of zkexec may be finalized a second time in the new process
         try:
@@ -216,7 +218,7 @@ class _Fork:
             if collects:
                 gc.enable()
 
-    def _run_in_child(self, pipe: int, steps: "Steps") -> "NoReturn":
+    def _run_in_child(self, pipe: int, steps: Steps) -> NoReturn:
         """Set this new process up and execute the command; any way out of here ends the process."""
         try:
             for do, arguments in steps:
@@ -240,10 +242,10 @@ class _Fork:
         finally:
             os._exit(CANNOT_RUN)
 
-    def _attempt(self, path: bytes, argv: list[bytes]) -> "NoReturn":
+    def _attempt(self, path: bytes, argv: list[bytes]) -> NoReturn:
         os.execve(path, argv, self._environment)
 
-    def _steps(self, pipe: int) -> "Steps":
+    def _steps(self, pipe: int) -> Steps:
         """List the calls by which the new process sets itself up; most of them run no Python."""
         request = self._request
         steps: Steps = []

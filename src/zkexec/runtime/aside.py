@@ -4,16 +4,18 @@ It runs on a thread of its own.  That ends before `run_aside` returns, so that z
 whenever it forks.
 """
 
+from __future__ import annotations
+
 import os
 import select
 from _thread import start_new_thread
-from collections.abc import Callable
 
 from zkexec.lean import suppress
 from zkexec.runtime.inbox import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeVar
 
     from zkexec.runtime.inbox import Source
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def run_aside(
-    do: "Callable[[], Result]",
-    source: "Source | None",
-    start_thread: "StartThread" = start_new_thread,
-) -> "Result":
+    do: Callable[[], Result],
+    source: Source | None,
+    start_thread: StartThread = start_new_thread,
+) -> Result:
     """Return what `do` returns, or raise what it raises; advance the source meanwhile.
 
     Without a source that has something to do, and if this host has no thread or descriptor to
@@ -59,7 +61,7 @@ def run_aside(
     return results[0]
 
 
-def _started(run: "Callable[[int], None]", start_thread: "StartThread") -> int | None:
+def _started(run: Callable[[int], None], start_thread: StartThread) -> int | None:
     """Start a thread that closes a pipe in the end → what to poll; None if it cannot start."""
     try:
         reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -74,7 +76,7 @@ def _started(run: "Callable[[int], None]", start_thread: "StartThread") -> int |
     return reader
 
 
-def _has_ended(reader: int, source: "Source") -> bool:
+def _has_ended(reader: int, source: Source) -> bool:
     """Wait until the pipe has ended, or the source has something to do."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)

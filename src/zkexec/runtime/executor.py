@@ -3,8 +3,9 @@
 Here the core meets processes, files and the ensemble; nothing is decided here.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
 
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
@@ -29,7 +30,7 @@ from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, ClassVar
 
     from zkexec.group.member_profile import MemberProfile
@@ -58,8 +59,8 @@ class Executor:
         processes: Processes,
         log: Log,
         inbox: Inbox,
-        group: "MemberProfile | None" = None,
-        leftovers: "Leftovers | None" = None,
+        group: MemberProfile | None = None,
+        leftovers: Leftovers | None = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
@@ -75,7 +76,7 @@ class Executor:
         self._files = self._fresh_files()
         self._session: ClusterSession | None = None
 
-    def perform(self, action: Action) -> "Sequence[Event]":
+    def perform(self, action: Action) -> Sequence[Event]:
         """Perform the action, and return the events that answer it at once."""
         return self.PERFORMERS[type(action)](self, action) or ()
 
@@ -114,7 +115,7 @@ class Executor:
             self._import_for_later()
         self._session.open()
 
-    def _new_session(self) -> "ClusterSession":
+    def _new_session(self) -> ClusterSession:
         # The client library is heavy, so it is not imported before it is needed.
         from zkexec.cli.cluster_access import client_settings  # noqa: PLC0415
         from zkexec.runtime import cluster_session  # noqa: PLC0415
@@ -234,7 +235,7 @@ class Executor:
     def _kill_check(self, _: actions.KillHealthCheck) -> None:
         self._processes.auxiliaries.kill_check()
 
-    def _new_step_runner(self) -> "StepRunner":
+    def _new_step_runner(self) -> StepRunner:
         # Most zkexec run no step.
         from zkexec.runtime.step_runner import StepRunner  # noqa: PLC0415
 
@@ -283,7 +284,7 @@ class Executor:
         }
 
     # ruff does not see this ClassVar, because `typing` is not imported when zkexec runs.
-    PERFORMERS: "ClassVar[Performers]" = {  # noqa: RUF012
+    PERFORMERS: ClassVar[Performers] = {
         Note: _write_note,
         actions.OpenSession: _open_session,
         actions.ReadZnodes: _read_znodes,

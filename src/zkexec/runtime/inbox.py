@@ -8,8 +8,9 @@ posted: by the session with the cluster, or behind all others.  All of them are 
 a key of the terminal from a `kill`.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Iterable, Sequence
 
 from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
 from zkexec.lean import deque, signal
@@ -18,6 +19,7 @@ from zkexec.process.inheritance import Inheritance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Protocol
 
     class Source(Protocol):
@@ -50,7 +52,7 @@ class Inbox:
         inheritance: Inheritance,
         reap: Callable[[], Iterable[Event]],
         sent_by_terminal: Callable[[signal.struct_siginfo], bool],
-        wait: "Wait | None" = None,
+        wait: Wait | None = None,
     ) -> None:
         self._handled = inheritance.handled
         self._wait = wait or PendingSignals(inheritance.handled).wait
@@ -66,11 +68,11 @@ class Inbox:
         """Whether no event waits for the core."""
         return not (self._answers or self._reaped or self._posted)
 
-    def attach(self, source: "Source") -> None:
+    def attach(self, source: Source) -> None:
         """Poll this source as well from now on."""
         self._sources.append(source)
 
-    def detach(self, source: "Source") -> None:
+    def detach(self, source: Source) -> None:
         """Poll this source no more; it must be attached."""
         self._sources.remove(source)
 

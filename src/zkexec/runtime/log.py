@@ -5,16 +5,22 @@ logged as soon as a line can be written again.  Names and reasons can come from 
 length there, so each is cut here.  No field of a note contains the content of a file.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
 
 from zkexec.cli.settings import LogFormat, Settings, Verbosity
 from zkexec.core.actions import Note
 from zkexec.core.events import signal_name
 from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, PRIORITIES, Level
 from zkexec.text import LONGEST, cut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 STDERR = 2
 PATIENCE_S = 0.2

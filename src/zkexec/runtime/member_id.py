@@ -10,10 +10,11 @@
   second zkexec with this ID.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import re
-from collections.abc import Iterator
 from itertools import count
 
 from zkexec.cli.settings import Settings
@@ -25,6 +26,11 @@ from zkexec.process.runtime_folder import (
     in_first,
     service_folders,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _LONGEST_HOST_NAME = 100

@@ -8,11 +8,12 @@
   folder nothing is found; nothing here is an error.
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zkexec.cli.settings import Settings
@@ -21,6 +22,11 @@ from zkexec.frozen import frozen
 from zkexec.lean import suppress
 from zkexec.process.runtime_folder import NoRuntimeFolderError, RuntimeFolder, in_first
 from zkexec.runtime.member_id import MemberIdentity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 
 _SUFFIX = ".files"
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -3,7 +3,7 @@
 The answers are in `group_events`.  Any of these requests can be answered by GroupRequestFailed.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core.actions import Action
 from zkexec.core.policy import MaxUnavailable
@@ -12,6 +12,8 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # without a group the record is never imported
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zkexec.core.rollout.record import RolloutRecord
 
 
@@ -95,7 +97,7 @@ class CommitRecord(Action):
     """
 
     number: int
-    record: "RolloutRecord"
+    record: RolloutRecord
     znode_version: int
     checks: Mapping[str, int] = {}
     queue_node: str = ""

@@ -1,10 +1,15 @@
 """Send one request to the group at a time: its number, its answer, and when to try again."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.rollout.group_events import ANSWERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 RETRY_S = 1.0
 """Pause before a request that failed on a living connection is repeated."""

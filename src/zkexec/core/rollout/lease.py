@@ -5,13 +5,18 @@ whose answer was lost is neither assumed nor forgotten.  The lease begins when a
 contains the entry is *decided on*, which is before it is sent.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, renumbered
 from zkexec.core.snapshot import UNLIMITED, Snapshot
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 LEASE_SHARE = 1 / 6
 """The lease after a committed write, as a part of the session timeout.
@@ -135,13 +140,13 @@ class TurnOutcome:
     reason: str = ""
     step: str = ""
 
-    def renumbered(self, newest: int, zxid: int) -> "TurnOutcome":
+    def renumbered(self, newest: int, zxid: int) -> TurnOutcome:
         """Return the same result with `zxid` if its version's zxid is above `newest`."""
         if self.version is None:
             return self
         return replace(self, version=renumbered(self.version, newest, zxid))
 
-    def of_other_history(self) -> "TurnOutcome":
+    def of_other_history(self) -> TurnOutcome:
         """Return the same result as one of another history, whatever its zxid."""
         if self.version is None:
             return self

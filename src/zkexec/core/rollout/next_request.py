@@ -4,7 +4,7 @@ The order of the rules is the order of this file: know the record, be a member, 
 record what is missing there, then go through the queue, or leave it if nothing is wanted.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, ReadRecord
@@ -14,6 +14,10 @@ from zkexec.core.rollout.situation import Situation
 from zkexec.core.rollout.version import ConfigVersion, short
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step, failed_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def next_request(at: Situation, now: float) -> Sequence[Action]:

@@ -11,7 +11,7 @@ The rules of this file (docs/protocol.md gives the reasons):
 - If the ensemble is lost, a turn that was begun continues.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.attempt import LocalFailure
@@ -40,6 +40,11 @@ from zkexec.core.rollout.situation import Situation
 from zkexec.core.rollout.version import short
 from zkexec.core.snapshot import InputState, Snapshot
 from zkexec.core.turn import Intent, Keeping, StartBasis
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
 
 CLOSE_S = 2.0
 """At its end zkexec waits at most this long for the release of its turn."""

@@ -11,11 +11,16 @@ made are ignored, and so is a node that is not ephemeral: it belongs to no sessi
 restore from a dump.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
 from zkexec.core.actions import Action
 from zkexec.core.rollout.group_actions import JoinQueue, LeaveQueue, ListQueue, WatchQueueNode
 from zkexec.core.turn import MemberStatus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 DIGITS = 10
 

@@ -8,12 +8,16 @@ A failed version is blocked up to the zxid at which it failed.  If the same byte
 again, they have a greater zxid: this is a deliberate retry.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from __future__ import annotations
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.version import ConfigVersion, is_same_contents
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
 
 
 @frozen()
@@ -140,7 +144,7 @@ class RolloutRecord:
     last_admitted: int = -1
     audit: tuple[AuditEntry, ...] = ()
 
-    def clamped_to(self, zxid: int) -> "RolloutRecord":
+    def clamped_to(self, zxid: int) -> RolloutRecord:
         """Lower each zxid that is above that of the transaction which has written this record.
 
         Such a zxid is of another history: the record was restored from a dump.  A failed version
@@ -201,7 +205,7 @@ class RolloutRecord:
 
     def admit(
         self, member: str, entry: InFlightEntry, scope: str, population: int, seq: int
-    ) -> "RolloutRecord | Refusal":
+    ) -> RolloutRecord | Refusal:
         """Admit the head of the queue, whose queue node has the sequence number `seq`.
 
         `population` is the number of living members.  The entry's phase is restarting.
@@ -217,7 +221,7 @@ class RolloutRecord:
             return Refusal.FULL
         return replace(self._with_entry(member, entry, version), last_admitted=seq)
 
-    def readmit(self, member: str, entry: InFlightEntry, scope: str) -> "RolloutRecord | Refusal":
+    def readmit(self, member: str, entry: InFlightEntry, scope: str) -> RolloutRecord | Refusal:
         """Admit a member that is in flight to another version in the same turn.
 
         This takes down no further command, so max unavailable does not matter.  But only one
@@ -239,7 +243,7 @@ class RolloutRecord:
             return Refusal.FULL
         return self._with_entry(member, entry, version)
 
-    def adopt(self, member: str, token: str) -> "RolloutRecord":
+    def adopt(self, member: str, token: str) -> RolloutRecord:
         """Continue the turn of an earlier process with the same member ID.
 
         The earlier process was lost in flight, and this counts against its version.
@@ -254,7 +258,7 @@ class RolloutRecord:
         adopted = replace(entry, token=token, phase=phase)
         return replace(counted, in_flight={**self.in_flight, member: adopted})
 
-    def release(self, member: str, known_good: ConfigVersion | None) -> "RolloutRecord":
+    def release(self, member: str, known_good: ConfigVersion | None) -> RolloutRecord:
         """End the member's turn, if it has one, and mark the version that it runs as known good."""
         in_flight = self.in_flight
         if member in in_flight:
@@ -266,14 +270,14 @@ class RolloutRecord:
             return self
         return replace(self, in_flight=in_flight, versions=versions)
 
-    def mark_known_good(self, member: str, known_good: ConfigVersion) -> "RolloutRecord":
+    def mark_known_good(self, member: str, known_good: ConfigVersion) -> RolloutRecord:
         """Mark a version as known good that a member runs without a turn."""
         versions = self._with_known_good(member, known_good)
         return self if versions is self.versions else replace(self, versions=versions)
 
     def fail(
         self, member: str, token: str, version: ConfigVersion, reason: str, step: str = ""
-    ) -> "RolloutRecord":
+    ) -> RolloutRecord:
         """Record that the version failed on the member; the member's entry, if any, stays."""
         known = self.versions.get(version.digest, VersionState(version.zxid, version.scope))
         entry = self.in_flight.get(member)
@@ -296,7 +300,7 @@ class RolloutRecord:
             in_flight = {**in_flight, member: failed}
         return replace(self, in_flight=in_flight, versions={**self.versions, version.digest: state})
 
-    def enter_failed(self, member: str, token: str, version: ConfigVersion) -> "RolloutRecord":
+    def enter_failed(self, member: str, token: str, version: ConfigVersion) -> RolloutRecord:
         """Enter a member whose version failed before this record existed.
 
         It has its turn again, as before.  Its command may be down, so it counts whatever max
@@ -307,7 +311,7 @@ class RolloutRecord:
         entry = InFlightEntry(token, version.digest, version.zxid, EntryPhase.FAILED)
         return replace(self, in_flight={**self.in_flight, member: entry})
 
-    def reclaim(self, member: str, token: str) -> "RolloutRecord":
+    def reclaim(self, member: str, token: str) -> RolloutRecord:
         """End the turn of a missing member; the lost turn counts against its version."""
         entry = self.in_flight.get(member)
         if entry is None or entry.token != token:
@@ -317,7 +321,7 @@ class RolloutRecord:
 
     def with_max_unavailable(
         self, member: str, requested: MaxUnavailable, population: int, is_requester_alive: bool
-    ) -> "RolloutRecord":
+    ) -> RolloutRecord:
         """Return the record after a member's request for a max unavailable, by `agreed`."""
         known, own = self.max_unavailable, AgreedMaxUnavailable(requested, member)
         found = agreed(known, own, population, is_requester_alive)
@@ -333,7 +337,7 @@ class RolloutRecord:
 
     def _with_entry(
         self, member: str, entry: InFlightEntry, version: ConfigVersion
-    ) -> "RolloutRecord":
+    ) -> RolloutRecord:
         """Enter the member, and drop the failures of versions that no member can want any more."""
         in_flight = {**self.in_flight, member: entry}
         wanted = {other.digest for other in in_flight.values()}
@@ -377,7 +381,7 @@ class RolloutRecord:
         kept = _without_outdated(self.versions, version, in_flight)
         return {**kept, version.digest: state}
 
-    def _with_lost_turn(self, member: str, entry: InFlightEntry) -> "RolloutRecord":
+    def _with_lost_turn(self, member: str, entry: InFlightEntry) -> RolloutRecord:
         if entry.phase is EntryPhase.FAILED:
             return self
         known = self.versions.get(entry.digest, VersionState(entry.zxid, ""))

@@ -4,7 +4,7 @@
 what follows from it.  Neither has any state of its own.
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.phases import Phase
@@ -19,6 +19,11 @@ from zkexec.core.rollout.version import ConfigVersion, renumbered, version_of
 from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 
 MOST_NAMED = 3
 """One line of the log names at most this many paths."""

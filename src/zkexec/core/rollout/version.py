@@ -4,11 +4,15 @@ Local paths do not count.  Two members of one host that write the same contents 
 folders want the same version, and what failed for one is not tried by the other.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
 
 from zkexec.core.snapshot import Mirror, Snapshot
 from zkexec.digest import sha256
 from zkexec.frozen import frozen, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @frozen()

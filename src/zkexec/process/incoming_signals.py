@@ -18,7 +18,7 @@ import select
 import time
 
 from zkexec.lean import signal
-from zkexec.process.prctl import signal_set
+from zkexec.process.c_library import signal_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

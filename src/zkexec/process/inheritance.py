@@ -108,7 +108,7 @@ def end_as(ending: "ExitStatus") -> "NoReturn":
 
 
 def _end_by(number: int) -> None:
-    from zkexec.process.prctl import prctl  # noqa: PLC0415 -- too large for `inherit`
+    from zkexec.process.c_library import prctl  # noqa: PLC0415 -- too large for `inherit`
 
     # RLIMIT_CORE is not enough: the kernel ignores it if cores go into a pipe.
     prctl(_PR_SET_DUMPABLE, 0)

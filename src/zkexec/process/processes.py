@@ -35,7 +35,7 @@ from zkexec.process.auxiliary import AuxiliaryProcesses
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
-from zkexec.process.prctl import prctl
+from zkexec.process.c_library import prctl
 from zkexec.process.process_tree import (
     ProcessTree,
     ends_within,

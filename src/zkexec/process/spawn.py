@@ -32,7 +32,7 @@ from zkexec.process.cgroup import enter
 from zkexec.process.compiled_starter import START
 from zkexec.process.executable import CANNOT_RUN, NotExecutedError, candidates, execute
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
-from zkexec.process.prctl import libc, signal_set
+from zkexec.process.c_library import libc, signal_set
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:

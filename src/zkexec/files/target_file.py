@@ -7,12 +7,13 @@ person and never contains content.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import stat
+import sys
 import time
 from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSPC, EPERM
+from struct import calcsize
 
 from zkexec.frozen import frozen
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _SECTOR_BYTES = 512
-_FS_IOC_GETFLAGS = 0x80006601 | ctypes.sizeof(ctypes.c_long) << 16
+_FS_IOC_GETFLAGS = 0x80006601 | calcsize("l") << 16
 _FS_APPEND_FL = 0x20
 # A file can grow while it is read, or have no size, so this much more is read.
 _MORE_BYTES = 4096
@@ -165,7 +166,7 @@ def write_refusal(path: str) -> OSError | None:
 
 
 def _is_append_only(path: str) -> bool:
-    flags = ctypes.c_long()
+    flags = bytearray(calcsize("l"))
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -176,7 +177,7 @@ def _is_append_only(path: str) -> bool:
         return False  # This filesystem knows no such attributes.
     finally:
         os.close(file)
-    return bool(flags.value & _FS_APPEND_FL)
+    return bool(int.from_bytes(flags, sys.byteorder) & _FS_APPEND_FL)
 
 
 def require_space(path: str, size_bytes: int) -> None:

@@ -12,13 +12,12 @@ zkexec must not pass it on.  Only the siginfo distinguishes it from a `kill`.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import time
 
 from zkexec.lean import signal
-from zkexec.process.c_library import signal_set
+from zkexec.process.c_library import signalfd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ _LONGEST_POLL_S = 86400.0
 _WITHOUT_POLL_S = 0.1
 """How late a signal is noticed while this host is short of descriptors or memory."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class PendingSignals:
     """Signals that are blocked in the calling thread and taken one by one."""
@@ -43,7 +40,7 @@ class PendingSignals:
     def __init__(self, awaited: Iterable[int]) -> None:
         self._awaited = frozenset(awaited)
         self._poll = select.poll()
-        self._poll.register(_signalfd(self._awaited), select.POLLIN)
+        self._poll.register(signalfd(self._awaited, _SFD_CLOEXEC), select.POLLIN)
         self._also: dict[int, int] = {}
 
     def wait(
@@ -90,11 +87,3 @@ def is_job_control_shell(pid: int) -> bool:
         return os.getsid(pid) == os.getsid(0) and os.getpgid(pid) != os.getpgrp()
     except ProcessLookupError:
         return False
-
-
-def _signalfd(numbers: Iterable[int]) -> int:
-    descriptor: int = _libc.signalfd(-1, signal_set(numbers), _SFD_CLOEXEC)
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return descriptor

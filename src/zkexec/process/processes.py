@@ -15,7 +15,6 @@ stop and had left the session.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 
@@ -32,10 +31,10 @@ from zkexec.core.events import (
 from zkexec.lean import signal, suppress
 from zkexec.process import socket_activation
 from zkexec.process.auxiliary import AuxiliaryProcesses
+from zkexec.process.c_library import is_subreaper, prctl
 from zkexec.process.cgroup import CommandGroup
 from zkexec.process.incoming_signals import KEYS, is_job_control_shell, is_key
 from zkexec.process.inheritance import Inheritance
-from zkexec.process.c_library import prctl
 from zkexec.process.process_tree import (
     ProcessTree,
     ends_within,
@@ -56,7 +55,6 @@ _CLOSE_LIMIT_S = 2.0
 _SOON_S = 0.02
 """How long a search for outsiders waits for the end of the command, which can make it needless."""
 _PR_SET_CHILD_SUBREAPER = 36
-_PR_GET_CHILD_SUBREAPER = 37
 
 
 class Processes:
@@ -73,7 +71,7 @@ class Processes:
     ) -> None:
         self._inheritance = inheritance
         self._command_line = command
-        self._always_adopts = subreaper or inheritance.is_pid1 or _is_subreaper()
+        self._always_adopts = subreaper or inheritance.is_pid1 or is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._tree = ProcessTree(
@@ -277,13 +275,6 @@ class Processes:
 def end_is_requested() -> bool:
     """Return whether a signal is pending that requests the end of zkexec."""
     return not ENDING_SIGNALS.isdisjoint(signal.sigpending())
-
-
-def _is_subreaper() -> bool:
-    """Return whether this process was a subreaper before it became zkexec."""
-    answer = ctypes.c_int()
-    prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
-    return bool(answer.value)
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -28,11 +28,16 @@ from _thread import get_native_id
 
 from zkexec.frozen import frozen
 from zkexec.lean import signal
+from zkexec.process.c_library import (
+    prctl_in_child,
+    signal_in_child,
+    signal_set,
+    sigprocmask_in_child,
+)
 from zkexec.process.cgroup import enter
 from zkexec.process.compiled_starter import START
 from zkexec.process.executable import CANNOT_RUN, NotExecutedError, candidates, execute
 from zkexec.process.inheritance import IGNORED_BY_PYTHON
-from zkexec.process.c_library import libc, signal_set
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
@@ -254,7 +259,7 @@ class _Fork:
         if request.cgroup:
             steps.append((enter, (request.cgroup,)))
         if request.dies_with_parent:
-            steps.append((libc.prctl, (_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)))
+            steps.append((prctl_in_child, (_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)))
             steps.append((_end_without, (self._zkexec,)))
         # Before others are closed: of those that a service manager claims to pass, it can be one.
         if request.output is not None:
@@ -265,11 +270,11 @@ class _Fork:
             steps.append((_take_stdin_away, ()))
         if request.named_by_pid:
             steps.append((_name_by_pid, (self._environment, request.named_by_pid)))
-        steps += [(libc.signal, (int(number), _SIG_DFL)) for number in IGNORED_BY_PYTHON]
-        steps += [(libc.signal, (int(number), _SIG_IGN)) for number in request.ignored]
+        steps += [(signal_in_child, (int(number), _SIG_DFL)) for number in IGNORED_BY_PYTHON]
+        steps += [(signal_in_child, (int(number), _SIG_IGN)) for number in request.ignored]
         if self._missed is not None:
             steps.append((_report_pending, (pipe,)))
-        steps.append((libc.sigprocmask, (_SIG_SETMASK, signal_set(request.mask), None)))
+        steps.append((sigprocmask_in_child, (_SIG_SETMASK, signal_set(request.mask), None)))
         return steps
 
 

@@ -30,4 +30,4 @@ def printable(text: str) -> str:
     """Make a text harmless on a terminal: one line, all that does not print as an ASCII escape."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

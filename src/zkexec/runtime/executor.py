@@ -144,8 +144,6 @@ class Executor:
             import zkexec.zookeeper.tls_connection  # noqa: F401, PLC0415
         if any(one.scheme == "sasl" for one in self._settings.access.credentials):
             import puresasl.client  # noqa: F401, PLC0415
-        # A log line that contains unprintable characters needs this one.
-        import encodings.unicode_escape  # noqa: F401, PLC0415
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

@@ -15,7 +15,7 @@ from zkexec.cli.settings import LogFormat, Settings, Verbosity
 from zkexec.core.actions import Note
 from zkexec.core.events import signal_name
 from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, PRIORITIES, Level
-from zkexec.text import LONGEST, cut
+from zkexec.text import LONGEST, cut, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Log:
             fields = {**self._turn_fields(), **fields}
             return self._stderr.write(_json_line(note.topic, level, message, fields))
         head = f"<{PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
-        return self._stderr.write(head + _one_line(message))
+        return self._stderr.write(head + printable(message))
 
     def _time_text(self) -> str:
         """Format the time once a second: with many mirrors, many lines have the same second."""
@@ -197,10 +197,3 @@ def _readable(name: str, value: object) -> object:
     text = cut(str(value), LONGEST_MESSAGE if name == "traceback" else LONGEST)
     # Bytes that are no UTF-8 are lone surrogates in a str, which JSON must not contain.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _one_line(text: str) -> str:
-    """Escape what would break the line or the terminal: one note is one line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

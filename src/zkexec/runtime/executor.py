@@ -10,18 +10,8 @@ import os
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
 from zkexec.core.actions import Action, Note, RunAlert
-from zkexec.core.events import (
-    CachedFilesFound,
-    CachedFilesMissing,
-    CommandStarted,
-    Event,
-    FilesFailed,
-    FilesInstalled,
-    FilesStaged,
-)
+from zkexec.core.events import CommandStarted, Event
 from zkexec.core.rollout import group_actions
-from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Installer, InstallError, load_cached
 from zkexec.lean import partial
 from zkexec.process.processes import Processes, end_is_requested
 from zkexec.runtime.aside import run_aside
@@ -36,6 +26,7 @@ if TYPE_CHECKING:
     from zkexec.group.member_profile import MemberProfile
     from zkexec.process.leftovers import Leftovers
     from zkexec.runtime.cluster_session import ClusterSession
+    from zkexec.runtime.file_actions import FileActions
     from zkexec.runtime.step_runner import StepRunner
 
     Performers = Mapping[type[Action], Callable[["Executor", Any], Sequence[Event] | None]]
@@ -73,7 +64,7 @@ class Executor:
             "ZKEXEC_MEMBER": group.member_id if group else os.uname().nodename,
         }
         self._steps = self._new_step_runner() if settings.step_commands else None
-        self._files = self._fresh_files()
+        self._file_actions = self._fresh_files()
         self._session: ClusterSession | None = None
 
     def perform(self, action: Action) -> Sequence[Event]:
@@ -83,11 +74,11 @@ class Executor:
     def reset(self) -> None:
         """Drop what a core has begun: its staged files, its steps and its session."""
         try:
-            self._files.discard()
+            self._discard()
             if self._steps:
                 self._steps.reset()
         finally:
-            self._files = self._fresh_files()
+            self._file_actions = self._fresh_files()
             self._close_session()
 
     @property
@@ -165,34 +156,33 @@ class Executor:
         if self._session is not None:
             self._session.request(action)
 
-    def _fresh_files(self) -> Installer:
-        return Installer(self._warn_of_writing_in_place, len(self._settings.policy.mirrors))
+    def _fresh_files(self) -> FileActions | None:
+        """Make what writes files; None if nothing is followed, so that no file is ever written."""
+        if not self._settings.policy.followed:
+            return None
+        from zkexec.runtime.file_actions import FileActions  # noqa: PLC0415
 
-    def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
-        self._log.write(Note("written-in-place", {"path": path, "reason": reason}))
+        local_paths = [mirror.local_path for mirror in self._settings.policy.mirrors]
+        return FileActions(local_paths, self._log)
+
+    @property
+    def _files(self) -> FileActions:
+        if self._file_actions is None:
+            raise RuntimeError("nothing is followed, so there are no files")
+        return self._file_actions
 
     def _load_cached(self, _: actions.LoadCachedFiles) -> list[Event]:
-        try:
-            files = load_cached([mirror.local_path for mirror in self._settings.policy.mirrors])
-        except InstallError as problem:
-            return [CachedFilesMissing(str(problem))]
-        return [CachedFilesFound(Snapshot(files))]
+        return [self._files.load_cached()]
 
     def _stage(self, action: actions.StageFiles) -> list[Event]:
-        try:
-            run_aside(lambda: self._files.stage(action.snapshot), self._session)
-        except InstallError as problem:
-            return [FilesFailed(str(problem))]
-        return [FilesStaged()]
+        return [self._files.stage(action.snapshot, self._session)]
 
     def _install(self, _: actions.InstallFiles) -> list[Event]:
-        try:
-            return [FilesInstalled(run_aside(self._files.install, self._session))]
-        except InstallError as problem:
-            return [FilesFailed(str(problem))]
+        return [self._files.install(self._session)]
 
-    def _discard(self, _: actions.DiscardFiles) -> None:
-        self._files.discard()
+    def _discard(self, _: actions.DiscardFiles | None = None) -> None:
+        if self._file_actions is not None:
+            self._file_actions.discard()
 
     def _start_command(self, action: actions.StartCommand) -> list[Event]:
         """Start the command; before the first start, stop what an earlier zkexec left of it."""

@@ -11,9 +11,15 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as in cli.py: `typing` is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import TypeVar, dataclass_transform
+    from typing import Protocol, TypeVar, dataclass_transform
 
     Made = TypeVar("Made")
+
+    class Frozen(Protocol):
+        """A value: the names of the fields in its `repr`, and of those by which it is compared."""
+
+        __shown__: tuple[str, ...]
+        __compared__: tuple[str, ...]
 else:
 
     def dataclass_transform(**_: object) -> Callable[[object], object]:
@@ -34,16 +40,15 @@ def frozen(
 
     def make(cls: type[Made]) -> type[Made]:
         names = tuple(cls.__annotations__)
-        methods = {
-            "__match_args__": () if kw_only else names,
-            "__init__": _init(cls, names, most=0 if kw_only else len(names)),
-            "__setattr__": _refuse,
-            "__delattr__": _refuse,
-            "__repr__": _repr([name for name in names if name not in hidden]),
-            **_comparing([name for name in names if name not in uncompared]),
-        }
-        for name, method in methods.items():
-            if name not in vars(cls):
+        own = vars(cls)
+        of_class = (
+            ("__shown__", _without(names, hidden)),
+            ("__compared__", _without(names, uncompared)),
+            ("__match_args__", () if kw_only else names),
+            ("__init__", _init(cls, names, most=0 if kw_only else len(names))),
+        )
+        for name, method in (*of_class, *_SHARED):
+            if name not in own:
                 setattr(cls, name, method)
         return cls
 
@@ -61,7 +66,8 @@ def replace(one: Made, **changes: object) -> Made:
 
 
 def _init(cls: type, names: tuple[str, ...], *, most: int) -> Callable[..., None]:
-    defaults = {name: vars(cls)[name] for name in names if name in vars(cls)}
+    own = vars(cls)
+    defaults = {name: own[name] for name in names if name in own}
     finish: Callable[[object], None] | None = getattr(cls, "__post_init__", None)
 
     def init(self: object, *given: object, **named: object) -> None:
@@ -81,27 +87,37 @@ def _init(cls: type, names: tuple[str, ...], *, most: int) -> Callable[..., None
     return init
 
 
-def _repr(shown: list[str]) -> Callable[[object], str]:
-    def to_text(self: object) -> str:
-        parts = [f"{name}={getattr(self, name)!r}" for name in shown]
-        return f"{type(self).__name__}({', '.join(parts)})"
-
-    return to_text
+def _without(names: tuple[str, ...], left_out: Collection[str]) -> tuple[str, ...]:
+    return tuple([name for name in names if name not in left_out]) if left_out else names
 
 
-def _comparing(compared: list[str]) -> dict[str, object]:
-    def key(one: object) -> tuple[object, ...]:
-        held = vars(one)
-        return tuple([held[name] for name in compared])
+def _to_text(self: Frozen) -> str:
+    parts = [f"{name}={getattr(self, name)!r}" for name in self.__shown__]
+    return f"{type(self).__name__}({', '.join(parts)})"
 
-    def equals(self: object, other: object) -> bool:
-        return type(self) is type(other) and key(self) == key(other)
 
-    def hashed(self: object) -> int:
-        return hash((type(self), *key(self)))
+def _key(one: Frozen) -> list[object]:
+    held = vars(one)
+    return [held[name] for name in one.__compared__]
 
-    return {"__eq__": equals, "__hash__": hashed}
+
+def _equals(self: Frozen, other: Frozen) -> bool:
+    return type(self) is type(other) and _key(self) == _key(other)
+
+
+def _hash(self: Frozen) -> int:
+    return hash((type(self), *_key(self)))
 
 
 def _refuse(self: object, name: str, *_: object) -> None:
     raise AttributeError(f"{type(self).__name__} is a value, so its {name} stays what it is")
+
+
+_SHARED = (
+    ("__setattr__", _refuse),
+    ("__delattr__", _refuse),
+    ("__repr__", _to_text),
+    ("__eq__", _equals),
+    ("__hash__", _hash),
+)
+"""Methods that are the same for all values: to make them for each class would take time."""

@@ -25,6 +25,12 @@ HEAVY = (
     "subprocess tempfile typing urllib.parse"
 )
 
+# What takes long to import beside that, and is of no use to a command that has no inputs.
+HEAVY_AT_START = (
+    "collections collections.abc contextlib ctypes enum functools json operator re selectors "
+    "signal types zkexec.files.installer zkexec.group.store"
+)
+
 NO_COMMAND = """\
 zkexec: --exec: no command is given, neither here nor after --
 Usage: zkexec [options]
@@ -229,6 +235,26 @@ def test_answers_need_nothing_heavy(words: list[str]) -> None:
     assert "zkexec.cli.options" in imported
     assert not imported & set(HEAVY.split())
     assert not {name for name in imported if name.startswith("kazoo")}
+
+
+def test_a_command_starts_without_anything_heavy() -> None:
+    """Nothing that takes long to import delays the start of the command."""
+    script = "from zkexec.main import main; main()"
+    run = subprocess.run(
+        [
+            *(sys.executable, "-X", "importtime", "-c", script),
+            *("--silent", "-c", "127.0.0.1:1", "--", "sh", "-c", "echo started >&2"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_S,
+    )
+    before_start = run.stderr.partition("started\n")[0]
+    imported = {line.rpartition("|")[2].strip() for line in before_start.splitlines()}
+
+    assert {"zkexec.zookeeper.client", "zkexec.process.spawn", "_socket"} <= imported
+    assert not imported & {*HEAVY.split(), *HEAVY_AT_START.split()}
 
 
 def test_an_early_interrupt_is_silent() -> None:

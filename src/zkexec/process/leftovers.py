@@ -84,7 +84,8 @@ class Leftovers:
         self._kind = kind
         self._policy = policy
         self._own_session = own_session
-        self._opened = is_pid1
+        self.has_searched = is_pid1
+        """Whether `stop` has nothing more to do."""
         self._above = self._folder = self._file = -1
         self._name = ""
         self._delegated = "" if is_pid1 else delegated_to_us()
@@ -98,8 +99,8 @@ class Leftovers:
         not be stopped.
         """
         remaining: list[int] = []
-        if not self._opened:
-            self._opened = True
+        if not self.has_searched:
+            self.has_searched = True
             # With a full disk, or without a usable folder, nothing is noted.
             with suppress(OSError, NoRuntimeFolderError):
                 for file, name in self._free_files():

@@ -187,15 +187,20 @@ class Executor:
     def _start_command(self, action: actions.StartCommand) -> list[Event]:
         """Start the command; before the first start, stop what an earlier zkexec left of it."""
         if self._leftovers:
-            stop = partial(self._leftovers.stop, self._log_leftovers, end_is_requested)
-            remaining = run_aside(stop, self._session)
-            if remaining:
-                self._log.write(Note("left-over-stays", {"pids": remaining}))
+            if not self._leftovers.has_searched:
+                self._stop_leftovers(self._leftovers)
             self._processes.use_group(self._leftovers.group)
         event = self._processes.start_command(action.generation)
         if self._leftovers and isinstance(event, CommandStarted):
             self._leftovers.note(event.pid)
         return [event]
+
+    def _stop_leftovers(self, leftovers: Leftovers) -> None:
+        """Stop what is left, which can take long, on a thread of its own."""
+        stop = partial(leftovers.stop, self._log_leftovers, end_is_requested)
+        remaining = run_aside(stop, self._session)
+        if remaining:
+            self._log.write(Note("left-over-stays", {"pids": remaining}))
 
     def _log_leftovers(self, count: int) -> None:
         policy = self._settings.policy

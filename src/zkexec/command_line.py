@@ -1,8 +1,12 @@
 """The command that is executed, as everything that starts one needs it."""
 
-from collections.abc import Iterable
+from __future__ import annotations
 
 from zkexec.frozen import frozen, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @frozen()
@@ -18,7 +22,7 @@ class CommandLine:
     variables: tuple[tuple[bytes, bytes], ...] = ()
     is_script: bool = False
 
-    def with_parameters(self, words: Iterable[bytes]) -> "CommandLine":
+    def with_parameters(self, words: Iterable[bytes]) -> CommandLine:
         """Return the command with these words as "$1", "$2" and so on of its script.
 
         A command without a shell gets them as its last arguments.

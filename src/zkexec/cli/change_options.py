@@ -3,7 +3,7 @@
 What can have no effect is a mistake only if it is typed: a variable can be that of a whole fleet.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader
@@ -14,6 +14,10 @@ from zkexec.core.policy import ActionRule, ChangeAction
 from zkexec.core.snapshot import Mirror
 from zkexec.core.step import STEP_COMMANDS, Step
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _SHORTEST_LIMIT_S = 0.1
 

@@ -1,11 +1,15 @@
 """The part of the settings that the core needs."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from zkexec.core.snapshot import Mirror, Plan
 from zkexec.core.step import Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @frozen()

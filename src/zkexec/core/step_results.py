@@ -1,6 +1,6 @@
 """What follows when a step of a change has ended: files written or not, a command of a step."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from zkexec.core import facts
 from zkexec.core.actions import DiscardFiles, Note, SignalCommand
@@ -11,6 +11,10 @@ from zkexec.core.policy import ChangeAction
 from zkexec.core.restart import RETRY_FILES_S
 from zkexec.core.startup import CannotStartError, FirstStart
 from zkexec.core.step import Step, StepOutcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class StepResults:

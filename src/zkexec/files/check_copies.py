@@ -4,17 +4,22 @@ Each zkexec locks its folder of copies while it has one.  So what a killed zkexe
 recognized, and `remove_left_copies` removes it.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterable
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, write_new
 from zkexec.files.target_file import folder_of
 from zkexec.lean import suppress
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PREFIX = "zkexec-check-"
-_NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}")
+_DIGITS = frozenset("0123456789abcdef")
+_NUMBER_OF_DIGITS = 16
 
 
 class CopyError(Exception):
@@ -81,9 +86,16 @@ def remove_left_copies() -> None:
     above = _temporary_folder()
     with suppress(OSError):
         for name in os.listdir(above or "/"):
-            if _NAME.fullmatch(name):
+            if _is_name(name):
                 with suppress(OSError):
                     _remove_left(f"{above}/{name}")
+
+
+def _is_name(name: str) -> bool:
+    """Whether `_locked_folder` can have made a folder of this name."""
+    digits = name.removeprefix(_PREFIX)
+    is_ours = name.startswith(_PREFIX) and _DIGITS.issuperset(digits)
+    return is_ours and len(digits) == _NUMBER_OF_DIGITS
 
 
 def _remove_left(path: str) -> None:
@@ -103,7 +115,7 @@ def _temporary_folder() -> str:
 def _locked_folder(above: str) -> tuple[str, int]:
     """Make a folder that only this user can enter, and lock it → its path, its descriptor."""
     while True:
-        path = f"{above}/{_PREFIX}{os.urandom(8).hex()}"
+        path = f"{above}/{_PREFIX}{os.urandom(_NUMBER_OF_DIGITS // 2).hex()}"
         os.mkdir(path, 0o700)
         try:
             folder = _lock_new(path)

@@ -3,14 +3,19 @@
 So a person, a pipeline or a check can read what would be installed.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Iterator
 import stat
 from errno import ENOTEMPTY
 from itertools import count
 
 from zkexec.files.target_file import folder_of, write_all
 from zkexec.lean import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened whose content is removed: never through a link."""

@@ -5,8 +5,9 @@ not part of the command's process tree.  All but the alert are bound to zkexec: 
 them when zkexec ends, and what they leave behind is killed when they end.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping
 
 from zkexec.command_line import CommandLine
 from zkexec.core.events import AlertFinished, Event, ExitStatus, HealthCheckFinished
@@ -15,6 +16,10 @@ from zkexec.process import socket_activation
 from zkexec.process.inheritance import Inheritance
 from zkexec.process.process_tree import freeze_group, kill_rest, kill_session
 from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _STDERR = 2
 _HEALTH_CHECK, _ALERT = "health check", "alert"

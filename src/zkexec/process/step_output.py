@@ -4,11 +4,16 @@ The command prints into a pipe.  The pipe slows down a command that prints more 
 daemon that inherited it keeps nobody waiting: it is closed when the command has ended.
 """
 
+from __future__ import annotations
+
 import os
 import select
-from collections.abc import Callable
 
 from zkexec.lean import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PIECE_BYTES = 4096
 _PIPE_BYTES = 1 << 16

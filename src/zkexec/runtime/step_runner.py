@@ -4,8 +4,9 @@ A command gets what it needs: variables, a pipe for its output, and for a check,
 files, which are removed soon after its end was reported.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping, Sequence
 
 from zkexec.command_line import CommandLine
 from zkexec.core.actions import RunStep
@@ -22,6 +23,8 @@ from zkexec.text import cut, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from zkexec.runtime.inbox import Source
 
 _LONGEST_LINE = 200
@@ -99,7 +102,7 @@ class StepRunner:
             self._left = [copies for copies in self._left if not copies.remove()]
             self._remove_at = now() + _REMOVE_AGAIN_S
 
-    def run(self, action: RunStep, session: "Source | None") -> list[Event]:
+    def run(self, action: RunStep, session: Source | None) -> list[Event]:
         """Start the command of a step; return an event only if it could not be started.
 
         The session is advanced while copies are written.
@@ -136,7 +139,7 @@ class StepRunner:
             copies.give_up()
         self._left.clear()
 
-    def _prepare(self, action: RunStep, session: "Source | None") -> _RunningStep:
+    def _prepare(self, action: RunStep, session: Source | None) -> _RunningStep:
         copies = None
         if action.snapshot is not None:
             copies = self._write_copies(action.snapshot, session)
@@ -148,7 +151,7 @@ class StepRunner:
                 copies.give_up()
             raise
 
-    def _write_copies(self, snapshot: Snapshot, session: "Source | None") -> CheckCopies:
+    def _write_copies(self, snapshot: Snapshot, session: Source | None) -> CheckCopies:
         files = [(target, snapshot.files[target]) for target in self._targets]
         return run_aside(lambda: write_copies(files), session)
 

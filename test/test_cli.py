@@ -25,10 +25,12 @@ HEAVY = (
     "subprocess tempfile typing urllib.parse"
 )
 
-# What takes long to import beside that, and is of no use to a command that has no inputs.
+# What takes long to import beside that, and is of no use to a command without inputs and steps.
 HEAVY_AT_START = (
     "collections collections.abc contextlib ctypes enum functools json operator re selectors "
-    "signal types zkexec.files.installer zkexec.group.store"
+    "signal types zkexec.files.check_copies zkexec.files.installer zkexec.files.staged_folder "
+    "zkexec.group.store zkexec.process.step_output zkexec.runtime.stage_only "
+    "zkexec.runtime.step_runner"
 )
 
 NO_COMMAND = """\

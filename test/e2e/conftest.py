@@ -1,5 +1,6 @@
 """Fixtures for the tests of the whole program; whatever a test starts is gone when it is over."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def mirror(client: KazooClient, root: str, tmp_path: Path) -> Mirror:
 def host(sandbox: Sandbox, client: KazooClient, root: str, zookeeper: Server) -> MirroredHost:
     """A host on the shared server, below a root of its own."""
     return MirroredHost(sandbox, client, root, zookeeper.hosts)
+
+
+@pytest.fixture
+def mounted() -> Iterator[list[Path]]:
+    """Paths that are mounted in the test, to be unmounted afterwards."""
+    paths: list[Path] = []
+    yield paths
+    for path in paths:
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One zkexec without a group: a check, a reload and hooks with real commands, and their failures."""
+"""One zkexec without a group: real checks, reloads and hooks, and what follows if they fail."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def events(host: MirroredHost) -> list[str]:
 
 def recording(host: MirroredHost, event: str) -> str:
     """The COMMAND of a hook that adds an event to what the recorder records."""
-    return f"echo '{{\"event\": \"{event}\"}}' >>{host.record}"
+    return f'echo \'{{"event": "{event}"}}\' >>{host.record}'
 
 
 def test_a_check_refuses_a_file(host: MirroredHost, told: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from support.waiting import lines, until, until_line
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every folder")
-
-
-@pytest.fixture
-def mounted() -> Iterator[list[Path]]:
-    """Paths that are mounted in the test, to be unmounted afterwards."""
-    paths: list[Path] = []
-    yield paths
-    for path in paths:
-        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @pytest.fixture

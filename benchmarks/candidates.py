@@ -13,6 +13,8 @@ KAZOO_FLOOR = "kazoo floor"
 FLOOR = "floor in C"
 LOCK_FLOOR = "bare kazoo lock"
 OTHERS = ("dumb-init", "tini")
+RELOAD = "reload"
+"""The option of the child that stamps again at each HUP."""
 INTERPRETER = "python -I -c pass"
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
@@ -22,9 +24,9 @@ def mirrors(folder: Path, znodes: Sequence[str]) -> dict[str, str]:
     return {str(folder / str(index)): znode for index, znode in enumerate(znodes)}
 
 
-def child(stage: Stage, fifo: Stamps, file: str = "") -> list[str]:
+def child(stage: Stage, fifo: Stamps, file: str = "", *options: str) -> list[str]:
     """The child, which stamps into the FIFO what its file begins with."""
-    return [stage.programs.stamp, fifo.path, *([file] if file else [])]
+    return [stage.programs.stamp, fifo.path, *([file] if file else []), *options]
 
 
 def zkexec(

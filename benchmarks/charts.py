@@ -22,9 +22,10 @@ PUBLISHED = RESULTS / "published.json"
 """A copy of the latest.json of a run that is worth it; only this one is committed."""
 CHARTS = ("change", "start", "start-many", "pss", "rolling")
 TABLES = (
-    "help", "start", "start-many", "change", "change-disk", "crowd", "burst", "burst-restarts",
-    "pss-share", "pss", "uss", "threads", "wakeups", "cpu", "health", "rolling", "rolling-whole",
-    "packets", "requests", "bytes", "peers-start", "peers-change", "peers-pss",
+    "help", "start", "start-many", "change", "change-disk", "reload", "check-cost", "crowd",
+    "burst", "burst-restarts", "pss-share", "pss", "uss", "threads", "wakeups", "cpu", "health",
+    "rolling", "rolling-whole", "packets", "requests", "bytes", "peers-start", "peers-change",
+    "peers-reload", "peers-pss",
 )  # fmt: skip
 """The keys of all tables that the figures can make."""
 _UNPUBLISHED = "Not measured in the published run."

@@ -6,12 +6,12 @@ for the benchmark if it is present as well.
 
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.candidates import child
+from benchmarks.candidates import RELOAD, child
 from benchmarks.consul import Consul, agent
 from benchmarks.stage import Stage, content
 from benchmarks.stamps import Stamps
@@ -138,11 +138,19 @@ class ConsulTemplate:
 
     def watch(self, folder: Path, fifo: Stamps) -> list[str]:
         """Restart the command at each change."""
+        return self._line(folder, child(self._stage, fifo, str(folder / "file")))
+
+    def reload(self, folder: Path, fifo: Stamps) -> list[str]:
+        """Send the command a HUP at each change."""
+        command = child(self._stage, fifo, str(folder / "file"), RELOAD)
+        return [*self._line(folder, command), "-exec-reload-signal=SIGHUP"]
+
+    def _line(self, folder: Path, command: Sequence[str]) -> list[str]:
         template, file = folder / "input.ctmpl", str(folder / "file")
         template.write_text(f'{{{{ key "{self._key}" }}}}\n')
-        command = shlex.join(child(self._stage, fifo, file))
+        execute = f"-exec=exec {shlex.join(command)}"
         address = f"-consul-addr={self._consul.address}"
-        return [self._program, address, f"-template={template}:{file}", f"-exec=exec {command}"]
+        return [self._program, address, f"-template={template}:{file}", execute]
 
     def change(self, content: bytes) -> int:
         """Set the key."""

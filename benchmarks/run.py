@@ -20,7 +20,8 @@ from benchmarks.stage import Stage, stage
 from benchmarks.tables import claim_lines, table_lines
 
 FIGURES = (
-    "questions", "start", "change", "crowd", "burst", "idle", "health", "rolling", "traffic",
+    "questions", "start", "change", "reload", "crowd", "burst", "idle", "health", "rolling",
+    "traffic",
 )  # fmt: skip
 PEERS = "peers"
 

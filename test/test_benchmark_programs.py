@@ -1,7 +1,9 @@
 """The programs of the benchmark, run for real, and the peers, as far as stand-ins can show them."""
 
+import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 import benchmarks.figures.peers as figure
 from benchmarks.building import PROGRAMS, Programs, build
+from benchmarks.candidates import RELOAD
 from benchmarks.charts import TABLES
 from benchmarks.peers import CONSUL, LEFT_OUT, TEMPLATE, left_out
 from benchmarks.peers import PROGRAMS as PEERS
@@ -77,6 +80,21 @@ def test_the_command_stamps_what_it_was_given(programs: Programs, tmp_path: Path
             assert not command.has_ended()
 
 
+@needs_compiler
+def test_the_command_stamps_each_reload(programs: Programs, tmp_path: Path) -> None:
+    """With `reload` the command stamps what its file begins with again at each HUP."""
+    file = tmp_path / "file"
+    file.write_text("first")
+    with stamps(tmp_path) as fifo:
+        line = [programs.stamp, fifo.path, str(file), RELOAD]
+        with running(line, tmp_path) as command:
+            assert fifo.next().tag == "first"
+            for tag in ("second", "third"):
+                file.write_text(tag)
+                os.kill(command.pid, signal.SIGHUP)
+                assert fifo.next()[1:] == (command.pid, tag)
+
+
 def test_a_fork_costs_something(tmp_path: Path) -> None:
     """The reference of a health check prints the CPU time of one fork, in microseconds."""
     Running([sys.executable, "-I", str(PROGRAMS / "fork_once.py")], tmp_path / "log").wait()
@@ -103,7 +121,7 @@ def test_a_peer_without_its_server_is_left_out(folder_of_peers: Path) -> None:
 
 @needs_compiler
 def test_peers_are_measured_beside_zkexec(tmp_path: Path) -> None:
-    """Each peer that is there has its start, its change and its memory beside those of zkexec."""
+    """Each peer that is there has its start, change, reload and memory beside those of zkexec."""
     for name in PEERS:
         stand_in(tmp_path, name)
     with stage(is_quick=True, peers=str(tmp_path)) as place:
@@ -113,6 +131,7 @@ def test_peers_are_measured_beside_zkexec(tmp_path: Path) -> None:
     supervised = {"zkexec", *PEERS} - {CONSUL}
     assert supervised <= tables["peers-start"].series.keys()
     assert supervised <= tables["peers-change"].series.keys()
+    assert {"zkexec", TEMPLATE} <= tables["peers-reload"].series.keys()
     assert supervised <= tables["peers-pss"].series.keys()
     for table in tables.values():
         assert all(value > 0 for values in table.series.values() for value in values)

@@ -11,6 +11,7 @@ from benchmarks.arithmetic import interleaved
 from benchmarks.candidates import (
     FLOOR,
     KAZOO_FLOOR,
+    RELOAD,
     ZKEXEC,
     bound,
     child,
@@ -109,13 +110,18 @@ def start_watching(
     kind: tuple[str, int, Sequence[str] | None],
     folder: Path,
     after: ExitStack,
+    *,
+    reloads: bool = False,
 ) -> Watching:
-    """Start zkexec with these options, or without any the kazoo floor; some mirrors each."""
+    """Start zkexec with these options, or without any the kazoo floor; some mirrors each.
+
+    A command that `reloads` stamps again at each HUP.
+    """
     name, count, options = kind
     znodes = stage.znodes(count)
     files = mirrors(folder, znodes)
     fifo = after.enter_context(stamps(folder))
-    command = child(stage, fifo, next(iter(files)))
+    command = child(stage, fifo, next(iter(files)), *([RELOAD] if reloads else []))
     line = (
         kazoo_floor(stage, files, command)
         if options is None

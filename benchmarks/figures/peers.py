@@ -8,9 +8,10 @@ from functools import partial
 from benchmarks.arithmetic import interleaved
 from benchmarks.candidates import ZKEXEC, bound
 from benchmarks.figures.change import NO_SETTLE, Watching, one_change, start_watching
+from benchmarks.figures.reload import RELOADS
 from benchmarks.figures.start import Maker, Timing, mirroring, one_start, wrapping
 from benchmarks.noise import listen
-from benchmarks.peers import Peer, left_out, present
+from benchmarks.peers import ConsulTemplate, Peer, left_out, present
 from benchmarks.results import Table
 from benchmarks.running import Running
 from benchmarks.stage import Stage, running, stamps
@@ -24,11 +25,16 @@ _PATIENCE_S = 5.0
 
 
 def measure(stage: Stage) -> list[Table]:
-    """Measure start, change and memory of the peers that this machine can run."""
+    """Measure start, change, reload and memory of the peers that this machine can run."""
     notes = [f"Left out: {line}." for line in left_out(stage.peers)]
     with ExitStack() as after:
         peers = present(stage, after)
-        tables = [_starts(stage, peers), _changes(stage, peers), _memory(stage, peers)]
+        tables = [
+            _starts(stage, peers),
+            _changes(stage, peers),
+            _reloads(stage, peers),
+            _memory(stage, peers),
+        ]
     tables[0].notes.append(
         "confd: rendered once, and then executed; the command has no supervisor."
     )
@@ -61,12 +67,41 @@ def _starts(stage: Stage, peers: Sequence[Peer]) -> Table:
 
 def _changes(stage: Stage, peers: Sequence[Peer]) -> Table:
     table = Table("peers-change", "change → command in main, one input", "ms")
+    makers: dict[str, Maker] = {peer.name: peer.watch for peer in peers}
+    return _measure_changes(stage, table, peers, makers)
+
+
+def _reloads(stage: Stage, peers: Sequence[Peer]) -> Table:
+    """Measure the peers that keep their command running and send it a signal."""
+    table = Table("peers-reload", "change → command has got its HUP, one input", "ms")
+    makers: dict[str, Maker] = {
+        peer.name: peer.reload for peer in peers if isinstance(peer, ConsulTemplate)
+    }
+    return _measure_changes(stage, table, peers, makers, options=RELOADS)
+
+
+def _measure_changes(
+    stage: Stage,
+    table: Table,
+    peers: Sequence[Peer],
+    makers: Mapping[str, Maker],
+    options: Sequence[str] = (),
+) -> Table:
+    """Measure zkexec with these options, and the peers for which there is a command line."""
     with ExitStack() as after:
         watching = [
-            start_watching(stage, (name, 1, options), stage.folder("change"), after)
-            for name, options in ((ZKEXEC, NO_SETTLE), (_SETTLED, ()))
+            start_watching(
+                stage,
+                (name, 1, (*settle, *options)),
+                stage.folder("change"),
+                after,
+                reloads=bool(options),
+            )
+            for name, settle in ((ZKEXEC, NO_SETTLE), (_SETTLED, ()))
         ]
-        runners = [_PeerRunner(stage, peer) for peer in peers]
+        runners = [
+            _PeerRunner(stage, peer, makers[peer.name]) for peer in peers if peer.name in makers
+        ]
         for runner in runners:
             after.callback(runner.end)
         changes: dict[str, Callable[[str], float | None]] = {
@@ -93,9 +128,10 @@ def _changes(stage: Stage, peers: Sequence[Peer]) -> Table:
 class _PeerRunner:
     """A peer that waits for changes; it is started anew if it has missed one."""
 
-    def __init__(self, stage: Stage, peer: Peer) -> None:
+    def __init__(self, stage: Stage, peer: Peer, maker: Maker) -> None:
         self.name = peer.name
         self.missed = 0
+        self._maker = maker
         self._stage = stage
         self._peer = peer
         self._after = ExitStack()
@@ -104,7 +140,7 @@ class _PeerRunner:
     def _start(self) -> Watching:
         folder = self._stage.folder("peer")
         fifo = self._after.enter_context(stamps(folder))
-        line = bound(self._stage, self._peer.watch(folder, fifo))
+        line = bound(self._stage, self._maker(folder, fifo))
         self._after.enter_context(running(line, folder))
         fifo.next()
         return Watching(self.name, fifo, self._peer.change, _PATIENCE_S)

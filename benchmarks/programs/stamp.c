@@ -1,10 +1,11 @@
 /* The command that every candidate starts.
  *
- *     stamp FIFO [FILE [once]]
+ *     stamp FIFO [FILE [once|reload]]
  *
  * Notes the monotonic clock as it enters main, and writes "NANOSECONDS PID TAG" as one line into
  * FIFO, where TAG is the first line of FILE, or of the variable NAME if FILE is "env:NAME".  Then
- * it sleeps until a signal ends it, or its parent ends; with "once" it ends at once.
+ * it sleeps until a signal ends it, or its parent ends; with "once" it ends at once.  With "reload"
+ * it writes such a line again at each HUP, of the file as it is then.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ static int read_tag(const char *name, char *tag, int size)
     return 1;
 }
 
-int main(int argc, char **argv)
+static int stamp(const char *fifo, const char *name)
 {
     struct timespec now;
     char tag[64] = "", line[128];
@@ -39,16 +40,38 @@ int main(int argc, char **argv)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (argc < 2)
-        return 2;
-    if (argc > 2 && !read_tag(argv[2], tag, sizeof tag))
-        return 1;
+    if (name && !read_tag(name, tag, sizeof tag))
+        return 0;
     length = snprintf(line, sizeof line, "%lld %d %s\n",
                       now.tv_sec * 1000000000LL + now.tv_nsec, (int)getpid(), tag);
-    file = open(argv[1], O_WRONLY);
+    file = open(fifo, O_WRONLY);
     if (file < 0 || write(file, line, length) != length)
-        return 1;
+        return 0;
     close(file);
+    return 1;
+}
+
+static int stamp_at_each_hup(const char *fifo, const char *name)
+{
+    sigset_t hup;
+    int signal;
+
+    sigemptyset(&hup);
+    sigaddset(&hup, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hup, NULL);
+    while (stamp(fifo, name))
+        sigwait(&hup, &signal);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return 2;
+    if (argc > 3 && strcmp(argv[3], "reload") == 0)
+        return stamp_at_each_hup(argv[1], argv[2]);
+    if (!stamp(argv[1], argc > 2 ? argv[2] : NULL))
+        return 1;
     if (argc > 3)
         return 0;
     for (;;)

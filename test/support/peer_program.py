@@ -49,7 +49,7 @@ def confd(arguments: list[str]) -> None:
 
 
 def consul_template(arguments: list[str]) -> None:
-    """Write the content of a key into a file, and restart the command, for ever."""
+    """Write the content of a key into a file, and restart or signal the command, for ever."""
     options = dict(argument.split("=", 1) for argument in arguments)
     template, target = options["-template"].split(":")
     key = Path(template).read_text().split('"')[1]
@@ -57,6 +57,7 @@ def consul_template(arguments: list[str]) -> None:
         _contents(lambda: _read(options["-consul-addr"], key)),
         ["/bin/sh", "-c", options["-exec"]],
         lambda content: bool(Path(target).write_bytes(content)),
+        options.get("-exec-reload-signal", ""),
     )
 
 
@@ -71,11 +72,17 @@ def envconsul(arguments: list[str]) -> None:
 
 
 def _supervise(
-    contents: Iterator[bytes], command: list[str], bring: Callable[[bytes], object]
+    contents: Iterator[bytes],
+    command: list[str],
+    bring: Callable[[bytes], object],
+    reload_signal: str = "",
 ) -> None:
     running = 0
     for content in contents:
         bring(content)
+        if running and reload_signal:
+            os.kill(running, signal.Signals[reload_signal])
+            continue
         if running:
             os.kill(running, signal.SIGTERM)
             os.waitpid(running, 0)

@@ -112,10 +112,11 @@ def start_watching(
     after: ExitStack,
     *,
     reloads: bool = False,
+    temporary: Path | None = None,
 ) -> Watching:
     """Start zkexec with these options, or without any the kazoo floor; some mirrors each.
 
-    A command that `reloads` stamps again at each HUP.
+    A command that `reloads` stamps again at each HUP.  `temporary` is the TMPDIR.
     """
     name, count, options = kind
     znodes = stage.znodes(count)
@@ -127,6 +128,8 @@ def start_watching(
         if options is None
         else zkexec(stage, files, command, *options)
     )
+    if temporary is not None:
+        line = ["/usr/bin/env", f"TMPDIR={temporary}", *line]
     after.enter_context(running(bound(stage, line), folder))
     fifo.until("first")
     return Watching(name, fifo, lambda content: stage.setter.set(znodes[0], content))

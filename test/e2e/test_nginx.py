@@ -127,11 +127,6 @@ class NginxGroup:
             self.group.start(member.name, "/bin/sh", "-c", command, env=environment)
         self.group.complete()
         self.all_answer("first")
-        self.group.until(self._are_healthy, "all members are healthy: from then on they reload")
-
-    def _are_healthy(self) -> bool:
-        members = self.group.members.values()
-        return all(one.stderr.matching("successful health check") for one in members)
 
     def _typed(
         self, member: Nginx, files: Mapping[str, bytes], on_change: Mapping[str, str]
@@ -143,8 +138,7 @@ class NginxGroup:
         for typed, meant in (
             ("--lock web ", f"--lock {self.group.lock} --member-id {member.name} "),
             ("--on-change reload", " ".join(actions) or "--on-change reload"),
-            ("--health ", f"{' '.join(more)} --health-interval 0.2 --health "),
-            ("--health-delay 10", "--health-delay 3"),
+            ("--health ", f"{' '.join(more)} --health "),
             ("=/web/", f"={self.group.root}/"),
             ("/etc/nginx", f"{member.folder}/etc/nginx"),
             ("http://127.0.0.1/", f"http://127.0.0.1:{member.port}/"),

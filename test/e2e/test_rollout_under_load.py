@@ -21,7 +21,7 @@ from zkexec.devserver.server import LOOPBACK
 MEMBERS = 5
 ANSWERS = 50
 """This many requests are answered while a member does not listen."""
-PACE = ("--health-delay=6", "--health-interval=0.2", "--kill-timeout=60", "--pre-stop-timeout=60")
+PACE = ("--health-interval=0.2", "--kill-timeout=60", "--pre-stop-timeout=60")
 RECIPES = TEST.parent / "docs" / "changes.md"
 WAIT_UNTIL_DRAINED = """\
 until echo 'show stat shop 4 -1' | socat - TCP:lb1:9999 | grep -q "^shop,$ZKEXEC_MEMBER,.*,.*,0,"

@@ -3,11 +3,8 @@
 No service of the system is started: each nginx has a folder, a port and a PID file of its own.
 """
 
-import re
-import shlex
 import ssl
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,13 +12,13 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from support.sandbox import TEST, Sandbox
+from support.recipes import recipe, typed
+from support.sandbox import Sandbox
 from support.service_group import ServiceGroup, service_group
 from support.waiting import lines
+from support.zkexec_on_path import path_with_zkexec
 from zkexec.devserver.server import LOOPBACK
 
-RECIPES = TEST.parent / "docs" / "changes.md"
-RECIPE = re.compile(r"\n## nginx\n.*?```sh\n(.*?)```", re.DOTALL)
 MEMBERS = 5
 # The members share their files, and so what differs comes from the folder in which each runs.
 HERE = "/proc/self/cwd"
@@ -49,12 +46,12 @@ server {{
     location / {{ return 200 "ANSWER"; }}
 }}
 """
-PROGRAMS = {
-    "zkexec": f'exec {shlex.quote(sys.executable)} -m zkexec "$@"',
-    # It reads the files of the folder in which it runs, and counts the checks.
-    "nginx": 'if [ "$1" = -t ]; then echo "$@" >>checks; fi\n'
-    'exec /usr/sbin/nginx -p "$PWD" -c "$PWD/etc/nginx/nginx.conf" "$@"',
-}
+# It reads the files of the folder in which it runs, and counts the checks.
+NGINX = """\
+#!/bin/sh
+if [ "$1" = -t ]; then echo "$@" >>checks; fi
+exec /usr/sbin/nginx -p "$PWD" -c "$PWD/etc/nginx/nginx.conf" "$@"
+"""
 
 
 def sites(answer: str, log_format: str = "short") -> bytes:
@@ -105,12 +102,11 @@ class NginxGroup:
     def __init__(self, group: ServiceGroup) -> None:
         self.group = group
         self.members: list[Nginx] = []
-        self._path = group.sandbox.folder / "bin"
-        self._path.mkdir()
-        for name, script in PROGRAMS.items():
-            program = self._path / name
-            program.write_text(f"#!/bin/sh\n{script}\n")
-            program.chmod(0o755)
+        folder = group.sandbox.folder / "bin"
+        self._path = path_with_zkexec(folder)
+        program = folder / "nginx"
+        program.write_text(NGINX)
+        program.chmod(0o755)
 
     def start(self, count: int, files: Mapping[str, bytes], on_change: Mapping[str, str]) -> None:
         """Start this many members on these files, and wait until all answer.
@@ -118,8 +114,7 @@ class NginxGroup:
         `on_change` names actions for files; without it, there is the one of the recipe.
         """
         self.push(files)
-        environment = self.group.sandbox.environment()
-        environment["PATH"] = f"{self._path}:{environment['PATH']}"
+        environment = self.group.sandbox.environment(PATH=self._path)
         for number in range(count):
             member = Nginx(self.group, f"m{number}")
             self.members.append(member)
@@ -132,20 +127,21 @@ class NginxGroup:
         self, member: Nginx, files: Mapping[str, bytes], on_change: Mapping[str, str]
     ) -> str:
         """The recipe, for the paths of the test, with all files and actions."""
-        text: str = RECIPE.findall(RECIPES.read_text())[0]
+        text = recipe("nginx")
         more = [f"--mirror /etc/nginx/{name}=/web/{name}" for name in files if name not in text]
         actions = [f"--on-change /etc/nginx/{name}={what}" for name, what in on_change.items()]
-        for typed, meant in (
-            ("--lock web ", f"--lock {self.group.lock} --member-id {member.name} "),
-            ("--on-change reload", " ".join(actions) or "--on-change reload"),
-            ("--health ", f"{' '.join(more)} --health "),
-            ("=/web/", f"={self.group.root}/"),
-            ("/etc/nginx", f"{member.folder}/etc/nginx"),
-            ("http://127.0.0.1/", f"http://127.0.0.1:{member.port}/"),
-        ):
-            assert typed in text
-            text = text.replace(typed, meant)
-        return f"exec {text}"
+        command = typed(
+            text,
+            (
+                ("--lock web ", f"--lock {self.group.lock} --member-id {member.name} "),
+                ("--on-change reload", " ".join(actions) or "--on-change reload"),
+                ("--health ", f"{' '.join(more)} --health "),
+                ("=/web/", f"={self.group.root}/"),
+                ("/etc/nginx", f"{member.folder}/etc/nginx"),
+                ("http://127.0.0.1/", f"http://127.0.0.1:{member.port}/"),
+            ),
+        )
+        return f"exec {command}"
 
     def push(self, files: Mapping[str, bytes], *options: str, status: int = 0) -> str:
         """Push files in one transaction, which has to end like this; return what went wrong."""

@@ -4,7 +4,6 @@ With hooks, which take a member out of traffic before its stop, no request fails
 the same requests are sent to a member that is stopped, and fail.
 """
 
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from kazoo.client import KazooClient
 
 from support.load_balancer import Backend, LoadBalancer
 from support.mirrored_host import quoted
-from support.sandbox import LIBEXEC, TEST, ZKEXEC, Sandbox
+from support.recipes import recipe, typed
+from support.sandbox import LIBEXEC, ZKEXEC, Sandbox
 from support.service_group import ServiceGroup, service_group
 from zkexec.devserver.server import LOOPBACK
 
@@ -22,7 +22,6 @@ MEMBERS = 5
 ANSWERS = 50
 """This many requests are answered while a member does not listen."""
 PACE = ("--health-interval=0.2", "--kill-timeout=60", "--pre-stop-timeout=60")
-RECIPES = TEST.parent / "docs" / "changes.md"
 WAIT_UNTIL_DRAINED = """\
 until echo 'show stat shop 4 -1' | socat - TCP:lb1:9999 | grep -q "^shop,$ZKEXEC_MEMBER,.*,.*,0,"
     do sleep 0.05; done"""
@@ -144,7 +143,7 @@ def test_no_request_fails_with_hooks(web: WebGroup) -> None:
         web.finish()
         until(lambda: balancer.answered_by(web.backends, "second"), "all members answer anew")
 
-    assert balancer.failures == [], web.group.story()
+    assert balancer.failures == [], (balancer.failures, web.group.story())
 
 
 def test_requests_fail_without_hooks(web: WebGroup) -> None:
@@ -162,15 +161,15 @@ def start_haproxy(web: WebGroup) -> tuple[Backend, HooksOf]:
     file, script = group.sandbox.folder / "haproxy.cfg", group.sandbox.folder / "recipe"
     servers = "".join(f"    server {one.name} {LOOPBACK}:{one.port}\n" for one in web.backends)
     file.write_text(HAPROXY.format(host=LOOPBACK, port=port, admin=admin) + servers)
-    (text,) = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", RECIPES.read_text(), re.DOTALL)
     # The recipe leaves running requests ten seconds; the test waits until they are answered.
-    for typed, meant in (
-        ("sleep 10", WAIT_UNTIL_DRAINED),
-        ("$(hostname)", "$ZKEXEC_MEMBER"),
-        ("lb1:9999", f"{LOOPBACK}:{admin}"),
-    ):
-        assert typed in text
-        text = text.replace(typed, meant)
+    text = typed(
+        recipe("A JVM service behind a load balancer", 1),
+        (
+            ("sleep 10", WAIT_UNTIL_DRAINED),
+            ("$(hostname)", "$ZKEXEC_MEMBER"),
+            ("lb1:9999", f"{LOOPBACK}:{admin}"),
+        ),
+    )
     script.write_text(text)
     script.chmod(0o755)
     haproxy = group.sandbox.start("/usr/sbin/haproxy", "-db", "-f", file)
@@ -198,7 +197,7 @@ def test_no_request_fails_behind_haproxy(web: WebGroup) -> None:
         enough = balancer.answered() + ANSWERS
         until(lambda: balancer.answered() >= enough, "all members answer anew")
 
-    assert balancer.failures == [], web.group.story()
+    assert balancer.failures == [], (balancer.failures, web.group.story())
 
 
 def test_requests_fail_behind_haproxy_without_hooks(web: WebGroup) -> None:

@@ -24,6 +24,10 @@ _PATIENCE_S = 5.0
 """After this time without a new command a peer has missed the change."""
 
 
+Change = Callable[[str], float | None]
+"""Makes a change with this tag; returns the milliseconds to its end, None if it was missed."""
+
+
 def measure(stage: Stage) -> list[Table]:
     """Measure start, change, reload and memory of the peers that this machine can run."""
     notes = [f"Left out: {line}." for line in left_out(stage.peers)]
@@ -89,25 +93,15 @@ def _measure_changes(
 ) -> Table:
     """Measure zkexec with these options, and the peers for which there is a command line."""
     with ExitStack() as after:
-        watching = [
-            start_watching(
-                stage,
-                (name, 1, (*settle, *options)),
-                stage.folder("change"),
-                after,
-                reloads=bool(options),
-            )
-            for name, settle in ((ZKEXEC, NO_SETTLE), (_SETTLED, ()))
-        ]
         runners = [
             _PeerRunner(stage, peer, makers[peer.name]) for peer in peers if peer.name in makers
         ]
         for runner in runners:
             after.callback(runner.end)
-        changes: dict[str, Callable[[str], float | None]] = {
-            one.name: partial(one_change, stage, one) for one in watching
+        changes = {
+            **_own_changes(stage, options, after),
+            **{runner.name: runner.change for runner in runners},
         }
-        changes |= {runner.name: runner.change for runner in runners}
         table.series = {name: [] for name in changes}
         for number, order in enumerate(interleaved(list(changes), stage.rounds(200, 8) + 2)):
             listen(table)
@@ -123,6 +117,17 @@ def _measure_changes(
         if runner.missed
     ]
     return table
+
+
+def _own_changes(stage: Stage, options: Sequence[str], after: ExitStack) -> Mapping[str, Change]:
+    """Start zkexec with these options, without a settle time and with the usual one."""
+    changes: dict[str, Change] = {}
+    for name, settle in ((ZKEXEC, NO_SETTLE), (_SETTLED, ())):
+        kind = (name, 1, (*settle, *options))
+        folder = stage.folder("change")
+        watching = start_watching(stage, kind, folder, after, reloads=bool(options))
+        changes[name] = partial(one_change, stage, watching)
+    return changes
 
 
 class _PeerRunner:

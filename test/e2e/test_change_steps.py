@@ -45,12 +45,28 @@ def test_a_check_refuses_a_file(host: MirroredHost, told: Path) -> None:
     until_line(told, "restart-failed|check|the check failed: exit status 3: 1:bad")
     host.only(first)
     assert host.content("a") == b"one"
-    assert run.stderr.matching("check failed: exit status 3: 1:bad$")
+    assert (
+        len(run.stderr.matching("the check failed: exit status 3: 1:bad")) == 2
+    )  # With the alert.
     host.set(a=b"three")
 
     assert host.born(2).files == {"a": "three"}
     assert run.end() == 0
     assert len(lines(told)) == 1
+
+
+def test_a_check_that_hangs(host: MirroredHost, told: Path) -> None:
+    """After --check-timeout the check is killed, and what it printed is part of the reason."""
+    host.create(a=b"one")
+    check = '--check=if grep bad "$1"; then sleep 1000; fi'
+    run = host.wrap(alert_into(told), check, "--check-timeout=1.5")
+    first = host.born()
+
+    host.set(a=b"bad")
+    until_line(told, "restart-failed|check|the check failed: no end within 1.5 s: bad")
+    assert not host.sandbox.sleepers()
+    host.only(first)
+    assert run.end() == 0
 
 
 def test_the_same_bytes_are_checked_again(host: MirroredHost, told: Path) -> None:
@@ -151,6 +167,20 @@ def test_hooks_around_a_restart(host: MirroredHost) -> None:
     whole = ["born", "warm", "drained", "asked", "born", "warm"]
     until(lambda: events(host) == whole, lambda: f"{events(host)}")
     assert run.is_running()
+
+
+def test_pre_stop_that_ends_the_command(host: MirroredHost, told: Path) -> None:
+    """A command that pre-stop has ended is started on the new file, as after any stop."""
+    host.create(a=b"one")
+    hook = f"kill -TERM $ZKEXEC_PID; sleep 0.2; {recording(host, 'drained')}"
+    run = host.wrap(alert_into(told), f"--pre-stop={hook}")
+    host.born()
+
+    host.set(a=b"two")
+    assert host.born(2).files == {"a": "two"}
+    assert events(host) == ["born", "asked", "drained", "born"]
+    assert run.is_running()
+    assert not told.exists()
 
 
 def test_pre_stop_at_the_end(host: MirroredHost) -> None:

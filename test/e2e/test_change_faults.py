@@ -113,16 +113,16 @@ def test_no_room_for_copies(host: MirroredHost, temporary: Path, mounted: list[P
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("mounting is not permitted here")
     mounted.append(temporary)
-    told, checked = host.sandbox.folder / "told", host.sandbox.folder / "checked"
+    alerts, checked = host.sandbox.folder / "alerts", host.sandbox.folder / "checked"
     script = 'echo "$ZKEXEC_EVENT|$ZKEXEC_STEP|$ZKEXEC_REASON" >>$0'
-    alert = f"--alert={quoted('sh', '-c', script, told)}"
+    alert = f"--alert={quoted('sh', '-c', script, alerts)}"
     host.create(a=b"one")
     run = wrap(host, temporary, alert, f"--check=echo x >>{checked}")
     first = host.born()
 
     host.set(a=b"x" * 100_000)
     reason = f"the check could not run: cannot write copies in {temporary}: No space left on device"
-    until_line(told, f"restart-failed|check|{reason}")
+    until_line(alerts, f"restart-failed|check|{reason}")
     host.only(first)
     assert host.content("a") == b"one"
     assert len(lines(checked)) == 1
@@ -132,4 +132,4 @@ def test_no_room_for_copies(host: MirroredHost, temporary: Path, mounted: list[P
     assert host.born(2).files == {"a": "x" * 100_000}
     assert len(lines(checked)) == 2
     assert run.end() == 0
-    assert len(lines(told)) == 1
+    assert len(lines(alerts)) == 1

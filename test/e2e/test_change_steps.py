@@ -10,19 +10,19 @@ from support.mirrored_host import MirroredHost, quoted
 from support.processes import is_alive
 from support.waiting import lines, until, until_line, until_lines
 
-TELL = 'echo "$ZKEXEC_EVENT|$ZKEXEC_STEP|$ZKEXEC_REASON" >>$0'
+WRITE_ALERT = 'echo "$ZKEXEC_EVENT|$ZKEXEC_STEP|$ZKEXEC_REASON" >>$0'
 REFUSES_BAD = 'if grep -n bad "$1"; then exit 3; fi'
 
 
 @pytest.fixture
-def told(host: MirroredHost) -> Path:
+def alerts(host: MirroredHost) -> Path:
     """The file that alerts write to, a line each."""
     return host.sandbox.folder / "alerts"
 
 
-def alert_into(told: Path) -> str:
+def alert_into(alerts: Path) -> str:
     """The option of an alert that writes its event, step and reason into a file."""
-    return f"--alert={quoted('sh', '-c', TELL, told)}"
+    return f"--alert={quoted('sh', '-c', WRITE_ALERT, alerts)}"
 
 
 def events(host: MirroredHost) -> list[str]:
@@ -35,14 +35,14 @@ def recording(host: MirroredHost, event: str) -> str:
     return f'echo \'{{"event": "{event}"}}\' >>{host.record}'
 
 
-def test_a_check_refuses_a_file(host: MirroredHost, told: Path) -> None:
+def test_a_check_refuses_a_file(host: MirroredHost, alerts: Path) -> None:
     """Files and command stay, the alert names the check, and newer content is tried."""
     host.create(a=b"one")
-    run = host.wrap(alert_into(told), f"--check={REFUSES_BAD}")
+    run = host.wrap(alert_into(alerts), f"--check={REFUSES_BAD}")
     first = host.born()
 
     host.set(a=b"bad")
-    until_line(told, "restart-failed|check|the check failed: exit status 3: 1:bad")
+    until_line(alerts, "restart-failed|check|the check failed: exit status 3: 1:bad")
     host.only(first)
     assert host.content("a") == b"one"
     assert (
@@ -52,34 +52,34 @@ def test_a_check_refuses_a_file(host: MirroredHost, told: Path) -> None:
 
     assert host.born(2).files == {"a": "three"}
     assert run.end() == 0
-    assert len(lines(told)) == 1
+    assert len(lines(alerts)) == 1
 
 
-def test_a_check_that_hangs(host: MirroredHost, told: Path) -> None:
+def test_a_check_that_hangs(host: MirroredHost, alerts: Path) -> None:
     """After --check-timeout the check is killed, and what it printed is part of the reason."""
     host.create(a=b"one")
     check = '--check=if grep bad "$1"; then sleep 1000; fi'
-    run = host.wrap(alert_into(told), check, "--check-timeout=1.5")
+    run = host.wrap(alert_into(alerts), check, "--check-timeout=1.5")
     first = host.born()
 
     host.set(a=b"bad")
-    until_line(told, "restart-failed|check|the check failed: no end within 1.5 s: bad")
+    until_line(alerts, "restart-failed|check|the check failed: no end within 1.5 s: bad")
     assert not host.sandbox.sleepers()
     host.only(first)
     assert run.end() == 0
 
 
-def test_the_same_bytes_are_checked_again(host: MirroredHost, told: Path) -> None:
+def test_the_same_bytes_are_checked_again(host: MirroredHost, alerts: Path) -> None:
     """A refused file that is written again is checked again, as a deliberate retry."""
     is_good = host.sandbox.folder / "good"
     host.create(a=b"one")
     is_good.touch()
-    run = host.wrap(alert_into(told), f"--check=test -e {is_good}")
+    run = host.wrap(alert_into(alerts), f"--check=test -e {is_good}")
     host.born()
     is_good.unlink()
 
     host.set(a=b"two")
-    until_line(told, "restart-failed|check|the check failed: exit status 1")
+    until_line(alerts, "restart-failed|check|the check failed: exit status 1")
     is_good.touch()
     host.set(a=b"two")
 
@@ -98,16 +98,16 @@ def test_a_first_start_that_is_refused(host: MirroredHost) -> None:
     assert not host.file("a").exists()
 
 
-def test_a_reload_that_is_refused(host: MirroredHost, told: Path) -> None:
+def test_a_reload_that_is_refused(host: MirroredHost, alerts: Path) -> None:
     """The old file is put back, the command keeps running, and newer content is reloaded."""
     host.create(a=b"one")
     loaded = host.sandbox.folder / "loaded"
     script = f"grep -n bad {host.file('a')} && exit 4; cat {host.file('a')} >{loaded}"
-    run = host.wrap(alert_into(told), "--on-change=reload", f"--reload={script}")
+    run = host.wrap(alert_into(alerts), "--on-change=reload", f"--reload={script}")
     first = host.born()
 
     host.set(a=b"bad")
-    until_line(told, "restart-failed|reload|the reload failed: exit status 4: 1:bad")
+    until_line(alerts, "restart-failed|reload|the reload failed: exit status 4: 1:bad")
     until(lambda: host.content("a") == b"one", "the old file is put back")
     run.until("the reload was refused; the old files are put back")
     assert not loaded.exists()
@@ -117,7 +117,7 @@ def test_a_reload_that_is_refused(host: MirroredHost, told: Path) -> None:
     until(lambda: loaded.read_text() == "three", "the command has the newer content")
     host.only(first)
     assert run.end() == 0
-    assert len(lines(told)) == 1
+    assert len(lines(alerts)) == 1
 
 
 def test_a_reload_by_a_signal(host: MirroredHost) -> None:
@@ -169,18 +169,18 @@ def test_hooks_around_a_restart(host: MirroredHost) -> None:
     assert run.is_running()
 
 
-def test_pre_stop_that_ends_the_command(host: MirroredHost, told: Path) -> None:
+def test_pre_stop_that_ends_the_command(host: MirroredHost, alerts: Path) -> None:
     """A command that pre-stop has ended is started on the new file, as after any stop."""
     host.create(a=b"one")
     hook = f"kill -TERM $ZKEXEC_PID; sleep 0.2; {recording(host, 'drained')}"
-    run = host.wrap(alert_into(told), f"--pre-stop={hook}")
+    run = host.wrap(alert_into(alerts), f"--pre-stop={hook}")
     host.born()
 
     host.set(a=b"two")
     assert host.born(2).files == {"a": "two"}
     assert events(host) == ["born", "asked", "drained", "born"]
     assert run.is_running()
-    assert not told.exists()
+    assert not alerts.exists()
 
 
 def test_pre_stop_at_the_end(host: MirroredHost) -> None:
@@ -196,16 +196,16 @@ def test_pre_stop_at_the_end(host: MirroredHost) -> None:
     assert lines(seen) == [f"end pre-stop {first.pid}"]
 
 
-def test_pre_stop_that_fails_at_the_end(host: MirroredHost, told: Path) -> None:
+def test_pre_stop_that_fails_at_the_end(host: MirroredHost, alerts: Path) -> None:
     """A pre-stop that fails at the end delays nothing, and raises no alert."""
     host.create(a=b"one")
-    run = host.wrap(alert_into(told), "--pre-stop=echo no; exit 5")
+    run = host.wrap(alert_into(alerts), "--pre-stop=echo no; exit 5")
     host.born()
 
     assert run.end() == 0
     assert events(host) == ["born", "asked"]
     assert run.stderr.matching("pre-stop failed: exit status 5: no$")
-    assert not told.exists()
+    assert not alerts.exists()
 
 
 def test_a_second_term_cuts_pre_stop_short(host: MirroredHost) -> None:
@@ -226,15 +226,15 @@ def test_a_second_term_cuts_pre_stop_short(host: MirroredHost) -> None:
     host.sandbox.wait_until_empty()
 
 
-def test_a_pre_stop_that_fails_stops_nothing(host: MirroredHost, told: Path) -> None:
+def test_a_pre_stop_that_fails_stops_nothing(host: MirroredHost, alerts: Path) -> None:
     """The command stays, the alert names the hook, and the next attempt succeeds."""
     host.create(a=b"one")
     open_now = host.sandbox.folder / "open"
-    run = host.wrap(alert_into(told), f"--pre-stop=test -e {open_now}")
+    run = host.wrap(alert_into(alerts), f"--pre-stop=test -e {open_now}")
     first = host.born()
 
     host.set(a=b"two")
-    until_line(told, "restart-failed|pre-stop|the pre-stop failed: exit status 1")
+    until_line(alerts, "restart-failed|pre-stop|the pre-stop failed: exit status 1")
     host.only(first)
     assert host.content("a") == b"one"
     open_now.touch()

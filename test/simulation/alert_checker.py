@@ -157,7 +157,7 @@ class AlertsAsRequired:
         return self._causes_of_recovery(moment, bystander)
 
     def _causes_of_check(self, now: float, bystander: Bystander) -> list[Cause]:
-        begun_at = max(bystander.started_at, bystander.reloaded_at)
+        begun_at = max(bystander.started_at, bystander.reloads.at)
         is_early = now < begun_at + bystander.policy.health_delay_s
         if is_early and begun_at > self._lost_at and not bystander.check_passed:
             return []  # the command may still become healthy

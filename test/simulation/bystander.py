@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from simulation.cluster_model import ClusterModel
 from simulation.host_model import HOST_IN_TROUBLE, HostModel
+from simulation.reloads import Reloads
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.snapshot import Znode
 from zkexec.core.step import Step
 
 SIGKILL, SIGTERM = 9, 15
@@ -70,35 +71,24 @@ class Bystander:
         self.wanted: dict[str, bytes] | None = None
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
-        self.reloaded_at = -1e9
-        """When this command was last made to load other files."""
-        self.reload_failed = False
-        """Whether a reload was refused, so that the files before it are to be put back."""
-        self.puts_back = False
-        """Whether the event is that the old files are back after a refused reload."""
-        self.replaced = Snapshot({})
-        """The files before those that are installed now."""
-        self._files = host.files
-        self._reloaded_before = self.reloaded_at
-        """The same before a reload that may still be refused."""
-        self._reload_number = 0
-        self._reload_killed = False
+        self.reloads = Reloads(host)
         self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
         self._asked_until: float | None = None
         self._passed_on: set[int] = set()
 
-    def see_event(self, moment: HandledEvent) -> None:
+    def see_event(self, moment: HandledEvent) -> None:  # noqa: C901 -- one arm for each event
         """Take in what happened, before the checkers look at what was done about it."""
-        self.check_counts, self.failure, self.puts_back = False, None, False
-        self._see_change_of_files(moment)
+        self.check_counts, self.failure = False, None
+        is_beside = bool(self.generation) and self.stopping_since is None
+        if self.reloads.see_event(moment.event, moment.now, is_beside=is_beside):
+            self._check_generation = 0
         match moment.event:
             case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
-                self.delayed = self.reload_failed = False
-                self.reloaded_at = -1e9
+                self.delayed = False
                 self._passed_on.clear()
             case events.CommandExited():
                 self._see_exit(moment.event, moment.now)
@@ -120,28 +110,6 @@ class Bystander:
                     generation == self.generation == self._check_generation
                     and self.stopping_since is None
                 )
-
-    def _see_change_of_files(self, moment: HandledEvent) -> None:
-        match moment.event:
-            case events.FilesInstalled():
-                self._see_install(moment.now)
-            case events.StepFinished(Step.RELOAD, number, outcome) if number == self._reload_number:
-                self.reload_failed = self._reload_killed or not outcome.passed
-                before, self._check_generation = self._reloaded_before, 0
-                self.reloaded_at = before if self.reload_failed else moment.now
-
-    def _see_install(self, now: float) -> None:
-        files = self.host.files
-        self.puts_back = self.reload_failed and files.files == self.replaced.files
-        self.replaced = self._files
-        self.reload_failed = self.reload_failed and not self.puts_back
-        if self.generation and self.stopping_since is None and not self.puts_back:
-            self._see_reload(now)
-
-    def _see_reload(self, now: float) -> None:
-        """A health check that has begun before does not count."""
-        self._reloaded_before, self.reloaded_at = self.reloaded_at, now
-        self._check_generation = 0
 
     def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
         mirrors = self.policy.mirrors
@@ -176,7 +144,7 @@ class Bystander:
 
     def see_actions(self, moment: HandledEvent) -> None:
         """Take in what was done, after the checkers have judged it."""
-        self._files = self.host.files
+        self.reloads.see_files()
         for action in moment.actions:
             match action:
                 case actions.SignalProcessTree(signal) if signal != SIGKILL:
@@ -190,15 +158,5 @@ class Bystander:
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillHealthCheck():
                     self._check_killed = True
-                case _:
-                    self._see_step(action, moment.now)
-
-    def _see_step(self, action: Action, now: float) -> None:
-        """Take in what is done about a reload."""
-        match action:
-            case actions.SignalCommand():
-                self._see_reload(now)
-            case actions.RunStep(step=Step.RELOAD, number=number):
-                self._reload_number, self._reload_killed = number, False
-            case actions.KillStep(Step.RELOAD):
-                self._reload_killed = True
+                case _ if self.reloads.see_action(action, moment.now):
+                    self._check_generation = 0

@@ -100,9 +100,9 @@ class StagesWhatIsWanted:
             if not isinstance(action, actions.StageFiles) or bystander.wanted is None:
                 continue
             tree = bystander.host.tree
-            old = (bystander.replaced.files, None if tree is None else tree.loaded.files)
+            old = (bystander.reloads.replaced.files, None if tree is None else tree.loaded.files)
             is_old = action.snapshot.files in old
-            if bystander.reload_failed and is_old:
+            if bystander.reloads.failed and is_old:
                 continue
             if dict(action.snapshot.files) != bystander.wanted:
                 raise Violation("the staged files are not wanted any more")
@@ -126,7 +126,7 @@ class InstallsHistory:
         if not isinstance(moment.event, events.FilesInstalled):
             return
         history, files = bystander.ensemble.history, bystander.host.files
-        if bystander.puts_back:
+        if bystander.reloads.puts_back:
             self._state = 0
         for number in range(self._state, len(history)):
             if self._fits(files, number, bystander):
@@ -178,7 +178,7 @@ class InstallsPresentContent:
         for action in moment.actions:
             if isinstance(action, actions.ReadZnodes | actions.OpenSession):
                 self._number = action.number if isinstance(action, actions.ReadZnodes) else 0
-        if isinstance(event, events.FilesInstalled) and not bystander.puts_back:
+        if isinstance(event, events.FilesInstalled) and not bystander.reloads.puts_back:
             self._judge(bystander)
         self._files = bystander.host.files.files
 

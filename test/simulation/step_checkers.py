@@ -69,7 +69,7 @@ class AppliesOnlyWhatPassed:
         stops = any(stops_for_change(moment, bystander))
         if not (installs or stops) or staged is None or not changed_files(installed, staged):
             return
-        is_old = bystander.reload_failed and staged.files == bystander.replaced.files
+        is_old = bystander.reloads.failed and staged.files == bystander.reloads.replaced.files
         passed = [result for snapshot, result in self._last if snapshot.files == staged.files]
         if passed != [True] and not is_old:
             what = "a stop" if stops else "an installation"
@@ -149,7 +149,7 @@ class AppliesByTheStrongestAction:
             self._sick_since = None
         elif bystander.check_counts and "health-check-failed" in notes:
             self._was_unhealthy = True
-            is_reloaded = bystander.reloaded_at > bystander.started_at and not self._is_adopted
+            is_reloaded = bystander.reloads.at > bystander.started_at and not self._is_adopted
             if is_reloaded and self._sick_since is None:
                 self._sick_since = moment.now
 
@@ -165,7 +165,7 @@ class AppliesByTheStrongestAction:
         if stops and not restarts and not self._was_unhealthy:
             raise Violation(f"a stop for a change that is applied by {action.value}")
         is_running = bystander.stopping_since is None and not bystander.over
-        if not (installs and is_running and changed) or bystander.reload_failed:
+        if not (installs and is_running and changed) or bystander.reloads.failed:
             return
         if restarts:
             raise Violation("files that need a restart were installed beside the running command")
@@ -192,7 +192,7 @@ class RunsWhatIsOnDisk:
         if is_over or (tree is not None and tree.loaded.files == bystander.host.files.files):
             self._due = None
             return
-        if is_refused and bystander.reload_failed:
+        if is_refused and bystander.reloads.failed:
             self._due = moment.now + SLACK_S
         if isinstance(event, events.FilesFailed) and self._due is not None:
             self._due = moment.now + RETRY_S + SLACK_S

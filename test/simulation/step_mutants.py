@@ -15,7 +15,7 @@ from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.step_commands import StepCommands
 from zkexec.core.step_results import StepResults
-from zkexec.core.traffic import Traffic
+from zkexec.core.traffic import Place, Traffic
 
 ENDLESS_S = 1e9
 
@@ -70,7 +70,8 @@ def rejoin_by_name(self: Anything, _: float) -> list[Action]:
 def join_once(self: Anything, outcome: StepOutcome, now: float) -> None:
     """Do not repeat a post-healthy that has failed."""
     original_joined(self, outcome, now)
-    self._join_at = None
+    if not outcome.passed:
+        self._join_at, self._place = None, Place.LEFT
 
 
 def drain_anew(self: Anything) -> bool:

@@ -49,9 +49,8 @@ class Process:
         self.files_at_first = host.files
         self._restart = ""
         self.born_at = world.clock.now
-        self.was_overdue = False
-        self.late_s = 0.0
-        """How late it was for its deadline when it took in its last event."""
+        self.was_overdue, self.late_s = False, 0.0
+        """Whether it was late for its deadline when it took in its last event, and how late."""
         self.handled_at = world.clock.now
         """When, on the world's clock, it decided on what it is doing."""
         self.client: Client | WiredClient | None = None

@@ -91,12 +91,7 @@ class World:
         self.stop_s = random.choice((0.1, 2.0))
         self.stubbornness = random.choice((0.0, 0.0, 0.2))
         self.lies = random.choice((0.0, 0.0, 0.05))
-        self.luck_of_steps = plot.luck_of_steps or Random(0)
-        """Draws separately, so that a known seed has the same transcript as before."""
-        self.has_steps = plot.luck_of_steps is not None
-        self.has_step_faults = self.luck_of_steps.random() < 0.7
-        self.interference = self.luck_of_steps.choice((0.0, 0.1, 0.4))
-        """How often more happens while the command of a step runs."""
+        self._draw_steps(plot)
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
@@ -128,6 +123,15 @@ class World:
         self._count_members()
         checkers = [*CHECKERS, *(CHANGE_CHECKERS if self.has_steps else ())]
         self.judges = judges_of([checker(self) for checker in checkers])
+
+    def _draw_steps(self, plot: Plot) -> None:
+        """Draw apart what steps do, so that a known seed without them has the same transcript."""
+        luck = plot.luck_of_steps
+        self.has_steps = luck is not None
+        self.luck_of_steps = Random(0) if luck is None else luck
+        self.has_step_faults = self.luck_of_steps.random() < 0.7
+        self.interference = self.luck_of_steps.choice((0.0, 0.2, 0.5))
+        """How often more happens while the command of a step runs."""
 
     def _new_ensemble(self, plot: Plot) -> Ensemble:
         ensemble = (

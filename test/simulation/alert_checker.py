@@ -137,7 +137,11 @@ class AlertsAsRequired:
             self._is_followed = True
             return [Cause(AlertEvent.RECOVERED)] if bystander.policy.alert_recovery else []
         if bystander.check_counts:
-            return self._causes_of_check(moment.now, bystander)
+            notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
+            is_noted = bool(notes & {"health-check-passed", "health-check-failed"})
+            # A check that was killed for a reload which did not come counts or not.
+            is_certain = is_noted or not bystander.policy.on_change
+            return self._causes_of_check(moment.now, bystander) if is_certain else []
         if bystander.failure is not None:
             if isinstance(bystander.failure, events.StartFailed):
                 return [Cause(AlertEvent.COMMAND_FAILED, bystander.failure.status)]

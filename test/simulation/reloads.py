@@ -49,7 +49,8 @@ class Reloads:
 
     def _see_install(self, now: float, *, is_beside: bool) -> bool:
         self.puts_back = self.failed and self._host.files.files == self.replaced.files
-        self.replaced = self._files
+        if self._files.files != self._host.files.files:
+            self.replaced = self._files
         self.failed = self.failed and not self.puts_back
         return is_beside and not self.puts_back and self._begin(now)
 

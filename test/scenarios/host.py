@@ -51,6 +51,8 @@ class ScriptedHost:
         self._busy_s = 0.0
         self._obeys_after_s: float | None = None
         self._exit_at: float | None = None
+        self._runs = False
+        """Whether the command runs that was started last."""
 
     def _new_turn(self) -> Turn:
         if self.policy.in_group:
@@ -123,6 +125,8 @@ class ScriptedHost:
                 return
             event = waiting.popleft()
             self.group.now = self.now
+            if isinstance(event, events.CommandExited) and event.generation == self.generation:
+                self._runs = False
             before = self._member.phase
             todo = self._member.handle(event, self.now)
             self.steps.add((before, type(event), self._member.phase))
@@ -178,7 +182,7 @@ class ScriptedHost:
                 self.last_run[step] = number
                 passed = events.StepFinished(step, number, StepOutcome(True))
                 return [passed] if step in self.passing else []
-            case actions.SignalProcessTree() if self._obeys_after_s is not None:
+            case actions.SignalProcessTree() if self._obeys_after_s is not None and self._runs:
                 self._exit_at = self.now + self._obeys_after_s
         return self.group.answer(action)
 
@@ -194,6 +198,7 @@ class ScriptedHost:
     def _start(self) -> Event:
         failure = self._failures.pop("start", None)
         if failure is None:
+            self._runs = True
             return events.CommandStarted(self.generation, pid=self.generation + 100)
         status, _, reason = failure.partition(" ")
         return events.StartFailed(self.generation, reason, int(status))

@@ -72,6 +72,10 @@ class Bystander:
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
         self.reloads = Reloads(host)
+        self.left_in_drain = False
+        """Whether the command has exited while it was drained, so that the change goes on."""
+        self._drain = 0
+        """The number of the pre-stop for a change that runs, 0 for none."""
         self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
@@ -84,11 +88,15 @@ class Bystander:
         is_beside = bool(self.generation) and self.stopping_since is None
         if self.reloads.see_event(moment.event, moment.now, is_beside=is_beside):
             self._check_generation = 0
+        if isinstance(moment.event, CoreLost):
+            self._drain = 0
+        if isinstance(moment.event, events.StepFinished) and moment.event.number == self._drain:
+            self._drain = 0
         match moment.event:
             case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
-                self.delayed = False
+                self.delayed = self.left_in_drain = False
                 self._passed_on.clear()
             case events.CommandExited():
                 self._see_exit(moment.event, moment.now)
@@ -121,7 +129,9 @@ class Bystander:
     def _see_exit(self, event: events.CommandExited, now: float) -> None:
         self.ending = event.ending
         self.generation = 0
-        if self.stopping_since is None:
+        if self._drain and not self.termed:
+            self.left_in_drain = True
+        elif self.stopping_since is None:
             self.over = True
             asked = self._asked_until is not None and now <= self._asked_until
             if event.ending.failed and not asked and event.ending.signal not in self._passed_on:
@@ -158,5 +168,9 @@ class Bystander:
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillHealthCheck():
                     self._check_killed = True
+                case actions.RunStep(step=Step.PRE_STOP, number=number, event="restart"):
+                    self._drain = number
+                case actions.KillStep(Step.PRE_STOP) if not self.left_in_drain:
+                    self._drain = 0
                 case _ if self.reloads.see_action(action, moment.now):
                     self._check_generation = 0

@@ -82,7 +82,7 @@ class StopsOnlyForChange:
 
     def _judge_stop(self, moment: HandledEvent, bystander: Bystander) -> None:
         staged = bystander.host.staged
-        if not may_stop_after(moment.event):
+        if not may_stop_after(moment.event) and not bystander.left_in_drain:
             raise Violation(f"a stop on {type(moment.event).__name__}")
         if staged is None or not plan(bystander.host.files, staged):
             raise Violation("a stop without a difference")
@@ -202,6 +202,9 @@ class CommandRuns:
         """Check the host whenever no answer is on its way."""
         tree = bystander.host.tree
         if tree is None or moment.answers_due or bystander.over or bystander.termed:
+            return
+        if bystander.left_in_drain:
+            # The change for which it was drained goes on, and starts it.
             return
         starts = any(
             isinstance(a, actions.StartCommand | actions.StageFiles | actions.InstallFiles)

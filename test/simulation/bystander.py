@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simulation.cluster_model import ClusterModel
+from simulation.drains import Drains
 from simulation.host_model import HOST_IN_TROUBLE, HostModel
 from simulation.reloads import Reloads
 from zkexec.core import actions, events
@@ -72,10 +73,7 @@ class Bystander:
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
         self.reloads = Reloads(host)
-        self.left_in_drain = False
-        """Whether the command has exited while it was drained, so that the change goes on."""
-        self._drain = 0
-        """The number of the pre-stop for a change that runs, 0 for none."""
+        self.drains = Drains()
         self._read_asked = 0
         self._check_generation = 0
         self._check_killed = False
@@ -88,15 +86,12 @@ class Bystander:
         is_beside = bool(self.generation) and self.stopping_since is None
         if self.reloads.see_event(moment.event, moment.now, is_beside=is_beside):
             self._check_generation = 0
-        if isinstance(moment.event, CoreLost):
-            self._drain = 0
-        if isinstance(moment.event, events.StepFinished) and moment.event.number == self._drain:
-            self._drain = 0
+        self.drains.see_event(moment.event, is_ending=self.termed)
         match moment.event:
             case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
                 self.stopping_since = self._asked_until = None
-                self.delayed = self.left_in_drain = False
+                self.delayed = False
                 self._passed_on.clear()
             case events.CommandExited():
                 self._see_exit(moment.event, moment.now)
@@ -112,6 +107,7 @@ class Bystander:
                 self._read_asked = 0
             case CoreLost():
                 self._read_asked, self.wanted = 0, None
+                self.drains.forget()
             case events.HealthCheckFinished(generation, passed):
                 self.check_passed = passed and not self._check_killed
                 self.check_counts = (
@@ -129,9 +125,7 @@ class Bystander:
     def _see_exit(self, event: events.CommandExited, now: float) -> None:
         self.ending = event.ending
         self.generation = 0
-        if self._drain and not self.termed:
-            self.left_in_drain = True
-        elif self.stopping_since is None:
+        if self.stopping_since is None and not self.drains.has_left:
             self.over = True
             asked = self._asked_until is not None and now <= self._asked_until
             if event.ending.failed and not asked and event.ending.signal not in self._passed_on:
@@ -156,6 +150,7 @@ class Bystander:
         """Take in what was done, after the checkers have judged it."""
         self.reloads.see_files()
         for action in moment.actions:
+            self.drains.see_action(action)
             match action:
                 case actions.SignalProcessTree(signal) if signal != SIGKILL:
                     if self.stopping_since is None:
@@ -168,9 +163,5 @@ class Bystander:
                     self._check_generation, self._check_killed = generation, False
                 case actions.KillHealthCheck():
                     self._check_killed = True
-                case actions.RunStep(step=Step.PRE_STOP, number=number, event="restart"):
-                    self._drain = number
-                case actions.KillStep(Step.PRE_STOP) if not self.left_in_drain:
-                    self._drain = 0
                 case _ if self.reloads.see_action(action, moment.now):
                     self._check_generation = 0

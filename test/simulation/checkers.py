@@ -82,7 +82,7 @@ class StopsOnlyForChange:
 
     def _judge_stop(self, moment: HandledEvent, bystander: Bystander) -> None:
         staged = bystander.host.staged
-        if not may_stop_after(moment.event) and not bystander.left_in_drain:
+        if not may_stop_after(moment.event) and not bystander.drains.has_left:
             raise Violation(f"a stop on {type(moment.event).__name__}")
         if staged is None or not plan(bystander.host.files, staged):
             raise Violation("a stop without a difference")
@@ -203,7 +203,7 @@ class CommandRuns:
         tree = bystander.host.tree
         if tree is None or moment.answers_due or bystander.over or bystander.termed:
             return
-        if bystander.left_in_drain:
+        if bystander.drains.has_left:
             # The change for which it was drained goes on, and starts it.
             return
         starts = any(

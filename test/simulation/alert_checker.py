@@ -137,10 +137,7 @@ class AlertsAsRequired:
             self._is_followed = True
             return [Cause(AlertEvent.RECOVERED)] if bystander.policy.alert_recovery else []
         if bystander.check_counts:
-            notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
-            is_noted = bool(notes & {"health-check-passed", "health-check-failed"})
-            # A check that was killed for a reload which did not come counts or not.
-            is_certain = is_noted or not bystander.policy.on_change
+            is_certain = not bystander.policy.on_change or self._is_noted(moment)
             return self._causes_of_check(moment.now, bystander) if is_certain else []
         if bystander.failure is not None:
             if isinstance(bystander.failure, events.StartFailed):
@@ -159,6 +156,12 @@ class AlertsAsRequired:
             new, self._restart_trouble = event.reason != self._restart_trouble, event.reason
             return [Cause(AlertEvent.RESTART_FAILED)] if new else []
         return self._causes_of_recovery(moment, bystander)
+
+    @staticmethod
+    def _is_noted(moment: HandledEvent) -> bool:
+        """Whether a health check counts that was killed for a reload which did not come."""
+        notes = {action.topic for action in moment.actions if isinstance(action, actions.Note)}
+        return bool(notes & {"health-check-passed", "health-check-failed"})
 
     def _causes_of_check(self, now: float, bystander: Bystander) -> list[Cause]:
         begun_at = max(bystander.started_at, bystander.reloads.at)

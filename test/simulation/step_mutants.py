@@ -64,6 +64,7 @@ def keep_refused_files(self: Anything, reason: str) -> facts.ReloadRefused:
 def rejoin_by_name(self: Anything, _: float) -> list[Action]:
     """Take a drained command for one in traffic."""
     self.ended()
+    self._place = Place.IN
     return [Note("undrained")]
 
 

@@ -6,6 +6,7 @@ from simulation.step_mutants import (
     join_once,
     keep_refused_files,
     pass_any_check,
+    rejoin_by_name,
     start_without_limit,
 )
 from zkexec.core import facts
@@ -85,7 +86,7 @@ CHANGE_MUTANTS = (
            exit_after_a_reload, "OutlivesTheReload"),
     Mutant("refused files stay on the disk", Restart, "reload_refused", keep_refused_files,
            "RunsWhatIsOnDisk"),
-    Mutant("a drained command is forgotten", Traffic, "is_drained", False,
+    Mutant("a drained command is forgotten", Traffic, "rejoin", rejoin_by_name,
            "LeavesNothingDrained"),
     Mutant("post-healthy is not repeated", Traffic, "joined", join_once, PROGRESS),
     Mutant("a drain at the end swallows TERM", Member, "_pass_on_term", lambda *_: [],

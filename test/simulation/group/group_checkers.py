@@ -29,10 +29,16 @@ class KeepsMaxUnavailable(Checker):
         self._down: dict[str, Host] = {}
         self._down_before: set[str] = set()
         """The members that were down already when a new record was written."""
+        self._reloaded: set[str] = set()
+        """Those that count as down only because other files were installed beside the command."""
 
     def kill(self, process: Process, command: CommandModel) -> None:
-        """Count the members that are down."""
+        """Count the member as down."""
         del command
+        self._reloaded.discard(process.host.name)
+        self._count(process)
+
+    def _count(self, process: Process) -> None:
         if process.host.name not in self.world.truth.in_flight:
             return
         self._down[process.host.name] = process.host
@@ -42,7 +48,10 @@ class KeepsMaxUnavailable(Checker):
 
     def reloaded(self, process: Process, command: CommandModel) -> None:
         """Count it as if it were down: other files may take its health away as well."""
-        self.kill(process, command)
+        del command
+        if process.host.name not in self._down:
+            self._reloaded.add(process.host.name)
+        self._count(process)
 
     def history_began(self) -> None:
         """Forget which members are down: no record contains them."""
@@ -58,7 +67,9 @@ class KeepsMaxUnavailable(Checker):
         """Forget reclaimed and released members, and check which ones are admitted."""
         for name, _ in change.left:
             is_own = name == change.author and self._down.get(name) is change.process.host
-            if not is_own or change.process.termed:
+            is_up = name in self._reloaded  # a refused reload leaves the command as it was
+            self._reloaded.discard(name)
+            if not is_own or is_up or change.process.termed:
                 self._down.pop(name, None)
             self._down_before.discard(name)
         self._down_before |= {

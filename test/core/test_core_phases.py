@@ -115,9 +115,14 @@ def test_each_phase_and_each_fact_is_tried() -> None:
 def test_a_fact_leads_only_where_the_table_allows_it() -> None:
     """No single fact leads to a phase that no event can lead to."""
     assert len(list(others())) > len(PHASES)
-    found = {(named(before), named(after)) for before, _, after in others()}
-    allowed = {(before.value, after.value) for before, row in TABLE.items() for after in row}
-    assert found <= allowed
+    wrong = {
+        (named(before), named(after))
+        for before, _, after in others()
+        # Any event can lead back from a check or a drain, and its row is not the only one.
+        if after.phase is not before.base.phase
+        and after.phase not in {*TABLE[before.phase], *TABLE[before.base.phase]}
+    }
+    assert wrong == set()
 
 
 @pytest.mark.parametrize("phase", PHASES[:-2], ids=named)

@@ -177,13 +177,13 @@ class Member:
         raise RuntimeError(f"a deadline of phase {self.phase.value} does not move on")
 
     def _step(self, event: Event, now: float) -> list[Action]:
-        before = self.phase
+        before, base = self.phase, self._phase.base.phase
         try:
             actions = self._turn.handle(event, now) + self._react(event, now)
         except CannotStartError as refusal:
             actions = self._give_up(refusal.note, CANNOT_WORK, now)
         actions += self._go_on(now)
-        check_transition(before, event, self.phase)
+        check_transition(before, event, self.phase, base)
         return actions
 
     def _carry(self, found: Found, now: float) -> list[Action]:

@@ -2,7 +2,8 @@
 
 There is one row for each phase.  It lists the phases that can follow, and the events that lead
 there.  Any other event leaves the phase as it is, and staying is always allowed.  An overdue
-deadline fires after any event, as a Tick of its own.  The diagram in docs/design.md is drawn from
+deadline fires after any event, as a Tick of its own.  In a check and a drain, the row of the phase
+in which they began counts as well, and any event can lead back to it.  The diagram in docs/design.md is drawn from
 this table.
 """
 
@@ -67,29 +68,17 @@ TABLE: Mapping[Phase, Row] = {
         Phase.DONE: GONE,
     },
     Phase.CHECKING: {
-        Phase.LOADING: (events.Tick, events.StepFinished, *CLUSTER_EVENTS),
-        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
-        Phase.WAITING: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
-        Phase.DRAINING: (events.StepFinished,),
-        Phase.RELOADING: (events.StepFinished,),
-        Phase.STOPPING: (events.StepFinished,),
-        Phase.VERIFYING: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
-        Phase.FAILED: (events.CommandExited, *JUDGED, *CLUSTER_EVENTS),
-        Phase.BLOCKED: (events.CommandExited, *JUDGED),
-        Phase.EXITING: (*GONE, events.ZnodesRead, events.StepFinished),
-        Phase.DONE: (*GONE, events.ZnodesRead, events.StepFinished),
+        **dict.fromkeys(
+            (
+                *(Phase.DRAINING, Phase.RELOADING, Phase.STOPPING, Phase.FAILED, Phase.BLOCKED),
+                *(Phase.EXITING, Phase.DONE),
+            ),
+            (events.StepFinished,),
+        ),
     },
     Phase.DRAINING: {
-        Phase.RUNNING: (events.ZnodesRead, *JUDGED),
-        Phase.WAITING: (events.CommandExited, *JUDGED),
-        Phase.CHECKING: (events.StepFinished,),
-        Phase.RELOADING: (events.StepFinished,),
-        Phase.STOPPING: (events.StepFinished,),
-        Phase.VERIFYING: (events.FilesFailed, events.CommandExited, events.ZnodesRead, *JUDGED),
-        Phase.FAILED: (events.FilesFailed, events.CommandExited, *JUDGED),
-        Phase.BLOCKED: (events.FilesFailed, events.CommandExited, *JUDGED),
-        Phase.EXITING: GONE,
-        Phase.DONE: GONE,
+        **dict.fromkeys((Phase.CHECKING, Phase.RELOADING, Phase.STOPPING), (events.StepFinished,)),
+        Phase.BLOCKED: (events.FilesFailed, events.StepFinished),
     },
     Phase.RELOADING: {
         Phase.RUNNING: (events.FilesInstalled, events.StepFinished),
@@ -150,9 +139,15 @@ TABLE: Mapping[Phase, Row] = {
 }
 
 
-def check_transition(before: Phase, event: Event, after: Phase) -> None:
-    """Raise ImpossibleTransitionError unless the phase is the same or the table allows it."""
-    if after is not before and type(event) not in TABLE[before].get(after, ()):
+def check_transition(before: Phase, event: Event, after: Phase, base: Phase | None = None) -> None:
+    """Raise ImpossibleTransitionError unless the phase is the same or the table allows it.
+
+    `base` is the phase in which a check or a drain began.  Any event can lead back to it, and its
+    row counts as well.
+    """
+    rows = [TABLE[phase] for phase in (before, base) if phase is not None]
+    is_allowed = any(type(event) in row.get(after, ()) for row in rows)
+    if after not in (before, base) and not is_allowed:
         raise ImpossibleTransitionError(
             f"{type(event).__name__} led from {before.value} to {after.value}"
         )

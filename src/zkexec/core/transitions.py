@@ -3,8 +3,8 @@
 There is one row for each phase.  It lists the phases that can follow, and the events that lead
 there.  Any other event leaves the phase as it is, and staying is always allowed.  An overdue
 deadline fires after any event, as a Tick of its own.  In a check and a drain, the row of the phase
-in which they began counts as well, and any event can lead back to it.  The diagram in docs/design.md is drawn from
-this table.
+in which they began counts as well, and any event can lead back to it.  The diagram in
+docs/design.md is drawn from this table.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ CLUSTER_EVENTS = (
 )
 """The events that reach a member through the session."""
 
-PERMITTED = (events.FilesStaged, events.StepFinished, group_events.RecordCommitted)
-"""The events after which the next step with staged files may be taken: examined or permitted."""
+EXAMINED = (events.FilesStaged, events.StepFinished)
+"""The events after which staged files can be examined: they are there, and no check runs."""
+
+PERMITTED = (events.FilesStaged, group_events.RecordCommitted)
+"""The events after which the next step with staged files can be permitted."""
 
 GONE = (events.CommandExited, events.SignalReceived)
 """The events with which zkexec ends while a command runs."""
@@ -59,9 +62,10 @@ TABLE: Mapping[Phase, Row] = {
     },
     Phase.WAITING: {
         Phase.RUNNING: (events.ZnodesRead,),
-        **dict.fromkeys(
-            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
-        ),
+        Phase.CHECKING: EXAMINED,
+        Phase.DRAINING: (*PERMITTED, events.StepFinished),
+        Phase.RELOADING: (*PERMITTED, events.StepFinished),
+        Phase.STOPPING: PERMITTED,
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
@@ -87,7 +91,7 @@ TABLE: Mapping[Phase, Row] = {
         Phase.FAILED: (events.FilesFailed, events.StepFinished, events.CommandExited),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
-        Phase.DONE: GONE,
+        Phase.DONE: (events.CommandExited,),
     },
     Phase.STOPPING: {
         Phase.VERIFYING: (events.FilesInstalled, events.FilesFailed, events.ProcessTreeInspected),
@@ -96,9 +100,10 @@ TABLE: Mapping[Phase, Row] = {
     Phase.VERIFYING: {
         Phase.RUNNING: (events.CommandStarted, *JUDGED),
         Phase.WAITING: (events.CommandStarted, *JUDGED),
-        **dict.fromkeys(
-            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
-        ),
+        Phase.CHECKING: EXAMINED,
+        Phase.DRAINING: (*PERMITTED, events.StepFinished),
+        Phase.RELOADING: (*PERMITTED, events.StepFinished),
+        Phase.STOPPING: PERMITTED,
         **dict.fromkeys(
             (Phase.FAILED, Phase.BLOCKED),
             (events.CommandStarted, events.StartFailed, events.CommandExited, *JUDGED),
@@ -109,9 +114,10 @@ TABLE: Mapping[Phase, Row] = {
     Phase.FAILED: {
         Phase.RUNNING: (events.ZnodesRead, events.FilesInstalled, *JUDGED),
         Phase.WAITING: JUDGED,
-        **dict.fromkeys(
-            (Phase.CHECKING, Phase.DRAINING, Phase.RELOADING, Phase.STOPPING), PERMITTED
-        ),
+        Phase.CHECKING: EXAMINED,
+        Phase.DRAINING: (*PERMITTED, events.StepFinished),
+        Phase.RELOADING: (*PERMITTED, events.StepFinished),
+        Phase.STOPPING: PERMITTED,
         Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,

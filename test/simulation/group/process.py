@@ -23,6 +23,7 @@ from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import Event, SignalReceived, Started, Tick, ZnodesRead
 from zkexec.core.inputs import restart_name
 from zkexec.core.member import Member
+from zkexec.core.phases import Phase
 from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot
 
@@ -264,10 +265,17 @@ class Process:
         self.was_overdue = self._deadline is not None and self._deadline <= self.now
         if isinstance(event, ZnodesRead):
             self._note_restart(event)
+        before = self._phase
         todo = self.core.handle(event, self.now)
+        if before is not None and self._phase is not None:
+            self.world.transitions.add((before, type(event), self._phase))
         self._deadline = self.core.deadline
         self.world.decided(self, event, todo)
         self._todo.extend(todo)
+
+    @property
+    def _phase(self) -> Phase | None:
+        return self.core.phase if isinstance(self.core, Member) else None
 
     def _note_restart(self, read: ZnodesRead) -> None:
         """Note the last requested restart of a complete read."""

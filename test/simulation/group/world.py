@@ -53,6 +53,7 @@ from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.member import Member
+from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, PublishStatus
 from zkexec.core.rollout.group_events import RecordRead
@@ -84,9 +85,12 @@ class Plot:
 class World:
     """Everything in one run, and its transcript."""
 
+    transitions: set[tuple[Phase, type[Event], Phase]]
+    """From which phase which event has led to which, in all members."""
+
     def __init__(self, plot: Plot, random: Random, lines: list[str] | None = None) -> None:
         """Make it all; nothing happens before `run_until`."""
-        self.random, self.lines, self.clock = random, lines, Clock()
+        self.random, self.lines, self.clock, self.transitions = random, lines, Clock(), set()
         self.start_s = random.choice((0.5, 3.0))
         self.stop_s = random.choice((0.1, 2.0))
         self.stubbornness = random.choice((0.0, 0.0, 0.2))

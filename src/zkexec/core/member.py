@@ -374,7 +374,7 @@ class Member:
             missed, step = self._traffic.take_missed(now), Step.POST_HEALTHY
         if not missed:
             return actions
-        fact = HealthDeadlineMissed(missed, self._installed, self._revert_to, step)
+        fact = HealthDeadlineMissed(missed, self.applied, self._revert_to, step)
         return actions + self._change(fact, now)
 
     @property
@@ -383,7 +383,7 @@ class Member:
         return self._restart.good if self._policy.on_failure is OnFailure.REVERT else None
 
     def _on_known_good(self, now: float) -> list[Action]:
-        before, applied = self._phase, self._installed
+        before, applied = self._phase, self.applied
         is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
         if not (is_old or before.attempt.is_reverted(applied)):
             self._restart.good = applied
@@ -449,7 +449,7 @@ class Member:
     @property
     def _awaits_health(self) -> bool:
         """Whether the group waits for this command to become healthy."""
-        return self._policy.in_group and self._phase.awaits_health(self._installed)
+        return self._policy.in_group and self._phase.awaits_health(self.applied)
 
     @property
     def _survives_exit(self) -> bool:
@@ -469,13 +469,13 @@ class Member:
         actions = self.command.exited(event, now)
         self._traffic.ended()
         self._term = None
-        if self.phase is Phase.DRAINING:
+        was_asked = self.command.was_asked_to_end(event.ending, now)
+        if self.phase is Phase.DRAINING and not was_asked:
             # Pre-stop may do that itself, and go on.
             return actions + self._health.end()
         actions += self._steps.drop(Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
         if self.command.stopping:
             return actions
-        was_asked = self.command.was_asked_to_end(event.ending, now)
         if self._survives_exit and not was_asked:
             return actions + self._survive_exit(str(event.ending), now)
         if event.ending.failed and not was_asked:
@@ -489,7 +489,7 @@ class Member:
         closed, before = self._health.end(), self._phase
         is_reload = self.phase is Phase.RELOADING
         step = Step.RELOAD if is_reload else Step.START
-        lost = facts.CommandLost(reason, self._installed, self._revert_to, step)
+        lost = facts.CommandLost(reason, self.applied, self._revert_to, step)
         trouble = before.on(lost).attempt.trouble
         if trouble != before.attempt.trouble:
             closed += [Note("old-command-ended", {"reason": reason})]

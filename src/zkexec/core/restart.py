@@ -330,6 +330,10 @@ class Restart:
             return False
         return staged == phase.attempt.revert_to or not self._needs_check(staged)
 
+    def drop_unchecked(self) -> list[Action]:
+        """Remove what is staged if a check has yet to examine it."""
+        return self.discard() if self._needs_check(self._staged or self.wanted) else []
+
     @property
     def staged(self) -> Snapshot | None:
         """What is staged now, None for nothing."""
@@ -394,8 +398,9 @@ class Restart:
     def replace(self, attempt: Attempt) -> Found:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self.goal(attempt) or self._staged
-        if self._staged is not None and self._policy.runs(Step.CHECK):
-            goal = self._staged  # what is newer was not checked yet
+        if self._policy.runs(Step.CHECK) and goal != attempt.revert_to:
+            # What is newer was not checked yet.
+            goal = self._staged if self._staged == self._checked else None
         if goal is not None and attempt.revert_to is None and self._is_outdated(goal):
             goal = None
         if goal is not None and not attempt.is_in_place(self.installed, goal):

@@ -93,7 +93,8 @@ class StepResults:
             return []
         if not self._parts.command.present:
             # It has ended the command, so this is the stop already.
-            return [facts.DrainEnded(), facts.StopPermitted()]
+            unchecked = self._parts.restart.drop_unchecked()
+            return [*unchecked, facts.DrainEnded(), facts.StopPermitted()]
         if outcome.passed:
             return [facts.DrainEnded()]
         return self._hindered(phase, f"the pre-stop failed: {outcome.text}", Step.PRE_STOP, now)

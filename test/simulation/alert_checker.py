@@ -1,12 +1,18 @@
 """The promise about alerts: each one has a cause, and each cause gets its alert."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from simulation.bystander import Bystander, CoreLost, HandledEvent, Violation
 from zkexec.core import actions, events
 from zkexec.core.actions import AlertEvent
 from zkexec.core.phases import Phase
 from zkexec.core.step import Step
+
+
+def is_phase_note(action: actions.Action) -> TypeGuard[actions.Note]:
+    """Whether this is a line of the log about a change of the phase."""
+    return isinstance(action, actions.Note) and action.topic == "phase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,9 @@ class AlertsAsRequired:
 
     def _causes_of_recovery(self, moment: HandledEvent, bystander: Bystander) -> list[Cause]:
         """Return the recovery of a failed restart, once the command runs on the wanted files."""
-        if not self._restart_trouble or moment.phase is not Phase.RUNNING:
+        passed = [action.fields.get("phase") for action in moment.actions if is_phase_note(action)]
+        is_running = moment.phase is Phase.RUNNING or Phase.RUNNING.value in passed
+        if not self._restart_trouble or not is_running:
             return []
         self._restart_trouble = ""
         return [Cause(AlertEvent.RECOVERED)] if bystander.policy.alert_recovery else []

@@ -96,6 +96,14 @@ def check_at_the_end(self: Anything, now: float) -> list[Action]:
     return [*found, *again]
 
 
+def count_what_is_killed(self: Anything) -> list[Action]:
+    """Forget that the health check began before a reload."""
+    killed = original_close(self)
+    self._is_void = False
+    return killed
+
+
+original_close = HealthCheck.close
 original_pass_on = getattr(Member, "_pass_on_term")  # noqa: B009 -- it is private
 
 
@@ -120,8 +128,8 @@ STEP_MUTANTS = (
     Mutant("post-healthy is not repeated", Traffic, "joined", join_once, PROGRESS),
     Mutant("an unhealthy command is warmed", CommandHealth, "is_healthy_enough", lambda *_: True,
            "WarmsOnlyTheHealthy"),
-    Mutant("a health check from before a reload counts", HealthCheck, "_is_void",
-           property(lambda _: False, lambda *_: None), "ChecksTheRunningCommand"),
+    Mutant("a health check from before a reload counts", HealthCheck, "close", count_what_is_killed,
+           "ChecksTheRunningCommand"),
     Mutant("a drain at the end swallows TERM", Member, "_pass_on_term", do_nothing, "EndsGently"),
     Mutant("a second TERM waits", Member, "_drains_at_end", property(drain_anew), "EndsGently"),
     Mutant("a command is drained while it stops", Member, "_drains_at_end",

@@ -126,11 +126,14 @@ class Policy:
         return step in self.step_limits
 
     def action_for(self, changes: Plan) -> ChangeAction:
-        """Return the strongest action of all that changed; a requested restart restarts."""
-        if changes.restarts:
+        """Return the strongest action of all that changed.
+
+        A requested restart restarts, and so does another attempt at the same files.
+        """
+        if changes.restarts or not changes.changed:
             return ChangeAction.RESTART
         actions = [self._action_of(target) for target in changes.changed]
-        return max(actions, key=list(ChangeAction).index, default=ChangeAction.NONE)
+        return max(actions, key=list(ChangeAction).index)
 
     def _action_of(self, target: str) -> ChangeAction:
         """Return the action of the longest path that matches; of two equal ones, of the last."""

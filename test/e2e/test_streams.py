@@ -210,11 +210,11 @@ def test_a_health_check_keeps_to_itself(sandbox: Sandbox) -> None:
 
 
 def test_an_alert_prints_where_zkexec_would(sandbox: Sandbox) -> None:
-    """`--alert 'echo FOO'` prints FOO on zkexec's stdout, from a command without input."""
+    """`--alert 'echo FOO'` prints FOO on zkexec's stderr, from a command without input."""
     alert = "echo FOO; readlink /proc/self/fd/0; echo BAR >&2"
 
     assert sandbox.run(*ZKEXEC, "-s", "-a", alert, "-e", "false", input=b"typed") == (
         1,
-        b"FOO\n/dev/null\n",
-        b"BAR\n",
+        b"",
+        b"FOO\n/dev/null\nBAR\n",
     )

@@ -320,7 +320,7 @@ class Member:
                 return self._alerts.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        self.inputs.in_place = self._installed
+        self.inputs.in_place = self.applied
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_start(now)

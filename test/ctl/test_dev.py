@@ -55,7 +55,9 @@ def ports() -> Iterator[list[int]]:
         try:
             reserved.append(Port(reserved[-1].number + 1) if reserved else Port())
         except OSError:
-            reserved.pop().release()
+            # The next one can stay in use, so it begins anew elsewhere.
+            while reserved:
+                reserved.pop().release()
     yield [port.number for port in reserved]
     for port in reserved:
         port.release()

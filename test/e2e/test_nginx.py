@@ -175,6 +175,12 @@ def nginx(sandbox: Sandbox, client: KazooClient, root: str) -> Iterator[NginxGro
     """A group without members."""
     with service_group(sandbox, client, root) as group:
         yield NginxGroup(group)
+        # nginx writes over the environment of its workers, by which the sandbox finds what is left.
+        running = [member for member in group.members.values() if member.is_running()]
+        for member in running:
+            member.terminate()
+        for member in running:
+            member.wait()
 
 
 def certificate(folder: Path, name: str) -> bytes:

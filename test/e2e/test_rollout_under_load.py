@@ -23,7 +23,8 @@ ANSWERS = 50
 """This many requests are answered while a member does not listen."""
 PACE = ("--health-interval=0.2", "--kill-timeout=60", "--pre-stop-timeout=60")
 WAIT_UNTIL_DRAINED = """\
-until echo 'show stat shop 4 -1' | socat - TCP:lb1:9999 | grep -q "^shop,$ZKEXEC_MEMBER,.*,.*,0,"
+until echo 'show stat shop 4 -1' | socat - TCP:lb1:9999 |
+    grep -q "^shop,$ZKEXEC_MEMBER,[^,]*,[^,]*,0,"
     do sleep 0.05; done"""
 HAPROXY = """\
 global

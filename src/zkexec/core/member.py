@@ -199,7 +199,8 @@ class Member:
         before, self._phase = self._phase, self._phase.on(fact)
         if self._phase is before:
             return []
-        actions = self._changes.entered(before, self._phase, now, is_in_turn=self._is_in_turn)
+        actions = self._changes.left(before, self._phase, now)
+        actions += self._changes.entered(before, self._phase, now, is_in_turn=self._is_in_turn)
         self._turn.reconcile(self._intent(), now)
         return actions
 
@@ -320,7 +321,7 @@ class Member:
                 return self._alerts.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        self.inputs.in_place = self.applied
+        self.inputs.in_place = self._installed
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_start(now)

@@ -26,20 +26,15 @@ class PhaseChanges:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def entered(
-        self, before: CurrentPhase, phase: CurrentPhase, now: float, *, is_in_turn: bool
-    ) -> list[Action]:
-        """Do what the change of the phase, or of its data, means: the only place that does.
-
-        `is_in_turn`: a change was begun in this turn, and no command has been healthy since.
-        """
-        left = self._left(before, phase, now)
-        return left + self._entered(before, phase, now, is_in_turn=is_in_turn)
-
     # One arm for each phase.
-    def _entered(  # noqa: PLR0911
+    def entered(  # noqa: PLR0911
         self, before: CurrentPhase, phase: CurrentPhase, now: float, *, is_in_turn: bool
     ) -> list[Action]:
+        """Do what it means that a phase, or its data, is another one: the only place that does.
+
+        `is_in_turn`: a change was begun in this turn, and no command has been healthy since.  Call
+        it after `left`.
+        """
         note: list[Action] = []
         if phase.phase is not before.phase:
             note = [Note("phase", {"left": before.phase.value, "phase": phase.phase.value})]
@@ -72,7 +67,7 @@ class PhaseChanges:
         is_same_failure = phase.attempt.failure is before.attempt.failure
         return phase.phase is before.base.phase and is_same_failure
 
-    def _left(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
+    def left(self, before: CurrentPhase, phase: CurrentPhase, now: float) -> list[Action]:
         """Do what it means that a phase is over, whatever follows it."""
         if phase.phase is before.phase:
             return []

@@ -13,7 +13,7 @@ from zkexec.core.actions import Action, LoadCachedFiles, Note
 from zkexec.core.command import Command
 from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
-from zkexec.core.policy import Policy, StartPolicy
+from zkexec.core.policy import ChangeAction, Policy, StartPolicy
 from zkexec.core.restart import Restart
 from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.turn import StartBasis, Turn
@@ -200,6 +200,9 @@ class FirstStart:
 
     def _begin_on(self, on_disk: Snapshot) -> Found:
         self._restart.begin_on(on_disk)
+        if self._turn.in_flight:
+            # The turn lasts until this command is healthy, as an earlier run has stopped another.
+            self._restart.begun = ChangeAction.RESTART
         return [Note("known-good-files-used"), *self._command.start()]
 
     def refused_by_check(self, reason: str) -> Found:

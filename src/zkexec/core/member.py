@@ -543,10 +543,8 @@ class Member:
 
     def _pass_on_term(self, now: float) -> list[Action]:
         event, self._term = self._term, None
-        if event is None or not self.command.present:
-            return []
         self.command.expect_end(now)
-        return self.command.pass_on(event, now)[1:]
+        return [] if event is None else self.command.pass_on(event, now)[1:]
 
     def _on_signal_alone(self, signal: int, now: float) -> list[Action]:
         """No command to pass it on to: what would end the command ends zkexec."""

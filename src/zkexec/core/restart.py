@@ -305,10 +305,7 @@ class Restart:
 
     def refused_by_check(self, reason: str) -> Found:
         """The check has refused the staged files; the same are not tried again by themselves."""
-        staged = self._staged
-        if staged is None:
-            raise RuntimeError("files were checked that were not staged")
-        self._seen = self.wanted
+        staged, self._seen = self._staged or self.wanted, self.wanted
         return [*self.discard(), facts.CheckFailed(reason, staged, self.installed)]
 
     def keeping(self, phase: CurrentPhase, is_in_turn: bool) -> Keeping:

@@ -78,19 +78,15 @@ class StepResults:
                 return self._parts.alerts.joined(now) if outcome.passed else []
             case Step.PRE_STOP:
                 return self._drained(phase, outcome, now)
-            case Step.RELOAD if phase.phase is Phase.RELOADING:
-                if outcome.passed:
-                    return [self._reloaded()]
+            case Step.RELOAD if outcome.passed:
+                return [self._reloaded()]
+            case Step.RELOAD:
                 return [self._parts.restart.reload_refused(f"the reload failed: {outcome.text}")]
-            case Step.CHECK if phase.phase is Phase.CHECKING:
-                return self._checked(phase, outcome, now)
-        return []
+        return self._checked(phase, outcome, now)
 
     def _drained(self, phase: CurrentPhase, outcome: StepOutcome, now: float) -> Found:
         """The command is out of traffic, and may be stopped."""
         self._parts.traffic.drained(now)
-        if phase.phase is not Phase.DRAINING:
-            return []
         if not self._parts.command.present:
             # It has ended the command, so this is the stop already.
             unchecked = self._parts.restart.drop_unchecked()

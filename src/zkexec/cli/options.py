@@ -174,7 +174,8 @@ OPTIONS: tuple[Option, ...] = (
         name="post-healthy",
         metavar="COMMAND",
         meaning="Run this command when a started command is healthy, to put it into traffic for "
-        "example; a change has succeeded only when this has; if it fails, it runs again",
+        "example; health checks begin at once then; a change has succeeded only when this has; "
+        "if it fails, it runs again",
     ),
     Option(
         group=CHANGES,
@@ -262,7 +263,7 @@ OPTIONS: tuple[Option, ...] = (
         name="min-healthy",
         metavar="SECONDS",
         meaning="Release the turn when the command has been healthy for this time; by default "
-        "0, or 1 without a health check",
+        "0, or 1 without a health check, or 2 with one if the command was not restarted",
     ),
     Option(
         group=ROLLING,

@@ -80,9 +80,7 @@ class Member:
         self._steps = StepCommands(policy)
         self._traffic = Traffic(policy, self._steps)
         self._restart = Restart(policy, self.inputs, turn, self.command, self._steps, self._traffic)
-        self._first = FirstStart(
-            policy, self._startup, self.inputs, turn, self.command, self._restart
-        )
+        self._first = FirstStart(self._startup, self.inputs, turn, self.command, self._restart)
         parts = Parts(
             policy,
             turn,
@@ -554,7 +552,8 @@ class Member:
             Phase.FAILED,
             Phase.BLOCKED,
         )
-        is_idle |= bool(self.command.delayed)
+        # In a drain the command can have ended, and what follows may take long.
+        is_idle |= bool(self.command.delayed) or self.phase is Phase.DRAINING
         is_end = is_idle and signal in ENDING_SIGNALS
         if is_end or signal == SIGTERM:
             self._alerts.drop_waiting()

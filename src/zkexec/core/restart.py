@@ -80,7 +80,6 @@ class Restart:
         traffic: Traffic,
     ) -> None:
         self._policy = policy
-        self._in_group = policy.in_group
         self._steps = steps
         self._traffic = traffic
         self._inputs = inputs
@@ -218,7 +217,7 @@ class Restart:
         generation = self._command.generation if self._command.present else 0
         is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
         if is_verified or not generation or is_unfinished:
-            self.requested = wanted if self._turn.in_flight or not self._in_group else None
+            self.requested = wanted if self._turn.in_flight or not self._policy.in_group else None
         if is_unfinished and not is_verified:
             return [*undone, facts.TurnUnfinished(generation, wanted)]
         started = [] if is_verified or generation else self._command.start()

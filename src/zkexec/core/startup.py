@@ -144,14 +144,12 @@ class FirstStart:
 
     def __init__(
         self,
-        policy: Policy,
         startup: Startup,
         inputs: Inputs,
         turn: Turn,
         command: Command,
         restart: Restart,
     ) -> None:
-        self._policy = policy
         self._startup = startup
         self._inputs = inputs
         self._turn = turn

@@ -88,7 +88,7 @@ def test_examples_are_understood(line: str) -> None:
     words = shlex.split(line.partition(" <")[0].partition(" >")[0])
 
     if words[0] == "zkexec":
-        assert resolve_settings(parser.read(words[1:]), {}).policy.mirrors
+        assert resolve_settings(parser.read(words[1:]), {}).policy.inputs.mirrors
     else:
         written = parser.read(words[1:], OPTION_NAMES)
         subcommand = SUBCOMMAND_BY_NAME[written.stray_words[0]]

@@ -15,8 +15,8 @@ from zkexec.cli.options import OPTIONS, Option
 from zkexec.cli.security import Access
 from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, resolve_settings
 from zkexec.cli.shell_command import parse
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
-from zkexec.core.snapshot import Mirror
 
 
 def settings(*words: str, **environment: str) -> Settings:
@@ -62,7 +62,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     given = settings(*words)
 
     assert given.policy == Policy(
-        mirrors=(Mirror(f"{tmp_path}/a", "/a"), Mirror(f"{tmp_path}/b", "/b")),
+        inputs=InputOptions(mirrors=(Mirror(f"{tmp_path}/a", "/a"), Mirror(f"{tmp_path}/b", "/b"))),
         start=StartPolicy.CACHED,
         allow_empty=True,
         connect_timeout_s=5,
@@ -283,7 +283,7 @@ def test_real_time_signals_are_known_by_number() -> None:
 
 def mirrored(*words: str, **environment: str) -> list[tuple[str, str]]:
     """The pairs of local and znode paths that a command line asks for."""
-    mirrors = settings(*words, **environment).policy.mirrors
+    mirrors = settings(*words, **environment).policy.inputs.mirrors
     return [(mirror.local_path, mirror.zk_path) for mirror in mirrors]
 
 

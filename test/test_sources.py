@@ -116,7 +116,7 @@ def test_verbose_and_silent_exclude_each_other() -> None:
 def znodes(*words: str, **environment: str) -> list[str]:
     """The znodes that are mirrored."""
     given = settings("-e", "a", *words, **environment)
-    return [mirror.zk_path for mirror in given.policy.mirrors]
+    return [mirror.zk_path for mirror in given.policy.inputs.mirrors]
 
 
 def test_a_variable_holds_several_mirrors() -> None:

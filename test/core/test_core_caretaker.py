@@ -21,14 +21,15 @@ from zkexec.core.actions import (
 from zkexec.core.caretaker import Caretaker
 from zkexec.core.command import AdoptedCommand
 from zkexec.core.events import CommandExited, ExitStatus, ProcessTreeInspected, SignalReceived, Tick
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.core.turn import FreeTurn
 
 TERMS = Policy(
-    mirrors=(Mirror("/f", "/z"),),
+    inputs=InputOptions(mirrors=(Mirror("/f", "/z"),)),
     kill_timeout_s=5,
     checks_health=True,
     health_interval_s=10,
@@ -193,10 +194,10 @@ def test_a_fresh_core_starts_no_second_command() -> None:
     assert told(member.handle(Tick(), 4)) == [RunHealthCheck(2)]
 
 
-@pytest.mark.parametrize("mirrors", [(), TERMS.mirrors])
+@pytest.mark.parametrize("mirrors", [(), TERMS.inputs.mirrors])
 def test_that_the_error_is_over_is_told_once(mirrors: tuple[Mirror, ...]) -> None:
     """It is over with the first read, or where there is nothing to read with the connection."""
-    policy = Policy(mirrors=mirrors, raises_alerts=True, alert_recovery=True)
+    policy = Policy(inputs=InputOptions(mirrors=mirrors), raises_alerts=True, alert_recovery=True)
     adopted = AdoptedCommand(generation=1, applied=Snapshot({}))
     member = Member(policy, FreeTurn(), adopted, "why")
     member.handle(events.Started(), 0)

@@ -3,14 +3,17 @@
 import pytest
 
 from core.records import entry, known_good, not_good, version
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.lease import TurnOutcome, TurnResult
 from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, RolloutRecord, agreed
 from zkexec.core.rollout.version import ConfigVersion, version_of
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.snapshot import Snapshot
 
-HERE = (Mirror("/here/f", "/z"), Mirror("/here/g", "/y"))
-THERE = (Mirror("/there/g", "/y"), Mirror("/there/f", "/z"))
+HERE = InputOptions(mirrors=(Mirror("/here/f", "/z"), Mirror("/here/g", "/y")))
+THERE = InputOptions(mirrors=(Mirror("/there/g", "/y"), Mirror("/there/f", "/z")))
+ONE = InputOptions(mirrors=HERE.mirrors[:1])
+TWICE = InputOptions(mirrors=(*ONE.mirrors, Mirror("/here/f", "/z")))
 
 
 def test_a_version_is_of_znodes_and_contents() -> None:
@@ -41,7 +44,7 @@ def test_another_content_is_another_version(files: dict[str, bytes]) -> None:
 def test_a_digest_is_the_same_in_every_release() -> None:
     """Members of two releases share a record with digests, so digests never change."""
     snapshot = Snapshot({"/here/f": b"1"}, 7, restart="again")
-    assert version_of(snapshot, HERE[:1]) == ConfigVersion(
+    assert version_of(snapshot, ONE) == ConfigVersion(
         "61ae71aef632df75f68c1ff5886a61b7496c2499ad365c96fd53fbe8ed4a8b8c.again", 7, "6f3fe2b779f6"
     )
 
@@ -49,11 +52,11 @@ def test_a_digest_is_the_same_in_every_release() -> None:
 def test_a_scope_is_a_set_of_znodes() -> None:
     """Other znodes are another scope; an input that is given twice makes no difference."""
     snapshot = Snapshot({"/here/f": b"1"})
-    one = version_of(snapshot, HERE[:1])
-    twice = version_of(snapshot, (*HERE[:1], Mirror("/here/f", "/z")))
+    one = version_of(snapshot, ONE)
+    twice = version_of(snapshot, TWICE)
     assert one == twice
     assert one.scope != version_of(snapshot, HERE).scope
-    assert version_of(Snapshot({}), ()).scope != one.scope
+    assert version_of(Snapshot({}), InputOptions()).scope != one.scope
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,17 @@ from zkexec.core.actions import (
 from zkexec.core.alerts import Alerts
 from zkexec.core.command import Command
 from zkexec.core.events import ExitStatus, SignalReceived
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.policy import Policy, StartPolicy
 from zkexec.core.restart import Debounce
-from zkexec.core.snapshot import Mirror, Problem, Snapshot, Znode
+from zkexec.core.snapshot import Problem, Snapshot, Znode
 from zkexec.core.startup import CannotStartError, Startup
 from zkexec.core.turn import FreeTurn, Intent, Keeping, StartBasis
 
 ALERTS = Policy(raises_alerts=True, kill_timeout_s=6, alert_recovery=True)
-ONE_FILE = Policy(mirrors=(Mirror("/f", "/z"),))
+ONE_FILE = Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/z"),)))
 
 
 def told(actions: Sequence[object]) -> list[object]:
@@ -134,7 +135,7 @@ def test_without_an_alert_command_nothing_is_told() -> None:
 
 def test_two_files_may_follow_one_znode() -> None:
     """Each znode is read once, and all files that follow it get its content."""
-    source = Inputs(Policy(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z"))))
+    source = Inputs(Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/z"), Mirror("/g", "/z")))))
     assert source.paths == ("/z",)
     assert told(source.open()) == [OpenSession()]
     assert told(source.handle(events.SessionConnected(1, 10.0), 0)) == [ReadZnodes(1)]
@@ -146,7 +147,7 @@ def test_two_files_may_follow_one_znode() -> None:
 
 def test_content_that_did_not_change_is_kept_as_it_is() -> None:
     """Of what is read again, only what differs takes the place of what is known."""
-    source = Inputs(Policy(mirrors=(Mirror("/f", "/y"), Mirror("/g", "/z"))))
+    source = Inputs(Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/y"), Mirror("/g", "/z")))))
     found = []
     for number, last in enumerate((b"1", b"2"), start=1):
         source.handle(events.SessionConnected(1, 10.0), 0)
@@ -160,7 +161,7 @@ def test_content_that_did_not_change_is_kept_as_it_is() -> None:
 
 def test_a_forbidden_znode_is_tried_again() -> None:
     """No watch tells of a new ACL, so a znode that may not be read is read again after a while."""
-    source = Inputs(Policy(mirrors=(Mirror("/f", "/z"),)))
+    source = Inputs(Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/z"),))))
     source.handle(events.SessionConnected(1, 10.0), 0)
     source.handle(events.ZnodesRead(1, {"/z": Znode("/z", problem=Problem.FORBIDDEN)}), 1)
     assert source.deadline == 11
@@ -172,7 +173,7 @@ def test_a_forbidden_znode_is_tried_again() -> None:
 
 def test_a_forbidden_znode_of_restarts_is_tried_again() -> None:
     """A member whose watch on it was refused would never see a restart that is requested later."""
-    policy = Policy(mirrors=ONE_FILE.mirrors, restart_path="/restart")
+    policy = Policy(inputs=ONE_FILE.inputs, restart_path="/restart")
     source = Inputs(policy)
     source.handle(events.SessionConnected(1, 10.0), 0)
     znodes = {"/z": Znode("/z", b"a", 7), "/restart": Znode("/restart", problem=Problem.FORBIDDEN)}
@@ -194,7 +195,7 @@ def test_what_is_no_news_of_the_ensemble_means_nothing() -> None:
 @pytest.mark.parametrize(("session_timeout_s", "patience_s"), [(2, 60), (20, 120)])
 def test_a_client_without_connection_is_replaced(session_timeout_s: int, patience_s: int) -> None:
     """That is after six session timeouts, and after a minute at least."""
-    source = Inputs(Policy(mirrors=ONE_FILE.mirrors, session_timeout_s=session_timeout_s))
+    source = Inputs(Policy(inputs=ONE_FILE.inputs, session_timeout_s=session_timeout_s))
     source.handle(events.SessionConnected(1, session_timeout_s), 0)
     source.handle(events.SessionSuspended("gone"), 0)
     assert source.deadline == patience_s
@@ -224,7 +225,7 @@ def test_a_cluster_that_is_needed_has_its_time() -> None:
     with pytest.raises(CannotStartError) as refusal:
         launch.expire(30)
     assert refusal.value.note.fields["reason"] == "no answer"
-    policy = Policy(mirrors=ONE_FILE.mirrors, start=StartPolicy.CACHED)
+    policy = Policy(inputs=ONE_FILE.inputs, start=StartPolicy.CACHED)
     launch = Startup(policy, Inputs(policy), FreeTurn())
     launch.begin(0)
     assert told(launch.expire(30)) == [LoadCachedFiles()]

@@ -4,11 +4,12 @@ import pytest
 
 from zkexec.core import events
 from zkexec.core.actions import Note
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.inputs import Inputs
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.snapshot import Snapshot, Znode
 
-TERMS = Policy(mirrors=(Mirror("/f", "/z"),), in_group=True, restart_path="/r")
+TERMS = Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/z"),)), in_group=True, restart_path="/r")
 
 
 class _Reads:

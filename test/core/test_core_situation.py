@@ -1,10 +1,11 @@
 """Check which version the turn of a member is for."""
 
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import Policy
 from zkexec.core.rollout.situation import Situation
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.snapshot import Snapshot
 
-TERMS = Policy(mirrors=(Mirror("/f", "/z"),), in_group=True)
+TERMS = Policy(inputs=InputOptions(mirrors=(Mirror("/f", "/z"),)), in_group=True)
 
 
 def is_admitted(admitted: Snapshot | None, wanted: Snapshot | None) -> bool:

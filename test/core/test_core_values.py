@@ -4,9 +4,10 @@ import pytest
 
 from zkexec.core.actions import Note, notes_on_files
 from zkexec.core.events import ExitStatus
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.version import contents_of, short, version_of
-from zkexec.core.snapshot import Mirror, Plan, Snapshot, plan, short_digest
+from zkexec.core.snapshot import Plan, Snapshot, plan, short_digest
 from zkexec.core.step import STEP_COMMANDS, Step, failed_in
 
 
@@ -92,7 +93,8 @@ def test_a_restart_makes_another_target_of_the_same_contents() -> None:
     assert before != after
     assert plan(before, after) == Plan((), restarts=True)
     assert plan(before, after)
-    old, new = version_of(before, [Mirror("/f", "/z")]), version_of(after, [Mirror("/f", "/z")])
+    inputs = InputOptions(mirrors=(Mirror("/f", "/z"),))
+    old, new = version_of(before, inputs), version_of(after, inputs)
     assert new.digest == f"{old.digest}.a1b2c3d4"
     assert contents_of(new.digest) == old.digest
     assert (short(old.digest), short(new.digest)) == (old.digest[:12], f"{old.digest[:12]}.a1b2")

@@ -8,6 +8,7 @@ from core.records import limit
 from zkexec.core.actions import Action, Note
 from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event, SessionConnected, Tick
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus
 from zkexec.core.rollout.group_events import (
@@ -25,14 +26,14 @@ from zkexec.core.rollout.group_events import (
 from zkexec.core.rollout.participant import Participant
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, version_of
-from zkexec.core.snapshot import InputState, Mirror, Snapshot
+from zkexec.core.snapshot import InputState, Snapshot
 from zkexec.core.step import Step
 from zkexec.core.turn import Intent, Keeping, MemberStatus
 from zkexec.frozen import replace
 
-MIRRORS = (Mirror("/f", "/z"),)
+INPUTS = InputOptions(mirrors=(Mirror("/f", "/z"),))
 POLICY = Policy(
-    mirrors=MIRRORS,
+    inputs=INPUTS,
     in_group=True,
     session_timeout_s=12,
     checks_health=True,
@@ -53,7 +54,7 @@ def snapshot(word: str) -> Snapshot:
 
 def named(word: str) -> ConfigVersion:
     """Return the version of such a snapshot."""
-    return version_of(snapshot(word), MIRRORS)
+    return version_of(snapshot(word), INPUTS)
 
 
 def entry_of(word: str, under: str) -> InFlightEntry:

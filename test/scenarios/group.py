@@ -11,6 +11,7 @@ from string import ascii_lowercase
 
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
+from zkexec.core.input_options import InputOptions
 from zkexec.core.inputs import restart_name
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import group_actions
@@ -38,7 +39,7 @@ from zkexec.core.rollout.record import (
     VersionState,
 )
 from zkexec.core.rollout.version import ConfigVersion, version_of
-from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.frozen import replace
 
 MEMBER = "m1"
@@ -66,7 +67,7 @@ def read_width(word: str) -> MaxUnavailable:
 class ScriptedGroup:
     """The znodes that all members of a group share."""
 
-    def __init__(self, mirrors: tuple[Mirror, ...], restart_path: str = "") -> None:
+    def __init__(self, inputs: InputOptions, restart_path: str = "") -> None:
         """Begin without any member."""
         self._restart_path = restart_path
         self.now = 0.0
@@ -74,7 +75,7 @@ class ScriptedGroup:
         """The content of each digest, so that a story shows contents."""
         self.versions: dict[str, int] = {}
         """The versions of the znodes of the inputs."""
-        self._mirrors = mirrors
+        self._inputs = inputs
         self.name(Snapshot({}))
         self._record = RolloutRecord()
         self._version = -1
@@ -99,15 +100,15 @@ class ScriptedGroup:
         """Make a version from content.restart@mzxid: all inputs have this content."""
         text, _, mzxid = word.partition("@")
         content, _, restart = text.partition(".")
-        files = {mirror.local_path: content.encode() for mirror in self._mirrors}
+        files = {mirror.local_path: content.encode() for mirror in self._inputs.mirrors}
         snapshot = Snapshot(files, int(mzxid), restart=restart)
         self.name(snapshot)
-        return version_of(snapshot, self._mirrors)
+        return version_of(snapshot, self._inputs)
 
     def read(self, znodes: Mapping[str, Znode]) -> None:
         """Take over what the member reads from its inputs."""
         self.versions.update({path: znode.version for path, znode in znodes.items()})
-        contents = {m.local_path: znodes[m.zk_path].content for m in self._mirrors}
+        contents = {m.local_path: znodes[m.zk_path].content for m in self._inputs.mirrors}
         self.name(Snapshot(contents))
         asked = znodes.get(self._restart_path)
         if asked is not None and asked.content:
@@ -118,7 +119,7 @@ class ScriptedGroup:
         words = (content.decode() for content in snapshot.files.values())
         name = "+".join(dict.fromkeys(words)) or "nothing"
         name += f".{snapshot.restart}" if snapshot.restart else ""
-        self.names[version_of(snapshot, self._mirrors).digest] = name
+        self.names[version_of(snapshot, self._inputs).digest] = name
 
     def prepare_mishap(self, request: str, kind: str) -> None:
         """Let the next request of this kind be `lost`, `not-done` or `unanswered`."""

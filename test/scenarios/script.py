@@ -58,8 +58,9 @@ from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import ActionRule, ChangeAction, OnFailure, Policy, StartPolicy
-from zkexec.core.snapshot import Mirror, Problem, Znode
+from zkexec.core.snapshot import Problem, Znode
 from zkexec.core.step import STEP_COMMANDS, Step, StepOutcome
 from zkexec.frozen import replace
 
@@ -90,11 +91,12 @@ def play(text: str) -> tuple[str, ScriptedHost]:
 
 def read_policy(words: list[str]) -> Policy:
     """Make a policy from words."""
-    given: dict[str, Any] = {"mirrors": (), "on_change": (), "step_limits": {}}
+    mirrors: tuple[Mirror, ...] = ()
+    given: dict[str, Any] = {"on_change": (), "step_limits": {}}
     for word in words:
         name, _, value = word.partition("=")
         if name.startswith("/"):
-            given["mirrors"] += (Mirror(name, value),)
+            mirrors += (Mirror(name, value),)
         elif name == "start":
             given["start"] = StartPolicy(value)
         elif name == "on_failure":
@@ -112,7 +114,7 @@ def read_policy(words: list[str]) -> Policy:
             given["on_change"] += (ActionRule(path, ChangeAction(action)),)
         else:
             given[name] = float(value) if value else True
-    return Policy(**given)
+    return Policy(inputs=InputOptions(mirrors=mirrors), **given)
 
 
 def read_znodes(words: list[str]) -> dict[str, Znode]:

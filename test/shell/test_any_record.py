@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.turn_harness import MIRRORS, QUEUE_NODE, TurnHarness, snapshot
+from core.turn_harness import INPUTS, QUEUE_NODE, TurnHarness, snapshot
 from support.rubbish import CARDS, JSON, MEMBERS, NAMES, RECORDS, RUBBISH, examples, in_bytes
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import group_actions, operations
@@ -35,7 +35,7 @@ TARGETS = (
     ConfigVersion("b" * 64 + ".restart1", 2**63 - 1, "scope"),
 )
 T = TypeVar("T")
-SCOPE = version_of(snapshot("a@1"), MIRRORS).scope
+SCOPE = version_of(snapshot("a@1"), INPUTS).scope
 
 
 def understood(read: Callable[[bytes], T], content: bytes) -> T | None:
@@ -59,7 +59,7 @@ def decoded(value: object) -> RolloutRecord:
 def with_own_words(value: dict[str, Any]) -> dict[str, Any]:
     """The same record, about the contents that the member of a TurnHarness wants."""
     named = {"a" * 64: "a@2", "b" * 64: "b@2"}
-    digests = {old: version_of(snapshot(word), MIRRORS).digest for old, word in named.items()}
+    digests = {old: version_of(snapshot(word), INPUTS).digest for old, word in named.items()}
     versions = {digests.get(d, d): {**v, "scope": SCOPE} for d, v in value["versions"].items()}
     in_flight = {
         name: {**entry, "digest": digests.get(entry["digest"], entry["digest"])}

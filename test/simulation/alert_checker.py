@@ -137,7 +137,7 @@ class AlertsAsRequired:
         if isinstance(event, events.Started):
             # A new core, which does not know the alerts of the caretaker.
             self._unhealthy, self._silent_until = False, 0.0
-        awaited = events.ZnodesRead if bystander.policy.mirrors else events.SessionConnected
+        awaited = events.ZnodesRead if bystander.policy.inputs.mirrors else events.SessionConnected
         is_read = isinstance(event, awaited) and not bystander.is_kept
         if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
             self._is_followed = True

@@ -116,7 +116,7 @@ class Bystander:
                 )
 
     def _contents_of(self, znodes: Mapping[str, Znode]) -> dict[str, bytes] | None:
-        mirrors = self.policy.mirrors
+        mirrors = self.policy.inputs.mirrors
         read = [znodes[mirror.zk_path] for mirror in mirrors]
         if not all(z.problem is None and (z.content or self.policy.allow_empty) for z in read):
             return None

@@ -136,7 +136,7 @@ class InstallsHistory:
 
     def _fits(self, files: Snapshot, number: int, bystander: Bystander) -> bool:
         history = bystander.ensemble.history[: number + 1]
-        for mirror in bystander.policy.mirrors:
+        for mirror in bystander.policy.inputs.mirrors:
             content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
             if znode.problem is None and (znode.content or bystander.policy.allow_empty):
                 possible = {znode.content}
@@ -186,7 +186,7 @@ class InstallsPresentContent:
         if self._history is None:
             return
         present = bystander.ensemble.history[self._history :]
-        for mirror in bystander.policy.mirrors:
+        for mirror in bystander.policy.inputs.mirrors:
             content = bystander.host.files.files[mirror.local_path]
             if content == self._files.get(mirror.local_path):
                 continue
@@ -388,7 +388,7 @@ class StartsWithoutCluster:
         if self._began_at is None:
             self._began_at = moment.now
         starts = any(isinstance(action, actions.StartCommand) for action in moment.actions)
-        if bystander.policy.mirrors or moment.phase is not Phase.LOADING or starts:
+        if bystander.policy.inputs.mirrors or moment.phase is not Phase.LOADING or starts:
             return
         if isinstance(moment.event, events.ConnectFailed) and moment.event.is_last:
             raise Violation("every server has refused, and the command waits")

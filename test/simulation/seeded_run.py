@@ -14,9 +14,10 @@ from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from simulation.wire.wire_cluster import WireCluster
 from simulation.world import Recorder, Step, World
 from zkexec.core.events import ExitStatus, SignalReceived
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy, StartPolicy
-from zkexec.core.snapshot import Mirror, Problem, Snapshot
+from zkexec.core.snapshot import Problem, Snapshot
 from zkexec.core.step import Step as StepOfChange
 from zkexec.frozen import replace
 
@@ -36,7 +37,7 @@ def draw_terms(random: Random) -> Policy:
     """Terms with times short enough that everything gets into each other's way."""
     count = random.choice((0, 1, 1, 2, 3))
     return Policy(
-        mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
+        inputs=InputOptions(mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count))),
         start=random.choice(list(StartPolicy)),
         allow_empty=random.random() < 0.2,
         connect_timeout_s=random.choice((1.0, 5.0, 30.0)),
@@ -100,7 +101,10 @@ class SeededRun:
         if random.random() < 0.5:
             world.host.files_are_cached = True
             world.host.files = Snapshot(
-                {mirror.local_path: random.choice(CONTENTS) for mirror in self.policy.mirrors}
+                {
+                    mirror.local_path: random.choice(CONTENTS)
+                    for mirror in self.policy.inputs.mirrors
+                }
             )
         world.ensemble.reachable = random.random() < 0.8
         world.ensemble.loses_replies = random.random() < 0.3
@@ -176,7 +180,7 @@ class SeededRun:
 
     def _put_back(self, wanted: Snapshot) -> None:
         """Write what these files hold, as far as they are all there."""
-        files, mirrors = wanted.files, self.policy.mirrors
+        files, mirrors = wanted.files, self.policy.inputs.mirrors
         if mirrors and not self._calm_now and all(m.local_path in files for m in mirrors):
             contents = {mirror.zk_path: files[mirror.local_path] for mirror in mirrors}
             self.world.ensemble.write(contents)
@@ -220,9 +224,10 @@ class SeededRun:
     def _mend(self) -> None:
         """Do as operators do whose last content was refused, or is bad: write a good one."""
         world, state = self.world, self.world.ensemble.state
-        wanted = [state[mirror.zk_path] for mirror in self.policy.mirrors]
+        mirrors = self.policy.inputs.mirrors
+        wanted = [state[mirror.zk_path] for mirror in mirrors]
         refused = world.host.steps.refused
-        files = {m.local_path: z.content for m, z in zip(self.policy.mirrors, wanted, strict=True)}
+        files = {m.local_path: z.content for m, z in zip(mirrors, wanted, strict=True)}
         is_refused = refused is not None and dict(refused.files) == files
         is_refused = is_refused or world.phase is Phase.FAILED
         tree = world.host.tree
@@ -267,7 +272,7 @@ class SeededRun:
         tree = world.host.tree
         if tree is None or not tree.alive:
             return "no child is there"
-        for mirror in self.policy.mirrors:
+        for mirror in self.policy.inputs.mirrors:
             znode = world.ensemble.state[mirror.zk_path]
             usable = znode.problem is None and (znode.content or self.policy.allow_empty)
             if usable and world.host.files.files[mirror.local_path] != znode.content:

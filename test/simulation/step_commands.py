@@ -29,7 +29,7 @@ def draw_steps(random: Random, policy: Policy) -> Policy:
     shares = {Step.CHECK: 0.6, Step.PRE_STOP: 0.6, Step.RELOAD: 0.7, Step.POST_HEALTHY: 0.5}
     limits = {s: random.choice(LIMITS_S) for s, share in shares.items() if random.random() < share}
     rules = draw_rules(random, policy)
-    if not policy.mirrors:
+    if not policy.inputs.mirrors:
         limits.pop(Step.CHECK, None)
     if not any(rule.action is ChangeAction.RELOAD for rule in rules):
         limits.pop(Step.RELOAD, None)
@@ -47,11 +47,11 @@ def draw_rules(random: Random, policy: Policy) -> tuple[ActionRule, ...]:
     """Draw an action for all files, or one for each, or none."""
     actions = (*[ChangeAction.RELOAD] * 3, ChangeAction.NONE, ChangeAction.RESTART)
     drawn = random.random()
-    if drawn < 0.3 or not policy.mirrors:
+    if drawn < 0.3 or not policy.inputs.mirrors:
         return ()
     if drawn < 0.7:
         return (ActionRule("", random.choice(actions)),)
-    paths = [mirror.local_path for mirror in policy.mirrors]
+    paths = [mirror.local_path for mirror in policy.inputs.mirrors]
     return tuple(ActionRule(path, random.choice(actions)) for path in paths)
 
 

@@ -41,9 +41,10 @@ from zkexec.core.events import (
     StepFinished,
     Tick,
 )
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.phases import Phase
 from zkexec.core.policy import ActionRule, ChangeAction, Policy
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import STEP_COMMANDS, Step, StepOutcome
 
 OLD, NEW = Snapshot({"/f": b"old"}), Snapshot({"/f": b"new"})
@@ -59,7 +60,12 @@ class Course:
         """Start the command."""
         limits = dict.fromkeys(STEP_COMMANDS, 2.0)
         mirrors = (Mirror("/f", "/z"),)
-        policy = Policy(mirrors=mirrors, checks_health=True, on_change=rules, step_limits=limits)
+        policy = Policy(
+            inputs=InputOptions(mirrors=mirrors),
+            checks_health=True,
+            on_change=rules,
+            step_limits=limits,
+        )
         world = World(policy, Random(1))
         self.host = world.host
         self.host.faults = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from zkexec.core.actions import Action, Note
 from zkexec.core.events import Event
-from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
+from zkexec.core.snapshot import UNLIMITED, Snapshot, Tree, Znode
 from zkexec.core.step import StepOutcome
 from zkexec.enumeration import Enum
 from zkexec.frozen import fields
@@ -18,8 +18,8 @@ def describe(step: Event | Action) -> str:
     values = {name: getattr(step, name) for name in names}
     if values.get("zxid") in (0, UNLIMITED):
         del values["zxid"]
-    for name in ("step", "snapshot", "event"):
-        if name in values and values[name] in (None, ""):
+    for name in ("step", "snapshot", "event", "trees", "variables", "was_healthy"):
+        if name in values and not values[name]:
             del values[name]
     return " ".join([type(step).__name__, *_pairs(values)])
 
@@ -36,7 +36,10 @@ def _pairs(values: Mapping[str, object]) -> list[str]:
 def _plain(value: object) -> str:
     match value:
         case Snapshot():
-            return _plain(value.files)
+            unrendered = f" unrendered ({value.unrendered})" if value.unrendered else ""
+            return _plain({**value.files, **_named(value.variables)}) + unrendered
+        case Tree():
+            return value.problem.value if value.problem else f"{_plain(value.znodes)}@{value.zxid}"
         case Znode():
             shown = value.problem.value if value.problem else _plain(value.content)
             return f"{shown}@{value.mzxid}"
@@ -52,3 +55,7 @@ def _plain(value: object) -> str:
         case float():
             return seconds(value)
     return str(value)
+
+
+def _named(variables: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"${name}": value for name, value in variables.items()}

@@ -65,7 +65,7 @@ class World:
         """Make everything; nothing happens before `run_until`."""
         self.policy = policy
         self.clock = Clock()
-        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.mirrors))
+        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.inputs.mirrors))
         self.ensemble = make_cluster(self.clock, random, paths, self.deliver)
         self.host = HostModel(self.clock, random, policy, self.deliver)
         self.core: Member | Caretaker = Member(policy, FreeTurn())

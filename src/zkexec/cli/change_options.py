@@ -10,8 +10,8 @@ from zkexec.cli.option_values import OptionReader
 from zkexec.cli.options import BY_NAME
 from zkexec.cli.parser import ParsedArguments
 from zkexec.command_line import CommandLine
+from zkexec.core.input_options import Mirror
 from zkexec.core.policy import ActionRule, ChangeAction
-from zkexec.core.snapshot import Mirror
 from zkexec.core.step import STEP_COMMANDS, Step
 from zkexec.frozen import frozen
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import stat
 
+from zkexec.core.input_options import Mirror
 from zkexec.core.policy import ActionRule, ChangeAction, MaxUnavailable
-from zkexec.core.snapshot import Mirror
 from zkexec.enumeration import Enum
 from zkexec.lean import signal
 from zkexec.signal_names import SIGNAL_NAMES

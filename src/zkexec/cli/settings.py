@@ -13,8 +13,8 @@ from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
-from zkexec.core.snapshot import Mirror
 from zkexec.core.step import Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
@@ -221,7 +221,7 @@ def _read_terms(
     seconds = converters.seconds()
     positive = converters.seconds(least=0.1)
     return Policy(
-        mirrors=mirrors,
+        inputs=InputOptions(mirrors=mirrors),
         start=reading.value("start", converters.choice(StartPolicy)),
         allow_empty=reading.flag("allow-empty"),
         connect_timeout_s=reading.value("connect-timeout", positive),

@@ -16,7 +16,7 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Action:
@@ -86,10 +86,44 @@ class DiscardFiles(Action):
 
 
 @frozen()
+class RememberState(Action):
+    """Write into the state file which version is installed; there is no answer.
+
+    Nothing differs from what was installed last but the digest and `was_healthy`: whether the
+    command of this host was healthy on it.
+    """
+
+    snapshot: Snapshot
+    was_healthy: bool
+
+
+@frozen(hidden=("templates", "values"))
+class RenderTemplates(Action):
+    """Render all templates in a process of its own → RenderFinished, always.
+
+    `templates` are the target, the name for messages, and the text of each; `values` the contents
+    of the trees that they may read, by root and by path below it.
+    """
+
+    number: int
+    templates: Sequence[tuple[str, str, bytes]]
+    values: Mapping[str, Mapping[str, bytes]]
+
+
+@frozen()
+class KillRendering(Action):
+    """End the rendering that runs, if one does → RenderFinished, which nothing waits for."""
+
+
+@frozen(hidden=("variables",))
 class StartCommand(Action):
-    """Start the command → CommandStarted or StartFailed, and later CommandExited."""
+    """Start the command → CommandStarted or StartFailed, and later CommandExited.
+
+    `variables` are those from inputs, which its health check, its reload and its hooks get as well.
+    """
 
     generation: int
+    variables: Mapping[str, bytes] = {}
 
 
 @frozen()

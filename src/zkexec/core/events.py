@@ -7,7 +7,8 @@ So an event that comes too late is recognized.
 
 from __future__ import annotations
 
-from zkexec.core.snapshot import UNLIMITED, Snapshot, Znode
+from zkexec.core.rendering_result import RenderResult
+from zkexec.core.snapshot import UNLIMITED, Snapshot, Tree, Znode
 from zkexec.core.step import Step, StepOutcome
 from zkexec.frozen import frozen
 from zkexec.signal_names import SIGNAL_NAMES
@@ -120,12 +121,13 @@ class ZnodesRead(Event):
     """All inputs as they were at one moment of the ensemble, with watches set.
 
     `zxid` is the newest transaction that the server had then.  The server has everything that was
-    committed before this connection, and nothing newer than `zxid`.
+    committed before this connection, and nothing newer than `zxid`.  `trees` are by their roots.
     """
 
     number: int
     znodes: Mapping[str, Znode]
     zxid: int = UNLIMITED
+    trees: Mapping[str, Tree] = {}
 
 
 @frozen()
@@ -138,9 +140,15 @@ class ReadFailed(Event):
 
 @frozen()
 class CachedFilesFound(Event):
-    """The contents of all targets: each file exists and can be read."""
+    """The contents of all targets: each file exists and can be read.
+
+    With a state file, the snapshot is the one that it describes, with its digest and variables, and
+    all files on disk are as they were installed.  `was_healthy` is true if the command of this host
+    was healthy on it.
+    """
 
     snapshot: Snapshot
+    was_healthy: bool = False
 
 
 @frozen()
@@ -233,3 +241,11 @@ class SignalReceived(Event):
 
     signal: int
     from_terminal: bool
+
+
+@frozen()
+class RenderFinished(Event):
+    """The rendering with this number has ended, or could not be started."""
+
+    number: int
+    result: RenderResult

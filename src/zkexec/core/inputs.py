@@ -54,7 +54,7 @@ class Inputs:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.mirrored, self.paths = policy.mirrored, policy.followed
+        self.mirrored, self.paths = policy.inputs.znodes, policy.followed
         self.connected = False
         self.wanted: Snapshot | None = None
         self.in_place = Snapshot({})
@@ -303,14 +303,14 @@ class Inputs:
         """Whether something of this is in no znode and in no file."""
         return snapshot is not None and any(
             snapshot.files.get(mirror.local_path) != self.in_place.files.get(mirror.local_path)
-            for mirror in self._policy.mirrors
+            for mirror in self._policy.inputs.mirrors
             if mirror.zk_path in self.problems
         )
 
     def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
         files = dict(known.files)
         usable = [path for path in self.mirrored if path not in self.problems]
-        for mirror in self._policy.mirrors:
+        for mirror in self._policy.inputs.mirrors:
             target = mirror.local_path
             if mirror.zk_path in self.problems:
                 content = self.in_place.files.get(target, files[target])

@@ -263,7 +263,7 @@ class Member:
             restart.requested,
             succeeded,
             phase.attempt.failure,
-            restart.good if self._policy.mirrors else None,
+            restart.good if self._policy.inputs.mirrors else None,
             self.inputs.wanted,
             self.inputs.state,
             status,

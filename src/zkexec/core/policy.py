@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zkexec.core.snapshot import Mirror, Plan
+from zkexec.core.input_options import InputOptions
+from zkexec.core.snapshot import Plan
 from zkexec.core.step import Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
@@ -83,7 +84,7 @@ class Policy:
     requests a rolling restart of the group.  `min_healthy_s` is None if the option is not given.
     """
 
-    mirrors: tuple[Mirror, ...] = ()
+    inputs: InputOptions = InputOptions()
     start: StartPolicy = StartPolicy.FRESH
     allow_empty: bool = False
     connect_timeout_s: float = 30.0
@@ -111,15 +112,15 @@ class Policy:
     """The interval at which all watches are armed again."""
 
     @property
-    def mirrored(self) -> tuple[str, ...]:
-        """The paths of the mirrored znodes, each once."""
-        return tuple(dict.fromkeys(mirror.zk_path for mirror in self.mirrors))
+    def followed(self) -> tuple[str, ...]:
+        """The paths of all single znodes that are read together, with the znode of restarts."""
+        extra = [self.restart_path] if self.restart_path else []
+        return tuple(dict.fromkeys([*self.inputs.znodes, *extra]))
 
     @property
-    def followed(self) -> tuple[str, ...]:
-        """The paths of all znodes that are read together, with the znode of restarts."""
-        extra = [self.restart_path] if self.restart_path else []
-        return tuple(dict.fromkeys([*self.mirrored, *extra]))
+    def follows_any(self) -> bool:
+        """Whether anything is read from the cluster but what concerns the group."""
+        return bool(self.followed or self.inputs.trees)
 
     def runs(self, step: Step) -> bool:
         """Whether there is a command for this step."""
@@ -128,9 +129,10 @@ class Policy:
     def action_for(self, changes: Plan) -> ChangeAction:
         """Return the strongest action of all that changed.
 
-        A requested restart restarts, and so does another attempt at the same files.
+        A requested restart restarts, and so does a change of a variable, or another attempt at the
+        same files.
         """
-        if changes.restarts or not changes.changed:
+        if changes.restarts or changes.variables or not changes.changed:
             return ChangeAction.RESTART
         actions = [self._action_of(target) for target in changes.changed]
         return max(actions, key=list(ChangeAction).index)

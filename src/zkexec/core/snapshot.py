@@ -23,6 +23,16 @@ class Problem(Enum):
     NO_CHROOT = "does not exist, and neither does the chroot of the cluster"
     FORBIDDEN = "may not be read"
     EMPTY = "is empty"
+    NOTHING_BELOW = "has no content, and nothing with content is below it"
+    RESERVED_NAME = "has the name of the file for the content of the znode above it"
+    LONG_NAME = "has a name of more than 255 bytes, which no file can have"
+    TOO_MANY = "makes more than 5,000 znodes in all"
+    TOO_LARGE = "makes more than 64 MiB in all"
+    NUL = "contains a NUL, which no variable can"
+    LONG_VARIABLE = "is longer than a variable can be: with its name and =, at most 131,071 bytes"
+    MANY_VARIABLES = "makes more variables than a command can get: at most 1 MiB in all"
+    SAME_VARIABLE = "gives the same variable as another znode of its tree"
+    KEPT_VARIABLE = "gives a variable that no tree may set"
 
 
 @frozen(hidden=("content",), uncompared=("mtime",))
@@ -31,6 +41,7 @@ class Znode:
 
     The version counts the writes since the znode was created; -1 means that it is unknown.
     `mtime` is the time of the last write, in seconds of the epoch by the ensemble's clock.
+    An ephemeral znode exists only as long as the session that has created it.
     """
 
     path: str
@@ -39,24 +50,42 @@ class Znode:
     problem: Problem | None = None
     version: int = -1
     mtime: float = 0.0
+    is_ephemeral: bool = False
 
 
-@frozen()
-class Mirror:
-    """One pair of `--mirror`: the target (absolute) and the znode whose content it gets."""
-
-    local_path: str
-    zk_path: str
+MOST_ZNODES = 5_000
+MOST_BYTES = 64 * 1024 * 1024
+"""All inputs together have at most this many znodes, and this many bytes of content."""
 
 
-@frozen(hidden=("files",))
+@frozen(hidden=("znodes",))
+class Tree:
+    """A znode and all below it, as they were read: by their paths below the root, "" for the root.
+
+    `zxid` is the newest mzxid or pzxid of all, so that it also counts what was removed.  If there
+    is a `problem`, it is one of the whole tree, and there are no znodes.  A znode that cannot be
+    read has a problem of its own.  Ephemeral znodes are among them.
+    """
+
+    znodes: Mapping[str, Znode]
+    zxid: int = 0
+    problem: Problem | None = None
+
+
+@frozen(hidden=("files", "variables"))
 class Snapshot:
-    """The contents of all inputs at one moment, by local path, and their newest mzxid.
+    """What the inputs have produced on this host at one moment, and their newest zxid.
 
-    `znode_versions` are the versions of the znodes that existed then, by their paths.  `restart`
-    is the name of the last rolling restart that an operator requested, "" for none; it makes a
-    difference, so that a command which runs since before it is restarted.  `changed_at` is the
-    newest mtime, 0 if unknown.
+    `files` are the contents of all targets by local path: those of a tree, too, and rendered
+    templates.  `znode_versions` are the versions of the znodes that options name and that existed
+    then, by their paths; of a tree, that of its root.  `restart` is the name of the last rolling
+    restart that an operator requested, "" for none; it makes a difference, so that a command which
+    runs since before it is restarted.  `changed_at` is the newest mtime, 0 if unknown.
+
+    `variables` are those of the command that come from inputs.  `digest` is that of the inputs, ""
+    if only their files count.  `unrendered` is the reason why a template cannot be rendered; its
+    file is what it was before then.  If `proves_nothing`, nothing on this host differs from what
+    the command was healthy on before, so its health shows nothing about this version.
     """
 
     files: Mapping[str, bytes]
@@ -64,38 +93,56 @@ class Snapshot:
     znode_versions: Mapping[str, int] = {}
     restart: str = ""
     changed_at: float = 0.0
+    variables: Mapping[str, bytes] = {}
+    digest: str = ""
+    unrendered: str = ""
+    proves_nothing: bool = False
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
             isinstance(other, Snapshot)
             and self.restart == other.restart
+            and self.digest == other.digest
+            and self.unrendered == other.unrendered
             and self.files == other.files
+            and self.variables == other.variables
         )
 
     def __hash__(self) -> int:
-        return hash((self.restart, frozenset(self.files.items())))
+        return hash((self.restart, self.digest, frozenset(self.files.items())))
 
 
 @frozen()
 class Plan:
     """What differs between the applied and the wanted configuration.
 
-    `restarts` means that an operator requested a rolling restart since.
+    `changed` are local paths, and `variables` names.  `restarts` means that an operator requested a
+    rolling restart since, and `is_unrendered` that a template of the wanted one has an error.
     """
 
     changed: tuple[str, ...]
     restarts: bool = False
+    variables: tuple[str, ...] = ()
+    is_unrendered: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.changed) or self.restarts
+        return bool(self.changed or self.variables) or self.restarts or self.is_unrendered
 
 
 def plan(applied: Snapshot, wanted: Snapshot) -> Plan:
-    """Return the local paths whose content differs, in the order of their names."""
-    before, after = applied.files, wanted.files
-    changed = [path for path, content in after.items() if before.get(path) != content]
+    """Return what differs, in the order of the names."""
+    return Plan(
+        _differing(applied.files, wanted.files),
+        applied.restart != wanted.restart,
+        _differing(applied.variables, wanted.variables),
+        bool(wanted.unrendered),
+    )
+
+
+def _differing(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> tuple[str, ...]:
+    changed = [name for name, content in after.items() if before.get(name) != content]
     changed += before.keys() - after.keys()
-    return Plan(tuple(sorted(changed)), applied.restart != wanted.restart)
+    return tuple(sorted(changed))
 
 
 def short_digest(content: bytes) -> str:

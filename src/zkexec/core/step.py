@@ -7,6 +7,7 @@ from zkexec.frozen import frozen
 class Step(Enum):
     """A part of applying a change; the value is the word for people, and that of ZKEXEC_STEP."""
 
+    RENDER = "render"
     STAGE = "stage"
     CHECK = "check"
     PRE_STOP = "pre-stop"

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 CLUSTER_EVENTS = (
     *(events.SessionConnected, events.SessionSuspended, events.SessionLost, events.ConnectFailed),
-    *(events.ZnodeTouched, events.ZnodesRead, events.ReadFailed),
+    *(events.ZnodeTouched, events.ZnodesRead, events.ReadFailed, events.RenderFinished),
     *(group_events.GroupTouched, *group_events.ANSWERS),
 )
-"""The events that reach a member through the session."""
+"""The events that reach a member through the session, or follow from what was read."""
 
 EXAMINED = (events.FilesStaged, events.StepFinished)
 """The events after which staged files can be examined: they are there, and no check runs."""
@@ -36,6 +36,9 @@ PERMITTED = (events.FilesStaged, group_events.RecordCommitted)
 
 GONE = (events.CommandExited, events.SignalReceived)
 """The events with which zkexec ends while a command runs."""
+
+READ = (events.ZnodesRead, events.RenderFinished)
+"""The events after which another version can be wanted: read, and with templates rendered."""
 
 JUDGED = (events.Tick, events.HealthCheckFinished, events.StepFinished)
 """The events that can decide whether a command is known good."""
@@ -49,24 +52,24 @@ TABLE: Mapping[Phase, Row] = {
         **dict.fromkeys(
             (Phase.EXITING, Phase.DONE),
             (
-                *(events.Tick, events.ZnodesRead, events.CachedFilesMissing, events.FilesFailed),
+                *(events.Tick, *READ, events.CachedFilesMissing, events.FilesFailed),
                 *(events.StartFailed, events.SignalReceived),
             ),
         ),
     },
     Phase.RUNNING: {
-        Phase.WAITING: (events.ZnodesRead,),
-        Phase.VERIFYING: (events.ZnodesRead, group_events.RecordRead),
+        Phase.WAITING: READ,
+        Phase.VERIFYING: (*READ, group_events.RecordRead),
         Phase.EXITING: GONE,
         Phase.DONE: (events.CommandExited,),
     },
     Phase.WAITING: {
-        Phase.RUNNING: (events.ZnodesRead,),
+        Phase.RUNNING: READ,
         Phase.CHECKING: EXAMINED,
         Phase.DRAINING: (*PERMITTED, events.StepFinished),
         Phase.RELOADING: (*PERMITTED, events.StepFinished),
         Phase.STOPPING: PERMITTED,
-        Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
+        Phase.VERIFYING: (*READ, events.FilesInstalled),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
         Phase.DONE: GONE,
@@ -112,21 +115,21 @@ TABLE: Mapping[Phase, Row] = {
         Phase.DONE: (events.StartFailed, *GONE),
     },
     Phase.FAILED: {
-        Phase.RUNNING: (events.ZnodesRead, events.FilesInstalled, *JUDGED),
+        Phase.RUNNING: (*READ, events.FilesInstalled, *JUDGED),
         Phase.WAITING: JUDGED,
         Phase.CHECKING: EXAMINED,
         Phase.DRAINING: (*PERMITTED, events.StepFinished),
         Phase.RELOADING: (*PERMITTED, events.StepFinished),
         Phase.STOPPING: PERMITTED,
-        Phase.VERIFYING: (events.ZnodesRead, events.FilesInstalled),
+        Phase.VERIFYING: (*READ, events.FilesInstalled),
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
         Phase.DONE: GONE,
     },
     Phase.BLOCKED: {
-        Phase.RUNNING: (events.ZnodesRead,),
-        Phase.WAITING: (events.Tick, events.ZnodesRead),
-        Phase.VERIFYING: (events.ZnodesRead,),
+        Phase.RUNNING: READ,
+        Phase.WAITING: (events.Tick, *READ),
+        Phase.VERIFYING: READ,
         Phase.EXITING: GONE,
         Phase.DONE: GONE,
     },

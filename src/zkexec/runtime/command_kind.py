@@ -12,7 +12,7 @@ def command_kind(settings: Settings) -> str:
         folder = os.getcwd()
     except OSError:
         folder = ""
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.mirrors]
+    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.inputs.mirrors]
     command = settings.command
     group = (settings.lock, settings.member_id)
     cluster = (sorted(settings.servers), settings.chroot)

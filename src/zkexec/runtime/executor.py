@@ -162,7 +162,7 @@ class Executor:
             return None
         from zkexec.runtime.file_actions import FileActions  # noqa: PLC0415
 
-        local_paths = [mirror.local_path for mirror in self._settings.policy.mirrors]
+        local_paths = [mirror.local_path for mirror in self._settings.policy.inputs.mirrors]
         return FileActions(local_paths, self._log)
 
     @property
@@ -234,7 +234,7 @@ class Executor:
 
         return StepRunner(
             self._settings.step_commands,
-            [mirror.local_path for mirror in self._settings.policy.mirrors],
+            [mirror.local_path for mirror in self._settings.policy.inputs.mirrors],
             self._identity,
             self._processes,
             self._inbox,

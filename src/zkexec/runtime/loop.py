@@ -295,7 +295,7 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
         lock_file_id=identity.lock_file_id,
         max_unavailable=str(settings.policy.max_unavailable),
         since=PhaseTime(),
-        inputs=settings.policy.mirrored,
+        inputs=settings.policy.inputs.paths,
         shared=tuple((other.member, other.file) for other in shared),
         acl=acl_of(settings.access),
     )

@@ -79,7 +79,7 @@ def _candidate_ids(settings: Settings) -> Iterator[str]:
     if settings.member_id:
         yield settings.member_id
         return
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.mirrors]
+    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.inputs.mirrors]
     service = (service_folders(),) if service_folders() else ()
     command = (*settings.command.argv, *settings.command.variables)
     ours = (command, mirrors, settings.lock, *_cluster(settings), *service)

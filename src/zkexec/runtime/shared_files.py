@@ -47,7 +47,7 @@ class Sharing:
 
 def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
     """Publish this member's targets on this host; return the members that write to one of them."""
-    targets = [os.path.realpath(mirror.local_path) for mirror in settings.policy.mirrors]
+    targets = [os.path.realpath(mirror.local_path) for mirror in settings.policy.inputs.mirrors]
     group = f"{sorted(settings.servers)}{settings.chroot} {settings.lock}"
     own = {"member": identity.member_id, "group": group, "lock": settings.lock, "files": targets}
     if not targets:

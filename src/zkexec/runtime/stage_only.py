@@ -96,7 +96,7 @@ class _Staging:
         return inputs.wanted
 
     def _write(self, snapshot: Snapshot) -> None:
-        targets = [mirror.local_path for mirror in self._policy.mirrors]
+        targets = [mirror.local_path for mirror in self._policy.inputs.mirrors]
         try:
             write_staged_folder(self._folder, [(one, snapshot.files[one]) for one in targets])
         except OSError as failure:

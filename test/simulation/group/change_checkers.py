@@ -287,7 +287,7 @@ class TriesNoFailedVersion(Checker):
         for action in todo:
             if not isinstance(action, actions.RunStep) or action.snapshot is None:
                 continue
-            digest = version_of(action.snapshot, process.policy.mirrors).digest
+            digest = version_of(action.snapshot, process.policy.inputs).digest
             entry, state = record.in_flight.get(name), record.versions.get(digest)
             if entry is None or entry.digest != digest or state is None:
                 continue

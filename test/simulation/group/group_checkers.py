@@ -227,7 +227,7 @@ class MarksOnlyTheHealthy(Checker):
 
     def known_good(self, process: Process, command: CommandModel) -> None:
         """Note the healthy version, and the member whose turn may end."""
-        digest = version_of(command.files, process.policy.mirrors).digest
+        digest = version_of(command.files, process.policy.inputs).digest
         self._known_good.setdefault(process, {})[digest] = None
         self._restarted.pop(process.host.name, None)
 
@@ -335,7 +335,8 @@ class AdmitsCurrentContent(Checker):
         nodes = self.world.ensemble.tree.nodes
         if not change.admitted or self.world.has_deleted:
             return
-        mirrors = change.process.policy.mirrors
+        inputs = change.process.policy.inputs
+        mirrors = inputs.mirrors
         if any(mirror.zk_path not in nodes for mirror in mirrors):
             return
         files = {mirror.local_path: nodes[mirror.zk_path].content for mirror in mirrors}
@@ -344,7 +345,9 @@ class AdmitsCurrentContent(Checker):
         zxid = max((node.mzxid for node in read), default=0)
         restart = restart_in(nodes[RESTART].content)
         for name, entry in change.admitted:
-            wanted = version_of(Snapshot(files, zxid, restart=restart), mirrors)
+            wanted = version_of(
+                Snapshot(files, zxid, restart=restart), change.process.policy.inputs
+            )
             if (entry.digest, entry.zxid) != (wanted.digest, wanted.zxid):
                 raise Violation(f"{name} was admitted to an outdated version")
 

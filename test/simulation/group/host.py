@@ -91,6 +91,6 @@ class Host:
 
     def load_cached(self) -> Event:
         """Show the files of an earlier run."""
-        if self.files.files or not self.policy.mirrors:
+        if self.files.files or not self.policy.inputs.mirrors:
             return CachedFilesFound(Snapshot(dict(self.files.files)))
         return CachedFilesMissing("no such file")

@@ -15,9 +15,9 @@ from simulation.group.contents import Mood
 from simulation.group.process import Process
 from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.record import RolloutRecord
-from zkexec.core.snapshot import Mirror
 from zkexec.frozen import replace
 from zkexec.group.record_codec import encode
 
@@ -29,7 +29,7 @@ NAME_BYTES = 4 + 32 + 1 + 10
 """A queue node's name in a listing: its length, the ticket, a dash, the sequence number."""
 STARTS_OVER_S = 60.0
 TERMS = Policy(
-    mirrors=(Mirror("/f0", "/z0"),),
+    inputs=InputOptions(mirrors=(Mirror("/f0", "/z0"),)),
     checks_health=True,
     health_delay_s=30.0,
     health_interval_s=1e9,

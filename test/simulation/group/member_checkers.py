@@ -88,7 +88,7 @@ class InstallsHistory(Checker):
             known = (restart_in(state[RESTART]) for state in history[:number])
             if asked or name not in known:
                 return False
-        for mirror in host.policy.mirrors:
+        for mirror in host.policy.inputs.mirrors:
             content, held = host.files.files[mirror.local_path], history[number][mirror.zk_path]
             if held:
                 if content != held:
@@ -142,7 +142,7 @@ class InstallsPresentContent(Checker):
             return
         is_present = self._seen[host] == self.world.histories
         states = self.world.history[self.world.present if is_present else 0 :]
-        for mirror in host.policy.mirrors:
+        for mirror in host.policy.inputs.mirrors:
             content = host.files.files[mirror.local_path]
             if content == before.files.get(mirror.local_path):
                 continue
@@ -202,7 +202,7 @@ class StopsOnlyForChange(Checker):
     def kill(self, process: Process, command: CommandModel) -> None:
         """Compare what it runs with the staged files, which may be for a requested restart."""
         failed = self._failed.get(process.host.name, {})
-        is_failed = version_of(command.files, process.policy.mirrors).digest in failed
+        is_failed = version_of(command.files, process.policy.inputs).digest in failed
         if is_failed or self._failed_now.get(process) is command:
             return
         staged = process.host.staged
@@ -218,7 +218,7 @@ class StopsOnlyForChange(Checker):
 
     def _is_wanted(self, process: Process, command: CommandModel) -> bool:
         """Whether the command runs what was read last, if that is complete."""
-        znodes, mirrors = self._wanted.get(process, {}), process.policy.mirrors
+        znodes, mirrors = self._wanted.get(process, {}), process.policy.inputs.mirrors
         if any(m.zk_path not in znodes or znodes[m.zk_path].problem for m in mirrors):
             return False
         if not mirrors:
@@ -401,4 +401,4 @@ class StartsOnKnownGood(Checker):
 
     @staticmethod
     def _version_of(process: Process, files: Snapshot) -> ConfigVersion:
-        return version_of(files, process.policy.mirrors)
+        return version_of(files, process.policy.inputs)

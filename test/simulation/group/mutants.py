@@ -13,6 +13,7 @@ from zkexec.core.attempt import Attempt
 from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
 from zkexec.core.facts import Fact, Found
 from zkexec.core.health import CheckResult, HealthCheck
+from zkexec.core.input_options import InputOptions
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.phases import CurrentPhase, Phase, RunningPhase
@@ -26,7 +27,7 @@ from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.rollout.record_view import RecordView
 from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
-from zkexec.core.snapshot import Mirror, Snapshot, Znode
+from zkexec.core.snapshot import Snapshot, Znode
 from zkexec.core.turn import StartBasis
 from zkexec.frozen import replace
 
@@ -239,9 +240,9 @@ def miss_restarts(self: Anything, known: Snapshot, znodes: Mapping[str, Znode]) 
     return replace(found, restart="")
 
 
-def nameless(snapshot: Snapshot, mirrors: Sequence[Mirror]) -> ConfigVersion:
+def nameless(snapshot: Snapshot, inputs: InputOptions) -> ConfigVersion:
     """Leave the name of the restart out of the version."""
-    return version_of(replace(snapshot, restart=""), mirrors)
+    return version_of(replace(snapshot, restart=""), inputs)
 
 
 def know_good_by_contents(self: Anything, version: ConfigVersion) -> bool:

@@ -42,7 +42,7 @@ class Process:
         self.policy = host.policy
         self.chaos = world.chaos
         self.name = f"{host.label}.{host.incarnations}"
-        mirrored = [mirror.zk_path for mirror in self.policy.mirrors]
+        mirrored = [mirror.zk_path for mirror in self.policy.inputs.mirrors]
         self.paths: tuple[str, ...] = tuple(dict.fromkeys([*mirrored, self.policy.restart_path]))
         self.dead = False
         self.frozen = False
@@ -279,7 +279,7 @@ class Process:
 
     def _note_restart(self, read: ZnodesRead) -> None:
         """Note the last requested restart of a complete read."""
-        if any(read.znodes[mirror.zk_path].problem for mirror in self.policy.mirrors):
+        if any(read.znodes[mirror.zk_path].problem for mirror in self.policy.inputs.mirrors):
             return
         self._restart = restart_name(read.znodes[self.policy.restart_path].content) or self._restart
 

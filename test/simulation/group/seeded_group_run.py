@@ -14,10 +14,11 @@ from simulation.group.host import Host
 from simulation.group.tree import QUEUE, RESTART
 from simulation.group.world import Plot, World
 from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
 from zkexec.core.rollout.version import version_of
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step
 from zkexec.frozen import replace
 
@@ -47,7 +48,7 @@ def draw_terms(random: Random) -> Policy:
     # Now and then there are no inputs: then only requested restarts can change anything.
     count = 0 if random.random() < 0.04 else random.choice((1, 1, 1, 2, 2, 3))
     policy = Policy(
-        mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count)),
+        inputs=InputOptions(mirrors=tuple(Mirror(f"/f{n}", f"/z{n}") for n in range(count))),
         start=random.choice((StartPolicy.FRESH, *StartPolicy)),
         connect_timeout_s=random.choice((10.0, 30.0)),
         session_timeout_s=random.choice((4.0, 10.0, 30.0)),
@@ -160,7 +161,9 @@ class SeededGroupRun:
         together = random.random() < 0.5
         for host in world.hosts:
             if random.random() < 0.2:
-                files = {m.local_path: world.history[-1][m.zk_path] for m in host.policy.mirrors}
+                files = {
+                    m.local_path: world.history[-1][m.zk_path] for m in host.policy.inputs.mirrors
+                }
                 host.files = Snapshot(files if all(files.values()) else {})
             world.clock.after(0.0 if together else random.uniform(0, 20), host.start)
 
@@ -277,7 +280,7 @@ class SeededGroupRun:
             if self._has_failed_what_is_wanted(process.host):
                 # A member that returned on a known good version waits in its turn for a newer one.
                 continue
-            known_good = version_of(command.files, process.policy.mirrors).digest
+            known_good = version_of(command.files, process.policy.inputs).digest
             if known_good == entry.digest and world.clock.now > command.started_at + 30 + grace_s:
                 raise Violation(f"no progress: {name} keeps its turn")
 
@@ -288,9 +291,9 @@ class SeededGroupRun:
         return max(60.0, 7 * self.plot.policy[0].session_timeout_s) if has_more else 0.0
 
     def _has_failed_what_is_wanted(self, host: Host) -> bool:
-        state, mirrors = self.world.history[-1], host.policy.mirrors
+        state, mirrors = self.world.history[-1], host.policy.inputs.mirrors
         files = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
-        wanted = version_of(Snapshot(files, restart=restart_in(state[RESTART])), mirrors)
+        wanted = version_of(Snapshot(files, restart=restart_in(state[RESTART])), host.policy.inputs)
         version_state = self.world.truth.versions.get(wanted.digest)
         return version_state is not None and bool(version_state.failed_by)
 
@@ -343,7 +346,7 @@ class SeededGroupRun:
             return "has no command"
         if not command.is_healthy(self.world.clock.now, host.policy):
             return "is not healthy"
-        for mirror in host.policy.mirrors:
+        for mirror in host.policy.inputs.mirrors:
             if command.files.files[mirror.local_path] != wanted[mirror.zk_path]:
                 return f"does not run on what {mirror.zk_path} holds"
         if command.loaded.files != host.files.files and not command.ignored:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.command_model import CommandModel
 from simulation.group.process import Process
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.input_options import Mirror
+from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ class TriesRestartsAlone(Checker):
         name, staged = process.host.name, process.host.staged
         if name not in self.world.truth.in_flight or staged is None:
             return
-        configuration = configuration_of(staged, process.policy.mirrors)
+        configuration = configuration_of(staged, process.policy.inputs.mirrors)
         if name in self._retries:
             del self._retries[name]
             self._tried.pop(configuration, None)
@@ -114,4 +115,4 @@ class TriesRestartsAlone(Checker):
 
     def known_good(self, process: Process, command: CommandModel) -> None:
         """Note what was healthy."""
-        self._known_good[configuration_of(command.files, process.policy.mirrors)] = None
+        self._known_good[configuration_of(command.files, process.policy.inputs.mirrors)] = None

@@ -17,13 +17,13 @@ from simulation.group.world import Plot, World
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.group_events import ANSWERS, GroupRequestFailed, GroupTouched, RecordRead
-from zkexec.core.snapshot import Mirror
 from zkexec.frozen import replace
 
 POLICY = Policy(
-    mirrors=(Mirror("/f0", "/z0"), Mirror("/f1", "/z1")),
+    inputs=InputOptions(mirrors=(Mirror("/f0", "/z0"), Mirror("/f1", "/z1"))),
     session_timeout_s=10.0,
     health_delay_s=3.0,
     health_interval_s=5.0,

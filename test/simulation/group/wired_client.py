@@ -114,7 +114,7 @@ class WiredClient:
         )
         profile = MemberProfile(
             BASE, host.name, host.label, str(policy.max_unavailable), PhaseTime(),
-            inputs=policy.mirrored, writer=Writer(host.label, PID, lambda: ensemble.wall_clock),
+            inputs=policy.inputs.paths, writer=Writer(host.label, PID, lambda: ensemble.wall_clock),
         )  # fmt: skip
         self._session = ClusterSession(
             settings, process.paths, "", self._post, profile, self._network

@@ -97,7 +97,7 @@ class World:
         self.lies = random.choice((0.0, 0.0, 0.05))
         self._draw_steps(plot)
         self.heals: list[Callable[[], None]] = []
-        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.mirrors))
+        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.inputs.mirrors))
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
         """The contents of the inputs and of the znode of restarts; empty for no znode."""
         self.histories = 0

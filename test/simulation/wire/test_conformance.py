@@ -24,12 +24,14 @@ from zkexec.core.events import (
     ZnodesRead,
     ZnodeTouched,
 )
+from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Mirror, Problem
+from zkexec.core.snapshot import Problem
 
 PATHS = ("/a", "/b")
 POLICY = Policy(
-    mirrors=tuple(Mirror(f"/file{path}", path) for path in PATHS), session_timeout_s=10.0
+    inputs=InputOptions(mirrors=tuple(Mirror(f"/file{path}", path) for path in PATHS)),
+    session_timeout_s=10.0,
 )
 STEP_S, SHORT_STEP_S = 30.0, 2.0
 

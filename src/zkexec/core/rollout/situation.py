@@ -218,7 +218,7 @@ class Situation:
         for known, version in self._last_versions:
             if known is snapshot:
                 return version
-        version = version_of(snapshot, self.policy.mirrors)
+        version = version_of(snapshot, self.policy.inputs)
         self.scope = version.scope
         self._last_versions = [(snapshot, version), *self._last_versions[:2]]
         return version

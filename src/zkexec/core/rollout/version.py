@@ -1,4 +1,4 @@
-"""Name a snapshot as its group knows it: by the znodes that were read, and their bytes.
+"""Identify a snapshot as its group knows it: by the inputs that were read, and their bytes.
 
 Local paths do not count.  Two members of one host that write the same contents to different
 folders want the same version, and what failed for one is not tried by the other.
@@ -6,7 +6,8 @@ folders want the same version, and what failed for one is not tried by the other
 
 from __future__ import annotations
 
-from zkexec.core.snapshot import Mirror, Snapshot
+from zkexec.core.input_options import InputOptions
+from zkexec.core.snapshot import Snapshot
 from zkexec.digest import sha256
 from zkexec.frozen import frozen, replace
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 class ConfigVersion:
     """One particular state of all inputs of a member.
 
-    `scope` identifies the set of its znodes.  `zxid` is their newest mzxid.  `digest` is the
-    digest of the contents; if an operator requested a rolling restart, the name of this restart
-    follows after a dot.
+    `scope` identifies the set of its inputs, as options name them.  `zxid` is the newest of them.
+    `digest` is the digest of the contents; if an operator requested a rolling restart, the name of
+    this restart follows after a dot.
     """
 
     digest: str
@@ -29,13 +30,18 @@ class ConfigVersion:
     scope: str
 
 
-def version_of(snapshot: Snapshot, mirrors: Iterable[Mirror]) -> ConfigVersion:
-    """Return the version of a snapshot whose files follow these mirrors."""
-    mirrors = tuple(mirrors)
-    pairs = {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
-    paths = {(mirror.zk_path.encode(),) for mirror in mirrors}
+def version_of(snapshot: Snapshot, inputs: InputOptions) -> ConfigVersion:
+    """Return the version of a snapshot of these inputs."""
+    digest = snapshot.digest
+    if not inputs.needs_state:
+        # What is in the files is what was read.
+        mirrors = inputs.mirrors
+        digest = digest_of_parts(
+            {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
+        )
+    scope = digest_of_parts({(path.encode(),) for path in inputs.paths})[:12]
     restart = f".{snapshot.restart}" if snapshot.restart else ""
-    return ConfigVersion(_digest(pairs) + restart, snapshot.zxid, _digest(paths)[:12])
+    return ConfigVersion(digest + restart, snapshot.zxid, scope)
 
 
 def renumbered(version: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:
@@ -63,7 +69,8 @@ def short(digest: str) -> str:
     return contents[:12] + dot + restart[:4]
 
 
-def _digest(parts: Iterable[tuple[bytes, ...]]) -> str:
+def digest_of_parts(parts: Iterable[tuple[bytes, ...]]) -> str:
+    """Return the digest of a set of parts, whatever their order; each has one or more pieces."""
     digest = sha256()
     for part in sorted(parts):
         for piece in part:

@@ -6,8 +6,11 @@ a second where OpenSSL has 1,300.  The module is private to Python and has chang
 so `hashlib` has to be what is left; `random` of the standard library does the same.
 """
 
+from __future__ import annotations
+
 TYPE_CHECKING = False  # as in cli.py
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from hashlib import sha256
 else:
     try:
@@ -18,4 +21,14 @@ else:
         except ImportError:
             from hashlib import sha256
 
-__all__ = ["sha256"]
+__all__ = ["digest_of_parts", "sha256"]
+
+
+def digest_of_parts(parts: Iterable[tuple[bytes, ...]]) -> str:
+    """Return the digest of a set of parts, whatever their order; each has one or more pieces."""
+    digest = sha256()
+    for part in sorted(parts):
+        for piece in part:
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+    return digest.hexdigest()

@@ -111,7 +111,7 @@ class StagesWhatIsWanted:
 class InstallsHistory:
     """The installed files are one state of the ensemble, and never an older one than before.
 
-    A znode that had no content in this state keeps content that it had earlier.
+    If a znode had no content in a state, nothing of this state is ever installed.
     """
 
     def __init__(self) -> None:
@@ -135,17 +135,15 @@ class InstallsHistory:
         raise Violation(f"{dict(files.files)} was never a state of the ensemble")
 
     def _fits(self, files: Snapshot, number: int, bystander: Bystander) -> bool:
-        history = bystander.ensemble.history[: number + 1]
-        for mirror in bystander.policy.inputs.mirrors:
-            content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
-            if znode.problem is None and (znode.content or bystander.policy.allow_empty):
-                possible = {znode.content}
-            else:
-                possible = {state[mirror.zk_path].content for state in history}
-                possible |= {c for p, c in self._before.files.items() if p == mirror.local_path}
-            if content not in possible:
-                return False
-        return True
+        if files == self._before:
+            return True
+        state = bystander.ensemble.history[number]
+        mirrors = bystander.policy.inputs.mirrors
+        znodes = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
+        contents = {path: znode.content for path, znode in znodes.items()}
+        is_usable = not any(znode.problem for znode in znodes.values())
+        is_usable &= bystander.policy.allow_empty or all(contents.values())
+        return is_usable and dict(files.files) == contents
 
 
 class InstallsPresentContent:

@@ -116,9 +116,9 @@ def expect_without_limit(self: Anything, _: float) -> None:
     self.stopping = True
 
 
-def merge_one_path(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
+def merge_one_path(self: Anything, known: Snapshot, *read: Anything) -> Snapshot:
     """Take over one file of several."""
-    merged, files = original_merged(self, known, znodes), known.files
+    merged, files = original_merged(self, known, *read), known.files
     changed = [path for path in merged.files if files.get(path) != merged.files[path]]
     return merged if not files else Snapshot({**files, **{p: merged.files[p] for p in changed[:1]}})
 
@@ -170,10 +170,10 @@ original_disconnected = private(Inputs, "_on_disconnected")
 original_merged: Callable[..., Snapshot] = getattr(Inputs, "_merged")  # noqa: B009 -- it is private
 
 
-def keep_what_was_read(self: Anything, known: Snapshot, znodes: Anything) -> Snapshot:
+def keep_what_was_read(self: Anything, known: Snapshot, *read: Anything) -> Snapshot:
     """Want the last content of a znode although it is gone."""
-    place, self.in_place = self.in_place, Snapshot({})
-    merged = original_merged(self, known, znodes)
+    place, self.in_place = self.in_place, None
+    merged = original_merged(self, known, *read)
     self.in_place = place
     return merged
 

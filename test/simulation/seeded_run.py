@@ -272,11 +272,13 @@ class SeededRun:
         tree = world.host.tree
         if tree is None or not tree.alive:
             return "no child is there"
-        for mirror in self.policy.inputs.mirrors:
-            znode = world.ensemble.state[mirror.zk_path]
-            usable = znode.problem is None and (znode.content or self.policy.allow_empty)
-            if usable and world.host.files.files[mirror.local_path] != znode.content:
-                return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
+        mirrors = self.policy.inputs.mirrors
+        wanted = {mirror.local_path: world.ensemble.state[mirror.zk_path] for mirror in mirrors}
+        contents = {path: znode.content for path, znode in wanted.items()}
+        is_usable = not any(znode.problem for znode in wanted.values())
+        is_usable &= self.policy.allow_empty or all(contents.values())
+        if is_usable and dict(world.host.files.files) != contents:
+            return f"{contents} are wanted, but not in the files"
         if tree.loaded != world.host.files and not tree.ignored:
             return "the command does not run what is on disk"
         # A health check without a time limit can run for ever, and then nothing is known.

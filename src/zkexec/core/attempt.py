@@ -65,6 +65,14 @@ class Attempt:
         failing = self.failing
         return failing is not None and wanted == failing and wanted.zxid > failing.zxid
 
+    def is_trial(self, installed: Snapshot, wanted: Snapshot) -> bool:
+        """Whether what failed is to be tried once more although no file differs from it.
+
+        Either it was pushed again, or it is part of another version.
+        """
+        is_failed_here = self.failing is not None and installed == self.failing
+        return self.is_retry(wanted) or (is_failed_here and wanted != self.failing)
+
     def is_in_place(self, installed: Snapshot, wanted: Snapshot) -> bool:
         """Whether this is installed and has not failed."""
         return installed != self.failing and not plan(installed, wanted)
@@ -83,10 +91,12 @@ class Attempt:
         can_revert = good is not None and bool(plan(installed, good))
         return replace(self, revert_to=good if can_revert else None)
 
-    def refused_by_check(self, staged: Snapshot, reason: str, beside: Snapshot | None) -> Attempt:
+    def refused_by_check(
+        self, staged: Snapshot, reason: str, beside: Snapshot | None, step: Step = Step.CHECK
+    ) -> Attempt:
         """Return it as a failure of a version for which nothing was stopped or installed."""
         beside = None if beside == staged else beside  # the same was written again
-        failure = LocalFailure(staged, reason, Step.CHECK, beside)
+        failure = LocalFailure(staged, reason, step, beside)
         return replace(self, tried=staged, failure=failure)
 
     def running_beside(self, beside: Snapshot | None) -> Attempt:

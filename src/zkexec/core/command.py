@@ -5,6 +5,8 @@ process tree once, kills it after the kill timeout, and kills again each second 
 left.  A command that exits by itself is over at once: what it left running is not touched.
 """
 
+from __future__ import annotations
+
 from zkexec.core.actions import (
     Action,
     InspectProcessTree,
@@ -23,6 +25,10 @@ from zkexec.core.events import (
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot
 from zkexec.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CANNOT_WORK = 125
 """The exit status of zkexec if it could not do its work."""
@@ -87,6 +93,8 @@ class Command:
         self.ending: ExitStatus | None = None
         self.stopping = False
         self.tree_gone = False
+        self.variables: Mapping[str, bytes] = {}
+        """The variables from inputs that the next generation gets."""
         self._alive = False
         self._kill_at: float | None = None
         self._inspect_at: float | None = None
@@ -124,7 +132,7 @@ class Command:
         self.stopping = self.tree_gone = False
         self._kill_at = self._inspect_at = self.start_at = self._asked_until = None
         self._passed_on.clear()
-        return [Note("command-starting"), StartCommand(self.generation)]
+        return [Note("command-starting"), StartCommand(self.generation, self.variables)]
 
     def take_over(self, adopted: AdoptedCommand, now: float) -> None:
         """Go on with a command that an earlier core has started, or has begun to stop."""

@@ -136,11 +136,15 @@ class CheckDropped(Fact):
 
 @frozen()
 class CheckFailed(Fact):
-    """The check has refused the staged files; nothing was stopped or installed for them."""
+    """The check has refused the staged files, or a template of this version has an error.
+
+    Nothing was stopped or installed for it.
+    """
 
     reason: str
     staged: Snapshot
     installed: Snapshot
+    step: Step = Step.CHECK
 
 
 @frozen()

@@ -2,9 +2,10 @@
 
 A watch only triggers a read.  One read runs at a time; a watch that fires meanwhile causes another
 one afterwards.  After each connect everything is read again.  A server can drop a watch silently,
-so all watches are armed again at an interval.  The first snapshot is complete.  Later, a znode
-without usable content counts with what is in its file now, with one warning, so that content that
-is in no znode any more is never rolled out.  Losing the cluster never affects the command.
+so all watches are armed again at an interval.  What was read is rendered, if there are templates,
+and only then it counts.  If any of it cannot be used, all of it counts as what is installed now,
+with a warning, so that content that is in no znode any more is never rolled out.  Losing the
+cluster never affects the command.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from zkexec.core.events import (
     ConnectFailed,
     Event,
     ReadFailed,
+    RenderFinished,
     SessionConnected,
     SessionLost,
     SessionSuspended,
@@ -21,12 +23,24 @@ from zkexec.core.events import (
     ZnodeTouched,
 )
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import NOTHING_READ, UNLIMITED, InputState, Problem, Snapshot, Znode
+from zkexec.core.production import Production, Reading
+from zkexec.core.rendering_result import NotRendered
+from zkexec.core.snapshot import (
+    NOTHING_READ,
+    UNLIMITED,
+    InputState,
+    Problem,
+    Snapshot,
+    Znode,
+    plan,
+)
 from zkexec.frozen import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from zkexec.core.rendering import Rendering
 
 
 RETRY_S = 1.0
@@ -40,6 +54,9 @@ replaced by a new one: an ensemble that was wiped or restored refuses the old on
 FORBIDDEN_S = 10.0
 """Pause before a znode that may not be read is tried again: no watch reports a new ACL."""
 
+RENDER_AGAIN_S = 10.0
+"""Pause before this host tries again to render what it could not."""
+
 NO_RESTART = b"-"
 """The content of the restart znode after a retry alone."""
 
@@ -50,15 +67,18 @@ LONGEST_RESTART_NAME = 16
 
 
 class Inputs:
-    """The mirrored znodes and the session through which they are seen."""
+    """The inputs of a member, and the session through which they are seen."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.mirrored, self.paths = policy.inputs.znodes, policy.followed
+        self._declared = policy.inputs
+        self.follows_any = policy.follows_any
         self.connected = False
         self.wanted: Snapshot | None = None
-        self.in_place = Snapshot({})
-        """The content of the files now, as far as they were installed or found."""
+        self.in_place: Snapshot | None = None
+        """What is installed now, None if nothing was installed or found."""
+        self.left_files: Mapping[str, bytes] = {}
+        """The files that an earlier zkexec has installed."""
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
@@ -75,6 +95,14 @@ class Inputs:
         self._is_odd = False
         self._reported: set[str] = set()
         """The reasons that were logged since a connection was of use."""
+        self.is_doubtful = False
+        """Whether a tree may have changed since what is wanted was read."""
+        self._pending: ZnodesRead | None = None
+        """What was read last, as long as it does not count yet."""
+        self._rendering = _rendering_of(policy)
+        self._render_again_at: float | None = None
+        self.render_trouble = ""
+        """Why this host cannot render the templates, if it cannot."""
         self._is_unanswered = False
         """Whether a read was sent, and none was answered since."""
         self._owes_note = False
@@ -88,7 +116,7 @@ class Inputs:
         """The next time at which `expire` has something to do."""
         # A read arms watches itself, so the others wait until it is over.
         rearm_at = None if self._reading else self._rearm_at
-        due = (self._renew_at, self._read_again_at, rearm_at)
+        due = (self._renew_at, self._read_again_at, self._render_again_at, rearm_at)
         return min((at for at in due if at is not None), default=None)
 
     def open(self) -> list[Action]:
@@ -129,6 +157,8 @@ class Inputs:
                 return self._on_read(event, now)
             case ReadFailed(number, reason):
                 return self._on_read_failed(number, reason, now)
+            case RenderFinished():
+                return self._on_rendered(event, now)
         return []
 
     def expire(self, now: float) -> list[Action]:
@@ -137,6 +167,9 @@ class Inputs:
             return self._renew(now)
         if self._read_again_at is not None and now >= self._read_again_at:
             return self._read()
+        if self._render_again_at is not None and now >= self._render_again_at:
+            self._render_again_at = None
+            return self._consider_pending(now, [])
         if self._rearm_at is not None and now >= self._rearm_at and not self._reading:
             self._rearm_later(now)
             return [RearmWatches()]
@@ -144,7 +177,7 @@ class Inputs:
 
     def _rearm_later(self, now: float) -> None:
         """Arm all watches again after a while; without any there is nothing to be done."""
-        has_watches = bool(self.paths) or self._policy.in_group
+        has_watches = self.follows_any or self._policy.in_group
         rearm_s = self._policy.rearm_s if has_watches else None
         self._rearm_at = None if rearm_s is None else now + rearm_s
 
@@ -152,6 +185,7 @@ class Inputs:
         self.connected = True
         self.refused = False
         self.state = NOTHING_READ
+        self.is_doubtful = bool(self._declared.trees)
         self._renew_at = None
         self._rearm_later(now)
         # A server that hangs up on each read would be logged without end.
@@ -159,7 +193,7 @@ class Inputs:
         actions = [] if self._owes_note else self._note_connected()
         if not self._registered:
             self._registered = True
-            actions += [Note("registering", {"path": path}) for path in self.mirrored]
+            actions += [Note("registering", {"path": path}) for path in self._declared.paths]
         return actions + self._read()
 
     def _note_connected(self) -> list[Action]:
@@ -173,6 +207,7 @@ class Inputs:
         self.connected = False
         self._rearm_at = None
         self._forget_read()
+        self._pending = None
         if self._renew_at is None:
             self._renew_at = now + self._patience_s
         if topic == "session-expired":
@@ -192,6 +227,7 @@ class Inputs:
 
     def _on_touched(self, path: str) -> list[Action]:
         note = Note("touched", {"path": path})
+        self.is_doubtful |= bool(self._declared.trees)
         if self._reading:
             self._stale = True
             return [note]
@@ -205,8 +241,65 @@ class Inputs:
         self._is_unanswered = False
         noted = self._note_connected() if self._owes_note else []
         self._reported.clear()
+        self._pending = event
+        reading = self._read() if stale else []
+        return self._consider_pending(now, noted) + reading
+
+    def _consider_pending(self, now: float, noted: list[Action]) -> list[Action]:
+        """Take what was read last, once it is rendered; `noted` is what led to it."""
+        event = self._pending
+        if event is None:
+            return noted
+        production = self._produce(event)
+        if self._rendering is not None and not production.problems:
+            reading = Reading(event.znodes, event.trees)
+            result = self._rendering.result_of(reading)
+            if result is None:
+                is_free = not self._rendering.is_running and self._render_again_at is None
+                return [*noted, self._rendering.start(event, reading)] if is_free else noted
+            production.add_rendered(result)
+        self._pending = None
+        return self._accept(event, production, now, noted)
+
+    def _on_rendered(self, event: RenderFinished, now: float) -> list[Action]:
+        """Take what was rendered, even if something newer was read: that may come without end."""
+        read = None if self._rendering is None else self._rendering.finished(event)
+        if read is None or self._pending is None:
+            return []
+        result = event.result
+        if isinstance(result, NotRendered):
+            self._render_again_at = now + RENDER_AGAIN_S
+            return self._note_unrendered(result.reason)
+        self.render_trouble = ""
+        if self._pending is read:
+            return self._consider_pending(now, [])
+        production = self._produce(read)
+        production.add_rendered(result)
+        return self._accept(read, production, now, []) + self._consider_pending(now, [])
+
+    def _note_unrendered(self, reason: str) -> list[Action]:
+        if reason == self.render_trouble:
+            return []
+        self.render_trouble = reason
+        fields = {"reason": reason, "retry_s": RENDER_AGAIN_S}
+        return [Note("render-impossible", fields)]
+
+    def _produce(self, event: ZnodesRead) -> Production:
+        in_place = self.left_files if self.in_place is None else self.in_place.files
+        return Production(
+            self._declared,
+            Reading(event.znodes, event.trees),
+            allow_empty=self._policy.allow_empty,
+            installed=in_place,
+        )
+
+    def _accept(
+        self, event: ZnodesRead, production: Production, now: float, noted: Sequence[Action]
+    ) -> list[Action]:
+        """Let a reading count."""
         before, is_first = self.wanted, not self.state.is_current
-        actions = [*noted, *self._check_restart_request(event.znodes), *self._take(event.znodes)]
+        actions = [*noted, *self._check_restart_request(event.znodes)]
+        actions += self._take(event, production)
         self.state = self._state_after(event.zxid)
         if is_first and before is not None and self._is_another(before, event.zxid):
             self._history += 1
@@ -214,9 +307,10 @@ class Inputs:
             self.state = replace(self.state, history=self._history)
             actions.insert(0, Note("history-changed"))
         self._note_zxid(event.zxid)
-        if any(znode.problem is Problem.FORBIDDEN for znode in event.znodes.values()):
+        self.is_doubtful &= self._reading or self._pending is not None
+        if Reading(event.znodes, event.trees).is_forbidden:
             self._read_again_at = now + FORBIDDEN_S
-        return actions + self._read() if stale else actions
+        return actions
 
     def _on_read_failed(self, number: int, reason: str, now: float) -> list[Action]:
         if not self._is_awaited(number):
@@ -231,7 +325,7 @@ class Inputs:
 
     def _read(self) -> list[Action]:
         self._forget_read()
-        if not self.paths:
+        if not self.follows_any:
             return []
         self._last_number += 1
         self._reading = True
@@ -261,20 +355,16 @@ class Inputs:
         is_new = self._is_odd and not was_odd
         return [Note("restart-ignored", {"path": path})] if is_new else []
 
-    def _take(self, znodes: Mapping[str, Znode]) -> list[Action]:
-        """Merge one consistent reading into `wanted`; say what changed in what can be used."""
+    def _take(self, event: ZnodesRead, production: Production) -> list[Action]:
+        """Let one consistent reading be wanted; say what changed in what can be used."""
         self.has_read = True
-        before = self.problems
-        self.problems = {
-            path: problem
-            for path in self.mirrored
-            if (problem := self._problem_of(znodes[path])) is not None
-        }
-        if self.wanted is None:
+        before, self.problems = self.problems, production.problems
+        known = self.wanted
+        if known is None:
             if not self.problems:
-                self.wanted = self._merged(Snapshot({}), znodes)
+                self.wanted = self._merged(Snapshot({}), event, production)
             return []
-        self.wanted = self._merged(self.wanted, znodes)
+        self.wanted = self._merged(known, event, production)
         unusable: list[Action] = [
             Note("znode-unusable", {"path": path, "problem": problem.value})
             for path, problem in self.problems.items()
@@ -300,45 +390,41 @@ class Inputs:
         return InputState(newest=wanted.zxid, history=self._history)
 
     def _has_lost(self, snapshot: Snapshot | None) -> bool:
-        """Whether something of this is in no znode and in no file."""
-        return snapshot is not None and any(
-            snapshot.files.get(mirror.local_path) != self.in_place.files.get(mirror.local_path)
-            for mirror in self._policy.inputs.mirrors
-            if mirror.zk_path in self.problems
-        )
+        """Whether this is not installed, and not all of it is in znodes any more."""
+        if snapshot is None or not self.problems:
+            return False
+        in_place = Snapshot({}) if self.in_place is None else self.in_place
+        return bool(plan(replace(in_place, restart=snapshot.restart), snapshot))
 
-    def _merged(self, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
-        files = dict(known.files)
-        usable = [path for path in self.mirrored if path not in self.problems]
-        for mirror in self._policy.inputs.mirrors:
-            target = mirror.local_path
-            if mirror.zk_path in self.problems:
-                content = self.in_place.files.get(target, files[target])
-            else:
-                content = znodes[mirror.zk_path].content
-            # What did not change stays the same object: in memory once, and compared fast.
-            if files.get(target) != content:
-                files[target] = content
-        asked = znodes.get(self._policy.restart_path)
-        restart = known.restart
-        name = restart_name(asked.content) if asked is not None and asked.content else None
-        if name is not None:
-            usable.append(self._policy.restart_path)
-            restart = name or restart
-        read = [znodes[path] for path in usable]
-        # Nothing is remembered here, which would be wrong after an ensemble was wiped.
-        return Snapshot(
-            files,
-            zxid=max((znode.mzxid for znode in read), default=0),
-            znode_versions={path: z.version for path, z in znodes.items() if z.version >= 0},
+    def _merged(self, known: Snapshot, event: ZnodesRead, production: Production) -> Snapshot:
+        """Make the snapshot of what was read; if that cannot be used, of what is installed.
+
+        Nothing is remembered here, which would be wrong after an ensemble was wiped.
+        """
+        restart, znode = self._restart_of(event, known)
+        if not self.problems:
+            return production.snapshot(restart, znode, known.files)
+        return replace(
+            known if self.in_place is None else self.in_place,
+            zxid=0 if znode is None else znode.mzxid,
+            znode_versions=Reading(event.znodes, event.trees).versions,
             restart=restart,
-            changed_at=max((znode.mtime for znode in read), default=0.0),
+            changed_at=0.0 if znode is None else znode.mtime,
         )
 
-    def _problem_of(self, znode: Znode) -> Problem | None:
-        if znode.problem is None and not znode.content and not self._policy.allow_empty:
-            return Problem.EMPTY
-        return znode.problem
+    def _restart_of(self, event: ZnodesRead, known: Snapshot) -> tuple[str, Znode | None]:
+        """Return the restart that was requested last, and its znode if that is a request."""
+        asked = event.znodes.get(self._policy.restart_path)
+        name = restart_name(asked.content) if asked is not None and asked.content else None
+        return (known.restart, None) if name is None else (name or known.restart, asked)
+
+
+def _rendering_of(policy: Policy) -> Rendering | None:
+    if not policy.inputs.templates:
+        return None
+    from zkexec.core.rendering import Rendering  # noqa: PLC0415 -- most have no templates
+
+    return Rendering(policy.inputs)
 
 
 def restart_name(content: bytes) -> str | None:

@@ -40,7 +40,7 @@ from zkexec.core.phases import (
     VerifyingPhase,
 )
 from zkexec.core.policy import ChangeAction, OnFailure, Policy
-from zkexec.core.restart import Restart
+from zkexec.core.restart import NOTHING_INSTALLED, Restart
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.startup import CannotStartError, FirstStart, Startup
 from zkexec.core.step import Step
@@ -263,7 +263,7 @@ class Member:
             restart.requested,
             succeeded,
             phase.attempt.failure,
-            restart.good if self._policy.inputs.mirrors else None,
+            restart.good if self._policy.inputs.paths else None,
             self.inputs.wanted,
             self.inputs.state,
             status,
@@ -290,8 +290,8 @@ class Member:
                 return self._begin(now)
             case events.Tick():
                 return self._on_tick(now)
-            case events.CachedFilesFound(snapshot):
-                return self._carry(self._first.cached(snapshot), now)
+            case events.CachedFilesFound():
+                return self._carry(self._first.cached(event), now)
             case events.CachedFilesMissing(reason):
                 return self._carry(self._first.nothing_cached(reason), now)
             case events.FilesStaged():
@@ -319,15 +319,17 @@ class Member:
                 return self._alerts.finished(reason, now)
             case SignalReceived():
                 return self._on_signal(event, now)
-        self.inputs.in_place = self._installed
+        is_there = self._installed is not NOTHING_INSTALLED
+        self.inputs.in_place = self._installed if is_there else None
         taken = self.inputs.handle(event, now)
         followed = self._follow_again(event, now) if self._trouble else []
         return taken + followed + self._consider_start(now)
 
     def _follow_again(self, event: Event, now: float) -> list[Action]:
         """See whether what the failed core has followed is followed again."""
-        awaited = events.ZnodesRead if self.inputs.paths else events.SessionConnected
-        if not isinstance(event, awaited) or self.phase is Phase.EXITING:
+        is_connected = isinstance(event, events.SessionConnected)
+        is_followed = self.inputs.has_read if self.inputs.follows_any else is_connected
+        if not is_followed or self.phase is Phase.EXITING:
             return []
         self._trouble = ""
         return self._alerts.restart_settled(now)
@@ -384,12 +386,12 @@ class Member:
     def _on_known_good(self, now: float) -> list[Action]:
         before, applied = self._phase, self.applied
         is_old = isinstance(before, VerifyingPhase) and before.is_in_trouble(applied)
-        if not (is_old or before.attempt.is_reverted(applied)):
-            self._restart.good = applied
+        is_new = not (is_old or before.attempt.is_reverted(applied))
+        remembered = self._restart.became_good(applied) if is_new else []
         self._restart.begun = None
         if isinstance(before, BlockedPhase):
             self._restart.requested = None
-        return self._change(BecameKnownGood(self.command.generation, applied), now)
+        return remembered + self._change(BecameKnownGood(self.command.generation, applied), now)
 
     def _consider_start(self, now: float) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""

@@ -159,7 +159,7 @@ class PhaseChanges:
         )
         if not self._parts.policy.in_group:
             return [Note("change-refused", {"reason": failure.reason}), *note, *alerted]
-        if failure.step in (Step.CHECK, Step.RELOAD):
+        if failure.step in (Step.RENDER, Step.CHECK, Step.RELOAD):
             return [Note("change-failed", {"reason": failure.reason}), *note, *alerted]
         # A command that has ended will not recover.
         can_recover = self._parts.command.present and failure.step is Step.HEALTH

@@ -110,6 +110,8 @@ class LoadingPhase(CurrentPhase):
                 return WaitingPhase(self.attempt)
             case facts.CheckDue():
                 return CheckingPhase(self)
+            case facts.CheckFailed():
+                return _refused(self, fact)
             case facts.EndBegan():
                 return ExitingPhase(fact.keeping, fact.status, self.attempt)
         return self
@@ -216,9 +218,8 @@ class CheckingPhase(Interlude):
         match fact:
             case facts.CheckPassed() | facts.CheckDropped():
                 return self.resumes
-            case facts.CheckFailed(reason, staged, installed):
-                beside = installed if self.awaits_health(installed) else None
-                return FailedPhase(self.attempt.refused_by_check(staged, reason, beside))
+            case facts.CheckFailed():
+                return _refused(self, fact)
             case facts.HostTrouble():
                 return self.resumes.on(fact)
         return self._otherwise(fact)
@@ -413,7 +414,7 @@ class FailedPhase(CurrentPhase):
         failure = self.attempt.failure
         if failure is None or failure.beside is not None or self.attempt.revert_to is not None:
             return False
-        return failure.step in (Step.CHECK, Step.RELOAD)
+        return failure.step in (Step.RENDER, Step.CHECK, Step.RELOAD)
 
     def _is_beside(self, installed: Snapshot) -> bool:
         failure = self.attempt.failure
@@ -495,7 +496,8 @@ def _while_old_runs(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
     return _before_the_stop(phase, fact)
 
 
-def _before_the_stop(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
+# One arm for each fact.
+def _before_the_stop(phase: CurrentPhase, fact: Fact) -> CurrentPhase:  # noqa: PLR0911
     """Return what follows from what is done for a staged change, and from the end of zkexec."""
     match fact:
         case facts.CheckDue():
@@ -506,9 +508,19 @@ def _before_the_stop(phase: CurrentPhase, fact: Fact) -> CurrentPhase:
             return ReloadingPhase(phase.attempt, action, phase, loaded)
         case facts.StopPermitted():
             return StoppingPhase(phase.attempt)
+        case facts.CheckFailed():
+            return _refused(phase, fact)
         case facts.EndBegan():
             return ExitingPhase(fact.keeping, fact.status, phase.attempt)
     return phase
+
+
+def _refused(phase: CurrentPhase, failed: facts.CheckFailed) -> CurrentPhase:
+    """Return the phase of a version that was refused before anything was stopped for it."""
+    installed = failed.installed
+    beside = installed if phase.awaits_health(installed) else None
+    refused = phase.attempt.refused_by_check(failed.staged, failed.reason, beside, failed.step)
+    return FailedPhase(refused)
 
 
 def _ended(reason: str) -> str:

@@ -12,6 +12,7 @@ from zkexec.core.actions import (
     DiscardFiles,
     InstallFiles,
     Note,
+    RememberState,
     StageFiles,
     notes_on_files,
 )
@@ -21,7 +22,7 @@ from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
 from zkexec.core.phases import CurrentPhase, Phase
 from zkexec.core.policy import ChangeAction, Policy
-from zkexec.core.snapshot import UNLIMITED, Snapshot, plan
+from zkexec.core.snapshot import UNLIMITED, Plan, Snapshot, plan
 from zkexec.core.step import Step
 from zkexec.core.step_commands import StepCommands
 from zkexec.core.traffic import Traffic
@@ -60,6 +61,9 @@ class Debounce:
         self._latest = self.deadline = None
 
 
+NOTHING_INSTALLED = Snapshot({})
+"""What is installed before anything was found or installed."""
+
 RETRY_FILES_S = 10.0
 """Pause before files that could not be written are tried again."""
 
@@ -86,8 +90,9 @@ class Restart:
         self._turn = turn
         self._command = command
         self._debounce = Debounce(policy.settle_s)
-        self.installed = Snapshot({})
-        self.loaded = self.installed
+        self._was_healthy = False
+        """Whether the command was healthy on what is installed, in this run or an earlier one."""
+        self.installed = self.loaded = NOTHING_INSTALLED
         """What the running command was started on, or has reloaded."""
         self.begun: ChangeAction | None = None
         """What was done to the command for a change, unless it was known good since."""
@@ -131,9 +136,15 @@ class Restart:
         """Make the next attempt after a pause, unless something newer comes."""
         self._debounce.try_again(RETRY_FILES_S, now)
 
-    def begin_on(self, on_disk: Snapshot) -> None:
+    def begin_on(self, on_disk: Snapshot, *, was_healthy: bool = False) -> None:
         """Begin with the files that are there."""
-        self.installed = self.loaded = self._seen = on_disk
+        self._is_installed(on_disk)
+        self.loaded = self._seen = on_disk
+        self._was_healthy = was_healthy
+
+    def _is_installed(self, snapshot: Snapshot) -> None:
+        self.installed = snapshot
+        self._command.variables = snapshot.variables
 
     def date(self, attempt: Attempt) -> Attempt:
         """Return the attempt with zxids of the present history of the servers.
@@ -166,17 +177,30 @@ class Restart:
             return [Note("newer-gone"), *self.discard()]
         if self._is_undone(phase):
             return self._undo(phase, is_unverified)
-        if not (phase.takes_changes and self._is_new(attempt)):
+        is_compared = phase.takes_changes and self._is_new(attempt)
+        return self._compare(phase, is_unverified, now) if is_compared else []
+
+    def _compare(self, phase: CurrentPhase, is_unverified: bool, now: float) -> Found:
+        """Decide whether the wanted version, which was not compared yet, is a change here."""
+        attempt, changes = phase.attempt, plan(self.installed, self.wanted)
+        if changes or attempt.is_trial(self.installed, self.wanted):
+            self._seen = self.wanted
+            self._debounce.changed(now)
+            return [*self._notes_on(changes), facts.ChangeFound()]
+        is_other = self.installed != self.wanted
+        if is_other and phase.base.phase is Phase.VERIFYING and not attempt.reason:
+            # The version that is being verified is another one, and counts first.
             return []
-        changes = plan(self.installed, self.wanted)
-        if not changes and not attempt.is_retry(self.wanted):
-            return self._undo(phase, is_unverified)
-        self._seen = self.wanted
-        self._debounce.changed(now)
+        return self._undo(phase, is_unverified)
+
+    def _notes_on(self, changes: Plan) -> list[Action]:
+        """Say what has changed, without any content."""
         notes = notes_on_files("changed", changes.changed, self.wanted)
-        if not notes:
-            notes = [Note("restart-requested" if changes.restarts else "pushed-again")]
-        return [*notes, facts.ChangeFound()]
+        if changes.variables:
+            notes.append(Note("variables-changed", {"names": ", ".join(changes.variables)}))
+        if notes or changes.is_unrendered:
+            return notes
+        return [Note("restart-requested" if changes.restarts else "pushed-again")]
 
     def _is_new(self, attempt: Attempt) -> bool:
         """Whether this was not compared yet; the same bytes are new if they failed before."""
@@ -210,10 +234,15 @@ class Restart:
 
     def _undo(self, phase: CurrentPhase, is_unverified: bool) -> Found:
         """Go on with what is installed, in the turn if it is not known good yet."""
-        wanted, is_verified = self.wanted, phase.base.phase is Phase.VERIFYING
-        self._seen = wanted
+        is_verified = phase.base.phase is Phase.VERIFYING
+        is_unaffected = phase.phase is Phase.RUNNING and self.installed != self.wanted
+        self._seen = self.wanted
         self._debounce.end()
-        undone = [Note("change-undone"), *self.discard()]
+        undone: list[Action] = [] if is_unaffected else [Note("change-undone")]
+        undone += [*self._take_version(), *self.discard()]
+        wanted = self.wanted
+        if self.installed.proves_nothing:
+            wanted = replace(wanted, proves_nothing=True)
         generation = self._command.generation if self._command.present else 0
         is_unfinished = bool(generation) and self._turn.in_flight and is_unverified
         if is_verified or not generation or is_unfinished:
@@ -222,6 +251,24 @@ class Restart:
             return [*undone, facts.TurnUnfinished(generation, wanted)]
         started = [] if is_verified or generation else self._command.start()
         return [*undone, facts.ChangeUndone(generation, wanted), *started]
+
+    def _take_version(self) -> list[Action]:
+        """Count what is installed as the wanted version, if nothing on this host differs in it."""
+        if self.installed == self.wanted:
+            return []
+        same = replace(self.wanted, proves_nothing=True)
+        if not plan(self.loaded, same):
+            self.loaded = same
+        self._is_installed(same)
+        return [Note("nothing-differs"), RememberState(same, self._was_healthy)]
+
+    def became_good(self, applied: Snapshot) -> list[Action]:
+        """Remember that the command was healthy on this: it is put back after a failure."""
+        self.good = applied
+        if applied != self.installed or not self._policy.inputs.needs_state:
+            return []
+        self._was_healthy = True
+        return [RememberState(applied, True)]
 
     def expire(self, phase: CurrentPhase, now: float) -> Found:
         """Make the attempt, or the start, that is due."""
@@ -253,11 +300,19 @@ class Restart:
             # The granted snapshot is out of date: the turn is requested for the wanted one.
             return [*self._drop_check(phase), *self.discard()]
         if self._staged is None or goal != self._staged:
-            return [*self._drop_check(phase), *self.stage(goal)]
+            return [*self._drop_check(phase), *self._prepare(goal)]
         self._staged = goal
         if not self._is_on_disk or phase.phase in (Phase.CHECKING, Phase.DRAINING):
             return []
         return self._apply(phase.attempt, goal, now, must_restart=must_restart)
+
+    def _prepare(self, goal: Snapshot) -> Found:
+        """Stage the goal; if a template of it has an error, it has failed already."""
+        if not goal.unrendered:
+            return self.stage(goal)
+        self._seen = self.wanted
+        failed = facts.CheckFailed(goal.unrendered, goal, self.installed, Step.RENDER)
+        return [*self.discard(), failed]
 
     def _proceed_first(self) -> Found:
         """Install the files of the first start, once they are examined."""
@@ -288,9 +343,17 @@ class Restart:
         action = self._policy.action_for(plan(self.loaded, goal))
         if not present or must_restart or action is ChangeAction.RESTART:
             return self._take_down(now)
-        if self._steps.is_busy(Step.RELOAD) or not self._turn.may_stop(now):
+        if self._steps.is_busy(Step.RELOAD) or not self._may_act(now):
             return []
         return [facts.ReloadPermitted(action, self.loaded)]
+
+    def _may_act(self, now: float) -> bool:
+        """Whether the command may be stopped, or reloaded, for what the turn was granted for.
+
+        An admission does not check all of a tree, so no watch of it may have fired since.
+        """
+        is_doubtful = self._policy.in_group and self._inputs.is_doubtful
+        return not is_doubtful and self._turn.may_stop(now)
 
     def _is_put_back(self, attempt: Attempt) -> bool:
         """Whether the goal is what the command runs on, so that it needs no restart."""
@@ -339,7 +402,7 @@ class Restart:
         if not self._command.present:
             self._is_on_disk = False
             return [InstallFiles()]
-        if not self._turn.may_stop(now):
+        if not self._may_act(now):
             return []
         if not self._traffic.needs_drain:
             return [facts.StopPermitted()]
@@ -411,17 +474,33 @@ class Restart:
         staged, self._staged = self._staged, None
         if staged is None:
             raise RuntimeError("files were installed that were not staged")
-        self.installed = staged
+        staged, remembered = self._after(staged)
+        self._is_installed(staged)
         attempt = phase.attempt
         if staged != attempt.revert_to:
             self._seen = staged
-        notes = notes_on_files("installed", written, staged)
+        notes = [*notes_on_files("installed", written, staged), *remembered]
         if phase.phase is Phase.RELOADING:
             return [*notes, facts.FilesReplaced(staged)]
         if self._is_put_back(attempt):
             return [Note("files-put-back"), *notes, facts.FilesPutBack()]
         self.loaded = staged
         return [*notes, facts.NewFilesInstalled(staged), *self._command.start()]
+
+    def _after(self, staged: Snapshot) -> tuple[Snapshot, list[Action]]:
+        """Return what is installed now, with what its health would show about its version.
+
+        If nothing differs from what this command was healthy on before, it shows nothing.
+        """
+        is_same = not plan(replace(self.installed, restart=staged.restart), staged)
+        is_same &= self.installed is not NOTHING_INSTALLED
+        if not (is_same or staged.proves_nothing):
+            self._was_healthy = False
+            return staged, []
+        if self.installed.proves_nothing:
+            staged = replace(staged, proves_nothing=True)
+        self._was_healthy |= staged.proves_nothing
+        return staged, [RememberState(staged, True)] if self._was_healthy else []
 
     def reloaded(self) -> None:
         """The running command has loaded the installed files, as far as anybody knows."""

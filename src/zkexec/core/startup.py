@@ -11,11 +11,13 @@ from __future__ import annotations
 from zkexec.core import facts
 from zkexec.core.actions import Action, LoadCachedFiles, Note
 from zkexec.core.command import Command
+from zkexec.core.events import CachedFilesFound
 from zkexec.core.facts import Found
 from zkexec.core.inputs import Inputs
 from zkexec.core.policy import ChangeAction, Policy, StartPolicy
-from zkexec.core.restart import Restart
-from zkexec.core.snapshot import Problem, Snapshot
+from zkexec.core.restart import NOTHING_INSTALLED, Restart
+from zkexec.core.snapshot import Problem, Snapshot, plan
+from zkexec.core.step import Step
 from zkexec.core.turn import StartBasis, Turn
 from zkexec.frozen import replace
 
@@ -43,9 +45,11 @@ class Startup:
         self._policy = policy
         self._inputs = inputs
         self._turn = turn
-        self._needs_ensemble = bool(inputs.paths) or policy.in_group
+        self._needs_ensemble = inputs.follows_any or policy.in_group
         self._reads_disk = self._has_read_disk = False
         self.on_disk: Snapshot | None = None
+        self.was_healthy = False
+        """Whether the command of this host was healthy on what is on the disk."""
         self._waits_for: Mapping[str, Problem] = {}
         self._without_ensemble = False
         self._over = False
@@ -56,7 +60,7 @@ class Startup:
         """Whether everything is known that the first start waits for."""
         if self._over or not self._turn.is_ready:
             return False
-        if self._inputs.paths:
+        if self._inputs.follows_any:
             # What was read on an earlier connection may be in no znode any more, and is in no file.
             is_whole = self._inputs.state.is_current and not self._inputs.problems
             return is_whole and self._inputs.wanted is not None
@@ -66,7 +70,8 @@ class Startup:
         """Connect, and set the deadline."""
         wait_s = self._policy.connect_timeout_s
         self.deadline = now + (wait_s if self._needs_ensemble else min(wait_s, UNNEEDED_WAIT_S))
-        return self._inputs.open()
+        read = self._request_disk() if self._policy.inputs.needs_state else []
+        return read + self._inputs.open()
 
     def end(self) -> None:
         """The first start is under way, or will never be."""
@@ -78,9 +83,12 @@ class Startup:
         self._over = False
 
     def read_disk(self) -> list[Action]:
-        """Request the content of the files once, which only a member of a group needs."""
-        if self._reads_disk or not (self._policy.in_group and self._inputs.paths):
+        """Request the content of the files once, if only a member of a group needs it."""
+        if self._reads_disk or not (self._policy.in_group and self._inputs.follows_any):
             return []
+        return self._request_disk()
+
+    def _request_disk(self) -> list[Action]:
         self._reads_disk = True
         return [LoadCachedFiles()]
 
@@ -89,10 +97,13 @@ class Startup:
         """Whether the files are being read only to know their content."""
         return self._reads_disk and not self._has_read_disk
 
-    def disk_read(self, on_disk: Snapshot | None) -> None:
+    def disk_read(self, on_disk: Snapshot | None, *, was_healthy: bool = False) -> None:
         """Note the content of the files; None if one of them is missing."""
         self._has_read_disk = True
         self.on_disk = on_disk
+        self.was_healthy = was_healthy
+        if on_disk is not None:
+            self._inputs.left_files = on_disk.files
 
     def consider(self) -> list[Action]:
         """Note which znodes are unusable; raise CannotStartError if that ends the start."""
@@ -100,6 +111,10 @@ class Startup:
             return []
         if not self._needs_ensemble:
             return self._start_without_ensemble() if self._inputs.refused else []
+        if self._inputs.render_trouble:
+            raise CannotStartError(
+                Note("start-not-rendered", {"reason": self._inputs.render_trouble})
+            )
         problems = self._inputs.problems
         if not problems:
             return []
@@ -176,14 +191,26 @@ class FirstStart:
         wanted, on_disk = self._inputs.wanted, self._on_disk
         if wanted is None:
             return self._command.start()
-        basis = self._turn.basis(wanted, on_disk)
+        basis = self._turn.basis(wanted, on_disk, was_healthy=self._startup.was_healthy)
         if basis is StartBasis.NOTHING:
             self._restart.settle_on(wanted)
             self._restart.requested = wanted
             return [Note("start-blocked"), facts.StartBlocked()]
         if basis is StartBasis.ON_DISK and on_disk is not None and on_disk != wanted:
             return self._begin_on(on_disk)
+        if wanted.unrendered:
+            return self._refuse_unrendered(wanted)
+        if self._startup.was_healthy and on_disk is not None and not plan(on_disk, wanted):
+            wanted = replace(wanted, proves_nothing=True)
         return self._restart.stage(wanted)
+
+    def _refuse_unrendered(self, wanted: Snapshot) -> Found:
+        """A template has an error: start on known good files, or end, or keep an adopted turn."""
+        if not self._turn.in_flight:
+            return self.refused_by_check(wanted.unrendered)
+        self._restart.settle_on(wanted)
+        on_disk = self._on_disk or NOTHING_INSTALLED
+        return [facts.CheckFailed(wanted.unrendered, wanted, on_disk, Step.RENDER)]
 
     @property
     def _on_disk(self) -> Snapshot | None:
@@ -197,7 +224,7 @@ class FirstStart:
         return replace(on_disk, restart=wanted.restart)
 
     def _begin_on(self, on_disk: Snapshot) -> Found:
-        self._restart.begin_on(on_disk)
+        self._restart.begin_on(on_disk, was_healthy=self._startup.was_healthy)
         if self._turn.in_flight:
             # The turn lasts until this command is healthy, as an earlier run has stopped another.
             self._restart.begun = ChangeAction.RESTART
@@ -207,16 +234,21 @@ class FirstStart:
         """Start on known good files instead of what the check has refused, if there are any."""
         wanted, on_disk = self._inputs.wanted, self._on_disk
         is_other = on_disk is not None and wanted is not None and on_disk != wanted
-        if on_disk is None or not is_other or not self._turn.is_known_good(on_disk):
+        if on_disk is None or not is_other or not self._is_known_good(on_disk):
             raise CannotStartError(Note("start-refused-by-check", {"reason": reason}))
         refused = Note("start-refused", {"reason": reason})
         discarded = self._restart.discard()
         return [refused, *discarded, facts.CheckDropped(), *self._begin_on(on_disk)]
 
-    def cached(self, snapshot: Snapshot) -> Found:
+    def _is_known_good(self, on_disk: Snapshot) -> bool:
+        """Whether the group, or this host, has seen a command healthy on what is on the disk."""
+        return self._turn.is_known_good(on_disk, was_healthy=self._startup.was_healthy)
+
+    def cached(self, found: CachedFilesFound) -> Found:
         """Start on the files that are there, or note what they are."""
+        snapshot = found.snapshot
         if self._startup.is_reading_disk:
-            self._startup.disk_read(snapshot)
+            self._startup.disk_read(snapshot, was_healthy=found.was_healthy)
             return self.consider()
         self._startup.end()
         wanted = self._inputs.wanted
@@ -225,7 +257,7 @@ class FirstStart:
         else:
             # Only the record is missing.  This start also counts as the restart requested last.
             snapshot = replace(snapshot, restart=wanted.restart)
-        self._restart.begin_on(snapshot)
+        self._restart.begin_on(snapshot, was_healthy=found.was_healthy)
         return [Note("cached-files-used"), *self._command.start()]
 
     def nothing_cached(self, reason: str) -> Found:

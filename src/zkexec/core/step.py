@@ -23,6 +23,7 @@ STEP_COMMANDS = (Step.CHECK, Step.PRE_STOP, Step.RELOAD, Step.POST_HEALTHY)
 """The steps that are commands of the operator: `--check`, the hooks, and `--reload`."""
 
 _FAILED = {
+    Step.RENDER.value: "failed in its rendering",
     Step.CHECK.value: "failed in its check",
     Step.PRE_STOP.value: "failed in its pre-stop command",
     Step.RELOAD.value: "failed in its reload",

@@ -116,11 +116,19 @@ class Turn(Protocol):
     def deadline(self) -> float | None:
         """When `advance` has something to do."""
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
-        """Return what a first start may run, if it `is_ready`; `on_disk` is in the files now."""
+    def basis(
+        self, wanted: Snapshot, on_disk: Snapshot | None, *, was_healthy: bool = False
+    ) -> StartBasis:
+        """Return what a first start may run, if it `is_ready`; `on_disk` is in the files now.
 
-    def is_known_good(self, snapshot: Snapshot) -> bool:
-        """Whether the command of some member was healthy on this, as far as the group knows."""
+        `was_healthy`: the command of this host was healthy on it.
+        """
+
+    def is_known_good(self, on_disk: Snapshot, *, was_healthy: bool = False) -> bool:
+        """Whether a first start may rely on this, because a command was healthy on it.
+
+        `was_healthy`: that was the command of this host, as its state file shows.
+        """
 
     def may_stop(self, now: float) -> bool:
         """Whether the turn was confirmed so recently that no member can have reclaimed it."""
@@ -150,11 +158,17 @@ class FreeTurn:
     deadline: float | None = None
     granted: Snapshot | None = None
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:  # noqa: ARG002 -- protocol
+    def basis(
+        self,
+        wanted: Snapshot,  # noqa: ARG002 -- protocol
+        on_disk: Snapshot | None,  # noqa: ARG002 -- protocol
+        *,
+        was_healthy: bool = False,  # noqa: ARG002 -- protocol
+    ) -> StartBasis:
         """Start on the wanted snapshot."""
         return StartBasis.WANTED
 
-    def is_known_good(self, snapshot: Snapshot) -> bool:  # noqa: ARG002 -- protocol
+    def is_known_good(self, on_disk: Snapshot, *, was_healthy: bool = False) -> bool:  # noqa: ARG002 -- protocol
         """Return false: nothing is known of any version."""
         return False
 

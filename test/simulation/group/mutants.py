@@ -3,20 +3,21 @@
 A mutant is a name of the core that is replaced for a run, and the checker that has to notice it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zkexec.core import facts
 from zkexec.core.actions import Action, SignalProcessTree
 from zkexec.core.attempt import Attempt
-from zkexec.core.events import Event, HealthCheckFinished, SessionConnected
+from zkexec.core.events import Event, HealthCheckFinished, SessionConnected, ZnodesRead
 from zkexec.core.facts import Fact, Found
 from zkexec.core.health import CheckResult, HealthCheck
 from zkexec.core.input_options import InputOptions
 from zkexec.core.inputs import Inputs
 from zkexec.core.member import Member
 from zkexec.core.phases import CurrentPhase, Phase, RunningPhase
+from zkexec.core.production import Production
 from zkexec.core.restart import Debounce, Restart
 from zkexec.core.rollout import next_request, participant, situation
 from zkexec.core.rollout.group_actions import CommitRecord
@@ -27,7 +28,7 @@ from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.rollout.record_view import RecordView
 from zkexec.core.rollout.version import ConfigVersion, contents_of, version_of
-from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.snapshot import Snapshot
 from zkexec.core.turn import StartBasis
 from zkexec.frozen import replace
 
@@ -217,26 +218,29 @@ def block_for_ever(self: Anything, version: ConfigVersion) -> object:
 
 
 def ignore_revision_of_restart(
-    self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
+    self: Anything, known: Snapshot, event: ZnodesRead, production: Production
 ) -> Snapshot:  # fmt: skip
     """Count the znode of restarts as old as it can be."""
     path = self._policy.restart_path
-    old = replace(znodes[path], mzxid=0)
-    found: Snapshot = original_merged(self, known, {**znodes, path: old})
+    old = replace(event.znodes[path], mzxid=0)
+    older = replace(event, znodes={**event.znodes, path: old})
+    found: Snapshot = original_merged(self, known, older, production)
     return found
 
 
 def count_missing_as_change(
-    self: Anything, known: Snapshot, znodes: Mapping[str, Znode]
+    self: Anything, known: Snapshot, event: ZnodesRead, production: Production
 ) -> Snapshot:  # fmt: skip
     """Count a deleted or emptied znode of restarts as another restart."""
-    found: Snapshot = original_merged(self, replace(known, restart=""), znodes)
+    found: Snapshot = original_merged(self, replace(known, restart=""), event, production)
     return found
 
 
-def miss_restarts(self: Anything, known: Snapshot, znodes: Mapping[str, Znode]) -> Snapshot:
+def miss_restarts(
+    self: Anything, known: Snapshot, event: ZnodesRead, production: Production
+) -> Snapshot:
     """Leave the name of the restart out of the comparison."""
-    found: Snapshot = original_merged(self, known, znodes)
+    found: Snapshot = original_merged(self, known, event, production)
     return replace(found, restart="")
 
 

@@ -103,19 +103,22 @@ class Participant:
             due.append(at.record_view.reclaim_at)
         return min((at for at in due if at is not None), default=None)
 
-    def basis(self, wanted: Snapshot, on_disk: Snapshot | None) -> StartBasis:
+    def basis(
+        self, wanted: Snapshot, on_disk: Snapshot | None, *, was_healthy: bool = False
+    ) -> StartBasis:
         """Return what a first start may run; an entry of an earlier run counts as lost."""
         at = self._at
         record = at.record_view.record
         if at.lease.entry_in(record) is None:
             record = record.adopt(at.member, "")
         disk = None if on_disk is None else at.version_of(on_disk)
-        return basis_of(record, at.member, at.version_of(wanted), disk)
+        return basis_of(record, at.member, at.version_of(wanted), disk, was_healthy=was_healthy)
 
-    def is_known_good(self, snapshot: Snapshot) -> bool:
-        """Whether the record says so of this version, and this member did not fail on it."""
+    def is_known_good(self, on_disk: Snapshot, *, was_healthy: bool = False) -> bool:
+        """Whether the record or this host knows it as good, and this member did not fail on it."""
         at = self._at
-        return may_rely_on(at.record_view.record, at.member, at.version_of(snapshot))
+        record, version = at.record_view.record, at.version_of(on_disk)
+        return may_rely_on(record, at.member, version, was_healthy=was_healthy)
 
     def reconcile(self, intent: Intent, now: float) -> None:
         """Take in what the member wants now, and note what has changed since the last time."""
@@ -183,11 +186,16 @@ class Participant:
     def _succeed(self, snapshot: Snapshot) -> None:
         """End the turn: the command is healthy on this snapshot."""
         self._at.wanted = self._at.failure = None
+        if snapshot.proves_nothing:
+            self._at.outcomes = [TurnOutcome(TurnResult.RELEASED)]
+            return
         self._at.last_good = self._at.version_of(snapshot)
         self._at.outcomes = [TurnOutcome(TurnResult.KNOWN_GOOD, self._at.last_good)]
 
     def _report_known_good(self, snapshot: Snapshot) -> None:
         """Report a snapshot as known good without ending any turn."""
+        if snapshot.proves_nothing:
+            return
         self._at.unrecorded_good = self._at.last_good = self._at.version_of(snapshot)
 
     def _fail(self, failure: LocalFailure) -> None:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from zkexec.core.input_options import InputOptions
 from zkexec.core.snapshot import Snapshot
-from zkexec.digest import sha256
+from zkexec.digest import digest_of_parts
 from zkexec.frozen import frozen, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @frozen()
@@ -67,13 +63,3 @@ def short(digest: str) -> str:
     """Shorten the digest of a version, so that people can compare it by eye."""
     contents, dot, restart = digest.partition(".")
     return contents[:12] + dot + restart[:4]
-
-
-def digest_of_parts(parts: Iterable[tuple[bytes, ...]]) -> str:
-    """Return the digest of a set of parts, whatever their order; each has one or more pieces."""
-    digest = sha256()
-    for part in sorted(parts):
-        for piece in part:
-            digest.update(len(piece).to_bytes(8, "big"))
-            digest.update(piece)
-    return digest.hexdigest()

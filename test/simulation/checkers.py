@@ -12,7 +12,7 @@ from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
 from zkexec.core.phases import Phase
-from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.snapshot import Problem, Snapshot, plan
 from zkexec.core.step import Step
 
 UNNEEDED_WAIT_S = 0.5
@@ -111,7 +111,8 @@ class StagesWhatIsWanted:
 class InstallsHistory:
     """The installed files are one state of the ensemble, and never an older one than before.
 
-    If a znode had no content in a state, nothing of this state is ever installed.
+    If a znode had no content in a state, nothing of this state is ever installed.  One that may not
+    be read still has content, which can have been read just before.
     """
 
     def __init__(self) -> None:
@@ -137,13 +138,18 @@ class InstallsHistory:
     def _fits(self, files: Snapshot, number: int, bystander: Bystander) -> bool:
         if files == self._before:
             return True
-        state = bystander.ensemble.history[number]
-        mirrors = bystander.policy.inputs.mirrors
-        znodes = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
-        contents = {path: znode.content for path, znode in znodes.items()}
-        is_usable = not any(znode.problem for znode in znodes.values())
-        is_usable &= bystander.policy.allow_empty or all(contents.values())
-        return is_usable and dict(files.files) == contents
+        history = bystander.ensemble.history[: number + 1]
+        for mirror in bystander.policy.inputs.mirrors:
+            content, znode = files.files[mirror.local_path], history[-1][mirror.zk_path]
+            if znode.problem is Problem.FORBIDDEN:
+                possible = {state[mirror.zk_path].content for state in history}
+            elif znode.problem is None and (znode.content or bystander.policy.allow_empty):
+                possible = {znode.content}
+            else:
+                return False
+            if content not in possible:
+                return False
+        return True
 
 
 class InstallsPresentContent:

@@ -69,8 +69,8 @@ class StopsWithinTheLease(Checker):
 class InstallsHistory(Checker):
     """I5: installed files are what all inputs contained at one moment of their history.
 
-    A znode without content at this moment keeps content that it had before.  The same applies to
-    the name of the restart.  Files that were on disk at first were checked when they were
+    If a znode has no content at this moment, all that was installed before counts, with the name of
+    the restart at this moment.  Files that were on disk at first were checked when they were
     installed; they have the name that was known at the start, and may be reverted to.
     """
 
@@ -88,14 +88,10 @@ class InstallsHistory(Checker):
             known = (restart_in(state[RESTART]) for state in history[:number])
             if asked or name not in known:
                 return False
-        for mirror in host.policy.inputs.mirrors:
-            content, held = host.files.files[mirror.local_path], history[number][mirror.zk_path]
-            if held:
-                if content != held:
-                    return False
-            elif all(content != state[mirror.zk_path] for state in history[:number]):
-                return False
-        return True
+        mirrors = host.policy.inputs.mirrors
+        installed = [host.files.files[mirror.local_path] for mirror in mirrors]
+        states = [[state[mirror.zk_path] for mirror in mirrors] for state in history[: number + 1]]
+        return installed in (states[-1:] if all(states[-1]) else states)
 
 
 class InstallsPresentContent(Checker):

@@ -28,14 +28,16 @@ def test_an_ending_is_told_as_a_shell_would(
 
 
 def test_a_failure_names_the_step_of_a_command() -> None:
-    """The four commands of an operator are named; other steps are clear from their reasons."""
+    """A rendering and the four commands of an operator are named; other steps are clear."""
     assert [failed_in(step.value) for step in STEP_COMMANDS] == [
         "failed in its check",
         "failed in its pre-stop command",
         "failed in its reload",
         "failed in its post-healthy command",
     ]
-    others = [step.value for step in Step if step not in STEP_COMMANDS]
+    assert failed_in("render") == "failed in its rendering"
+    named = (Step.RENDER, *STEP_COMMANDS)
+    others = [step.value for step in Step if step not in named]
     assert {failed_in(step) for step in ("", "unknown", *others)} == {"failed"}
 
 

@@ -110,11 +110,6 @@ class RenderTemplates(Action):
     values: Mapping[str, Mapping[str, bytes]]
 
 
-@frozen()
-class KillRendering(Action):
-    """End the rendering that runs, if one does → RenderFinished, which nothing waits for."""
-
-
 @frozen(hidden=("variables",))
 class StartCommand(Action):
     """Start the command → CommandStarted or StartFailed, and later CommandExited.

@@ -71,8 +71,7 @@ class Inputs:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._declared = policy.inputs
-        self.follows_any = policy.follows_any
+        self._declared, self.follows_any = policy.inputs, policy.follows_any
         self.connected = False
         self.wanted: Snapshot | None = None
         self.in_place: Snapshot | None = None

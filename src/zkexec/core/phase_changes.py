@@ -45,7 +45,7 @@ class PhaseChanges:
                 return self._entered_stopping(note, now)
             case VerifyingPhase(_, generation) if generation and phase != before:
                 return self._entered_verifying(before, phase, note, now)
-            case FailedPhase() | BlockedPhase() if note and not self._is_resumed(before, phase):
+            case FailedPhase() | BlockedPhase() if self._is_new_failure(before, phase):
                 return self._entered_failed(before, phase, note, now, is_in_turn=is_in_turn)
             case CheckingPhase() if note:
                 return note + self._parts.steps.start(
@@ -60,6 +60,15 @@ class PhaseChanges:
             case ExitingPhase():
                 return note + self._parts.health.end()
         return note
+
+    def _is_new_failure(self, before: CurrentPhase, phase: CurrentPhase) -> bool:
+        """Whether a failure, or trouble of this host, is new."""
+        failure, earlier = phase.attempt.failure, before.attempt.failure
+        if phase.phase is not before.phase:
+            return not self._is_resumed(before, phase)
+        if failure is None or failure.step is not Step.RENDER:
+            return False
+        return earlier is None or failure.version is not earlier.version
 
     @staticmethod
     def _is_resumed(before: CurrentPhase, phase: CurrentPhase) -> bool:

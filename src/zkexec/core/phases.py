@@ -445,7 +445,7 @@ class BlockedPhase(CurrentPhase):
             case facts.StopPermitted() | facts.CheckDue():
                 # Nothing is staged before the next attempt is due.
                 return self
-            case facts.DrainPermitted() | facts.ReloadPermitted():
+            case facts.DrainPermitted() | facts.ReloadPermitted() | facts.CheckFailed():
                 return self
         return _while_old_runs(self, fact)
 

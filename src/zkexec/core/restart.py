@@ -169,7 +169,8 @@ class Restart:
         if self._inputs.wanted is None:
             return []
         attempt = phase.attempt
-        if phase.phase is Phase.STOPPING and not self._policy.runs(Step.CHECK):
+        is_examined = self._policy.runs(Step.CHECK) or bool(self.wanted.unrendered)
+        if phase.phase is Phase.STOPPING and not is_examined:
             self.requested = self.wanted
         if self._is_back_at_failure(phase):
             self._seen = attempt.tried
@@ -457,6 +458,8 @@ class Restart:
     def replace(self, attempt: Attempt) -> Found:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self.goal(attempt) or self._staged
+        if goal is not None and goal.unrendered:
+            goal = self._staged
         if self._policy.runs(Step.CHECK) and goal != attempt.revert_to:
             # What is newer was not checked yet.
             goal = self._staged if self._staged == self._checked else None

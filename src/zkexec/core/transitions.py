@@ -40,6 +40,9 @@ GONE = (events.CommandExited, events.SignalReceived)
 READ = (events.ZnodesRead, events.RenderFinished)
 """The events after which another version can be wanted: read, and with templates rendered."""
 
+GRANTED = (events.Tick, group_events.RecordCommitted, group_events.RecordRead)
+"""The events after which a turn is granted: what cannot be rendered then fails at once."""
+
 JUDGED = (events.Tick, events.HealthCheckFinished, events.StepFinished)
 """The events that can decide whether a command is known good."""
 
@@ -49,6 +52,7 @@ TABLE: Mapping[Phase, Row] = {
         Phase.WAITING: (events.CachedFilesFound, events.CachedFilesMissing, events.CommandStarted),
         Phase.CHECKING: (events.FilesStaged, events.StepFinished),
         Phase.VERIFYING: (events.CommandStarted,),
+        Phase.FAILED: (events.RenderFinished, group_events.RecordRead),
         **dict.fromkeys(
             (Phase.EXITING, Phase.DONE),
             (
@@ -70,6 +74,7 @@ TABLE: Mapping[Phase, Row] = {
         Phase.RELOADING: (*PERMITTED, events.StepFinished),
         Phase.STOPPING: PERMITTED,
         Phase.VERIFYING: (*READ, events.FilesInstalled),
+        Phase.FAILED: GRANTED,
         Phase.BLOCKED: (events.FilesFailed,),
         Phase.EXITING: GONE,
         Phase.DONE: GONE,
@@ -107,9 +112,12 @@ TABLE: Mapping[Phase, Row] = {
         Phase.DRAINING: (*PERMITTED, events.StepFinished),
         Phase.RELOADING: (*PERMITTED, events.StepFinished),
         Phase.STOPPING: PERMITTED,
-        **dict.fromkeys(
-            (Phase.FAILED, Phase.BLOCKED),
-            (events.CommandStarted, events.StartFailed, events.CommandExited, *JUDGED),
+        Phase.FAILED: (
+            *(events.CommandStarted, events.StartFailed, events.CommandExited, *JUDGED),
+            *(group_events.RecordCommitted, group_events.RecordRead),
+        ),
+        Phase.BLOCKED: (
+            *(events.CommandStarted, events.StartFailed, events.CommandExited, *JUDGED),
         ),
         Phase.EXITING: (events.StartFailed, *GONE),
         Phase.DONE: (events.StartFailed, *GONE),

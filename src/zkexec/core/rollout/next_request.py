@@ -176,7 +176,10 @@ def _wait(at: Situation, refusal: Refusal, version: ConfigVersion, now: float) -
     return _note_reason(at, refusal, version)
 
 
-_NOT_OF_HEALTH = (Step.CHECK.value, Step.RELOAD.value, Step.POST_HEALTHY.value)
+_NOT_OF_HEALTH = (
+    *(Step.RENDER.value, Step.CHECK.value),
+    *(Step.RELOAD.value, Step.POST_HEALTHY.value),
+)
 """The steps whose failure a healthy command does not end."""
 
 

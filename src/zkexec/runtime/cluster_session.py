@@ -38,22 +38,27 @@ from zkexec.zookeeper.snapshot_reader import SnapshotReader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeVar
 
     from zkexec.core.events import Event
     from zkexec.core.rollout.group_actions import GroupRequest
+    from zkexec.core.snapshot import Tree
     from zkexec.group.member_node import MemberNode
     from zkexec.group.member_profile import MemberProfile
     from zkexec.group.store import GroupStore
+    from zkexec.runtime.tree_inputs import TreeInputs
     from zkexec.zookeeper.client_events import ClientEvent
     from zkexec.zookeeper.network import Network
     from zkexec.zookeeper.requests import Dialogue
     from zkexec.zookeeper.snapshot_reader import Found
+    from zkexec.zookeeper.tree_reader import TreeReader, TreesFound
 
     NewGroup: TypeAlias = Callable[
         [int, Callable[[Dialogue], None], Callable[[], None]], tuple[GroupStore, MemberNode]
     ]
     """Makes the group's part of a connection, given the session, see `MemberNode`."""
+
+    ReadInput = TypeVar("ReadInput", Znode, Tree)
 
 _NO_CONNECTION = -1
 _INPUT = "input"
@@ -84,7 +89,7 @@ class _Connection:
     """What is known of one connection: all watches, and the own node, belong to it."""
 
     number: int
-    reader: SnapshotReader
+    reader: SnapshotReader | TreeReader
     group: tuple[GroupStore, MemberNode] | None
 
 
@@ -113,11 +118,13 @@ class ClusterSession:
     ) -> None:
         """Connect to nothing yet.
 
-        `paths` are those of the inputs, absolute and below `chroot` ("" or "/" for none).  Requests
-        to a group are taken if there is a profile.
+        `paths` are those of the inputs, absolute and below `chroot` ("" or "/" for none); that of a
+        tree ends with a slash.  Requests to a group are taken if there is a profile.
         """
         self._chroot = chroot.rstrip("/")
-        self._names = input_paths(paths, chroot)
+        trees = [path for path in paths if path.endswith("/") and path != "/"]
+        self._names = input_paths([path for path in paths if path not in trees], chroot)
+        self._trees = _tree_inputs(trees, self._chroot) if trees else None
         self._post = post
         self._profile = profile
         self._new_group = None if profile is None else _group_maker(profile, self._chroot)
@@ -152,6 +159,9 @@ class ClusterSession:
         """
         self._client.rearm()
         self._start(lambda connection: _inspected(connection.group), None)
+        if self._trees is not None and self._connection is not None:
+            for root in self._trees.refused(self._connection.reader):
+                self._post(ZnodeTouched(root))
 
     def close(self, timeout_s: float) -> None:
         """End the session, waiting for that at most `timeout_s`, and not at all if unconnected.
@@ -189,8 +199,8 @@ class ClusterSession:
             case Connected(number, session, session_timeout_s):
                 self._connection = self._connect(number, session)
                 self._post(SessionConnected(session, session_timeout_s))
-            case Answered(_SnapshotRead(number), answer, zxid):
-                self._post(ZnodesRead(number, answer, zxid))
+            case Answered(_SnapshotRead(number), (znodes, trees), zxid):
+                self._post(ZnodesRead(number, znodes, zxid, trees))
                 self._verify()
             case Answered(_Verification(), paths):
                 for path in paths:
@@ -212,7 +222,12 @@ class ClusterSession:
                 self._post(SessionLost(reason, zxid))
 
     def _connect(self, number: int, session: int) -> _Connection:
-        reader = SnapshotReader(tuple(self._names), _INPUT, lambda: self._client.lacks_multi_read)
+        paths = tuple(self._names)
+        reader: SnapshotReader | TreeReader
+        if self._trees is None:
+            reader = SnapshotReader(paths, _INPUT, lambda: self._client.lacks_multi_read)
+        else:
+            reader = self._trees.reader(paths, _INPUT, lambda: self._client.lacks_multi_read)
         if self._new_group is None:
             return _Connection(number, reader, None)
         group = self._new_group(
@@ -222,20 +237,29 @@ class ClusterSession:
         )
         return _Connection(number, reader, group)
 
-    def _read(self, reader: SnapshotReader) -> Dialogue:
-        found: Mapping[str, Found] = yield from reader.read()
+    def _read(self, reader: SnapshotReader | TreeReader) -> Dialogue:
+        trees: Mapping[str, Tree] = {}
+        found: Mapping[str, Found]
+        if self._trees is None:
+            found = yield from reader.read()
+        else:
+            both: TreesFound = yield from reader.read()
+            found, trees = both.znodes, self._trees.read(both.trees)
         znodes = {path: _znode(self._names[path], what) for path, what in found.items()}
-        is_missing = any(znode.problem is Problem.MISSING for znode in znodes.values())
-        if self._chroot and is_missing:
+        problems = [znode.problem for znode in znodes.values()]
+        problems += [tree.problem for tree in trees.values()]
+        if self._chroot and Problem.MISSING in problems:
             (chroot,) = yield [Exists(self._chroot)]
             if chroot is None:
                 znodes = {path: _without_chroot(znode) for path, znode in znodes.items()}
-        return {znode.path: znode for znode in znodes.values()}
+                trees = {root: _without_chroot(tree) for root, tree in trees.items()}
+        return {znode.path: znode for znode in znodes.values()}, trees
 
     def _verify(self) -> None:
         connection = self._connection
-        if connection is not None and connection.reader.has_to_verify:
-            self._client.start(connection.reader.verify(), _Verification(), connection.number)
+        reader = None if connection is None else connection.reader
+        if connection is not None and isinstance(reader, SnapshotReader) and reader.has_to_verify:
+            self._client.start(reader.verify(), _Verification(), connection.number)
 
     def _fired(self, watch: object, path: str) -> None:
         connection = self._connection
@@ -243,7 +267,8 @@ class ClusterSession:
             return
         if watch == _INPUT:
             connection.reader.fired(path)
-            self._post(ZnodeTouched(self._names[path]))
+            name = self._names.get(path) or path.removeprefix(self._chroot) or "/"
+            self._post(ZnodeTouched(name))
         elif isinstance(watch, GroupPart) and connection.group is not None:
             store, node = connection.group
             if watch is GroupPart.OWN_NODE:
@@ -302,17 +327,32 @@ def _nothing() -> Dialogue:
     yield from ()
 
 
+def _tree_inputs(trees: Sequence[str], chroot: str) -> TreeInputs:
+    """Return what makes the reader of each connection, and trees of what it finds.
+
+    It is imported here for the same reason as what a group needs.
+    """
+    from zkexec.runtime.tree_inputs import TreeInputs  # noqa: PLC0415
+
+    return TreeInputs(trees, chroot, _znode)
+
+
 def _znode(name: str, found: Found) -> Znode:
     if isinstance(found, NoNodeError):
         return Znode(name, problem=Problem.MISSING)
     if isinstance(found, NoAuthError):
         return Znode(name, problem=Problem.FORBIDDEN)
     content, stat = found
-    return Znode(name, content, stat.mzxid, version=stat.version, mtime=stat.mtime / 1000)
+    return Znode(
+        name,
+        content,
+        stat.mzxid,
+        version=stat.version,
+        mtime=stat.mtime / 1000,
+        is_ephemeral=stat.is_ephemeral,
+    )
 
 
-def _without_chroot(znode: Znode) -> Znode:
+def _without_chroot(one: ReadInput) -> ReadInput:
     """Replace "missing" by the reason: the whole chroot is missing."""
-    if znode.problem is Problem.MISSING:
-        return replace(znode, problem=Problem.NO_CHROOT)
-    return znode
+    return replace(one, problem=Problem.NO_CHROOT) if one.problem is Problem.MISSING else one

@@ -112,7 +112,8 @@ class Executor:
         from zkexec.runtime import cluster_session  # noqa: PLC0415
 
         policy, chroot = self._settings.policy, self._settings.chroot
-        is_needed = policy.followed or policy.in_group
+        trees = (f"{root}/" for root in policy.inputs.trees)
+        is_needed = policy.follows_any or policy.in_group
         return cluster_session.ClusterSession(
             client_settings(
                 self._settings.servers,
@@ -120,7 +121,7 @@ class Executor:
                 policy.session_timeout_s,
                 longest_pause_s=LONGEST_PAUSE_S if is_needed else UNNEEDED_PAUSE_S,
             ),
-            policy.followed,
+            (*policy.followed, *trees),
             chroot,
             self._inbox.post,
             self._group,

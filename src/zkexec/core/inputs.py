@@ -40,7 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zkexec.core.rendering import Rendering
+    from zkexec.core.template_rendering import TemplateRendering
 
 
 RETRY_S = 1.0
@@ -418,12 +418,12 @@ class Inputs:
         return (known.restart, None) if name is None else (name or known.restart, asked)
 
 
-def _rendering_of(policy: Policy) -> Rendering | None:
+def _rendering_of(policy: Policy) -> TemplateRendering | None:
     if not policy.inputs.templates:
         return None
-    from zkexec.core.rendering import Rendering  # noqa: PLC0415 -- most have no templates
+    from zkexec.core.template_rendering import TemplateRendering  # noqa: PLC0415 -- most have no templates
 
-    return Rendering(policy.inputs)
+    return TemplateRendering(policy.inputs)
 
 
 def restart_name(content: bytes) -> str | None:

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 @frozen()
-class _Rendering:
+class _RenderedInputs:
     """What is rendered: the digest of what templates can read, and its newest zxid."""
 
     digest: str
     zxid: int
 
 
-class Rendering:
+class TemplateRendering:
     """The rendering that runs, if one does, and the result of the last one."""
 
     def __init__(self, inputs: InputOptions) -> None:
         self._inputs = inputs
         self._number = 0
-        self._running: _Rendering | None = None
+        self._running: _RenderedInputs | None = None
         self._read: ZnodesRead | None = None
-        self._last: _Rendering | None = None
+        self._last: _RenderedInputs | None = None
         self._result: RenderResult | None = None
 
     @property
@@ -71,7 +71,7 @@ class Rendering:
         read, self._read = self._read, None
         return read
 
-    def _identify(self, reading: Reading) -> _Rendering:
+    def _identify(self, reading: Reading) -> _RenderedInputs:
         texts = {
             (b"", target.encode("utf-8", "surrogateescape"), text)
             for target, _, text in texts_of(self._inputs, reading)
@@ -81,4 +81,4 @@ class Rendering:
             for root, contents in values_of(self._inputs, reading).items()
             for path, content in contents.items()
         }
-        return _Rendering(digest_of_parts(texts | values), reading.zxid_of(self._inputs))
+        return _RenderedInputs(digest_of_parts(texts | values), reading.zxid_of(self._inputs))

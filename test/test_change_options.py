@@ -21,7 +21,8 @@ MIRROR = ("-m", "/t/conf/app.conf=/a")
 WITHOUT_FILES = "as there are no files that could change: add --mirror LOCAL_PATH=ZK_PATH"
 WITHOUT_RELOAD = "as no change reloads: add --on-change reload"
 NO_TARGET = (
-    "names no target: write the LOCAL_PATH of a --mirror, or a folder above one with / at its end"
+    "names no target: write the LOCAL_PATH or DIR/ of a --mirror or --template, a path below a "
+    "DIR/, or a folder above one with / at its end"
 )
 NEEDS_CHECK = (
     "with --lock, reload by a signal needs a check, because a signal does not report whether the "
@@ -119,6 +120,17 @@ def test_a_path_names_a_target(path: str) -> None:
     assert mistakes(*MIRROR, ZKEXEC_ON_CHANGE=text) == f"ZKEXEC_ON_CHANGE: '{text}' {NO_TARGET}"
 
 
+@pytest.mark.parametrize("path", ["/t/conf/", "/t/conf/a", "/t/conf/a/b", "/t/conf/a/", "/t/", "/"])
+def test_a_path_below_a_tree_names_a_target(path: str) -> None:
+    """A PATH may be the folder of a tree, and anything below or above it."""
+    words = ("-m", "/t/conf/=/conf/", "--reload", "true")
+
+    assert rules(*words, "--on-change", f"{path}=reload") == (ActionRule(path, RELOAD),)
+    for other in ("/t/conf", "/t/config", "/t/con/", "/x"):
+        line = mistakes(*words[:2], "--on-change", f"{other}=none")
+        assert line == f"--on-change: '{other}=none' {NO_TARGET}"
+
+
 @pytest.mark.parametrize("step", STEP_COMMANDS, ids=lambda step: step.value)
 def test_a_command_has_its_limit(step: Step) -> None:
     """A command of a step has its time limit; a limit without its command counts for nothing."""
@@ -151,6 +163,17 @@ def test_without_files_there_is_no_change(name: str) -> None:
     assert mistakes(f"--{name}", text) == f"--{name}: has no effect, {WITHOUT_FILES}"
     assert settings(**{variable: text}) == settings()
     assert settings(f"--{name}", text, ZKEXEC_MIRROR="/t/x=/a").warnings == ()
+
+
+@pytest.mark.parametrize("words", [("--env", "A=/a"), ("--env-tree", "/a")])
+def test_variables_can_be_checked(words: tuple[str, ...]) -> None:
+    """A check has something to examine if there are only variables, and no action has a choice."""
+    given = settings(*words, "--check", "true")
+
+    assert given.step_commands == {Step.CHECK: parse("true")}
+    assert mistakes(*words, "--on-change", "none") == (
+        f"--on-change: has no effect, {WITHOUT_FILES}"
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [("reload", "true"), ("reload-signal", "HUP")])
@@ -195,6 +218,10 @@ def test_a_group_reloads_by_a_signal_only_with_a_check() -> None:
     [
         (
             ["--mirror", "x", "--on-change", "y=reload", "--check", "true"],
+            "--mirror: 'x' is not of the form LOCAL_PATH=ZK_PATH",
+        ),
+        (
+            [*MIRROR, "--mirror", "x", "--on-change", "x=reload"],
             "--mirror: 'x' is not of the form LOCAL_PATH=ZK_PATH",
         ),
         (["--check", "true", "--mirror"], "--mirror: the value is missing: write --mirror "),

@@ -29,6 +29,7 @@ HEAVY = (
 HEAVY_AT_START = (
     "collections collections.abc contextlib ctypes enum functools json operator re selectors "
     "signal types zkexec.files.check_copies zkexec.files.installer zkexec.files.staged_folder "
+    "zkexec.cli.attribute_options zkexec.cli.target_clashes zkexec.cli.tree_inputs "
     "zkexec.group.store zkexec.process.step_output zkexec.runtime.stage_only "
     "zkexec.runtime.step_runner"
 )
@@ -82,7 +83,10 @@ def test_no_command_at_all() -> None:
         (["-m", "x=a"], "--mirror: 'x=a' needs a znode path that starts with /"),
         (
             ["-m", "folder=/a"],
-            "--mirror: 'folder=/a' names a directory: write the LOCAL_PATH of a file",
+            (
+                "--mirror: 'folder=/a' names a directory: write the LOCAL_PATH of a file, or "
+                "DIR/=ZK_PATH/ for a tree"
+            ),
         ),
         (["stray"], "unexpected argument 'stray': the command goes after --"),
         (["--exec", "echo 'a\nb"], "--exec: \"echo 'a\\nb\" has a ' quote that is not closed"),

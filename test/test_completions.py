@@ -53,6 +53,8 @@ LINES = [
     ("zkexec --tls-ca uni", "unique-file"),
     ("zkexec --auth digest:@uni", "digest:@unique-file"),
     ("zkexec --auth sas", "sasl:@"),
+    ("zkexec --template x=@uni", "x=@unique-file"),
+    ("zkexec --template=x=@uni", "--template=x=@unique-file"),
     ("zkexec -v -- cat uni", "unique-file"),
     ("zkexec -- cat --start cac", "cac"),
 ]

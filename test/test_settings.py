@@ -17,6 +17,7 @@ from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, reso
 from zkexec.cli.shell_command import parse
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
+from zkexec.core.target_attributes import TargetAttributes
 
 
 def settings(*words: str, **environment: str) -> Settings:
@@ -47,11 +48,16 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         lock="",
         member_id="",
         access=Access(),
+        attributes=TargetAttributes(),
+        check_targets=(),
+        template_timeout_s=10,
+        state_dir="",
+        pristine=False,
     )
 
 
 def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
-    """Each option changes its value; those of changes are in `test_change_options.py`."""
+    """Each option changes its value; those of changes and of inputs have their own files."""
     words = f"""
         -c one:1,two:2/root -m {tmp_path}/a=/a --mirror={tmp_path}/b=/b -H check -d 1 -i2
         --health-timeout 3 --subreaper -a alarm --alert-interval 4 --alert-recovery --start=cached
@@ -119,6 +125,10 @@ def test_every_default_can_be_typed(option: Option) -> None:
 
 SECONDS = "is not a number of seconds, such as 30 or 0.5"
 MIRROR = "is not of the form LOCAL_PATH=ZK_PATH"
+A_DIRECTORY = "names a directory: write the LOCAL_PATH of a file, or DIR/=ZK_PATH/ for a tree"
+ONE_SLASH = (
+    "has a slash at one end only: write DIR/=ZK_PATH/ for a tree, or LOCAL_PATH=ZK_PATH for a file"
+)
 ZNODE = "needs a znode path"
 IPV6 = "IPv6 address"
 COMMANDS = [option.name for option in OPTIONS if option.metavar == "COMMAND"]
@@ -177,17 +187,15 @@ REFUSED = [
     ),
     *(
         ("mirror", f"f={text}", f"{ZNODE} without empty, . or .. parts")
-        for text in ("//", "/a/", "//a", "/a//b", "/.", "/a/..", "/./a", "/a/../b")
+        for text in ("//a", "/a//b", "/.", "/a/..", "/./a", "/a/../b")
     ),
+    ("mirror", "f=/", "names / itself: write a ZK_PATH below it"),
+    *(("mirror", text, ONE_SLASH) for text in ("f=/a/", "f=//", "f/=/a", "/=/a", "f/.=/a/")),
     *(
         ("mirror", f"f=/a{text}", f"{ZNODE} of printable UTF-8")
         for text in ("\n", "\0", "\x7f", "\x85", "\udcff", "\ue000", "\ufff0")
     ),
-    *(
-        ("mirror", f"{text}=/a", "names a directory: write the LOCAL_PATH of a file")
-        for text in ("/", ".", "..", "new/", "new/.", "a/..")
-    ),
-    ("mirror", "/usr=/a", "names a directory: write the LOCAL_PATH of a file"),
+    *(("mirror", f"{text}=/a", A_DIRECTORY) for text in (".", "..", "new/.", "a/..", "/usr")),
     ("mirror", "/dev/null=/a", "names a special file"),
     ("start", "stale", "is unknown: write fresh, wait or cached"),
     ("log-format", "xml", "is unknown: write text or json"),
@@ -291,9 +299,9 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A relative LOCAL_PATH belongs to the working directory at the start."""
     monkeypatch.chdir(tmp_path)
 
-    assert mirrored("-m", "./x//y=/a=b", "-m", "../z=/") == [
+    assert mirrored("-m", "./x//y=/a=b", "-m", "../z=/c") == [
         (f"{tmp_path}/x/y", "/a=b"),
-        (f"{tmp_path}/../z", "/"),
+        (f"{tmp_path}/../z", "/c"),
     ]
 
 

@@ -205,7 +205,7 @@ def test_values_may_be_attached() -> None:
 
 
 def test_short_options_are_those_of_the_tutorial() -> None:
-    """The one-letter names are those that the tutorial shows, each once."""
+    """The one-letter names are those that the tutorial shows, and -t for templates, each once."""
     short = {option.name: letter for letter, option in BY_SHORT.items()}
 
     assert short == {
@@ -215,6 +215,7 @@ def test_short_options_are_those_of_the_tutorial() -> None:
         "health-interval": "i",
         "health-delay": "d",
         "mirror": "m",
+        "template": "t",
         "alert": "a",
         "lock": "l",
         "verbose": "v",

@@ -56,11 +56,13 @@ def test_a_folder_that_cannot_be_used_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_there_must_be_files(tmp_path: Path) -> None:
-    """Without a mirror there is nothing to stage; a wrong mirror is one mistake, not two."""
+    """Without an input there is nothing to stage; a wrong mirror is one mistake, not two."""
     folder = f"{tmp_path}/new"
 
     assert mistakes(ZKEXEC_STAGE_ONLY=folder) == (
         "ZKEXEC_STAGE_ONLY: there are no files: add --mirror LOCAL_PATH=ZK_PATH"
     )
+    for words in ("--mirror=/x/a/=/a/", "--env=A=/a", "--env-tree=/a"):
+        assert settings(words, f"--stage-only={folder}").stage_only == folder
     line = mistakes("--mirror=x", f"--stage-only={folder}")
     assert line == "--mirror: 'x' is not of the form LOCAL_PATH=ZK_PATH"

@@ -166,8 +166,11 @@ def _value_action(name: str, option: Option) -> str:
     choices = " ".join(option.choices)
     if option.metavar == "SCHEME:@FILE":
         return f'[[ $cur == *@* ]] && _{name}_files @ || _{name}_offer "{choices}"'
-    if option.metavar == "FILE":
+    if option.metavar in ("FILE", "DIR"):
         return f"_{name}_files ="
+    if option.metavar == "LOCAL_PATH=ZK_PATH|@FILE":
+        text_of_file = f"[[ $cur == *=@* ]] && _{name}_files @"
+        return f"{text_of_file} || [[ $cur == *=* ]] || _{name}_files ="
     if option.metavar == "LOCAL_PATH=ZK_PATH":
         return f"[[ $cur == *=* ]] || _{name}_files ="
     if option.metavar == "COMMAND":

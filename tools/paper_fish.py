@@ -11,6 +11,19 @@ _HEAD = """\
 
 """
 
+_TEMPLATE = """\
+function __@NAME@_template
+    set -l token (string replace -r '^--template=' '' -- (commandline -ct))
+    set -l parts (string split -m 1 =@ -- $token)
+    if test (count $parts) -eq 2
+        for file in $parts[2]*
+            echo -- $parts[1]=@$file
+        end
+    end
+end
+
+"""
+
 _BEHIND_DASHES = """\
 function __zkexec_has_command
     set -l words (commandline -opc)
@@ -91,7 +104,7 @@ def script(program: Program) -> str:
         ]
     else:
         condition = "not __zkexec_has_command"
-        lines = [_HEAD, _AUTH, _BEHIND_DASHES, *_options(program.options, condition)]
+        lines = [_HEAD, _AUTH, _TEMPLATE, _BEHIND_DASHES, *_options(program.options, condition)]
     return "".join(lines).replace("@NAME@", program.name)
 
 
@@ -131,7 +144,9 @@ def _value(option: Option) -> str:
         return " -r -F -a '(__fish_complete_command)'"
     if option.metavar == "SCHEME:@FILE":
         return " -x -a '(__@NAME@_auth)'"
-    if option.metavar in ("FILE", "LOCAL_PATH=ZK_PATH"):
+    if option.metavar == "LOCAL_PATH=ZK_PATH|@FILE":
+        return " -r -F -a '(__@NAME@_template)'"
+    if option.metavar in ("FILE", "DIR", "LOCAL_PATH=ZK_PATH"):
         return f" -r -F{offered}"
     return f" -x{offered}"
 

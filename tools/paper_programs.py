@@ -106,6 +106,10 @@ ZKEXEC = Program(
             "The same in a group, whose members restart in turn and have to become healthy.",
         ),
         (
+            "zkexec -m /etc/app/=/app/conf/ --env-tree /app/env -- app --config /etc/app",
+            "Bring a whole tree, and the variables in another one.",
+        ),
+        (
             (
                 "zkexec -m /etc/nginx.conf=/nginx.conf --check 'nginx -t -c \"$1\"' "
                 "--on-change reload -- nginx -c /etc/nginx.conf -g 'daemon off;'"

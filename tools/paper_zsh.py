@@ -82,15 +82,30 @@ _@NAME@_pair() {
 """
 
 
+_TEMPLATE = """\
+
+_@NAME@_template() {
+    if compset -P '*=@'; then
+        _files
+    elif compset -P '*='; then
+        _message ZK_PATH
+    else
+        _files -S =
+    fi
+}
+"""
+
+
 def script(program: Program) -> str:
     """The whole file."""
     if program.subcommands:
         behind, before = "_files", "_message ZK_PATH=FILE"
     else:
         behind, before = "_message ZK_PATH", "_files -S ="
+    values = _VALUES if program.subcommands else _VALUES + _TEMPLATE
     text = _SUBCOMMANDS if program.subcommands else _COMMAND_LINE
     replaced = {
-        "VALUES": _VALUES.replace("@BEHIND@", behind).replace("@BEFORE@", before),
+        "VALUES": values.replace("@BEHIND@", behind).replace("@BEFORE@", before),
         "OPTIONS": " \\\n".join(_specs(program.options)),
         "NAMES": "\n".join(
             f"        {_quoted(f'{subcommand.name}:{subcommand.summary}')}"
@@ -126,16 +141,19 @@ def _spec(option: Option) -> str:
     return f"'{others}{repeated}'{{{short},{long}}}{_quoted(rest)}"
 
 
+_ACTIONS = {
+    "SCHEME:@FILE": "_@NAME@_auth",
+    "LOCAL_PATH=ZK_PATH": "_@NAME@_pair",
+    "LOCAL_PATH=ZK_PATH|@FILE": "_@NAME@_template",
+    "COMMAND": "_cmdstring",
+    "FILE": "_files",
+    "DIR": "_files -/",
+}
+
+
 def _action(option: Option) -> str:
-    if option.metavar == "SCHEME:@FILE":
-        return "_@NAME@_auth"
-    if option.metavar == "LOCAL_PATH=ZK_PATH":
-        return "_@NAME@_pair"
-    if option.metavar == "COMMAND":
-        return "_cmdstring"
-    if option.metavar == "FILE":
-        return "_files"
-    return f"({' '.join(option.choices)})" if option.choices else ""
+    offered = f"({' '.join(option.choices)})" if option.choices else ""
+    return _ACTIONS.get(option.metavar, offered)
 
 
 def _case(subcommand: Subcommand) -> str:

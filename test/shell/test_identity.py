@@ -134,13 +134,24 @@ def test_many_at_once(start: Start) -> None:
         ("--lock", "group", "--", "server", "-q"),
         ("--lock", "group", "--", "server -p"),
         ("--lock", "group", "--mirror", "/tmp/none/x=/x", "--", "server", "-p"),
+        ("--lock", "group", "--mirror", "/tmp/none/x/=/x/", "--", "server", "-p"),
+        ("--lock", "group", "--env", "X=/x", "--", "server", "-p"),
+        ("--lock", "group", "--env-tree", "/x", "--", "server", "-p"),
         ("--lock", "group", "--cluster", "other", "--", "server", "-p"),
         ("--lock", "group", "--cluster", "localhost/root", "--", "server", "-p"),
     ],
 )
 def test_another_command_is_another_member(start: Start, words: tuple[str, ...]) -> None:
-    """Lock, command, mirrors and cluster each are part of the name."""
+    """Lock, command, inputs and cluster each are part of the name."""
     assert start().answer()[0].rpartition("-")[0] != start(*words).answer()[0].rpartition("-")[0]
+
+
+def test_the_name_of_a_member_stays_what_it_is(start: Start) -> None:
+    """A member with plain mirrors has the name that groups may have stored."""
+    words = ("--mirror", "/x/app.conf=/app.conf", "--mirror", "/x/b=/b")
+    holder = start("--lock", "group", *words, "--", "server", "-p", HOST="web1")
+
+    assert holder.answer()[0] == "web1-d722286d-0"
 
 
 def test_a_given_name(start: Start) -> None:

@@ -12,6 +12,16 @@ function __zkexec_auth
     end
 end
 
+function __zkexec_template
+    set -l token (string replace -r '^--template=' '' -- (commandline -ct))
+    set -l parts (string split -m 1 =@ -- $token)
+    if test (count $parts) -eq 2
+        for file in $parts[2]*
+            echo -- $parts[1]=@$file
+        end
+    end
+end
+
 function __zkexec_has_command
     set -l words (commandline -opc)
     contains -- -- $words
@@ -32,11 +42,20 @@ complete -c zkexec -n 'not __zkexec_has_command' -s e -l exec -r -F -a '(__fish_
 complete -c zkexec -n 'not __zkexec_has_command' -l kill-signal -x -a 'TERM INT QUIT HUP USR1 USR2 KILL' -d 'Stop the command for a restart with this signal (a name or a number)'
 complete -c zkexec -n 'not __zkexec_has_command' -l kill-timeout -x -d 'Kill what is left of a stopped command after this time'
 complete -c zkexec -n 'not __zkexec_has_command' -l subreaper -d 'Adopt and reap the orphans of the command, as PID 1 does'
-complete -c zkexec -n 'not __zkexec_has_command' -s m -l mirror -r -F -d 'Mirror a config file from zookeeper to localhost; give it once for each file (in the variable: several pairs, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -s m -l mirror -r -F -d 'Mirror a config file from zookeeper to localhost, or with DIR/=ZK_PATH/ all znodes below ZK_PATH into the folder DIR; give it once for each (in the variable: several pairs, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -s t -l template -r -F -a '(__zkexec_template)' -d 'Render the template in this znode or local file into LOCAL_PATH, by Jinja2; it reads the trees of --values (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l values -x -d 'Let templates read the znodes of this tree (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l template-timeout -x -d 'End a rendering that takes longer; it has failed; at least 0.1'
+complete -c zkexec -n 'not __zkexec_has_command' -l env -x -d 'Give the command the variable NAME with the content of this znode; a change restarts (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l env-tree -x -d 'Give the command a variable for each znode with content below ZK_PATH: PREFIX and its path, in upper case, with _ for other characters (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l pristine -d 'Let the command inherit no variables: it gets only those of --env and --env-tree'
+complete -c zkexec -n 'not __zkexec_has_command' -l mode -x -d 'Give the file PATH, or all files below the folder PATH/, this mode; without PATH, every file; the longest PATH counts (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l owner -x -d 'Give the file PATH, or all files below the folder PATH/, this owner, by names or numbers; otherwise as --mode (in the variable: several, separated by blanks)'
+complete -c zkexec -n 'not __zkexec_has_command' -l state-dir -r -F -d 'Remember in this folder what was installed, if there are trees, templates or variables; by default $STATE_DIRECTORY, or /var/lib/zkexec as root, or else $XDG_STATE_HOME/zkexec'
 complete -c zkexec -n 'not __zkexec_has_command' -l start -x -a 'fresh wait cached' -d 'At the first start: require every znode (fresh), wait for missing ones (wait), or use the last good files if the cluster is unreachable (cached)'
 complete -c zkexec -n 'not __zkexec_has_command' -l allow-empty -d 'Accept an empty znode as content instead of keeping the file'
 complete -c zkexec -n 'not __zkexec_has_command' -l settle -x -d 'Handle changes within this time of each other as one change'
-complete -c zkexec -n 'not __zkexec_has_command' -l check -r -F -a '(__fish_complete_command)' -d 'Examine the new files with this command before anything is stopped or installed: $1, $2, ... are copies of them, in the order of --mirror (a command without shell syntax gets them as its last arguments), and $ZKEXEC_STAGED is a folder with all of them at their full paths; if it fails, the change is not applied'
+complete -c zkexec -n 'not __zkexec_has_command' -l check -r -F -a '(__fish_complete_command)' -d 'Examine the new files with this command before anything is stopped or installed: $1, $2, ... are copies of them, in the order of --mirror and --template (a command without shell syntax gets them as its last arguments), and $ZKEXEC_STAGED is a folder with all of them at their full paths; if it fails, the change is not applied'
 complete -c zkexec -n 'not __zkexec_has_command' -l check-timeout -x -d 'Kill a check that takes longer; it has failed; at least 0.1'
 complete -c zkexec -n 'not __zkexec_has_command' -l on-change -x -a 'restart reload none' -d 'Apply a change of the file PATH, or of all files below the folder PATH/, by this action: restart the command, reload it, or none, if it notices new files by itself; without PATH, of every file; the longest PATH counts for a file, and the strongest action for a change (in the variable: several, separated by blanks)'
 complete -c zkexec -n 'not __zkexec_has_command' -l reload-signal -x -a 'HUP USR1 USR2' -d 'Reload by this signal to the process of the command (a name or a number); in a group, this needs a check'
@@ -46,7 +65,7 @@ complete -c zkexec -n 'not __zkexec_has_command' -l pre-stop -r -F -a '(__fish_c
 complete -c zkexec -n 'not __zkexec_has_command' -l pre-stop-timeout -x -d 'Kill a pre-stop command that takes longer; it has failed; at least 0.1'
 complete -c zkexec -n 'not __zkexec_has_command' -l post-healthy -r -F -a '(__fish_complete_command)' -d 'Run this command when a started command is healthy, to put it into traffic for example; health checks begin at once then; a change has succeeded only when this has; if it fails, it runs again'
 complete -c zkexec -n 'not __zkexec_has_command' -l post-healthy-timeout -x -d 'Kill a post-healthy command that takes longer; it has failed; at least 0.1'
-complete -c zkexec -n 'not __zkexec_has_command' -l stage-only -x -d 'Start nothing: write the files that would be installed into the new folder DIR, at their full paths, and run the check; exit with 0, or with 1 if the check failed'
+complete -c zkexec -n 'not __zkexec_has_command' -l stage-only -r -F -d 'Start nothing: write the files that would be installed into the new folder DIR, at their full paths, and run the check; exit with 0, or with 1 if the check failed'
 complete -c zkexec -n 'not __zkexec_has_command' -s H -l health -r -F -a '(__fish_complete_command)' -d 'Run this command to health-check'
 complete -c zkexec -n 'not __zkexec_has_command' -s i -l health-interval -x -d 'Health-check every INTERVAL seconds'
 complete -c zkexec -n 'not __zkexec_has_command' -s d -l health-delay -x -d 'Wait INTERVAL seconds before starting health checks; in a group, the time that the command has to become healthy after a change'

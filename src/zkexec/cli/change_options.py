@@ -6,11 +6,11 @@ What can have no effect is a mistake only if it is typed: a variable can be that
 from __future__ import annotations
 
 from zkexec.cli import converters
-from zkexec.cli.option_values import OptionReader
+from zkexec.cli.input_reader import NO_FILES, NamedInputs, check_target_name
+from zkexec.cli.option_values import OptionReader, is_given
 from zkexec.cli.options import BY_NAME
 from zkexec.cli.parser import ParsedArguments
 from zkexec.command_line import CommandLine
-from zkexec.core.input_options import Mirror
 from zkexec.core.policy import ActionRule, ChangeAction
 from zkexec.core.step import STEP_COMMANDS, Step
 from zkexec.frozen import frozen
@@ -47,19 +47,20 @@ class ChangeOptions:
 
 
 def read_change_options(
-    written: ParsedArguments, reading: OptionReader, mirrors: Sequence[Mirror]
+    written: ParsedArguments, reading: OptionReader, named: NamedInputs
 ) -> ChangeOptions:
     """Read all options of this kind, and collect what does not fit together."""
-    has_files = _is_given("mirror", written, reading)
-    rules = _read_rules(reading, mirrors) if has_files else None
+    rules = _read_rules(reading, named) if named.has_files else None
     commands = {step: reading.command(step.value) for step in STEP_COMMANDS}
     limit = converters.seconds(least=_SHORTEST_LIMIT_S)
     limits = {step: reading.value(f"{step.value}-timeout", limit) for step in STEP_COMMANDS}
-    if not has_files:
-        _collect_without_effect(reading, "check", "on-change", reason=_NO_FILES)
+    if not named.has_any:
+        reading.without_effect("check", reason=NO_FILES)
+    if not named.has_files:
+        reading.without_effect("on-change", reason=NO_FILES)
     elif rules is not None and BY_NAME["on-change"] not in written.missing_values:
         _collect_mistakes_of_reload(written, reading, rules)
-    needed = {Step.CHECK: has_files, Step.RELOAD: _reloads(rules or ())}
+    needed = {Step.CHECK: named.has_any, Step.RELOAD: _reloads(rules or ())}
     kept = {step: each for step, each in commands.items() if each and needed.get(step, True)}
     return ChangeOptions(
         rules=rules or (converters.action_rule(BY_NAME["on-change"].default),),
@@ -69,55 +70,38 @@ def read_change_options(
     )
 
 
-_NO_FILES = "there are no files that could change: add --mirror LOCAL_PATH=ZK_PATH"
 _NO_RELOAD = "no change reloads: add --on-change reload"
-
-
-def _is_given(name: str, written: ParsedArguments, reading: OptionReader) -> bool:
-    """Return whether an option has a text, or is on the command line without its value."""
-    return bool(reading.label(name)) or BY_NAME[name] in written.missing_values
 
 
 def _reloads(rules: Sequence[ActionRule]) -> bool:
     return any(rule.action is ChangeAction.RELOAD for rule in rules)
 
 
-def _read_rules(reading: OptionReader, mirrors: Sequence[Mirror]) -> tuple[ActionRule, ...] | None:
+def _read_rules(reading: OptionReader, named: NamedInputs) -> tuple[ActionRule, ...] | None:
     """Read `--on-change`; return None if a text is wrong."""
-    rules = []
-    texts = reading.words("on-change")
-    for text in texts:
-        rule = reading.attempt("on-change", converters.action_rule, text)
-        if rule is None:
-            continue
-        rules.append(rule)
-        # Without a usable mirror there is another mistake already.
-        if mirrors and not any(rule.covers(mirror.local_path) for mirror in mirrors):
-            reading.mistakes.append(
-                f"{reading.label('on-change')}: {converters.shown(text)} names no target: write "
-                "the LOCAL_PATH of a --mirror, or a folder above one with / at its end"
-            )
-    return tuple(rules) if len(rules) == len(texts) else None
 
+    def rule(text: str) -> ActionRule:
+        found = converters.action_rule(text)
+        check_target_name(found.path, named.targets)
+        return found
 
-def _collect_without_effect(reading: OptionReader, *names: str, reason: str) -> None:
-    reading.mistakes.extend(
-        f"--{name}: has no effect, as {reason}" for name in names if reading.is_typed(name)
-    )
+    before = len(reading.mistakes)
+    rules = reading.converted("on-change", rule)
+    return rules if len(reading.mistakes) == before else None
 
 
 def _collect_mistakes_of_reload(
     written: ParsedArguments, reading: OptionReader, rules: Sequence[ActionRule]
 ) -> None:
-    by_command = _is_given("reload", written, reading)
+    by_command = is_given("reload", written, reading)
     if not _reloads(rules):
-        _collect_without_effect(reading, "reload", "reload-signal", reason=_NO_RELOAD)
+        reading.without_effect("reload", "reload-signal", reason=_NO_RELOAD)
     elif by_command and reading.label("reload-signal"):
         reading.mistakes.append(
             f"{reading.label('reload') or '--reload'}: contradicts "
             f"{reading.label('reload-signal')}: remove one of them"
         )
-    elif reading.label("lock") and not by_command and not _is_given("check", written, reading):
+    elif reading.label("lock") and not by_command and not is_given("check", written, reading):
         reading.mistakes.append(
             f"{reading.label('on-change')}: with --lock, reload by a signal needs a check, because "
             "a signal does not report whether the configuration was accepted: add --check COMMAND, "

@@ -24,12 +24,14 @@ _LONGEST_ID = 200
 HISTORY = "/zkexec/.history"
 """The znode below which zkexecctl keeps pushed contents; no group can be there."""
 
+_A_DIRECTORY = "names a directory: write the LOCAL_PATH of a file, or DIR/=ZK_PATH/ for a tree"
+
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no")
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import TypeVar
 
     Choice = TypeVar("Choice", bound=Enum)
@@ -112,16 +114,48 @@ def shell_words(text: str) -> tuple[str, ...]:
 
 
 def mirror(text: str) -> Mirror:
-    """Read LOCAL_PATH=ZK_PATH, split at the first `=`; the local path becomes absolute."""
+    """Read LOCAL_PATH=ZK_PATH or DIR/=ZK_PATH/, split at the first `=`; the target is absolute."""
     local_path, equals, zk_path = text.partition("=")
     if not local_path or not equals or "\0" in local_path:
         raise ValueError("is not of the form LOCAL_PATH=ZK_PATH")
-    check_zk_path(zk_path)
-    if local_path.rpartition("/")[2] in ("", ".", ".."):
-        raise ValueError("names a directory: write the LOCAL_PATH of a file")
-    absolute = _make_absolute(local_path)
+    is_tree = local_path.endswith("/") and zk_path.endswith("/")
+    if not is_tree and zk_path.startswith("/") and "/" in (local_path[-1], zk_path[1:][-1:]):
+        raise ValueError(
+            "has a slash at one end only: write DIR/=ZK_PATH/ for a tree, or LOCAL_PATH=ZK_PATH "
+            "for a file"
+        )
+    zk_path = input_path(zk_path[:-1] if len(zk_path) > 1 and is_tree else zk_path)
+    return (
+        Mirror(_folder_of_tree(local_path), f"{zk_path}/")
+        if is_tree
+        else Mirror(target_file(local_path), zk_path)
+    )
+
+
+def input_path(path: str) -> str:
+    """Return the path of a znode, or the root of a tree, that an option names as an input."""
+    if path == "/":
+        raise ValueError("names / itself: write a ZK_PATH below it")
+    return check_zk_path(path)
+
+
+def target_file(path: str) -> str:
+    """Return the absolute path of a file that zkexec may write."""
+    if path.rpartition("/")[2] in ("", ".", ".."):
+        raise ValueError(_A_DIRECTORY)
+    absolute = make_absolute(path)
     _check_target(absolute)
-    return Mirror(absolute, zk_path)
+    return absolute
+
+
+def _folder_of_tree(path: str) -> str:
+    """Return the absolute path of a folder into which a tree may be written, with its slash."""
+    absolute = make_absolute(path)
+    if os.path.realpath(absolute) == "/":
+        raise ValueError("names / itself: write the DIR/ of a folder below it")
+    if os.path.exists(absolute) and not os.path.isdir(absolute):
+        raise ValueError("names a file: write the DIR/ of a folder, or LOCAL_PATH=ZK_PATH")
+    return f"{absolute}/"
 
 
 def action_rule(text: str) -> ActionRule:
@@ -132,17 +166,20 @@ def action_rule(text: str) -> ActionRule:
         raise ValueError("has an unknown action: write [PATH=]ACTION with restart, reload or none")
     if equals and not path:
         raise ValueError(f"has an empty PATH: write {name}, or PATH={name}")
-    if not path:
-        return ActionRule("", actions[0])
-    absolute = _make_absolute(path)
-    return ActionRule(absolute.rstrip("/") + "/" if path.endswith("/") else absolute, actions[0])
+    return ActionRule(path_of_rule(path) if path else "", actions[0])
+
+
+def path_of_rule(path: str) -> str:
+    """Return the absolute path of a target, or of a folder if it ends with a slash."""
+    absolute = make_absolute(path)
+    return absolute.rstrip("/") + "/" if path.endswith("/") else absolute
 
 
 def new_folder(text: str) -> str:
     """Read the path of a folder that is empty or does not exist; it becomes absolute."""
     if not text or "\0" in text:
         raise ValueError("is not the path of a folder")
-    path = _make_absolute(text)
+    path = make_absolute(text)
     try:
         is_empty = not os.listdir(path)
     except FileNotFoundError:
@@ -153,6 +190,16 @@ def new_folder(text: str) -> str:
         ) from None
     if not is_empty:
         raise ValueError("is not empty: write the path of a new folder")
+    return path
+
+
+def folder(text: str) -> str:
+    """Read the path of a folder, which need not exist; it becomes absolute."""
+    if not text or "\0" in text:
+        raise ValueError("is not the path of a folder")
+    path = make_absolute(text)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError("is not a folder: write the path of one")
     return path
 
 
@@ -191,47 +238,12 @@ def member_id(text: str) -> str:
     return text
 
 
-def clashes(paths: Sequence[str]) -> list[str]:
-    """Return a sentence for each target that cannot exist beside another, however it is written."""
-    sentences = []
-    files: dict[str, str] = {}
-    folders: dict[str, str] = {}
-    resolved: dict[str, str] = {}
-    for path in paths:
-        real = _resolve(path, resolved)
-        # The folders above a known folder are known: none of them is a file.
-        above = [] if real.rpartition("/")[0] in folders else _folders_above(real)
-        if real in files:
-            sentences.append(f"{shown(files[real])} and {shown(path)} are the same file")
-        elif real in folders or not files.keys().isdisjoint(above):
-            other = folders.get(real) or next(files[folder] for folder in above if folder in files)
-            sentences.append(f"{shown(other)} and {shown(path)}: a file cannot be inside a file")
-        else:
-            files[real] = path
-            folders.update(dict.fromkeys(above, path))
-    return sentences
-
-
-def _resolve(path: str, resolved: dict[str, str]) -> str:
-    """Follow every symbolic link; each folder is resolved once, because many files share few."""
-    folder, _, name = path.rpartition("/")
-    if folder not in resolved:
-        resolved[folder] = os.path.realpath(folder or "/").rstrip("/")
-    real = f"{resolved[folder]}/{name}"
-    return os.path.realpath(real) if os.path.islink(real) else real
-
-
-def _folders_above(path: str) -> list[str]:
-    parts = path.split("/")[1:-1]
-    return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-
-
 def shown(text: str) -> str:
     """Quote a text for a message: on one line, and cut if it is long."""
     return repr(text if len(text) <= 200 else text[:200] + "...")
 
 
-def _make_absolute(path: str) -> str:
+def make_absolute(path: str) -> str:
     """Resolve against the working directory, but leave symlinks and .. to the kernel."""
     if not path.startswith("/"):
         try:
@@ -249,7 +261,7 @@ def _check_target(path: str) -> None:
     except OSError:
         return  # nothing is there, or only writing will show what is wrong
     if stat.S_ISDIR(mode):
-        raise ValueError("names a directory: write the LOCAL_PATH of a file")
+        raise ValueError(_A_DIRECTORY)
     # A rename over a device would take /dev/null from the whole machine.
     if not stat.S_ISREG(mode):
         raise ValueError("names a special file: write the LOCAL_PATH of a regular or a new file")

@@ -85,6 +85,17 @@ class OptionReader:
             return texts
         return self.attempt(name, converters.shell_words, texts[0]) or ()
 
+    def converted(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
+        """Return the values of a repeatable option, without those that are wrong."""
+        found = [self.attempt(name, parse, text) for text in self.words(name)]
+        return tuple([value for value in found if value is not None])
+
+    def without_effect(self, *names: str, reason: str) -> None:
+        """Collect a mistake for each option that is typed; a variable can be that of a fleet."""
+        self.mistakes.extend(
+            f"--{name}: has no effect, as {reason}" for name in names if self.is_typed(name)
+        )
+
     def is_typed(self, name: str) -> bool:
         """Return whether the option is on the command line."""
         return self.label(name) == "--" + name
@@ -131,3 +142,8 @@ class OptionReader:
     def command(self, name: str) -> CommandLine | None:
         """Return the command of an option, None if it was not given."""
         return self.optional(name, shell_command.parse)
+
+
+def is_given(name: str, written: ParsedArguments, reading: OptionReader) -> bool:
+    """Return whether an option has a text, or is on the command line without its value."""
+    return bool(reading.label(name)) or BY_NAME[name] in written.missing_values

@@ -79,8 +79,79 @@ OPTIONS: tuple[Option, ...] = (
         short="m",
         metavar="LOCAL_PATH=ZK_PATH",
         repeatable=True,
-        meaning="Mirror a config file from zookeeper to localhost; give it once for each file "
-        "(in the variable: several pairs, separated by blanks)",
+        meaning="Mirror a config file from zookeeper to localhost, or with DIR/=ZK_PATH/ all "
+        "znodes below ZK_PATH into the folder DIR; give it once for each (in the variable: several "
+        "pairs, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="template",
+        short="t",
+        metavar="LOCAL_PATH=ZK_PATH|@FILE",
+        repeatable=True,
+        meaning="Render the template in this znode or local file into LOCAL_PATH, by Jinja2; it "
+        "reads the trees of --values (in the variable: several, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="values",
+        metavar="ZK_PATH",
+        repeatable=True,
+        meaning="Let templates read the znodes of this tree (in the variable: several, separated "
+        "by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="template-timeout",
+        metavar="SECONDS",
+        default="10",
+        meaning="End a rendering that takes longer; it has failed; at least 0.1",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="env",
+        metavar="NAME=ZK_PATH",
+        repeatable=True,
+        meaning="Give the command the variable NAME with the content of this znode; a change "
+        "restarts (in the variable: several, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="env-tree",
+        metavar="ZK_PATH[=PREFIX]",
+        repeatable=True,
+        meaning="Give the command a variable for each znode with content below ZK_PATH: PREFIX and "
+        "its path, in upper case, with _ for other characters (in the variable: several, separated "
+        "by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="pristine",
+        meaning="Let the command inherit no variables: it gets only those of --env and --env-tree",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="mode",
+        metavar="[PATH=]OCTAL",
+        repeatable=True,
+        meaning="Give the file PATH, or all files below the folder PATH/, this mode; without PATH, "
+        "every file; the longest PATH counts (in the variable: several, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="owner",
+        metavar="[PATH=]USER[:GROUP]",
+        repeatable=True,
+        meaning="Give the file PATH, or all files below the folder PATH/, this owner, by names or "
+        "numbers; otherwise as --mode (in the variable: several, separated by blanks)",
+    ),
+    Option(
+        group=CONFIGURATION,
+        name="state-dir",
+        metavar="DIR",
+        meaning="Remember in this folder what was installed, if there are trees, templates or "
+        "variables; by default $STATE_DIRECTORY, or /var/lib/zkexec as root, or else "
+        "$XDG_STATE_HOME/zkexec",
     ),
     Option(
         group=CONFIGURATION,
@@ -108,10 +179,9 @@ OPTIONS: tuple[Option, ...] = (
         name="check",
         metavar="COMMAND",
         meaning="Examine the new files with this command before anything is stopped or "
-        "installed: $1, $2, ... are copies of them, in the order of --mirror (a command without "
-        "shell syntax gets them as its last arguments), and $ZKEXEC_STAGED is a folder with all of "
-        "them at their full "
-        "paths; if it fails, the change is not applied",
+        "installed: $1, $2, ... are copies of them, in the order of --mirror and --template (a "
+        "command without shell syntax gets them as its last arguments), and $ZKEXEC_STAGED is a "
+        "folder with all of them at their full paths; if it fails, the change is not applied",
     ),
     Option(
         group=CHANGES,

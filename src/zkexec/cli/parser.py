@@ -43,13 +43,15 @@ VOCABULARY = OptionNames.of(OPTIONS)
 class ParsedArguments:
     """The words of a command line, assigned to options; no value is checked yet.
 
-    `values` contains the texts by option name, in order; the text of a flag is "yes".
+    `values` contains the texts by option name, in order; the text of a flag is "yes".  `order`
+    has the name of each option that has a text, in the order in which they are written.
     `command` is what follows `--`, None if there is no `--`.
     """
 
     def __init__(self, vocabulary: OptionNames) -> None:
         self._vocabulary = vocabulary
         self.values: dict[str, list[str]] = {}
+        self.order: list[str] = []
         self.command: tuple[str, ...] | None = None
         self.missing_values: list[Option] = []
         self.unwanted_values: list[tuple[Option, str]] = []
@@ -59,6 +61,7 @@ class ParsedArguments:
     def add(self, option: Option, value: str) -> None:
         """Add one more text of an option."""
         self.values.setdefault(option.name, []).append(value)
+        self.order.append(option.name)
 
     def misspellings(self, help_command: str) -> list[str]:
         """Describe what is wrong with the names of options, and with values as such."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from zkexec.cli import converters, shell_command
 from zkexec.cli.change_options import ChangeOptions, read_change_options
+from zkexec.cli.input_reader import NamedInputs, read_inputs
 from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
-from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.step import Step
+from zkexec.core.target_attributes import TargetAttributes
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
@@ -59,7 +60,9 @@ class Settings:
     `hosts_text` is the cluster as the operator wrote it, `chroot` is "" or like "/a/b".  `lock`
     is the group's NAME as written, "" without a group; `member_id` is "" if it is automatic.
     `step_commands` are the check, the reload and the hooks that are configured.  `stage_only` is
-    the folder of `--stage-only`, "" if zkexec is to start the command.  `warnings` are mistakes
+    the folder of `--stage-only`, "" if zkexec is to start the command.  `check_targets` are the
+    targets in the order in which a check gets them, folders of trees with a slash.  `state_dir` is
+    "" for the default.  If `pristine`, the command inherits no variables.  `warnings` are mistakes
     that do not prevent a start.
     """
 
@@ -78,6 +81,11 @@ class Settings:
     access: Access = Access()
     step_commands: Mapping[Step, CommandLine] = {}
     stage_only: str = ""
+    attributes: TargetAttributes = TargetAttributes()
+    check_targets: tuple[str, ...] = ()
+    template_timeout_s: float = 10.0
+    state_dir: str = ""
+    pristine: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -99,11 +107,11 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     health, alert = reading.command("health"), reading.command("alert")
     lock = reading.optional("lock", converters.lock_name) or ""
     member_id = reading.optional("member-id", converters.member_id) or ""
-    mirrors = _read_mirrors(reading)
-    changes = read_change_options(written, reading, mirrors)
-    policy = _read_terms(reading, mirrors, changes)
+    named = read_inputs(written, reading, lock)
+    changes = read_change_options(written, reading, named)
+    policy = _read_terms(reading, named, changes)
     policy = replace(policy, restart_path=f"{group_path(lock)}/{RESTART}" if lock else "")
-    stage_only = _read_stage_only(reading, mirrors)
+    stage_only = _read_stage_only(reading, named)
     _check_group(written, reading, policy)
     shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
@@ -128,6 +136,11 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
         access=shown_to_cluster,
         step_commands=changes.commands,
         stage_only=stage_only,
+        attributes=named.attributes,
+        check_targets=named.targets,
+        template_timeout_s=named.template_timeout_s,
+        state_dir=named.state_dir,
+        pristine=named.pristine,
         warnings=(*unknown_variables(environment), *changes.warnings(chosen, exec_label)),
     )
 
@@ -193,35 +206,20 @@ def _read_verbosity(reading: OptionReader) -> Verbosity:
     return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
-def _read_stage_only(reading: OptionReader, mirrors: tuple[Mirror, ...]) -> str:
+def _read_stage_only(reading: OptionReader, named: NamedInputs) -> str:
     folder = reading.optional("stage-only", converters.new_folder) or ""
-    if folder and not mirrors and not reading.texts("mirror"):
+    if folder and not named.has_any:
         reading.mistakes.append(
             f"{reading.label('stage-only')}: there are no files: add --mirror LOCAL_PATH=ZK_PATH"
         )
     return folder
 
 
-def _read_mirrors(reading: OptionReader) -> tuple[Mirror, ...]:
-    mirrors = []
-    for text in reading.words("mirror"):
-        mirror = reading.attempt("mirror", converters.mirror, text)
-        if mirror is not None:
-            mirrors.append(mirror)
-    reading.mistakes.extend(
-        f"{reading.label('mirror')}: {clash}"
-        for clash in converters.clashes([mirror.local_path for mirror in mirrors])
-    )
-    return tuple(mirrors)
-
-
-def _read_terms(
-    reading: OptionReader, mirrors: tuple[Mirror, ...], changes: ChangeOptions
-) -> Policy:
+def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOptions) -> Policy:
     seconds = converters.seconds()
     positive = converters.seconds(least=0.1)
     return Policy(
-        inputs=InputOptions(mirrors=mirrors),
+        inputs=named.inputs,
         start=reading.value("start", converters.choice(StartPolicy)),
         allow_empty=reading.flag("allow-empty"),
         connect_timeout_s=reading.value("connect-timeout", positive),

@@ -98,6 +98,21 @@ class InputOptions:
         return (*self.znodes, *(f"{root}/" for root in self.trees))
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """The names of all inputs and targets: first the mirrors, then each other kind in use.
+
+        Member IDs are made of it.  So if there are only mirrors, nothing may come after them.
+        """
+        mirrors = [(mirror.local_path, mirror.zk_path) for mirror in self.mirrors]
+        kinds = {
+            "templates": [(each.local_path, each.zk_path, each.file) for each in self.templates],
+            "values": self.values,
+            "variables": [(each.name, each.zk_path) for each in self.variables],
+            "variable trees": [(each.root, each.prefix) for each in self.variable_trees],
+        }
+        return (mirrors, *((kind, each) for kind, each in kinds.items() if each))
+
+    @property
     def needs_state(self) -> bool:
         """Whether the files alone do not show what was installed, so that a state file is kept."""
         return bool(self.trees or self.templates or self.variables)

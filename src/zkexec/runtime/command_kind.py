@@ -12,9 +12,9 @@ def command_kind(settings: Settings) -> str:
         folder = os.getcwd()
     except OSError:
         folder = ""
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.inputs.mirrors]
+    mirrors, *others = settings.policy.inputs.identity
     command = settings.command
     group = (settings.lock, settings.member_id)
     cluster = (sorted(settings.servers), settings.chroot)
-    ours = (command.argv, command.variables, mirrors, group, cluster, folder)
+    ours = (command.argv, command.variables, mirrors, group, cluster, folder, *others)
     return sha256(repr(ours).encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -79,10 +79,10 @@ def _candidate_ids(settings: Settings) -> Iterator[str]:
     if settings.member_id:
         yield settings.member_id
         return
-    mirrors = [(mirror.local_path, mirror.zk_path) for mirror in settings.policy.inputs.mirrors]
+    mirrors, *others = settings.policy.inputs.identity
     service = (service_folders(),) if service_folders() else ()
     command = (*settings.command.argv, *settings.command.variables)
-    ours = (command, mirrors, settings.lock, *_cluster(settings), *service)
+    ours = (command, mirrors, settings.lock, *_cluster(settings), *service, *others)
     stem = f"{_host_name()}-{_digest(*ours)[:8]}"
     yield from (f"{stem}-{slot}" for slot in count())
 

@@ -1,0 +1,84 @@
+"""Find targets that cannot exist beside each other, however they are written.
+
+A path that ends with a slash is the folder of a tree: everything in it belongs to the tree.
+"""
+
+from __future__ import annotations
+
+import os
+
+from zkexec.cli.converters import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def clashes(targets: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a mistake for each target that clashes with one before it.
+
+    A target is the option that names it, as messages call it, and its absolute path.
+    """
+    known = _Targets()
+    return [
+        f"{label}: {sentence}" for label, path in targets if (sentence := known.clash_with(path))
+    ]
+
+
+class _Targets:
+    """The targets so far, by their paths without symbolic links.
+
+    `_folders` are the folders above each target, with one target below.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+        self._trees: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+        self._resolved: dict[str, str] = {}
+
+    def clash_with(self, path: str) -> str:
+        """Add a target; if it clashes with another, return why, and leave it out."""
+        real = self._resolve(path.rstrip("/"))
+        # Above a folder that is known is neither a file nor a tree: this is known, too.
+        above = [] if real.rpartition("/")[0] in self._folders else _folders_above(real)
+        sentence = self._sentence(path, real, above)
+        if not sentence:
+            (self._trees if path.endswith("/") else self._files)[real] = path
+            self._folders.update(dict.fromkeys(above, path))
+        return sentence
+
+    def _sentence(self, path: str, real: str, above: list[str]) -> str:
+        is_tree = path.endswith("/")
+        own, others = (self._trees, self._files) if is_tree else (self._files, self._trees)
+        if real in own:
+            kind = "folder" if is_tree else "file"
+            return f"{shown(own[real])} and {shown(path)} are the same {kind}"
+        if real in others:
+            return f"{shown(others[real])} and {shown(path)}: a file cannot be a folder"
+        for folder in above:
+            if folder in self._trees or folder in self._files:
+                return _nested(self._trees.get(folder) or self._files[folder], path, last=path)
+        return _nested(path, self._folders[real], last=path) if real in self._folders else ""
+
+    def _resolve(self, path: str) -> str:
+        """Follow every symbolic link; each folder once, because many files share few."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._resolved:
+            self._resolved[folder] = os.path.realpath(folder or "/").rstrip("/")
+        real = f"{self._resolved[folder]}/{name}"
+        return os.path.realpath(real) if name == ".." or os.path.islink(real) else real
+
+
+def _nested(outer: str, inner: str, *, last: str) -> str:
+    """Return why a target cannot be below another; `last` is the one that was written later."""
+    if outer.endswith("/"):
+        return f"{shown(inner)} is inside {shown(outer)}, the folder of a tree: write one outside"
+    first = inner if last == outer else outer
+    kind = "folder" if inner.endswith("/") else "file"
+    return f"{shown(first)} and {shown(last)}: a {kind} cannot be inside a file"
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[1:-1]
+    return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]

@@ -20,7 +20,7 @@ from zkexec.runtime.log import Log
 from zkexec.runtime.log_messages import MESSAGES, PRIORITIES, Level
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "zkexec"
-KNOWN_TO_ALL = {"hosts", "command", "health", "alert_command"}
+KNOWN_TO_ALL = {*("hosts", "command", "health", "alert_command"), "input_options", "file_options"}
 
 Written = Callable[[], str]
 
@@ -105,6 +105,27 @@ def test_a_line_has_the_time_and_the_message(written: Written) -> None:
     assert re.fullmatch(
         r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] forking serve 'a b'\n", written()
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "inputs", "files"),
+    [
+        ("--mirror=/x/a=/a", "--mirror", "--mirror"),
+        ("--mirror=/x/a/=/a/ --env=A=/a", "--mirror, --env", "--mirror"),
+        ("--env-tree=/a --env=A=/a", "--env, --env-tree", "--state-dir"),
+    ],
+)
+def test_a_fatal_line_names_the_options(
+    written: Written, words: str, inputs: str, files: str
+) -> None:
+    """What ends the start is a line that begins with the options by which inputs are given."""
+    one = log("--silent", *words.split())
+    one.write(Note("znodes-unusable", {"problems": "/a is empty"}))
+    one.write(Note("files-unwritable", {"reason": "/x/a: disk full"}))
+
+    first, second = (line.partition("] ")[2] for line in written().splitlines())
+    assert first == f"{inputs}: /a is empty at localhost:2181"
+    assert second == f"{files}: cannot write /x/a: disk full"
 
 
 @pytest.mark.parametrize(

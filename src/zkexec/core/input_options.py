@@ -98,6 +98,22 @@ class InputOptions:
         return (*self.znodes, *(f"{root}/" for root in self.trees))
 
     @property
+    def file_options(self) -> tuple[str, ...]:
+        """The names of the options that give targets, for messages."""
+        given = (("--mirror", self.mirrors), ("--template", self.templates))
+        return tuple(name for name, found in given if found)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that give inputs, for messages."""
+        given = (
+            ("--values", self.values),
+            ("--env", self.variables),
+            ("--env-tree", self.variable_trees),
+        )
+        return (*self.file_options, *(name for name, found in given if found))
+
+    @property
     def identity(self) -> tuple[object, ...]:
         """The names of all inputs and targets: first the mirrors, then each other kind in use.
 

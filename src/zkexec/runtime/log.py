@@ -47,11 +47,15 @@ class Log:
         self._turn_fields: Callable[[], Mapping[str, str]] = dict
         self._is_json = settings.log_format is LogFormat.JSON
         self._is_journal = not self._is_json and stderr_is_journal()
+        inputs = settings.policy.inputs
         self._known = {
             "hosts": settings.hosts_text,
             "command": settings.command.text,
             "health": settings.health.text if settings.health else "",
             "alert_command": settings.alert.text if settings.alert else "",
+            "input_options": ", ".join(inputs.options),
+            # Without targets, only the state file is written.
+            "file_options": ", ".join(inputs.file_options) or "--state-dir",
         }
 
     def follow_turn(self, fields: Callable[[], Mapping[str, str]]) -> None:

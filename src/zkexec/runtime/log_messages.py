@@ -55,7 +55,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "cached-files-used": (Level.WARNING, "starting on the files on disk (--start cached)"),
     "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
-    "znodes-unusable": (Level.FATAL, "--mirror: {problems} at {hosts}"),
+    "znodes-unusable": (Level.FATAL, "{input_options}: {problems} at {hosts}"),
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
     "znode-unusable": (
         Level.WARNING,
@@ -103,7 +103,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "{path} is written in place, a reader can see it half written: {reason}",
     ),
-    "files-unwritable": (Level.FATAL, "--mirror: cannot write {reason}"),
+    "files-unwritable": (Level.FATAL, "{file_options}: cannot write {reason}"),
     "put-back-failed": (
         Level.WARNING,
         "cannot write {reason}; the refused files stay, next attempt in {retry_s:g} s",
@@ -253,9 +253,9 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "files-shared": (
         Level.WARNING,
         (
-            "--mirror: {path} is the file of {members} on this host as well; give each member a "
-            "file of its own: what one member tries is under the other's command, too, and after "
-            "a crash this member may not start on it"
+            "{file_options}: {path} is the file of {members} on this host as well; give each "
+            "member a file of its own: what one member tries is under the other's command, too, "
+            "and after a crash this member may not start on it"
         ),
     ),
     "id-not-locked": (

@@ -1,7 +1,7 @@
 """A program for tests: the processes of zkexec, called from outside by lines of JSON.
 
 It takes the place of zkexec's loop: it inherits, waits in the inbox, and passes signals on.  All
-else it does when it is called, also the commands of steps.  Usage: processes_program.py CONTROL
+else it does when it is called, also the commands of steps and renderings.  Usage: processes_program.py CONTROL
 REPORT CONFIGURATION, the first two being descriptors.  A line on CONTROL is `[method,
 argument...]`, a line on REPORT is `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
 """
@@ -21,8 +21,9 @@ import os  # noqa: E402
 import select  # noqa: E402
 from typing import Any  # noqa: E402
 
-from zkexec.core.actions import RunStep  # noqa: E402
+from zkexec.core.actions import RenderTemplates, RunStep  # noqa: E402
 from zkexec.core.events import Event, ExitStatus, SignalReceived  # noqa: E402
+from zkexec.core.rendering_result import Rendered, RenderResult  # noqa: E402
 from zkexec.core.snapshot import Snapshot  # noqa: E402
 from zkexec.core.step import Step, StepOutcome  # noqa: E402
 from zkexec.frozen import fields  # noqa: E402
@@ -30,6 +31,8 @@ from zkexec.process.processes import Processes  # noqa: E402
 from zkexec.runtime.inbox import Inbox  # noqa: E402
 from zkexec.runtime.log import Stderr  # noqa: E402
 from zkexec.runtime.step_runner import StepRunner  # noqa: E402
+from zkexec.templates.host_facts import HostFacts  # noqa: E402
+from zkexec.templates.render_runner import RenderRunner  # noqa: E402
 
 
 def as_json(answer: Any) -> Any:
@@ -41,6 +44,11 @@ def as_json(answer: Any) -> Any:
     if isinstance(answer, StepOutcome):
         told = (answer.passed, answer.text, answer.is_of_host)
         return dict(zip(("passed", "reason", "is_of_host"), told, strict=True))
+    if isinstance(answer, Rendered):
+        return {path: content.decode() for path, content in answer.files.items()}
+    if isinstance(answer, RenderResult):
+        [text] = fields(answer).values()
+        return f"{type(answer).__name__}: {text}"
     if isinstance(answer, Step):
         return answer.value
     if isinstance(answer, Event):
@@ -87,6 +95,10 @@ class Drive:
             self.relay,
         )
 
+        facts = HostFacts.of_this_host("a1", "web", INHERITANCE.environment)
+        timeout_s = config["render_timeout_s"]
+        self.renderer = RenderRunner(facts, timeout_s, self.processes, self.inbox)
+
     def relay(self, output: bytes) -> None:
         """Pass the output of a step on, as the log does."""
         self.stderr.write_bytes(output)
@@ -115,6 +127,10 @@ class Drive:
         if name == "die":
             code, number = arguments
             end_as(ExitStatus(code=code, signal=number))
+        if name == "kill_rendering":
+            return self.renderer.kill()
+        if name == "reset_rendering":
+            return self.renderer.reset()
         if name == "kill_step":
             return self.steps.kill(Step(*arguments))
         beside = self.processes.auxiliaries
@@ -130,6 +146,17 @@ class Drive:
         snapshot = None if files is None else Snapshot(contents)
         action = RunStep(step=Step(step), number=number, snapshot=snapshot, event=event)
         return self.steps.run(action, None)
+
+    def render(
+        self, templates: dict[str, str], values: dict[str, dict[str, str]], number: int = 1
+    ) -> list[Event]:
+        """Render these templates, by their target; their name for messages is the same."""
+        texts = [(target, target, text.encode()) for target, text in templates.items()]
+        contents = {
+            root: {path: content.encode("latin-1") for path, content in below.items()}
+            for root, below in values.items()
+        }
+        return self.renderer.start(RenderTemplates(number, texts, contents))
 
     def reset_steps(self) -> None:
         """Drop all steps, as after an error inside zkexec."""

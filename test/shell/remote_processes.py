@@ -28,11 +28,12 @@ class RemoteProcesses:
     ) -> None:
         """Start it below the words `before`.
 
-        `config` is of command, health, alert, subreaper, steps (words by name), targets, and
-        whether it has the compiled starter.
+        `config` is of command, health, alert, subreaper, steps (words by name), targets,
+        render_timeout_s, and whether it has the compiled starter.
         """
         commands = dict.fromkeys(("command", "health", "alert", "targets"), ())
-        complete = {**commands, "steps": {}, "subreaper": False, **config}
+        others = {"steps": {}, "subreaper": False, "render_timeout_s": 10.0}
+        complete = {**commands, **others, **config}
         control, self._control = os.pipe()
         self._report, report = os.pipe()
         drive = [sys.executable, str(PROGRAM), str(control), str(report), json.dumps(complete)]

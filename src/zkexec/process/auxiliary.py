@@ -19,7 +19,7 @@ from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _STDERR = 2
 _HEALTH_CHECK, _ALERT = "health check", "alert"
@@ -120,6 +120,32 @@ class AuxiliaryProcesses:
         """
         pid = self._start(step, self._bound(command, environment, output))
         self._running[step] = _Auxiliary(pid, True, report)
+
+    def run_own_program(
+        self,
+        kind: str,
+        argv: Sequence[bytes],
+        environment: Mapping[bytes, bytes],
+        output: int,
+        report: Callable[[ExitStatus], Event],
+    ) -> None:
+        """Start a program of zkexec's own, which gets nothing from the caller of zkexec.
+
+        It has this environment only, and no signal is blocked or ignored.  For the rest it is like
+        the command of a step, also for `kill_step` and `drop_step`.  Raises SpawnError.
+        """
+        request = SpawnRequest(
+            argv=argv,
+            environment=environment,
+            mask=frozenset(),
+            ignored=frozenset(),
+            own_session=True,
+            dies_with_parent=True,
+            null_stdin=True,
+            output=output,
+            closed=self._sockets,
+        )
+        self._running[kind] = _Auxiliary(self._start(kind, request), True, report)
 
     def kill_step(self, step: str) -> None:
         """SIGKILL the running command of this step with its processes; `reaped` reports its end."""

@@ -53,6 +53,8 @@ class AuxiliaryProcesses:
         self._exclude_session = exclude_session
         self._health = health
         self._alert = alert
+        self.variables: Mapping[bytes, bytes] = {}
+        """The variables of the running command that come from inputs."""
         self._running: dict[str, _Auxiliary] = {}
 
     @property
@@ -78,7 +80,7 @@ class AuxiliaryProcesses:
             return HealthCheckFinished(generation, not ending.failed, str(ending))
 
         try:
-            pid = self._start(_HEALTH_CHECK, self._bound(self._health, {}, _STDERR))
+            pid = self._start(_HEALTH_CHECK, self._bound(self._health, {}, _STDERR, self.variables))
         except SpawnError as error:
             return [HealthCheckFinished(generation, False, error.reason)]
         self._running[_HEALTH_CHECK] = _Auxiliary(pid, True, report, generation)
@@ -112,13 +114,15 @@ class AuxiliaryProcesses:
         environment: Mapping[str, str],
         output: int,
         report: Callable[[ExitStatus], Event],
+        variables: Mapping[bytes, bytes] | None = None,
     ) -> None:
         """Start the command of a step, with the descriptor `output` as its stdout and stderr.
 
-        `report` is called when it has ended, and nothing of its session is left.  Raises
-        SpawnError.
+        `report` is called when it has ended, and nothing of its session is left.  `variables` come
+        from inputs, by default those of the running command.  Raises SpawnError.
         """
-        pid = self._start(step, self._bound(command, environment, output))
+        variables = self.variables if variables is None else variables
+        pid = self._start(step, self._bound(command, environment, output, variables))
         self._running[step] = _Auxiliary(pid, True, report)
 
     def run_own_program(
@@ -190,15 +194,20 @@ class AuxiliaryProcesses:
             kill_session(self._running[kind].pid)
 
     def _bound(
-        self, command: CommandLine | None, environment: Mapping[str, str], output: int
+        self,
+        command: CommandLine | None,
+        environment: Mapping[str, str],
+        output: int,
+        variables: Mapping[bytes, bytes],
     ) -> SpawnRequest:
-        return self._request(command, environment, output, dies_with_parent=True)
+        return self._request(command, environment, output, variables, dies_with_parent=True)
 
     def _request(
         self,
         command: CommandLine | None,
         environment: Mapping[str, str],
         output: int,
+        variables: Mapping[bytes, bytes] | None = None,
         *,
         dies_with_parent: bool = False,
     ) -> SpawnRequest:
@@ -210,7 +219,12 @@ class AuxiliaryProcesses:
         }
         return SpawnRequest(
             argv=command.argv,
-            environment={**self._environment, **additions, **dict(command.variables)},
+            environment={
+                **self._environment,
+                **(variables or {}),
+                **additions,
+                **dict(command.variables),
+            },
             mask=self._inheritance.mask,
             ignored=self._inheritance.ignored,
             own_session=True,

@@ -47,7 +47,7 @@ from zkexec.process.spawn import SpawnError, SpawnRequest, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 _CLOSE_LIMIT_S = 2.0
@@ -68,9 +68,12 @@ class Processes:
         health: CommandLine | None,
         alert: CommandLine | None,
         subreaper: bool,
+        pristine: bool = False,
     ) -> None:
+        """`pristine`: the command inherits no variables."""
         self._inheritance = inheritance
         self._command_line = command
+        self._environment = {} if pristine else inheritance.environment
         self._always_adopts = subreaper or inheritance.is_pid1 or is_subreaper()
         if subreaper:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -95,9 +98,17 @@ class Processes:
         """Whether the command runs."""
         return self.command_pid != 0
 
-    def start_command(self, generation: int) -> CommandStarted | StartFailed:
-        """Start the command; the one before must have been reaped."""
+    def start_command(
+        self, generation: int, variables: Mapping[str, bytes] | None = None
+    ) -> CommandStarted | StartFailed:
+        """Start the command; the one before must have been reaped.
+
+        `variables` come from inputs.  What runs beside the command gets them as well, but alerts.
+        """
         _require(not self.command_pid, "the command runs already")
+        self.auxiliaries.variables = {
+            os.fsencode(name): text for name, text in (variables or {}).items()
+        }
         self._adopt(False)
         self._for_outsiders = None
         # A key that was pressed before the fork is for the command, too, which has not got it.
@@ -225,14 +236,16 @@ class Processes:
         return SpawnRequest(
             argv=self._command_line.argv,
             environment={
-                **socket_activation.of_command(inherited.environment, own),
+                **socket_activation.of_command(self._environment, own),
+                **self.auxiliaries.variables,
                 **dict(self._command_line.variables),
             },
+            searched={**inherited.environment, **dict(self._command_line.variables)},
             mask=inherited.mask,
             ignored=inherited.ignored,
             own_session=not inherited.has_terminal,
             dies_with_parent=True,
-            named_by_pid=socket_activation.named_by_pid(inherited.environment, own),
+            named_by_pid=socket_activation.named_by_pid(self._environment, own),
             cgroup=self._tree.group.path,
         )
 

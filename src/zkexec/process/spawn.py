@@ -41,7 +41,7 @@ from zkexec.process.inheritance import IGNORED_BY_PYTHON
 
 TYPE_CHECKING = False  # `typing` is large and slow to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, NoReturn, TypeAlias
 
     from zkexec.process.compiled_starter import StartFunction
@@ -80,7 +80,8 @@ class SpawnRequest:
     when zkexec ends in any way.  The descriptor `output` becomes stdout and stderr; if it is None,
     they stay as they are.  The variables `named_by_pid` get the pid of the new process, which
     enters the cgroup in the folder `cgroup` if there is one.  `closed` is how many descriptors are
-    closed, from 3 on.
+    closed, from 3 on.  The program is found by the PATH in `searched`, by default that in
+    `environment`.
     """
 
     argv: Sequence[bytes]
@@ -94,6 +95,13 @@ class SpawnRequest:
     named_by_pid: frozenset[bytes] = frozenset()
     cgroup: str = ""
     closed: int = 0
+    searched: Mapping[bytes, bytes] | None = None
+
+    @property
+    def candidates(self) -> Iterator[bytes]:
+        """The files that can be the program, in the order in which they are tried."""
+        searched = self.environment if self.searched is None else self.searched
+        return candidates(self.argv[0], searched)
 
 
 def spawn(request: SpawnRequest, missed: set[int] | None = None) -> int:
@@ -127,7 +135,7 @@ def _needs_setup(request: SpawnRequest) -> bool:
 def _execute(request: SpawnRequest, attempt: Attempt) -> int:
     """Find the program and start it; each attempt is a new process."""
     try:
-        return execute(candidates(request.argv[0], request.environment), request.argv, attempt)
+        return execute(request.candidates, request.argv, attempt)
     except NotExecutedError as error:
         raise _error(request, error.status, error.reason) from error
 
@@ -184,7 +192,7 @@ class _Fork:
         self._zkexec = os.getpid()
         self._argv = list(request.argv)
         self._environment = dict(request.environment)
-        self._first = next(candidates(request.argv[0], request.environment), b"")
+        self._first = next(request.candidates, b"")
 
     def run(self) -> int:
         """Fork, and wait for the exec."""
@@ -233,8 +241,7 @@ class _Fork:
                     os.execve(self._first, self._argv, self._environment)
                 except OSError:
                     pass
-            paths = candidates(self._argv[0], self._environment)
-            execute(paths, self._argv, self._attempt)
+            execute(self._request.candidates, self._argv, self._attempt)
         except NotExecutedError as error:
             status, reason = error.status, error.reason
         except OSError as error:

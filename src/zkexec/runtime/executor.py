@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zkexec.runtime.cluster_session import ClusterSession
     from zkexec.runtime.file_actions import FileActions
     from zkexec.runtime.step_runner import StepRunner
+    from zkexec.templates.render_runner import RenderRunner
 
     Performers = Mapping[type[Action], Callable[["Executor", Any], Sequence[Event] | None]]
 
@@ -64,6 +65,7 @@ class Executor:
             "ZKEXEC_MEMBER": group.member_id if group else os.uname().nodename,
         }
         self._steps = self._new_step_runner() if settings.step_commands else None
+        self._renderer = self._new_renderer() if settings.policy.inputs.templates else None
         self._file_actions = self._fresh_files()
         self._session: ClusterSession | None = None
 
@@ -77,6 +79,8 @@ class Executor:
             self._discard()
             if self._steps:
                 self._steps.reset()
+            if self._renderer:
+                self._renderer.reset()
         finally:
             self._file_actions = self._fresh_files()
             self._close_session()
@@ -191,7 +195,7 @@ class Executor:
             if not self._leftovers.has_searched:
                 self._stop_leftovers(self._leftovers)
             self._processes.use_group(self._leftovers.group)
-        event = self._processes.start_command(action.generation)
+        event = self._processes.start_command(action.generation, action.variables)
         if self._leftovers and isinstance(event, CommandStarted):
             self._leftovers.note(event.pid)
         return [event]
@@ -228,6 +232,21 @@ class Executor:
 
     def _kill_check(self, _: actions.KillHealthCheck) -> None:
         self._processes.auxiliaries.kill_check()
+
+    def _render(self, action: actions.RenderTemplates) -> None:
+        if self._renderer is None:
+            raise RuntimeError("there are no templates")
+        self._post_all(self._renderer.start(action))
+
+    def _new_renderer(self) -> RenderRunner:
+        # Most zkexec have no templates.
+        from zkexec.templates.host_facts import HostFacts  # noqa: PLC0415
+        from zkexec.templates.render_runner import RenderRunner  # noqa: PLC0415
+
+        member = self._group.member_id if self._group else ""
+        facts = HostFacts.of_this_host(member, self._settings.lock, os.environb)
+        timeout_s = self._settings.template_timeout_s
+        return RenderRunner(facts, timeout_s, self._processes, self._inbox)
 
     def _new_step_runner(self) -> StepRunner:
         # Most zkexec run no step.
@@ -301,6 +320,7 @@ class Executor:
         actions.InspectProcessTree: _inspect_tree,
         actions.RunHealthCheck: _run_check,
         actions.KillHealthCheck: _kill_check,
+        actions.RenderTemplates: _render,
         actions.RunStep: _run_step,
         actions.KillStep: _kill_step,
         actions.SignalCommand: _signal_command,

@@ -86,6 +86,7 @@ class MainLoop:
             health=settings.health,
             alert=settings.alert,
             subreaper=settings.subreaper,
+            pristine=settings.pristine,
         )
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)
         self._new_turn, profile = _join_group(settings, log)

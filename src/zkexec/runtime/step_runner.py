@@ -176,6 +176,7 @@ class StepRunner:
             variables,
             running.output.writer,
             lambda ending: self._ended(running, ending),
+            None if action.snapshot is None else _in_bytes(action.snapshot.variables),
         )
 
     def _ended(self, running: _RunningStep, ending: ExitStatus) -> StepFinished:
@@ -191,6 +192,10 @@ class StepRunner:
         if running.copies is not None:
             self._left.append(running.copies)
             self._remove_at = now()
+
+
+def _in_bytes(variables: Mapping[str, bytes]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): text for name, text in variables.items()}
 
 
 def _not_started(action: RunStep, reason: str) -> StepFinished:

@@ -163,7 +163,7 @@ def test_a_deleted_znode_leaves_everything_as_it_is(host: MirroredHost) -> None:
     first = host.born()
 
     host.delete("a")
-    run.until(f"{host.path('a')} does not exist; its file and the command stay")
+    run.until(f"{host.path('a')} does not exist; the files and the command stay")
     assert host.content("a") == b"one"
     host.only(first)
     host.set(b=b"two")
@@ -223,7 +223,7 @@ def test_an_emptied_znode_leaves_everything_as_it_is(host: MirroredHost) -> None
     first = host.born()
 
     host.set(a=b"")
-    run.until(f"{host.path('a')} is empty; its file and the command stay")
+    run.until(f"{host.path('a')} is empty; the files and the command stay")
     assert host.content("a") == b"one"
     host.only(first)
     host.set(a=b"two")
@@ -242,7 +242,7 @@ def test_a_znode_that_is_forbidden_later(host: MirroredHost) -> None:
     host.client.set_acls(host.path("a"), CREATOR_ALL_ACL)
     host.set(b=b"two")
     assert host.born(2).files == {"a": "one", "b": "two"}
-    run.until(f"{host.path('a')} may not be read; its file and the command stay")
+    run.until(f"{host.path('a')} may not be read; the files and the command stay")
     host.client.set_acls(host.path("a"), OPEN_ACL_UNSAFE)
     host.set(a=b"two")
 

@@ -59,11 +59,18 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
     "znode-unusable": (
         Level.WARNING,
-        "{path} {problem}; its file and the command stay as they are",
+        "{path} {problem}; the files and the command stay as they are",
     ),
     "znode-usable": (Level.INFO, "{path} has content again"),
     "touched": (Level.DEBUG, "{path} may have changed; reading"),
     "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
+    "variables-changed": (Level.INFO, "new values for {names}"),
+    "nothing-differs": (Level.INFO, "the inputs changed, but nothing on this host differs"),
+    "render-impossible": (
+        Level.WARNING,
+        "cannot render the templates: {reason}; next attempt in {retry_s:g} s",
+    ),
+    "start-not-rendered": (Level.FATAL, "--template: cannot render on this host: {reason}"),
     "change-undone": (Level.INFO, "the old content is back; nothing to change"),
     "newer-gone": (
         Level.INFO,

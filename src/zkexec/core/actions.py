@@ -210,9 +210,14 @@ class EndProcess(Action):
 
 
 def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:
-    """Log each file with its size in bytes and a short digest, and never with its content."""
-    contents = {path: snapshot.files[path] for path in paths}
-    return [
-        Note(topic, {"path": path, "size": len(content), "sha256": short_digest(content)})
-        for path, content in contents.items()
-    ]
+    """Log each file with its size in bytes and a short digest, and never with its content.
+
+    A path that is in no tree any more is that of a file that is removed.
+    """
+    return [_note_on_file(topic, path, snapshot.files.get(path)) for path in paths]
+
+
+def _note_on_file(topic: str, path: str, content: bytes | None) -> Note:
+    if content is None:
+        return Note(f"{topic}-removal", {"path": path})
+    return Note(topic, {"path": path, "size": len(content), "sha256": short_digest(content)})

@@ -76,8 +76,8 @@ class Inputs:
         self.wanted: Snapshot | None = None
         self.in_place: Snapshot | None = None
         """What is installed now, None if nothing was installed or found."""
-        self.left_files: Mapping[str, bytes] = {}
-        """The files that an earlier zkexec has installed."""
+        self.left = Snapshot({})
+        """What an earlier zkexec has installed."""
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
@@ -98,6 +98,8 @@ class Inputs:
         """Whether a tree may have changed since what is wanted was read."""
         self._pending: ZnodesRead | None = None
         """What was read last, as long as it does not count yet."""
+        self._counted = 0
+        """The number of the read that counts."""
         self._rendering = _rendering_of(policy)
         self._render_again_at: float | None = None
         self.render_trouble = ""
@@ -270,7 +272,7 @@ class Inputs:
             self._render_again_at = now + RENDER_AGAIN_S
             return self._note_unrendered(result.reason)
         self.render_trouble = ""
-        if self._pending is read:
+        if self._pending is read or read.number < self._counted:
             return self._consider_pending(now, [])
         production = self._produce(read)
         production.add_rendered(result)
@@ -284,18 +286,18 @@ class Inputs:
         return [Note("render-impossible", fields)]
 
     def _produce(self, event: ZnodesRead) -> Production:
-        in_place = self.left_files if self.in_place is None else self.in_place.files
         return Production(
             self._declared,
             Reading(event.znodes, event.trees),
             allow_empty=self._policy.allow_empty,
-            installed=in_place,
+            installed=self.left if self.in_place is None else self.in_place,
         )
 
     def _accept(
         self, event: ZnodesRead, production: Production, now: float, noted: Sequence[Action]
     ) -> list[Action]:
         """Let a reading count."""
+        self._counted = event.number
         before, is_first = self.wanted, not self.state.is_current
         actions = [*noted, *self._check_restart_request(event.znodes)]
         actions += self._take(event, production)

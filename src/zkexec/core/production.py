@@ -17,7 +17,7 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 @frozen(hidden=("znodes", "trees"))
@@ -63,11 +63,11 @@ class Production:
         reading: Reading,
         *,
         allow_empty: bool,
-        installed: Mapping[str, bytes],
+        installed: Snapshot,
     ) -> None:
         """Apply the rules for each kind of input, but for templates, see `add_rendered`.
 
-        `installed` are the files that are there from an earlier version.
+        `installed` is what is there from an earlier version.
         """
         self._inputs = inputs
         self._reading = reading
@@ -79,13 +79,12 @@ class Production:
         self.unrendered = ""
         self._check_znodes()
         if inputs.trees:
-            self._add_trees(installed)
+            self._add_trees()
         if inputs.variables:
             self._add_variables()
         if not self.problems:
             self._add_mirrors()
-            if inputs.needs_state:
-                self._check_limits()
+            self._check_limits()
 
     def _check_znodes(self) -> None:
         for path in self._inputs.znodes:
@@ -95,10 +94,11 @@ class Production:
             elif not znode.content and not self._allow_empty:
                 self.problems[path] = Problem.EMPTY
 
-    def _add_trees(self, installed: Collection[str]) -> None:
-        from zkexec.core.tree_files import TreeFiles  # noqa: PLC0415 -- most have no trees
+    def _add_trees(self) -> None:
+        from zkexec.core.tree_files import InstalledFiles, TreeFiles  # noqa: PLC0415 -- seldom used
         from zkexec.core.tree_variables import variables_of  # noqa: PLC0415
 
+        installed = InstalledFiles(self._installed.files, self._installed.zxid)
         for mirror in self._inputs.mirrored_trees:
             root = root_of(mirror.zk_path)
             found = TreeFiles(
@@ -137,12 +137,11 @@ class Production:
                 self.files[mirror.local_path] = self._reading.znodes[mirror.zk_path].content
 
     def _check_limits(self) -> None:
-        contents = list(self._contents())
-        path = self._inputs.paths[-1]
-        if len(contents) > MOST_ZNODES:
-            self.problems[path] = Problem.TOO_MANY
-        elif sum(len(content) for _, content in contents) > MOST_BYTES:
-            self.problems[path] = Problem.TOO_LARGE
+        sizes = [len(content) for _, content in self._contents()]
+        if len(sizes) > MOST_ZNODES:
+            self.problems[self._inputs.paths[-1]] = Problem.TOO_MANY
+        elif sum(sizes) > MOST_BYTES:
+            self.problems[self._inputs.paths[-1]] = Problem.TOO_LARGE
         elif self.variables:
             from zkexec.core.tree_variables import are_too_many  # noqa: PLC0415
 
@@ -162,8 +161,8 @@ class Production:
                 self.unrendered = reason
                 for template in self._inputs.templates:
                     target = template.local_path
-                    if target in self._installed:
-                        self.files[target] = self._installed[target]
+                    if target in self._installed.files:
+                        self.files[target] = self._installed.files[target]
 
     def snapshot(
         self, restart: str, restart_znode: Znode | None, known: Mapping[str, bytes]

@@ -41,7 +41,8 @@ class Znode:
 
     The version counts the writes since the znode was created; -1 means that it is unknown.
     `mtime` is the time of the last write, in seconds of the epoch by the ensemble's clock.
-    An ephemeral znode exists only as long as the session that has created it.
+    An ephemeral znode exists only as long as the session that has created it.  `czxid` is the
+    transaction that created the znode, 0 if that does not matter.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Znode:
     version: int = -1
     mtime: float = 0.0
     is_ephemeral: bool = False
+    czxid: int = 0
 
 
 MOST_ZNODES = 5_000

@@ -103,7 +103,7 @@ class Startup:
         self.on_disk = on_disk
         self.was_healthy = was_healthy
         if on_disk is not None:
-            self._inputs.left_files = on_disk.files
+            self._inputs.left = on_disk
 
     def consider(self) -> list[Action]:
         """Note which znodes are unusable; raise CannotStartError if that ends the start."""

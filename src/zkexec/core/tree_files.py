@@ -8,10 +8,11 @@ Solr's `upconfig` and `downconfig`.  Ephemeral znodes do not count.
 from __future__ import annotations
 
 from zkexec.core.snapshot import Problem, Tree, Znode
+from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 OWN_CONTENT = "zknode.data"
 """The file for the content of a znode that is a folder."""
@@ -19,16 +20,26 @@ OWN_CONTENT = "zknode.data"
 LONGEST_NAME_BYTES = 255
 
 
+@frozen(hidden=("contents",))
+class InstalledFiles:
+    """The files that are there from an earlier version, by path, and the zxid of this version."""
+
+    contents: Mapping[str, bytes]
+    zxid: int = 0
+
+    def has_been(self, znode: Znode, *targets: str) -> bool:
+        """Whether one of these files is there from this znode, and not from one before it."""
+        is_another = znode.czxid > self.zxid
+        return not is_another and any(target in self.contents for target in targets)
+
+
 class TreeFiles:
     """The files of one tree, by full path, and the problems of its znodes, by path."""
 
     def __init__(
-        self, tree: Tree, root: str, folder: str, *, allow_empty: bool, installed: Collection[str]
+        self, tree: Tree, root: str, folder: str, *, allow_empty: bool, installed: InstalledFiles
     ) -> None:
-        """Apply the rules to a tree; `folder` ends with a slash.
-
-        `installed` are the paths of files that are there from an earlier version.
-        """
+        """Apply the rules to a tree; `folder` ends with a slash."""
         self.files: dict[str, bytes] = {}
         self.problems: dict[str, Problem] = {}
         self._folder = folder
@@ -40,18 +51,21 @@ class TreeFiles:
         znodes = lasting(tree)
         folders = {"", *(above(path) for path in znodes if path)}
         for path, znode in znodes.items():
-            self._add(path, znode, is_folder=path in folders, is_reserved=_is_own(path, znodes))
+            if _is_own(path, znodes):
+                self.problems[znode.path] = Problem.RESERVED_NAME
+            else:
+                # A child of this name is a file of its own if the znode above it has no content.
+                own = "" if f"{path}/{OWN_CONTENT}".lstrip("/") in znodes else OWN_CONTENT
+                self._add(path, znode, own, is_folder=path in folders)
         if not (self.files or self.problems or allow_empty):
             self.problems[root] = Problem.NOTHING_BELOW
 
-    def _add(self, path: str, znode: Znode, *, is_folder: bool, is_reserved: bool) -> None:
-        """Add one znode, or its problem."""
+    def _add(self, path: str, znode: Znode, own: str, *, is_folder: bool) -> None:
+        """Add one znode, or its problem; `own` is the name of the file for its own content."""
         target = self._folder + path
-        own_content = f"{target}/{OWN_CONTENT}" if path else target + OWN_CONTENT
+        own_content = f"{target}/{own}" if path else target + own
         if znode.problem is not None:
             self.problems[znode.path] = znode.problem
-        elif is_reserved:
-            self.problems[znode.path] = Problem.RESERVED_NAME
         elif len(path.rpartition("/")[2].encode("utf-8", "replace")) > LONGEST_NAME_BYTES:
             self.problems[znode.path] = Problem.LONG_NAME
         elif znode.content:
@@ -59,7 +73,7 @@ class TreeFiles:
         elif self._allow_empty:
             if not is_folder:
                 self.files[target] = b""
-        elif target in self._installed or own_content in self._installed:
+        elif self._installed.has_been(znode, target, own_content):
             self.problems[znode.path] = Problem.EMPTY
 
 

@@ -64,6 +64,8 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "znode-usable": (Level.INFO, "{path} has content again"),
     "touched": (Level.DEBUG, "{path} may have changed; reading"),
     "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
+    "changed-removal": (Level.INFO, "{path} is in its tree no more"),
+    "installed-removal": (Level.INFO, "removed {path}"),
     "variables-changed": (Level.INFO, "new values for {names}"),
     "nothing-differs": (Level.INFO, "the inputs changed, but nothing on this host differs"),
     "render-impossible": (

@@ -71,6 +71,9 @@ class _Staging:
             snapshot = self._read()
             # The session is needed no more.
             self._executor.reset()
+            if snapshot.unrendered:
+                self._log.write(Note("stage-refused", {"reason": snapshot.unrendered}))
+                return ExitStatus(code=_CHECK_FAILED)
             self._write(snapshot)
             return ExitStatus(code=self._check(snapshot))
         except CannotStartError as refusal:

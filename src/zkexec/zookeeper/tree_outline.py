@@ -56,9 +56,13 @@ class TreeOutline:
         self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
         """By path, the pzxid that was valid when the children were listed, and their paths."""
 
+    def trust(self, paths: Collection[str]) -> None:
+        """Have all znodes but these examined again; names hold as long as the pzxid does."""
+        self.marks = {path: mark for path, mark in self.marks.items() if path in paths}
+
     def keep(self, paths: Collection[str]) -> None:
         """Forget all but these znodes."""
-        self.marks = {path: mark for path, mark in self.marks.items() if path in paths}
+        self.trust(paths)
         self._lists = {path: listed for path, listed in self._lists.items() if path in self.marks}
 
     # What is learned.
@@ -83,21 +87,24 @@ class TreeOutline:
         unknown = [path for path in paths if path not in self.marks]
         outcomes = yield from ask([Exists(path) for path in unknown])
         for path, outcome in zip(unknown, outcomes, strict=True):
-            mark = NoNodeError(path) if outcome is None else outcome
-            self.marks[path] = demand_found(path, mark)
+            self.note(path, outcome)
 
     def _list(self, paths: Iterable[str]) -> Dialogue:
         """Learn the names below the znodes of which they are not known."""
         unlisted = [path for path in paths if self.below(path) is None]
         outcomes = yield from ask([Children(path) for path in unlisted])
         for path, outcome in zip(unlisted, outcomes, strict=True):
-            listed = demand_found(path, outcome)
-            if isinstance(listed, tuple):
-                names, stat = listed
-                below = tuple([_child_path(path, name) for name in names])
-                self.marks[path], self._lists[path] = stat, (stat.pzxid, below)
-            else:
-                self.marks[path] = listed
+            self.note(path, outcome)
+
+    def note(self, path: str, outcome: Any) -> None:  # noqa: ANN401 -- as these requests have it
+        """Take the outcome of an `Exists` or a `Children`."""
+        found = demand_found(path, NoNodeError(path) if outcome is None else outcome)
+        if isinstance(found, tuple):
+            names, stat = found
+            below = tuple([_child_path(path, name) for name in names])
+            self.marks[path], self._lists[path] = stat, (stat.pzxid, below)
+        else:
+            self.marks[path] = found
 
     # What is known.
 

@@ -13,7 +13,7 @@ from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError
 from zkexec.zookeeper.exchange import LARGEST_REQUEST
-from zkexec.zookeeper.requests import Exists, Get, MultiRead, SetWatches
+from zkexec.zookeeper.requests import Children, Exists, Get, MultiRead, SetWatches
 from zkexec.zookeeper.snapshot_reader import COLLECTS
 from zkexec.zookeeper.tree_outline import TreeOutline, ask, demand_found, newest_of, unique
 from zkexec.zookeeper.values import Stat
@@ -107,6 +107,9 @@ class TreeReader:
         self._contents: dict[str, tuple[bytes, Stat]] = {}
         """What was last read; it holds as long as the mzxid does."""
         self._watched: set[str] = set()
+        """The znodes of which a watch reports the next change, or that they are created."""
+        self._parents: set[str] = set()
+        """Those of them of which a watch reports the next change of the children, too."""
         self.refused: tuple[str, ...] = ()
         """The roots of the trees that were too much at the last read.
 
@@ -116,6 +119,7 @@ class TreeReader:
     def fired(self, path: str) -> None:
         """Take note that a watch of a znode has fired."""
         self._watched.discard(path)
+        self._parents.discard(path)
 
     def read(self) -> Dialogue:
         """Set the missing watches and read everything → TreesFound."""
@@ -124,11 +128,12 @@ class TreeReader:
         except BaseException:
             # An error leaves open which watches are set; to set one twice does no harm.
             self._watched.clear()
+            self._parents.clear()
             raise
 
     def _read(self) -> Dialogue:
         # What is watched is what it was; the rest is examined again.
-        self._outline.keep(self._watched)
+        self._outline.trust(self._watched)
         for _ in range(COLLECTS):
             yield from self._outline.examine(self._paths)
             branches: Sequence[TreeBranch] = yield from self._outline.explore(self._roots)
@@ -137,9 +142,10 @@ class TreeReader:
             in_trees = unique(*accepted)
             watching = self._watch_for(unique(*(one.reached for one in branches)))
             wanted = tuple(unique(self._paths, in_trees))
+            unwatched = [path for path in wanted if path not in self._watched]
             found = yield from self._read_contents(wanted, in_trees, watching)
             trees = None if found is None else self._trees(found, excesses)
-            if trees is not None:
+            if trees is not None and self._needs_no_watch(unwatched, found):
                 self.refused = tuple(excesses)
                 return TreesFound({path: found[path] for path in self._paths}, trees)
         raise RefusedError(f"the znodes changed during each of {COLLECTS} attempts to read them")
@@ -168,8 +174,11 @@ class TreeReader:
         """
         if self._watch is None:
             return []
-        paths = unique(self._paths, in_trees)
-        marks = {path: self._outline.marks[path] for path in paths if path not in self._watched}
+        marks = {
+            path: self._outline.marks[path]
+            for path in unique(self._paths, in_trees)
+            if path not in self._watched or (path in in_trees and path not in self._parents)
+        }
         existing = [path for path, mark in marks.items() if isinstance(mark, Stat)]
         missing = [
             path
@@ -179,6 +188,7 @@ class TreeReader:
         # Each later change has a greater number, as it follows all that was answered.
         newest = max(map(newest_of, marks.values()), default=0)
         self._watched.update(existing, missing)
+        self._parents.update(path for path in (*existing, *missing) if path in in_trees)
         return [
             *(
                 SetWatches(newest, part, (), [p for p in part if p in in_trees], self._watch)
@@ -189,6 +199,10 @@ class TreeReader:
                 for part in _parts(missing, _path_size, _LARGEST_PART)
             ),
         ]
+
+    def _needs_no_watch(self, paths: Iterable[str], found: Mapping[str, Found]) -> bool:
+        """Return whether none of these has been permitted to be read meanwhile."""
+        return self._watch is None or all(isinstance(found[path], NoAuthError) for path in paths)
 
     def _read_contents(
         self, paths: Sequence[str], in_trees: Collection[str], watching: Sequence[SetWatches]
@@ -219,26 +233,29 @@ class TreeReader:
 
         If these are what they were, everything was there at the moment before they were read.
         That a missing znode was there for a moment shows in its watch, which has fired then.
+        Everybody may read statistics by `Exists`, but not by `Children`, so it shows if a
+        permission was withdrawn.
         """
+        marks = self._outline.marks
         _demand_all((yield from ask(watching)))
-        unknown = [path for path in paths if not self._is_known(path)]
+        unknown = [path for path in paths if path not in in_trees or not self._is_known(path)]
         for part in _parts(unknown, self._outline.size, MOST_AT_ONCE):
             self._note(_by_path(part, (yield [Get(path) for path in part])))
-        before = [self._outline.marks[path] for path in paths]
-        stats = yield from ask([Exists(path) for path in paths])
-        after = _by_path(paths, [NoNodeError() if stat is None else stat for stat in stats])
-        is_one_moment = True
-        for path, mark in zip(paths, before, strict=True):
-            if isinstance(mark, NoAuthError):
-                # Some servers answer the statistics although the content may not be read.
-                after[path] = mark
-            is_one_moment &= self._is_same(path, mark, after[path], is_parent=path in in_trees)
-        self._outline.marks.update(after)
-        if not is_one_moment:
+        before = {path: marks[path] for path in paths}
+        outcomes = yield from ask(
+            [Children(path) if path in in_trees else Exists(path) for path in paths]
+        )
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if path in in_trees or not isinstance(before[path], NoAuthError):
+                self._outline.note(path, outcome)
+        same = [
+            self._is_same(path, mark, is_parent=path in in_trees) for path, mark in before.items()
+        ]
+        if not all(same):
             return None
         return {
             path: (self._contents[path][0], mark) if isinstance(mark, Stat) else mark
-            for path, mark in after.items()
+            for path, mark in ((path, marks[path]) for path in paths)
         }
 
     def _is_known(self, path: str) -> bool:
@@ -247,16 +264,17 @@ class TreeReader:
         is_content_known = known is not None and _has_mzxid(mark, known[1].mzxid)
         return is_content_known or isinstance(mark, NoNodeError)
 
-    def _is_same(self, path: str, before: Mark, after: Mark, *, is_parent: bool) -> bool:
+    def _is_same(self, path: str, before: Mark, *, is_parent: bool) -> bool:
         """Return whether nothing has happened to a znode, or to the names of its children."""
-        if isinstance(before, Stat):
-            is_same = _has_mzxid(after, before.mzxid)
-            return is_same and (not is_parent or newest_of(before) == newest_of(after))
-        if isinstance(before, NoAuthError):
-            return True
-        # Any other znode that comes for a moment changes the one above it.
-        is_watched = path in self._watched or path not in self._always or self._watch is None
-        return isinstance(after, NoNodeError) and is_watched
+        after = self._outline.marks[path]
+        if isinstance(before, NoNodeError):
+            # Any other znode that comes for a moment changes the one above it.
+            is_watched = path in self._watched or path not in self._always or self._watch is None
+            return isinstance(after, NoNodeError) and is_watched
+        if isinstance(before, NoAuthError) or not isinstance(after, Stat):
+            return type(before) is type(after)
+        is_list_same = not is_parent or before.pzxid == after.pzxid
+        return before.mzxid == after.mzxid and is_list_same
 
     def _note(self, found: Mapping[str, Found]) -> None:
         """Keep what was found; of a znode that may not be read the server may hide all events."""
@@ -267,7 +285,7 @@ class TreeReader:
                 self._contents.pop(path, None)
                 self._outline.marks[path] = what
             if isinstance(what, NoAuthError):
-                self._watched.discard(path)
+                self.fired(path)
 
     def _trees(
         self, found: Mapping[str, Found], excesses: Mapping[str, TreeExcess]

@@ -11,7 +11,7 @@ import pytest
 
 from zkexec.files.check_copies import CheckCopies, CopyError, remove_left_copies, write_copies
 
-FILES = [("/etc/app/app.conf", b"one"), ("/srv/app.conf", b"two"), ("/etc/app/d/x", b"")]
+FILES = {"/etc/app/app.conf": b"one", "/srv/app.conf": b"two", "/etc/app/d/x": b""}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def copies(folder: Path) -> Iterator[CheckCopies]:
     """Copies of three files."""
     assert folder.is_dir()
-    one = write_copies(FILES)
+    one = write_copies(FILES, FILES)
     yield one
     one.remove()
 
@@ -35,8 +35,8 @@ def test_each_copy_is_at_the_path_of_its_target(copies: CheckCopies) -> None:
     folder = Path(copies.folder)
     found = [path for path in folder.rglob("*") if path.is_file()]
 
-    assert copies.paths == [f"{folder}{target}" for target, _ in FILES]
-    assert [Path(path).read_bytes() for path in copies.paths] == [content for _, content in FILES]
+    assert copies.paths == [f"{folder}{target}" for target in FILES]
+    assert [Path(path).read_bytes() for path in copies.paths] == [*FILES.values()]
     assert sorted(map(str, found)) == sorted(copies.paths)
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_removed_through_a_mount(folder: Path) -> None:
     code = (
         "import subprocess, sys\n"
         "from zkexec.files.check_copies import write_copies\n"
-        "copies = write_copies([('/etc/a/b', b'one')])\n"
+        "copies = write_copies(['/etc/a/b'], {'/etc/a/b': b'one'})\n"
         "subprocess.run(['mount', '--bind', sys.argv[1], copies.folder + '/etc/a'], check=True)\n"
         "print(copies.remove(), copies.folder)\n"
     )
@@ -104,7 +104,7 @@ def test_copies_wait_for_a_free_descriptor(folder: Path) -> None:
     code = (
         "import os, resource\n"
         "from zkexec.files.check_copies import write_copies\n"
-        "copies = write_copies([('/etc/a/b', b'one')])\n"
+        "copies = write_copies(['/etc/a/b'], {'/etc/a/b': b'one'})\n"
         "limit = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (os.open('/', 0) + 1, limit[1]))\n"
         "print(copies.remove())\n"
@@ -128,7 +128,8 @@ def test_a_target_with_dots_stays_inside(folder: Path) -> None:
     """The copy of a target whose path goes up is where the target is, below the folder."""
     inner = folder / "inner"
     inner.mkdir()
-    copies = write_copies([(f"{inner}/../../../../../../../../etc/x", b"!")])
+    target = f"{inner}/../../../../../../../../etc/x"
+    copies = write_copies([target], {target: b"!"})
     top = Path(copies.folder)
     files = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
     copies.remove()
@@ -150,7 +151,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     """Without the folder for temporary files the message names it."""
     monkeypatch.setenv("TMPDIR", f"{folder}/missing")
     with pytest.raises(CopyError) as caught:
-        write_copies(FILES)
+        write_copies(FILES, FILES)
 
     assert str(caught.value) == (
         f"cannot write copies in {folder}/missing: No such file or directory"
@@ -160,13 +161,13 @@ def test_a_folder_that_cannot_be_written_is_named(
 FULL = """
 import os, resource, sys
 from zkexec.files.check_copies import CopyError, write_copies
-write_copies([("/a", b"x" * 1000), ("/b", b"x" * 1000)]).remove()
+write_copies("/a /b".split(), {"/a": b"x" * 1000, "/b": b"x" * 1000}).remove()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    write_copies([("/a", b"x" * 1000), ("/b", b"x" * 1001)])
+    write_copies("/a /b".split(), {"/a": b"x" * 1000, "/b": b"x" * 1001})
 except CopyError as error:
     print(error, os.listdir(sys.argv[1]), len(os.listdir("/proc/self/fd")))
-write_copies([("/a", b"x" * 1000)]).remove()
+write_copies(["/a"], {"/a": b"x" * 1000}).remove()
 print(len(os.listdir("/proc/self/fd")))
 """
 
@@ -184,7 +185,7 @@ def test_nothing_is_left_if_the_disk_takes_no_more(folder: Path) -> None:
 LEAVING = """
 import os, signal, sys
 from zkexec.files.check_copies import write_copies
-copies = write_copies([("/etc/x", b"secret")])
+copies = write_copies(["/etc/x"], {"/etc/x": b"secret"})
 print(copies.paths[0], flush=True)
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -200,7 +201,7 @@ def test_what_a_killed_zkexec_left_is_removed(folder: Path) -> None:
     killed = subprocess.run([*words, "killed"], check=False, stdout=subprocess.PIPE, text=True)
     left = Path(killed.stdout.strip())
     assert left.read_bytes() == b"secret"
-    own = write_copies(FILES)
+    own = write_copies(FILES, FILES)
     remove_left_copies()
 
     assert not left.exists()

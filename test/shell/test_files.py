@@ -13,7 +13,9 @@ from shutil import which
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Installer, InstallError, load_cached
+from zkexec.files.cached_files import load_cached
+from zkexec.files.file_change import InstallError
+from zkexec.files.installer import Installer
 from zkexec.files.staged_file import name_beside
 
 

@@ -41,7 +41,7 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "for content in (b'old', b'new'):\n"
-        "    files = f.Installer(print, 200)\n"
+        "    files = f.Installer(print, f.TargetLayout(local_paths=('',) * 200))\n"
         "    files.stage(Snapshot({f'{sys.argv[1]}/{n}': content for n in range(200)}))\n"
         "    assert len(files.install()) == 200\n"
     )
@@ -58,7 +58,8 @@ def test_room_for_descriptors_is_made_at_once(tmp_path: Path) -> None:
         "from zkexec.core.snapshot import Snapshot; import zkexec.files.installer as f\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "size = lambda: status().split('FDSize:')[1].split()[0]\n"
-        "before = os.listdir('/proc/self/fd'); files = f.Installer(print, 400)\n"
+        "before, layout = os.listdir('/proc/self/fd'), f.TargetLayout(local_paths=('',) * 400)\n"
+        "files = f.Installer(print, layout)\n"
         "assert os.listdir('/proc/self/fd') == before\n"
         "made = size(); files.stage(Snapshot({f'{sys.argv[1]}/{n}': b'' for n in range(400)}))\n"
         "assert len(os.listdir('/proc/self/fd')) > 400; print(made, size())\n"

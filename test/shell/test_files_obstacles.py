@@ -17,7 +17,8 @@ from tempfile import mkdtemp
 import pytest
 
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Installer, InstallError
+from zkexec.files.file_change import InstallError
+from zkexec.files.installer import Installer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
 NOBODY = 65534
@@ -26,7 +27,8 @@ NOBODY = 65534
 DRIVER = """
 import json, os, sys
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Installer, InstallError
+from zkexec.files.file_change import InstallError
+from zkexec.files.installer import Installer
 
 uid, files = json.load(sys.stdin)
 if os.getuid() == 0 and uid:

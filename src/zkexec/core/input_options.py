@@ -87,6 +87,12 @@ class InputOptions:
         return tuple(mirror for mirror in self.mirrors if mirror.is_tree)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The local paths of all targets: that of a tree ends with a slash."""
+        mirrored = (mirror.local_path for mirror in self.mirrors)
+        return (*mirrored, *(template.local_path for template in self.templates))
+
+    @property
     def trees(self) -> tuple[str, ...]:
         """The roots of all trees, each once."""
         mirrored = (root_of(mirror.zk_path) for mirror in self.mirrored_trees)

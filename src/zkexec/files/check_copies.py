@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, path_below, write_new
+from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, files_of, path_below, write_new
 from zkexec.files.target_file import folder_of
 from zkexec.lean import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _PREFIX = "zkexec-check-"
 _DIGITS = frozenset("0123456789abcdef")
@@ -29,7 +29,7 @@ class CopyError(Exception):
 class CheckCopies:
     """A folder of copies, each at the full path of its target; `remove` must be called at the end.
 
-    `paths` are the copies in the order given.
+    `paths` are the copies of the targets in the order given: of a tree, its folder.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,14 @@ class CheckCopies:
         self.folder, self._lock = _locked_folder(_temporary_folder())
         self.paths: list[str] = []
 
-    def add(self, target: str, content: bytes) -> None:
-        """Write one copy.  Raises OSError."""
-        path = path_below(self.folder, target)
-        os.makedirs(folder_of(path), exist_ok=True)
-        write_new(path, content, 0o600)
-        self.paths.append(path)
+    def add(self, target: str, files: Mapping[str, bytes]) -> None:
+        """Write the copies of one target.  Raises OSError."""
+        for file in files_of(target, files):
+            path = path_below(self.folder, file)
+            os.makedirs(folder_of(path), exist_ok=True)
+            if file in files:
+                write_new(path, files[file], 0o600)
+        self.paths.append(path_below(self.folder, target).rstrip("/"))
 
     def with_target_paths(self, text: str) -> str:
         """Replace the path of each copy in this text by that of its target."""
@@ -64,13 +66,16 @@ class CheckCopies:
             os.close(lock)
 
 
-def write_copies(files: Iterable[tuple[str, bytes]]) -> CheckCopies:
-    """Write copies of the contents for these targets.  Raises CopyError; then no copy is left."""
+def write_copies(targets: Iterable[str], files: Mapping[str, bytes]) -> CheckCopies:
+    """Write copies of the new files of these targets; that of a tree ends with a slash.
+
+    Raises CopyError; then no copy is left.
+    """
     try:
         copies = CheckCopies()
         try:
-            for target, content in files:
-                copies.add(target, content)
+            for target in targets:
+                copies.add(target, files)
         except BaseException:
             copies.remove()
             copies.give_up()

@@ -1,92 +1,91 @@
-"""Stage the mirrored files, install them together, and put the old ones back together.
+"""Stage the files of the configuration, install them together, and put the old ones back together.
 
 A snapshot is installed in one step, as far as the disk allows.  Errors are found while staging,
 when the command still runs.  Equal content is not rewritten.  Old contents are kept in memory while
 something is staged, to put them back, and no content is in a message.
 
 A new file replaces the old one by a rename, so other hard links of a target keep the old content.
-Folders that were created for a target stay, even if staging fails later.
+Folders that were created for a single file stay, even if staging fails later.
 
-With many mirrors the work for each file counts: folders are resolved once, files that have not
-changed are not read again, and syncs are waited for only when all have begun.
+With many files the work for each counts: folders are resolved once, files that have not changed are
+not read again, and syncs are waited for only when all have begun.
 """
 
 from __future__ import annotations
 
-import os
-from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
-
-from zkexec.core.snapshot import Snapshot
+from zkexec.files.file_change import (
+    ChangedFolder,
+    Correction,
+    FileChange,
+    InstallError,
+    InstallStep,
+    Naming,
+    install_error,
+    needs_correction,
+)
 from zkexec.files.staged_file import (
     MOST_UNSYNCED,
-    AttributesLostError,
-    StagedFile,
+    UNCHANGED,
     remove_leftovers,
     reserve_descriptors,
-    write_staged,
 )
 from zkexec.files.target_file import (
     PresentContents,
     TargetFile,
     TargetResolver,
-    folder_of,
     mount_points,
-    overwrite,
-    read_regular,
-    require_space,
-    sync_folder,
-    write_refusal,
 )
+from zkexec.files.target_layout import TargetLayout
 from zkexec.lean import cache, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from zkexec.core.snapshot import Snapshot
+    from zkexec.files.state_file import InstalledState
+    from zkexec.files.tracked_files import TrackedFiles
 
-# The folder cannot be written, but perhaps the file itself.
-_FOLDER_REFUSES = frozenset({EACCES, EPERM, EROFS})
-# A rename that fails like this fails because of the name; perhaps the file can be written.
-_NAME_REFUSES = frozenset({EBUSY, EXDEV, EACCES, EPERM})
-
-
-class InstallError(Exception):
-    """A file could not be read, staged or installed; the message is a part of a sentence."""
+_SINGLE_FILES = TargetLayout()
+_FILES_OF_TREES = 5_000
 
 
-class _Change:
-    """One file of the snapshot whose content differs from that of its target.
-
-    `old` is None if the target does not exist.  Without a staged file the target is written in
-    place, for this `reason`.
-    """
-
-    def __init__(self, local_path: str, target: str, new: bytes, old: bytes | None) -> None:
-        self.local_path = local_path
-        self.target = target
-        self.new = new
-        self.old = old
-        self.staged: StagedFile | None = None
-        self.reason = ""
+def _ignore(_: str) -> None:
+    """Do nothing about a file that stays."""
 
 
 class Installer:
-    """The files at the targets of all mirrors.
+    """The files at the targets of all inputs.
 
     At most one snapshot is staged at a time.  `discard` must be called at every end.
     """
 
-    def __init__(self, warn: Callable[[str, str], None], mirrors: int = 0) -> None:
+    def __init__(
+        self,
+        warn: Callable[[str, str], None],
+        layout: TargetLayout = _SINGLE_FILES,
+        warn_of_kept: Callable[[str], None] = _ignore,
+    ) -> None:
         """`warn(local_path, reason)` is called once for each path that is written in place.
 
-        `mirrors` is how many files there will be; this only makes it faster.
+        `warn_of_kept(local_path)` is called once for each file that zkexec has installed and does
+        not remove, because another process has changed it.
         """
-        reserve_descriptors(mirrors)
+        reserve_descriptors(_FILES_OF_TREES if layout.folders else len(layout.local_paths))
+        self._layout = layout
         self._warn = warn
         self._warned: set[str] = set()
-        self._changes: list[_Change] = []
+        self._changes: list[FileChange] = []
+        self._corrections: list[Correction] = []
         self._present = PresentContents()
         self._cleaned: set[str] = set()
+        self._tracked = _track(layout, warn_of_kept)
+        self.removed: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> InstalledState | None:
+        """What was installed last by the state file, None if that is unknown."""
+        return self._tracked.state if self._tracked else None
 
     def stage(self, snapshot: Snapshot) -> None:
         """Write and sync what differs from the disk, where no reader sees it.
@@ -96,8 +95,12 @@ class Installer:
         """
         self.discard()
         try:
-            targets = _resolve_targets(snapshot.files)
-            self._remove_leftovers({target.path for target in targets.values()})
+            in_trees = self._tracked.plan(snapshot) if self._tracked else {}
+            single = [path for path in snapshot.files if path not in in_trees]
+            targets = _resolve_targets(single, in_trees)
+            self._remove_leftovers({targets[path].path for path in single})
+            if self._tracked:
+                self._tracked.prepare(snapshot)
             self._stage(snapshot, targets)
         except BaseException:
             self.discard()
@@ -110,17 +113,15 @@ class Installer:
 
     def _stage(self, snapshot: Snapshot, targets: dict[str, TargetFile]) -> None:
         mounts = cache(mount_points)
-        unsynced: list[_Change] = []
+        unsynced: list[FileChange] = []
         for local_path, target in targets.items():
             content = snapshot.files[local_path]
             try:
-                old = self._present.read(target, content)
-                if old == content:
-                    continue
-                change = _Change(local_path, target.path, content, old)
-                _prepare(change, mounts)
+                change = self._staged_change(local_path, target, content, mounts)
             except OSError as failure:
-                raise _failed(local_path, failure) from failure
+                raise install_error(local_path, failure) from failure
+            if change is None:
+                continue
             self._changes.append(change)
             unsynced.append(change)
             if len(unsynced) == MOST_UNSYNCED:
@@ -128,79 +129,114 @@ class Installer:
                 unsynced.clear()
         _sync(unsynced)
 
+    def _staged_change(
+        self,
+        local_path: str,
+        target: TargetFile,
+        content: bytes,
+        mounts: Callable[[], frozenset[str]],
+    ) -> FileChange | None:
+        """Stage one file; None if its content is the wanted one.  Raises OSError."""
+        wanted = self._layout.attributes_of(local_path)
+        old = None if target.is_link else self._present.read(target, content)
+        change = None
+        if old != content:
+            change = FileChange(local_path, target, content, old, wanted)
+            change.prepare(mounts)
+        if wanted != UNCHANGED and target.status is not None and old is not None:
+            stays = change is None or change.staged is None
+            if stays and needs_correction(target.status, wanted):
+                correction = Correction(local_path, target, wanted)
+                correction.require_right()
+                self._corrections.append(correction)
+        return change
+
     def install(self) -> tuple[str, ...]:
         """Move the staged files to their targets, and return the local paths that were written.
 
-        Raises InstallError after all old files are put back; if that fails, too, the message names
-        the files.  Nothing is staged afterwards.
+        Those of files that were removed are in `removed` afterwards.  Raises InstallError after all
+        old files are put back; if that fails, too, the message names the files.  Nothing is staged
+        afterwards.
         """
-        done: list[_Change] = []
-        # Writing in place is most likely to fail, so it comes first: then nothing has to be put
-        # back.
-        order = sorted(self._changes, key=lambda change: change.staged is not None)
+        done: list[InstallStep] = []
         try:
-            for change in order:
-                try:
-                    self._install_one(change)
-                except OSError as failure:
-                    raise _failed(change.local_path, failure) from failure
-                done.append(change)
+            for step in self._steps():
+                with Naming(step.local_path):
+                    step.apply()
+                done.append(step)
+                self._warn_if_in_place(step)
             for folder in _folders(done):
-                with _Naming(folder):
-                    sync_folder(folder)
+                with Naming(folder.path):
+                    folder.sync()
+            if self._tracked:
+                self.removed = self._tracked.commit()
             return tuple(change.local_path for change in self._changes)
         except InstallError as failure:
-            raise InstallError("; ".join([str(failure), *_put_back(done)])) from failure
+            failures = _put_back(done)
+            if failures and self._tracked:
+                self._tracked.remember_all()
+            raise InstallError("; ".join([str(failure), *failures])) from failure
         finally:
             self.discard()
+
+    def _steps(self) -> Sequence[InstallStep]:
+        """Return what is to be done, in this order.
+
+        Writing in place is most likely to fail, so it comes first: then nothing has to be put
+        back.  New files come before the removal of others.
+        """
+        if not self._tracked and not self._corrections:
+            return sorted(self._changes, key=lambda change: change.staged is not None)
+        in_place = [change for change in self._changes if change.staged is None]
+        staged = [change for change in self._changes if change.staged is not None]
+        before = self._tracked.steps_before() if self._tracked else []
+        after = self._tracked.steps_after() if self._tracked else []
+        return [*self._corrections, *in_place, *before, *staged, *after]
+
+    def _warn_if_in_place(self, step: InstallStep) -> None:
+        is_in_place = isinstance(step, FileChange) and step.staged is None
+        if is_in_place and step.local_path not in self._warned:
+            self._warned.add(step.local_path)
+            self._warn(step.local_path, step.reason)
 
     def discard(self) -> None:
         """Remove what is staged.  Idempotent."""
         changes, self._changes = self._changes, []
+        self._corrections.clear()
         for change in changes:
             if change.staged is not None:
                 change.staged.discard()
+        if self._tracked:
+            self._tracked.discard()
 
-    def _install_one(self, change: _Change) -> None:
-        if change.staged is not None:
-            try:
-                change.staged.install()
-                return
-            except OSError as failure:
-                if change.old is None or failure.errno not in _NAME_REFUSES:
-                    raise
-                change.staged.discard()
-                change.staged = None
-                change.reason = f"it cannot be renamed over ({failure.strerror})"
-        overwrite(change.target, change.new, change.old or b"")
-        if change.local_path not in self._warned:
-            self._warned.add(change.local_path)
-            self._warn(change.local_path, change.reason)
+    def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:
+        """Write into the state file which version this is.  Raises OSError."""
+        if self._tracked:
+            self._tracked.remember(snapshot, was_healthy)
 
 
-def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
-    """Read the files at the targets as they are now.
+def _track(layout: TargetLayout, warn_of_kept: Callable[[str], None]) -> TrackedFiles | None:
+    """Return what keeps track of files; None if there is neither a tree nor a state file."""
+    if not layout.folders and layout.state is None:
+        return None
+    from zkexec.files.tracked_files import TrackedFiles  # noqa: PLC0415 - most need none of it
 
-    Raises InstallError with the first path that is missing, unreadable or no regular file.
-    """
-    resolver = TargetResolver()
-    contents: dict[str, bytes] = {}
-    for local_path in local_paths:
-        with _Naming(local_path):
-            contents[local_path] = read_regular(resolver.resolve(local_path))
-    return contents
+    return TrackedFiles(layout, warn_of_kept)
 
 
-def _resolve_targets(local_paths: Iterable[str]) -> dict[str, TargetFile]:
+def _resolve_targets(
+    local_paths: Iterable[str], in_trees: dict[str, TargetFile]
+) -> dict[str, TargetFile]:
     """Resolve every target, in the order of the local paths; two must not be the same file."""
     resolver = TargetResolver()
     targets: dict[str, TargetFile] = {}
     owners: dict[str, str] = {}
-    for local_path in sorted(local_paths):
+    for local_path in sorted([*local_paths, *in_trees]):
+        known = in_trees.get(local_path)
         try:
-            target = resolver.resolve(local_path)
+            target = resolver.resolve(local_path) if known is None else known
         except OSError as failure:
-            raise _failed(local_path, failure) from failure
+            raise install_error(local_path, failure) from failure
         owner = owners.setdefault(target.path, local_path)
         if owner is not local_path:
             raise InstallError(f"{local_path}: is the same file as {owner}")
@@ -208,25 +244,7 @@ def _resolve_targets(local_paths: Iterable[str]) -> dict[str, TargetFile]:
     return targets
 
 
-class _Naming:
-    """A block in which an OSError becomes an InstallError that begins with this path."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
-        if isinstance(failure, OSError):
-            raise _failed(self._path, failure) from failure
-
-
-def _failed(path: str, failure: OSError) -> InstallError:
-    return InstallError(f"{path}: {failure.strerror or failure}")
-
-
-def _sync(changes: Sequence[_Change]) -> None:
+def _sync(changes: Sequence[FileChange]) -> None:
     """Wait until these files are on disk, which takes half as long if all begin first."""
     if len(changes) > 1:
         for change in changes:
@@ -237,71 +255,23 @@ def _sync(changes: Sequence[_Change]) -> None:
             try:
                 change.staged.sync()
             except OSError as failure:
-                raise _failed(change.local_path, failure) from failure
+                raise install_error(change.local_path, failure) from failure
 
 
-def _prepare(change: _Change, mounts: Callable[[], frozenset[str]]) -> None:
-    """Stage this change, or find out that it must be written in place.  Raises OSError."""
-    target = change.target
-    if change.old is None:
-        try:
-            change.staged = write_staged(target, change.new, replaces=False)
-        except FileNotFoundError:
-            os.makedirs(folder_of(target), exist_ok=True)
-            change.staged = write_staged(target, change.new, replaces=False)
-        return
-    refusal = write_refusal(target)
-    if target in mounts():
-        change.reason = "it is a mount point"
-    elif refusal is not None and refusal.errno == EPERM:
-        # An immutable file can neither be written nor replaced.
-        raise refusal
-    else:
-        try:
-            change.staged = write_staged(target, change.new, replaces=True)
-            return
-        except AttributesLostError as lost:
-            change.reason = f"its owner or access list cannot be kept ({lost.strerror})"
-            if refusal is not None:
-                reason = f"{change.reason}, and it cannot be written in place ({refusal.strerror})"
-                raise OSError(refusal.errno, reason) from lost
-        except OSError as failure:
-            if failure.errno not in _FOLDER_REFUSES:
-                raise
-            change.reason = f"its folder cannot be written ({failure.strerror})"
-    if refusal is not None:
-        raise refusal
-    require_space(target, len(change.new))
-
-
-def _put_back(done: Sequence[_Change]) -> list[str]:
-    """Undo the installed changes, newest first, and return what could not be undone."""
+def _put_back(done: Sequence[InstallStep]) -> list[str]:
+    """Undo what was done, newest first, and return what could not be undone."""
     failures: list[str] = []
-    for change in reversed(done):
+    for step in reversed(done):
         try:
-            _undo(change)
+            step.undo()
         except OSError as failure:
-            failures.append(f"{change.local_path} could not be put back: {failure.strerror}")
+            failures.append(f"{step.local_path} could not be put back: {failure.strerror}")
     for folder in _folders(done):
         with suppress(OSError):
-            sync_folder(folder)
+            folder.sync()
     return failures
 
 
-def _undo(change: _Change) -> None:
-    if change.old is None:
-        os.unlink(change.target)
-    elif change.staged is None:
-        overwrite(change.target, change.old, change.new)
-    else:
-        # The installed file has the attributes of the old one, so they are copied from it.
-        staged = write_staged(change.target, change.old, replaces=True)
-        try:
-            staged.sync()
-            staged.install()
-        finally:
-            staged.discard()
-
-
-def _folders(changes: Sequence[_Change]) -> list[str]:
-    return sorted({folder_of(change.target) for change in changes if change.staged})
+def _folders(steps: Sequence[InstallStep]) -> list[ChangedFolder]:
+    folders = {folder.path: folder for step in steps for folder in step.folders}
+    return [folders[path] for path in sorted(folders)]

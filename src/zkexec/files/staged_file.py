@@ -6,6 +6,9 @@ beside the target for the few microseconds before the rename; on other filesyste
 the start.  The name contains that of the target, and a process locks its staged files:
 `remove_leftovers` removes those of a target that are not locked, and never one that another process
 still writes.
+
+A file of a tree is staged in its folder, or in the nearest one above if its folder is only made
+while the files are installed.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, fcntl, flock
 from resource import RLIMIT_NOFILE, getrlimit
 
 from zkexec.digest import sha256
-from zkexec.files.target_file import folder_of, write_all
+from zkexec.files.target_file import TargetFile, folder_of, open_file, write_all
+from zkexec.frozen import frozen
 from zkexec.lean import cache, suppress
 
 TYPE_CHECKING = False
@@ -52,37 +56,73 @@ class AttributesLostError(OSError):
     """The owner or the access list of the present file cannot be given to a new one."""
 
 
+class AttributesRefusedError(OSError):
+    """The owner or the mode that an option names cannot be given to a new file."""
+
+
+@frozen()
+class Attributes:
+    """The mode and the owner that options give to a file; of an owner, -1 stays what it is."""
+
+    mode: int | None = None
+    owner: tuple[int, int] | None = None
+
+
+UNCHANGED = Attributes()
+"""No option gives a mode or an owner."""
+
+
 class StagedFile:
     """A new file before it is installed.  `discard` must be called at every end."""
 
-    def __init__(self, target: str, *, replaces: bool) -> None:
+    def __init__(
+        self, target: TargetFile, *, replaces: bool, attributes: Attributes = UNCHANGED
+    ) -> None:
         """Open an empty staged file.  Raises OSError if the folder does not allow it.
 
-        `replaces` says that a file exists at the target.  Then no other user can read the staged
-        file until it has this file's owner and mode; else it gets the mode of a new file.
+        `replaces` says that a file exists at the target.  Then, or if a mode is given, no other
+        user can read the staged file until it has its owner and mode; else it gets the mode of a
+        new file.
         """
         self._target = target
         self._replaces = replaces
+        self._attributes = attributes
         self._name = ""
-        mode = 0o600 if replaces else 0o644
-        self._fd = _open_nameless(folder_of(target), mode)
+        below = target.below.rpartition("/")[0]
+        self._staging = target.tree.existing(below) if target.tree else ""
+        mode = 0o644 if not replaces and attributes.mode is None else 0o600
+        self._fd = _open_nameless(*self._unnamed(), mode)
         if self._fd < 0:
-            name = name_beside(target)
+            name = name_beside(target.name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            self._fd = os.open(name, flags, mode)
+            self._fd = os.open(name, flags, mode, dir_fd=self._folder)
             self._name = name
         # Some network filesystems have no locks; the lock only helps other processes.
         with suppress(OSError):
             flock(self._fd, LOCK_EX | LOCK_NB)
 
+    @property
+    def _folder(self) -> int | None:
+        """The folder of the staged file."""
+        tree = self._target.tree
+        return None if tree is None else tree.open(self._staging)
+
+    def _unnamed(self) -> tuple[str, int | None]:
+        """The folder for a file without a name, and what its path begins from."""
+        folder = self._folder
+        return (folder_of(self._target.path), None) if folder is None else (".", folder)
+
     def write(self, content: bytes) -> None:
         """Set the attributes, then write the content.
 
         Set-id bits stay only if zkexec is root: the kernel clears them as after any write.
-        Raises AttributesLostError if the owner or the access list cannot be kept, and OSError.
+        Raises AttributesLostError if the owner or the access list cannot be kept,
+        AttributesRefusedError if what an option names cannot be set, and OSError.
         """
         if self._replaces:
-            _keep_attributes(self._fd, self._target)
+            _keep_attributes(self._fd, self._target, self._attributes)
+        else:
+            give_attributes(self._fd, self._attributes)
         write_all(self._fd, content)
 
     def begin_sync(self) -> None:
@@ -104,24 +144,25 @@ class StagedFile:
             if not self._replaces:
                 # A free name can be taken at once.  If a file exists there now, replace it.
                 with suppress(FileExistsError):
-                    self._link(self._target)
+                    self._link(self._target.name, self._target.folder)
                     return
             self._take_name()
-        os.rename(self._name, self._target)
+        target = self._target
+        os.rename(self._name, target.name, src_dir_fd=self._folder, dst_dir_fd=target.folder)
         self._name = ""
 
     def discard(self) -> None:
         """Close the file, and remove it if it is not installed.  Idempotent."""
         if self._name:
             with suppress(OSError):
-                os.unlink(self._name)
+                os.unlink(self._name, dir_fd=self._folder)
             self._name = ""
         self._close()
 
     def _take_name(self) -> None:
         if not self._name:
-            name = name_beside(self._target)
-            self._link(name)
+            name = name_beside(self._target.name)
+            self._link(name, self._folder)
             self._name = name
 
     def _close(self) -> None:
@@ -130,10 +171,11 @@ class StagedFile:
             with suppress(OSError):
                 os.close(fd)
 
-    def _link(self, path: str) -> None:
+    def _link(self, name: str, folder: int | None) -> None:
         # Python calls linkat, which can follow the link in /proc, only with the descriptor of a
-        # folder; the descriptor itself has no meaning with an absolute path.
-        os.link(_proc_path(self._fd), path, dst_dir_fd=self._fd, follow_symlinks=True)
+        # folder, which has no meaning with an absolute path: then any descriptor is enough.
+        any_folder = self._fd if folder is None else folder
+        os.link(_proc_path(self._fd), name, dst_dir_fd=any_folder, follow_symlinks=True)
 
 
 def reserve_descriptors(staged_files: int) -> None:
@@ -153,12 +195,14 @@ def reserve_descriptors(staged_files: int) -> None:
                 os.close(fd)
 
 
-def write_staged(target: str, content: bytes, *, replaces: bool) -> StagedFile:
+def write_staged(
+    target: TargetFile, content: bytes, *, replaces: bool, attributes: Attributes = UNCHANGED
+) -> StagedFile:
     """Return a staged file that is ready to be synced.
 
-    Raises AttributesLostError or OSError; then nothing is left of it.
+    Raises AttributesLostError, AttributesRefusedError or OSError; then nothing is left of it.
     """
-    staged = StagedFile(target, replaces=replaces)
+    staged = StagedFile(target, replaces=replaces, attributes=attributes)
     try:
         staged.write(content)
     except BaseException:
@@ -168,8 +212,12 @@ def write_staged(target: str, content: bytes, *, replaces: bool) -> StagedFile:
 
 
 def name_beside(target: str) -> str:
-    """Return a new path in the target's folder that `remove_leftovers` recognizes as its own."""
-    return f"{target.rpartition('/')[0]}/{_stem(target)}{os.urandom(8).hex()}"
+    """Return a new path in the target's folder that `remove_leftovers` recognizes as its own.
+
+    For a name without a folder, it is such a name.
+    """
+    folder, slash, _ = target.rpartition("/")
+    return f"{folder}{slash}{stem(target)}{os.urandom(8).hex()}"
 
 
 def remove_leftovers(targets: Iterable[str]) -> None:
@@ -180,34 +228,41 @@ def remove_leftovers(targets: Iterable[str]) -> None:
     for folder, ours in folders.items():
         # There is rarely one, and only then the stems are needed.
         if found := _staged_files_in(folder):
-            stems = {_stem(target) for target in ours}
-            for path, stem in found:
-                if stem in stems and not _is_locked(path):
-                    with suppress(OSError):
-                        os.unlink(path)
+            stems = {stem(target) for target in ours}
+            for path, own in found:
+                if own in stems:
+                    remove_unlocked(path)
+
+
+def remove_unlocked(name: str, folder: int | None = None) -> None:
+    """Remove a staged file that no process has locked.  Never fails."""
+    if not _is_locked(name, folder):
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
 
 
 def _staged_files_in(folder: str) -> list[tuple[str, str]]:
     """Find all files that are named like a staged file, each with the stem of its target."""
     with suppress(OSError), os.scandir(folder) as entries:
-        found = [(entry.path, _stem_of(entry.name)) for entry in entries]
-        return [(path, stem) for path, stem in found if stem]
+        found = [(entry.path, stem_of(entry.name)) for entry in entries]
+        return [(path, own) for path, own in found if own]
     return []
 
 
-def _stem_of(name: str) -> str:
+def stem_of(name: str) -> str:
     """Return all but the digits of the name of a staged file, and "" for any other name."""
-    stem, digits = name[:-_STAGED_DIGITS], name[-_STAGED_DIGITS:]
+    own, digits = name[:-_STAGED_DIGITS], name[-_STAGED_DIGITS:]
     is_staged = (
-        stem.startswith(".")
-        and stem.endswith(_STAGED_ENDING)
-        and len(stem) > len(_STAGED_ENDING) + 1
+        own.startswith(".")
+        and own.endswith(_STAGED_ENDING)
+        and len(own) > len(_STAGED_ENDING) + 1
         and set(digits) <= set("0123456789abcdef")
     )
-    return stem if is_staged else ""
+    return own if is_staged else ""
 
 
-def _stem(target: str) -> str:
+def stem(target: str) -> str:
+    """Return all but the digits of the names of this target's staged files."""
     name = target.rpartition("/")[2]
     encoded = os.fsencode(name)
     if len(encoded) > _LONGEST_NAME_BYTES:
@@ -215,9 +270,9 @@ def _stem(target: str) -> str:
     return f".{name}{_STAGED_ENDING}"
 
 
-def _is_locked(path: str) -> bool:
+def _is_locked(name: str, folder: int | None) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
     except OSError:
         # It is gone, or its mode forbids reading, so the lock cannot be checked.
         return False
@@ -237,12 +292,12 @@ def _proc_path(fd: int) -> str:
     return f"/proc/self/fd/{fd}"
 
 
-def _open_nameless(folder: str, mode: int) -> int:
+def _open_nameless(path: str, folder: int | None, mode: int) -> int:
     """Open a file without a name; -1 if that is impossible, or it cannot be named later."""
     if not _names_descriptors():
         return -1
     try:
-        return os.open(folder, os.O_WRONLY | os.O_TMPFILE, mode)
+        return os.open(path, os.O_WRONLY | os.O_TMPFILE, mode, dir_fd=folder)
     except OSError as failure:
         if failure.errno not in _NO_NAMELESS_FILES:
             raise
@@ -255,33 +310,68 @@ def _names_descriptors() -> bool:
     return os.path.isdir("/proc/self/fd")
 
 
-def _keep_attributes(fd: int, path: str) -> None:
-    """Make the empty file `fd` as accessible as the file at `path`, and not more."""
-    status = os.stat(path, follow_symlinks=False)
-    own = os.fstat(fd)
+def give_attributes(fd: int, attributes: Attributes) -> None:
+    """Give an open file what options name.  Raises AttributesRefusedError."""
     try:
-        if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
-            os.fchown(fd, status.st_uid, status.st_gid)
-        _keep_extended_attributes(fd, path)
+        if attributes.owner is not None:
+            os.fchown(fd, *attributes.owner)
+        if attributes.mode is not None:
+            os.fchmod(fd, attributes.mode)
+    except OSError as failure:
+        raise _refused(failure) from failure
+
+
+def _keep_attributes(fd: int, target: TargetFile, wanted: Attributes) -> None:
+    """Make the empty file `fd` as accessible as the file at the target, and not more.
+
+    What options name is set, and the rest is kept.
+    """
+    if target.tree is None:
+        _copy_attributes(fd, target.path, wanted)
+        return
+    present = open_file(target, os.O_RDONLY)
+    try:
+        _copy_attributes(fd, present, wanted)
+    finally:
+        os.close(present)
+
+
+def _copy_attributes(fd: int, present: str | int, wanted: Attributes) -> None:
+    status = os.fstat(present) if isinstance(present, int) else os.lstat(present)
+    own = os.fstat(fd)
+    user, group = wanted.owner or (-1, -1)
+    owner = status.st_uid if user < 0 else user, status.st_gid if group < 0 else group
+    try:
+        if (own.st_uid, own.st_gid) != owner:
+            os.fchown(fd, *owner)
+        _keep_extended_attributes(fd, present)
         # Last, because a change of owner or access list changes the mode.
-        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+        os.fchmod(fd, stat.S_IMODE(status.st_mode) if wanted.mode is None else wanted.mode)
     except OSError as failure:
         if failure.errno in _DISK_FAILS:
             raise
+        if wanted.owner is not None:
+            raise _refused(failure) from failure
         raise AttributesLostError(failure.errno, failure.strerror) from failure
 
 
-def _keep_extended_attributes(fd: int, path: str) -> None:
+def _refused(failure: OSError) -> AttributesRefusedError:
+    reason = f"its owner or mode cannot be set ({failure.strerror})"
+    return AttributesRefusedError(failure.errno, reason)
+
+
+def _keep_extended_attributes(fd: int, present: str | int) -> None:
+    follows = isinstance(present, int)
     names: list[str] = []
     with suppress(OSError):
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(present, follow_symlinks=follows)
     for name in names:
         if name not in _ABOUT_CONTENT and name != _ACL:
             with suppress(OSError):
-                os.setxattr(fd, name, os.getxattr(path, name, follow_symlinks=False))
+                os.setxattr(fd, name, os.getxattr(present, name, follow_symlinks=follows))
     if _ACL in names:
         # Without the list, the mode's group bits would mean something wider.
-        os.setxattr(fd, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
+        os.setxattr(fd, _ACL, os.getxattr(present, _ACL, follow_symlinks=follows))
         return
     # The new file can have the default list of its folder, which can allow readers that the
     # present file does not allow.

@@ -15,28 +15,37 @@ from zkexec.lean import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened whose content is removed: never through a link."""
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_staged_folder(folder: str, files: Iterable[tuple[str, bytes]]) -> None:
+def write_staged_folder(folder: str, files: Mapping[str, bytes], targets: Iterable[str]) -> None:
     """Write each file, with the mode of a new target, below a folder that is new or empty.
 
-    Raises OSError, whose `filename` is that of the folder or of the target; then nothing is left.
+    The folder of a tree is there even if the tree is empty.  Raises OSError, whose `filename` is
+    that of the folder or of the target; then nothing is left.
     """
     is_new = _make_folder(folder)
     try:
-        for target, content in files:
-            _write_below(folder, target, content)
+        for target in targets:
+            for path in files_of(target, files):
+                _write_below(folder, path, files.get(path))
     except BaseException:
         _remove_content(folder)
         if is_new:
             with suppress(OSError):
                 os.rmdir(folder)
         raise
+
+
+def files_of(target: str, files: Mapping[str, bytes]) -> list[str]:
+    """Return the paths of the files of a target; those of a tree begin with its folder itself."""
+    if not target.endswith("/"):
+        return [target]
+    return [target, *sorted(path for path in files if path.startswith(target))]
 
 
 def path_below(folder: str, target: str) -> str:
@@ -145,11 +154,12 @@ def _make_folder(folder: str) -> bool:
     return True
 
 
-def _write_below(folder: str, target: str, content: bytes) -> None:
+def _write_below(folder: str, target: str, content: bytes | None) -> None:
     path = path_below(folder, target)
     try:
         os.makedirs(folder_of(path), exist_ok=True)
-        write_new(path, content, 0o644)
+        if content is not None:
+            write_new(path, content, 0o644)
     except OSError as failure:
         raise OSError(failure.errno, failure.strerror, target) from failure
 

@@ -1,4 +1,4 @@
-"""Find and read the target of a mirror, and overwrite it if it cannot be replaced.
+"""Find and read the target of an input, and overwrite it if it cannot be replaced.
 
 Nothing here is blocked by what it finds (a fifo, a device).  Reading does nothing that a watcher of
 the file could take for a change.  Every failure is an OSError whose `strerror` can be shown to a
@@ -20,6 +20,19 @@ from zkexec.frozen import frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class OpenFolders(Protocol):
+        """The folders of a tree, see TreeFolder."""
+
+        def open(self, folder: str) -> int:
+            """Return the descriptor of a folder."""
+
+        def existing(self, folder: str) -> str:
+            """Return the folder, or the nearest above it that is there."""
+
+        def sync(self, folder: str) -> None:
+            """Make the names in a folder durable."""
 
 
 _SECTOR_BYTES = 512
@@ -31,12 +44,34 @@ _MORE_BYTES = 4096
 _TELLING_AGE_NS = 3_000_000_000
 
 
-@frozen()
+@frozen(uncompared=("tree", "below"))
 class TargetFile:
-    """The path of a target without symbolic links, and the status of the file there, or None."""
+    """The path of a target without symbolic links, and the status of the file there, or None.
+
+    System calls get its `name` and `folder`: the path, or for a file of a tree, its name and the
+    descriptor of its folder, so that no link below the folder of the tree is followed.  `below` is
+    the path of a file of a tree below this folder.
+    """
 
     path: str
     status: os.stat_result | None
+    tree: OpenFolders | None = None
+    below: str = ""
+
+    @property
+    def name(self) -> str:
+        """What system calls get as the path."""
+        return self.path if self.tree is None else self.below.rpartition("/")[2]
+
+    @property
+    def folder(self) -> int | None:
+        """What system calls get as the folder.  Raises OSError if it cannot be opened."""
+        return None if self.tree is None else self.tree.open(self.below.rpartition("/")[0])
+
+    @property
+    def is_link(self) -> bool:
+        """Whether there is a symbolic link, which is only so in a tree."""
+        return self.status is not None and stat.S_ISLNK(self.status.st_mode)
 
 
 class TargetResolver:
@@ -84,7 +119,7 @@ def read_regular(target: TargetFile) -> bytes:
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
     # This is checked before the file is opened: opening a device can do something.
     _require_regular(target.status)
-    fd = os.open(target.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    fd = open_file(target, os.O_RDONLY)
     try:
         status = os.fstat(fd)
         _require_regular(status)
@@ -94,6 +129,11 @@ def read_regular(target: TargetFile) -> bytes:
         return b"".join(pieces)
     finally:
         os.close(fd)
+
+
+def open_file(target: TargetFile, flags: int) -> int:
+    """Open the file at the target itself.  Raises OSError."""
+    return os.open(target.name, flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=target.folder)
 
 
 class PresentContents:
@@ -151,24 +191,24 @@ def _unescape(field: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
-def write_refusal(path: str) -> OSError | None:
+def write_refusal(target: TargetFile) -> OSError | None:
     """Return why this existing file cannot be written, None if it can."""
-    if os.access(path, os.W_OK):
+    if os.access(target.name, os.W_OK, dir_fd=target.folder):
         # A file that can only be appended to (chattr +a) can neither be written nor replaced.
-        return OSError(EPERM, os.strerror(EPERM)) if _is_append_only(path) else None
+        return OSError(EPERM, os.strerror(EPERM)) if _is_append_only(target) else None
     # Only a real attempt shows the reason.  It comes second, because a watcher of the file would
     # notice an attempt that succeeds, and read the file again for nothing.
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+        os.close(open_file(target, os.O_WRONLY))
     except OSError as refusal:
         return refusal
     return None
 
 
-def _is_append_only(path: str) -> bool:
+def _is_append_only(target: TargetFile) -> bool:
     flags = bytearray(calcsize("l"))
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open_file(target, os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -180,25 +220,29 @@ def _is_append_only(path: str) -> bool:
     return bool(int.from_bytes(flags, sys.byteorder) & _FS_APPEND_FL)
 
 
-def require_space(path: str, size_bytes: int) -> None:
+def require_space(target: TargetFile, size_bytes: int) -> None:
     """Raise OSError if the filesystem has too little space for a file of this size.
 
     This is an estimate: other processes can use the space first.
     """
-    filesystem = os.statvfs(path)
+    file = open_file(target, os.O_PATH)
+    try:
+        filesystem, status = os.fstatvfs(file), os.fstat(file)
+    finally:
+        os.close(file)
     free_blocks = filesystem.f_bfree if os.geteuid() == 0 else filesystem.f_bavail
-    growth_bytes = size_bytes - os.stat(path).st_blocks * _SECTOR_BYTES
+    growth_bytes = size_bytes - status.st_blocks * _SECTOR_BYTES
     # No blocks at all means that the filesystem does not count them.
     if filesystem.f_blocks and growth_bytes > free_blocks * filesystem.f_frsize:
         raise OSError(ENOSPC, os.strerror(ENOSPC))
 
 
-def overwrite(path: str, content: bytes, old: bytes) -> None:
+def overwrite(target: TargetFile, content: bytes, old: bytes) -> None:
     """Write `content` into the existing file itself, and `old` again if that fails.
 
     Raises OSError; the file then contains `old`, or the message says that it does not.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    fd = open_file(target, os.O_WRONLY)
     try:
         _require_regular(os.fstat(fd))
         try:
@@ -244,9 +288,15 @@ def sync_folder(path: str) -> None:
     except PermissionError:
         return
     try:
-        os.fsync(fd)
+        sync_open_folder(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_open_folder(folder: int) -> None:
+    """Make the names in an open folder durable, as `sync_folder` does."""
+    try:
+        os.fsync(folder)
     except OSError as failure:
         if failure.errno != EINVAL:
             raise
-    finally:
-        os.close(fd)

@@ -18,3 +18,9 @@ def command_kind(settings: Settings) -> str:
     cluster = (sorted(settings.servers), settings.chroot)
     ours = (command.argv, command.variables, mirrors, group, cluster, folder, *others)
     return sha256(repr(ours).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def member_kind(settings: Settings, member_id: str) -> str:
+    """Identify a member among all groups of all clusters."""
+    ours = (member_id, settings.lock, sorted(settings.servers), settings.chroot)
+    return sha256(repr(ours).encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -165,10 +165,10 @@ class Executor:
         """Make what writes files; None if nothing is followed, so that no file is ever written."""
         if not self._settings.policy.followed:
             return None
-        from zkexec.runtime.file_actions import FileActions  # noqa: PLC0415
+        from zkexec.runtime.file_actions import FileActions, layout_of  # noqa: PLC0415
 
-        local_paths = [mirror.local_path for mirror in self._settings.policy.inputs.mirrors]
-        return FileActions(local_paths, self._log)
+        member_id = self._group.member_id if self._group else ""
+        return FileActions(layout_of(self._settings, member_id), self._log)
 
     @property
     def _files(self) -> FileActions:
@@ -188,6 +188,9 @@ class Executor:
     def _discard(self, _: actions.DiscardFiles | None = None) -> None:
         if self._file_actions is not None:
             self._file_actions.discard()
+
+    def _remember(self, action: actions.RememberState) -> None:
+        self._files.remember(action.snapshot, action.was_healthy)
 
     def _start_command(self, action: actions.StartCommand) -> list[Event]:
         """Start the command; before the first start, stop what an earlier zkexec left of it."""
@@ -254,7 +257,7 @@ class Executor:
 
         return StepRunner(
             self._settings.step_commands,
-            [mirror.local_path for mirror in self._settings.policy.inputs.mirrors],
+            self._settings.check_targets or self._settings.policy.inputs.targets,
             self._identity,
             self._processes,
             self._inbox,
@@ -314,6 +317,7 @@ class Executor:
         actions.StageFiles: _stage,
         actions.InstallFiles: _install,
         actions.DiscardFiles: _discard,
+        actions.RememberState: _remember,
         actions.StartCommand: _start_command,
         actions.SignalProcessGroup: _signal_group,
         actions.SignalProcessTree: _signal_tree,

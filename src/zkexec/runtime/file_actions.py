@@ -13,14 +13,17 @@ from zkexec.core.events import (
     FilesInstalled,
     FilesStaged,
 )
+from zkexec.core.policy import StartPolicy
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.installer import Installer, InstallError, load_cached
+from zkexec.files.cached_files import load_cached, load_installed
+from zkexec.files.file_change import InstallError
+from zkexec.files.installer import Installer
+from zkexec.files.target_layout import TargetLayout
 from zkexec.runtime.aside import run_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from zkexec.cli.settings import Settings
     from zkexec.runtime.inbox import Source
     from zkexec.runtime.log import Log
 
@@ -28,15 +31,17 @@ if TYPE_CHECKING:
 class FileActions:
     """The files of one core; what takes long is done while a source is advanced."""
 
-    def __init__(self, local_paths: Sequence[str], log: Log) -> None:
-        self._local_paths = local_paths
+    def __init__(self, layout: TargetLayout, log: Log) -> None:
+        self._layout = layout
         self._log = log
-        self._installer = Installer(self._warn_of_writing_in_place, len(local_paths))
+        self._installer = Installer(self._warn_of_writing_in_place, layout, self._warn_of_kept_file)
 
     def load_cached(self) -> CachedFilesFound | CachedFilesMissing:
-        """Read the files at the targets."""
+        """Read the files at the targets: with a state file, those that it describes."""
         try:
-            return CachedFilesFound(Snapshot(load_cached(self._local_paths)))
+            if self._layout.state is None:
+                return CachedFilesFound(Snapshot(load_cached(self._layout.local_paths)))
+            return CachedFilesFound(*load_installed(self._layout, self._installer.state))
         except InstallError as problem:
             return CachedFilesMissing(str(problem))
 
@@ -51,13 +56,47 @@ class FileActions:
     def install(self, source: Source | None) -> FilesInstalled | FilesFailed:
         """Move the staged files to the targets."""
         try:
-            return FilesInstalled(run_aside(self._installer.install, source))
+            written = run_aside(self._installer.install, source)
         except InstallError as problem:
             return FilesFailed(str(problem))
+        for path in self._installer.removed:
+            self._log.write(Note("removed", {"path": path}))
+        return FilesInstalled(written)
 
     def discard(self) -> None:
         """Remove what is staged."""
         self._installer.discard()
 
+    def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:
+        """Write into the state file which version is installed; a failure is only logged."""
+        try:
+            self._installer.remember(snapshot, was_healthy)
+        except OSError as failure:
+            path = self._layout.state.path if self._layout.state else ""
+            self._log.write(Note("state-unwritten", {"path": path, "reason": failure.strerror}))
+
     def _warn_of_writing_in_place(self, path: str, reason: str) -> None:
         self._log.write(Note("written-in-place", {"path": path, "reason": reason}))
+
+    def _warn_of_kept_file(self, path: str) -> None:
+        self._log.write(Note("file-kept", {"path": path}))
+
+
+def layout_of(settings: Settings, member_id: str) -> TargetLayout:
+    """Return the targets that these settings name; `member_id` is "" without a group."""
+    inputs = settings.policy.inputs
+    mirrored = [mirror.local_path for mirror in inputs.mirrors if not mirror.is_tree]
+    state = None
+    if inputs.needs_state:
+        from zkexec.files.state_file import StateFile, state_path  # noqa: PLC0415 - seldom needed
+        from zkexec.runtime.command_kind import command_kind, member_kind  # noqa: PLC0415 - as well
+
+        name = member_kind(settings, member_id) if member_id else command_kind(settings)
+        state = StateFile(state_path(settings.state_dir, name))
+    return TargetLayout(
+        local_paths=(*mirrored, *(template.local_path for template in inputs.templates)),
+        folders=tuple(mirror.local_path for mirror in inputs.mirrored_trees),
+        attributes=settings.attributes,
+        state=state,
+        keeps_variables=settings.policy.in_group or settings.policy.start is StartPolicy.CACHED,
+    )

@@ -108,6 +108,15 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "stage-refused": (Level.FATAL, "{reason}"),
     "files-put-back": (Level.WARNING, "the reload failed; the old files are put back"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
+    "removed": (Level.INFO, "removed {path}"),
+    "file-kept": (
+        Level.WARNING,
+        "{path} is not removed: another process has changed what zkexec had installed",
+    ),
+    "state-unwritten": (
+        Level.WARNING,
+        "cannot write the state file {path}: {reason}; the next start may take a turn it needs not",
+    ),
     "written-in-place": (
         Level.WARNING,
         "{path} is written in place, a reader can see it half written: {reason}",

@@ -47,7 +47,7 @@ class Sharing:
 
 def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
     """Publish this member's targets on this host; return the members that write to one of them."""
-    targets = [os.path.realpath(mirror.local_path) for mirror in settings.policy.inputs.mirrors]
+    targets = [_real_path(target) for target in settings.policy.inputs.targets]
     group = f"{sorted(settings.servers)}{settings.chroot} {settings.lock}"
     own = {"member": identity.member_id, "group": group, "lock": settings.lock, "files": targets}
     if not targets:
@@ -56,6 +56,11 @@ def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
         return in_first(lambda folder: _share_in(folder, identity, own), of_host=True)
     except NoRuntimeFolderError:
         return []
+
+
+def _real_path(target: str) -> str:
+    """Resolve the links of a target; the folder of a tree keeps its slash."""
+    return os.path.realpath(target).rstrip("/") + ("/" if target.endswith("/") else "")
 
 
 def _share_in(
@@ -115,7 +120,14 @@ def _common(own: dict[str, Any], other: dict[str, Any]) -> Iterable[Sharing]:
     member, pid = str(other.get("member", "")), other.get("pid")
     if other.get("group") != own["group"]:
         member += f" of {other.get('lock', '')}"
+    others = {file for file in files if isinstance(file, str)}
+    trees = [file for file in others if file.endswith("/")]
     for file in own["files"]:
-        if file in files:
+        if file in others or file.startswith(tuple(trees)) or _is_above(file, others):
             yield Sharing(member, pid if isinstance(pid, int) else 0, file)
             return
+
+
+def _is_above(file: str, others: Iterable[str]) -> bool:
+    """Whether this is the folder of a tree in which another target is."""
+    return file.endswith("/") and any(other.startswith(file) for other in others)

@@ -99,9 +99,8 @@ class _Staging:
         return inputs.wanted
 
     def _write(self, snapshot: Snapshot) -> None:
-        targets = [mirror.local_path for mirror in self._policy.inputs.mirrors]
         try:
-            write_staged_folder(self._folder, [(one, snapshot.files[one]) for one in targets])
+            write_staged_folder(self._folder, snapshot.files, self._policy.inputs.targets)
         except OSError as failure:
             path = os.fsdecode(failure.filename or self._folder)
             raise CannotStartError(

@@ -152,8 +152,7 @@ class StepRunner:
             raise
 
     def _write_copies(self, snapshot: Snapshot, session: Source | None) -> CheckCopies:
-        files = [(target, snapshot.files[target]) for target in self._targets]
-        return run_aside(lambda: write_copies(files), session)
+        return run_aside(lambda: write_copies(self._targets, snapshot.files), session)
 
     def _start(self, running: _RunningStep) -> None:
         """Start the prepared command.  Raises SpawnError."""

@@ -1,0 +1,212 @@
+"""The state file: which version is installed, and each file and folder that zkexec has made.
+
+It is written before an install with what was there and what is to be there, and after it with what
+is there.  So a kill at any moment loses track of no file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from zkexec.digest import sha256
+from zkexec.files.staged_file import Attributes, StagedFile, remove_leftovers, write_staged
+from zkexec.files.target_file import TargetFile, folder_of, sync_folder
+from zkexec.frozen import frozen
+from zkexec.lean import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FORMAT = 1
+_MOST_BYTES = 64 * 1024 * 1024
+_PRIVATE = Attributes(0o600)
+_DIGITS = frozenset("0123456789abcdef")
+_NUMBER_OF_DIGITS = 64
+
+
+@frozen(kw_only=True, hidden=("variables",))
+class InstalledState:
+    """What zkexec has installed on this host.
+
+    `digest` is that of the version.  `files` are the SHA-256 of each file by its local path, and
+    `folders` the local paths of those folders that zkexec has made.  `variables` are those of the
+    command, None if they are not kept.  `was_healthy` is true if the command was healthy on these
+    files and variables.
+
+    `pending` are the path and SHA-256 of each file that an install wanted to write when this was
+    written, if it has not ended.  `removed` are the paths that the last install has removed: if
+    zkexec was killed, they can still be there by another name.
+    """
+
+    digest: str = ""
+    files: Mapping[str, str] = {}
+    folders: tuple[str, ...] = ()
+    variables: Mapping[str, bytes] | None = None
+    was_healthy: bool = False
+    pending: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class StateFile:
+    """The state file of one member or command, at this absolute path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._cleaned = False
+
+    def load(self) -> InstalledState | None:
+        """Read the state; None if there is none that this user has written.  Never fails."""
+        with suppress(OSError, LookupError, ValueError, TypeError, RecursionError, MemoryError):
+            return _decoded(_read(self.path))
+        return None
+
+    def write(self, state: InstalledState) -> None:
+        """Replace the state in one step.  Raises OSError; then it is what it was."""
+        staged = self.stage(state)
+        try:
+            self.replace(staged)
+        finally:
+            staged.discard()
+
+    def stage(self, state: InstalledState) -> StagedFile:
+        """Write a state beside the file, and sync it, so that only `replace` is left to do.
+
+        Raises OSError.  The caller discards what is returned.
+        """
+        folder = folder_of(self.path)
+        if not os.path.isdir(folder):
+            os.makedirs(folder_of(folder), exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+        if not self._cleaned:
+            remove_leftovers([self.path])
+            self._cleaned = True
+        target = TargetFile(self.path, None)
+        staged = write_staged(target, _encoded(state), replaces=False, attributes=_PRIVATE)
+        try:
+            staged.sync()
+        except BaseException:
+            staged.discard()
+            raise
+        return staged
+
+    def replace(self, staged: StagedFile) -> None:
+        """Move a staged state to its place.  Raises OSError."""
+        staged.install()
+        sync_folder(folder_of(self.path))
+
+
+def state_path(folder: str, name: str) -> str:
+    """Return the path of the state file with this name; `folder` is "" for the usual one."""
+    return f"{folder or _usual_folder()}/{name}.state"
+
+
+def _usual_folder() -> str:
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given.startswith("/"):
+        return given
+    if os.geteuid() == 0:
+        return "/var/lib/zkexec"
+    above = os.environ.get("XDG_STATE_HOME", "")
+    if not above.startswith("/"):
+        above = f"{os.path.expanduser('~')}/.local/state"
+    return f"{above}/zkexec"
+
+
+def hex_digest(content: bytes) -> str:
+    """Return the SHA-256 of a content as the state has it."""
+    return sha256(content).hexdigest()
+
+
+def _read(path: str) -> bytes:
+    """Read the whole file if only this user can have written it.  Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(file)
+        is_ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+        if not stat.S_ISREG(status.st_mode) or not is_ours or status.st_size > _MOST_BYTES:
+            raise PermissionError
+        pieces = []
+        while piece := os.read(file, status.st_size + 1):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(file)
+
+
+def _encoded(state: InstalledState) -> bytes:
+    variables = state.variables
+    if variables is not None:
+        text = {name: os.fsdecode(value) for name, value in variables.items()}
+    return json.dumps(
+        {
+            "format": _FORMAT,
+            "digest": state.digest,
+            "was_healthy": state.was_healthy,
+            "files": dict(state.files),
+            "folders": state.folders,
+            "variables": None if variables is None else text,
+            "pending": state.pending,
+            "removed": state.removed,
+        }
+    ).encode()
+
+
+def _decoded(content: bytes) -> InstalledState:
+    """Read the content of a state file.  Raises ValueError or TypeError if it is none."""
+    found = json.loads(content)
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise ValueError
+    variables = found["variables"]
+    return InstalledState(
+        digest=_text(found["digest"]),
+        was_healthy=found["was_healthy"] is True,
+        files={_path(path): _digest(digest) for path, digest in _mapping(found["files"])},
+        folders=tuple(map(_path, _sequence(found["folders"]))),
+        variables=None
+        if variables is None
+        else {_text(name): os.fsencode(_text(value)) for name, value in _mapping(variables)},
+        pending=tuple(map(_pair, _sequence(found["pending"]))),
+        removed=tuple(map(_path, _sequence(found["removed"]))),
+    )
+
+
+def _text(found: object) -> str:
+    if not isinstance(found, str):
+        raise TypeError
+    return found
+
+
+def _path(found: object) -> str:
+    """Return an absolute path that a file can have.  Raises ValueError or TypeError."""
+    path = _text(found)
+    if not path.startswith("/") or b"\0" in os.fsencode(path):
+        raise ValueError
+    return path
+
+
+def _digest(found: object) -> str:
+    digest = _text(found)
+    if len(digest) != _NUMBER_OF_DIGITS or not _DIGITS.issuperset(digest):
+        raise ValueError
+    return digest
+
+
+def _pair(found: object) -> tuple[str, str]:
+    path, digest = _sequence(found)
+    return _path(path), _digest(digest)
+
+
+def _mapping(found: object) -> list[tuple[object, object]]:
+    if not isinstance(found, dict):
+        raise TypeError
+    return list(found.items())
+
+
+def _sequence(found: object) -> list[object]:
+    if not isinstance(found, list):
+        raise TypeError
+    return found

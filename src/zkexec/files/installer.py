@@ -194,8 +194,9 @@ class Installer:
         return [*self._corrections, *in_place, *before, *staged, *after]
 
     def _warn_if_in_place(self, step: InstallStep) -> None:
-        is_in_place = isinstance(step, FileChange) and step.staged is None
-        if is_in_place and step.local_path not in self._warned:
+        if not isinstance(step, FileChange) or step.staged is not None:
+            return
+        if step.local_path not in self._warned:
             self._warned.add(step.local_path)
             self._warn(step.local_path, step.reason)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, EBUSY, EISDIR, ELOOP, ENOTDIR, EPERM
+from errno import EACCES, EBUSY, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
 
 from zkexec.files.file_change import InstallError, Naming
 from zkexec.files.state_file import hex_digest
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from zkexec.files.tree_folder import TreeFolder
+
+_LONGEST_NAME_BYTES = 255
 
 
 @frozen(kw_only=True)
@@ -130,7 +132,9 @@ class TreePlan:
         self._moved.add(target.below)
 
     def _target(self, path: str) -> TargetFile:
-        folder = path.rpartition("/")[0]
+        folder, _, name = path.rpartition("/")
+        if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+            raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
         if folder in self._missing or folder in self.tree.late:
             return TargetFile(f"{self.tree.path}/{path}", None, self.tree, path)
         target = self.target_at(path)

@@ -209,6 +209,10 @@ class EndProcess(Action):
     ending: ExitStatus
 
 
+_REMOVALS = {"changed": "changed-removal", "installed": "installed-removal"}
+"""The topic about a file that is removed, for each topic about a file."""
+
+
 def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list[Action]:
     """Log each file with its size in bytes and a short digest, and never with its content.
 
@@ -219,5 +223,5 @@ def notes_on_files(topic: str, paths: Iterable[str], snapshot: Snapshot) -> list
 
 def _note_on_file(topic: str, path: str, content: bytes | None) -> Note:
     if content is None:
-        return Note(f"{topic}-removal", {"path": path})
+        return Note(_REMOVALS[topic], {"path": path})
     return Note(topic, {"path": path, "size": len(content), "sha256": short_digest(content)})

@@ -144,11 +144,12 @@ class CachedFilesFound(Event):
 
     With a state file, the snapshot is the one that it describes, with its digest and variables, and
     all files on disk are as they were installed.  `was_healthy` is true if the command of this host
-    was healthy on it.
+    was healthy on it, and `zxid` that of the version.
     """
 
     snapshot: Snapshot
     was_healthy: bool = False
+    zxid: int = 0
 
 
 @frozen()
@@ -165,7 +166,7 @@ class FilesStaged(Event):
 
 @frozen()
 class FilesInstalled(Event):
-    """The staged files are at their targets; `written` are those whose content changed."""
+    """The staged files are at their targets; `written` are those that have changed or are gone."""
 
     written: tuple[str, ...]
 

@@ -97,13 +97,12 @@ class Startup:
         """Whether the files are being read only to know their content."""
         return self._reads_disk and not self._has_read_disk
 
-    def disk_read(self, on_disk: Snapshot | None, *, was_healthy: bool = False) -> None:
+    def disk_read(self, found: CachedFilesFound | None) -> None:
         """Note the content of the files; None if one of them is missing."""
         self._has_read_disk = True
-        self.on_disk = on_disk
-        self.was_healthy = was_healthy
-        if on_disk is not None:
-            self._inputs.left = on_disk
+        if found is not None:
+            self.on_disk, self.was_healthy = found.snapshot, found.was_healthy
+            self._inputs.left = replace(found.snapshot, zxid=found.zxid)
 
     def consider(self) -> list[Action]:
         """Note which znodes are unusable; raise CannotStartError if that ends the start."""
@@ -248,7 +247,7 @@ class FirstStart:
         """Start on the files that are there, or note what they are."""
         snapshot = found.snapshot
         if self._startup.is_reading_disk:
-            self._startup.disk_read(snapshot, was_healthy=found.was_healthy)
+            self._startup.disk_read(found)
             return self.consider()
         self._startup.end()
         wanted = self._inputs.wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zkexec.core.events import CachedFilesFound
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.file_change import InstallError, Naming
 from zkexec.files.target_file import TargetFile, TargetResolver, read_regular
@@ -23,8 +24,8 @@ def load_cached(local_paths: Sequence[str]) -> dict[str, bytes]:
     return dict(_contents(local_paths, ()))
 
 
-def load_installed(layout: TargetLayout, state: InstalledState | None) -> tuple[Snapshot, bool]:
-    """Read the snapshot that the state describes → it, and whether the command was healthy on it.
+def load_installed(layout: TargetLayout, state: InstalledState | None) -> CachedFilesFound:
+    """Read the snapshot that the state describes.
 
     Raises InstallError with the first file that is not as it was installed.
     """
@@ -33,7 +34,7 @@ def load_installed(layout: TargetLayout, state: InstalledState | None) -> tuple[
     path = layout.state.path if layout.state else ""
     if state is None:
         raise InstallError(f"{path}: does not exist, or is no state file")
-    if state.variables is None:
+    if state.variables is None and layout.keeps_variables:
         raise InstallError(f"{path}: does not contain the variables")
     _require_targets(layout, state)
     contents = {}
@@ -44,10 +45,8 @@ def load_installed(layout: TargetLayout, state: InstalledState | None) -> tuple[
     for path, _ in _contents([path for path, _ in state.pending], layout.folders, skips=True):
         if path not in contents:
             raise InstallError(f"{path}: belongs to a change that was not finished")
-    return (
-        Snapshot(contents, variables=state.variables, digest=state.digest),
-        state.was_healthy,
-    )
+    snapshot = Snapshot(contents, variables=state.variables or {}, digest=state.digest)
+    return CachedFilesFound(snapshot, state.was_healthy, state.zxid)
 
 
 def _require_targets(layout: TargetLayout, state: InstalledState) -> None:

@@ -31,7 +31,7 @@ _NUMBER_OF_DIGITS = 64
 class InstalledState:
     """What zkexec has installed on this host.
 
-    `digest` is that of the version.  `files` are the SHA-256 of each file by its local path, and
+    `digest` and `zxid` are those of the version.  `files` are the SHA-256 of each file by its local path, and
     `folders` the local paths of those folders that zkexec has made.  `variables` are those of the
     command, None if they are not kept.  `was_healthy` is true if the command was healthy on these
     files and variables.
@@ -42,6 +42,7 @@ class InstalledState:
     """
 
     digest: str = ""
+    zxid: int = 0
     files: Mapping[str, str] = {}
     folders: tuple[str, ...] = ()
     variables: Mapping[str, bytes] | None = None
@@ -145,6 +146,7 @@ def _encoded(state: InstalledState) -> bytes:
         {
             "format": _FORMAT,
             "digest": state.digest,
+            "zxid": state.zxid,
             "was_healthy": state.was_healthy,
             "files": dict(state.files),
             "folders": state.folders,
@@ -163,6 +165,7 @@ def _decoded(content: bytes) -> InstalledState:
     variables = found["variables"]
     return InstalledState(
         digest=_text(found["digest"]),
+        zxid=_number(found["zxid"]),
         was_healthy=found["was_healthy"] is True,
         files={_path(path): _digest(digest) for path, digest in _mapping(found["files"])},
         folders=tuple(map(_path, _sequence(found["folders"]))),
@@ -176,6 +179,12 @@ def _decoded(content: bytes) -> InstalledState:
 
 def _text(found: object) -> str:
     if not isinstance(found, str):
+        raise TypeError
+    return found
+
+
+def _number(found: object) -> int:
+    if not isinstance(found, int):
         raise TypeError
     return found
 

@@ -161,6 +161,7 @@ class TrackedFiles:
         is_same = files == before.files and kept == before.variables and not before.pending
         return InstalledState(
             digest=snapshot.digest,
+            zxid=snapshot.zxid,
             files=files,
             folders=tuple(self._folders_after()),
             variables=kept,
@@ -275,7 +276,7 @@ class TrackedFiles:
         state, file = self.state, self._layout.state
         if state is None or file is None:
             return
-        wanted = replace(state, digest=snapshot.digest, was_healthy=was_healthy)
+        wanted = replace(state, digest=snapshot.digest, zxid=snapshot.zxid, was_healthy=was_healthy)
         if wanted != state:
             file.write(wanted)
             self._state = wanted

@@ -350,6 +350,7 @@ def _znode(name: str, found: Found) -> Znode:
         version=stat.version,
         mtime=stat.mtime / 1000,
         is_ephemeral=stat.is_ephemeral,
+        czxid=stat.czxid,
     )
 
 

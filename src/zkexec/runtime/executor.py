@@ -163,7 +163,7 @@ class Executor:
 
     def _fresh_files(self) -> FileActions | None:
         """Make what writes files; None if nothing is followed, so that no file is ever written."""
-        if not self._settings.policy.followed:
+        if not self._settings.policy.follows_any:
             return None
         from zkexec.runtime.file_actions import FileActions, layout_of  # noqa: PLC0415
 

@@ -41,7 +41,7 @@ class FileActions:
         try:
             if self._layout.state is None:
                 return CachedFilesFound(Snapshot(load_cached(self._layout.local_paths)))
-            return CachedFilesFound(*load_installed(self._layout, self._installer.state))
+            return load_installed(self._layout, self._installer.state)
         except InstallError as problem:
             return CachedFilesMissing(str(problem))
 
@@ -59,9 +59,7 @@ class FileActions:
             written = run_aside(self._installer.install, source)
         except InstallError as problem:
             return FilesFailed(str(problem))
-        for path in self._installer.removed:
-            self._log.write(Note("removed", {"path": path}))
-        return FilesInstalled(written)
+        return FilesInstalled((*written, *self._installer.removed))
 
     def discard(self) -> None:
         """Remove what is staged."""

@@ -81,10 +81,9 @@ class Inputs:
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
-        self._last_number = 0
-        self._reading = False
-        self._stale = False
-        self._registered = False
+        self._last_number = self._counted = 0
+        """The numbers of the last read, and of the one that counts."""
+        self._reading = self._stale = self._registered = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
 
@@ -98,8 +97,6 @@ class Inputs:
         """Whether a tree may have changed since what is wanted was read."""
         self._pending: ZnodesRead | None = None
         """What was read last, as long as it does not count yet."""
-        self._counted = 0
-        """The number of the read that counts."""
         self._rendering = _rendering_of(policy)
         self._render_again_at: float | None = None
         self.render_trouble = ""

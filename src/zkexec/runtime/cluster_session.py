@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from zkexec.group.member_node import MemberNode
     from zkexec.group.member_profile import MemberProfile
     from zkexec.group.store import GroupStore
-    from zkexec.runtime.tree_inputs import TreeInputs
+    from zkexec.runtime.input_trees import TreeInputs
     from zkexec.zookeeper.client_events import ClientEvent
     from zkexec.zookeeper.network import Network
     from zkexec.zookeeper.requests import Dialogue
@@ -332,7 +332,7 @@ def _tree_inputs(trees: Sequence[str], chroot: str) -> TreeInputs:
 
     It is imported here for the same reason as what a group needs.
     """
-    from zkexec.runtime.tree_inputs import TreeInputs  # noqa: PLC0415
+    from zkexec.runtime.input_trees import TreeInputs  # noqa: PLC0415
 
     return TreeInputs(trees, chroot, _znode)
 

@@ -1,9 +1,10 @@
 """A program for tests: the processes of zkexec, called from outside by lines of JSON.
 
 It takes the place of zkexec's loop: it inherits, waits in the inbox, and passes signals on.  All
-else it does when it is called, also the commands of steps and renderings.  Usage: processes_program.py CONTROL
-REPORT CONFIGURATION, the first two being descriptors.  A line on CONTROL is `[method,
-argument...]`, a line on REPORT is `{"reply": ...}`, `{"event": ...}` or `{"signal": ...}`.
+else it does when it is called, also the commands of steps and renderings.  Usage:
+processes_program.py CONTROL REPORT CONFIGURATION, the first two being descriptors.  A line on
+CONTROL is `[method, argument...]`, a line on REPORT is `{"reply": ...}`, `{"event": ...}` or
+`{"signal": ...}`.
 """
 
 from zkexec.command_line import CommandLine

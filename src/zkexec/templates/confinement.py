@@ -11,6 +11,8 @@ from zkexec.templates.render_request import RenderLimits
 
 _STDERR = 2
 _FIRST_PASSED = 3
+_SHORTEST_S = 0.001
+"""A timer of 0 s would never end."""
 _PROCESSOR_SPARE_S = 2
 """The limit of processor time is no shorter than that of time, which gives the better reason."""
 
@@ -31,7 +33,7 @@ def limit_use(limits: RenderLimits, file_bytes: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
+    signal.setitimer(signal.ITIMER_REAL, max(limits.timeout_s, _SHORTEST_S))
     processor_s = int(limits.timeout_s) + _PROCESSOR_SPARE_S
     for kind, value in (
         (resource.RLIMIT_CORE, 0),

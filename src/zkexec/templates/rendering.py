@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def render(request: RenderRequest, note_begun: Callable[[int], None]) -> RenderResult:
     """Render; the first error is the result.  `note_begun` gets the index of each template."""
     limits = request.limits
-    sources = SourceTexts(limits)
+    sources = SourceTexts([template.name for template in request.templates], limits)
     environment = TemplateEnvironment(TemplateValues(request.values), request.facts, sources)
     left_bytes = limits.output_bytes
     files: dict[str, bytes] = {}
@@ -31,7 +31,7 @@ def render(request: RenderRequest, note_begun: Callable[[int], None]) -> RenderR
         note_begun(index)
         try:
             text = _decode(template)
-            sources.add(template.name, text, is_given=True)
+            sources.add(template.name, text)
             rendered = environment.template(template.name, text).generate()
             content = _encode(rendered, left_bytes, limits.output_exceeded)
         except Exception as error:  # noqa: BLE001 -- a template can raise any

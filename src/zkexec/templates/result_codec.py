@@ -75,8 +75,9 @@ def decode_result(report: bytes, targets: Sequence[str], most_bytes: int) -> Ren
 def _decode_files(rest: memoryview, targets: Sequence[str], most_bytes: int) -> RenderResult | None:
     files: dict[str, bytes] = {}
     for target in targets:
-        length = int.from_bytes(rest[:_LENGTH_BYTES], "big")
-        rest = rest[_LENGTH_BYTES:]
+        if len(rest) < _LENGTH_BYTES:
+            return None
+        length, rest = int.from_bytes(rest[:_LENGTH_BYTES], "big"), rest[_LENGTH_BYTES:]
         if length > len(rest):
             return None
         files[target] = bytes(rest[:length])

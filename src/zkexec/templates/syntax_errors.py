@@ -1,13 +1,12 @@
-"""Describe an error in the syntax of a template.
+"""Choose what may be shown of Jinja2's own errors.
 
-Jinja2 quotes what it has found, which can be anything: a file that is no template at all, or a
-password that lacks its quotation marks.  So only its own words are shown.
+They quote what the parser has found, which can be anything: a file that is no template at all, or
+a password that lacks its quotation marks.  So only Jinja2's own words are shown.
 """
 
 import re
 
 from jinja2.lexer import describe_token_expr, operators
-from jinja2.parser import _statement_keywords
 
 _QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _LIST = rf"{_QUOTED}(?: or {_QUOTED})*"
@@ -29,6 +28,7 @@ _WITH_QUOTES = re.compile(
             rf"Encountered unknown tag {_QUOTED}\.{_LOOKED_FOR}{_INNERMOST}",
             rf"Unexpected end of template\.{_LOOKED_FOR}{_INNERMOST}",
             rf"block {_QUOTED} defined twice",
+            rf"Required block {_QUOTED} not found",
         )
     )
 )
@@ -46,26 +46,26 @@ _FIXED = frozenset(
         "Required blocks can only contain comments or whitespace",
         "cannot use extend from a non top-level scope",
         "Can't assign to special loop variable in for-loop target",
+        "extended multiple times",
+        "cannot assign attribute on non-namespace object",
     }
 )
-_UNKNOWN = re.compile(r"No (filter|test) named '([A-Za-z_][A-Za-z0-9_.]{0,99})'\.?")
-"""What the parser has read as the name of a filter or a test is an identifier of the template."""
-
+_UNKNOWN = re.compile(r"No (filter|test) named '(.*)'(?: found)?\.", re.DOTALL)
 _TOKENS = (
     "begin of comment, end of comment, begin of statement block, end of statement block, "
     "begin of print statement, end of print statement, template data / text, end of template, "
     "name, string, integer, float"
 )
 _KEYWORDS = (
-    "and as call context else elif endblock endcall endfilter endfor endif endmacro endset "
-    "endtrans endwith endautoescape false False filter for if ignore import in is missing none "
-    "None not or raw endraw recursive required scoped set true True with without"
+    "and as autoescape block call context elif else endautoescape endblock endcall endfilter "
+    "endfor endif endmacro endraw endset endwith extends false False filter for from if ignore "
+    "import in include is macro missing none None not or print raw recursive required scoped set "
+    "true True with without"
 )
 _SHOWN = frozenset(
     {
         *operators,
         *map(describe_token_expr, operators.values()),
-        *_statement_keywords,
         *_KEYWORDS.split(),
         *_TOKENS.split(", "),
         *("{{", "}}", "{%", "%}", "{#", "#}", "!", "$", "&", "?", "@", "`"),
@@ -73,18 +73,21 @@ _SHOWN = frozenset(
 )
 
 
-def describe_syntax(message: str) -> str:
-    """Return what a message of Jinja2's parser may show."""
+def unknown_in(message: str) -> tuple[str, str]:
+    """Return "filter" or "test", and the name of the one that does not exist; or two empty texts.
+
+    The name is not always one that the template contains: it can be an argument of `map`.
+    """
     unknown = _UNKNOWN.fullmatch(message)
-    if unknown:
-        return f"there is no {unknown[1]} '{unknown[2]}'"
-    if message in _FIXED:
-        shown = message
-    elif _WITH_QUOTES.fullmatch(message):
-        shown = re.sub(_QUOTED, _hide, message).rstrip(".")
-    else:
-        return "syntax error"
-    return f"syntax error: {shown[0].lower()}{shown[1:]}"
+    return (unknown[1], unknown[2]) if unknown else ("", "")
+
+
+def shown_of(message: str) -> str:
+    """Return what may be shown of any other message of Jinja2, "" if nothing."""
+    if message not in _FIXED and not _WITH_QUOTES.fullmatch(message):
+        return ""
+    shown = re.sub(_QUOTED, _hide, message) if message not in _FIXED else message
+    return shown[0].lower() + shown[1:].rstrip(".")
 
 
 def _hide(quoted: re.Match[str]) -> str:

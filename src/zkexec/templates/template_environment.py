@@ -52,6 +52,10 @@ class _ReportedUndefined(StrictUndefined):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        """Raise, so that it is no part of a list that is printed, either."""
+        return self._undefined_message
+
     @property
     def _undefined_message(self) -> str:
         """Called only to raise an error."""

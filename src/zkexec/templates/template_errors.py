@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from jinja2.exceptions import (
-    TemplateAssertionError,
     TemplateNotFound,
+    TemplateRuntimeError,
     TemplatesNotFound,
     TemplateSyntaxError,
     UndefinedError,
@@ -21,7 +21,7 @@ from jinja2.lexer import TOKEN_NAME, TOKEN_STRING
 
 from zkexec.core.rendering_result import RenderFailed, RenderResult, ValueMissing
 from zkexec.templates.result_codec import LONGEST_REASON
-from zkexec.templates.syntax_errors import describe_syntax
+from zkexec.templates.syntax_errors import shown_of, unknown_in
 from zkexec.text import cut, printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _COMPUTED = "a computed path"
+_KINDS = {
+    RecursionError: "it calls or includes itself too deeply",
+    UndefinedError: "an undefined value is used",
+    ZeroDivisionError: "it divides by zero",
+}
+"""What is shown of an error that is not ours, if not only its kind."""
 
 
 class Words:
@@ -111,16 +117,15 @@ class ValueMissingError(Exception):
 class SourceTexts:
     """The templates that a rendering has read: what may be shown of a name or a path."""
 
-    def __init__(self, limits: RenderLimits) -> None:
+    def __init__(self, given: Iterable[str], limits: RenderLimits) -> None:
+        """`given` are the names of templates that options name, so that they can be shown."""
         self._limits = limits
+        self._given = frozenset(given)
         self._texts: dict[str, str] = {}
-        self._given: set[str] = set()
 
-    def add(self, name: str, text: str, *, is_given: bool = False) -> None:
-        """Add a template; `is_given` if an option names it, so that its name can be shown."""
+    def add(self, name: str, text: str) -> None:
+        """Add a template that is read."""
         self._texts[name] = text
-        if is_given:
-            self._given.add(name)
 
     def describe(self, error: BaseException, name: str, environment: Environment) -> RenderResult:
         """Describe why the template with this name could not be rendered."""
@@ -166,14 +171,18 @@ def _missing_path(error: BaseException) -> str:
 def _text(error: BaseException, words: Words, limits: RenderLimits) -> str:
     if isinstance(error, TemplateError):
         return error.describe(words)
-    if isinstance(error, TemplateAssertionError | TemplateSyntaxError):
-        return describe_syntax(error.message or "")
     if isinstance(error, MemoryError):
         return limits.memory_exceeded
-    if isinstance(error, RecursionError):
-        return "it calls or includes itself too deeply"
-    if isinstance(error, UndefinedError):
-        return "an undefined value is used"
-    if isinstance(error, ZeroDivisionError):
-        return "it divides by zero"
-    return type(error).__name__
+    shown = next((text for kind, text in _KINDS.items() if isinstance(error, kind)), "")
+    if not shown and isinstance(error, TemplateSyntaxError | TemplateRuntimeError):
+        shown = _text_of_jinja(error.message or "", words)
+    if isinstance(error, TemplateSyntaxError):
+        return f"syntax error: {shown}".removesuffix(": ")
+    return shown or type(error).__name__
+
+
+def _text_of_jinja(message: str, words: Words) -> str:
+    kind, name = unknown_in(message)
+    if not kind:
+        return shown_of(message)
+    return f"there is no {kind} '{name}'" if words.name(name) else f"there is no such {kind}"

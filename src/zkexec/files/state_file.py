@@ -60,6 +60,7 @@ class StateFile:
 
     def load(self) -> InstalledState | None:
         """Read the state; None if there is none that this user has written.  Never fails."""
+        self._clean()
         with suppress(OSError, LookupError, ValueError, TypeError, RecursionError, MemoryError):
             return _decoded(_read(self.path))
         return None
@@ -82,9 +83,7 @@ class StateFile:
             os.makedirs(folder_of(folder), exist_ok=True)
             with suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
-        if not self._cleaned:
-            remove_leftovers([self.path])
-            self._cleaned = True
+        self._clean()
         target = TargetFile(self.path, None)
         staged = write_staged(target, _encoded(state), replaces=False, attributes=_PRIVATE)
         try:
@@ -93,6 +92,12 @@ class StateFile:
             staged.discard()
             raise
         return staged
+
+    def _clean(self) -> None:
+        """Remove what a killed zkexec left; this one leaves nothing, so once is enough."""
+        if not self._cleaned:
+            self._cleaned = True
+            remove_leftovers([self.path])
 
     def replace(self, staged: StagedFile) -> None:
         """Move a staged state to its place.  Raises OSError."""

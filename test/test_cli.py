@@ -29,7 +29,7 @@ HEAVY = (
 HEAVY_AT_START = (
     "collections collections.abc contextlib ctypes enum functools json operator re selectors "
     "signal types zkexec.files.check_copies zkexec.files.installer zkexec.files.staged_folder "
-    "zkexec.cli.attribute_options zkexec.cli.target_clashes zkexec.cli.tree_inputs "
+    "zkexec.cli.attribute_options zkexec.cli.target_clashes zkexec.cli.input_kinds "
     "zkexec.group.store zkexec.process.step_output zkexec.runtime.stage_only "
     "zkexec.runtime.step_runner"
 )

@@ -30,15 +30,6 @@ NO_TARGET = (
 )
 
 
-@pytest.fixture(autouse=True)
-def packages(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Python find the packages of templates, which need not be installed here."""
-    folder = tmp_path_factory.mktemp("packages")
-    for name in ("jinja2", "yaml"):
-        (folder / f"{name}.py").touch()
-    monkeypatch.syspath_prepend(str(folder))
-
-
 def settings(*words: str, **environment: str) -> Settings:
     """Return the settings of a command line, to which a command is added, and of variables."""
     return resolve_settings(parser.read([*words, "--exec", "app"]), environment)
@@ -407,6 +398,7 @@ def test_a_relative_path_of_a_mode_is_a_target(
 def test_templates_need_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages a template is a mistake that says how to install them."""
     line = "needs the packages jinja2 and pyyaml: pip install 'zkexec[templates]'"
+    assert settings("-t", "/t/x=/t").check_targets
     monkeypatch.setattr(sys, "path", [])
 
     assert mistakes("-t", "/t/x=/t") == f"--template: {line}"

@@ -60,9 +60,9 @@ def read_inputs(written: ParsedArguments, reading: OptionReader, lock: str) -> N
         templates=tuple(one for _, one in found if isinstance(one, Template)),
     )
     if any(reading.label(name) for name in _NOT_OF_MIRRORS) or inputs.trees:
-        from zkexec.cli import tree_inputs  # noqa: PLC0415 - files alone do without it
+        from zkexec.cli import input_kinds  # noqa: PLC0415 - files alone do without it
 
-        inputs = tree_inputs.complete(inputs, written, reading, lock)
+        inputs = input_kinds.complete(inputs, written, reading, lock)
     has_files = any(is_given(name, written, reading) for name in _OF_TARGETS)
     return NamedInputs(
         inputs=inputs,
@@ -120,7 +120,7 @@ def _read_targets(
         if name == "mirror":
             target = reading.attempt(name, converters.mirror, text)
         else:
-            from zkexec.cli.tree_inputs import template  # noqa: PLC0415 - only templates need it
+            from zkexec.cli.input_kinds import template  # noqa: PLC0415 - only templates need it
 
             target = reading.attempt(name, template, text)
         if target is not None:

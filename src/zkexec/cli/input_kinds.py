@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, is_given
 from zkexec.core.input_options import InputOptions, Template, Variable, VariableTree, root_of
 from zkexec.frozen import replace
+from zkexec.templates.extra import templates_available
 from zkexec.znode_paths import group_path
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _ZKEXEC = "/zkexec"
 _MOST_BYTES = 1024 * 1024
-_PACKAGES = ("jinja2", "yaml")
 _NO_FILE = "does not name a regular file after the @"
 _NO_TEMPLATE = "there is no template: add --template LOCAL_PATH=ZK_PATH"
 
@@ -111,12 +110,6 @@ def variable_tree(text: str) -> VariableTree:
     if prefix[:1].isdigit() or "\0" in prefix:
         raise ValueError("has a PREFIX with which no name of a variable can begin: write a letter")
     return VariableTree(tree_root(zk_path), prefix)
-
-
-def templates_available() -> bool:
-    """Return whether the packages that templates need are installed, without importing them."""
-    # importlib.util.find_spec does the same, and takes ten times as long to import.
-    return all(any(finder.find_spec(name, None) for finder in sys.meta_path) for name in _PACKAGES)
 
 
 def _overlaps(inputs: InputOptions, reading: OptionReader, lock: str) -> Iterator[str]:

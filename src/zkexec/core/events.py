@@ -7,7 +7,6 @@ So an event that comes too late is recognized.
 
 from __future__ import annotations
 
-from zkexec.core.rendering_result import RenderResult
 from zkexec.core.snapshot import UNLIMITED, Snapshot, Tree, Znode
 from zkexec.core.step import Step, StepOutcome
 from zkexec.frozen import frozen
@@ -16,6 +15,8 @@ from zkexec.signal_names import SIGNAL_NAMES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from zkexec.core.rendering_result import RenderResult
 
 
 @frozen()

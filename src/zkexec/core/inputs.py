@@ -24,7 +24,6 @@ from zkexec.core.events import (
 )
 from zkexec.core.policy import Policy
 from zkexec.core.production import Production, Reading
-from zkexec.core.rendering_result import NotRendered
 from zkexec.core.snapshot import (
     NOTHING_READ,
     UNLIMITED,
@@ -264,15 +263,14 @@ class Inputs:
         read = None if self._rendering is None else self._rendering.finished(event)
         if read is None or self._pending is None:
             return []
-        result = event.result
-        if isinstance(result, NotRendered):
+        if trouble := self._rendering.trouble if self._rendering else "":
             self._render_again_at = now + RENDER_AGAIN_S
-            return self._note_unrendered(result.reason)
+            return self._note_unrendered(trouble)
         self.render_trouble = ""
         if self._pending is read or read.number < self._counted:
             return self._consider_pending(now, [])
         production = self._produce(read)
-        production.add_rendered(result)
+        production.add_rendered(event.result)
         return self._accept(read, production, now, []) + self._consider_pending(now, [])
 
     def _note_unrendered(self, reason: str) -> list[Action]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from zkexec.core.input_options import InputOptions, root_of
-from zkexec.core.rendering_result import Rendered, RenderFailed, RenderResult, ValueMissing
 from zkexec.core.snapshot import (
     MOST_BYTES,
     MOST_ZNODES,
@@ -18,6 +17,8 @@ from zkexec.frozen import frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from zkexec.core.rendering_result import RenderResult
 
 
 @frozen(hidden=("znodes", "trees"))
@@ -152,6 +153,12 @@ class Production:
 
     def add_rendered(self, result: RenderResult) -> None:
         """Add the rendered templates, or why there are none."""
+        from zkexec.core.rendering_result import (  # noqa: PLC0415 -- most have no templates
+            Rendered,
+            RenderFailed,
+            ValueMissing,
+        )
+
         match result:
             case Rendered(files):
                 self.files.update(files)

@@ -36,6 +36,8 @@ class TemplateRendering:
         self._read: ZnodesRead | None = None
         self._last: _RenderedInputs | None = None
         self._result: RenderResult | None = None
+        self.trouble = ""
+        """Why this host could not render last time, "" if it could."""
 
     @property
     def is_running(self) -> bool:
@@ -65,9 +67,10 @@ class TemplateRendering:
         """
         if self._running is None or event.number != self._number:
             return None
-        has_result = not isinstance(event.result, NotRendered)
-        self._last, self._running = self._running if has_result else None, None
-        self._result = event.result if has_result else None
+        self._last, self._result, self.trouble = self._running, event.result, ""
+        if isinstance(event.result, NotRendered):
+            self._last, self._result, self.trouble = None, None, event.result.reason
+        self._running = None
         read, self._read = self._read, None
         return read
 

@@ -15,7 +15,6 @@ from zkexec.core.events import (
 )
 from zkexec.core.policy import StartPolicy
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.cached_files import load_cached, load_installed
 from zkexec.files.file_change import InstallError
 from zkexec.files.installer import Installer
 from zkexec.files.target_layout import TargetLayout
@@ -38,6 +37,9 @@ class FileActions:
 
     def load_cached(self) -> CachedFilesFound | CachedFilesMissing:
         """Read the files at the targets: with a state file, those that it describes."""
+        # Most starts need nothing of the files that are there.
+        from zkexec.files.cached_files import load_cached, load_installed  # noqa: PLC0415
+
         try:
             if self._layout.state is None:
                 return CachedFilesFound(Snapshot(load_cached(self._layout.local_paths)))

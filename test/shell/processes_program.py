@@ -19,6 +19,7 @@ if not json.loads(sys.argv[3])["starter"]:
     sys.modules["zkexec.process._starter"] = None  # type: ignore[assignment]
 
 import os  # noqa: E402
+import resource  # noqa: E402
 import select  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -35,6 +36,14 @@ from zkexec.runtime.step_runner import StepRunner  # noqa: E402
 from zkexec.templates.host_facts import HostFacts  # noqa: E402
 from zkexec.templates.render_runner import RenderRunner  # noqa: E402
 
+MOST_BYTES = 1_000_000
+"""Longer contents are not reported."""
+
+
+def shown(content: bytes) -> str:
+    """A content, or how long it is."""
+    return content.decode() if len(content) < MOST_BYTES else f"{len(content)} bytes"
+
 
 def as_json(answer: Any) -> Any:
     """Spell an event, or a list of events."""
@@ -46,7 +55,7 @@ def as_json(answer: Any) -> Any:
         told = (answer.passed, answer.text, answer.is_of_host)
         return dict(zip(("passed", "reason", "is_of_host"), told, strict=True))
     if isinstance(answer, Rendered):
-        return {path: content.decode() for path, content in answer.files.items()}
+        return {path: shown(content) for path, content in answer.files.items()}
     if isinstance(answer, RenderResult):
         [text] = fields(answer).values()
         return f"{type(answer).__name__}: {text}"
@@ -158,6 +167,20 @@ class Drive:
             for root, below in values.items()
         }
         return self.renderer.start(RenderTemplates(number, texts, contents))
+
+    def kill_ended_rendering(self) -> None:
+        """Kill the rendering when its process has ended, and is not reaped yet."""
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        self.renderer.kill()
+
+    def render_without_descriptors(self) -> list[Event]:
+        """Render when no descriptor is left."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            return self.render({"/t": "{{ 1 }}"}, {})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def reset_steps(self) -> None:
         """Drop all steps, as after an error inside zkexec."""

@@ -79,8 +79,8 @@ SITE = {
 VARIABLES = {
     "site": SITE,
     "tls_folder": "/etc/nginx/tls",
-    "groups": {"web": ["b1", "a1", "c1"]},
-    "hostvars": {name: {"address": f"10.0.0.{name[1]}"} for name in ("a1", "b1", "c1")},
+    "groups": {"web": ["b2", "a1", "c3"]},
+    "hostvars": {name: {"address": f"10.0.0.{name[1]}"} for name in ("a1", "b2", "c3")},
 }
 READ = (
     "{% set v = zk('/v/variables') | from_json %}"

@@ -42,6 +42,14 @@ def test_a_request_arrives_as_it_was_sent() -> None:
     assert arrived.facts.environment == FACTS_WITH_BYTES.environment
 
 
+def test_as_much_as_inputs_can_be_arrives() -> None:
+    """5,000 znodes with 64 MiB in all are sent and read."""
+    values = {"/v": {str(number): b"x" * 13_000 for number in range(5_000)}}
+    request = RenderRequest(TEMPLATES, values, FACTS, RenderLimits())
+
+    assert decode_request(b"".join(encode_request(request))).values == values
+
+
 def test_a_request_of_another_version_is_refused() -> None:
     """A process that was started from newer files does not guess what the request contains."""
     content = b"".join(encode_request(REQUEST))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Jinja2 and Python import these when they first use them; no file can be opened any more then.
 import encodings.unicode_escape  # noqa: F401
+import html  # noqa: F401
 import pprint  # noqa: F401
 import textwrap  # noqa: F401
 import unicodedata  # noqa: F401

@@ -294,15 +294,18 @@ def test_the_end_of_zkexec_ends_it(drive: Start) -> None:
 
 
 def test_it_imports_the_zkexec_that_runs(drive: Start, tmp_path: Path) -> None:
-    """A zkexec in an archive starts the renderer of the archive, and refuses another one."""
+    """A zkexec in an archive starts the renderer of the archive, and takes no other one."""
     archive = tmp_path / "zkexec.pyz"
     write_archive(archive, "1.of.the.archive")
     remote = drive(environment={"PYTHONPATH": str(archive)})
     assert render(remote, "{{ zk('/v/a') }}") == {"/t": "A"}
 
-    archive.unlink()
+    write_archive(archive, "2.of.the.archive")
     result = render(remote, "{{ zk('/v/a') }}")
     assert result == "NotRendered: zkexec was updated on the disk: restart it"
+    archive.unlink()
+    result = render(remote, "{{ zk('/v/a') }}")
+    assert result == "NotRendered: the renderer ended early: exit status 1"
 
 
 def write_archive(archive: Path, version: str) -> None:

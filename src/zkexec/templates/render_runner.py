@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+import zkexec
 from zkexec.core.actions import RenderTemplates
 from zkexec.core.events import Event, ExitStatus, RenderFinished
 from zkexec.core.rendering_result import NotRendered, RenderFailed, RenderResult
@@ -49,7 +50,8 @@ _SPARE_S = 2.0
 """A process that has not ended this long after its limit cannot end itself: it is killed."""
 _FLAGS = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[2:]; from zkexec.templates.renderer import main; main()"
+    "import sys; sys.path[:] = sys.argv[2:3]; import zkexec; sys.path[:] = sys.argv[3:]; "
+    "from zkexec.templates.renderer import main; main()"
 )
 _ENVIRONMENT = {b"PYTHONHASHSEED": b"0"}
 """The order of a set is part of what is rendered, so it is the same in each process."""
@@ -217,9 +219,11 @@ def _command(request_bytes: int) -> Sequence[bytes]:
     """Return the command of a Python that imports the zkexec that runs here, and its packages.
 
     The present folder and all that is named relative to it are left out: they can be the command's.
+    Only zkexec itself, which can be an archive, is found there as well.
     """
+    own = os.path.dirname(os.path.abspath(zkexec.__path__[0]))
     paths = [path for path in sys.path if path.startswith("/")]
-    words = (sys.executable, *_FLAGS, "-c", _PROGRAM, str(request_bytes), *paths)
+    words = (sys.executable, *_FLAGS, "-c", _PROGRAM, str(request_bytes), own, *paths)
     return [os.fsencode(word) for word in words]
 
 

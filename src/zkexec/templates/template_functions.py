@@ -5,6 +5,7 @@ All paths are absolute, and below the trees that `--values` names.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from jinja2.utils import Cycler, Joiner
@@ -77,6 +78,8 @@ class TemplateValues:
                 for path, content in below.items()
             )
         )
+        self._paths = list(self._contents)
+        """In their order, so those below one are beside each other."""
         names: dict[str, list[str]] = {}
         for path in self._contents:
             above, _, name = path.rpartition("/")
@@ -123,9 +126,12 @@ class TemplateValues:
         merged: dict[str, str] = {}
         for root in map(self.resolve, (path, *paths)):
             start = f"{root}/"
-            for below, content in self._contents.items():
-                if content and below.startswith(start):
-                    name = below.removeprefix(start)
+            for index in range(bisect_left(self._paths, start), len(self._paths)):
+                path = self._paths[index]
+                if not path.startswith(start):
+                    break
+                if content := self._contents[path]:
+                    name = path.removeprefix(start)
                     merged[name] = _decode(content, root, name)
         return dict(sorted(merged.items()))
 

@@ -113,20 +113,22 @@ def check_next_start(folder: Path, after: Mapping[str, bytes], step: str) -> Non
     assert os.listdir(folder / "state") == ["z.state"], step
 
 
+# Makes the folder "sub" a link that leads outside, and a folder again, all the time.
 FLIPPER = """
-import os, sys, itertools
+import os, shutil, sys
 root, outside = sys.argv[1:]
 os.chdir(root)
 print("ready", flush=True)
-for _ in itertools.count():
+while True:
     try:
         os.rename("sub", "aside")
         os.symlink(outside, "sub")
         os.unlink("sub")
         os.rename("aside", "sub")
     except OSError:
-        os.path.islink("sub") and os.unlink("sub")
-        if os.path.isdir("aside") and not os.path.exists("sub"):
+        if os.path.isdir("sub"):
+            shutil.rmtree("aside", ignore_errors=True)
+        elif os.path.isdir("aside"):
             os.rename("aside", "sub")
 """
 

@@ -11,16 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import rmtree, which
-from tempfile import mkdtemp
+from shutil import which
 
 import pytest
 
+from shell.ground import Ground, fill, needs_root
 from zkexec.core.snapshot import Snapshot
 from zkexec.files.file_change import InstallError
 from zkexec.files.installer import Installer
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
 NOBODY = 65534
 
 # Reads [uid, {path: content}] and prints what one stage and one install led to.
@@ -44,43 +43,6 @@ except InstallError as failure:
     told["error"] = str(failure)
 print(json.dumps(told))
 """
-
-
-class Ground:
-    """A folder that everybody may enter, and the mounts that a test makes in it."""
-
-    def __init__(self) -> None:
-        self.path = Path(mkdtemp(prefix="zkexec-test-"))
-        self.path.chmod(0o755)
-        self._mounted: list[Path] = []
-
-    def mount(self, name: str, *options: str) -> Path:
-        """Mount something onto a new folder of this name, a tmpfs unless told otherwise."""
-        folder = self.path / name
-        folder.mkdir()
-        self._mount("-t", "tmpfs", *options, "tmpfs", at=folder)
-        return folder
-
-    def bind(self, source: Path, at: Path, *, read_only: bool = False) -> None:
-        """Let a file or folder appear at a second place that exists."""
-        self._mount("--bind", str(source), at=at)
-        if read_only:
-            subprocess.run(["mount", "-o", "remount,ro,bind", at], check=True)
-
-    def _mount(self, *arguments: str, at: Path) -> None:
-        result = subprocess.run(
-            ["mount", *arguments, at], check=False, capture_output=True, text=True
-        )
-        if result.returncode:
-            pytest.skip(f"mounting is not possible here: {result.stderr.strip()}")
-        self._mounted.append(at)
-
-    def close(self) -> None:
-        """Unmount everything, newest first, and remove the folder."""
-        for at in reversed(self._mounted):
-            subprocess.run(["umount", "--lazy", at], check=True)
-        subprocess.run(["chmod", "-R", "u+rwx", self.path], check=True)
-        rmtree(self.path)
 
 
 @pytest.fixture
@@ -110,19 +72,6 @@ def run_driver(uid: int, files: dict[Path, str], *prefix: str) -> dict[str, obje
     assert result.returncode == 0, result.stderr
     told: dict[str, object] = json.loads(result.stdout)
     return told
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room that is left on the filesystem of this folder."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"f" * size)
-            except OSError:
-                continue
-    return filler
 
 
 @needs_root

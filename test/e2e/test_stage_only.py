@@ -50,6 +50,44 @@ def test_the_files_are_staged_at_their_full_paths(host: MirroredHost, staged: Pa
     assert sorted(host.client.get_children(host.root)) == ["a", "b"]
 
 
+def test_all_kinds_of_inputs_are_staged(host: MirroredHost, staged: Path) -> None:
+    """Trees, rendered templates and variables are in the folder, and the check sees all of them."""
+    for name, content in (("t", b""), ("t/x", b"in a tree"), ("t/y", b""), ("t/y/z", b"deeper")):
+        host.client.create(f"{host.root}/{name}", content)
+    template = host.sandbox.folder / "text.j2"
+    template.write_text(f"{{{{ zk('{host.root}/a') }}}} rendered\n")
+    run = stage(
+        *(host, staged, f"--mirror={host.folder}/tree/={host.root}/t/"),
+        *(f"--template={host.folder}/c=@{template}", f"--values={host.root}"),
+        *(f"--env=FIRST={host.root}/b", f"--env-tree={host.root}/t=TREE_"),
+        '--check=ls -d "$@"; cat "$1/y/z"; echo "<$FIRST>"',
+        names="",
+    )
+
+    assert run.wait() == 0, run.stderr.text
+    below = Path(f"{staged}{host.folder}")
+    found = {
+        str(path.relative_to(below)): path.read_bytes()
+        for path in below.rglob("*")
+        if path.is_file()
+    }
+    assert found == {"tree/x": b"in a tree", "tree/y/z": b"deeper", "c": b"one rendered\n"}
+    assert (staged / ".env").read_bytes() == (b"FIRST=two\nTREE_X='in a tree'\nTREE_Y_Z=deeper\n")
+    assert "deeper<two>" in run.stderr.text
+    assert list(host.folder.iterdir()) == []
+
+
+def test_a_template_with_an_error_is_refused(host: MirroredHost, staged: Path) -> None:
+    """An error in a template ends with the status of a failed check, and nothing is staged."""
+    template = host.sandbox.folder / "text.j2"
+    template.write_text("{{ nothing }}\n")
+    run = stage(host, staged, f"--template={host.folder}/c=@{template}")
+
+    assert run.wait() == CHECK_FAILED
+    assert f"{template}: line 1: " in run.stderr.text
+    assert not staged.exists()
+
+
 def test_an_empty_folder_is_good(host: MirroredHost, staged: Path) -> None:
     """A folder that exists is used if it is empty."""
     staged.mkdir()

@@ -1,6 +1,8 @@
 """New files below a folder: all of them at their full paths, or nothing at all."""
 
 import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,29 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
     assert list((tmp_path / "given").iterdir()) == []
+
+
+def test_variables_are_what_a_shell_reads(tmp_path: Path) -> None:
+    """A shell that reads the file gets each value byte for byte; only this user can read it."""
+    values = {"A": b"plain-1.5/x", "B": b"", "C": b"it's $HOME `x` \\ \"\n end", "D": b"\xff\xfe a"}
+    folder = tmp_path / "new"
+    write_staged_folder(str(folder), FILES, FILES, values)
+    read = "set -a; . ./.env; env -0"
+    run = subprocess.run(["sh", "-c", read], cwd=folder, env={}, capture_output=True, check=True)
+
+    assert (folder / ".env").read_bytes().startswith(b"A=plain-1.5/x\nB=\n")
+    assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
+    found = dict(line.split(b"=", 1) for line in run.stdout.split(b"\0") if line)
+    assert {name: found[name.encode()] for name in values} == values
+
+
+def test_without_variables_there_is_no_file_of_them(tmp_path: Path) -> None:
+    """A folder for files alone has nothing else in it."""
+    write_staged_folder(str(tmp_path / "one"), FILES, FILES, {})
+    write_staged_folder(str(tmp_path / "two"), {}, (), {"A": b"x"})
+
+    assert below(tmp_path / "one") == FILES
+    assert below(tmp_path / "two") == {"/.env": b"A=x\n"}
 
 
 def test_a_path_with_dots_stays_below(tmp_path: Path) -> None:

@@ -19,26 +19,51 @@ if TYPE_CHECKING:
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened whose content is removed: never through a link."""
+VARIABLES_NAME = ".env"
+"""The file in a staged folder that contains the variables."""
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+"""The bytes that mean nothing to a shell."""
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_staged_folder(folder: str, files: Mapping[str, bytes], targets: Iterable[str]) -> None:
+def write_staged_folder(
+    folder: str,
+    files: Mapping[str, bytes],
+    targets: Iterable[str],
+    variables: Mapping[str, bytes] | None = None,
+) -> None:
     """Write each file, with the mode of a new target, below a folder that is new or empty.
 
-    The folder of a tree is there even if the tree is empty.  Raises OSError, whose `filename` is
-    that of the folder or of the target; then nothing is left.
+    The folder of a tree is there even if the tree is empty.  Variables are written into one file,
+    as a shell reads them, which only this user can read.  Raises OSError, whose `filename` is that
+    of the folder or of the target; then nothing is left.
     """
     is_new = _make_folder(folder)
     try:
         for target in targets:
             for path in files_of(target, files):
                 _write_below(folder, path, files.get(path))
+        if variables:
+            write_new(f"{folder}/{VARIABLES_NAME}", _assignments(variables), 0o600)
     except BaseException:
         _remove_content(folder)
         if is_new:
             with suppress(OSError):
                 os.rmdir(folder)
         raise
+
+
+def _assignments(variables: Mapping[str, bytes]) -> bytes:
+    return b"".join(
+        b"%s=%s\n" % (name.encode(), _quoted(value)) for name, value in sorted(variables.items())
+    )
+
+
+def _quoted(value: bytes) -> bytes:
+    """Quote a value for a shell, if it needs that."""
+    if _PLAIN.issuperset(value):
+        return value
+    return b"'%s'" % value.replace(b"'", b"'\\''")
 
 
 def files_of(target: str, files: Mapping[str, bytes]) -> list[str]:

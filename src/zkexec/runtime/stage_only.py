@@ -100,7 +100,8 @@ class _Staging:
 
     def _write(self, snapshot: Snapshot) -> None:
         try:
-            write_staged_folder(self._folder, snapshot.files, self._policy.inputs.targets)
+            targets = self._policy.inputs.targets
+            write_staged_folder(self._folder, snapshot.files, targets, snapshot.variables)
         except OSError as failure:
             path = os.fsdecode(failure.filename or self._folder)
             raise CannotStartError(

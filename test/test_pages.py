@@ -19,6 +19,7 @@ import pytest
 from zkexec.cli import parser
 from zkexec.cli.help_text import help_text
 from zkexec.cli.options import OPTIONS, Option
+from zkexec.cli.settings import resolve_settings
 from zkexec.ctl import subcommand_help
 from zkexec.ctl.arguments import read_invocation
 from zkexec.ctl.subcommands import OPTION_NAMES, find
@@ -173,6 +174,28 @@ def test_commands_use_options_that_exist(line: str) -> None:
     assert written.missing_values == []
     assert written.unwanted_values == []
     assert written.stray_words == []
+
+
+# What an example needs on the host of a reader, and what a test has instead.
+ON_A_HOST = {"--owner shop:shop": "--owner root:root", "--owner shop": "--owner root"}
+OF_INPUTS = r"-t |--template|--values|--env|--mode|--owner|--pristine|--mirror \S+/=/"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for line in commands() if re.search(OF_INPUTS, line)],
+    ids=lambda line: line[:40],
+)
+def test_commands_with_inputs_fit_together(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pages show of trees, templates, variables and modes is accepted as it is typed."""
+    monkeypatch.chdir(ROOT)
+    for shown, here in ON_A_HOST.items():
+        line = line.replace(shown, here)
+    words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"), comments=True)
+
+    assert resolve_settings(parser.read(words), {}).policy.inputs.options
 
 
 @pytest.mark.parametrize("line", subcommands(), ids=lambda line: line.replace(" ", "_")[:40])

@@ -36,7 +36,7 @@ from zkexec.core.rollout.group_events import (
     RecordRead,
 )
 from zkexec.core.rollout.record import RolloutRecord
-from zkexec.core.snapshot import Znode
+from zkexec.core.snapshot import Tree, Znode
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
@@ -165,6 +165,20 @@ class PostedEvents:
             raise AssertionError(f"the read failed: {answer.reason}")
         return {path: one for path, one in answer.znodes.items() if path not in self.unread}
 
+    def trees(self, ensemble: ClusterSession) -> dict[str, Tree]:
+        """The trees of a read that has to succeed, by root."""
+        answer = self.answer(ensemble)
+        if isinstance(answer, ReadFailed):
+            raise AssertionError(f"the read failed: {answer.reason}")
+        return dict(answer.trees)
+
+    def tree_contents(self, ensemble: ClusterSession, root: str) -> dict[str, bytes]:
+        """The contents of a tree by path below its root, of a read that has to succeed."""
+        tree = self.trees(ensemble)[root]
+        assert tree.problem is None
+        assert all(znode.problem is None for znode in tree.znodes.values())
+        return {path: znode.content for path, znode in tree.znodes.items()}
+
     def contents(self, ensemble: ClusterSession) -> dict[str, bytes]:
         """The contents by path, of a read that has to succeed."""
         return {path: znode.content for path, znode in self.read(ensemble).items()}
@@ -279,12 +293,17 @@ def opener(hosts: str, *, old: bool) -> Opener:
     @contextmanager
     def opened(*paths: str, chroot: str = "") -> Iterator[tuple[ClusterSession, PostedEvents]]:
         # A few znodes are read one by one at first, on old servers as well.
-        fill = [f"/missing-{number}" for number in range(FEW)] if old and len(paths) > 1 else []
+        has_trees = any(path.endswith("/") and path != "/" for path in paths)
+        has_many = old and len(paths) > 1 and not has_trees
+        fill = [f"/missing-{number}" for number in range(FEW)] if has_many else []
         with ensemble_of(hosts, paths=(*paths, *fill), chroot=chroot) as (ensemble, posted):
             posted.unread = frozenset(fill)
             posted.next(SessionConnected)
             if fill:
                 be_refused(ensemble, posted)
+            elif old and has_trees and isinstance(posted.answer(ensemble), ReadFailed):
+                # Of a large tree nothing is read at once.
+                posted.next(SessionConnected)
             yield ensemble, posted
 
     return opened

@@ -24,7 +24,7 @@ CREATE, DELETE, SET, CHILDREN, CHILDREN2, TRANSACTION = 1, 2, 5, 8, 12, 14
 _PIECES_PER_S = 10
 _EVENT = -1
 """The xid of the event of a watch."""
-READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE})
+READS_ONLY = frozenset({EXISTS, GET, SYNC, PING, CHILDREN2, MULTI_READ, SET_WATCHES, CLOSE})
 """All that a client may send that never writes, apart from opening its session."""
 
 

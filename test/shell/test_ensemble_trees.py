@@ -67,6 +67,7 @@ def ready(server: Server, *paths: str) -> Iterator[tuple[ClusterSession, PostedE
         posted.next(SessionConnected)
         if isinstance(posted.answer(ensemble), ReadFailed):
             posted.next(SessionConnected)
+            posted.trees(ensemble)
         yield ensemble, posted
 
 

@@ -45,7 +45,7 @@ def test_too_few_inodes_fail_staging(ground: Ground) -> None:
     host.root = ground.mount("tree", "-o", "nr_inodes=6")
     host.install({"a": b"1"})
     for files in ({f"b/{number}": b"2" for number in range(6)}, {"b/c/d/e/f/g": b"3"}):
-        with pytest.raises(InstallError, match="No space left on device$"):
+        with pytest.raises(InstallError, match=r"No space left on device$"):
             host.stage({"a": b"2", **files})
     assert (host.files, host.folders) == ({"a": b"1"}, [])
 

@@ -47,7 +47,7 @@ class AdoptedCommand:
     `alerting` says whether an alert runs.  `asked_until` and
     `passed_on` are the signals that can explain its end, see `Command`.
     With `has_to_join`, post-healthy has to put the command in traffic.  With `owes_term`, it is to
-    be stopped as soon as pre-stop has taken it out.
+    be stopped as soon as pre-stop has taken it out.  `was_healthy`: it was healthy on `applied`.
     Times are those of the loop's clock, in seconds.
     """
 
@@ -65,6 +65,7 @@ class AdoptedCommand:
     passed_on: frozenset[int] = frozenset()
     has_to_join: bool = False
     owes_term: bool = False
+    was_healthy: bool = False
 
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15

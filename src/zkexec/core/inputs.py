@@ -116,6 +116,11 @@ class Inputs:
         due = (self._renew_at, self._read_again_at, self._render_again_at, rearm_at)
         return min((at for at in due if at is not None), default=None)
 
+    @property
+    def is_rendering(self) -> bool:
+        """Whether what was read is still being rendered."""
+        return self._pending is not None
+
     def open(self) -> list[Action]:
         """Ask for the first session."""
         return [Note("connecting"), OpenSession()]

@@ -129,6 +129,7 @@ class Member:
             passed_on=passed_on,
             owes_term=self._term is not None,
             has_to_join=self._traffic.is_drained or not self._traffic.has_joined,
+            was_healthy=self._restart.was_healthy,
         )
 
     @property
@@ -341,7 +342,7 @@ class Member:
             return self._startup.begin(now)
         self._startup.end()
         self.inputs.assume(adopted.applied)
-        self._restart.begin_on(adopted.applied)
+        self._restart.begin_on(adopted.applied, was_healthy=adopted.was_healthy)
         self.command.take_over(adopted, now)
         self._alerts.take_over(adopted, self._trouble)
         self._health.take_over(adopted, now)

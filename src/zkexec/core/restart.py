@@ -90,7 +90,7 @@ class Restart:
         self._turn = turn
         self._command = command
         self._debounce = Debounce(policy.settle_s)
-        self._was_healthy = False
+        self.was_healthy = False
         """Whether the command was healthy on what is installed, in this run or an earlier one."""
         self.installed = self.loaded = NOTHING_INSTALLED
         """What the running command was started on, or has reloaded."""
@@ -140,7 +140,7 @@ class Restart:
         """Begin with the files that are there."""
         self._is_installed(on_disk)
         self.loaded = self._seen = on_disk
-        self._was_healthy = was_healthy
+        self.was_healthy = was_healthy
 
     def _is_installed(self, snapshot: Snapshot) -> None:
         self.installed = snapshot
@@ -261,14 +261,14 @@ class Restart:
         if not plan(self.loaded, same):
             self.loaded = same
         self._is_installed(same)
-        return [Note("nothing-differs"), RememberState(same, self._was_healthy)]
+        return [Note("nothing-differs"), RememberState(same, self.was_healthy)]
 
     def became_good(self, applied: Snapshot) -> list[Action]:
         """Remember that the command was healthy on this: it is put back after a failure."""
         self.good = applied
         if applied != self.installed or not self._policy.inputs.needs_state:
             return []
-        self._was_healthy = True
+        self.was_healthy = True
         return [RememberState(applied, True)]
 
     def expire(self, phase: CurrentPhase, now: float) -> Found:
@@ -498,12 +498,12 @@ class Restart:
         is_same = not plan(replace(self.installed, restart=staged.restart), staged)
         is_same &= self.installed is not NOTHING_INSTALLED
         if not (is_same or staged.proves_nothing):
-            self._was_healthy = False
+            self.was_healthy = False
             return staged, []
         if self.installed.proves_nothing:
             staged = replace(staged, proves_nothing=True)
-        self._was_healthy |= staged.proves_nothing
-        return staged, [RememberState(staged, True)] if self._was_healthy else []
+        self.was_healthy |= staged.proves_nothing
+        return staged, [RememberState(staged, True)] if self.was_healthy else []
 
     def reloaded(self) -> None:
         """The running command has loaded the installed files, as far as anybody knows."""

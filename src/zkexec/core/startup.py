@@ -148,6 +148,8 @@ class Startup:
     def _no_answer_reason(self) -> str:
         if self._inputs.connected and self._turn.error:
             return self._turn.error
+        if self._inputs.is_rendering:
+            return "the templates are still being rendered"
         if self._inputs.connected:
             return "connected, but not all was read that a start needs"
         return self._inputs.last_trouble or "no answer"

@@ -81,7 +81,7 @@ class Inputs:
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
         self._last_number = self._counted = 0
-        """The numbers of the last read, and of the one that counts."""
+        """The numbers of the last read, and of the last that counts or is of no use any more."""
         self._reading = self._stale = self._registered = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
@@ -187,6 +187,8 @@ class Inputs:
         self.connected = True
         self.refused = False
         self.state = NOTHING_READ
+        # What is still being rendered of an earlier connection may be in no znode any more.
+        self._counted = self._last_number
         self.is_doubtful = bool(self._declared.trees)
         self._renew_at = None
         self._rearm_later(now)
@@ -272,7 +274,7 @@ class Inputs:
             self._render_again_at = now + RENDER_AGAIN_S
             return self._note_unrendered(trouble)
         self.render_trouble = ""
-        if self._pending is read or read.number < self._counted:
+        if self._pending is read or read.number <= self._counted:
             return self._consider_pending(now, [])
         production = self._produce(read)
         production.add_rendered(event.result)

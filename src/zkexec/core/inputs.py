@@ -77,6 +77,8 @@ class Inputs:
         """What is installed now, None if nothing was installed or found."""
         self.left = Snapshot({})
         """What an earlier zkexec has installed."""
+        self._foreign: Snapshot | None = None
+        """What was installed in another history of the servers, if that is still installed."""
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
@@ -288,11 +290,15 @@ class Inputs:
         return [Note("render-impossible", fields)]
 
     def _produce(self, event: ZnodesRead) -> Production:
+        installed = self.left if self.in_place is None else self.in_place
+        if installed is self._foreign or event.zxid < installed.zxid:
+            # It was installed in another history, so no znode is the one that it came from.
+            installed = replace(installed, zxid=-1)
         return Production(
             self._declared,
             Reading(event.znodes, event.trees),
             allow_empty=self._policy.allow_empty,
-            installed=self.left if self.in_place is None else self.in_place,
+            installed=installed,
         )
 
     def _accept(
@@ -307,6 +313,7 @@ class Inputs:
         if is_first and before is not None and self._is_another(before, event.zxid):
             self._history += 1
             self._highest_zxid = 0
+            self._foreign = self.in_place
             self.state = replace(self.state, history=self._history)
             actions.insert(0, Note("history-changed"))
         self._note_zxid(event.zxid)

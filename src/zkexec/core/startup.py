@@ -117,7 +117,7 @@ class Startup:
         problems = self._inputs.problems
         if not problems:
             return []
-        words = ", ".join(f"{path} {problem.value}" for path, problem in problems.items())
+        words = ", ".join(_in_words(*found) for found in problems.items())
         if self._policy.start is not StartPolicy.WAIT:
             raise CannotStartError(Note("znodes-unusable", {"problems": words}))
         self.deadline = None
@@ -153,6 +153,12 @@ class Startup:
         if self._inputs.connected:
             return "connected, but not all was read that a start needs"
         return self._inputs.last_trouble or "no answer"
+
+
+def _in_words(path: str, problem: Problem) -> str:
+    """Describe a problem, and what to add if the operator wants it so."""
+    is_accepted = problem in (Problem.EMPTY, Problem.NOTHING_BELOW)
+    return f"{path} {problem.value}{' (--allow-empty accepts that)' if is_accepted else ''}"
 
 
 class FirstStart:

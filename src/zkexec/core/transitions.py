@@ -49,7 +49,10 @@ JUDGED = (events.Tick, events.HealthCheckFinished, events.StepFinished)
 TABLE: Mapping[Phase, Row] = {
     Phase.LOADING: {
         Phase.RUNNING: (events.Started, events.CommandStarted),
-        Phase.WAITING: (events.CachedFilesFound, events.CachedFilesMissing, events.CommandStarted),
+        Phase.WAITING: (
+            *(events.CachedFilesFound, events.CachedFilesMissing, events.CommandStarted),
+            *(*READ, group_events.RecordRead),
+        ),
         Phase.CHECKING: (events.FilesStaged, events.StepFinished),
         Phase.VERIFYING: (events.CommandStarted,),
         Phase.FAILED: (events.RenderFinished, group_events.RecordRead),

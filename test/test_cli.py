@@ -115,7 +115,8 @@ def test_duplicate_targets_are_one_line(tmp_path: Path) -> None:
 
     assert run.returncode == 2
     assert run.stderr == (
-        f"zkexec: --mirror: '{tmp_path}/x' and '{tmp_path}/y/../x' are the same file\n"
+        f"zkexec: --mirror: '{tmp_path}/x' and '{tmp_path}/y/../x' are the same file: "
+        "write another path for one of them\n"
     )
 
 

@@ -244,21 +244,57 @@ def test_a_wrong_value_is_named_by_its_option(name: str, text: str, expected: st
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ("-m x=/a", "-t x=/b", "'{}/x' and '{}/x' are the same file"),
-        ("-t x=/a", "-m ./x=/b", "'{}/x' and '{}/x' are the same file"),
-        ("-t x=/a", "-t y/x=/b", "'{}/x' and '{}/y/x' are the same file"),
-        ("-m d/=/a/", "-m y/d/=/b/", "'{}/d/' and '{}/y/d/' are the same folder"),
-        ("-m d/=/a/", "-m d=/b", "'{}/d/' and '{}/d': a file cannot be a folder"),
-        ("-t d=/a", "-m d/=/b/", "'{}/d' and '{}/d/': a file cannot be a folder"),
-        ("-m d/=/a/", "-m d/x=/b", "'{}/d/x' is inside '{}/d/', the folder of a tree:"),
-        ("-m d/x/y=/a", "-m d/=/b/", "'{}/d/x/y' is inside '{}/d/', the folder of a tree:"),
-        ("-m d/=/a/", "-t y/d/x/y=/b", "'{}/y/d/x/y' is inside '{}/d/', the folder of a tree:"),
-        ("-m d/=/a/", "-m d/e/=/b/", "'{}/d/e/' is inside '{}/d/', the folder of a tree:"),
-        ("-m d/e/f/=/a/", "-m d/=/b/", "'{}/d/e/f/' is inside '{}/d/', the folder of a tree:"),
-        ("-m x=/a", "-m x/d/=/b/", "'{}/x' and '{}/x/d/': a folder cannot be inside a file"),
-        ("-m x/d/=/a/", "-m x=/b", "'{}/x/d/' and '{}/x': a folder cannot be inside a file"),
-        ("-t x/y=/a", "-m x=/b", "'{}/x/y' and '{}/x': a file cannot be inside a file"),
-        ("-m ./=/a/", "-m x=/b", "'{}/x' is inside '{}/', the folder of a tree:"),
+        (
+            "-m x=/a",
+            "-t x=/b",
+            "'{}/x' and '{}/x' are the same file",
+        ),
+        (
+            "-t x=/a",
+            "-m ./x=/b",
+            "'{}/x' and '{}/x' are the same file",
+        ),
+        (
+            "-t x=/a",
+            "-t y/x=/b",
+            "'{}/x' and '{}/y/x' are the same file",
+        ),
+        (
+            "-m d/=/a/",
+            "-m y/d/=/b/",
+            "'{}/d/' and '{}/y/d/' are the same folder",
+        ),
+        (
+            "-m d/=/a/",
+            "-m d=/b",
+            "'{}/d/' and '{}/d' are a file and a folder",
+        ),
+        (
+            "-t d=/a",
+            "-m d/=/b/",
+            "'{}/d' and '{}/d/' are a file and a folder",
+        ),
+        ("-m d/=/a/", "-m d/x=/b", "'{}/d/x' is inside '{}/d/', the folder of a tree"),
+        ("-m d/x/y=/a", "-m d/=/b/", "'{}/d/x/y' is inside '{}/d/', the folder of a tree"),
+        ("-m d/=/a/", "-t y/d/x/y=/b", "'{}/y/d/x/y' is inside '{}/d/', the folder of a tree"),
+        ("-m d/=/a/", "-m d/e/=/b/", "'{}/d/e/' is inside '{}/d/', the folder of a tree"),
+        ("-m d/e/f/=/a/", "-m d/=/b/", "'{}/d/e/f/' is inside '{}/d/', the folder of a tree"),
+        (
+            "-m x=/a",
+            "-m x/d/=/b/",
+            "'{}/x' and '{}/x/d/': a folder cannot be inside a file",
+        ),
+        (
+            "-m x/d/=/a/",
+            "-m x=/b",
+            "'{}/x/d/' and '{}/x': a folder cannot be inside a file",
+        ),
+        (
+            "-t x/y=/a",
+            "-m x=/b",
+            "'{}/x/y' and '{}/x': a file cannot be inside a file",
+        ),
+        ("-m ./=/a/", "-m x=/b", "'{}/x' is inside '{}/', the folder of a tree"),
     ],
 )
 def test_no_target_is_named_twice(
@@ -271,6 +307,7 @@ def test_no_target_is_named_twice(
     line = mistakes(*first.split(), *second.split())
 
     assert line.startswith(f"{option}: {expected.format(tmp_path, tmp_path)}")
+    assert line.endswith(("write another path for one of them", ": write one outside"))
     assert "; " not in line
 
 

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_OTHER_PATH = "write another path for one of them"
+
 
 def clashes(targets: Sequence[tuple[str, str]]) -> list[str]:
     """Return a mistake for each target that clashes with one before it.
@@ -53,9 +55,9 @@ class _Targets:
         own, others = (self._trees, self._files) if is_tree else (self._files, self._trees)
         if real in own:
             kind = "folder" if is_tree else "file"
-            return f"{shown(own[real])} and {shown(path)} are the same {kind}"
+            return f"{shown(own[real])} and {shown(path)} are the same {kind}: {_OTHER_PATH}"
         if real in others:
-            return f"{shown(others[real])} and {shown(path)}: a file cannot be a folder"
+            return f"{shown(others[real])} and {shown(path)} are a file and a folder: {_OTHER_PATH}"
         for folder in above:
             if folder in self._trees or folder in self._files:
                 return _nested(self._trees.get(folder) or self._files[folder], path, last=path)
@@ -76,7 +78,7 @@ def _nested(outer: str, inner: str, *, last: str) -> str:
         return f"{shown(inner)} is inside {shown(outer)}, the folder of a tree: write one outside"
     first = inner if last == outer else outer
     kind = "folder" if inner.endswith("/") else "file"
-    return f"{shown(first)} and {shown(last)}: a {kind} cannot be inside a file"
+    return f"{shown(first)} and {shown(last)}: a {kind} cannot be inside a file, so {_OTHER_PATH}"
 
 
 def _folders_above(path: str) -> list[str]:

@@ -40,6 +40,23 @@ def test_each_copy_is_at_the_path_of_its_target(copies: CheckCopies) -> None:
     assert sorted(map(str, found)) == sorted(copies.paths)
 
 
+def test_the_copy_of_a_tree_is_its_folder(folder: Path) -> None:
+    """All files of the tree are in it, for this user alone; an empty tree has one, too."""
+    files = {"/etc/app/x": b"1", "/etc/app/d/e": b"2", "/etc/app-old": b"3", "/b": b"4"}
+    copies = write_copies(["/b", "/etc/app/", "/srv/empty/"], files)
+    top = Path(copies.folder)
+    found = [path for path in top.rglob("*") if path.is_file()]
+
+    assert copies.paths == [f"{top}/b", f"{top}/etc/app", f"{top}/srv/empty"]
+    assert {f"/{path.relative_to(top)}": path.read_bytes() for path in found} == {
+        path: content for path, content in files.items() if path != "/etc/app-old"
+    }
+    assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o600}
+    assert list((top / "srv" / "empty").iterdir()) == []
+    assert copies.remove()
+    assert list(folder.iterdir()) == []
+
+
 def test_copies_are_for_this_user_only(folder: Path, copies: CheckCopies) -> None:
     """Nobody else can enter the folder, and each copy is private by itself, whatever the umask."""
     [top] = folder.iterdir()

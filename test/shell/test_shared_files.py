@@ -15,11 +15,19 @@ import os, sys
 from zkexec.cli import parser
 from zkexec.cli.settings import resolve_settings
 from zkexec.process import runtime_folder
+from zkexec.core.input_options import InputOptions, Mirror, Template
+from zkexec.frozen import replace
 from zkexec.runtime.member_id import lock_member_id
 from zkexec.runtime.shared_files import share_files
 
 runtime_folder.RUN = runtime_folder.TMP = os.environ["RUN"]
-settings = resolve_settings(parser.read(sys.argv[1:]), {})
+settings = resolve_settings(parser.read(["--mirror=/file=/z", *sys.argv[2:]]), {})
+targets = sys.argv[1].split("|")
+inputs = InputOptions(
+    mirrors=tuple(Mirror(one, "/z/") for one in targets if "rendered" not in one),
+    templates=tuple(Template(one, "/z") for one in targets if "rendered" in one),
+)
+settings = replace(settings, policy=replace(settings.policy, inputs=inputs))
 identity = lock_member_id(settings)
 for other in share_files(settings, identity):
     print(f"{other.member}|{other.pid}|{other.file}")
@@ -29,11 +37,11 @@ sys.stdin.read()
 
 
 class Sharer:
-    """A process that tells what it writes to until it is killed; `found` are the others."""
+    """A process that publishes its targets until it is killed; `found` are the others."""
 
-    def __init__(self, words: tuple[str, ...], environment: dict[str, str]) -> None:
+    def __init__(self, targets: str, lock: str, environment: dict[str, str]) -> None:
         self.program = Program(
-            *(sys.executable, "-c", SHARE, *words, "--", "server"),
+            *(sys.executable, "-c", SHARE, targets, f"--lock={lock}", "--", "server"),
             stdin=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **environment},
         )
@@ -65,9 +73,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     (tmp_path / "run").mkdir()
 
     def start(*files: str, lock: str = "g", **environment: object) -> Sharer:
-        mirrors = [f"--mirror={tmp_path / file}=/z" for file in files]
+        targets = "|".join(f"{tmp_path}/{file}" for file in files)
         given = {"RUN": str(tmp_path / "run"), **{k: str(v) for k, v in environment.items()}}
-        started.append(Sharer((f"--lock={lock}", *mirrors), given))
+        started.append(Sharer(targets, lock, given))
         return started[-1]
 
     yield start
@@ -147,3 +155,28 @@ def test_many_at_once(start: Start) -> None:
     sharers = [start("a") for _ in range(12)]
 
     assert [len(sharer.found) for sharer in sharers] == [*range(11), 10]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ("rendered", "rendered", "rendered"),
+        ("tree/", "tree/", "tree/"),
+        ("tree/", "tree/below", "tree/below"),
+        ("tree/below", "tree/", "tree/"),
+        ("tree/", "tree/in/", "tree/in/"),
+        ("link/", "tree/rendered", "tree/rendered"),
+        ("tree/", "tree-old", ""),
+        ("tree/", "tree", ""),
+    ],
+)
+def test_trees_and_templates(
+    start: Start, tmp_path: Path, first: str, second: str, found: str
+) -> None:
+    """A target in the folder of another member's tree is shared, as is that of a template."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "link").symlink_to("tree")
+    start("unrelated", first)
+    files = [file for _, _, file in start(second, "other").found]
+
+    assert files == ([str(tmp_path / found) + "/" * found.endswith("/")] if found else [])

@@ -30,6 +30,15 @@ def test_each_file_is_at_its_full_path(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_tree_is_at_the_path_of_its_folder(tmp_path: Path) -> None:
+    """All files of a tree are written, and an empty tree has its folder all the same."""
+    files = {"/etc/app/x": b"1", "/etc/app/d/zknode.data": b"2", "/etc/app-old": b"3", "/b": b"4"}
+    write_staged_folder(str(tmp_path), files, ["/etc/app/", "/b", "/srv/empty/"])
+
+    assert below(tmp_path) == {path: files[path] for path in files if path != "/etc/app-old"}
+    assert list((tmp_path / "srv" / "empty").iterdir()) == []
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     """Nothing is written beside what is there."""
     (tmp_path / "mine").write_bytes(b"!")

@@ -13,6 +13,7 @@ from zkexec.files.state_file import InstalledState, StateFile, hex_digest, state
 SEED = 20140428
 FULL = InstalledState(
     digest="d",
+    zxid=7,
     files={"/a": hex_digest(b"1"), os.fsdecode(b"/\xff \n"): hex_digest(b"2")},
     folders=("/b/c", "/b"),
     variables={"A": b"1\xff", "B": b"", "C": "ä=\n".encode()},
@@ -100,6 +101,7 @@ def test_any_part_of_it_is_no_state(file: StateFile) -> None:
 VALID = {
     "format": 1,
     "digest": "d",
+    "zxid": 1,
     "was_healthy": True,
     "files": {"/a": "0" * 64},
     "folders": ["/b"],
@@ -114,6 +116,8 @@ VALID = {
     [
         {"format": 2},
         {"digest": 1},
+        {"zxid": "1"},
+        {"zxid": None},
         {"files": []},
         {"files": {"relative": "0" * 64}},
         {"files": {"/a\0": "0" * 64}},

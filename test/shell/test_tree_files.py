@@ -318,6 +318,15 @@ def test_odd_names(host: TreeHost, name: str) -> None:
     assert host.files == {"d": b"4"}
 
 
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "a/./x", "/x", "a//x", "a\0b", "..", "a/"])
+def test_a_path_that_leads_elsewhere_is_refused(host: TreeHost, path: str) -> None:
+    """Whatever a server sends, nothing is written outside the folder of the tree."""
+    with pytest.raises(InstallError, match=r"cannot be the path of a file$"):
+        host.stage({"ok": b"1", path: b"1"})
+    assert sorted(one.name for one in host.root.parent.iterdir()) == ["tree"]
+    assert host.files == {}
+
+
 def test_a_name_that_is_too_long_is_an_error_of_staging(host: TreeHost) -> None:
     """Nothing is installed, and no folder stays."""
     for path in ("n" * 256, "d/" + "n" * 256, "n" * 256 + "/d"):

@@ -25,7 +25,7 @@ from zkexec.files.staged_file import name_beside, remove_unlocked, stem, stem_of
 from zkexec.files.state_file import InstalledState, hex_digest
 from zkexec.files.target_file import TargetFile, mount_points
 from zkexec.files.tree_folder import TreeFolder, open_tree
-from zkexec.files.tree_plan import KnownBelow, TreePlan, is_known
+from zkexec.files.tree_plan import KnownBelow, TreePlan, goes_down, is_known
 from zkexec.frozen import replace
 from zkexec.lean import cache, suppress
 
@@ -93,10 +93,10 @@ class TrackedFiles:
         state = self.state
         if state is not None:
             for path, digest in (*state.files.items(), *state.pending):
-                if path.startswith(folder) and _goes_down(path[len(folder) :]):
+                if path.startswith(folder) and goes_down(path[len(folder) :]):
                     digests.setdefault(path[len(folder) :], set()).add(digest)
             folders = {path[len(folder) :] for path in state.folders if path.startswith(folder)}
-        return KnownBelow(digests=digests, folders=set(filter(_goes_down, folders)))
+        return KnownBelow(digests=digests, folders=set(filter(goes_down, folders)))
 
     def _keep(self, path: str) -> None:
         if path not in self._warned:
@@ -191,6 +191,7 @@ class TrackedFiles:
         """Return what is to be done before new files are moved to their places."""
         steps: list[InstallStep] = []
         for plan in self._plans:
+            steps += [_KeepFolder(plan, folder) for folder in plan.missing_folders]
             for target, folder in plan.in_the_way:
                 self._aside.append(_MoveAside(plan, target, folder))
             steps += self._aside
@@ -381,6 +382,25 @@ class _RemoveFolder(InstallStep):
             os.fchmod(folder, self._status.st_mode & 0o7777)
 
 
+class _KeepFolder(InstallStep):
+    """A folder that was made while staging: only its name is to be made durable."""
+
+    def __init__(self, plan: TreePlan, folder: str) -> None:
+        self.local_path = plan.root + folder
+        self._above = _folder_above(plan.tree, folder)
+
+    def apply(self) -> None:
+        """Do nothing: it is there."""
+
+    def undo(self) -> None:
+        """Do nothing: it is removed with what was staged."""
+
+    @property
+    def folders(self) -> tuple[ChangedFolder, ...]:
+        """The folder that it is in."""
+        return (self._above,)
+
+
 class _MakeFolder(InstallStep):
     """A folder at a path that a file had until then."""
 
@@ -401,17 +421,16 @@ class _MakeFolder(InstallStep):
     @property
     def folders(self) -> tuple[ChangedFolder, ...]:
         """The folder that it is in."""
-        above = self._folder.rpartition("/")[0]
-        return (ChangedFolder(f"{self._tree.path}/{above}".rstrip("/"), self._tree, above),)
+        return (_folder_above(self._tree, self._folder),)
+
+
+def _folder_above(tree: TreeFolder, folder: str) -> ChangedFolder:
+    above = folder.rpartition("/")[0]
+    return ChangedFolder(f"{tree.path}/{above}".rstrip("/"), tree, above)
 
 
 def _new_folders(plan: TreePlan) -> Iterable[str]:
     return (*plan.missing_folders, *plan.late_folders)
-
-
-def _goes_down(path: str) -> bool:
-    """Whether a path below a folder leads nowhere else: it can come from a foreign file."""
-    return not {"", ".", ".."} & set(path.split("/"))
 
 
 def _is_folder(tree: TreeFolder, folder: str) -> bool:

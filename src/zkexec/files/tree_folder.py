@@ -170,6 +170,7 @@ def open_tree(path: str, attributes: Attributes) -> TreeFolder:
     try:
         with suppress(FileExistsError):
             make_folder(target.rpartition("/")[2], above, attributes)
+            sync_open_folder(above)
     finally:
         os.close(above)
     return TreeFolder(target)

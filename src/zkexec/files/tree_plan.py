@@ -74,6 +74,8 @@ class TreePlan:
         """Plan that these files are there, and no others of zkexec.  Raises InstallError."""
         ordered = sorted(paths)
         for path in ordered:
+            if not goes_down(path):
+                raise InstallError(f"{self.root}{path}: cannot be the path of a file")
             self._want_folder(path.rpartition("/")[0])
         for path in ordered:
             with Naming(self.root + path):
@@ -189,6 +191,11 @@ class TreePlan:
         folder = self.tree.open(target.below.rpartition("/")[0])
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
             raise OSError(EACCES, "Its folder cannot be written")
+
+
+def goes_down(path: str) -> bool:
+    """Whether a path below a folder leads nowhere else: it can come from outside."""
+    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def is_known(target: TargetFile, digests: Collection[str]) -> bool:

@@ -32,7 +32,7 @@ class RemoteProcesses:
         render_timeout_s, and whether it has the compiled starter.
         """
         commands = dict.fromkeys(("command", "health", "alert", "targets"), ())
-        others = {"steps": {}, "subreaper": False, "render_timeout_s": 10.0}
+        others = {"steps": {}, "subreaper": False, "render_timeout_s": DEADLINE_S}
         complete = {**commands, **others, **config}
         control, self._control = os.pipe()
         self._report, report = os.pipe()

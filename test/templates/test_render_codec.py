@@ -88,7 +88,7 @@ def test_a_result_arrives_as_it_was_sent(result: RenderResult) -> None:
     assert sent(result, ["/a", "/b"]) == result
 
 
-def test_files_that_nothing_asked_for_are_no_result() -> None:
+def test_files_that_were_not_requested_are_no_result() -> None:
     """A report with more or fewer files, with more than it may contain, or cut, is refused."""
     result = Rendered({"/a": b"x" * 60, "/b": b"y" * 40})
     report = b"".join(encode_result(result))

@@ -1,4 +1,4 @@
-"""The process that renders: it reads a request from its stdout, confines itself, and reports.
+"""The process that renders: it reads a request, confines itself, and reports.
 
 zkexec starts it anew for each rendering.  Its stdout is memory that it shares with zkexec: the
 request is at its beginning, and the report is written behind it.
@@ -29,7 +29,7 @@ OUT_OF_MEMORY_STATUS = 2
 
 
 def main() -> NoReturn:
-    """Render what the first argument, the size of the request, says; never returns."""
+    """Render; the first argument is the size of the request.  Never returns."""
     status = _FAILED_STATUS
     try:
         drop_inherited_descriptors()

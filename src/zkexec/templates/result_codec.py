@@ -1,7 +1,7 @@
 """The bytes by which the process that renders reports how it has ended.
 
 The process is not trusted: a template can have taken it over.  So a report is accepted only if it
-is exactly what was asked for, and nothing in it is followed.
+contains exactly the files that were requested, and no text in it is trusted.
 """
 
 from __future__ import annotations

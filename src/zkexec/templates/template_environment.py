@@ -172,7 +172,7 @@ def _without_generators(function: Callable[..., object]) -> Callable[..., object
     @functools.wraps(function)
     def filtered(*arguments: object, **named: object) -> object:
         result = function(*arguments, **named)
-        return _LazyItems(result) if isinstance(result, Iterator) else result
+        return _LazyItems(result) if isinstance(result, Iterator) else _with_fixed_text(result)
 
     return filtered
 

@@ -8,7 +8,7 @@ import pytest
 from support.dialogue_player import at, play
 from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.ctl.command.steer import last_request
-from zkexec.ctl.history.history_store import HistoryPaths
+from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.operation_store import OperationStore
 from zkexec.group.record_codec import encode
 from zkexec.group.store import Paths

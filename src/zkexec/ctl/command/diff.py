@@ -7,7 +7,8 @@ from zkexec.ctl.arguments import Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.exit_status import DONE, SubcommandError
 from zkexec.ctl.history.content_history import PathHistory
-from zkexec.ctl.history.history_store import HistoryPaths, entry_of, read_entry, read_history
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import entry_of, read_entry, read_history
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import text_diff
 

@@ -7,7 +7,8 @@ from zkexec.ctl.arguments import Invocation
 from zkexec.ctl.cluster_connection import connect
 from zkexec.ctl.exit_status import DONE, SubcommandError
 from zkexec.ctl.history.content_history import HistoryEntry, PathHistory
-from zkexec.ctl.history.history_store import HistoryPaths, read_history
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.status.phrases import full_time
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.table import Cell, Column, table

@@ -16,7 +16,8 @@ from zkexec.ctl.command import push_check
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.content_history import PathHistory, PushAuthor, digest_of
 from zkexec.ctl.history.history_acl import HistoryAcl
-from zkexec.ctl.history.history_store import HistoryPaths, read_history
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.history.push_transaction import ContentChange, PushResult, PushTransaction
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader

@@ -6,13 +6,8 @@ The file is short because a subcommand has a file of its own.
 from zkexec.ctl.arguments import Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.exit_status import DONE, SubcommandError
-from zkexec.ctl.history.history_store import (
-    HistoryPaths,
-    entry_of,
-    read_content,
-    read_entry,
-    read_history,
-)
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import entry_of, read_content, read_entry, read_history
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import is_text, size_text
 

@@ -23,7 +23,8 @@ from zkexec.ctl.history.content_history import (
     entries_after,
 )
 from zkexec.ctl.history.history_acl import HistoryAcl
-from zkexec.ctl.history.history_store import HistoryPaths, history_steps
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import history_steps
 from zkexec.frozen import frozen, replace
 from zkexec.group.store import LARGEST_COMMIT
 from zkexec.zookeeper.errors import (

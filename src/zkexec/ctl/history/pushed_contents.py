@@ -10,7 +10,8 @@ from typing import Any
 
 from zkexec.ctl.cluster_connection import ClusterConnection
 from zkexec.ctl.history.content_history import PathHistory, digest_of
-from zkexec.ctl.history.history_store import HistoryPaths, read_history
+from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.terminal.text_diff import content_summary
 from zkexec.frozen import frozen

@@ -182,6 +182,6 @@ def _subcommand_cases(subcommand: Subcommand) -> list[str]:
     common = CONNECTION if subcommand.needs_cluster else ()
     options = _names((*subcommand.options, *common, *QUESTIONS))
     lines = [f'        {subcommand.name}:-*) _@NAME@_offer "{options}" ;;']
-    if any(argument.metavar == "ZK_PATH=FILE" for argument in subcommand.arguments):
+    if any("=" in argument.metavar for argument in subcommand.arguments):
         lines.append(f"        {subcommand.name}:*=*) _@NAME@_files = ;;")
     return lines

@@ -123,7 +123,7 @@ def _subcommands(subcommands: tuple[Subcommand, ...]) -> Iterator[str]:
     yield from _options(QUESTIONS, "true")
     for subcommand in subcommands:
         yield from _options(subcommand.options, f"__zkexecctl_is {subcommand.name}")
-        if any(argument.metavar == "ZK_PATH=FILE" for argument in subcommand.arguments):
+        if any("=" in argument.metavar for argument in subcommand.arguments):
             yield f"{start}'__zkexecctl_is {subcommand.name}' -F\n"
 
 

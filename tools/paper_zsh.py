@@ -173,7 +173,7 @@ def _case(subcommand: Subcommand) -> str:
 def _positional(argument: Argument) -> str:
     message = argument.metavar.replace(":", "\\:")
     # Without anything to offer: a mere message would keep an option from being filled in.
-    action = "_@NAME@_pair" if argument.metavar == "ZK_PATH=FILE" else "()"
+    action = "_@NAME@_pair" if "=" in argument.metavar else "()"
     number = "*" if argument.is_repeatable else ""
     optional = "" if argument.is_needed else ":"
     return _quoted(f"{number}{optional}:{message}:{action}")

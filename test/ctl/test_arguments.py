@@ -19,6 +19,7 @@ LEAST = {
     "status": [],
     "wait": ["web"],
     "push": ["/a=file"],
+    "pull": ["/p/=no-such-folder/"],
     "undo": ["/a"],
     "history": ["/a"],
     "show": ["/a"],

@@ -16,10 +16,11 @@ from zkexec.cli.parser import OptionNames, ParsedArguments
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
+from zkexec.ctl.history.tree_content import is_tree, overlap
 from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
 from zkexec.ctl.subcommands import OPTION_NAMES
 from zkexec.frozen import frozen
-from zkexec.znode_paths import check_zk_path
+from zkexec.znode_paths import check_zk_path, group_path
 from zkexec.zookeeper.connect_string import parse_cluster
 
 STDIN = "-"
@@ -27,6 +28,8 @@ STDIN = "-"
 LONGEST_TEXT = 1000
 
 _LAST_PORT = 65535
+_OWN = "/zkexec/"
+"""The tree of the groups and histories."""
 
 Value = TypeVar("Value")
 
@@ -46,8 +49,9 @@ class ClusterOptions:
 class Invocation:
     """One subcommand with its arguments and options; all else is at its default.
 
-    `lock` is the group's NAME, from the argument or from `--lock`, or "".  `pairs` are those of
-    ZK_PATH=FILE.  `by` is who does it, for the record.  `timeout_s` is None if there is no limit.
+    `lock` is the group's NAME, from the argument or from `--lock`, or "".  A path with a slash at
+    its end is a tree.  `pairs` are those of ZK_PATH=FILE and ZK_PATH/=DIR/.  `by` is who does it,
+    for the record.  `timeout_s` is None if there is no limit.
     """
 
     subcommand: str
@@ -177,7 +181,7 @@ def _read(
     environment: Mapping[str, str],
 ) -> Invocation:
     with_revision = arguments.all("ZK_PATH[@N]", _path_and_revision)
-    paths = arguments.all("ZK_PATH", check_zk_path)
+    paths = arguments.all("ZK_PATH", _path)
     revisions = tuple(each for metavar in "NM" for each in arguments.all(metavar, _revision))
     lock = arguments.one("NAME", converters.lock_name)
     return Invocation(
@@ -185,7 +189,10 @@ def _read(
         lock=lock or reader.optional("lock", converters.lock_name) or "",
         member=arguments.one("MEMBER", converters.member_id),
         paths=(*paths, *(path for path, _ in with_revision)),
-        pairs=arguments.all("ZK_PATH=FILE", _path_and_file),
+        pairs=(
+            *arguments.all("ZK_PATH=FILE", _path_and_file),
+            *arguments.all("ZK_PATH/=DIR/", _path_and_new_folder),
+        ),
         revisions=(*revisions, *(each for _, found in with_revision for each in found)),
         connection=_read_cluster_options(reader),
         by=reader.optional("by", _one_line) or author(environment),
@@ -247,6 +254,21 @@ def _repetitions(invocation: Invocation) -> list[str]:
         for path in dict.fromkeys(paths)
         if paths.count(path) > 1
     ]
+    found += [
+        f"ZK_PATH: {converters.shown(inner)} is part of {converters.shown(tree)}: write them one "
+        "after the other"
+        for tree in filter(is_tree, dict.fromkeys(paths))
+        for inner in dict.fromkeys(paths)
+        if inner != tree and f"{inner.rstrip('/')}/".startswith(tree)
+    ]
+    if invocation.lock:
+        base = group_path(invocation.lock)
+        found += [
+            f"ZK_PATH: {converters.shown(path)} contains znodes of the group {base}: write "
+            "the ZK_PATH of another tree"
+            for path in dict.fromkeys(paths)
+            if is_tree(path) and overlap(path, f"{base}/")
+        ]
     if [file for _, file in invocation.pairs].count(STDIN) > 1:
         found.append("ZK_PATH=FILE: only one FILE can be - (stdin)")
     return found
@@ -276,20 +298,55 @@ def _number_between(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _path(text: str) -> str:
+    """Read the path of a znode, or of a tree: this has a slash at its end."""
+    if not is_tree(text):
+        return check_zk_path(text)
+    check_zk_path(text[:-1])
+    if overlap(text, _OWN):
+        raise ValueError("contains znodes of zkexec itself: write the ZK_PATH of another tree")
+    return text
+
+
 def _path_and_file(text: str) -> tuple[str, str]:
-    """Read ZK_PATH=FILE, split at the first `=`."""
+    """Read ZK_PATH=FILE or ZK_PATH/=DIR/, split at the first `=`."""
     zk_path, equals, file = text.partition("=")
     if not zk_path or not equals or not file:
-        raise ValueError("is not of the form ZK_PATH=FILE")
-    return check_zk_path(zk_path), file
+        raise ValueError("is not of the form ZK_PATH=FILE, or ZK_PATH/=DIR/ for a tree")
+    if zk_path == "/" and file.endswith("/"):
+        raise ValueError("is the tree of all znodes: write the ZK_PATH of a tree below /")
+    path = _path(zk_path)
+    if is_tree(path) != file.endswith("/"):
+        bare = f"{path.rstrip('/') or path}={file.rstrip('/') or file}"
+        tree = bare.replace("=", "/=", 1) + "/"
+        raise ValueError(
+            f"has a slash on one side only: write {tree} for a tree, {bare} for a file"
+        )
+    return path, file
+
+
+def _path_and_new_folder(text: str) -> tuple[str, str]:
+    """Read ZK_PATH/=DIR/ with a folder that is new or empty."""
+    zk_path, equals, folder = text.partition("=")
+    if not zk_path or not equals or not folder:
+        raise ValueError("is not of the form ZK_PATH/=DIR/")
+    if zk_path == "/":
+        raise ValueError("is the tree of all znodes: write the ZK_PATH of a tree below /")
+    if not zk_path.endswith("/") or not folder.endswith("/"):
+        raise ValueError(f"needs both slashes: write {zk_path.rstrip('/')}/={folder.rstrip('/')}/")
+    path = _path(zk_path)
+    try:
+        return path, converters.new_folder(folder)
+    except ValueError as mistake:
+        raise ValueError(f"names a folder that {mistake}") from None
 
 
 def _path_and_revision(text: str) -> tuple[str, tuple[int, ...]]:
     """Read ZK_PATH or ZK_PATH@N, split at the last @ that only digits follow."""
     found = re.fullmatch(r"(.*)@([0-9]+)", text, re.DOTALL)
     if found is None:
-        return check_zk_path(text), ()
-    return check_zk_path(found[1]), (_revision(found[2]),)
+        return _path(text), ()
+    return _path(found[1]), (_revision(found[2]),)
 
 
 def _is_number(text: str) -> bool:

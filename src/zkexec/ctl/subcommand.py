@@ -109,7 +109,8 @@ PUSHING: tuple[Option, ...] = (
         metavar="COMMAND",
         has_variable=False,
         meaning="First run this command with copies of the new contents, named like the znodes, "
-        "as its last arguments (in shell syntax: $1, $2, ...); push only if it succeeds",
+        "as its last arguments (in shell syntax: $1, $2, ...), of a tree the folder; push only if "
+        "it succeeds",
     ),
     Option(
         name="dry-run",

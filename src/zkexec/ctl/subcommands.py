@@ -23,7 +23,7 @@ STEER = "Steer"
 TRY_OUT = "Try out"
 
 _GROUP = Argument(metavar="NAME", meaning="The group, as its members name it with --lock")
-_PATH = Argument(metavar="ZK_PATH", meaning="The znode")
+_PATH = Argument(metavar="ZK_PATH", meaning="The znode; ZK_PATH/ is a tree")
 
 _STATUS = Subcommand(
     name="status",
@@ -102,12 +102,17 @@ _PUSH = Subcommand(
     summary="Show what changes, ask, and write files to znodes",
     text="Shows the diff between znodes and files, asks for confirmation, and writes all of them "
     "in one transaction. If a znode was changed after its diff was shown, nothing is written. "
-    "Who pushed, when and why, and the contents themselves, are kept for undo.",
+    "Who pushed, when and why, and the contents themselves, are kept for undo.\n\n"
+    "ZK_PATH/=DIR/ pushes a folder as a tree, which is one content in the history: each file "
+    "becomes a znode, the file zknode.data in a folder becomes the content of the folder's znode, "
+    "and znodes without a file are deleted. Files and folders whose names begin with a dot are "
+    "skipped, and so are such znodes. Ephemeral znodes stay. All files together can have at most "
+    "1,000,000 bytes.",
     arguments=(
         Argument(
             metavar="ZK_PATH=FILE",
             meaning="The znode, which is created if it is missing, and the file with its new "
-            "content; the FILE - is stdin, and needs --yes",
+            "content; the FILE - is stdin, and needs --yes; ZK_PATH/=DIR/ is a tree and a folder",
             is_repeatable=True,
         ),
     ),
@@ -122,7 +127,30 @@ _PUSH = Subcommand(
             "zkexecctl push /web.conf=- --yes -m 'more workers' <web.conf",
             "Push from a script, which cannot confirm.",
         ),
+        (
+            "zkexecctl push /solr/conf/=conf/ --check 'xmllint --noout $1/schema.xml'",
+            "Push a folder, after a check of its copy.",
+        ),
     ),
+)
+
+_PULL = Subcommand(
+    name="pull",
+    group=CONFIGURATION,
+    module="zkexec.ctl.command.pull",
+    summary="Write a tree into a new or empty folder",
+    text="Each znode with content becomes a file, as the znodes were at one moment. The content "
+    "of a znode that has others below it becomes the file zknode.data in its folder. A znode "
+    "with neither content nor others below it becomes an empty file. Ephemeral znodes are "
+    "skipped. If something cannot be written, nothing is left.",
+    arguments=(
+        Argument(
+            metavar="ZK_PATH/=DIR/",
+            meaning="The tree, and a folder that is empty or does not exist",
+        ),
+    ),
+    statuses=statuses("written", "there is no such znode, or it cannot be files"),
+    examples=(("zkexecctl pull /solr/conf/=conf/", "Get a tree, to edit and push it again."),),
 )
 
 _UNDO = Subcommand(
@@ -136,7 +164,8 @@ _UNDO = Subcommand(
     arguments=(
         Argument(
             metavar="ZK_PATH",
-            meaning="The znode; several are written in one transaction",
+            meaning="The znode, or with a slash at its end the tree; several are written in one "
+            "transaction",
             is_repeatable=True,
         ),
     ),
@@ -163,7 +192,7 @@ _HISTORY = Subcommand(
     module="zkexec.ctl.command.history",
     summary="List what was pushed, when, by whom and why",
     text="The last ten contents of the znode, newest first, with their revisions. Content that "
-    "another tool has set is marked.",
+    "another tool has set is marked. A tree, ZK_PATH/, is one content.",
     arguments=(_PATH,),
     options=(JSON,),
     statuses=statuses("shown", "there is no such znode"),
@@ -175,12 +204,13 @@ _SHOW = Subcommand(
     group=CONFIGURATION,
     module="zkexec.ctl.command.show",
     summary="Write the content of a znode to stdout",
-    text="The present content, or an earlier one, byte for byte.",
+    text="The present content, or an earlier one, byte for byte. Of a tree, ZK_PATH/, the files "
+    "are listed.",
     arguments=(
         Argument(
             metavar="ZK_PATH[@N]",
             meaning="The znode, and the revision of an earlier content; @ and digits at the end "
-            "are always such a revision",
+            "are always such a revision; ZK_PATH/ and ZK_PATH/@N are trees",
         ),
     ),
     statuses=statuses("shown", "there is no such znode, or no such revision"),
@@ -193,7 +223,7 @@ _DIFF = Subcommand(
     module="zkexec.ctl.command.diff",
     summary="Compare an earlier content with the present one",
     text="A unified diff from revision N to revision M of the history, or to the present content. "
-    "Of binary contents the sizes and digests are shown.",
+    "Of binary contents the sizes and digests are shown, of trees the files that differ.",
     arguments=(
         _PATH,
         Argument(metavar="N", meaning="The revision of an earlier content"),
@@ -309,7 +339,7 @@ _DEV = Subcommand(
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
     *(_STATUS, _WAIT),
-    *(_PUSH, _UNDO, _HISTORY, _SHOW, _DIFF),
+    *(_PUSH, _PULL, _UNDO, _HISTORY, _SHOW, _DIFF),
     *(_PAUSE, _RESUME, _RETRY, _RESTART, _FORGET),
     _DEV,
 )

@@ -13,28 +13,41 @@ from zkexec.cli.converters import HISTORY
 from zkexec.ctl.arguments import STDIN, Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.command import push_check
+from zkexec.ctl.command.change_display import question, shortened, show_change
+from zkexec.ctl.command.pushed_folder import PushedFolder, is_skipped, read_folder
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, WRONG_USAGE, SubcommandError
+from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import PathHistory, PushAuthor, digest_of
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
-from zkexec.ctl.history.push_transaction import ContentChange, PushResult, PushTransaction
+from zkexec.ctl.history.push_transaction import PushResult, PushTransaction
+from zkexec.ctl.history.tree_content import encode, is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.terminal.console import Console
-from zkexec.ctl.terminal.text_diff import short_digest, size_text, text_diff
+from zkexec.ctl.terminal.text_diff import short_digest, size_text
 from zkexec.group.store import LARGEST_COMMIT
 
 
 def run(invocation: Invocation, console: Console) -> int:
-    """Push files to the znodes of the invocation."""
+    """Push files and folders to the znodes and trees of the invocation."""
     check_usable(invocation, console)
-    files = [(path, _read_file(path, file), file) for path, file in invocation.pairs]
+    sources = {path: _read(path, file, console) for path, file in invocation.pairs}
     with connect(invocation.connection, console) as cluster:
         push = Push(invocation, console, cluster)
-        changes = [_change(push.read(path), content, file) for path, content, file in files]
+        changes = [_change(push.read(path), sources[path], file) for path, file in invocation.pairs]
         return push.carry_out(changes)
+
+
+def _read(path: str, file: str, console: Console) -> bytes | PushedFolder:
+    if not is_tree(path):
+        return _read_file(path, file)
+    folder = read_folder(path, file)
+    if folder.skipped:
+        console.report(f"{file}: skipped names with a dot: {shortened(folder.skipped)}")
+    return folder
 
 
 def check_usable(invocation: Invocation, console: Console) -> None:
@@ -58,8 +71,12 @@ def check_usable(invocation: Invocation, console: Console) -> None:
         )
 
 
-def _change(history: PathHistory, content: bytes, file: str) -> ContentChange:
+def _change(history: PathHistory, content: bytes | PushedFolder, file: str) -> ContentChange:
     source = "the standard input" if file == STDIN else file
+    if isinstance(content, PushedFolder):
+        present = {} if history.tree is None else history.tree.contents
+        kept = {path: present[path] for path in present if is_skipped(path)}
+        content = encode({**kept, **content.znodes})
     return ContentChange(history=history, content=content, source=source)
 
 
@@ -86,11 +103,12 @@ class Push:
         transaction = self._transaction(wanted)
         transaction.check_sizes()
         if not invocation.dry_run:
-            transaction.check_owners_known()
-        self._show(wanted, transaction)
+            transaction.check_acls()
+        for change in wanted:
+            show_change(change, self._console, is_kept=transaction.can_keep(change.history))
         self._show_group([change.path for change in wanted])
-        count = sum(change.is_needed for change in wanted)
-        if not count:
+        needed = [change for change in wanted if change.is_needed]
+        if not needed:
             self._console.out("nothing to push")
             return self._follow(wanted, PushResult(0, {}))
         if invocation.check is not None:
@@ -99,7 +117,7 @@ class Push:
         if invocation.dry_run:
             self._console.out("dry run: nothing was pushed")
             return DONE
-        if not self._is_confirmed(count):
+        if not (invocation.yes or self._console.ask(question(needed))):
             self._console.report("nothing was pushed")
             return NO
         return self._follow(wanted, self._write(transaction))
@@ -111,22 +129,6 @@ class Push:
         acl = HistoryAcl(invocation.connection.access)
         return PushTransaction(wanted, author, self.paths, acl)
 
-    def _show(self, wanted: Sequence[ContentChange], transaction: PushTransaction) -> None:
-        for change in wanted:
-            history, path = change.history, change.path
-            if not change.is_needed:
-                self._console.paragraph(f"{path}: same content")
-                continue
-            if history.content is None:
-                self._console.paragraph(f"{path}: new znode")
-            names = (history.label, f"{path} ({change.source})")
-            for style, line in text_diff(history.content, change.content, names):
-                self._console.out(self._console.paint(style, line) if style else line)
-            if not change.content:
-                self._warn(f"{path}: empty content, which members take only with --allow-empty")
-            if history.is_set_by_other_tool and not transaction.can_keep(history):
-                self._warn(f"{path}: the content set by another tool is too large to be kept")
-
     def _show_group(self, paths: Sequence[str]) -> None:
         if not self._invocation.lock:
             return
@@ -134,10 +136,6 @@ class Push:
         self._console.paragraph(_group_summary(group, time.time()))
         if self._invocation.wait:
             _check_inputs(group, paths)
-
-    def _is_confirmed(self, count: int) -> bool:
-        what = "this znode" if count == 1 else f"these {count} znodes"
-        return self._invocation.yes or self._console.ask(f"Push {what}?")
 
     def _write(self, transaction: PushTransaction) -> PushResult:
         try:
@@ -170,9 +168,6 @@ class Push:
         }
         lock, timeout_s = invocation.lock, invocation.timeout_s
         return wait.follow(self._cluster, lock, timeout_s, self._console, pushed)
-
-    def _warn(self, text: str) -> None:
-        self._console.report(text)
 
 
 def _group_summary(group: GroupStatus, now: float) -> str:

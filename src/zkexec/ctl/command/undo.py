@@ -7,9 +7,9 @@ from zkexec.ctl.arguments import Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.command.push import Push, check_usable
 from zkexec.ctl.exit_status import SubcommandError
+from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import HistoryEntry, PathHistory
 from zkexec.ctl.history.history_store import entry_of, read_entry
-from zkexec.ctl.history.push_transaction import ContentChange
 from zkexec.ctl.terminal.console import Console
 
 

@@ -6,6 +6,7 @@ The rules of this file:
   of a path has its last ten entries; the contents are kept by their digests.
 - The present content was pushed exactly if its digest is that of the newest entry.  Everything
   else was set by another tool, and gets its entry when the next push replaces it.
+- The content of a tree is the bytes that `tree_content.encode` makes of it.
 - Contents may be secrets, so they are left out of every `repr`.
 - An index may have been written by anything.  One that is not valid raises a ValueError whose one
   line says what is wrong.
@@ -15,6 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from zkexec.ctl.history.tree_content import content_size
+from zkexec.ctl.history.tree_state import TreeState
 from zkexec.digest import sha256
 from zkexec.frozen import frozen, replace
 from zkexec.group.json_fields import (
@@ -69,7 +72,8 @@ class PathHistory:
     """One path and its history, as they were at one moment.
 
     `content` is None, and `version` -1, if the znode does not exist; `index_version` is -1 if
-    there is no history yet.  `kept` are the digests of the contents that can be read again.
+    there is no history yet.  `kept` are the digests of the contents that can be read again.  Of a
+    tree that exists, `tree` are its znodes; version, mzxid and ACL are those of its root.
     """
 
     path: str
@@ -83,6 +87,7 @@ class PathHistory:
     index_mzxid: int = 0
     index_acl: tuple[Any, ...] = ()
     kept: frozenset[str] = frozenset()
+    tree: TreeState | None = None
 
     @property
     def present(self) -> HistoryEntry | None:
@@ -105,7 +110,7 @@ class PathHistory:
         return HistoryEntry(
             revision=0,
             digest=digest_of(self.content),
-            size=len(self.content),
+            size=content_size(self.path, self.content),
             at=self.modified_at,
             set_by_other_tool=True,
         )
@@ -165,7 +170,7 @@ def entries_after(
         HistoryEntry(
             revision=_next_revision(entries),
             digest=digest_of(content),
-            size=len(content),
+            size=content_size(history.path, content),
             by=author.by,
             at=author.at,
             message=author.message,

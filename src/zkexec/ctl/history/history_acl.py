@@ -7,6 +7,8 @@ The rules of this file:
 - A server hides the keys of digests (USER:x) from everyone without the admin permission.  A hidden
   key of one's own, or one that `--acl` names, is known all the same.  With any other no znode can
   get the same ACL, and that is refused before anything is written.
+- The history of a tree is for everyone who may read its root.  So a tree is refused if one of its
+  znodes may be read by fewer.
 """
 
 from base64 import b64encode
@@ -19,9 +21,10 @@ from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.history.content_history import PathHistory
 from zkexec.frozen import replace
 from zkexec.group.store import ROOM_FOR_OTHERS
-from zkexec.zookeeper.values import CREATE, DELETE, WRITE, Acl
+from zkexec.zookeeper.values import CREATE, DELETE, READ, WRITE, Acl
 
 _HIDDEN = ":x"
+_ANYONE = ("world", "anyone")
 
 
 class HistoryAcl:
@@ -61,8 +64,34 @@ class HistoryAcl:
             return self._completed(history.index_acl)
         return self._created
 
-    def check_known(self, history: PathHistory) -> None:
-        """Raise SubcommandError if no other znode can get the ACL of a path."""
+    def check_usable(self, history: PathHistory) -> None:
+        """Raise SubcommandError if no other znode can get the ACL of a path, or should not."""
+        self._check_known(history)
+        if (path := self.secret_znode(history)) is not None:
+            raise SubcommandError(
+                f"{path}: may be read by fewer identities than {history.path}, and so its content "
+                "cannot be in the history of this tree: give both the same ACL",
+                CANNOT_WORK,
+            )
+
+    def secret_znode(self, history: PathHistory) -> str | None:
+        """Return the first znode of a tree that not everyone may read who may read its root."""
+        znodes = {} if history.tree is None else history.tree.znodes
+        secret = (path for path, one in znodes.items() if self._is_secret(one.acl, history))
+        return next((history.path + path for path in secret), None)
+
+    def hides(self, inner: PathHistory, tree: PathHistory) -> bool:
+        """Return whether a path in a tree may be read by fewer than the root of the tree."""
+        return self._is_secret(self.of_path(inner), tree)
+
+    def _is_secret(self, acl: Sequence[Acl], tree: PathHistory) -> bool:
+        readers = self._readers(self._completed(acl))
+        return _ANYONE not in readers and not self._readers(self.of_path(tree)) <= readers
+
+    def _readers(self, acl: Sequence[Acl]) -> set[tuple[str, str]]:
+        return {(one.scheme, one.identity) for one in acl if one.permissions & READ}
+
+    def _check_known(self, history: PathHistory) -> None:
         for one in self.of_path(history):
             if _is_hidden(one):
                 user = one.identity.partition(":")[0]

@@ -3,7 +3,7 @@
 The history of a path is the znode below /zkexec/.history that has the quoted path as its name.
 Its content is the index, its children are the contents, named by digest.  The index is only
 written in one transaction with the path, so both are from one moment if the path was the same
-before and after the index was read.
+before and after the index was read.  A path with a slash at its end is a whole tree.
 """
 
 import shlex
@@ -20,6 +20,9 @@ from zkexec.ctl.history.content_history import (
     is_digest,
 )
 from zkexec.ctl.history.history_paths import HistoryPaths
+from zkexec.ctl.history.tree_content import content_size, encode, is_tree
+from zkexec.ctl.history.tree_state import TreeRead, TreeState
+from zkexec.frozen import replace
 from zkexec.zookeeper.errors import BadVersionError, NoNodeError, RefusedError
 from zkexec.zookeeper.requests import (
     Children,
@@ -27,9 +30,10 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     GetAcl,
+    Request,
     SetContent,
 )
-from zkexec.zookeeper.values import Stat
+from zkexec.zookeeper.values import Acl, Stat
 
 _TRIES = 20
 _NO_VERSION = 2**31 - 1
@@ -46,42 +50,77 @@ def history_steps(paths: HistoryPaths, path: str, *, writing: bool = False) -> D
     If `writing`, fail if the path may not be written: a write with an impossible version asks for
     the permission before the operator is asked for confirmation.
     """
-    whole, index = paths.znode(path), paths.index(path)
-    requests: list[Any] = [
-        Get(whole),
-        GetAcl(whole),
-        Get(index),
-        GetAcl(index),
-        Children(index),
-        Exists(whole),
-    ]
-    probes = [SetContent(each, b"", _NO_VERSION) for each in (whole, index)] if writing else []
+    if is_tree(path):
+        return (yield from _history_of_tree(paths, path, writing=writing))
+    whole = paths.znode(path)
+    requests: list[Request] = [Get(whole), GetAcl(whole), *_of_index(paths, path), Exists(whole)]
+    probes = _probes(paths, path) if writing else []
     for _ in range(_TRIES):
         outcomes = yield [*requests, *probes]
-        found = [
-            None if isinstance(outcome, NoNodeError) else paths.demand(request, outcome)
-            for request, outcome in zip(requests, outcomes, strict=False)
-        ]
-        for probe, outcome in zip(probes, outcomes[len(requests) :], strict=True):
-            if not isinstance(outcome, BadVersionError | NoNodeError):
-                paths.demand(probe, outcome)
-        if _is_one_moment(found):
-            return _path_history(paths, path, found)
+        found = _found(paths, requests, outcomes)
+        _check_probes(paths, probes, outcomes[len(requests) :])
+        content, acl, *of_index, after = found
+        before = None if content is None else content[1].mzxid
+        is_one_moment = before == (None if after is None else after.mzxid)
+        if is_one_moment and (content is None) == (acl is None) and _is_whole(of_index):
+            history = _without_content(paths, path, of_index)
+            return history if content is None else _with_content(history, content, acl[0])
     raise RefusedError(f"{path}: others keep changing it")
 
 
-def _is_one_moment(found: Sequence[Any]) -> bool:
-    content, acl, index, index_acl, names, after = found
-    is_whole = (content is None) == (acl is None) and (
-        (index is None) == (index_acl is None) == (names is None)
-    )
-    before = None if content is None else content[1].mzxid
-    return is_whole and before == (None if after is None else after.mzxid)
+def _history_of_tree(paths: HistoryPaths, path: str, *, writing: bool) -> Dialogue:
+    requests = _of_index(paths, path)
+    probes = _probes(paths, path) if writing else []
+    for _ in range(_TRIES):
+        read = TreeRead(paths, path)
+        is_listed = yield from read.listed()
+        outcomes = yield [*requests, *probes]
+        of_index = _found(paths, requests, outcomes)
+        _check_probes(paths, probes, outcomes[len(requests) :])
+        if not is_listed or not _is_whole(of_index):
+            continue
+        # The root is written with the index, so what is read now is from the same moment.
+        state: TreeState | None = yield from read.state()
+        if state is not None:
+            history = _without_content(paths, path, of_index)
+            return _with_tree(history, state) if state.znodes else history
+    raise RefusedError(f"{path}: others keep changing it")
 
 
-def _path_history(paths: HistoryPaths, path: str, found: Sequence[Any]) -> PathHistory:
-    content, acl, index, index_acl, names, _ = found
-    stat: Stat | None = None if content is None else content[1]
+def _of_index(paths: HistoryPaths, path: str) -> list[Request]:
+    index = paths.index(path)
+    return [Get(index), GetAcl(index), Children(index)]
+
+
+def _probes(paths: HistoryPaths, path: str) -> list[Request]:
+    whole, index = paths.znode(path), paths.index(path)
+    return [SetContent(each, b"", _NO_VERSION) for each in (whole, index)]
+
+
+def _check_probes(
+    paths: HistoryPaths, probes: Sequence[Request], outcomes: Sequence[object]
+) -> None:
+    for probe, outcome in zip(probes, outcomes, strict=True):
+        if not isinstance(outcome, BadVersionError | NoNodeError):
+            paths.demand(probe, outcome)
+
+
+def _found(paths: HistoryPaths, requests: Sequence[Request], outcomes: Sequence[Any]) -> list[Any]:
+    """The outcomes of the requests, None for a znode that does not exist."""
+    return [
+        None if isinstance(outcome, NoNodeError) else paths.demand(request, outcome)
+        for request, outcome in zip(requests, outcomes, strict=False)
+    ]
+
+
+def _is_whole(of_index: Sequence[Any]) -> bool:
+    index, acl, names = of_index
+    return (index is None) == (acl is None) == (names is None)
+
+
+def _without_content(paths: HistoryPaths, path: str, of_index: Sequence[Any]) -> PathHistory:
+    """The history of a path that does not exist."""
+    index, index_acl, names = of_index
     try:
         entries = () if index is None else decode(index[0])
     except ValueError as error:
@@ -90,17 +129,52 @@ def _path_history(paths: HistoryPaths, path: str, found: Sequence[Any]) -> PathH
         raise RefusedError(f"{shown}: {error}; to start a new history: {remedy}") from None
     return PathHistory(
         path=path,
-        content=None if content is None else content[0],
-        version=-1 if stat is None else stat.version,
-        mzxid=0 if stat is None else stat.mzxid,
-        modified_at=0.0 if stat is None else max(0.0, stat.mtime / 1000),
-        acl=() if acl is None else tuple(acl[0]),
+        content=None,
         entries=entries,
         index_version=-1 if index is None else index[1].version,
         index_mzxid=0 if index is None else index[1].mzxid,
         index_acl=() if index_acl is None else tuple(index_acl[0]),
         kept=frozenset(filter(is_digest, names[0] if names else ())),
     )
+
+
+def _with_content(
+    history: PathHistory, found: tuple[bytes, Stat], acl: Sequence[Acl]
+) -> PathHistory:
+    content, stat = found
+    return replace(
+        history,
+        content=content,
+        version=stat.version,
+        mzxid=stat.mzxid,
+        modified_at=max(0.0, stat.mtime / 1000),
+        acl=tuple(acl),
+    )
+
+
+def _with_tree(history: PathHistory, state: TreeState) -> PathHistory:
+    root = state.root
+    with_root = _with_content(history, (encode(state.contents), root.stat), root.acl)
+    modified_ms = max(znode.stat.mtime for znode in state.znodes.values())
+    return replace(with_root, modified_at=max(0.0, modified_ms / 1000), tree=state)
+
+
+def read_tree(paths: HistoryPaths, path: str) -> NewDialogue:
+    """Read the present content of a tree, without its history → TreeState.
+
+    Of a tree that does not exist it has no znode.
+    """
+
+    def steps() -> Dialogue:
+        for _ in range(_TRIES):
+            read = TreeRead(paths, path)
+            if (yield from read.listed()):
+                state = yield from read.state()
+                if state is not None:
+                    return state
+        raise RefusedError(f"{path}: others keep changing it")
+
+    return steps
 
 
 def read_content(paths: HistoryPaths, path: str) -> NewDialogue:
@@ -128,6 +202,12 @@ def read_entry(paths: HistoryPaths, path: str, entry: HistoryEntry) -> NewDialog
             raise SubcommandError(
                 f"{path}: the content of revision {entry.revision} is not kept any more"
             )
+        try:
+            content_size(path, content)
+        except ValueError as error:
+            raise SubcommandError(
+                f"{path}: what is kept of revision {entry.revision} {error}"
+            ) from None
         return content
 
     return steps

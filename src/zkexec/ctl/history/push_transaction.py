@@ -4,6 +4,7 @@ The rules of this file:
 
 - Contents are kept before the transaction, each by a request of its own, so that the transaction
   contains each only once.  It also removes what an unfinished push has left of them.
+- No version shows that a child was added.  So a tree is read once more right before.
 - Everything is written over the versions that were shown to a person.  A znode that was deleted
   and created again has the old versions again; it is recognised by its last transaction.
 - The dialogue starts again if its answer was lost.  It has been here before if its token is in an
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from zkexec.ctl.exit_status import SubcommandError
+from zkexec.ctl.history.content_change import ContentChange, checks_of, operations_of
 from zkexec.ctl.history.content_history import (
     HistoryEntry,
     PathHistory,
@@ -25,8 +27,13 @@ from zkexec.ctl.history.content_history import (
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
+from zkexec.ctl.history.push_conflict import conflict_of
+from zkexec.ctl.history.tree_content import content_size, is_tree
+from zkexec.ctl.history.tree_content import decode as decode_tree
+from zkexec.ctl.history.trees_above import TreesAbove, trees_above
 from zkexec.frozen import frozen, replace
 from zkexec.group.store import LARGEST_COMMIT
+from zkexec.text import cut
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NodeExistsError,
@@ -35,7 +42,6 @@ from zkexec.zookeeper.errors import (
     RefusedError,
 )
 from zkexec.zookeeper.requests import (
-    Check,
     Create,
     Delete,
     Dialogue,
@@ -53,30 +59,7 @@ _TRIES = 10
 _MOST_LEFTOVERS = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 
-_Grown = tuple[PathHistory, tuple[HistoryEntry, ...]]
-
-
-@frozen(kw_only=True, hidden=("content",))
-class ContentChange:
-    """New content for a path, whose history is as it was shown; `source` is where it comes from.
-
-    `restored_revision` is the revision whose content an undo brings back, else 0.
-    """
-
-    history: PathHistory
-    content: bytes
-    source: str
-    restored_revision: int = 0
-
-    @property
-    def path(self) -> str:
-        """The path to write."""
-        return self.history.path
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the path has other content now."""
-        return self.history.content != self.content
+_Grown = tuple[ContentChange, tuple[HistoryEntry, ...]]
 
 
 @frozen()
@@ -111,24 +94,24 @@ class PushTransaction:
         self._paths = paths
         self._acl = acl
 
-    def check_owners_known(self) -> None:
+    def check_acls(self) -> None:
         """Raise SubcommandError if it is not known for whom a history has to be."""
         for change in self._changes:
-            self._acl.check_known(change.history)
+            self._acl.check_usable(change.history)
 
     def check_sizes(self) -> None:
-        """Raise SubcommandError if a server may refuse a request for its size."""
+        """Raise SubcommandError if a server may refuse a request, for its size or for its path."""
         for change in self._changes:
-            size = len(change.content)
             if size_of(self._kept(change.history, change.content)) > LARGEST_COMMIT:
                 raise SubcommandError(
-                    f"{change.path}: {change.source} has {size} bytes, which with its path "
+                    f"{change.path}: {change.source} has {_amount(change)}, which with its path "
                     f"is more than the {LARGEST_COMMIT} that a server takes at once"
                 )
-        histories = [change.history for change in self._changes]
-        whole = size_of(Transaction(list(self._operations(histories, []))))
-        if whole > LARGEST_COMMIT:
-            sizes = ", ".join(f"{c.path} {len(c.content)}" for c in self._changes)
+        self._check_size(list(self._operations(self._changes, TreesAbove((), ()), [])))
+
+    def _check_size(self, operations: Sequence[Operation]) -> None:
+        if (whole := size_of(Transaction(operations))) > LARGEST_COMMIT:
+            sizes = ", ".join(f"{c.path} {content_size(c.path, c.content)}" for c in self._changes)
             raise SubcommandError(
                 f"together they take {whole} bytes, more than the {LARGEST_COMMIT} that a server "
                 f"takes at once ({sizes})"
@@ -152,13 +135,17 @@ class PushTransaction:
                 return result
             self._check_unchanged(now)
             missing = yield from self._missing(now)
-            histories = now[: len(self._changes)]
-            for history in histories:
-                self._acl.check_known(history)
-            if (yield from self._keep_all(histories)):
-                zxid = yield from self._write(histories, missing)
+            changes = [
+                replace(change, history=history)
+                for change, history in zip(self._changes, now, strict=False)
+            ]
+            for change in changes:
+                self._acl.check_usable(change.history)
+            above = yield from trees_above(self._paths, self._acl, changes)
+            if (yield from self._keep_all([*changes, *above.entries])):
+                zxid = yield from self._write(changes, above, missing)
                 if zxid:
-                    return PushResult(zxid, {h.path: e[-1] for h, e in self._grown(histories)})
+                    return PushResult(zxid, {c.path: e[-1] for c, e in self._grown(changes)})
         raise RefusedError(f"{self._changes[0].path}: others keep changing it")
 
     def _read(self) -> Dialogue:
@@ -178,7 +165,7 @@ class PushTransaction:
 
     def _check_unchanged(self, now: Sequence[PathHistory]) -> None:
         for before, after in zip(self._shown, now, strict=True):
-            if conflict := _conflict(before, after):
+            if conflict := conflict_of(before, after):
                 self.is_unknown = False
                 raise SubcommandError(f"{conflict}; nothing was pushed")
 
@@ -197,14 +184,15 @@ class PushTransaction:
         path = self._paths.content(history.path, digest_of(content))
         return Create(path, content, self._acl.of_path(history))
 
-    def _keep_all(self, now: Sequence[PathHistory]) -> Dialogue:
+    def _keep_all(self, changes: Sequence[ContentChange]) -> Dialogue:
         """Keep the contents; return False if something has changed meanwhile."""
         is_there = True
-        for history, change in zip(now, self._changes, strict=True):
-            is_there &= yield from self._keep(history, change)
+        for change in changes:
+            is_there &= yield from self._keep(change)
         return is_there
 
-    def _keep(self, history: PathHistory, change: ContentChange) -> Dialogue:
+    def _keep(self, change: ContentChange) -> Dialogue:
+        history = change.history
         index = self._paths.index(history.path)
         if history.index_version < 0:
             yield from self._create(index, encode(()), self._acl.of_index(history))
@@ -249,9 +237,12 @@ class PushTransaction:
         ]
         return None
 
-    def _write(self, now: Sequence[PathHistory], missing: Sequence[str]) -> Dialogue:
+    def _write(
+        self, changes: Sequence[ContentChange], above: TreesAbove, missing: Sequence[str]
+    ) -> Dialogue:
         """Write everything at once → the transaction, 0 if something has changed meanwhile."""
-        operations = list(self._operations(now, missing))
+        operations = list(self._operations(changes, above, missing))
+        self._check_size(operations)
         self.is_unknown = True
         (results,) = yield [Transaction(operations)]
         self.is_unknown = False
@@ -259,60 +250,60 @@ class PushTransaction:
         if refused is None:
             return next(result.mzxid for result in results if isinstance(result, Stat))
         if isinstance(refused[1], NotEmptyError):
-            # There is a znode below a content that is no longer needed.
-            self._leaves_leftovers = True
+            # There is a znode below a content that is no longer needed, or a new one in a tree.
+            is_kept = operations[refused[0]].path.startswith(f"{self._paths.paths.base}/")
+            self._leaves_leftovers |= is_kept
         elif not isinstance(refused[1], _HAS_CHANGED):
             raise self._paths.refusal(operations[refused[0]], refused[1])
         return 0
 
-    def _grown(self, now: Sequence[PathHistory]) -> Iterator[_Grown]:
-        """The histories, each with its entries after the push."""
-        for history, change in zip(now, self._changes, strict=True):
+    def _grown(self, changes: Sequence[ContentChange]) -> Iterator[_Grown]:
+        """The changes, each with the entries of its path after the push."""
+        for change in changes:
             author = self._author
             if change.restored_revision and not author.message:
                 author = replace(author, message=f"undo to {change.source}")
             revision = change.restored_revision
-            yield history, entries_after(history, change.content, author, revision)
+            yield change, entries_after(change.history, change.content, author, revision)
+
+    def _grown_above(self, above: TreesAbove) -> Iterator[_Grown]:
+        for change in above.entries:
+            author = self._author
+            if not author.message:
+                inside = [c.path for c in self._changes if f"{c.path}/".startswith(change.path)]
+                author = replace(author, message=cut(f"push to {', '.join(inside)}"))
+            yield change, entries_after(change.history, change.content, author)
 
     def _operations(
-        self, now: Sequence[PathHistory], missing: Sequence[str]
+        self, changes: Sequence[ContentChange], above: TreesAbove, missing: Sequence[str]
     ) -> Iterator[Operation]:
         # Parents come first, whether they are new or only missing.
         creates = {path: Create(path, b"", self._acl.above) for path in missing}
         writes: list[Operation] = []
-        for change, (history, entries) in zip(self._changes, self._grown(now), strict=True):
-            whole, index = self._paths.znode(history.path), self._paths.index(history.path)
-            if history.content is None:
-                creates[whole] = Create(whole, change.content, self._acl.of_path(history))
-            else:
-                writes.append(SetContent(whole, change.content, history.version))
+        for change in changes:
+            for operation in operations_of(change, self._paths, self._acl.of_path(change.history)):
+                if isinstance(operation, Create):
+                    creates[operation.path] = operation
+                else:
+                    writes.append(operation)
+        for change, entries in (*self._grown(changes), *self._grown_above(above)):
+            history, index = change.history, self._paths.index(change.path)
             writes.append(SetContent(index, encode(entries), history.index_version))
             leftovers = history.kept - {entry.digest for entry in entries}
             leftovers = frozenset() if self._leaves_leftovers else leftovers
             writes += [Delete(f"{index}/{d}", -1) for d in sorted(leftovers)[:_MOST_LEFTOVERS]]
         yield from (creates[path] for path in sorted(creates))
         yield from writes
+        yield from above.roots
         for shown in self._unchanged:
-            yield Check(self._paths.znode(shown.path), shown.version)
+            yield from checks_of(shown, self._paths)
 
 
-def _conflict(shown: PathHistory, now: PathHistory) -> str:
-    """Write what others have done to a path since it was shown; "" for nothing."""
-    if (shown.version, shown.mzxid) == (now.version, now.mzxid) and shown.entries == now.entries:
-        return ""
-    newest = now.entries[-1] if now.entries != shown.entries and now.present else None
-    who = f", by {newest.by}" if newest and newest.by else ""
-    why = f": {newest.message}" if newest and newest.message else ""
-    if shown.version == now.version and shown.mzxid == now.mzxid:
-        return f"{shown.path}: its history was changed since the diff was shown"
-    if shown.content is None:
-        return f"{shown.path} was created since the diff was shown{who}{why}"
-    if now.content is None:
-        return f"{shown.path} was deleted since the diff was shown"
-    if now.version <= shown.version:
-        return f"{shown.path} was deleted and created again since the diff was shown{who}{why}"
-    versions = f"version {shown.version}, now {now.version}"
-    return f"{shown.path} was changed since the diff was shown ({versions}{who}{why})"
+def _amount(change: ContentChange) -> str:
+    size = content_size(change.path, change.content)
+    if not is_tree(change.path):
+        return f"{size} bytes"
+    return f"{size} bytes in {len(decode_tree(change.content))} files"
 
 
 def _above(path: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from zkexec.cli.parser import OptionNames, ParsedArguments
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
-from zkexec.ctl.history.tree_content import is_tree, overlap
+from zkexec.ctl.history.tree_content import contains, is_tree
 from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
 from zkexec.ctl.subcommands import OPTION_NAMES
 from zkexec.frozen import frozen
@@ -259,7 +259,7 @@ def _repetitions(invocation: Invocation) -> list[str]:
         "after the other"
         for tree in filter(is_tree, dict.fromkeys(paths))
         for inner in dict.fromkeys(paths)
-        if inner != tree and f"{inner.rstrip('/')}/".startswith(tree)
+        if inner != tree and contains(tree, inner)
     ]
     if invocation.lock:
         base = group_path(invocation.lock)
@@ -267,7 +267,7 @@ def _repetitions(invocation: Invocation) -> list[str]:
             f"ZK_PATH: {converters.shown(path)} contains znodes of the group {base}: write "
             "the ZK_PATH of another tree"
             for path in dict.fromkeys(paths)
-            if is_tree(path) and overlap(path, f"{base}/")
+            if contains(path, base) or (is_tree(path) and contains(f"{base}/", path))
         ]
     if [file for _, file in invocation.pairs].count(STDIN) > 1:
         found.append("ZK_PATH=FILE: only one FILE can be - (stdin)")
@@ -303,7 +303,7 @@ def _path(text: str) -> str:
     if not is_tree(text):
         return check_zk_path(text)
     check_zk_path(text[:-1])
-    if overlap(text, _OWN):
+    if contains(_OWN, text):
         raise ValueError("contains znodes of zkexec itself: write the ZK_PATH of another tree")
     return text
 

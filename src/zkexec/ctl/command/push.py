@@ -7,7 +7,7 @@ that can be known to be wrong is found before anything is written.
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from zkexec.cli.converters import HISTORY
 from zkexec.ctl.arguments import STDIN, Invocation
@@ -22,7 +22,7 @@ from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.history.push_transaction import PushResult, PushTransaction
-from zkexec.ctl.history.tree_content import encode, is_tree
+from zkexec.ctl.history.tree_content import contains, encode, is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
@@ -100,13 +100,17 @@ class Push:
     def carry_out(self, wanted: Sequence[ContentChange]) -> int:
         """Show, check, confirm and write these changes; return the exit status."""
         invocation = self._invocation
-        transaction = self._transaction(wanted)
+        group = self._read_group()
+        transaction = self._transaction(wanted, group.inputs if group else ())
         transaction.check_sizes()
         if not invocation.dry_run:
             transaction.check_acls()
         for change in wanted:
             show_change(change, self._console, is_kept=transaction.can_keep(change.history))
-        self._show_group([change.path for change in wanted])
+        if group is not None:
+            self._console.paragraph(_group_summary(group, time.time()))
+            if invocation.wait:
+                _check_inputs(group, [change.path for change in wanted])
         needed = [change for change in wanted if change.is_needed]
         if not needed:
             self._console.out("nothing to push")
@@ -122,20 +126,20 @@ class Push:
             return NO
         return self._follow(wanted, self._write(transaction))
 
-    def _transaction(self, wanted: Sequence[ContentChange]) -> PushTransaction:
+    def _transaction(
+        self, wanted: Sequence[ContentChange], inputs: Collection[str]
+    ) -> PushTransaction:
         invocation = self._invocation
         token = os.urandom(8).hex()
         author = PushAuthor(by=invocation.by, at=0.0, message=invocation.message, token=token)
         acl = HistoryAcl(invocation.connection.access)
-        return PushTransaction(wanted, author, self.paths, acl)
+        return PushTransaction(wanted, author, self.paths, acl, inputs)
 
-    def _show_group(self, paths: Sequence[str]) -> None:
+    def _read_group(self) -> GroupStatus | None:
         if not self._invocation.lock:
-            return
+            return None
         (group,) = GroupReader(self._cluster, self._invocation.lock, live=False).read()
-        self._console.paragraph(_group_summary(group, time.time()))
-        if self._invocation.wait:
-            _check_inputs(group, paths)
+        return group
 
     def _write(self, transaction: PushTransaction) -> PushResult:
         try:
@@ -182,7 +186,7 @@ def _group_summary(group: GroupStatus, now: float) -> str:
 def _check_inputs(group: GroupStatus, paths: Iterable[str]) -> None:
     """Raise SubcommandError if no member of the group would see a push to one of these paths."""
     for path in paths:
-        if path not in group.inputs:
+        if path not in group.inputs and not any(contains(one, path) for one in group.inputs):
             others = ", ".join(sorted(group.inputs))
             hint = f"their inputs are {others}" if others else "no inputs are known"
             raise SubcommandError(

@@ -12,7 +12,7 @@ The rules of this file:
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.history.content_change import ContentChange, checks_of, operations_of
@@ -28,7 +28,7 @@ from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
 from zkexec.ctl.history.push_conflict import conflict_of
-from zkexec.ctl.history.tree_content import content_size, is_tree
+from zkexec.ctl.history.tree_content import contains, content_size, is_tree
 from zkexec.ctl.history.tree_content import decode as decode_tree
 from zkexec.ctl.history.trees_above import TreesAbove, trees_above
 from zkexec.frozen import frozen, replace
@@ -82,7 +82,9 @@ class PushTransaction:
         author: PushAuthor,
         paths: HistoryPaths,
         acl: HistoryAcl,
+        inputs: Collection[str] = (),
     ) -> None:
+        """`inputs` are those of the members of a group; the roots of trees are written for them."""
         self.is_unknown = False
         """Whether the transaction was sent and had no answer yet."""
         self._changes = [change for change in wanted if change.is_needed]
@@ -93,6 +95,7 @@ class PushTransaction:
         self._leaves_leftovers = False
         self._paths = paths
         self._acl = acl
+        self._inputs = inputs
 
     def check_acls(self) -> None:
         """Raise SubcommandError if it is not known for whom a history has to be."""
@@ -141,7 +144,7 @@ class PushTransaction:
             ]
             for change in changes:
                 self._acl.check_usable(change.history)
-            above = yield from trees_above(self._paths, self._acl, changes)
+            above = yield from trees_above(self._paths, self._acl, changes, self._inputs)
             if (yield from self._keep_all([*changes, *above.entries])):
                 zxid = yield from self._write(changes, above, missing)
                 if zxid:
@@ -270,7 +273,7 @@ class PushTransaction:
         for change in above.entries:
             author = self._author
             if not author.message:
-                inside = [c.path for c in self._changes if f"{c.path}/".startswith(change.path)]
+                inside = [c.path for c in self._changes if contains(change.path, c.path)]
                 author = replace(author, message=cut(f"push to {', '.join(inside)}"))
             yield change, entries_after(change.history, change.content, author)
 

@@ -3,6 +3,9 @@
 A push is superseded as soon as one of its paths has other content, also if this content is
 everywhere by then: it cannot be known whether the pushed one ever was.  Writing the same bytes once
 more supersedes nothing.
+
+What was written below the root of a tree shows in the members: one of them has read a newer
+transaction.  Then the path is read again.
 """
 
 from collections.abc import Mapping
@@ -12,8 +15,10 @@ from zkexec.ctl.cluster_connection import ClusterConnection
 from zkexec.ctl.history.content_history import PathHistory, digest_of
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
+from zkexec.ctl.history.tree_content import contains, decode, is_tree
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.terminal.text_diff import content_summary
+from zkexec.ctl.terminal.tree_diff import files_text
 from zkexec.frozen import frozen
 
 
@@ -32,6 +37,7 @@ class PushedContents:
         self._cluster = cluster
         self._paths = HistoryPaths.below(cluster.chroot)
         self._pushed = dict(pushed)
+        self._newest_read: dict[str, int] = {}
 
     @property
     def zxid(self) -> int:
@@ -43,23 +49,35 @@ class PushedContents:
 
         Raises SubcommandError if the cluster does not answer in time.
         """
-        for path in self._written_since(group):
+        newest = max((one.status.zxid for one in group.members.values() if one.status), default=0)
+        for path in self._written_since(group, newest):
             dialogue = read_history(self._paths, path)
             history: Any = self._cluster.run(dialogue, timeout_s)
             digest = self._pushed[path].digest
             if history.content is None or digest_of(history.content) != digest:
                 return _superseded_by(history)
             self._pushed[path] = PushedContent(history.mzxid, digest)
+            self._newest_read[path] = newest
         return ""
 
-    def _written_since(self, group: GroupStatus) -> list[str]:
-        """The paths that were written or deleted since they were read."""
-        found = {path: group.znodes.get(path) for path in self._pushed if path in group.inputs}
+    def _written_since(self, group: GroupStatus, newest: int) -> list[str]:
+        """The paths that were written or deleted since they were read, or may have been."""
         return [
             path
-            for path, write in found.items()
-            if write is None or write.zxid != self._pushed[path].zxid
+            for path in self._pushed
+            if self._is_root_written(path, group)
+            or (
+                any(contains(one, path) for one in group.inputs)
+                and newest > max(self._pushed[path].zxid, self._newest_read.get(path, 0))
+            )
         ]
+
+    def _is_root_written(self, path: str, group: GroupStatus) -> bool:
+        """Return whether the znode itself, or the root of the tree, was written or deleted."""
+        if path not in group.inputs:
+            return False
+        write = group.znodes.get(path)
+        return write is None or write.zxid != self._pushed[path].zxid
 
 
 def _superseded_by(history: PathHistory) -> str:
@@ -67,6 +85,10 @@ def _superseded_by(history: PathHistory) -> str:
         return f"superseded: {history.path} was deleted"
     entry = history.present
     if entry is None or entry.set_by_other_tool:
-        summary = content_summary(history.content)
+        summary = (
+            files_text(decode(history.content))
+            if is_tree(history.path)
+            else content_summary(history.content)
+        )
         return f"superseded: {history.path} was written by another tool ({summary})"
     return f"superseded by {history.path}@{entry.revision} ({entry.by or 'unknown'})"

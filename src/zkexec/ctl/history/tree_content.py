@@ -34,13 +34,9 @@ def is_tree(path: str) -> bool:
     return path.endswith("/") and path != "/"
 
 
-def overlap(one: str, other: str) -> bool:
-    """Return whether one of two paths is a tree that contains the other, or both are the same."""
-    return any(
-        f"{inner.rstrip('/')}/".startswith(outer)
-        for outer, inner in ((one, other), (other, one))
-        if is_tree(outer)
-    )
+def contains(tree: str, path: str) -> bool:
+    """Return whether a path is part of a tree, or is this tree, or its root."""
+    return is_tree(tree) and f"{path.rstrip('/')}/".startswith(tree)
 
 
 def ancestors(path: str) -> Iterator[str]:

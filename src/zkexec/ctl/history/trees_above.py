@@ -6,14 +6,14 @@ identities than may read the znode.  Then the present content of the tree counts
 another tool.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import PathHistory, digest_of
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
-from zkexec.ctl.history.tree_content import decode, encode, is_tree
+from zkexec.ctl.history.tree_content import contains, decode, encode, is_tree
 from zkexec.frozen import frozen
 from zkexec.group.store import LARGEST_COMMIT
 from zkexec.zookeeper.requests import Create, Dialogue, Exists, Operation, SetContent, size_of
@@ -27,8 +27,16 @@ class TreesAbove:
     roots: Sequence[Operation]
 
 
-def trees_above(paths: HistoryPaths, acl: HistoryAcl, changes: Sequence[ContentChange]) -> Dialogue:
-    """Find the trees with a history that contain one of the paths → TreesAbove."""
+def trees_above(
+    paths: HistoryPaths,
+    acl: HistoryAcl,
+    changes: Sequence[ContentChange],
+    inputs: Collection[str] = (),
+) -> Dialogue:
+    """Find the trees with a history that contain one of the paths → TreesAbove.
+
+    The roots of trees that are `inputs` are written even if the tree has no history.
+    """
     trees = sorted({tree for change in changes for tree in _trees_around(change.path)})
     if not trees:
         return TreesAbove((), ())
@@ -38,15 +46,16 @@ def trees_above(paths: HistoryPaths, acl: HistoryAcl, changes: Sequence[ContentC
     entries: list[ContentChange] = []
     roots: list[Operation] = []
     for tree, request, outcome in zip(trees, requests, outcomes, strict=True):
-        if paths.demand(request, outcome) is None:
+        if paths.demand(request, outcome) is None and tree not in inputs:
             continue
         history: PathHistory = yield from history_steps(paths, tree)
-        if history.tree is None or not history.entries:
+        if history.tree is None or not (history.entries or tree in inputs):
             continue
         if (whole := paths.znode(tree)) not in written:
             roots.append(SetContent(whole, history.tree.root.content, history.version))
-        inside = [change for change in changes if change.path.startswith(tree)]
-        inside += [change for change in changes if f"{change.path}/" == tree]
+        inside = [change for change in changes if contains(tree, change.path)]
+        if not history.entries:
+            continue
         change = ContentChange(history=history, content=_content(history, inside), source=tree)
         if _can_keep(paths, acl, change, inside):
             entries.append(change)

@@ -15,6 +15,7 @@ from zkexec.core.rollout.queue_position import is_queue_node, sequence_of
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
+from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status.group_status import GroupStatus, counting_order
 from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
 from zkexec.frozen import frozen, replace
@@ -276,6 +277,7 @@ class GroupRead:
                 content, stat = outcome
                 return _QueueNode(in_letters(content), is_left_over(stat))
             case ZnodeKind.INPUT:
+                # Of a tree it is the newest write of the root, which every push writes.
                 return outcome and _last_write(outcome)
             case ZnodeKind.RESTART:
                 return _restart(*outcome)
@@ -374,7 +376,7 @@ def _member(content: bytes, stat: Stat) -> MemberZnode:
     try:
         status, facts = decode_status(content)
         for path in facts.inputs:
-            check_zk_path(path)
+            check_zk_path(path.removesuffix("/") if is_tree(path) else path)
     except ValueError as error:
         return MemberZnode(created_at=created_at, error=str(error))
     if status.zxid > stat.mzxid:

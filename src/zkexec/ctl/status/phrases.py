@@ -8,6 +8,7 @@ from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
+from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import Intruder, MemberRow
 from zkexec.ctl.status.progress import Progress
@@ -164,7 +165,7 @@ def _has_failed(row: MemberRow) -> bool:
 def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
     path = behind[0].inputs_behind[0]
     write = group.znodes.get(path)
-    is_empty = write is not None and not write.size
+    is_empty = write is not None and not write.size and not is_tree(path)
     text = f"{names([row.name for row in behind])} without the newest {path}"
     return f"{text}, which is empty" if is_empty else text
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
+from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
@@ -196,7 +197,7 @@ def _reason(row: MemberRow, group: GroupStatus) -> str:
     parts = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
     path = next(iter(row.inputs_behind), "")
     write = group.znodes.get(path)
-    if write is not None and not write.size:
+    if write is not None and not write.size and not is_tree(path):
         parts.append(f"{path} is empty")
     if row.absent:
         parts.append(f"{phrases.names(row.absent)} missing")

@@ -50,7 +50,7 @@ class _FolderRead:
             files[file] = self._content(file, left)
             left -= len(files[file])
         try:
-            return PushedFolder(from_files(files), tuple(self._skipped))
+            return PushedFolder(from_files(files, self._skipped), tuple(self._skipped))
         except ValueError as mistake:
             raise self._refusal(str(mistake)) from None
 

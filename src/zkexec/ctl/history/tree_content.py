@@ -7,7 +7,7 @@ each znode with its size and path (`.` is the root) in the order of the paths, a
 the contents in the same order, one right behind the other.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from zkexec.frozen import frozen
 from zkexec.znode_paths import check_zk_path
@@ -104,9 +104,12 @@ def content_size(path: str, content: bytes) -> int:
     return sum(map(len, decode(content).values())) if is_tree(path) else len(content)
 
 
-def from_files(files: Files) -> dict[str, bytes]:
-    """Return the znodes that these files become; a ValueError names a file that becomes none."""
-    above = folders(path for path in files if not _is_folder_content(path))
+def from_files(files: Files, skipped: Collection[str] = ()) -> dict[str, bytes]:
+    """Return the znodes that these files become; a ValueError names a file that becomes none.
+
+    The names that were `skipped` make a folder of what is above them all the same.
+    """
+    above = folders([*skipped, *(path for path in files if not _is_folder_content(path))])
     znodes = {}
     for path, content in files.items():
         try:

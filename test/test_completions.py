@@ -42,6 +42,7 @@ LINES = [
     ("zkexecctl push /a=uni", "/a=unique-file"),
     ("zkexecctl push /a=x /b=uni", "/b=unique-file"),
     ("zkexecctl push --lock web /a=uni", "/a=unique-file"),
+    ("zkexecctl pull /a/=uni", "/a/=unique-file"),
     ("zkexecctl push --message uni", "uni"),
     ("zkexecctl status --tls-cert uni", "unique-file"),
     ("zkexecctl --auth=digest:@uni", "--auth=digest:@unique-file"),

@@ -73,6 +73,13 @@ def test_arguments_are_read() -> None:
     assert invocation("show", "/a@3/b") == least("show", paths=("/a@3/b",))
     assert invocation("diff", "/a", "4") == least("diff", paths=("/a",), revisions=(4,))
     assert invocation("diff", "/a", "4", "5") == least("diff", paths=("/a",), revisions=(4, 5))
+    trees = (("/a/b/", "c/"), ("/d", "e"))
+    assert invocation("push", "/a/b/=c/", "/d=e") == least("push", pairs=trees)
+    assert invocation("undo", "/a/") == least("undo", paths=("/a/",))
+    assert invocation("show", "/a/@3") == least("show", paths=("/a/",), revisions=(3,))
+    assert invocation("history", "/") == least("history", paths=("/",))
+    new = (("/a/", f"{os.getcwd()}/no-such-folder"),)
+    assert invocation("pull", "/a/=no-such-folder/") == least("pull", pairs=new)
     assert invocation("forget", "web", "m1") == least("forget", lock="web", member="m1")
     assert invocation("dev") == least("dev")
 
@@ -176,6 +183,7 @@ def test_who_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invocation("retry", "web", "--by", "eve", ZKEXEC_BY="bob").by == "eve"
 
 
+ONE_SLASH = "has a slash on one side only: write /a/=b/ for a tree, /a=b for a file"
 TEXT = "is not one printable line of at most 1000 characters"
 HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
 
@@ -208,6 +216,29 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
         ("push /a=b /a=c", "ZK_PATH: '/a' is given twice"),
         ("undo /a /b /a", "ZK_PATH: '/a' is given twice"),
         ("push /a=- /b=-", "ZK_PATH=FILE: only one FILE can be - (stdin)"),
+        (
+            "push /a/=b",
+            f"ZK_PATH=FILE: '/a/=b' {ONE_SLASH}",
+        ),
+        (
+            "push /a=b/",
+            f"ZK_PATH=FILE: '/a=b/' {ONE_SLASH}",
+        ),
+        ("push /=b/", "ZK_PATH=FILE: '/=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("push /zkexec/=b/", "ZK_PATH=FILE: '/zkexec/=b/' contains znodes of zkexec itself: "),
+        ("undo /zkexec/.history/", "ZK_PATH: '/zkexec/.history/' contains znodes of zkexec itsel"),
+        ("history /zkexec/web/", "ZK_PATH: '/zkexec/web/' contains znodes of zkexec itself: write"),
+        ("push /a/=b/ -l /a/web", "ZK_PATH: '/a/' contains znodes of the group /a/web: write the"),
+        ("undo /a/ -l /a", "ZK_PATH: '/a/' contains znodes of the group /a: write the ZK_PATH of"),
+        ("push /a/=b/ /a/c=d", "ZK_PATH: '/a/c' is part of '/a/': write them one after the other"),
+        ("push /a=b /a/=d/", "ZK_PATH: '/a' is part of '/a/': write them one after the other"),
+        ("undo /a/ /a/b/", "ZK_PATH: '/a/b/' is part of '/a/': write them one after the other"),
+        ("push /a//=b/", "ZK_PATH=FILE: '/a//=b/' needs a znode path without empty, . or .. parts"),
+        ("pull /a=b", "ZK_PATH/=DIR/: '/a=b' needs both slashes: write /a/=b/"),
+        ("pull /a/=b", "ZK_PATH/=DIR/: '/a/=b' needs both slashes: write /a/=b/"),
+        ("pull /a/", "ZK_PATH/=DIR/: '/a/' is not of the form ZK_PATH/=DIR/"),
+        ("pull /=b/", "ZK_PATH/=DIR/: '/=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("pull /a/=/etc/", "ZK_PATH/=DIR/: '/a/=/etc/' names a folder that is not empty: write"),
         ("push /a=b --wait", "--wait needs --lock NAME, the group to wait for"),
         ("push /a=b --timeout 1", "--timeout needs --wait"),
         ("push /a=b --check=", "--check: '' contains no command"),

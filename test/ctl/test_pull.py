@@ -185,7 +185,7 @@ def test_as_it_was_at_one_moment(
 @pytest.mark.parametrize("way", list(Way), ids=lambda way: way.name)
 def test_lost_on_the_way(proxy: Proxy, sandbox: Sandbox, conf: str, way: Way) -> None:
     """If the connection is lost while the tree is read, the next connection reads all of it."""
-    lost = []
+    lost: list[Request] = []
 
     def look(request: Request) -> Treatment:
         if request.opcode == GET and not lost:

@@ -163,3 +163,11 @@ def test_the_size_of_a_tree_is_that_of_its_files() -> None:
     """A person sees how large the files are, not what is kept beside them."""
     assert content_size("/a/", encode({"x": b"12", "y": b"345"})) == 5
     assert content_size("/a", b"1234") == 4
+
+
+def test_a_deep_tree_takes_no_longer() -> None:
+    """A tree of 5,000 levels, which others can make, is handled like any other."""
+    tree = {"/".join(["x"] * depth): b"1" for depth in range(1, MOST_ZNODES)}
+
+    assert decode(encode(tree)) == tree
+    assert len(to_files(tree)) == len(tree)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.history.content_history import PathHistory
 from zkexec.ctl.history.history_paths import HistoryPaths
-from zkexec.ctl.history.tree_content import ancestors, decode, folders, is_tree
+from zkexec.ctl.history.tree_content import decode, folders, is_tree
 from zkexec.frozen import frozen
 from zkexec.zookeeper.requests import Check, Create, Delete, Operation, SetContent
 from zkexec.zookeeper.values import Acl
@@ -88,12 +88,12 @@ class _TreeOperations:
                     f"{self._path}{path}: is an ephemeral znode, which ends with its session: "
                     "no file can be there or below it"
                 )
-            for above in ancestors(path):
-                if above not in self._wanted:
-                    raise SubcommandError(
-                        f"{self._path}{above}: cannot be deleted, as there is an ephemeral znode "
-                        f"below it: {self._path}{path}"
-                    )
+            above = path.rpartition("/")[0]
+            if above not in self._wanted:
+                raise SubcommandError(
+                    f"{self._path}{above}: cannot be deleted, as there is an ephemeral znode "
+                    f"below it: {self._path}{path}"
+                )
 
     def _creates(self) -> Iterator[Operation]:
         for path in sorted(self._wanted - self._now.keys()):

@@ -48,7 +48,14 @@ def ancestors(path: str) -> Iterator[str]:
 
 def folders(paths: Iterable[str]) -> set[str]:
     """Return the paths that have others below them."""
-    return {above for path in paths for above in ancestors(path)}
+    found: set[str] = set()
+    for path in paths:
+        for above in ancestors(path):
+            # What is above a known folder is known, so that a deep tree takes no longer.
+            if above in found:
+                break
+            found.add(above)
+    return found
 
 
 def canonical(znodes: Znodes) -> dict[str, bytes]:

@@ -88,7 +88,8 @@ class TreeRead:
             return []
         self._stats[path] = stat
         self._count += 1 + len(names)
-        self._grow(stat.data_length)
+        # The paths themselves can be large, in a deep tree.
+        self._grow(stat.data_length + len(names) * len(path))
         return [f"{path}/{self._checked(name)}".lstrip("/") for name in names]
 
     def _checked(self, name: str) -> str:

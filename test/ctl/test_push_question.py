@@ -11,6 +11,9 @@ from support.sandbox import Sandbox
 from support.terminal import Terminal
 from support.zkexecctl import ZKEXECCTL, Zkexecctl, entries
 from support.zookeeper import Server
+from zkexec.ctl.command.change_display import question
+from zkexec.ctl.history.content_change import ContentChange
+from zkexec.ctl.history.content_history import PathHistory
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 
@@ -147,3 +150,13 @@ def test_standard_input(sandbox: Sandbox, client: KazooClient, conf: str) -> Non
     assert status == 0
     assert f"+++ {conf} (the standard input)\n" in out.decode()
     assert client.get(conf)[0] == b"piped"
+
+
+def test_trees_are_named_in_the_question() -> None:
+    """A tree is called a tree; several contents of both kinds are called changes."""
+    tree = ContentChange(history=PathHistory(path="/a/", content=None), content=b"", source="")
+    znode = ContentChange(history=PathHistory(path="/b", content=None), content=b"", source="")
+
+    assert question([tree]) == "Push this tree?"
+    assert question([tree, znode]) == "Push these 2 changes?"
+    assert question([znode, znode]) == "Push these 2 znodes?"

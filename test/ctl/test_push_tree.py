@@ -163,7 +163,7 @@ def test_too_much_to_be_shown(
 
 
 def test_dots_are_left_alone(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
-    """Names that begin with a dot are neither pushed nor deleted, and the push says so."""
+    """Names that begin with a dot are neither pushed nor deleted, and this is reported."""
     write_znodes(client, conf[:-1], {".here": b"1", "a/.here": b"2", "b": b"3"})
 
     answer = pushed(zkexecctl, conf, {".git/x": b"4", "a/.y": b"5", "c": b"6"})
@@ -332,77 +332,6 @@ def test_an_ephemeral_root(zkexecctl: Zkexecctl, client: KazooClient, conf: str)
     answer = push(zkexecctl, conf, {"a": b"1"})
 
     assert (answer.status, "is an ephemeral znode" in answer.err) == (125, True)
-
-
-def test_one_file_of_a_tree(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
-    """A push to one file writes the root as well, and is an entry of the tree's history."""
-    pushed(zkexecctl, conf, {"a/b": b"1", "c": b"2", "zknode.data": b"top"})
-    before = client.exists(conf[:-1])
-
-    zkexecctl.push(f"{conf}a/b", b"new", "--by", "ada", "-m", "only this")
-    zkexecctl.push(f"{conf}d", b"added")
-
-    root = client.exists(conf[:-1])
-    assert root.version == before.version + 2
-    assert root.mzxid == client.exists(f"{conf}d").mzxid == client.exists(index_of(conf)).mzxid
-    assert client.get(conf[:-1])[0] == b"top"
-    contents = zkexecctl.contents(conf)
-    assert [one["set_by_other_tool"] for one in contents] == [False] * 3
-    assert contents[0]["message"] == f"push to {conf}d"
-    assert (contents[1]["by"], contents[1]["message"]) == ("ada", "only this")
-    zkexecctl.does("undo", conf, "--yes", "--to", "1")
-    assert pulled(zkexecctl, conf) == {"a/b": b"1", "c": b"2", "zknode.data": b"top"}
-
-
-def test_the_root_of_a_tree_as_a_file(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
-    """A push to the root's own content is an entry of the tree as well."""
-    pushed(zkexecctl, conf, {"a": b"1"})
-
-    zkexecctl.push(conf[:-1], b"top")
-
-    assert pulled(zkexecctl, conf) == {"a": b"1", "zknode.data": b"top"}
-    assert [one["set_by_other_tool"] for one in zkexecctl.contents(conf)] == [False, False]
-    assert client.exists(conf[:-1]).version == 1
-
-
-def test_a_tree_in_a_tree(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
-    """A push to a tree inside another one is an entry of both."""
-    pushed(zkexecctl, f"{root}/", {"in/a": b"1", "in/b": b"2", "out": b"3"})
-
-    pushed(zkexecctl, f"{root}/in/", {"a": b"0", "c": b"4"})
-
-    assert pulled(zkexecctl, f"{root}/") == {"in/a": b"0", "in/c": b"4", "out": b"3"}
-    assert [one["present"] for one in zkexecctl.contents(f"{root}/")] == [True, False, False]
-    assert len(entries(client, f"{root}/in/")) == 2
-
-
-def test_a_tree_without_a_history_is_left_alone(
-    zkexecctl: Zkexecctl, client: KazooClient, conf: str
-) -> None:
-    """A push to one file writes no root of a tree that was never pushed."""
-    write_znodes(client, conf[:-1], {"a": b"1"})
-    before = client.exists(conf[:-1])
-
-    zkexecctl.push(f"{conf}a", b"2")
-
-    assert client.exists(conf[:-1]).version == before.version
-
-
-def test_a_tree_that_has_grown_too_large(
-    zkexecctl: Zkexecctl, client: KazooClient, conf: str
-) -> None:
-    """If a tree cannot be kept, a push to one file still works; the tree shows another tool."""
-    pushed(zkexecctl, conf, {"a": b"1"})
-    for number in range(3):
-        client.create(f"{conf}{number}", b"x" * 500_000)
-
-    zkexecctl.push(f"{conf}a", b"2")
-
-    assert client.exists(conf[:-1]).mzxid == client.exists(f"{conf}a").mzxid
-    assert [one["set_by_other_tool"] for one in zkexecctl.contents(conf)] == [True, False]
-    answer = pushed(zkexecctl, conf, {"a": b"3"})
-    assert "the content set by another tool is too large to be kept" in answer.err
-    assert znodes_below(client, conf[:-1]) == {"": b"", "a": b"3"}
 
 
 def test_as_large_as_can_be(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:

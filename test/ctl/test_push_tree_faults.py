@@ -155,7 +155,7 @@ def test_an_ephemeral_znode_at_the_last_moment(
 
 
 def test_ephemeral_znodes_come_and_go(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -> None:
-    """An ephemeral znode that appears meanwhile, in nobody's way, is no conflict."""
+    """An ephemeral znode that appears meanwhile, in the way of nothing, is no conflict."""
     check = zkexecctl.folder / "go"
     started = zkexecctl.folder / "started"
     script = f"touch {started}; until [ -e {check} ]; do sleep 0.01; done"

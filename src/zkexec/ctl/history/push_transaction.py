@@ -113,12 +113,19 @@ class PushTransaction:
         self._check_size(list(self._operations(self._changes, TreesAbove((), ()), [])))
 
     def _check_size(self, operations: Sequence[Operation]) -> None:
-        if (whole := size_of(Transaction(operations))) > LARGEST_COMMIT:
-            sizes = ", ".join(f"{c.path} {content_size(c.path, c.content)}" for c in self._changes)
+        whole = size_of(Transaction(operations))
+        if whole <= LARGEST_COMMIT:
+            return
+        if len(self._changes) == 1 and is_tree(path := self._changes[0].path):
             raise SubcommandError(
-                f"together they take {whole} bytes, more than the {LARGEST_COMMIT} that a server "
-                f"takes at once ({sizes})"
+                f"{path}: takes {whole} bytes with the paths of its znodes, more than the "
+                f"{LARGEST_COMMIT} that a server takes at once: push the folders in it one by one"
             )
+        sizes = ", ".join(f"{c.path} {content_size(c.path, c.content)}" for c in self._changes)
+        raise SubcommandError(
+            f"together they take {whole} bytes, more than the {LARGEST_COMMIT} that a server "
+            f"takes at once ({sizes})"
+        )
 
     def can_keep(self, history: PathHistory) -> bool:
         """Return whether what another tool has set is small enough to be kept."""

@@ -16,7 +16,8 @@ from zkexec.ctl.history.history_store import history_steps
 from zkexec.ctl.history.tree_content import contains, decode, encode, is_tree
 from zkexec.frozen import frozen
 from zkexec.group.store import LARGEST_COMMIT
-from zkexec.zookeeper.requests import Create, Dialogue, Exists, Operation, SetContent, size_of
+from zkexec.zookeeper.errors import NoNodeError, RefusedError
+from zkexec.zookeeper.requests import Create, Dialogue, Exists, Get, Operation, SetContent, size_of
 
 
 @frozen()
@@ -48,7 +49,12 @@ def trees_above(
     for tree, request, outcome in zip(trees, requests, outcomes, strict=True):
         if paths.demand(request, outcome) is None and tree not in inputs:
             continue
-        history: PathHistory = yield from history_steps(paths, tree)
+        try:
+            history: PathHistory = yield from history_steps(paths, tree)
+        except RefusedError:
+            # What makes a tree unreadable must not stop the push of one file in it.
+            roots += yield from _unread_root(paths, tree, written)
+            continue
         if history.tree is None or not (history.entries or tree in inputs):
             continue
         if (whole := paths.znode(tree)) not in written:
@@ -60,6 +66,16 @@ def trees_above(
         if _can_keep(paths, acl, change, inside):
             entries.append(change)
     return TreesAbove(entries, roots)
+
+
+def _unread_root(paths: HistoryPaths, tree: str, written: Collection[str]) -> Dialogue:
+    """Read only the root of a tree → what writes it with the content that it has."""
+    request = Get(paths.znode(tree))
+    (found,) = yield [request]
+    if isinstance(found, NoNodeError) or request.path in written:
+        return []
+    content, stat = paths.demand(request, found)
+    return [SetContent(request.path, content, stat.version)]
 
 
 def _trees_around(path: str) -> list[str]:

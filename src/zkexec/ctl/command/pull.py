@@ -57,7 +57,8 @@ def _write(files: Files, folder: str) -> None:
                 with signals.deferred():
                     written.add(file, content)
         except BaseException:
-            written.remove()
+            with signals.deferred():
+                written.remove()
             raise
         finally:
             written.close()

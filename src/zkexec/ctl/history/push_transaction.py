@@ -107,8 +107,8 @@ class PushTransaction:
         for change in self._changes:
             if size_of(self._kept(change.history, change.content)) > LARGEST_COMMIT:
                 raise SubcommandError(
-                    f"{change.path}: {change.source} has {_amount(change)}, which with its path "
-                    f"is more than the {LARGEST_COMMIT} that a server takes at once"
+                    f"{change.path}: {change.source} has {_amount(change)}, which with its path is "
+                    f"more than the {LARGEST_COMMIT} that a server takes at once{_way_out(change)}"
                 )
         self._check_size(list(self._operations(self._changes, TreesAbove((), ()), [])))
 
@@ -119,7 +119,7 @@ class PushTransaction:
         if len(self._changes) == 1 and is_tree(path := self._changes[0].path):
             raise SubcommandError(
                 f"{path}: takes {whole} bytes with the paths of its znodes, more than the "
-                f"{LARGEST_COMMIT} that a server takes at once: push the folders in it one by one"
+                f"{LARGEST_COMMIT} that a server takes at once{_way_out(self._changes[0])}"
             )
         sizes = ", ".join(f"{c.path} {content_size(c.path, c.content)}" for c in self._changes)
         raise SubcommandError(
@@ -307,6 +307,10 @@ class PushTransaction:
         yield from above.roots
         for shown in self._unchanged:
             yield from checks_of(shown, self._paths)
+
+
+def _way_out(change: ContentChange) -> str:
+    return ": push the folders in it one by one" if is_tree(change.path) else ""
 
 
 def _amount(change: ContentChange) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from support.model_server import CHILDREN, CONTENT, ModelServer, State, converse
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError
-from zkexec.zookeeper.tree_reader import ReadLimits, TreeExcess, TreeReader, TreesFound
+from zkexec.zookeeper.tree_outline import ReadLimits, TreeExcess
+from zkexec.zookeeper.tree_reader import TreeReader, TreesFound
 
 BLOCKS = 8
 SEEDS = int(os.environ.get("ZKEXEC_SEEDS", "400"))
@@ -125,8 +126,7 @@ def excesses(state: State) -> dict[str, TreeExcess]:
         if len(together) > LIMITS.znodes:
             too_much[root] = TreeExcess.ZNODES
         elif (
-            sum(len(state[path].content) for path in together if path in state)
-            > LIMITS.content_bytes
+            sum(len(state[path].content) for path in together if path in state) > LIMITS.total_bytes
         ):
             too_much[root] = TreeExcess.BYTES
         else:

@@ -21,10 +21,9 @@ from zkexec.zookeeper.requests import (
     SetWatches,
 )
 from zkexec.zookeeper.snapshot_reader import COLLECTS
+from zkexec.zookeeper.tree_outline import ReadLimits, TreeExcess
 from zkexec.zookeeper.tree_reader import (
     MOST_AT_ONCE,
-    ReadLimits,
-    TreeExcess,
     TreeFound,
     TreeReader,
     TreesFound,
@@ -213,6 +212,17 @@ def test_the_tree_that_crosses_the_limit_is_refused() -> None:
         "/u": TreeFound({"/u": (b"u", small)}),
     }
     assert found.znodes["/s"][0] == b"s"
+
+
+def test_long_paths_are_not_put_together() -> None:
+    """A tree whose paths would take too much memory is refused before they are listed."""
+    root = f"/{'x' * 1024 * 1024}"
+    found = play(
+        reader(root).read(),
+        ([Exists(root)], [at(3, num_children=4)]),
+        ([SetWatches(3, (root,), (), [root], "w")], [None]),
+    )
+    assert found.trees == {root: TreeFound({}, TreeExcess.BYTES)}
 
 
 def test_a_znode_of_two_trees_counts_once() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from zkexec.core.snapshot import MOST_BYTES, MOST_ZNODES, Problem, Tree, Znode
 from zkexec.zookeeper.errors import NoNodeError
-from zkexec.zookeeper.tree_reader import ReadLimits, TreeExcess, TreeReader
+from zkexec.zookeeper.tree_outline import ReadLimits, TreeExcess
+from zkexec.zookeeper.tree_reader import TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ as the znode's pzxid is what it was when they were listed, as each change of its
 
 from __future__ import annotations
 
+from zkexec.enumeration import Enum
+from zkexec.frozen import frozen
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError
 from zkexec.zookeeper.requests import Children, Exists
 from zkexec.zookeeper.values import Stat
@@ -13,46 +15,78 @@ from zkexec.zookeeper.values import Stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-    from typing import Any, TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     from zkexec.zookeeper.requests import Dialogue, Request
 
     Mark: TypeAlias = Stat | NoNodeError | NoAuthError
     """The statistics of a znode, that it does not exist, or that it may not be read."""
 
+    class Outline(Protocol):
+        """What a branch has to know of the znodes that it reaches."""
+
+        def children_count(self, path: str) -> int:
+            """Give the number of a znode's children; 0 if it is not known."""
+
+        def below(self, path: str) -> Sequence[str] | None:
+            """Give the paths right below a znode; None if they are not known."""
+
+
 _NO_NAMES = frozenset(("", ".", ".."))
+
+
+class TreeExcess(Enum):
+    """Of what all znodes together have too much, so that a tree is not read."""
+
+    ZNODES = "znodes"
+    BYTES = "bytes"
+
+
+@frozen()
+class ReadLimits:
+    """How many znodes are read at most, and how many bytes: of content, and of paths."""
+
+    znodes: int
+    total_bytes: int
 
 
 class TreeBranch:
     """A tree that is being explored: what was reached so far, and the level where it is."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, limits: ReadLimits) -> None:
         self.root = root
         self.reached: dict[str, None] = {root: None}
         self.level: Sequence[str] = (root,)
-        self.is_stopped = False
-        """Whether it has too many znodes, so that not all were reached."""
+        self.excess: TreeExcess | None = None
+        """Why it was explored no further, so that not all znodes were reached."""
+        self._limits = limits
+        self._path_size = len(root)
 
-    def stop_at(self, most: int, outline: TreeOutline) -> None:
-        """Go no deeper if there are more znodes than this."""
-        count = len(self.reached) + sum(map(outline.children_count, self.level))
-        if count > most:
-            self.is_stopped = True
+    def stop_at_limit(self, outline: Outline) -> None:
+        """Go no deeper if that were too much."""
+        counts = [(path, outline.children_count(path)) for path in self.level]
+        size = self._path_size + sum(len(path) * count for path, count in counts)
+        if len(self.reached) + sum(count for _, count in counts) > self._limits.znodes:
+            self.excess = TreeExcess.ZNODES
+        elif size > self._limits.total_bytes:
+            self.excess = TreeExcess.BYTES
+        if self.excess is not None:
             self.level = ()
 
-    def descend(self, outline: TreeOutline) -> None:
+    def descend(self, outline: Outline) -> None:
         """Go one level deeper; what cannot be listed has nothing below it."""
         self.level = [path for above in self.level for path in outline.below(above) or ()]
         self.reached.update(dict.fromkeys(self.level))
+        self._path_size += sum(map(len, self.level))
 
 
 class TreeOutline:
     """What is known of trees and single znodes, apart from their contents."""
 
-    def __init__(self, most: int) -> None:
-        """Know nothing yet; of a tree with more than `most` znodes not all are reached."""
+    def __init__(self, limits: ReadLimits) -> None:
+        """Know nothing yet; of a tree beyond the limits not all znodes are reached."""
         self.marks: dict[str, Mark] = {}
-        self._most = most
+        self._limits = limits
         self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
         """By path, the pzxid that was valid when the children were listed, and their paths."""
 
@@ -70,13 +104,13 @@ class TreeOutline:
     def explore(self, roots: Iterable[str]) -> Dialogue:
         """Learn which znodes are below the roots, level by level → a branch for each root.
 
-        The number of children is known before they are listed, so no list is too long to be read.
+        Their number is known before the children are listed, so no list is too long to be read.
         """
-        branches = [TreeBranch(root) for root in roots]
+        branches = [TreeBranch(root, self._limits) for root in roots]
         while level := unique(*(one.level for one in branches)):
             yield from self.examine(level)
             for branch in branches:
-                branch.stop_at(self._most, self)
+                branch.stop_at_limit(self)
             yield from self._list(unique(*(one.level for one in branches)))
             for branch in branches:
                 branch.descend(self)
@@ -166,7 +200,12 @@ def unique(*parts: Iterable[str]) -> dict[str, None]:
     return dict.fromkeys([path for part in parts for path in part])
 
 
+def path_below(path: str, name: str) -> str:
+    """Give the path of a child."""
+    return f"{path.rstrip('/')}/{name}"
+
+
 def _child_path(path: str, name: str) -> str:
     if name in _NO_NAMES or "/" in name or "\0" in name:
         raise RefusedError(f"{path}: the server lists a name that no znode can have")
-    return f"{path.rstrip('/')}/{name}"
+    return path_below(path, name)

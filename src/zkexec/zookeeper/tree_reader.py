@@ -9,13 +9,20 @@ they were before, all contents were there at one moment.  Servers before 3.6 hav
 
 from __future__ import annotations
 
-from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError
 from zkexec.zookeeper.exchange import LARGEST_REQUEST
 from zkexec.zookeeper.requests import Children, Exists, Get, MultiRead, SetWatches
 from zkexec.zookeeper.snapshot_reader import COLLECTS
-from zkexec.zookeeper.tree_outline import TreeOutline, ask, demand_found, newest_of, unique
+from zkexec.zookeeper.tree_outline import (
+    ReadLimits,
+    TreeExcess,
+    TreeOutline,
+    ask,
+    demand_found,
+    newest_of,
+    unique,
+)
 from zkexec.zookeeper.values import Stat
 
 TYPE_CHECKING = False
@@ -44,21 +51,6 @@ _SIZE_BESIDE_PATH = 14
 
 _LARGEST_PART = 128 * 1024
 """One request sets the watches of paths of about this many bytes at most, see `WatchTable`."""
-
-
-class TreeExcess(Enum):
-    """Of what all znodes together have too much, so that a tree is not read."""
-
-    ZNODES = "znodes"
-    BYTES = "bytes"
-
-
-@frozen()
-class ReadLimits:
-    """How many znodes, and how many bytes of content, are read at most."""
-
-    znodes: int
-    content_bytes: int
 
 
 @frozen(hidden=("znodes",))
@@ -103,7 +95,7 @@ class TreeReader:
         self._watch = watch
         self._lacks_multi_read = lacks_multi_read
         self._limits = limits
-        self._outline = TreeOutline(limits.znodes)
+        self._outline = TreeOutline(limits)
         self._contents: dict[str, tuple[bytes, Stat]] = {}
         """What was last read; it holds as long as the mzxid does."""
         self._watched: set[str] = set()
@@ -158,9 +150,11 @@ class TreeReader:
         for branch in branches:
             added = branch.reached.keys() - counted
             added_size = sum(map(self._outline.size, added))
-            if branch.is_stopped or len(counted) + len(added) > self._limits.znodes:
+            if branch.excess is not None:
+                excesses[branch.root] = branch.excess
+            elif len(counted) + len(added) > self._limits.znodes:
                 excesses[branch.root] = TreeExcess.ZNODES
-            elif size + added_size > self._limits.content_bytes:
+            elif size + added_size > self._limits.total_bytes:
                 excesses[branch.root] = TreeExcess.BYTES
             else:
                 counted |= added

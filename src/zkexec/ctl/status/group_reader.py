@@ -10,14 +10,15 @@ from enum import Enum
 from typing import Any
 
 from zkexec.cli.converters import HISTORY
+from zkexec.core.input_options import root_of
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.queue_position import is_queue_node, sequence_of
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
-from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status.group_status import GroupStatus, counting_order
 from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
+from zkexec.ctl.status.tree_survey import TreeSurvey
 from zkexec.frozen import frozen, replace
 from zkexec.group import record_codec
 from zkexec.group.json_fields import NewerFormatError
@@ -93,6 +94,8 @@ class ZnodeKind(Enum):
     MEMBER = "member status"
     QUEUE_NODE = "queue node"
     INPUT = "newest write"
+    TREE_STAT = "statistics of a znode of a tree"
+    TREE_NAMES = "names of the children of a znode of a tree"
     RESTART = "rolling restart"
 
 
@@ -134,6 +137,8 @@ class GroupRead:
         self._chroot = chroot
         self._known = known
         self._is_watching = watching
+        self._trees: dict[str, object] = {}
+        """The newest writes of trees, by their paths as members show them."""
 
     def groups(self, lock: str) -> Dialogue:
         """Find the names of the groups, by the paths below which they are."""
@@ -169,10 +174,39 @@ class GroupRead:
         )
         yield from self._fetch(key for paths in groups for key in self._nodes(paths))
         inputs = {path for paths in groups for path in _inputs(self._members(paths))}
+        trees = sorted(path for path in inputs if _is_tree(path))
         yield from self._fetch(
-            ReadKey(ZnodeKind.INPUT, self._whole(path)) for path in sorted(inputs)
+            ReadKey(ZnodeKind.INPUT, self._whole(path)) for path in sorted(inputs - set(trees))
         )
+        yield from self._survey(trees)
         return None
+
+    def _survey(self, trees: Iterable[str]) -> Dialogue:
+        """Find the newest writes of trees.
+
+        With watches, the children of each znode are listed: the next one may be the first.
+        """
+        surveys = {path: self._new_survey(self._whole(path)) for path in trees}
+        while level := [path for survey in surveys.values() for path in survey.level]:
+            yield from self._fetch(ReadKey(ZnodeKind.TREE_STAT, path) for path in level)
+            parents = [
+                path
+                for survey in surveys.values()
+                for path in survey.parents(only_if_needed=not self._is_watching)
+            ]
+            yield from self._fetch(ReadKey(ZnodeKind.TREE_NAMES, path) for path in parents)
+            for survey in surveys.values():
+                survey.descend()
+        for path, survey in surveys.items():
+            root = self.found.get(ReadKey(ZnodeKind.TREE_STAT, self._whole(path)))
+            self._trees[path] = survey.last_write() if isinstance(root, Stat) else root
+
+    def _new_survey(self, root: str) -> TreeSurvey:
+        return TreeSurvey(
+            root,
+            lambda path: self.found.get(ReadKey(ZnodeKind.TREE_STAT, path)),
+            lambda path: self.found.get(ReadKey(ZnodeKind.TREE_NAMES, path)),
+        )
 
     def status(self, base: str, name: str) -> GroupStatus:
         """Return what was found of a group."""
@@ -228,9 +262,9 @@ class GroupRead:
     def _request(self, key: ReadKey) -> Request:
         watch = key if self._is_watching else None
         match key.kind:
-            case ZnodeKind.NAMES:
+            case ZnodeKind.NAMES | ZnodeKind.TREE_NAMES:
                 return Children(key.path, watch)
-            case ZnodeKind.INPUT:
+            case ZnodeKind.INPUT | ZnodeKind.TREE_STAT:
                 return Exists(key.path, watch)
             case ZnodeKind.QUEUE_NODE:
                 # Its content never changes.
@@ -253,10 +287,11 @@ class GroupRead:
     def _take(self, key: ReadKey, outcome: Any) -> bool:  # noqa: ANN401 -- as each request has it
         """Keep what was found; return False if the znode does not exist and has no watch yet.
 
-        Members and queue nodes need none: the names of all of them are watched.
+        Some need none: the names of all members and queue nodes, and the znodes of a tree, are
+        watched.
         """
         if isinstance(outcome, NoNodeError):
-            return key.kind in (ZnodeKind.MEMBER, ZnodeKind.QUEUE_NODE)
+            return key.kind in (ZnodeKind.MEMBER, ZnodeKind.QUEUE_NODE, ZnodeKind.TREE_NAMES)
         if isinstance(outcome, NoAuthError):
             self.found[key] = self._unreadable(key)
         elif isinstance(outcome, Exception):
@@ -269,15 +304,14 @@ class GroupRead:
         match key.kind:
             case ZnodeKind.RECORD:
                 return self._record(key.path, outcome[0], outcome[1].mzxid)
-            case ZnodeKind.NAMES:
-                return outcome[0]
+            case ZnodeKind.NAMES | ZnodeKind.TREE_STAT | ZnodeKind.TREE_NAMES:
+                return outcome
             case ZnodeKind.MEMBER:
                 return _member(*outcome)
             case ZnodeKind.QUEUE_NODE:
                 content, stat = outcome
                 return _QueueNode(in_letters(content), is_left_over(stat))
             case ZnodeKind.INPUT:
-                # Of a tree it is the newest write of the root, which every push writes.
                 return outcome and _last_write(outcome)
             case ZnodeKind.RESTART:
                 return _restart(*outcome)
@@ -292,7 +326,7 @@ class GroupRead:
                 return MemberZnode(error=self._forbidden(key.path).error)
             case ZnodeKind.QUEUE_NODE:
                 return _QueueNode()
-            case ZnodeKind.INPUT:
+            case ZnodeKind.INPUT | ZnodeKind.TREE_STAT | ZnodeKind.TREE_NAMES:
                 return _Forbidden.INPUT
             case ZnodeKind.RESTART:
                 return None
@@ -311,7 +345,7 @@ class GroupRead:
 
     def _names(self, path: str) -> tuple[str, ...]:
         found = self.found.get(ReadKey(ZnodeKind.NAMES, path))
-        return found if isinstance(found, tuple) else ()
+        return found[0] if isinstance(found, tuple) else ()
 
     def _below(self, path: str) -> list[str]:
         return [f"{path}/{name}" for name in self._names(path)]
@@ -355,6 +389,8 @@ class GroupRead:
 
     def _input(self, path: str) -> object:
         """The newest write of an input; None if a server has answered that it does not exist."""
+        if _is_tree(path):
+            return self._trees.get(path, _Forbidden.INPUT)
         return self.found.get(ReadKey(ZnodeKind.INPUT, self._whole(path)), _Forbidden.INPUT)
 
     def _shown(self, path: str) -> str:
@@ -369,6 +405,10 @@ def _inputs(members: Iterable[MemberZnode]) -> Iterable[str]:
     return dict.fromkeys(path for znode in members if znode.facts for path in znode.facts.inputs)
 
 
+def _is_tree(path: str) -> bool:
+    return path.endswith("/") and bool(path.strip("/"))
+
+
 def _member(content: bytes, stat: Stat) -> MemberZnode:
     created_at = stat.ctime / 1000
     if is_left_over(stat):
@@ -376,7 +416,7 @@ def _member(content: bytes, stat: Stat) -> MemberZnode:
     try:
         status, facts = decode_status(content)
         for path in facts.inputs:
-            check_zk_path(path.removesuffix("/") if is_tree(path) else path)
+            check_zk_path(root_of(path) if _is_tree(path) else path)
     except ValueError as error:
         return MemberZnode(created_at=created_at, error=str(error))
     if status.zxid > stat.mzxid:

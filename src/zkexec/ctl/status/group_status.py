@@ -124,6 +124,16 @@ class GroupStatus:
         return frozenset(path for each in facts for path in each.inputs)
 
     @property
+    def oversized(self) -> tuple[str, ...]:
+        """The trees that are too much to be read by any member."""
+        return tuple(path for path, write in self.znodes.items() if write.excess)
+
+    @property
+    def partly_hidden(self) -> tuple[str, ...]:
+        """The trees of which a part may not be read here, so that a newer write may be in it."""
+        return tuple(path for path, write in self.znodes.items() if write.is_partly_hidden)
+
+    @property
     def up_to_date_count(self) -> int:
         """How many members are up to date."""
         return sum(row.is_up_to_date for row in self.rows)
@@ -252,7 +262,7 @@ class GroupStatus:
             "inputs_behind": tuple(
                 path
                 for path, write in self._writes(znode.facts.inputs)
-                if write.zxid > znode.status.zxid
+                if write.zxid > znode.status.zxid or write.excess
             ),
         }
 
@@ -293,6 +303,8 @@ class GroupStatus:
             allowed=self.record.allowed(len(self.members)) if is_known_good else 1,
             failure=self.record.failure_of(version) if can_fail else None,
             missing=tuple(path for path in self.absent if path in inputs),
+            oversized=tuple(path for path in self.oversized if path in inputs),
+            partly_hidden=tuple(path for path in self.partly_hidden if path in inputs),
         )
 
 

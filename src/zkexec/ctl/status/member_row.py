@@ -21,11 +21,17 @@ UNREADABLE = "unreadable"
 
 @frozen()
 class LastWrite:
-    """The newest write of a znode: its mzxid, seconds of the epoch, and the size of the content."""
+    """The newest write of an input: its zxid, seconds of the epoch, and the size of the content.
+
+    Of a tree it is that of any znode in it, also a removal.  `excess` is why no member can read the
+    tree: it is too much.  One that is `is_partly_hidden` contains znodes that may not be read here.
+    """
 
     zxid: int
     at: float = 0.0
     size: int = 1
+    excess: str = ""
+    is_partly_hidden: bool = False
 
 
 @frozen()
@@ -75,9 +81,10 @@ class MemberRow:
     `queue_position` counts from 1; it is None if the member does not wait.  `turn_phase` is what
     the record contains about its turn, None if it has none.  Times are seconds of the epoch.
 
-    `inputs_behind` are the inputs whose newest write it has not read, `absent` those that do not
-    exist.  `others_want` is the digest that most members with the same inputs want, if it differs.
-    `shares_with` are members that write to the same files on its host, each with one of the files.
+    `inputs_behind` are the inputs whose newest write it has not read, or cannot read because the
+    tree is too much; `absent` are those that do not exist.  `others_want` is the digest that most
+    members with the same inputs want, if it differs.  `shares_with` are members that write to the
+    same files on its host, each with one of the files.
     """
 
     name: str

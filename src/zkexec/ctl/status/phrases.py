@@ -8,7 +8,6 @@ from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
-from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import Intruder, MemberRow
 from zkexec.ctl.status.progress import Progress
@@ -165,9 +164,10 @@ def _has_failed(row: MemberRow) -> bool:
 def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
     path = behind[0].inputs_behind[0]
     write = group.znodes.get(path)
-    is_empty = write is not None and not write.size and not is_tree(path)
     text = f"{names([row.name for row in behind])} without the newest {path}"
-    return f"{text}, which is empty" if is_empty else text
+    if write is not None and write.excess:
+        return f"{text}, which {write.excess}"
+    return text if write is None or write.size else f"{text}, which is empty"
 
 
 def failure(group: GroupStatus, now: float) -> str:
@@ -248,12 +248,29 @@ def absent_inputs(group: GroupStatus) -> list[str]:
     lines = []
     for path in group.absent[:_MOST_NAMES]:
         members = [row.name for row in group.rows if path in row.absent]
+        source = "DIR/" if path.endswith("/") else "FILE"
         lines.append(
             f"{path} does not exist; until it does, the files of these members stay as they are: "
-            f"{names(members)}; to create it: {_command('push', f'{path}=FILE')}"
+            f"{names(members)}; to create it: {_command('push', f'{path}={source}')}"
         )
     more = len(group.absent) - len(lines)
     return [*lines, f"{more} more inputs do not exist"] if more else lines
+
+
+def oversized_inputs(group: GroupStatus) -> list[str]:
+    """Write which trees are too much for every member, and what follows; the first few."""
+    lines = [
+        f"{path} {group.znodes[path].excess}; until it is less, the members keep what they have"
+        for path in group.oversized[:_MOST_NAMES]
+    ]
+    more = len(group.oversized) - len(lines)
+    return [*lines, f"{more} more trees are too much"] if more else lines
+
+
+def partly_hidden_inputs(group: GroupStatus) -> str:
+    """Write of which trees a newer write may not be noticed; "" if of none."""
+    paths = names(group.partly_hidden)
+    return f"may not be read here as a whole: {paths}; a newer write may be there" if paths else ""
 
 
 def missing_member(group: GroupStatus, row: MemberRow, now: float) -> str:

@@ -11,7 +11,9 @@ class Progress:
 
     `digest` is "" while no member has read the newest write.  `zxid` and `written_at` are those of
     this write.  `allowed` is how many members may be in flight with the version.  `failure` is the
-    config failure that stops it.  `missing` are the inputs that do not exist.
+    config failure that stops it.  `missing` are the inputs that do not exist,
+    `oversized` the trees that no member can read, `partly_hidden` those of which not all may be
+    read here.
     """
 
     inputs: tuple[str, ...]
@@ -23,6 +25,8 @@ class Progress:
     allowed: int = 1
     failure: VersionState | None = None
     missing: tuple[str, ...] = ()
+    oversized: tuple[str, ...] = ()
+    partly_hidden: tuple[str, ...] = ()
 
     @property
     def up_to_date_count(self) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
-from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
@@ -91,6 +90,9 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     if text := phrases.record_advice(group):
         yield "faint", text
     yield from (("bad", text) for text in phrases.absent_inputs(group))
+    yield from (("bad", text) for text in phrases.oversized_inputs(group))
+    if text := phrases.partly_hidden_inputs(group):
+        yield "faint", text
     yield from (("bad", phrases.missing_member(group, row, now)) for row in group.missing)
     yield from (("bad", phrases.duplicate_member(group, row)) for row in group.duplicates)
     yield from (("bad", text) for text in phrases.intruders(group))
@@ -197,8 +199,8 @@ def _reason(row: MemberRow, group: GroupStatus) -> str:
     parts = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
     path = next(iter(row.inputs_behind), "")
     write = group.znodes.get(path)
-    if write is not None and not write.size and not is_tree(path):
-        parts.append(f"{path} is empty")
+    if write is not None and (write.excess or not write.size):
+        parts.append(f"{path} {write.excess or 'is empty'}")
     if row.absent:
         parts.append(f"{phrases.names(row.absent)} missing")
     if row.others_want:
@@ -242,5 +244,6 @@ def _group_reason(group: GroupStatus, now: float) -> str:
     noun = "a member" if count == 1 else "members"
     intruders = f"{count} in the queue {'is' if count == 1 else 'are'} not {noun}" if count else ""
     failure, pause = phrases.failure(group, now), phrases.pause(group, now)
-    parts = (group.error, failure, pause, absent, intruders, ignored)
+    oversized = f"too much: {phrases.names(group.oversized)}" if group.oversized else ""
+    parts = (group.error, failure, pause, absent, oversized, intruders, ignored)
     return "; ".join(text for text in parts if text)

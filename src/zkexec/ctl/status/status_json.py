@@ -78,6 +78,8 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
         "known_good": progress.is_known_good,
         "allowed": progress.allowed,
         "missing": list(progress.missing),
+        "oversized": list(progress.oversized),
+        "partly_hidden": list(progress.partly_hidden),
         "up_to_date_count": progress.up_to_date_count,
         "total": progress.total,
         "took_s": _rounded(progress.took_s(now)),

@@ -206,3 +206,21 @@ def test_secrets_are_not_shown() -> None:
 
     assert "session" in shown
     assert "hush" not in shown
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_ephemeral"),
+    [
+        (0, False),
+        (0x0100_0123_4567_0001, True),
+        (0xFF12_0123_4567_0001 - 2**64, True),
+        (-(2**63), False),
+        (0xFF00_00FF_FFFF_FFFF - 2**64, False),
+    ],
+)
+def test_which_znodes_are_ephemeral(owner: int, is_ephemeral: bool) -> None:
+    """An ephemeral znode has a session; a container and one with a time to live have a mark.
+
+    A session of the server 255 begins like that mark.
+    """
+    assert Stat(ephemeral_owner=owner).is_ephemeral is is_ephemeral

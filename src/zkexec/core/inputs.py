@@ -84,14 +84,13 @@ class Inputs:
         self.problems: dict[str, Problem] = {}
         self._last_number = self._counted = 0
         """The numbers of the last read, and of the last that counts or is of no use any more."""
-        self._reading = self._stale = self._registered = False
+        self._reading = self._stale = self._registered = self._is_odd = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
 
         self.refused = False
         """Whether every server has refused since the last connection."""
         self.last_trouble = ""
-        self._is_odd = False
         self._reported: set[str] = set()
         """The reasons that were logged since a connection was of use."""
         self.is_doubtful = False

@@ -250,7 +250,7 @@ class Restart:
             self.requested = wanted if self._turn.in_flight or not self._policy.in_group else None
         if is_unfinished and not is_verified:
             return [*undone, facts.TurnUnfinished(generation, wanted)]
-        started = [] if is_verified or generation else self._command.start()
+        started = [] if is_verified or generation else self._start()
         return [*undone, facts.ChangeUndone(generation, wanted), *started]
 
     def _take_version(self) -> list[Action]:
@@ -274,7 +274,7 @@ class Restart:
     def expire(self, phase: CurrentPhase, now: float) -> Found:
         """Make the attempt, or the start, that is due."""
         starts = self._start_at is not None and now >= self._start_at
-        started = self._command.start() if starts else []
+        started = self._start() if starts else []
         if self._debounce.deadline is None or now < self._debounce.deadline:
             return started
         self._debounce.end()
@@ -470,7 +470,7 @@ class Restart:
         self._staged = None
         self._seen = self.installed
         kept = facts.OldFilesKept(self.installed)
-        return [DiscardFiles(), Note("change-undone"), kept, *self._command.start()]
+        return [DiscardFiles(), Note("change-undone"), kept, *self._start()]
 
     def install(self, phase: CurrentPhase, written: Sequence[str]) -> Found:
         """The staged files are installed: start the command on them, or let it load them."""
@@ -487,8 +487,7 @@ class Restart:
             return [*notes, facts.FilesReplaced(staged)]
         if self._is_put_back(attempt):
             return [Note("files-put-back"), *notes, facts.FilesPutBack()]
-        self.loaded = staged
-        return [*notes, facts.NewFilesInstalled(staged), *self._command.start()]
+        return [*notes, facts.NewFilesInstalled(staged), *self._start()]
 
     def _after(self, staged: Snapshot) -> tuple[Snapshot, list[Action]]:
         """Return what is installed now, with what its health would show about its version.
@@ -504,6 +503,11 @@ class Restart:
             staged = replace(staged, proves_nothing=True)
         self.was_healthy |= staged.proves_nothing
         return staged, [RememberState(staged, True)] if self.was_healthy else []
+
+    def _start(self) -> list[Action]:
+        """Start the command, which loads what is installed."""
+        self.loaded = self.installed
+        return self._command.start()
 
     def reloaded(self) -> None:
         """The running command has loaded the installed files, as far as anybody knows."""

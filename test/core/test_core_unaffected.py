@@ -137,6 +137,37 @@ def test_the_first_start_after_nothing_has_changed(
     assert is_known_good(member) is is_good
 
 
+def test_the_first_start_of_a_version_that_was_healthy() -> None:
+    """A member that is started again on what it ran makes no version known good, either."""
+    earlier = running(ALONE).member.applied
+    for policy in (GROUP, ALONE):
+        member = running(policy, left=CachedFilesFound(earlier, was_healthy=True, zxid=1))
+        assert member.member.applied == earlier
+        assert member.member.applied.proves_nothing
+        assert not member.record.versions
+
+
+@pytest.mark.xfail(strict=True, reason="the lead decides what an adopted turn proves")
+def test_an_adopted_turn_of_what_was_healthy() -> None:
+    """If the success of a turn was not recorded, the next process of the member records it."""
+    member = running(GROUP)
+    member.push({"/v": {"a": b"2"}})
+    member.render(rendered(b"r2"))
+    member.wait(0.5)
+    member.group.prepare_mishap("commit", "not-done")
+    member.wait(0.7)
+    assert member.one(RememberState).was_healthy
+    member.group.end_session()
+    left = CachedFilesFound(member.member.applied, was_healthy=True, zxid=2)
+    again = TreeMember(GROUP, left=left, group=member.group)
+    again.start()
+    again.read({"/v": {"a": b"2"}}, zxid=2)
+    again.render(rendered(b"r2"))
+    assert again.is_in(Phase.VERIFYING)
+    again.wait(5)
+    assert is_known_good(again)
+
+
 def test_the_disk_is_read_first_if_there_is_a_state() -> None:
     """What an earlier zkexec has installed is known before anything is read."""
     member = TreeMember(ALONE)

@@ -9,6 +9,7 @@ from zkexec.core.actions import (
     DiscardFiles,
     EndProcess,
     InstallFiles,
+    Note,
     RenderTemplates,
     RunAlert,
     RunStep,
@@ -185,6 +186,15 @@ def test_a_first_start_on_a_host_that_cannot_render_ends(start: StartPolicy) -> 
     member.render(NotRendered("no process"))
     assert "start-not-rendered" in member.topics
     assert member.one(EndProcess).ending == ExitStatus(code=125)
+
+
+def test_a_first_start_whose_templates_are_not_rendered_in_time() -> None:
+    """The connect timeout is for all that a start needs; the line names the rendering."""
+    member = started(ALONE)
+    member.wait(30)
+    (over,) = (note for note in member.requests(Note) if note.topic == "cluster-unreachable")
+    assert over.fields["reason"] == "the templates are still being rendered"
+    assert member.is_in(Phase.DONE)
 
 
 def test_a_running_member_on_a_host_that_cannot_render_tries_again() -> None:

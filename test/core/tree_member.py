@@ -30,10 +30,16 @@ Kind = TypeVar("Kind", bound=Action)
 class TreeMember:
     """A member, what it has done since the last event from outside, and what is on its host."""
 
-    def __init__(self, policy: Policy, *, left: CachedFilesFound | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        left: CachedFilesFound | None = None,
+        group: ScriptedGroup | None = None,
+    ) -> None:
         """Begin at time 0; `left` is what an earlier zkexec has left on the host."""
         self.policy = policy
-        self.group = ScriptedGroup(policy.inputs)
+        self.group = group or ScriptedGroup(policy.inputs)
         turn = Participant(policy, MEMBER, self.group.new_token) if policy.in_group else FreeTurn()
         self.member = Member(policy, turn)
         self.now = 0.0

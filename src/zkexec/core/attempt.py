@@ -63,7 +63,7 @@ class Attempt:
     def is_retry(self, wanted: Snapshot) -> bool:
         """Whether these are the bytes that failed, pushed once more."""
         failing = self.failing
-        return failing is not None and wanted == failing and wanted.zxid > failing.zxid
+        return failing is not None and wanted == failing and wanted.last_written > failing.zxid
 
     def is_trial(self, installed: Snapshot, wanted: Snapshot) -> bool:
         """Whether what failed is to be tried once more although no file differs from it.

@@ -33,6 +33,17 @@ class Reading:
         single = (self.znodes[path].mzxid for path in inputs.znodes)
         return max((*single, *(tree.zxid for tree in self.trees.values())), default=0)
 
+    def written_by(self, inputs: InputOptions) -> int:
+        """Return the newest mzxid of what counts: without removals, and what is ephemeral."""
+        single = (self.znodes[path].mzxid for path in inputs.znodes)
+        below = (
+            znode.mzxid
+            for root, tree in self.trees.items()
+            for znode in tree.znodes.values()
+            if root in inputs.values or not znode.is_ephemeral
+        )
+        return max((*single, *below), default=0)
+
     def changed_at(self, inputs: InputOptions) -> float:
         """Return the newest time of a write, in seconds of the epoch."""
         single = [self.znodes[path].mtime for path in inputs.znodes]
@@ -180,8 +191,10 @@ class Production:
         """
         inputs, reading = self._inputs, self._reading
         zxid, changed_at = reading.zxid_of(inputs), reading.changed_at(inputs)
+        written = reading.written_by(inputs) if reading.trees else -1
         if restart_znode is not None:
             zxid = max(zxid, restart_znode.mzxid)
+            written = max(written, restart_znode.mzxid) if reading.trees else -1
             changed_at = max(changed_at, restart_znode.mtime)
         return Snapshot(
             {
@@ -195,6 +208,7 @@ class Production:
             variables=self.variables,
             digest=self._digest() if inputs.needs_state else "",
             unrendered=self.unrendered,
+            written=written,
         )
 
     def _digest(self) -> str:

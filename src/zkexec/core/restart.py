@@ -207,7 +207,7 @@ class Restart:
         """Whether this was not compared yet; the same bytes are new if they failed before."""
         if self._seen is None or self.wanted != self._seen:
             return True
-        return attempt.failure is not None and self.wanted.zxid > self._seen.zxid
+        return attempt.failure is not None and self.wanted.last_written > self._seen.zxid
 
     def _is_undone(self, phase: CurrentPhase) -> bool:
         """Whether an attempt at something else is under way that is none any more.

@@ -87,7 +87,9 @@ class Snapshot:
     `variables` are those of the command that come from inputs.  `digest` is that of the inputs, ""
     if only their files count.  `unrendered` is the reason why a template cannot be rendered; its
     file is what it was before then.  If `proves_nothing`, nothing on this host differs from what
-    the command was healthy on before, so its health shows nothing about this version.
+    the command was healthy on before, so its health shows nothing about this version.  `written` is
+    the newest mzxid of what counts, if `zxid` can be greater because of what was removed, or of
+    ephemeral znodes; else it is -1.
     """
 
     files: Mapping[str, bytes]
@@ -99,6 +101,15 @@ class Snapshot:
     digest: str = ""
     unrendered: str = ""
     proves_nothing: bool = False
+    written: int = -1
+
+    @property
+    def last_written(self) -> int:
+        """The zxid of the last write: if it is newer than a failure, what failed was written again.
+
+        A removal, or an ephemeral znode, writes nothing again.
+        """
+        return last_written(self.zxid, self.written)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -112,6 +123,11 @@ class Snapshot:
 
     def __hash__(self) -> int:
         return hash((self.restart, self.digest, frozenset(self.files.items())))
+
+
+def last_written(zxid: int, written: int) -> int:
+    """Return the zxid of the last write; `zxid` can be lowered to one of another history."""
+    return zxid if written < 0 else min(zxid, written)
 
 
 @frozen()

@@ -133,6 +133,10 @@ class Startup:
         self.deadline = None
         if not self._needs_ensemble:
             return self._start_without_ensemble()
+        if self._inputs.is_rendering:
+            # The ensemble has answered, and a rendering has a limit of its own.
+            self.deadline = now + self._policy.connect_timeout_s
+            return []
         fields = {
             "reason": self._no_answer_reason(),
             "connect_timeout_s": self._policy.connect_timeout_s,
@@ -148,8 +152,6 @@ class Startup:
     def _no_answer_reason(self) -> str:
         if self._inputs.connected and self._turn.error:
             return self._turn.error
-        if self._inputs.is_rendering:
-            return "the templates are still being rendered"
         if self._inputs.connected:
             return "connected, but not all was read that a start needs"
         return self._inputs.last_trouble or "no answer"
@@ -207,9 +209,19 @@ class FirstStart:
             return self._begin_on(on_disk)
         if wanted.unrendered:
             return self._refuse_unrendered(wanted)
-        if self._startup.was_healthy and on_disk is not None and not plan(on_disk, wanted):
+        if self._proves_nothing(wanted, on_disk):
             wanted = replace(wanted, proves_nothing=True)
         return self._restart.stage(wanted)
+
+    def _proves_nothing(self, wanted: Snapshot, on_disk: Snapshot | None) -> bool:
+        """Whether the health of the command would show nothing about this version.
+
+        It is the one that is there and that has shown nothing, or it differs from it in nothing.
+        """
+        if on_disk is None or plan(on_disk, wanted):
+            return False
+        is_same = on_disk.digest == wanted.digest
+        return on_disk.proves_nothing if is_same else self._startup.was_healthy
 
     def _refuse_unrendered(self, wanted: Snapshot) -> Found:
         """A template has an error: start on known good files, or end, or keep an adopted turn."""

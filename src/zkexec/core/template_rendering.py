@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @frozen()
 class _RenderedInputs:
-    """What is rendered: the digest of what templates can read, and its newest zxid."""
+    """What is rendered: the digest of what templates can read, and the zxid of its last write."""
 
     digest: str
-    zxid: int
+    written: int
 
 
 class TemplateRendering:
@@ -49,7 +49,7 @@ class TemplateRendering:
         wanted, last = self._identify(reading), self._last
         if last is None or last.digest != wanted.digest:
             return None
-        is_again = isinstance(self._result, RenderFailed) and wanted.zxid > last.zxid
+        is_again = isinstance(self._result, RenderFailed) and wanted.written > last.written
         return None if is_again else self._result
 
     def start(self, event: ZnodesRead, reading: Reading) -> RenderTemplates:
@@ -84,4 +84,4 @@ class TemplateRendering:
             for root, contents in values_of(self._inputs, reading).items()
             for path, content in contents.items()
         }
-        return _RenderedInputs(digest_of_parts(texts | values), reading.zxid_of(self._inputs))
+        return _RenderedInputs(digest_of_parts(texts | values), reading.written_by(self._inputs))

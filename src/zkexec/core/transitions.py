@@ -31,14 +31,17 @@ CLUSTER_EVENTS = (
 EXAMINED = (events.FilesStaged, events.StepFinished)
 """The events after which staged files can be examined: they are there, and no check runs."""
 
-PERMITTED = (events.FilesStaged, group_events.RecordCommitted)
-"""The events after which the next step with staged files can be permitted."""
+READ = (events.ZnodesRead, events.RenderFinished)
+"""The events after which another version can be wanted: read, and with templates rendered."""
+
+PERMITTED = (events.FilesStaged, group_events.RecordCommitted, *READ)
+"""The events after which the next step with staged files can be permitted.
+
+A read shows that a tree is still what it was when the turn was granted.
+"""
 
 GONE = (events.CommandExited, events.SignalReceived)
 """The events with which zkexec ends while a command runs."""
-
-READ = (events.ZnodesRead, events.RenderFinished)
-"""The events after which another version can be wanted: read, and with templates rendered."""
 
 GRANTED = (events.Tick, group_events.RecordCommitted, group_events.RecordRead)
 """The events after which a turn is granted: what cannot be rendered then fails at once."""

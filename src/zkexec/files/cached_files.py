@@ -45,7 +45,12 @@ def load_installed(layout: TargetLayout, state: InstalledState | None) -> Cached
     for path, _ in _contents([path for path, _ in state.pending], layout.folders, skips=True):
         if path not in contents:
             raise InstallError(f"{path}: belongs to a change that was not finished")
-    snapshot = Snapshot(contents, variables=state.variables or {}, digest=state.digest)
+    snapshot = Snapshot(
+        contents,
+        variables=state.variables or {},
+        digest=state.digest,
+        proves_nothing=state.proves_nothing,
+    )
     return CachedFilesFound(snapshot, state.was_healthy, state.zxid)
 
 

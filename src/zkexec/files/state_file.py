@@ -47,6 +47,7 @@ class InstalledState:
     folders: tuple[str, ...] = ()
     variables: Mapping[str, bytes] | None = None
     was_healthy: bool = False
+    proves_nothing: bool = False
     pending: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
 
@@ -153,6 +154,7 @@ def _encoded(state: InstalledState) -> bytes:
             "digest": state.digest,
             "zxid": state.zxid,
             "was_healthy": state.was_healthy,
+            "proves_nothing": state.proves_nothing,
             "files": dict(state.files),
             "folders": state.folders,
             "variables": None if variables is None else text,
@@ -172,6 +174,7 @@ def _decoded(content: bytes) -> InstalledState:
         digest=_text(found["digest"]),
         zxid=_number(found["zxid"]),
         was_healthy=found["was_healthy"] is True,
+        proves_nothing=found["proves_nothing"] is True,
         files={_path(path): _digest(digest) for path, digest in _mapping(found["files"])},
         folders=tuple(map(_path, _sequence(found["folders"]))),
         variables=None

@@ -162,6 +162,7 @@ class TrackedFiles:
         return InstalledState(
             digest=snapshot.digest,
             zxid=snapshot.zxid,
+            proves_nothing=snapshot.proves_nothing,
             files=files,
             folders=tuple(self._folders_after()),
             variables=kept,

@@ -60,7 +60,7 @@ class Lease:
 
     def entry_for(self, version: ConfigVersion) -> InFlightEntry:
         """Return an entry for a restart on this version."""
-        return InFlightEntry(self.token, version.digest, version.zxid)
+        return InFlightEntry(self.token, version.digest, version.zxid, written=version.written)
 
     def has_failed(self, record: RolloutRecord) -> bool:
         """Whether the entry is kept because its version failed."""

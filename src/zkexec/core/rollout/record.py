@@ -5,7 +5,7 @@ new record, the same object if nothing changes, or a Refusal with its reason.  T
 a new record against the znode version that it has read.
 
 A failed version is blocked up to the zxid at which it failed.  If the same bytes are written
-again, they have a greater zxid: this is a deliberate retry.
+again, their last write has a greater zxid: this is a deliberate retry.
 """
 
 from __future__ import annotations
@@ -78,15 +78,19 @@ class EntryPhase(Enum):
     FAILED = "failed"
 
 
-@frozen()
+@frozen(uncompared=("written",))
 class InFlightEntry:
-    """A member in flight; `token` is random for each admission, `since` in seconds of the epoch."""
+    """A member in flight; `token` is random for each admission, `since` in seconds of the epoch.
+
+    `written` is that of the version, if this is a new entry: the znode does not contain it.
+    """
 
     token: str
     digest: str
     zxid: int
     phase: EntryPhase = EntryPhase.RESTARTING
     since: float = AS_COMMITTED
+    written: int = -1
 
 
 @frozen()
@@ -185,7 +189,7 @@ class RolloutRecord:
         latest = _latest(
             state
             for digest, state in self.versions.items()
-            if state.zxid >= version.zxid and is_same_contents(digest, version.digest)
+            if state.zxid >= version.last_written and is_same_contents(digest, version.digest)
         )
         return latest if latest is not None and latest.failed_by else None
 
@@ -210,7 +214,7 @@ class RolloutRecord:
 
         `population` is the number of living members.  The entry's phase is restarting.
         """
-        version = ConfigVersion(entry.digest, entry.zxid, scope)
+        version = ConfigVersion(entry.digest, entry.zxid, scope, entry.written)
         if self.paused is not None:
             return Refusal.PAUSED
         if self.failure_of(version) is not None:
@@ -227,7 +231,7 @@ class RolloutRecord:
         This takes down no further command, so max unavailable does not matter.  But only one
         member tries an untried version.
         """
-        version = ConfigVersion(entry.digest, entry.zxid, scope)
+        version = ConfigVersion(entry.digest, entry.zxid, scope, entry.written)
         own = self.in_flight.get(member)
         if own is None or own.token != entry.token:
             return Refusal.GONE
@@ -333,7 +337,7 @@ class RolloutRecord:
 
     def _is_retry(self, version: ConfigVersion) -> bool:
         state = self.versions.get(version.digest)
-        return state is not None and bool(state.failed_by) and version.zxid > state.zxid
+        return state is not None and bool(state.failed_by) and version.last_written > state.zxid
 
     def _with_entry(
         self, member: str, entry: InFlightEntry, version: ConfigVersion
@@ -360,7 +364,7 @@ class RolloutRecord:
             versions[version.digest] = VersionState(version.zxid, version.scope)
         elif version.zxid > known.zxid:
             newer = replace(known, zxid=version.zxid, scope=version.scope)
-            if known.failed_by:
+            if known.failed_by and version.last_written > known.zxid:
                 newer = VersionState(version.zxid, version.scope)
             versions[version.digest] = newer
         return replace(self, in_flight=in_flight, versions=versions)

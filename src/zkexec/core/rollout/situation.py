@@ -133,7 +133,7 @@ class Situation:
         if self.failure is None or self.failure.version is None:
             return False
         failed, version = self.failure.version, self.version_of(wanted)
-        return failed.digest == version.digest and version.zxid <= failed.zxid
+        return failed.digest == version.digest and version.last_written <= failed.zxid
 
     def begin_session(self) -> None:
         """Begin a session: the ensemble may have been wiped or restored from a dump."""

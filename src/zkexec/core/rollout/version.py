@@ -7,23 +7,29 @@ folders want the same version, and what failed for one is not tried by the other
 from __future__ import annotations
 
 from zkexec.core.input_options import InputOptions
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import Snapshot, last_written
 from zkexec.digest import digest_of_parts
 from zkexec.frozen import frozen, replace
 
 
-@frozen()
+@frozen(uncompared=("written",))
 class ConfigVersion:
     """One particular state of all inputs of a member.
 
     `scope` identifies the set of its inputs, as options name them.  `zxid` is the newest of them.
     `digest` is the digest of the contents; if an operator requested a rolling restart, the name of
-    this restart follows after a dot.
+    this restart follows after a dot.  `written` is as in a `Snapshot`.
     """
 
     digest: str
     zxid: int
     scope: str
+    written: int = -1
+
+    @property
+    def last_written(self) -> int:
+        """The zxid of the last write of its inputs, which makes it a retry after a failure."""
+        return last_written(self.zxid, self.written)
 
 
 def version_of(snapshot: Snapshot, inputs: InputOptions) -> ConfigVersion:
@@ -37,7 +43,7 @@ def version_of(snapshot: Snapshot, inputs: InputOptions) -> ConfigVersion:
         )
     scope = digest_of_parts({(path.encode(),) for path in inputs.paths})[:12]
     restart = f".{snapshot.restart}" if snapshot.restart else ""
-    return ConfigVersion(digest + restart, snapshot.zxid, scope)
+    return ConfigVersion(digest + restart, snapshot.zxid, scope, snapshot.written)
 
 
 def renumbered(version: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:

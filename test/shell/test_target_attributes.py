@@ -246,3 +246,22 @@ def test_the_mode_comes_before_the_first_byte(tmp_path: Path, name: str) -> None
     assert re.search(r"O_TMPFILE.*0600", of_file[-2])
     assert re.search(r"^fchmod.*0600", of_file[-1])
     assert host.mode(name) == 0o600
+
+
+@needs_root
+@pytest.mark.skipif(which("strace") is None, reason="strace is not installed")
+def test_a_correction_never_gives_more_rights(tmp_path: Path) -> None:
+    """What the new mode does not allow is taken away before the file has another owner."""
+    path, trace = tmp_path / "file", tmp_path / "trace"
+    path.write_bytes(b"x")
+    path.chmod(0o660)
+    driver = (
+        "import sys; from shell.test_target_attributes import AttributeRule, Path, write\n"
+        f"write(Path(sys.argv[1]), b'x', AttributeRule('', 0o604, ({USER}, {GROUP})))\n"
+    )
+    command = ["strace", "-o", str(trace), "-e", "trace=fchmod,fchown", sys.executable, "-c"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([*command, driver, str(path)], env=environment, check=True)
+    seen = re.findall(r"^(fch\w+)\(\d+, (.*?)\) += 0$", trace.read_text(), re.MULTILINE)
+    assert seen == [("fchmod", "0600"), ("fchown", f"{USER}, {GROUP}"), ("fchmod", "0604")]
+    assert described(path) == (0o604, USER, GROUP)

@@ -113,6 +113,26 @@ def check_next_start(folder: Path, after: Mapping[str, bytes], step: str) -> Non
     assert os.listdir(folder / "state") == ["z.state"], step
 
 
+@pytest.mark.skipif(which("strace") is None, reason="strace is not installed")
+def test_all_is_durable_before_the_state_says_so(tmp_path: Path) -> None:
+    """Each changed folder is synced, those of new folders too, and then the state is moved."""
+    host = prepared(tmp_path)
+    trace = tmp_path / "trace"
+    strace = ["strace", "-y", "-o", str(trace), "-e", "trace=fsync,rename,linkat,renameat,unlinkat"]
+    subprocess.run(
+        [*strace, *writer(tmp_path, TWO, "host.install(files)")], env=environment(), check=True
+    )
+    lines = trace.read_text().splitlines()
+    is_move = re.compile(rf'^rename\(.*, "{host.state_file.path}"\) = 0').match
+    before, after, *_ = (number for number, line in enumerate(lines) if is_move(line))
+    synced = {
+        found[1] or "."
+        for line in lines[before:after]
+        if (found := re.search(rf"^fsync\(\d+<{host.root}/?([^>#]*)>", line))
+    }
+    assert synced == {".", "a", "a/c", "new", "new/x", "old/x"}
+
+
 # Makes the folder "sub" a link that leads outside, and a folder again, all the time.
 FLIPPER = """
 import os, shutil, sys

@@ -119,6 +119,22 @@ def test_a_failed_install_puts_modes_back(tmp_path: Path) -> None:
     assert changed.read_bytes() == b"old"
 
 
+def test_another_file_is_not_corrected(tmp_path: Path) -> None:
+    """A file that comes to the path after staging, such as a hard link, keeps its mode."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    for one in (path, other):
+        one.write_bytes(b"x")
+        one.chmod(0o640)
+    layout = TargetLayout(attributes=TargetAttributes((AttributeRule("", 0o644),)))
+    installer = Installer(lambda *_: None, layout)
+    installer.stage(Snapshot({str(path): b"x"}))
+    path.unlink()
+    os.link(other, path)
+    with pytest.raises(InstallError, match=f"^{path}: Was replaced by another process meanwhile$"):
+        installer.install()
+    assert described(other)[0] == 0o640
+
+
 @needs_root
 def test_the_owner_is_set_and_corrected(tmp_path: Path) -> None:
     """A user alone leaves the group, and the other way round."""

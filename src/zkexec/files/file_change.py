@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
+from errno import EACCES, EBUSY, EEXIST, EPERM, EROFS, EXDEV
 
 from zkexec.files.staged_file import (
     UNCHANGED,
@@ -224,15 +224,19 @@ class FileChange(InstallStep):
 class Correction(InstallStep):
     """A file whose content is right, and whose mode or owner is not what options name."""
 
-    def __init__(self, local_path: str, target: TargetFile, wanted: Attributes) -> None:
+    def __init__(
+        self, local_path: str, target: TargetFile, status: os.stat_result, wanted: Attributes
+    ) -> None:
+        """`status` is that of the file at the target."""
         self.local_path = local_path
         self._target = target
+        self._status = status
         self._wanted = wanted
 
     def require_right(self) -> None:
         """Raise OSError if this user may not change the file so, as far as that can be known."""
-        status, user = self._target.status, os.geteuid()
-        if status is None or user == 0:
+        status, user = self._status, os.geteuid()
+        if user == 0:
             return
         new_user, group = self._wanted.owner or (-1, -1)
         has_group = group in (-1, status.st_gid, os.getegid(), *os.getgroups())
@@ -245,13 +249,15 @@ class Correction(InstallStep):
 
     def undo(self) -> None:
         """Set what was there before."""
-        status = self._target.status
-        if status is not None:
-            self._give(Attributes(stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)))
+        status = self._status
+        self._give(Attributes(stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)))
 
     def _give(self, wanted: Attributes) -> None:
         file = open_file(self._target, os.O_RDONLY)
         try:
+            # Another file, such as a hard link to one of root, must not be given away.
+            if not os.path.samestat(os.fstat(file), self._status):
+                raise OSError(EEXIST, "Was replaced by another process meanwhile")
             give_to_open(file, wanted)
         finally:
             os.close(file)

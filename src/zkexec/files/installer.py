@@ -146,7 +146,7 @@ class Installer:
         if wanted != UNCHANGED and target.status is not None and old is not None:
             stays = change is None or change.staged is None
             if stays and needs_correction(target.status, wanted):
-                correction = Correction(local_path, target, wanted)
+                correction = Correction(local_path, target, target.status, wanted)
                 correction.require_right()
                 self._corrections.append(correction)
         return change

@@ -102,6 +102,7 @@ VALID = {
     "format": 1,
     "digest": "d",
     "zxid": 1,
+    "proves_nothing": False,
     "was_healthy": True,
     "files": {"/a": "0" * 64},
     "folders": ["/b"],

@@ -34,7 +34,7 @@ class InstalledState:
     `digest` and `zxid` are those of the version.  `files` are the SHA-256 of each file by its local
     path, and `folders` the local paths of those folders that zkexec has made.  `variables` are
     those of the command, None if they are not kept.  `was_healthy` is true if the command was
-    healthy on these files and variables.
+    healthy on these files and variables, and `proves_nothing` is that of the snapshot.
 
     `pending` are the path and SHA-256 of each file that an install wanted to write when this was
     written, if it has not ended.  `removed` are the paths that the last install has removed: if

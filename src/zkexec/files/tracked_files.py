@@ -278,7 +278,13 @@ class TrackedFiles:
         state, file = self.state, self._layout.state
         if state is None or file is None:
             return
-        wanted = replace(state, digest=snapshot.digest, zxid=snapshot.zxid, was_healthy=was_healthy)
+        wanted = replace(
+            state,
+            digest=snapshot.digest,
+            zxid=snapshot.zxid,
+            was_healthy=was_healthy,
+            proves_nothing=snapshot.proves_nothing,
+        )
         if wanted != state:
             file.write(wanted)
             self._state = wanted

@@ -29,7 +29,8 @@ def test_contents(opened: Opener, client: KazooClient, root: str) -> None:
     stat = client.set(f"{root}/a", b"\0again\xff")
     with opened(f"{root}/a", f"{root}/empty") as (ensemble, posted):
         found = posted.read(ensemble)
-        assert found[f"{root}/a"] == Znode(f"{root}/a", b"\0again\xff", stat.mzxid, version=1)
+        expected = Znode(f"{root}/a", b"\0again\xff", stat.mzxid, version=1, czxid=stat.czxid)
+        assert found[f"{root}/a"] == expected
         assert found[f"{root}/empty"].content == b""
         assert (found[f"{root}/empty"].problem, found[f"{root}/empty"].version) == (None, 0)
 
@@ -95,7 +96,7 @@ def test_each_change_is_told(opened: Opener, client: KazooClient, root: str) -> 
             stat = client.set(root, str(number).encode())
             posted.next(ZnodeTouched, path=root)
             content = str(number).encode()
-            znode = Znode(root, content, stat.mzxid, version=stat.version)
+            znode = Znode(root, content, stat.mzxid, version=stat.version, czxid=stat.czxid)
             assert posted.read(ensemble) == {root: znode}
 
 

@@ -136,3 +136,50 @@ def test_a_rollout_that_is_overtaken(fleet: Fleet, zkexecctl: Zkexecctl) -> None
     assert (answer.status, second.status) == (1, 0)
     assert f"superseded by {conf}@3 (bob)" in answer.err
     fleet.at_rest("good 2")
+
+
+@pytest.mark.parametrize("change", ["add", "change", "remove"])
+def test_another_write_in_a_tree_ends_the_wait(
+    zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient, tmp_path: Path, change: str
+) -> None:
+    """1 if another tool writes anything in the tree, although no member has read that."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_bytes(name.encode())
+    tree = f"{group.path}/"
+    group.show("m1", paths=(tree,))
+    words = ("push", f"{tree}={folder}/", "--yes", "--lock", group.lock, "--wait")
+    changes: dict[str, Callable[[], object]] = {
+        "add": lambda: client.create(f"{tree}c", b"c"),
+        "change": lambda: client.set(f"{tree}a", b"new"),
+        "remove": lambda: client.delete(f"{tree}b"),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        push = pool.submit(zkexecctl, *words, "--timeout", "40")
+        until(lambda: client.exists(f"{tree}b") or push.done(), "it is pushed")
+        changes[change]()
+        answer = push.result(DEADLINE_S)
+
+    assert answer.status == 1
+    assert f"superseded: {tree} was written by another tool" in answer.err
+
+
+def test_an_ephemeral_znode_supersedes_nothing(
+    zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient, tmp_path: Path
+) -> None:
+    """The wait goes on if a tree has the same content after a write, for the newest write."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"a")
+    tree = f"{group.path}/"
+    group.show("m1", paths=(tree,))
+    words = ("push", f"{tree}={folder}/", "--yes", "--lock", group.lock, "--wait")
+    with ThreadPoolExecutor(1) as pool:
+        push = pool.submit(zkexecctl, *words, "--timeout", "40")
+        until(lambda: client.exists(f"{tree}a") or push.done(), "it is pushed")
+        client.create(f"{tree}here", b"", ephemeral=True)
+        group.show("m1", paths=(tree,), zxid=client.exists(f"{tree}here").czxid)
+        answer = push.result(DEADLINE_S)
+
+    assert answer.status == 0, answer

@@ -4,11 +4,11 @@ A push is superseded as soon as one of its paths has other content, also if this
 everywhere by then: it cannot be known whether the pushed one ever was.  Writing the same bytes once
 more supersedes nothing.
 
-What was written below the root of a tree shows in the members: one of them has read a newer
-transaction.  Then the path is read again.
+The newest write of an input shows that something was written: to it, or anywhere in a tree that
+contains it or that it contains.  Then the path is read again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zkexec.ctl.cluster_connection import ClusterConnection
@@ -37,7 +37,8 @@ class PushedContents:
         self._cluster = cluster
         self._paths = HistoryPaths.below(cluster.chroot)
         self._pushed = dict(pushed)
-        self._newest_read: dict[str, int] = {}
+        self._examined: dict[str, int] = {path: one.zxid for path, one in pushed.items()}
+        """As of which newest write each path has the content that was pushed."""
 
     @property
     def zxid(self) -> int:
@@ -49,35 +50,33 @@ class PushedContents:
 
         Raises SubcommandError if the cluster does not answer in time.
         """
-        newest = max((one.status.zxid for one in group.members.values() if one.status), default=0)
-        for path in self._written_since(group, newest):
+        for path, newest in self._written_since(group):
             dialogue = read_history(self._paths, path)
             history: Any = self._cluster.run(dialogue, timeout_s)
             digest = self._pushed[path].digest
             if history.content is None or digest_of(history.content) != digest:
                 return _superseded_by(history)
             self._pushed[path] = PushedContent(history.mzxid, digest)
-            self._newest_read[path] = newest
+            self._examined[path] = newest
         return ""
 
-    def _written_since(self, group: GroupStatus, newest: int) -> list[str]:
-        """The paths that were written or deleted since they were read, or may have been."""
-        return [
-            path
-            for path in self._pushed
-            if self._is_root_written(path, group)
-            or (
-                any(contains(one, path) for one in group.inputs)
-                and newest > max(self._pushed[path].zxid, self._newest_read.get(path, 0))
-            )
-        ]
+    def _written_since(self, group: GroupStatus) -> Iterable[tuple[str, int]]:
+        """Give the paths that were written or deleted since, and the zxid of the newest write.
 
-    def _is_root_written(self, path: str, group: GroupStatus) -> bool:
-        """Return whether the znode itself, or the root of the tree, was written or deleted."""
-        if path not in group.inputs:
-            return False
-        write = group.znodes.get(path)
-        return write is None or write.zxid != self._pushed[path].zxid
+        It is 0 if one of the inputs does not exist.
+        """
+        for path in self._pushed:
+            inputs = [one for one in group.inputs if _concerns(one, path)]
+            writes = [group.znodes.get(one) for one in inputs]
+            zxids = [0 if write is None else write.zxid for write in writes]
+            newest = 0 if 0 in zxids else max(zxids, default=0)
+            if inputs and (not newest or newest != self._examined[path]):
+                yield path, newest
+
+
+def _concerns(one: str, path: str) -> bool:
+    """Return whether a write to one of them can be a write to the other."""
+    return one == path or contains(one, path) or contains(path, one)
 
 
 def _superseded_by(history: PathHistory) -> str:

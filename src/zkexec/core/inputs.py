@@ -122,6 +122,12 @@ class Inputs:
         """Whether what was read is still being rendered."""
         return self._pending is not None
 
+    @property
+    def inner_problem(self) -> str:
+        """Which znode prevents a change, if no option names it: others do not see which it is."""
+        inner = [path for path in self.problems if path not in self._declared.znodes]
+        return f"{inner[0]} {self.problems[inner[0]].value}" if inner else ""
+
     def open(self) -> list[Action]:
         """Ask for the first session."""
         return [Note("connecting"), OpenSession()]

@@ -274,6 +274,7 @@ class Member:
     @property
     def _status(self) -> MemberStatus:
         reason = self._phase.attempt.reason or self.command.delayed or self._traffic.trouble
+        reason = reason or self.inputs.inner_problem
         if self.phase is Phase.WAITING and not self.command.generation:
             reason = reason or NOT_STARTED
         step = self._changes.step_of(self._phase)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 from simulation.clock import Clock
+from simulation.forest import Forest, missing
 from zkexec.core.events import Event
 from zkexec.core.snapshot import Problem, Znode
 
@@ -18,14 +19,20 @@ class ClusterModel(ABC):
     """Servers that hold a few znodes, and at most one session that is listened to."""
 
     def __init__(
-        self, clock: Clock, paths: tuple[str, ...], deliver: Callable[[Event], None]
+        self,
+        clock: Clock,
+        paths: tuple[str, ...],
+        deliver: Callable[[Event], None],
+        roots: tuple[str, ...] = (),
     ) -> None:
-        """Begin with servers on which none of the paths exists."""
+        """Begin with servers on which none of the paths and no tree exists."""
         self._clock = clock
         self._paths = paths
         self._deliver = deliver
         self.history: list[State] = [{path: missing(path) for path in paths}]
         """All states there were, also those of earlier histories of the servers."""
+        self.forests = [Forest(roots, {}, {})]
+        """The trees of all states, as far as there are any."""
         self.present = 0
         """Where the present history of the servers begins in that."""
         self.reads: dict[int, int] = {}
@@ -74,8 +81,3 @@ class ClusterModel(ABC):
     @abstractmethod
     def rearm(self) -> None:
         """Set all watches again; report what was missed."""
-
-
-def missing(path: str) -> Znode:
-    """A znode that does not exist."""
-    return Znode(path, problem=Problem.MISSING)

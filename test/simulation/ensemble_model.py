@@ -11,7 +11,8 @@ from functools import partial
 from random import Random
 
 from simulation.clock import Clock
-from simulation.cluster_model import ClusterModel, missing
+from simulation.cluster_model import ClusterModel
+from simulation.forest import Forest, missing
 from zkexec.core.events import (
     ConnectFailed,
     Event,
@@ -40,9 +41,10 @@ class EnsembleModel(ClusterModel):
         random: Random,
         paths: tuple[str, ...],
         deliver: Callable[[Event], None],
+        roots: tuple[str, ...] = (),
     ) -> None:
-        """Begin with an ensemble in which none of the paths exists."""
-        super().__init__(clock, paths, deliver)
+        """Begin with an ensemble in which none of the paths and no tree exists."""
+        super().__init__(clock, paths, deliver, roots)
         self._random = random
         self._luck = Random(random.getstate()[1][0])
         """Draws what was added later, so that a known seed has the same transcript as before."""
@@ -68,16 +70,20 @@ class EnsembleModel(ClusterModel):
         """Change some znodes in one transaction; a Problem takes their content away."""
         self._zxid += 1
         mzxid = self._zxid
-        state = dict(self.state)
+        state, forest, fired = dict(self.state), self.forest.copy(), list[str]()
         for path, content in changes.items():
-            if isinstance(content, Problem):
+            fired.append(path)
+            if forest.contains(path):
+                fired += forest.write(path, content, mzxid)
+            elif isinstance(content, Problem):
                 state[path] = Znode(path, problem=content)
             else:
                 # Deleted and made again begins at version 0, also where the content is the same.
                 state[path] = Znode(path, content, mzxid, version=state[path].version + 1)
         self.history.append(state)
-        self._changes.append(frozenset(changes))
-        for path in changes:
+        self.forests.append(forest)
+        self._changes.append(frozenset(fired))
+        for path in dict.fromkeys(fired):
             if path in self._watched:
                 self._watched.remove(path)
                 if not (self.loses_watches and self._luck.random() < 0.3):
@@ -86,19 +92,27 @@ class EnsembleModel(ClusterModel):
     def _fire(self, path: str) -> None:
         for armed in (self._armed, *self._arming):
             armed.pop(path, None)
-        self._later(partial(self._deliver, ZnodeTouched(path)))
+        self._later(partial(self._deliver, ZnodeTouched(path.rstrip("/"))))
+
+    @property
+    def forest(self) -> Forest:
+        """The trees as they are now."""
+        return self.forests[-1]
 
     def begin_anew(self) -> None:
         """Forget everything, or go back to an earlier state; who has seen more is refused."""
         random = self._random
-        state = random.choice(
-            [{path: missing(path) for path in self._paths}, *self.history[self.present :]]
-        )
+        chosen = random.choice([None, *range(self.present, len(self.history))])
+        state = {path: missing(path) for path in self._paths}
+        forest = Forest(self.forest.roots, {}, {})
+        if chosen is not None:
+            state, forest = self.history[chosen], self.forests[chosen].copy()
         self._heard = before = self._zxid
-        self._zxid = max((znode.mzxid for znode in state.values()), default=0)
+        self._zxid = max((forest.zxid, *(znode.mzxid for znode in state.values())))
         # What is committed otherwise is not modelled, but has numbers too.
         self._zxid += random.choice((0, 1, 3, 30))
         self.history.append(dict(state))
+        self.forests.append(forest)
         self.present = len(self.history) - 1
         is_refused = self._zxid < before and self._met == self._client
         if is_refused:
@@ -193,8 +207,9 @@ class EnsembleModel(ClusterModel):
         if connection != self._connection:
             self._deliver(ReadFailed(number, "the connection was lost"))
             return
-        self._watched.update(self._paths)
-        armed = dict.fromkeys(self._paths, len(self._changes))
+        watched = [*self._paths, *self.forest.watches()]
+        self._watched.update(watched)
+        armed = dict.fromkeys(watched, len(self._changes))
         self._arming.append(armed)
 
         def answer() -> None:
@@ -202,7 +217,7 @@ class EnsembleModel(ClusterModel):
                 self._armed = armed
             self._deliver(reply)
 
-        reply = ZnodesRead(number, dict(self.state), self._zxid)
+        reply = ZnodesRead(number, dict(self.state), self._zxid, self.forest.trees)
         self.reads[number] = self.present
         if self.loses_replies and self._random.random() < 0.3:
             # Lost, or late.  A connection without an answer for long is given up by the client.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from simulation.clock import Clock
-from simulation.cluster_model import ClusterModel, missing
+from simulation.cluster_model import ClusterModel
+from simulation.forest import missing
 from simulation.group.connection import Loss
 from simulation.group.servers import Session
 from simulation.group.tree import Change, Node, Transaction

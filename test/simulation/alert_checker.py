@@ -61,6 +61,9 @@ class AlertsAsRequired:
         if bystander.policy.step_limits or bystander.policy.on_change:
             new = self._with_steps(new, moment, bystander)
         self._due += new
+        if bystander.policy.inputs.templates:
+            # An error of a template counts as soon as an attempt is due.
+            self._optional += [Cause(AlertEvent.RESTART_FAILED), Cause(AlertEvent.RECOVERED)]
         for alert in alerts:
             self._strike_out(Cause(alert.event, alert.exit_status))
         urgent = [cause for cause in new if cause.event is not AlertEvent.RECOVERED]
@@ -137,7 +140,7 @@ class AlertsAsRequired:
         if isinstance(event, events.Started):
             # A new core, which does not know the alerts of the caretaker.
             self._unhealthy, self._silent_until = False, 0.0
-        awaited = events.ZnodesRead if bystander.policy.inputs.mirrors else events.SessionConnected
+        awaited = events.ZnodesRead if bystander.policy.inputs.paths else events.SessionConnected
         is_read = isinstance(event, awaited) and not bystander.is_kept
         if is_read and not self._is_followed and moment.phase is not Phase.EXITING:
             self._is_followed = True

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from simulation.cluster_model import ClusterModel
 from simulation.drains import Drains
-from simulation.host_model import HOST_IN_TROUBLE, HostModel
+from simulation.host_model import HOST_IN_TROUBLE, NAME, HostModel
+from simulation.input_views import InputViews
+from simulation.products import Terms
 from simulation.reloads import Reloads
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
@@ -72,6 +74,8 @@ class Bystander:
         self.wanted: dict[str, bytes] | None = None
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
+        self.views = InputViews(Terms(policy.inputs, policy.allow_empty, NAME), host)
+        """What was read, and what it produces, if not only plain mirrors are among the inputs."""
         self.reloads = Reloads(host)
         self.drains = Drains()
         self._read_asked = 0
@@ -87,6 +91,7 @@ class Bystander:
         if self.reloads.see_event(moment.event, moment.now, is_beside=is_beside):
             self._check_generation = 0
         self.drains.see_event(moment.event, is_ending=self.termed)
+        self.views.see_event(moment, self._read_asked)
         match moment.event:
             case events.CommandStarted(generation):
                 self.generation, self.started_at = generation, moment.now
@@ -102,7 +107,8 @@ class Bystander:
             case events.SignalReceived(signal):
                 self._see_signal(signal, moment.now)
             case events.ZnodesRead(number, znodes) if number == self._read_asked:
-                self.wanted = self._contents_of(znodes)
+                if not self.policy.inputs.needs_state:
+                    self.wanted = self._contents_of(znodes)
             case events.SessionSuspended() | events.SessionLost():
                 self._read_asked = 0
             case CoreLost():

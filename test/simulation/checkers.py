@@ -392,7 +392,7 @@ class StartsWithoutCluster:
         if self._began_at is None:
             self._began_at = moment.now
         starts = any(isinstance(action, actions.StartCommand) for action in moment.actions)
-        if bystander.policy.inputs.mirrors or moment.phase is not Phase.LOADING or starts:
+        if bystander.policy.inputs.paths or moment.phase is not Phase.LOADING or starts:
             return
         if isinstance(moment.event, events.ConnectFailed) and moment.event.is_last:
             raise Violation("every server has refused, and the command waits")

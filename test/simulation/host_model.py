@@ -4,7 +4,7 @@ What is asked of it may fail while `faults` is on: a full disk, a command that i
 child that takes no notice of signals, a check or an alert that hangs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -12,7 +12,9 @@ from random import Random
 from simulation.clock import Clock
 from simulation.disk import Disk, Write
 from simulation.flaws import UNHEALTHY, Flaw, flaw_of
-from simulation.step_commands import StepCommands
+from simulation.renderings import Renderings
+from simulation.step_commands import StepCommands, contents_of
+from simulation.target_disk import Killed, TargetDisk, draw_foreign
 from zkexec.core.events import (
     AlertFinished,
     CachedFilesFound,
@@ -30,8 +32,11 @@ from zkexec.core.events import (
 )
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot, plan
+from zkexec.frozen import replace
 
 ENDING_SIGNALS = (1, 2, 3, 9, 15)
+NAME = "host-one"
+"""What templates know as the name of the host."""
 HOST_IN_TROUBLE = 125
 """The status of a start that failed for want of a process."""
 
@@ -84,6 +89,16 @@ class HostModel:
         self.tree: Tree | None = None
         luck = Random(random.getstate()[1][2])
         self.steps = HostSteps(self, clock, luck, policy, deliver)
+        own = Random(random.getstate()[1][3])
+        self.renderings = Renderings(clock, own, NAME, deliver)
+        self.renderings.has_faults = lambda: self.faults
+        self.targets: TargetDisk | None = None
+        """The files and the state file, if the inputs need one."""
+        if policy.inputs.needs_state:
+            folders = tuple(mirror.local_path for mirror in policy.inputs.mirrored_trees)
+            self.targets = TargetDisk(folders, draw_foreign(own, folders))
+        self.killed_after: int | None = None
+        """After how many writes of the next installation zkexec is killed."""
         self.check: int | None = None
         self.alerting = False
         self._check_number = 0
@@ -99,6 +114,9 @@ class HostModel:
         if self._refuses(Write.STAGING):
             self.staged = None
             return FilesFailed(self._random.choice(("disk full", "no right to write")))
+        if self.targets is not None and (hindrance := self.targets.hindrance(snapshot)):
+            self.staged = None
+            return FilesFailed(hindrance)
         self.staged = snapshot
         return FilesStaged()
 
@@ -107,10 +125,35 @@ class HostModel:
         staged, self.staged = self.staged, None
         if staged is None or self._refuses(Write.INSTALL):
             return FilesFailed("disk full")
+        if self.targets is not None:
+            self._install_at(self.targets, staged)
         before, self.files = self.files, staged
         written = plan(before, staged).changed
         self.steps.installed(before)
         return FilesInstalled(written)
+
+    def _install_at(self, targets: TargetDisk, staged: Snapshot) -> None:
+        steps, self.killed_after = self.killed_after, None
+        try:
+            targets.install(staged, steps)
+        except Killed:
+            self.files = Snapshot(targets.installed)
+            raise
+
+    def remember(self, snapshot: Snapshot, *, was_healthy: bool) -> None:
+        """Write into the state file which version is installed."""
+        if self.targets is not None:
+            self.targets.remember(snapshot, was_healthy=was_healthy)
+        self.files = snapshot
+
+    def die(self) -> None:
+        """Lose zkexec, and with it all that it has started."""
+        if self.tree is not None:
+            self.tree.alive = False
+        self.tree = self.check = self.staged = None
+        self.alerting = False
+        self.steps.drop()
+        self.renderings.drop()
 
     def _refuses(self, write: Write) -> bool:
         refuses = self.faults and self.disk.refuses(write, self._clock.now)
@@ -125,12 +168,14 @@ class HostModel:
 
     def load_cached(self) -> Event:
         """Show the files of an earlier run."""
+        if self.targets is not None:
+            return self.targets.load()
         if self.files_are_cached:
             return CachedFilesFound(self.files)
         return CachedFilesMissing("no such file")
 
-    def start_command(self, generation: int) -> Event:
-        """Start the command."""
+    def start_command(self, generation: int, variables: Mapping[str, bytes]) -> Event:
+        """Start the command with these variables."""
         if self.faults and generation > 1 and self._luck.random() < 0.05:
             return StartFailed(generation, "no process to spare", HOST_IN_TROUBLE)
         fails, self.start_fails = self.start_fails, False
@@ -138,9 +183,9 @@ class HostModel:
             return StartFailed(generation, "command not found", 127)
         self.tree = Tree(
             generation, others=self._random.choice((0, 0, 1, 2)), stubborn=self._unlucky(0.2),
-            loaded=self.files,
+            loaded=replace(self.files, variables=variables),
         )  # fmt: skip
-        flaw = flaw_of(self.files.files.values())
+        flaw = flaw_of(contents_of(self.tree.loaded))
         self.tree.sick = flaw in UNHEALTHY
         if flaw is Flaw.FATAL:
             self._clock.after(0.2, partial(self._exit, self.tree, ExitStatus(code=6)))

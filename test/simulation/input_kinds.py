@@ -9,7 +9,7 @@ from random import Random
 from simulation.forest import Ephemeral, Forest
 from zkexec.core.input_options import InputOptions, Mirror, Template, Variable, VariableTree
 from zkexec.core.policy import Policy
-from zkexec.core.snapshot import Problem
+from zkexec.core.snapshot import Problem, Znode
 from zkexec.frozen import replace
 
 SHARE_WITH_TREES = 0.45
@@ -151,3 +151,15 @@ class InputWriter:
         if not is_good:
             words += random.choice((["broken"], [f"zk:{values[0]}/a"], [f"zk:{values[0]}/b"]))
         return {path: " ".join(words).encode() for path in paths}
+
+
+def restoring(state: Mapping[str, Znode], then: Forest, now: Forest) -> dict[str, Written]:
+    """Return what brings an earlier state back."""
+    gone = {path: Problem.MISSING for path in now.znodes if path not in then.znodes}
+    found: dict[str, Written] = {
+        path: znode.problem or znode.content for path, znode in state.items()
+    }
+    for path, znode in sorted(then.znodes.items()):
+        content = Ephemeral(znode.content) if znode.is_ephemeral else znode.content
+        found[path] = znode.problem or content
+    return {**gone, **found}

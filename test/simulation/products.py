@@ -191,3 +191,17 @@ def texts_of(
         (each.local_path, each.name, znodes[each.zk_path].content if each.zk_path else each.text)
         for each in inputs.templates
     ]
+
+
+def key_of(
+    inputs: InputOptions, znodes: Mapping[str, Znode], trees: Mapping[str, Tree]
+) -> frozenset[tuple[str, bytes]]:
+    """Return the paths and contents of all inputs: what makes a version."""
+    found = {(path, znodes[path].content) for path in inputs.znodes}
+    for root in inputs.trees:
+        found |= {
+            (znode.path, znode.content)
+            for znode in trees[root].znodes.values()
+            if root in inputs.values or not znode.is_ephemeral
+        }
+    return frozenset(found)

@@ -10,14 +10,17 @@ from random import Random
 from simulation.bystander import Violation
 from simulation.ensemble_model import EnsembleModel
 from simulation.flaws import Flaw, draw_flaw, flaw_of
-from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
+from simulation.host_model import NAME, Tree
+from simulation.input_kinds import SHARE_WITH_TREES, InputWriter, draw_inputs, restoring
+from simulation.products import Products, Terms, produced
+from simulation.step_commands import SHARE_WITH_STEPS, contents_of, draw_steps
 from simulation.wire.wire_cluster import WireCluster
 from simulation.world import Recorder, Step, World
 from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy, StartPolicy
-from zkexec.core.snapshot import Problem, Snapshot
+from zkexec.core.snapshot import Problem, Snapshot, plan
 from zkexec.core.step import Step as StepOfChange
 from zkexec.frozen import replace
 
@@ -68,12 +71,21 @@ class SeededRun:
         if not self._loses_watches and Random(seed + 1).random() < 0.5:
             # A deadline that comes in any case would hide that another is missing.
             self.policy = replace(self.policy, rearm_s=None)
+        self._luck = Random(f"inputs of {seed}")
+        if seed % WIRED_EVERY and self._luck.random() < SHARE_WITH_TREES:
+            self.policy = draw_inputs(self._luck, self.policy)
         self._steps = Random(f"steps of {seed}")
         self._has_steps = self._steps.random() < SHARE_WITH_STEPS
         if self._has_steps:
             self.policy = draw_steps(self._steps, self.policy)
         is_wired = seed % WIRED_EVERY == 0
-        make_cluster = partial(WireCluster, self.policy) if is_wired else EnsembleModel
+        roots = self.policy.inputs.trees
+        make_cluster = (
+            partial(WireCluster, self.policy) if is_wired else partial(EnsembleModel, roots=roots)
+        )
+        self._inputs = InputWriter(self._luck, self.policy.inputs, self._make)
+        self._flaw = Flaw.NONE
+        """That of the next content that is made for an input of another kind."""
         self.world = World(self.policy, self._random, record, make_cluster)
         self._calm_now = False
         self._mended_at = 0.0
@@ -88,6 +100,9 @@ class SeededRun:
         faults_s = self._random.choice((5.0, 20.0, 60.0))
         for _ in range(self._random.randrange(30)):
             self.world.clock.after(self._random.uniform(0, faults_s), self._befall)
+        if self.policy.inputs.needs_state:
+            for _ in range(self._luck.choice((0, 0, 1, 2))):
+                self.world.clock.after(self._luck.uniform(0, faults_s), self._kill)
         self.world.run_until(self.world.clock.now + faults_s)
         if not self.world.done:
             self._calm()
@@ -98,7 +113,7 @@ class SeededRun:
         random, world = self._random, self.world
         if random.random() < 0.9:
             self._fill()
-        if random.random() < 0.5:
+        if random.random() < 0.5 and not self.policy.inputs.needs_state:
             world.host.files_are_cached = True
             world.host.files = Snapshot(
                 {
@@ -114,6 +129,13 @@ class SeededRun:
         world.host.files_failed = self._make_worse
         world.host.told_to_stop = self._change_while_stopping
         world.host.steps.begun = self._change_while_stopping
+
+    def _kill(self) -> None:
+        """Kill zkexec now, or in the middle of its next installation."""
+        if self._luck.random() < 0.5:
+            self.world.host.killed_after = self._luck.randrange(5)
+        else:
+            self.world.be_killed()
 
     def _befall(self) -> None:  # noqa: C901 -- one arm for each
         random, ensemble = self._random, self.world.ensemble
@@ -180,10 +202,23 @@ class SeededRun:
 
     def _put_back(self, wanted: Snapshot) -> None:
         """Write what these files hold, as far as they are all there."""
+        if self.policy.inputs.needs_state:
+            if not self._calm_now:
+                self._restore(wanted)
+            return
         files, mirrors = wanted.files, self.policy.inputs.mirrors
         if mirrors and not self._calm_now and all(m.local_path in files for m in mirrors):
             contents = {mirror.zk_path: files[mirror.local_path] for mirror in mirrors}
             self.world.ensemble.write(contents)
+
+    def _restore(self, wanted: Snapshot) -> None:
+        """Write the newest state that produces this, if there is one."""
+        ensemble = self.world.ensemble
+        for state, forest in zip(ensemble.history[::-1], ensemble.forests[::-1], strict=True):
+            products = produced(self._terms, state, forest.trees)
+            if products.is_usable and products.is_of(wanted):
+                ensemble.write(restoring(state, forest, ensemble.forests[-1]))
+                return
 
     def _end_something(self) -> None:
         if not self._mortal:
@@ -201,8 +236,15 @@ class SeededRun:
 
     def _write_something(self) -> None:
         random = self._random
+        if self._calm_now:
+            return
+        if self.policy.inputs.needs_state and self._luck.random() < 0.8:
+            has_flaw = self._has_steps and self._steps.random() < 0.4
+            self._flaw = draw_flaw(self._steps) if has_flaw else Flaw.NONE
+            self.world.ensemble.write(self._inputs.change(self.world.ensemble.forests[-1]))
+            return
         paths = list(self.world.ensemble.state)
-        if not paths or self._calm_now:
+        if not paths:
             return
         contents: list[bytes | Problem] = [*CONTENTS, *CONTENTS, b"", Problem.MISSING]
         contents.append(Problem.FORBIDDEN)
@@ -221,8 +263,41 @@ class SeededRun:
         """Return a content that was never there before, with this flaw."""
         return b"%d %s" % (len(self.world.ensemble.history), flaw.value.encode())
 
+    def _make(self) -> bytes:
+        """Return a content with the flaw that is due, and perhaps one that was there before."""
+        flaw, self._flaw = self._flaw, Flaw.NONE
+        if flaw is Flaw.NONE and self._luck.random() < 0.5:
+            return self._luck.choice(CONTENTS)
+        return self._content(flaw)
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self.policy.inputs, self.policy.allow_empty, NAME)
+
+    @property
+    def _products(self) -> Products:
+        """What the present state produces."""
+        ensemble, installed = self.world.ensemble, self.world.host.files.files
+        return produced(self._terms, ensemble.state, ensemble.forests[-1].trees, installed)
+
+    def _mend_inputs(self) -> None:
+        """The same for inputs of all kinds."""
+        world, products = self.world, self._products
+        tree = world.host.tree
+        is_bad = not products.is_usable or world.phase is not Phase.RUNNING
+        is_bad |= tree is not None and tree.sick
+        wanted = Snapshot(products.files, variables=products.variables)
+        is_bad |= flaw_of(contents_of(wanted)) is not Flaw.NONE
+        is_bad |= tree is not None and flaw_of(contents_of(tree.loaded)) is not Flaw.NONE
+        if is_bad and world.clock.now >= self._mended_at + MENDING_S:
+            self._mended_at = world.clock.now
+            world.ensemble.write(self._inputs.mend(world.ensemble.forests[-1]))
+
     def _mend(self) -> None:
         """Do as operators do whose last content was refused, or is bad: write a good one."""
+        if self.policy.inputs.needs_state:
+            self._mend_inputs()
+            return
         world, state = self.world, self.world.ensemble.state
         mirrors = self.policy.inputs.mirrors
         wanted = [state[mirror.zk_path] for mirror in mirrors]
@@ -239,6 +314,9 @@ class SeededRun:
             world.ensemble.write({path: self._content(Flaw.NONE) for path in state})
 
     def _fill(self) -> None:
+        if self.policy.inputs.needs_state:
+            self.world.ensemble.write(self._inputs.mend(self.world.ensemble.forests[-1]))
+            return
         paths = self.world.ensemble.state
         self.world.ensemble.write({path: self._random.choice(CONTENTS) for path in paths})
 
@@ -260,7 +338,7 @@ class SeededRun:
         while not world.done and settled < 3:
             if world.clock.now > bound:
                 raise Violation(f"no progress: {self._shortfall()}")
-            if self._has_steps:
+            if self._has_steps or self.policy.inputs.needs_state:
                 self._mend()
             world.run_until(world.clock.now + QUIET_S)
             settled = settled + 1 if not self._shortfall() else 0
@@ -272,18 +350,40 @@ class SeededRun:
         tree = world.host.tree
         if tree is None or not tree.alive:
             return "no child is there"
-        mirrors = self.policy.inputs.mirrors
-        wanted = {mirror.local_path: world.ensemble.state[mirror.zk_path] for mirror in mirrors}
-        contents = {path: znode.content for path, znode in wanted.items()}
-        is_usable = not any(znode.problem for znode in wanted.values())
-        is_usable &= self.policy.allow_empty or all(contents.values())
-        if is_usable and dict(world.host.files.files) != contents:
-            return f"{contents} are wanted, but not in the files"
-        if tree.loaded != world.host.files and not tree.ignored:
+        if self.policy.inputs.needs_state:
+            shortfall = self._shortfall_of_inputs(tree)
+        else:
+            shortfall = self._shortfall_of_files()
+        if shortfall:
+            return shortfall
+        if plan(tree.loaded, world.host.files) and not tree.ignored:
             return "the command does not run what is on disk"
         # A health check without a time limit can run for ever, and then nothing is known.
         is_judged = world.host.check is None or self.policy.health_timeout_s is not None
         is_in = tree.warmed and not tree.drained
         if self.policy.runs(StepOfChange.POST_HEALTHY) and is_judged and not is_in:
             return "no post-healthy command has succeeded"
+        return ""
+
+    def _shortfall_of_files(self) -> str:
+        state, files = self.world.ensemble.state, self.world.host.files.files
+        mirrors = self.policy.inputs.mirrors
+        read = [state[mirror.zk_path] for mirror in mirrors]
+        if not all(z.problem is None and (z.content or self.policy.allow_empty) for z in read):
+            return ""
+        for mirror, znode in zip(mirrors, read, strict=True):
+            if files[mirror.local_path] != znode.content:
+                return f"{mirror.zk_path} is {znode.content!r}, but the file is not"
+        return ""
+
+    def _shortfall_of_inputs(self, tree: Tree) -> str:
+        products, host = self._products, self.world.host
+        if not products.is_usable:
+            return ""
+        running = replace(host.files, variables=tree.loaded.variables)
+        if not products.is_of(running):
+            return f"the inputs produce other {products.differs_from(running)}"
+        described = None if host.targets is None else host.targets.described
+        if described is None or described.digest != host.files.digest:
+            return "the state file does not describe what is installed"
         return ""

@@ -12,7 +12,7 @@ from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.phases import Phase
 from zkexec.core.policy import ChangeAction
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import Snapshot, plan
 from zkexec.core.step import Step
 
 SLACK_S = 4.0
@@ -160,6 +160,7 @@ class AppliesByTheStrongestAction:
         changed = changed_files(installed, staged)
         action = strongest_action(bystander.policy, changed)
         restarts = action is ChangeAction.RESTART or staged.restart != installed.restart
+        restarts |= bool(plan(installed, staged).variables)
         stops = any(stops_for_change(moment, bystander))
         installs = any(isinstance(todo, actions.InstallFiles) for todo in moment.actions)
         if stops and not restarts and not self._was_unhealthy:

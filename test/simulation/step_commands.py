@@ -29,7 +29,7 @@ def draw_steps(random: Random, policy: Policy) -> Policy:
     shares = {Step.CHECK: 0.6, Step.PRE_STOP: 0.6, Step.RELOAD: 0.7, Step.POST_HEALTHY: 0.5}
     limits = {s: random.choice(LIMITS_S) for s, share in shares.items() if random.random() < share}
     rules = draw_rules(random, policy)
-    if not policy.inputs.mirrors:
+    if not (policy.inputs.mirrors or policy.inputs.templates):
         limits.pop(Step.CHECK, None)
     if not any(rule.action is ChangeAction.RELOAD for rule in rules):
         limits.pop(Step.RELOAD, None)
@@ -47,11 +47,12 @@ def draw_rules(random: Random, policy: Policy) -> tuple[ActionRule, ...]:
     """Draw an action for all files, or one for each, or none."""
     actions = (*[ChangeAction.RELOAD] * 3, ChangeAction.NONE, ChangeAction.RESTART)
     drawn = random.random()
-    if drawn < 0.3 or not policy.inputs.mirrors:
+    if drawn < 0.3 or not (policy.inputs.mirrors or policy.inputs.templates):
         return ()
     if drawn < 0.7:
         return (ActionRule("", random.choice(actions)),)
-    paths = [mirror.local_path for mirror in policy.inputs.mirrors]
+    targets = (*policy.inputs.mirrors, *policy.inputs.templates)
+    paths = [target.local_path for target in targets]
     return tuple(ActionRule(path, random.choice(actions)) for path in paths)
 
 
@@ -181,13 +182,15 @@ class StepCommands(ABC):
         if command is None or not command.alive:
             return
         changed = [p for p, c in self.files.files.items() if before.files.get(p) != c]
+        changed += [path for path in before.files if path not in self.files.files]
         noticed = [p for p in changed if strongest_action(self._policy, [p]) is ChangeAction.NONE]
         if not noticed:
             return
-        loaded = dict(command.loaded.files) | {path: self.files.files[path] for path in noticed}
+        loaded = {p: c for p, c in command.loaded.files.items() if p not in noticed}
+        loaded |= {p: self.files.files[p] for p in noticed if p in self.files.files}
         if noticed == changed:
             self.believe(self.files)
-        self._take(Snapshot(loaded))
+        self._take(Snapshot(loaded, variables=command.loaded.variables))
 
     def drop(self) -> None:
         """End all of them; no core is there that they could report to."""
@@ -223,12 +226,12 @@ class StepCommands(ABC):
         match action.step:
             case Step.CHECK:
                 assert action.snapshot is not None, "a check without files"
-                return flaw_of(action.snapshot.files.values()) is Flaw.REFUSED
+                return flaw_of(contents_of(action.snapshot)) is Flaw.REFUSED
             case Step.RELOAD:
                 is_running = command is not None and command.alive
                 return not is_running or flaw_of(self.files.files.values()) is Flaw.UNLOADABLE
             case Step.POST_HEALTHY:
-                return command is not None and flaw_of(command.loaded.files.values()) is Flaw.COLD
+                return command is not None and flaw_of(contents_of(command.loaded)) is Flaw.COLD
         return False
 
     def _end(self, action: RunStep, number: int, outcome: StepOutcome) -> None:
@@ -258,14 +261,20 @@ class StepCommands(ABC):
             command.ignored = True
             return
         command.ignored = False
-        self._take(self.files)
+        # The variables of a process do not change.
+        self._take(replace(self.files, variables=command.loaded.variables))
 
     def _take(self, files: Snapshot) -> None:
-        flaw = flaw_of(files.files.values())
+        flaw = flaw_of(contents_of(files))
         if flaw is Flaw.FATAL or self._is_hit(0.03):
             self._later(0.2 * self._random.random(), self.end_command)
         sickens = flaw in (Flaw.REFUSED, Flaw.SICKENING) or self._is_hit(0.05)
         self.load(files, sickens=sickens)
+
+
+def contents_of(snapshot: Snapshot) -> list[bytes]:
+    """Return all that a command can make something of."""
+    return [*snapshot.files.values(), *snapshot.variables.values()]
 
 
 def strongest_action(policy: Policy, changed: list[str]) -> ChangeAction:

@@ -27,7 +27,9 @@ from simulation.clock import Clock
 from simulation.cluster_model import ClusterModel
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
+from simulation.input_checkers import input_checkers
 from simulation.step_checkers import step_checkers
+from simulation.target_disk import Killed
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
@@ -42,14 +44,19 @@ Step = tuple[Phase, type[Event], Phase]
 MakeCluster = Callable[[Clock, Random, tuple[str, ...], Callable[[Event], None]], ClusterModel]
 
 
-def all_checkers() -> list[Checker]:
-    """One of each kind."""
-    return [
-        StopsOnlyForChange(), InstallsHistory(), CommandRuns(), OneAtATime(),
+def all_checkers(policy: Policy) -> list[Checker]:
+    """One of each kind, as far as there is anything for it to check."""
+    found: list[Checker] = [
+        StopsOnlyForChange(), CommandRuns(), OneAtATime(),
         ChecksTheRunningCommand(), DeadlinesMoveOn(), StartsNothingAtTheEnd(), PassesSignalsOn(),
         EndsOnce(), AlertsAsRequired(), StartsWithoutCluster(), StagesWhatIsWanted(),
-        RunningHasACommand(), AlwaysHasADeadline(), InstallsPresentContent(),
+        RunningHasACommand(), AlwaysHasADeadline(),
     ]  # fmt: skip
+    if policy.step_limits or policy.on_change:
+        found += step_checkers()
+    if policy.inputs.needs_state:
+        return found + input_checkers()
+    return [*found, InstallsHistory(), InstallsPresentContent()]
 
 
 class World:
@@ -65,21 +72,22 @@ class World:
         """Make everything; nothing happens before `run_until`."""
         self.policy = policy
         self.clock = Clock()
-        paths = tuple(dict.fromkeys(mirror.zk_path for mirror in policy.inputs.mirrors))
-        self.ensemble = make_cluster(self.clock, random, paths, self.deliver)
+        self.ensemble = make_cluster(self.clock, random, policy.inputs.znodes, self.deliver)
         self.host = HostModel(self.clock, random, policy, self.deliver)
         self.core: Member | Caretaker = Member(policy, FreeTurn())
         self.done = False
         """Whether zkexec has ended."""
         self._random = random
         self._record = record
-        self._witness = Bystander(policy, self.ensemble, self.host)
-        self._checkers = all_checkers()
-        if policy.step_limits or policy.on_change:
-            self._checkers += step_checkers()
+        self.steps: set[Step] = set()
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        """Let zkexec be started, with bystanders who know nothing of an earlier one."""
+        self._witness = Bystander(self.policy, self.ensemble, self.host)
+        self._checkers = all_checkers(self.policy)
         self._answers: deque[Event] = deque([Started()])
         self._arrived: deque[Event] = deque()
-        self.steps: set[Step] = set()
 
     @property
     def phase(self) -> Phase:
@@ -142,10 +150,20 @@ class World:
         self.ensemble.drop_session()
         host.discard()
         host.steps.drop()
+        host.renderings.drop()
         adopted = member.adopted(check=host.check, alerting=host.alerting)
         now = self.clock.now
         caretaker = self.core = Caretaker(self.policy, adopted, now + pause_s, now)
         self._see(CoreLost(), caretaker.begin("a mistake", now))
+
+    def be_killed(self) -> None:
+        """Lose zkexec and all that it has started; it is started again at once."""
+        if self.done:
+            return
+        self.ensemble.drop_session()
+        self.host.die()
+        self.core = Member(self.policy, FreeTurn())
+        self._begin_life()
 
     @property
     def _is_relieved(self) -> bool:
@@ -187,7 +205,11 @@ class World:
 
     def _perform_all(self, todo: Sequence[Action]) -> None:
         for action in todo:
-            self._answers.extend(self._perform(action))
+            try:
+                self._answers.extend(self._perform(action))
+            except Killed:
+                self.be_killed()
+                return
 
     def _perform(self, action: Action) -> list[Event]:
         match action:
@@ -205,8 +227,14 @@ class World:
                 return [self.host.install()]
             case actions.DiscardFiles():
                 self.host.discard()
-            case actions.StartCommand(generation):
-                return [self.host.start_command(generation)]
+            case actions.RememberState(snapshot, was_healthy):
+                self.host.remember(snapshot, was_healthy=was_healthy)
+            case actions.StartCommand(generation, variables):
+                return [self.host.start_command(generation, variables)]
+            case actions.RenderTemplates():
+                return self.host.renderings.start(action)
+            case actions.KillRendering():
+                self.host.renderings.kill()
             case _:
                 return self._perform_on_processes(action)
         return []

@@ -112,7 +112,7 @@ class InputWriter:
         below = [path for path in forest.below(root) if path != root]
         new = f"{root}/{random.choice(self._names(root))}"
         path = random.choice(below) if below else new
-        match random.choices(range(9), (8, 8, 5, 2, 2, 1, 1, 1, 2))[0]:
+        match random.choices(range(10), (8, 8, 5, 2, 2, 1, 1, 1, 2, 3))[0]:
             case 0:
                 return {new: self._make()}
             case 1:
@@ -128,6 +128,8 @@ class InputWriter:
             case 6:
                 return {root: Problem.MISSING, f"{root}/{self._names(root)[0]}": self._make()}
             case 7:
+                return {new: b""} if new not in forest.znodes else {new: self._make()}
+            case 8:
                 return {random.choice((path, root)): Problem.FORBIDDEN}
             case _:
                 return {path: self._odd_value()}

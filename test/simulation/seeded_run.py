@@ -100,13 +100,21 @@ class SeededRun:
         faults_s = self._random.choice((5.0, 20.0, 60.0))
         for _ in range(self._random.randrange(30)):
             self.world.clock.after(self._random.uniform(0, faults_s), self._befall)
+        until = self.world.clock.now + faults_s
         if self.policy.inputs.needs_state:
             for _ in range(self._luck.choice((0, 0, 1, 2))):
                 self.world.clock.after(self._luck.uniform(0, faults_s), self._kill)
-        self.world.run_until(self.world.clock.now + faults_s)
+        self.world.run_until(until)
+        while self.world.done and self.policy.inputs.needs_state:
+            self._start_again(until)
         if not self.world.done:
             self._calm()
             self._demand_progress()
+        for _ in range(2):
+            if not self.world.done and self.policy.inputs.needs_state:
+                # What is written in calm is applied as well, whatever it is.
+                self.world.ensemble.write(self._inputs.change(self.world.ensemble.forests[-1]))
+                self._demand_progress()
         return self.world.steps
 
     def _prepare(self) -> None:
@@ -130,11 +138,20 @@ class SeededRun:
         world.host.told_to_stop = self._change_while_stopping
         world.host.steps.begun = self._change_while_stopping
 
+    def _start_again(self, until: float) -> None:
+        """Start zkexec anew after its end, as an init system does, and go on."""
+        self.world.clock.spend(self._luck.uniform(0, 5))
+        if self.world.clock.now >= until:
+            self._calm()
+            self._fill()
+        self.world.be_killed()
+        self.world.run_until(until)
+
     def _kill(self) -> None:
         """Kill zkexec now, or in the middle of its next installation."""
         if self._luck.random() < 0.5:
             self.world.host.killed_after = self._luck.randrange(5)
-        else:
+        elif not self.world.done:
             self.world.be_killed()
 
     def _befall(self) -> None:  # noqa: C901 -- one arm for each

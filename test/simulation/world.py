@@ -158,8 +158,7 @@ class World:
 
     def be_killed(self) -> None:
         """Lose zkexec and all that it has started; it is started again at once."""
-        if self.done:
-            return
+        self.done = False
         self.ensemble.drop_session()
         self.host.die()
         self.core = Member(self.policy, FreeTurn())

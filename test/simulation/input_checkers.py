@@ -108,8 +108,9 @@ class TouchesNoForeignFile:
         if not isinstance(moment.event, events.FilesInstalled):
             return
         wanted = dict(bystander.host.files.files)
-        self._foreign = {p: c for p, c in self._foreign.items() if p not in wanted}
-        if targets.files != self._foreign | wanted:
+        is_left = set(self._foreign) & set(targets.foreign)
+        self._foreign = {p: c for p, c in self._foreign.items() if p in is_left}
+        if targets.files != self._foreign | wanted or self._foreign != targets.foreign:
             extra = sorted(targets.files.keys() - self._foreign.keys() - wanted.keys())
             raise Violation(f"files of an earlier version are left: {extra}")
 

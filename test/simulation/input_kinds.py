@@ -3,10 +3,11 @@
 A world of this kind has trees as folders, templates that read trees, variables, or some of each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from simulation.forest import Ephemeral, Forest
+from simulation.products import OWN_CONTENT
 from zkexec.core.input_options import InputOptions, Mirror, Template, Variable, VariableTree
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Problem, Znode
@@ -71,15 +72,26 @@ class InputWriter:
             found |= {f"{root}/{name}": self._make() for name in chosen}
         return found | self._texts(is_good=True)
 
-    def mend(self, forest: Forest) -> dict[str, Written]:
-        """Return what makes everything usable and good, whatever is there."""
+    def mend(self, forest: Forest, installed: Collection[str] = ()) -> dict[str, Written]:
+        """Return what makes everything usable and good, whatever is there.
+
+        `installed` are the files of a version before: what had content there gets some.
+        """
         gone = {
             path: Problem.MISSING
             for root in forest.roots
             for path in forest.below(root)
             if path.count("/") == root.count("/") + 1 or forest.znodes[path].problem is not None
         }
-        return {**gone, **self.fill()}
+        found = self.fill()
+        for mirror in self._inputs.mirrored_trees:
+            root = mirror.zk_path[:-1]
+            below = [path for path in found if path.startswith(f"{root}/")]
+            for path in {root, *(path.rpartition("/")[0] for path in below)}:
+                folder = f"{path}/".removeprefix(mirror.zk_path)
+                if f"{mirror.local_path}{folder}{OWN_CONTENT}" in installed:
+                    found[path] = self._make()
+        return {**gone, **dict(sorted(found.items()))}
 
     def change(self, forest: Forest) -> dict[str, Written]:
         """Return changes of trees and of single znodes of other kinds, perhaps none."""

@@ -29,6 +29,8 @@ class InputViews:
         """What may be wanted: the last read, and with templates those that may count instead."""
         self._is_settled = True
         """Whether nothing is being rendered, or has yet to be."""
+        self._is_lost = False
+        """Whether the connection was lost since the last read."""
         self.installed: Snapshot | None = None
         """What was installed or found, None if nothing is known."""
 
@@ -41,8 +43,12 @@ class InputViews:
                 products = produced_by_read(self.terms, moment.event, installed)
                 keeps = bool(self.terms.inputs.templates)
                 self.known = [*(self.known if keeps else []), products]
+                self._is_lost = False
             case events.RenderFinished(result=result):
-                self._is_settled = not isinstance(result, NotRendered)
+                self._is_settled = not (self._is_lost or isinstance(result, NotRendered))
+            case events.SessionSuspended() | events.SessionLost():
+                # What is rendered does not count any more, and what was wanted still does.
+                self._is_lost = True
             case events.CachedFilesFound(snapshot):
                 self.installed = snapshot
             case events.FilesInstalled():

@@ -27,6 +27,13 @@ class Products:
     variables: dict[str, bytes] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    doubts: set[str] = field(default_factory=set)
+    """Empty znodes that may be those of installed files: files do not show which znode was there."""
+
+    @property
+    def is_demanded(self) -> bool:
+        """Whether zkexec has to apply it."""
+        return self.is_usable and not self.doubts
 
     @property
     def is_usable(self) -> bool:
@@ -115,20 +122,16 @@ def _add_tree(
             files[name] = znode.content
         elif terms.allow_empty and not has_children:
             files[name] = b""
-        elif not terms.allow_empty and _was_file(mirror.local_path, path, lasting, installed):
-            found.unusable[znode.path] = "has become empty"
+        elif not terms.allow_empty:
+            own = mirror.local_path + here + OWN_CONTENT
+            if mirror.local_path + path in installed:
+                found.unusable[znode.path] = "has become empty"
+            elif own in installed and here + OWN_CONTENT not in lasting:
+                # The file may have been that of a child, or of a znode that was deleted since.
+                found.doubts.add(znode.path)
     found.files |= {mirror.local_path + path: content for path, content in files.items()}
     if not files and not terms.allow_empty:
         found.unusable[mirror.zk_path] = "has nothing below it"
-
-
-def _was_file(
-    folder: str, path: str, lasting: Mapping[str, Znode], installed: Collection[str]
-) -> bool:
-    """Whether the content of this znode is in a file that is there."""
-    own = f"{path}/{OWN_CONTENT}" if path else OWN_CONTENT
-    # A child of this name makes the same file if its parent has no content.
-    return folder + path in installed or (folder + own in installed and own not in lasting)
 
 
 def _add_variables(found: Products, tree: Tree, option: VariableTree) -> None:

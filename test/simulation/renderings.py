@@ -40,11 +40,6 @@ class Renderings:
         self._clock.after(seconds, lambda: self._end(run, result))
         return []
 
-    def kill(self) -> None:
-        """Kill it; it may have ended just before."""
-        run = self._runs
-        self._clock.after(0.01, lambda: self._end(run, NotRendered("killed by SIGKILL")))
-
     def drop(self) -> None:
         """End it without a report."""
         self.running = None

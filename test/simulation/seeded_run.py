@@ -297,18 +297,23 @@ class SeededRun:
         ensemble, installed = self.world.ensemble, self.world.host.files.files
         return produced(self._terms, ensemble.state, ensemble.forests[-1].trees, installed)
 
+    def _mended(self) -> dict[str, bytes | Problem]:
+        """Return what makes all inputs good, whatever is there."""
+        host = self.world.host
+        return self._inputs.mend(self.world.ensemble.forests[-1], host.files.files)
+
     def _mend_inputs(self) -> None:
         """The same for inputs of all kinds."""
         world, products = self.world, self._products
         tree = world.host.tree
-        is_bad = not products.is_usable or world.phase is not Phase.RUNNING
+        is_bad = not products.is_demanded or world.phase is not Phase.RUNNING
         is_bad |= tree is not None and tree.sick
         wanted = Snapshot(products.files, variables=products.variables)
         is_bad |= flaw_of(contents_of(wanted)) is not Flaw.NONE
         is_bad |= tree is not None and flaw_of(contents_of(tree.loaded)) is not Flaw.NONE
         if is_bad and world.clock.now >= self._mended_at + MENDING_S:
             self._mended_at = world.clock.now
-            world.ensemble.write(self._inputs.mend(world.ensemble.forests[-1]))
+            world.ensemble.write(self._mended())
 
     def _mend(self) -> None:
         """Do as operators do whose last content was refused, or is bad: write a good one."""
@@ -332,13 +337,15 @@ class SeededRun:
 
     def _fill(self) -> None:
         if self.policy.inputs.needs_state:
-            self.world.ensemble.write(self._inputs.mend(self.world.ensemble.forests[-1]))
+            self.world.ensemble.write(self._mended())
             return
         paths = self.world.ensemble.state
         self.world.ensemble.write({path: self._random.choice(CONTENTS) for path in paths})
 
     def _calm(self) -> None:
         self._calm_now = True
+        if self.world.host.targets is not None:
+            self.world.host.targets.clear_away()
         self.world.ensemble.reachable = True
         self.world.ensemble.loses_replies = False
         self.world.ensemble.loses_watches = False
@@ -395,7 +402,7 @@ class SeededRun:
 
     def _shortfall_of_inputs(self, tree: Tree) -> str:
         products, host = self._products, self.world.host
-        if not products.is_usable:
+        if not products.is_demanded:
             return ""
         running = replace(host.files, variables=tree.loaded.variables)
         if not products.is_of(running):

@@ -40,6 +40,12 @@ class TargetDisk:
                     return f"{above} is not a folder"
         return ""
 
+    def clear_away(self) -> None:
+        """Remove the foreign files, as an operator does who reads that they are in the way."""
+        for path in self.foreign:
+            del self.files[path]
+        self.foreign.clear()
+
     def _is_below_a_folder(self, path: str) -> bool:
         return any(path.startswith(folder) for folder in self._folders)
 

@@ -232,8 +232,6 @@ class World:
                 return [self.host.start_command(generation, variables)]
             case actions.RenderTemplates():
                 return self.host.renderings.start(action)
-            case actions.KillRendering():
-                self.host.renderings.kill()
             case _:
                 return self._perform_on_processes(action)
         return []

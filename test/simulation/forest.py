@@ -120,8 +120,9 @@ class Forest:
         version = 0 if before is None else before.version + 1
         if before is None:
             self.pzxids[path] = zxid
+        czxid = zxid if before is None else before.czxid
         self.znodes[path] = Znode(
-            path, bytes(content), zxid, version=version, is_ephemeral=is_ephemeral
+            path, bytes(content), zxid, version=version, is_ephemeral=is_ephemeral, czxid=czxid
         )
         yield path
 

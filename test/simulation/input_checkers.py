@@ -53,7 +53,7 @@ class InstallsOneState:
     def _states(self, bystander: Bystander) -> Iterator[tuple[int, Products]]:
         """Yield what each state produces on this host, from the last one on."""
         ensemble, terms = bystander.ensemble, bystander.views.terms
-        installed = self._known[-1].files if self._known else ()
+        installed = self._known[-1] if self._known else None
         for number in range(self._state, len(ensemble.history)):
             znodes, trees = ensemble.history[number], ensemble.forests[number].trees
             yield number, produced(terms, znodes, trees, installed)

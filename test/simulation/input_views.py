@@ -39,8 +39,7 @@ class InputViews:
         match moment.event:
             case events.ZnodesRead(number) if number == asked and self.terms.inputs.needs_state:
                 self.read = moment.event
-                installed = () if self.installed is None else self.installed.files
-                products = produced_by_read(self.terms, moment.event, installed)
+                products = produced_by_read(self.terms, moment.event, self.installed)
                 keeps = bool(self.terms.inputs.templates)
                 self.known = [*(self.known if keeps else []), products]
                 self._is_lost = False

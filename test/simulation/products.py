@@ -4,7 +4,7 @@ The checkers compare it with what zkexec installs and starts: all of it has to b
 the ensemble produces.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from simulation.renderer_model import render
@@ -67,9 +67,9 @@ def produced(
     terms: Terms,
     znodes: Mapping[str, Znode],
     trees: Mapping[str, Tree],
-    installed: Collection[str] = (),
+    installed: Snapshot | None = None,
 ) -> Products:
-    """Return what one state produces; `installed` are the files that are there from an earlier one.
+    """Return what one state produces; `installed` is what is there from an earlier one.
 
     It may be partial if something is unusable: then it only shows what.
     """
@@ -94,14 +94,14 @@ def produced(
 
 
 def produced_by_read(
-    terms: Terms, read: ZnodesRead, installed: Collection[str] = ()
+    terms: Terms, read: ZnodesRead, installed: Snapshot | None = None
 ) -> Products:
     """Return what the answer to a read produces."""
     return produced(terms, read.znodes, read.trees, installed)
 
 
 def _add_tree(
-    found: Products, terms: Terms, tree: Tree, mirror: Mirror, installed: Collection[str]
+    found: Products, terms: Terms, tree: Tree, mirror: Mirror, installed: Snapshot | None
 ) -> None:
     if tree.problem is not None:
         found.unusable[mirror.zk_path] = tree.problem.value
@@ -122,16 +122,24 @@ def _add_tree(
             files[name] = znode.content
         elif terms.allow_empty and not has_children:
             files[name] = b""
-        elif not terms.allow_empty:
-            own = mirror.local_path + here + OWN_CONTENT
-            if mirror.local_path + path in installed:
-                found.unusable[znode.path] = "has become empty"
-            elif own in installed and here + OWN_CONTENT not in lasting:
-                # The file may have been that of a child, or of a znode that was deleted since.
-                found.doubts.add(znode.path)
+        elif not terms.allow_empty and installed is not None:
+            targets = {mirror.local_path + path}
+            if here + OWN_CONTENT not in lasting:
+                targets.add(mirror.local_path + here + OWN_CONTENT)
+            if targets & installed.files.keys():
+                _judge_empty(found, znode, installed)
     found.files |= {mirror.local_path + path: content for path, content in files.items()}
     if not files and not terms.allow_empty:
         found.unusable[mirror.zk_path] = "has nothing below it"
+
+
+def _judge_empty(found: Products, znode: Znode, installed: Snapshot) -> None:
+    """An empty znode whose file is there is unusable, unless it was created since."""
+    if znode.czxid > installed.zxid:
+        # It may still be the same one, of a snapshot of which no zxid is known.
+        found.doubts.add(znode.path)
+    else:
+        found.unusable[znode.path] = "has become empty"
 
 
 def _add_variables(found: Products, tree: Tree, option: VariableTree) -> None:

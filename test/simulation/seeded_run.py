@@ -294,7 +294,7 @@ class SeededRun:
     @property
     def _products(self) -> Products:
         """What the present state produces."""
-        ensemble, installed = self.world.ensemble, self.world.host.files.files
+        ensemble, installed = self.world.ensemble, self.world.host.files
         return produced(self._terms, ensemble.state, ensemble.forests[-1].trees, installed)
 
     def _mended(self) -> dict[str, bytes | Problem]:

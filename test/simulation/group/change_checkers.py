@@ -194,6 +194,7 @@ class AppliesByTheStrongestAction(Checker):
         changed = changed_files(command.files, host.staged)
         action = strongest_action(process.policy, changed)
         is_requested = host.staged.restart not in ("", command.files.restart)
+        is_requested |= host.staged.variables != command.files.variables
         restarts = action is ChangeAction.RESTART or is_requested
         is_doubtful = self._doubtful.get(process) is command or self._is_new(process, command)
         if stops(process, todo) and not restarts and not is_doubtful:

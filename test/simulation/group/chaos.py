@@ -58,6 +58,11 @@ class Chaos:
         """Whether this write fails."""
         return not self.calm and self._full_disk > 0 and self._random.random() < self._full_disk
 
+    def kill_after(self) -> int | None:
+        """After how many writes of an installation zkexec is killed; mostly it is not."""
+        luck = self._world.inputs.luck
+        return luck.randrange(5) if not self.calm and luck.random() < 0.03 else None
+
     def lacks_process(self) -> bool:
         """Whether a host has no process to spare for a command just now."""
         return not self.calm and self._luck.random() < self._shortage

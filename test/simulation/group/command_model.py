@@ -1,15 +1,17 @@
 """The command on one host: how long it takes to start and to stop, and when it is healthy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
 from simulation.group.contents import ENDING, UNHEALTHY, Mood, mood_of
+from simulation.step_commands import contents_of
 from zkexec.core import events
 from zkexec.core.events import Event, ExitStatus
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.group.process import Process
@@ -72,10 +74,11 @@ class Commands:
         self._check_number = 0
         self._check_began = 0.0
 
-    def start(self, generation: int) -> Event:
-        """Start the command on the files on disk."""
+    def start(self, generation: int, variables: Mapping[str, bytes]) -> Event:
+        """Start the command on the files on disk, with these variables."""
         host, policy, random = self._process.host, self._process.policy, self._random
-        mood = mood_of(host.files.files.values(), host.number)
+        files = replace(host.files, variables=variables)
+        mood = mood_of(contents_of(files), host.number)
         if generation > 1 and self._process.chaos.lacks_process():
             self.present = None
             return events.StartFailed(generation, "no process to spare", 125)
@@ -86,7 +89,7 @@ class Commands:
         if mood is Mood.LATE:
             slow = policy.health_delay_s * (0.5 + random.random())
         now = self._world.clock.now
-        command = CommandModel(generation, host.files, mood, now, now + slow)
+        command = CommandModel(generation, files, mood, now, now + slow)
         command.stubborn = random.random() < self._world.stubbornness
         self.present = command
         self._world.command_started(self._process, command)

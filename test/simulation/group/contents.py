@@ -43,6 +43,7 @@ class Mood(Enum):
 
 
 SEVERITY = {mood: rank for rank, mood in enumerate(Mood)}
+WORDS = frozenset(mood.value for mood in Mood)
 BAD = (
     Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.UNTIMELY, Mood.EXITS_LATE,
     Mood.LOCAL,
@@ -54,9 +55,15 @@ ENDING = (Mood.EXITS, Mood.FATAL)
 DOUBTFUL = (Mood.FLAPS, Mood.LATE)
 
 
+def word_of(content: bytes) -> Mood:
+    """Return what a content does: good, if it is none of those that were made to do anything."""
+    words = content.decode().split()
+    return Mood(words[1]) if len(words) > 1 and words[1] in WORDS else Mood.GOOD
+
+
 def mood_of(contents: Iterable[bytes], host: int) -> Mood:
     """Tell what becomes of a command on this host with these files."""
-    moods = [Mood(content.split()[1].decode()) for content in contents if content]
+    moods = [word_of(content) for content in contents if content]
     worst = min(moods, key=SEVERITY.__getitem__, default=Mood.GOOD)
     if worst is Mood.LOCAL:
         return Mood.HANGS if host % 3 == 1 else Mood.GOOD
@@ -65,10 +72,7 @@ def mood_of(contents: Iterable[bytes], host: int) -> Mood:
 
 def is_good_in_calm(contents: Iterable[bytes]) -> bool:
     """Whether these files are complete, and good on every host once there are no faults."""
-    return all(
-        content and Mood(content.split()[1].decode()) in (Mood.GOOD, Mood.UNTIMELY)
-        for content in contents
-    )
+    return all(content and word_of(content) in (Mood.GOOD, Mood.UNTIMELY) for content in contents)
 
 
 def restart_in(content: bytes) -> str:

@@ -69,6 +69,9 @@ class DiskTrouble:
 
     def undo(self, host: "Host") -> None:
         """Push what the files of this host hold, as far as they are all there."""
+        if self._world.inputs.is_used:
+            self._world.inputs.undo(host)
+            return
         files, mirrors = host.files.files, host.policy.inputs.mirrors
         if mirrors and all(mirror.local_path in files for mirror in mirrors):
             self._world.push({mirror.zk_path: files[mirror.local_path] for mirror in mirrors})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.group.client import Client
 from simulation.group.connection import Connection, Kind
+from simulation.group.group_inputs import forest_of
 from simulation.group.record_reading import RecordReading
 from simulation.group.tree import MEMBERS, QUEUE, RESTART, STATE, Change, Transaction
 from zkexec.core import actions
@@ -48,7 +49,7 @@ def read_znode(connection: Connection, path: str) -> Znode:
     node = connection.server.tree.nodes.get(path)
     if node is None:
         return Znode(path, problem=Problem.MISSING)
-    return Znode(path, node.content, node.mzxid, version=node.version)
+    return Znode(path, node.content, node.mzxid, version=node.version, czxid=node.made_at)
 
 
 def make_parents(connection: Connection) -> None:
@@ -154,14 +155,16 @@ class GroupRequests:
 
         def run(connection: Connection) -> Event:
             key = (connection, CONFIGURATION)
-            unarmed = [path for path in paths if (path, key) not in connection.armed]
+            forest = forest_of(connection.server.tree.nodes, self.process.policy.inputs.trees)
+            watched = [*paths, *forest.watches()]
+            unarmed = [path for path in watched if (path, key) not in connection.armed]
             self.world.count("requests", self.process, len(unarmed) + 1)
             for path in unarmed:
                 fire = partial(self._configuration_touched, connection, path)
                 connection.server.watch(path, key, fire)
             znodes = {path: read_znode(connection, path) for path in paths}
             self.world.reads[self.process, number] = self.world.histories
-            return ZnodesRead(number, znodes, connection.server.applied)
+            return ZnodesRead(number, znodes, connection.server.applied, forest.trees)
 
         failed = ReadFailed(number, "there is no connection")
         client = self._client
@@ -180,7 +183,7 @@ class GroupRequests:
         self, connection: Connection, path: str, transaction: Transaction
     ) -> None:
         del transaction
-        connection.report(lambda: self.process.post(ZnodeTouched(path)))
+        connection.report(lambda: self.process.post(ZnodeTouched(path.rstrip("/"))))
 
     def _enrol(self, request: group_actions.Enrol) -> None:
         def create(connection: Connection) -> bool:

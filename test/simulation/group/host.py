@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from simulation.disk import Write
 from simulation.group.process import Process
+from simulation.target_disk import TargetDisk
 from zkexec.core.events import (
     CachedFilesFound,
     CachedFilesMissing,
@@ -46,6 +47,11 @@ class Host:
         self.has_installed = False
         """Whether the present run has put files in place."""
         self._start_due = False
+        self.targets: TargetDisk | None = None
+        """The files and the state file, if the inputs need one."""
+        if policy.inputs.needs_state:
+            folders = tuple(mirror.local_path for mirror in policy.inputs.mirrored_trees)
+            self.targets = TargetDisk(folders, {folder + "own": b"foreign" for folder in folders})
 
     @property
     def living(self) -> Process | None:
@@ -62,7 +68,22 @@ class Host:
             self.has_installed = False
             # The disk does not know which restart its files were written for.
             self.files = Snapshot(self.files.files)
+            if self.targets is not None:
+                self.files = self._found(self.targets)
             self.process = Process(self.world, self)
+
+    @staticmethod
+    def _found(targets: TargetDisk) -> Snapshot:
+        found = targets.load()
+        if isinstance(found, CachedFilesFound):
+            return found.snapshot
+        return Snapshot(targets.installed)
+
+    def remember(self, snapshot: Snapshot, *, was_healthy: bool) -> None:
+        """Write into the state file which version is installed."""
+        if self.targets is not None:
+            self.targets.remember(snapshot, was_healthy=was_healthy)
+            self.files = snapshot
 
     def ended(self) -> None:
         """The process is over: the init system starts another, a little later."""
@@ -83,6 +104,8 @@ class Host:
         staged, self.staged = self.staged, None
         if staged is None or self.world.disks.refuses(self, Write.INSTALL):
             return FilesFailed("disk full")
+        if self.targets is not None:
+            self.targets.install(staged, self.world.chaos.kill_after())
         written = plan(self.files, staged).changed
         self.files = staged
         self.has_installed = True
@@ -91,6 +114,8 @@ class Host:
 
     def load_cached(self) -> Event:
         """Show the files of an earlier run."""
+        if self.targets is not None:
+            return self.targets.load()
         if self.files.files or not self.policy.inputs.mirrors:
             return CachedFilesFound(Snapshot(dict(self.files.files)))
         return CachedFilesMissing("no such file")

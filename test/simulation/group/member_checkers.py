@@ -9,6 +9,7 @@ from simulation.group.contents import restart_in
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.group.tree import MEMBERS, RESTART
+from simulation.products import produced_by_read
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
@@ -161,12 +162,14 @@ class StopsOnlyForChange(Checker):
         self._failed_now: dict[Process, CommandModel] = {}
         self._asked: dict[Process, int] = {}
         self._wanted: dict[Process, Mapping[str, Znode]] = {}
+        self._reads: dict[Process, events.ZnodesRead] = {}
         self._restart: dict[Process, str] = {}
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Note the last read that the process waited for."""
         if isinstance(event, events.ZnodesRead) and event.number == self._asked.get(process):
             self._wanted[process] = event.znodes
+            self._reads[process] = event
             # An emptied znode of restarts withdraws no request.
             asked = restart_in(event.znodes[RESTART].content)
             self._restart[process] = asked or self._restart.get(process, "")
@@ -210,17 +213,34 @@ class StopsOnlyForChange(Checker):
     @staticmethod
     def _is_same(command: CommandModel, other: Snapshot) -> bool:
         is_restart = other.restart not in ("", command.files.restart)
-        return other.files == command.files.files and not is_restart
+        is_same = other.files == command.files.files
+        return is_same and other.variables == command.files.variables and not is_restart
 
     def _is_wanted(self, process: Process, command: CommandModel) -> bool:
         """Whether the command runs what was read last, if that is complete."""
-        znodes, mirrors = self._wanted.get(process, {}), process.policy.inputs.mirrors
+        inputs = process.policy.inputs
+        if inputs.needs_state:
+            return self._is_wanted_product(process, command)
+        znodes, mirrors = self._wanted.get(process, {}), inputs.mirrors
         if any(m.zk_path not in znodes or znodes[m.zk_path].problem for m in mirrors):
             return False
         if not mirrors:
             return False
         files = {mirror.local_path: znodes[mirror.zk_path].content for mirror in mirrors}
         return self._is_same(command, Snapshot(files, restart=self._restart[process]))
+
+
+    def _is_wanted_product(self, process: Process, command: CommandModel) -> bool:
+        """The same for inputs of all kinds; of templates it is not known which read counts."""
+        read = self._reads.get(process)
+        if read is None or process.policy.inputs.templates:
+            return False
+        terms = self.world.inputs.terms_of(process.host)
+        products = produced_by_read(terms, read, process.host.files)
+        wanted = Snapshot(
+            products.files, variables=products.variables, restart=self._restart[process]
+        )
+        return products.is_demanded and self._is_same(command, wanted)
 
 
 class RunningHasACommand(Checker):

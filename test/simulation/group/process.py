@@ -14,6 +14,8 @@ from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
 from simulation.group.group_requests import GroupRequests
 from simulation.group.process_steps import ProcessSteps
 from simulation.group.wired_client import WiredClient
+from simulation.renderings import Renderings
+from simulation.target_disk import Killed
 from simulation.wire.polling import MOST_AT_ONCE, BusyLoopError
 from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core import actions, events
@@ -26,6 +28,7 @@ from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -42,8 +45,7 @@ class Process:
         self.policy = host.policy
         self.chaos = world.chaos
         self.name = f"{host.label}.{host.incarnations}"
-        mirrored = [mirror.zk_path for mirror in self.policy.inputs.mirrors]
-        self.paths: tuple[str, ...] = tuple(dict.fromkeys([*mirrored, self.policy.restart_path]))
+        self.paths: tuple[str, ...] = self.policy.followed
         self.dead = False
         self.frozen = False
         self.termed = False
@@ -58,6 +60,8 @@ class Process:
         self._tokens = 0
         self.commands = Commands(self)
         self.steps = ProcessSteps(self, world.luck_of_steps)
+        self.renderings = Renderings(world.clock, world.inputs.luck, host.label, self.post)
+        self.renderings.has_faults = lambda: not self.chaos.calm
         self.core: Member | Caretaker = self._fresh_core(None)
         self._requests = GroupRequests(self)
         self.is_stopping = False
@@ -99,6 +103,7 @@ class Process:
         self._close_session(clean=self.world.random.random() < 0.5)
         self.client = self.host.staged = None
         self.steps.drop()
+        self.renderings.drop()
         caretaker = self.core = Caretaker(self.policy, adopted, self.now + pause_s, self.now)
         self._todo.extend(caretaker.begin("a mistake", self.now))
         self._deadline = caretaker.deadline
@@ -188,6 +193,7 @@ class Process:
         self.dead, self.frozen = True, False
         self.commands.die()
         self.steps.drop()
+        self.renderings.drop()
         self.world.process_ended(self)
         self.host.ended()
 
@@ -279,14 +285,18 @@ class Process:
 
     def _note_restart(self, read: ZnodesRead) -> None:
         """Note the last requested restart of a complete read."""
-        if any(read.znodes[mirror.zk_path].problem for mirror in self.policy.inputs.mirrors):
+        if any(read.znodes[path].problem for path in self.policy.inputs.znodes):
             return
         self._restart = restart_name(read.znodes[self.policy.restart_path].content) or self._restart
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Note):
             return
-        self._answers.extend(self._answers_to(action))
+        try:
+            self._answers.extend(self._answers_to(action))
+        except Killed:
+            self.kill("killed while it installs files")
+            return
         self.world.performed(self, action)
 
     def _answers_to(self, action: Action) -> list[Event]:
@@ -301,6 +311,10 @@ class Process:
                 self.host.staged = None
             case actions.LoadCachedFiles():
                 return [self.host.load_cached()]
+            case actions.RememberState(snapshot, was_healthy):
+                self.host.remember(snapshot, was_healthy=was_healthy)
+            case actions.RenderTemplates():
+                return self.renderings.start(action)
             case actions.EndProcess():
                 self._end("its work is done")
                 self._close_session(clean=True)
@@ -310,13 +324,13 @@ class Process:
 
     def _answers_of_child(self, action: Action) -> list[Event]:
         match action:
-            case actions.StartCommand(generation):
+            case actions.StartCommand(generation, variables):
                 if generation == 1 and not self.host.has_installed:
                     # What is on disk has restarted since the restart that was read of.
-                    files, restart = self.host.files.files, self._restart
-                    self.host.files = self.host.began_on = Snapshot(files, restart=restart)
+                    began_on = replace(self.host.files, restart=self._restart)
+                    self.host.files = self.host.began_on = began_on
                 self.is_stopping = False
-                return [self.commands.start(generation)]
+                return [self.commands.start(generation, variables)]
             case actions.SignalProcessTree(signal) | actions.SignalProcessGroup(signal):
                 self._signal(signal, is_stop=isinstance(action, actions.SignalProcessTree))
             case actions.InspectProcessTree(generation):

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, mood_of
-from simulation.step_commands import StepCommands
+from simulation.step_commands import StepCommands, contents_of
 from zkexec.core.events import Event, ExitStatus
 from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -63,7 +64,7 @@ class ProcessSteps(StepCommands):
         """Let the command work with these files: healthy later, never, or not for long."""
         command, process = self.command, self._process
         assert command is not None, "nothing runs that could load anything"
-        mood = mood_of(files.files.values(), process.host.number)
+        mood = mood_of(contents_of(files), process.host.number)
         if mood is Mood.UNSTARTABLE:
             mood = Mood.EXITS
         command.loaded, command.mood = files, Mood.SICKENING if sickens else mood
@@ -78,7 +79,9 @@ class ProcessSteps(StepCommands):
         command = self.command
         if command is None or not command.alive:
             return
-        command.files, command.applied_at = files, self._clock.now
+        # The variables of a process do not change.
+        command.files = replace(files, variables=command.files.variables)
+        command.applied_at = self._clock.now
         command.passed_at, command.was_known_good = None, False
         self._process.commands.count_time(command)
 

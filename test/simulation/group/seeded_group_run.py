@@ -9,15 +9,17 @@ from dataclasses import replace as replace_plot
 from random import Random
 
 from simulation.group.checker import Violation
+from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, is_good_in_calm, restart_in
 from simulation.group.host import Host
-from simulation.group.tree import QUEUE, RESTART
+from simulation.group.tree import MEMBERS, QUEUE, RESTART
 from simulation.group.world import Plot, World
+from simulation.input_kinds import SHARE_WITH_TREES, draw_inputs
 from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
-from zkexec.core.rollout.version import version_of
+from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.step import Step
 from zkexec.frozen import replace
@@ -122,6 +124,11 @@ class SeededGroupRun:
             self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
         if seed % WIRED_EVERY == 0:
             self.plot = replace_plot(self.plot, is_wired=True)
+        luck = Random(f"inputs of {seed}")
+        if seed % WIRED_EVERY and not large and luck.random() < SHARE_WITH_TREES:
+            inputs = draw_inputs(luck, self.plot.policy[0]).inputs
+            policy = [replace(each, inputs=inputs) for each in self.plot.policy]
+            self.plot = replace_plot(self.plot, policy=policy, luck_of_inputs=luck)
         luck = Random(f"steps of {seed}")
         if luck.random() < SHARE_WITH_STEPS:
             stepped = draw_steps(luck, self.plot.policy[0])
@@ -160,7 +167,7 @@ class SeededGroupRun:
             world.push_new(world.paths, Mood.GOOD if random.random() < 0.9 else Mood.HANGS)
         together = random.random() < 0.5
         for host in world.hosts:
-            if random.random() < 0.2:
+            if random.random() < 0.2 and not world.inputs.is_used:
                 files = {
                     m.local_path: world.history[-1][m.zk_path] for m in host.policy.inputs.mirrors
                 }
@@ -229,7 +236,8 @@ class SeededGroupRun:
         world, random = self.world, self._random
         contents = [world.history[-1][path] for path in world.paths]
         world.clock.after(random.uniform(0, 10), self._retry_what_failed)
-        is_good = is_good_in_calm(contents)
+        is_used = world.inputs.is_used
+        is_good = world.inputs.is_good_in_calm if is_used else is_good_in_calm(contents)
         if is_good and failures(world.truth) and random.random() < 0.7:
             return
         pushes = not is_good or random.random() < 0.3
@@ -292,9 +300,17 @@ class SeededGroupRun:
 
     def _has_failed_what_is_wanted(self, host: Host) -> bool:
         state, mirrors = self.world.history[-1], host.policy.inputs.mirrors
+        if self.world.inputs.is_used:
+            return self._has_failed_inputs(state[RESTART])
         files = {mirror.local_path: state[mirror.zk_path] for mirror in mirrors}
         wanted = version_of(Snapshot(files, restart=restart_in(state[RESTART])), host.policy.inputs)
         version_state = self.world.truth.versions.get(wanted.digest)
+        return version_state is not None and bool(version_state.failed_by)
+
+    def _has_failed_inputs(self, asked: bytes) -> bool:
+        restart = restart_in(asked)
+        digest = self.world.inputs.digest_at(-1) + (f".{restart}" if restart else "")
+        version_state = self.world.truth.versions.get(digest)
         return version_state is not None and bool(version_state.failed_by)
 
     def _demand_progress(self) -> None:
@@ -346,12 +362,31 @@ class SeededGroupRun:
             return "has no command"
         if not command.is_healthy(self.world.clock.now, host.policy):
             return "is not healthy"
-        for mirror in host.policy.inputs.mirrors:
-            if command.files.files[mirror.local_path] != wanted[mirror.zk_path]:
-                return f"does not run on what {mirror.zk_path} holds"
+        if self.world.inputs.is_used:
+            if shortfall := self._shortfall_of_inputs(host, command):
+                return shortfall
+        else:
+            for mirror in host.policy.inputs.mirrors:
+                if command.files.files[mirror.local_path] != wanted[mirror.zk_path]:
+                    return f"does not run on what {mirror.zk_path} holds"
         if command.loaded.files != host.files.files and not command.ignored:
             return "does not run what is on disk"
         if host.policy.runs(Step.POST_HEALTHY) and (command.drained or not command.warmed):
             return "has run no post-healthy command with success"
         asked = restart_in(wanted[RESTART])
         return f"has not restarted for {asked}" if asked not in ("", command.files.restart) else ""
+
+    def _shortfall_of_inputs(self, host: Host, command: CommandModel) -> str:
+        """Whether a member runs what the inputs produce, and is up to date in its status."""
+        inputs = self.world.inputs
+        products = inputs.products_at(-1, host, host.files)
+        if not products.is_of(command.files):
+            return f"does not run what the inputs produce: {products.differs_from(command.files)}"
+        node = self.world.ensemble.tree.nodes.get(MEMBERS + host.name)
+        digest = inputs.digest_at(-1)
+        if node is None or contents_of(node.content.running) != digest:
+            return "does not show in its status that it runs the newest version"
+        described = None if host.targets is None else host.targets.described
+        if described is None or described.digest != digest:
+            return "has a state file that does not describe the newest version"
+        return ""

@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulation.clock import Clock
+from simulation.forest import children_key
 from simulation.group.tree import Change, Node, Transaction, Tree
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 LAG_S = 0.02
 WatchKey = tuple["Connection", Any]
+
+
+def is_touched(watched: str, changed: str) -> bool:
+    """Whether a watch may have missed something, by the path that has changed."""
+    above = changed.rpartition("/")[0]
+    return watched in (changed, children_key(changed), children_key(above))
 
 
 class Link(Protocol):
@@ -96,7 +103,15 @@ class Server:
 
     def apply(self, transaction: Transaction, path: str, node: Node | None) -> None:
         """Apply one change of a transaction, and let its watches fire."""
+        was_there = path in self.tree.nodes
         self.tree.apply(path, node, transaction.zxid)
+        self._fire(transaction, path)
+        if was_there != (node is not None):
+            self._fire(transaction, children_key(path.rpartition("/")[0]))
+        if node is None:
+            self._fire(transaction, children_key(path))
+
+    def _fire(self, transaction: Transaction, path: str) -> None:
         if path in self.watches:
             for key, fire in tuple(self.watches.pop(path).items()):
                 if not self.ensemble.loses_watch():
@@ -122,7 +137,7 @@ class Server:
             missed = [
                 transaction
                 for transaction in self.ensemble.log[as_of : self.applied]
-                if any(changed == path for changed, _ in transaction.changes)
+                if any(is_touched(path, changed) for changed, _ in transaction.changes)
             ]
             if missed:
                 self.watches.get(path, {}).pop(key, None)

@@ -5,7 +5,7 @@ from then on.  The layout is fixed: one group, its members and its queue.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 STATE = "/g/state"
@@ -23,6 +23,10 @@ class Node:
     mzxid: int
     version: int = 0
     owner: int = 0
+    made_at: int = field(default=0, kw_only=True)
+    """The transaction that created it; 0 until a server has applied that."""
+    children_at: int = field(default=0, kw_only=True)
+    """The transaction that created or deleted the last child, as far as it is in a tree."""
 
 
 Change = tuple[str, Node | None]
@@ -56,11 +60,19 @@ class Tree:
 
     def apply(self, path: str, node: Node | None, zxid: int) -> None:
         """Put this node at the path, in the transaction of this number; None deletes it."""
-        del zxid
+        before = self.nodes.get(path)
         if node is None:
             self.nodes.pop(path, None)
+        elif before is None:
+            made_at, children_at = node.made_at or zxid, node.children_at or zxid
+            self.nodes[path] = replace(node, made_at=made_at, children_at=children_at)
         else:
-            self.nodes[path] = node
+            kept = {"made_at": before.made_at, "children_at": before.children_at}
+            self.nodes[path] = replace(node, **kept)
+        above = self.nodes.get(path.rpartition("/")[0])
+        if above is not None and (before is None) != (node is None):
+            newest = max(above.children_at, zxid)
+            self.nodes[path.rpartition("/")[0]] = replace(above, children_at=newest)
         for parent in PARENTS:
             if path.startswith(parent):
                 if node is None:

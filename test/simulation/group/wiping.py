@@ -75,8 +75,15 @@ class Wiping:
                 world.clock.after(refill_after_s, lambda: self._refill(new))
 
     def _refill(self, contents: dict[str, bytes]) -> None:
-        if not self._world.chaos.calm:
+        if self._world.chaos.calm:
+            return
+        inputs = self._world.inputs
+        if not inputs.is_used:
             self._world.push(contents)
+        elif self._random.random() < 0.5:
+            inputs.restore(self._random.randrange(len(inputs.trees)))
+        else:
+            inputs.push_good()
 
     def _restore(self) -> None:
         self._begin("is restored from a snapshot", self._random.choice(self._dumps))
@@ -97,5 +104,6 @@ class Wiping:
         world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_queue)
         state = dump.nodes.get(STATE)
         world.truth = RolloutRecord() if state is None else state.content.clamped_to(state.mzxid)
-        world.history.append(dict(dump.state))
+        world.remember(dump.state)
+        world.inputs.trees[-1] = world.inputs.forest.trees
         world.begin_history()

@@ -24,8 +24,10 @@ from simulation.group.group_checkers import (
     TriesAlone,
     WakesFew,
 )
+from simulation.group.group_inputs import GroupInputs
 from simulation.group.group_requests import Commit
 from simulation.group.host import Host
+from simulation.group.input_checkers import INPUT_CHECKERS
 from simulation.group.member_checkers import (
     IgnoresLosses,
     InstallsHistory,
@@ -62,11 +64,14 @@ from zkexec.core.rollout.record import RolloutRecord
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsMaxUnavailable, TriesAlone, AdmitsNoFailedVersion, MarksOnlyTheHealthy, KeepsEntries,
     WakesFew, QueuesOnce, MarksDuplicates,
-    StopsWithinTheLease, InstallsHistory, StopsOnlyForChange, IgnoresLosses, StartsOnKnownGood,
-    AdmitsCurrentContent, AdmitsTheHead, KeepsOperatorsChanges, ObeysThePause, TriesRestartsAlone,
+    StopsWithinTheLease, StopsOnlyForChange, IgnoresLosses, StartsOnKnownGood,
+    AdmitsTheHead, KeepsOperatorsChanges, ObeysThePause, TriesRestartsAlone,
     RunningHasACommand, WaitsForSomething, OutlivesTheCommand,
-    InstallsPresentContent,
 )  # fmt: skip
+FILE_CHECKERS: tuple[type[Checker], ...] = (
+    InstallsHistory, InstallsPresentContent, AdmitsCurrentContent,
+)  # fmt: skip
+"""For groups of which all inputs are plain mirrors."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Plot:
     """Whether the members have the product's session, and the servers read bytes."""
     luck_of_steps: Random | None = None
     """What draws about the steps of changes, if these changes have any."""
+    luck_of_inputs: Random | None = None
+    """What draws about trees, templates and variables, if there are any."""
 
 
 class World:
@@ -97,7 +104,10 @@ class World:
         self.lies = random.choice((0.0, 0.0, 0.05))
         self._draw_steps(plot)
         self.heals: list[Callable[[], None]] = []
-        self.paths = tuple(dict.fromkeys(m.zk_path for t in plot.policy for m in t.inputs.mirrors))
+        self.paths = tuple(dict.fromkeys(p for t in plot.policy for p in t.inputs.znodes))
+        luck = plot.luck_of_inputs or Random(0)
+        self.inputs = GroupInputs(self, plot.policy[0].inputs, luck)
+        """The trees, templates and variables, if there are any."""
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
         """The contents of the inputs and of the znode of restarts; empty for no znode."""
         self.histories = 0
@@ -126,6 +136,7 @@ class World:
         """Hosts on which zkexec has the member ID of another host's."""
         self._count_members()
         checkers = [*CHECKERS, *(CHANGE_CHECKERS if self.has_steps else ())]
+        checkers += INPUT_CHECKERS if self.inputs.is_used else FILE_CHECKERS
         self.judges = judges_of([checker(self) for checker in checkers])
 
     def _draw_steps(self, plot: Plot) -> None:
@@ -186,6 +197,7 @@ class World:
     def remember(self, contents: dict[str, bytes]) -> None:
         """Take note of what is about to be written."""
         self.history.append(self.history[-1] | contents)
+        self.inputs.trees.append(self.inputs.trees[-1])
 
     def begin_history(self) -> None:
         """Let it be known that another history has begun, with the newest state."""
@@ -208,6 +220,9 @@ class World:
     def push_something(self) -> None:
         """Push new contents, the same again, old ones, or take some away."""
         random = self.random
+        if self.inputs.is_used:
+            self.inputs.push_something()
+            return
         if not self.paths:
             return
         chosen = random.sample(self.paths, random.randint(1, len(self.paths)))
@@ -227,6 +242,9 @@ class World:
 
     def push_new(self, paths: Sequence[str], mood: Mood) -> None:
         """Push contents that were never there before; the first of them does this."""
+        if self.inputs.is_used:
+            self.inputs.push_good(mood)
+            return
         number, moods = (
             self.pushes,
             dict.fromkeys(paths, Mood.GOOD) | dict.fromkeys(paths[:1], mood),

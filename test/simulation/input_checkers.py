@@ -27,7 +27,7 @@ class InstallsOneState:
         """Search for the state that files and variables can come from."""
         event, host = moment.event, bystander.host
         if isinstance(event, events.CachedFilesFound):
-            self._known.append(event.snapshot)
+            self._known.append(replace(event.snapshot, zxid=event.zxid))
         if isinstance(event, events.FilesInstalled):
             self._see_install(host.files, bystander)
         for action in moment.actions:

@@ -11,6 +11,7 @@ from simulation.products import Products, Terms, produced_by_read
 from zkexec.core import actions, events
 from zkexec.core.rendering_result import NotRendered
 from zkexec.core.snapshot import Snapshot
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.bystander import HandledEvent
@@ -48,8 +49,8 @@ class InputViews:
             case events.SessionSuspended() | events.SessionLost():
                 # What is rendered does not count any more, and what was wanted still does.
                 self._is_lost = True
-            case events.CachedFilesFound(snapshot):
-                self.installed = snapshot
+            case events.CachedFilesFound(snapshot, _, zxid):
+                self.installed = replace(snapshot, zxid=zxid)
             case events.FilesInstalled():
                 self.installed = self._host.files
         if any(isinstance(action, actions.RenderTemplates) for action in moment.actions):

@@ -87,9 +87,9 @@ class TargetDisk:
         for path, content in known.files.items():
             if self.files.get(path) != content:
                 return CachedFilesMissing(f"{path} is not as it was installed")
-        # Neither zxids nor the name of a restart are on the disk.
+        # The name of a restart is not on the disk.
         on_disk = Snapshot(known.files, digest=known.digest, variables=known.variables)
-        return CachedFilesFound(on_disk, self.was_healthy)
+        return CachedFilesFound(on_disk, self.was_healthy, known.zxid)
 
     @property
     def installed(self) -> Mapping[str, bytes]:

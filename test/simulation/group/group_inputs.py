@@ -91,7 +91,7 @@ class GroupInputs:
         reading = Reading(self.znodes_at(number), self.trees[number])
         nothing = Snapshot({})
         found = Production(self.inputs, reading, allow_empty=False, installed=nothing)
-        return found.snapshot("", None).digest
+        return found.snapshot("", None, {}).digest
 
     @property
     def is_good_in_calm(self) -> bool:

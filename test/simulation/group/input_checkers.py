@@ -50,7 +50,7 @@ class InstallsOneState(Checker):
             self._seen[host] = -1
             self._before[host] = None
         if isinstance(event, events.CachedFilesFound):
-            self._before[host] = event.snapshot
+            self._before[host] = replace(event.snapshot, zxid=event.zxid)
         if isinstance(event, events.ZnodesRead) and event.number == self._asked.get(process):
             self._seen[host] = self.world.reads[process, event.number]
         for action in todo:

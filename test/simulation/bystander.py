@@ -74,7 +74,7 @@ class Bystander:
         self.wanted: dict[str, bytes] | None = None
         """What the files are to hold by the last reading that was waited for, if it was complete.
         """
-        self.views = InputViews(Terms(policy.inputs, policy.allow_empty, NAME), host)
+        self.views = InputViews(Terms(policy.inputs, policy.allow_empty, NAME), host, ensemble)
         """What was read, and what it produces, if not only plain mirrors are among the inputs."""
         self.reloads = Reloads(host)
         self.drains = Drains()

@@ -27,7 +27,7 @@ class InstallsOneState:
         """Search for the state that files and variables can come from."""
         event, host = moment.event, bystander.host
         if isinstance(event, events.CachedFilesFound):
-            self._known.append(replace(event.snapshot, zxid=event.zxid))
+            self._known.append(event.snapshot)
         if isinstance(event, events.FilesInstalled):
             self._see_install(host.files, bystander)
         for action in moment.actions:
@@ -53,10 +53,13 @@ class InstallsOneState:
     def _states(self, bystander: Bystander) -> Iterator[tuple[int, Products]]:
         """Yield what each state produces on this host, from the last one on."""
         ensemble, terms = bystander.ensemble, bystander.views.terms
-        installed = self._known[-1] if self._known else None
+        there = self._known[-1] if self._known else None
+        if ensemble.present:
+            # Nothing shows of which history it is.
+            there = None
         for number in range(self._state, len(ensemble.history)):
             znodes, trees = ensemble.history[number], ensemble.forests[number].trees
-            yield number, produced(terms, znodes, trees, installed)
+            yield number, produced(terms, znodes, trees, there)
 
 
 def _is_same(one: Snapshot, other: Snapshot) -> bool:

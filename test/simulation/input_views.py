@@ -6,6 +6,7 @@ wanted is one of two.
 
 from typing import TYPE_CHECKING
 
+from simulation.cluster_model import ClusterModel
 from simulation.host_model import HostModel
 from simulation.products import Products, Terms, produced_by_read
 from zkexec.core import actions, events
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 class InputViews:
     """The last reads, as what they produce."""
 
-    def __init__(self, terms: Terms, host: HostModel) -> None:
+    def __init__(self, terms: Terms, host: HostModel, ensemble: ClusterModel) -> None:
         """Begin without any read."""
         self.terms = terms
         self._host = host
+        self._ensemble = ensemble
         self.read: events.ZnodesRead | None = None
         """The last answer that was waited for, on this connection."""
         self.known: list[Products] = []
@@ -32,15 +34,24 @@ class InputViews:
         """Whether nothing is being rendered, or has yet to be."""
         self._is_lost = False
         """Whether the connection was lost since the last read."""
-        self.installed: Snapshot | None = None
+        self._installed: Snapshot | None = None
         """What was installed or found, None if nothing is known."""
+        self._history: int | None = None
+        self._since: int | None = None
+        """In which history of the servers it was, None if that is not known."""
+
+    def there(self, history: int) -> Snapshot | None:
+        """Return what is installed, if an empty znode of this history may be that of a file."""
+        return self._installed if self._since in (None, history) else None
 
     def see_event(self, moment: "HandledEvent", asked: int) -> None:
         """Take in what happened; `asked` is the number of the read that is waited for."""
         match moment.event:
             case events.ZnodesRead(number) if number == asked and self.terms.inputs.needs_state:
                 self.read = moment.event
-                products = produced_by_read(self.terms, moment.event, self.installed)
+                self._history = self._ensemble.reads[number]
+                there = self.there(self._history)
+                products = produced_by_read(self.terms, moment.event, there)
                 keeps = bool(self.terms.inputs.templates)
                 self.known = [*(self.known if keeps else []), products]
                 self._is_lost = False
@@ -49,12 +60,17 @@ class InputViews:
             case events.SessionSuspended() | events.SessionLost():
                 # What is rendered does not count any more, and what was wanted still does.
                 self._is_lost = True
-            case events.CachedFilesFound(snapshot, _, zxid):
-                self.installed = replace(snapshot, zxid=zxid)
+            case events.CachedFilesFound(snapshot):
+                # Nothing shows of which history its zxid is.
+                self._installed = replace(snapshot, zxid=0)
             case events.FilesInstalled():
-                self.installed = self._host.files
-        if any(isinstance(action, actions.RenderTemplates) for action in moment.actions):
-            self._is_settled = False
+                self._installed, self._since = self._host.files, self._history
+        for action in moment.actions:
+            match action:
+                case actions.RenderTemplates():
+                    self._is_settled = False
+                case actions.RememberState(snapshot):
+                    self._installed, self._since = snapshot, self._history
         if self._is_settled:
             # All that was read last counts by now.
             self.known = self.known[-1:]

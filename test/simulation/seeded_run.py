@@ -294,8 +294,9 @@ class SeededRun:
     @property
     def _products(self) -> Products:
         """What the present state produces."""
-        ensemble, installed = self.world.ensemble, self.world.host.files
-        return produced(self._terms, ensemble.state, ensemble.forests[-1].trees, installed)
+        ensemble = self.world.ensemble
+        there = self.world.views.there(ensemble.present)
+        return produced(self._terms, ensemble.state, ensemble.forests[-1].trees, there)
 
     def _mended(self) -> dict[str, bytes | Problem]:
         """Return what makes all inputs good, whatever is there."""

@@ -28,6 +28,7 @@ from simulation.cluster_model import ClusterModel
 from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
 from simulation.input_checkers import input_checkers
+from simulation.input_views import InputViews
 from simulation.step_checkers import step_checkers
 from simulation.target_disk import Killed
 from zkexec.core import actions
@@ -97,6 +98,11 @@ class World:
         if isinstance(self.core, Member):
             return self.core.phase
         return Phase.EXITING if self.core.is_ending else Phase.RUNNING
+
+    @property
+    def views(self) -> InputViews:
+        """What a bystander can conclude of the inputs."""
+        return self._witness.views
 
     def deliver(self, event: Event) -> None:
         """Let something have happened that is no answer to an action; signals come first."""

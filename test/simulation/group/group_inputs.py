@@ -97,7 +97,7 @@ class GroupInputs:
     def is_good_in_calm(self) -> bool:
         """Whether the present state can be applied everywhere, and is good in calm."""
         for host in self._world.hosts:
-            products = self.products_at(-1, host, host.files)
+            products = self.products_at(-1, host, host.there)
             found = Snapshot(products.files, variables=products.variables)
             if not (products.is_demanded and is_good_in_calm(contents_of(found))):
                 return False

@@ -47,6 +47,8 @@ class Host:
         self.has_installed = False
         """Whether the present run has put files in place."""
         self._start_due = False
+        self.installed_in = 0
+        """In which history of the servers the files were installed."""
         self.targets: TargetDisk | None = None
         """The files and the state file, if the inputs need one."""
         if policy.inputs.needs_state:
@@ -79,11 +81,16 @@ class Host:
             return found.snapshot
         return Snapshot(targets.installed)
 
+    @property
+    def there(self) -> Snapshot | None:
+        """What is installed, if an empty znode of the present history may be that of a file."""
+        return self.files if self.installed_in == self.world.histories else None
+
     def remember(self, snapshot: Snapshot, *, was_healthy: bool) -> None:
         """Write into the state file which version is installed."""
         if self.targets is not None:
             self.targets.remember(snapshot, was_healthy=was_healthy)
-            self.files = snapshot
+            self.files, self.installed_in = snapshot, self.world.histories
 
     def ended(self) -> None:
         """The process is over: the init system starts another, a little later."""
@@ -109,6 +116,7 @@ class Host:
         written = plan(self.files, staged).changed
         self.files = staged
         self.has_installed = True
+        self.installed_in = self.world.histories
         self.world.installed(self)
         return FilesInstalled(written)
 

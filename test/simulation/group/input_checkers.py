@@ -68,6 +68,9 @@ class InstallsOneState(Checker):
     def installed(self, host: Host) -> None:
         """Search for the state that the files come from."""
         before, self._before[host] = self._before.get(host), host.files
+        if self.world.histories:
+            # Nothing shows of which history it is.
+            before = None
         command = None if host.living is None else host.living.commands.present
         kept = [host.began_on, *self._good.get(host, ()), *([command.files] if command else [])]
         if any(is_same(host.files, known) for known in kept):
@@ -139,6 +142,9 @@ class StopsForCurrentTrees(Checker):
         digest = version_of(staged, process.policy.inputs).digest
         if self.world.ensemble.loses_watches or entry is None or entry.digest != digest:
             # A revert is for no version that is in the record.
+            return
+        if is_same(staged, command.files):
+            # It is a requested restart.
             return
         inputs = self.world.inputs
         states = range(first, len(self.world.history))
@@ -220,7 +226,7 @@ class QueuesForADifference(Checker):
             return
         asked = restart_in(read.znodes[RESTART].content)
         terms = self.world.inputs.terms_of(process.host)
-        products = produced_by_read(terms, read, process.host.files)
+        products = produced_by_read(terms, read, process.host.there)
         is_same_restart = asked in ("", command.files.restart)
         if products.is_demanded and products.is_of(command.files) and is_same_restart:
             raise Violation(f"{process.name} queues, and nothing differs on its host")

@@ -236,7 +236,7 @@ class StopsOnlyForChange(Checker):
         if read is None or process.policy.inputs.templates:
             return False
         terms = self.world.inputs.terms_of(process.host)
-        products = produced_by_read(terms, read, process.host.files)
+        products = produced_by_read(terms, read, process.host.there)
         wanted = Snapshot(
             products.files, variables=products.variables, restart=self._restart[process]
         )

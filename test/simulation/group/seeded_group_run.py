@@ -379,7 +379,7 @@ class SeededGroupRun:
     def _shortfall_of_inputs(self, host: Host, command: CommandModel) -> str:
         """Whether a member runs what the inputs produce, and is up to date in its status."""
         inputs = self.world.inputs
-        products = inputs.products_at(-1, host, host.files)
+        products = inputs.products_at(-1, host, host.there)
         if not products.is_of(command.files):
             return f"does not run what the inputs produce: {products.differs_from(command.files)}"
         node = self.world.ensemble.tree.nodes.get(MEMBERS + host.name)

@@ -58,12 +58,10 @@ class AlertsAsRequired:
             self._restart_trouble = self._failed_before_start or self._restart_trouble
             self._failed_before_start = ""
         new = self._causes(moment, bystander)
+        self._optional += self._causes_of_templates(bystander)
         if bystander.policy.step_limits or bystander.policy.on_change:
             new = self._with_steps(new, moment, bystander)
         self._due += new
-        if bystander.policy.inputs.templates:
-            # An error of a template counts as soon as an attempt is due.
-            self._optional += [Cause(AlertEvent.RESTART_FAILED), Cause(AlertEvent.RECOVERED)]
         for alert in alerts:
             self._strike_out(Cause(alert.event, alert.exit_status))
         urgent = [cause for cause in new if cause.event is not AlertEvent.RECOVERED]
@@ -73,6 +71,13 @@ class AlertsAsRequired:
         is_missing = any(cause.event is AlertEvent.COMMAND_FAILED for cause in self._due)
         if moment.phase is Phase.DONE and is_missing and not bystander.termed:
             raise Violation("the end without an alert for the command's failure")
+
+    @staticmethod
+    def _causes_of_templates(bystander: Bystander) -> list[Cause]:
+        """An error of a template counts as soon as an attempt is due, which is not seen here."""
+        if not bystander.policy.inputs.templates:
+            return []
+        return [Cause(AlertEvent.RESTART_FAILED), Cause(AlertEvent.RECOVERED)]
 
     def _strike_out(self, cause: Cause) -> None:
         if cause not in self._due and cause in self._optional:

@@ -36,9 +36,13 @@ class InstallsOneState:
                 if not any(_is_same(started, known) for known in self._known):
                     raise Violation("the command starts on what is of no state")
             if isinstance(action, actions.RememberState):
-                # Nothing differs in this version but its digest.
-                if not _is_same(action.snapshot, host.files):
-                    raise Violation("another version is remembered than is installed")
+                self._see_version(action.snapshot, host.files)
+
+    @staticmethod
+    def _see_version(remembered: Snapshot, installed: Snapshot) -> None:
+        """Nothing differs in a version that is remembered but its digest."""
+        if not _is_same(remembered, installed):
+            raise Violation("another version is remembered than is installed")
 
     def _see_install(self, files: Snapshot, bystander: Bystander) -> None:
         if bystander.reloads.puts_back:

@@ -28,7 +28,7 @@ class Products:
     unusable: dict[str, str] = field(default_factory=dict)
     error: str = ""
     doubts: set[str] = field(default_factory=set)
-    """Empty znodes that may be those of installed files: files do not show which znode was there."""
+    """Empty znodes that may be those of installed files, which do not show their znodes."""
 
     @property
     def is_demanded(self) -> bool:
@@ -93,9 +93,7 @@ def produced(
     return found
 
 
-def produced_by_read(
-    terms: Terms, read: ZnodesRead, installed: Snapshot | None = None
-) -> Products:
+def produced_by_read(terms: Terms, read: ZnodesRead, installed: Snapshot | None = None) -> Products:
     """Return what the answer to a read produces."""
     return produced(terms, read.znodes, read.trees, installed)
 
@@ -111,17 +109,12 @@ def _add_tree(
     for path, znode in lasting.items():
         here = f"{path}/" if path else ""
         has_children = not path or any(other.startswith(here) for other in lasting if other)
-        name = here + OWN_CONTENT if has_children else path
-        if znode.problem is not None:
-            found.unusable[znode.path] = znode.problem.value
-        elif len(path.split("/")[-1].encode()) > LONGEST_NAME:
-            found.unusable[znode.path] = "has a long name"
+        if problem := _problem_of(path, znode, lasting):
+            found.unusable[problem[0]] = problem[1]
         elif znode.content:
-            if here + OWN_CONTENT in lasting:
-                found.unusable[f"{znode.path}/{OWN_CONTENT}"] = "has a reserved name"
-            files[name] = znode.content
+            files[here + OWN_CONTENT if has_children else path] = znode.content
         elif terms.allow_empty and not has_children:
-            files[name] = b""
+            files[path] = b""
         elif not terms.allow_empty and installed is not None:
             targets = {mirror.local_path + path}
             if here + OWN_CONTENT not in lasting:
@@ -131,6 +124,18 @@ def _add_tree(
     found.files |= {mirror.local_path + path: content for path, content in files.items()}
     if not files and not terms.allow_empty:
         found.unusable[mirror.zk_path] = "has nothing below it"
+
+
+def _problem_of(path: str, znode: Znode, lasting: Mapping[str, Znode]) -> tuple[str, str] | None:
+    """Return the path of a znode that no file can be made of, and why."""
+    if znode.problem is not None:
+        return znode.path, znode.problem.value
+    if len(path.rsplit("/", maxsplit=1)[-1].encode()) > LONGEST_NAME:
+        return znode.path, "has a long name"
+    own = f"{path}/{OWN_CONTENT}" if path else OWN_CONTENT
+    if znode.content and own in lasting:
+        return f"{znode.path}/{OWN_CONTENT}", "has a reserved name"
+    return None
 
 
 def _judge_empty(found: Products, znode: Znode, installed: Snapshot) -> None:
@@ -194,9 +199,7 @@ def _add_templates(
             found.unusable[path] = "does not exist"
 
 
-def texts_of(
-    inputs: InputOptions, znodes: Mapping[str, Znode]
-) -> list[tuple[str, str, bytes]]:
+def texts_of(inputs: InputOptions, znodes: Mapping[str, Znode]) -> list[tuple[str, str, bytes]]:
     """Return the target, the name and the text of each template, as a renderer gets them."""
     return [
         (each.local_path, each.name, znodes[each.zk_path].content if each.zk_path else each.text)

@@ -51,8 +51,8 @@ def draw_rules(random: Random, policy: Policy) -> tuple[ActionRule, ...]:
         return ()
     if drawn < 0.7:
         return (ActionRule("", random.choice(actions)),)
-    targets = (*policy.inputs.mirrors, *policy.inputs.templates)
-    paths = [target.local_path for target in targets]
+    paths = [mirror.local_path for mirror in policy.inputs.mirrors]
+    paths += [template.local_path for template in policy.inputs.templates]
     return tuple(ActionRule(path, random.choice(actions)) for path in paths)
 
 

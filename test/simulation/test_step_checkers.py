@@ -70,7 +70,7 @@ class Course:
         self.host = world.host
         self.host.faults = False
         self.host.files = OLD
-        self.host.start_command(1)
+        self.host.start_command(1, {})
         self._bystander = Bystander(policy, world.ensemble, world.host)
         self._checker = checker
         self.at(0, CommandStarted(1, 101))

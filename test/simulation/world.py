@@ -232,18 +232,18 @@ class World:
                 return [self.host.install()]
             case actions.DiscardFiles():
                 self.host.discard()
-            case actions.RememberState(snapshot, was_healthy):
-                self.host.remember(snapshot, was_healthy=was_healthy)
             case actions.StartCommand(generation, variables):
                 return [self.host.start_command(generation, variables)]
-            case actions.RenderTemplates():
-                return self.host.renderings.start(action)
             case _:
                 return self._perform_on_processes(action)
         return []
 
     def _perform_on_processes(self, action: Action) -> list[Event]:
         match action:
+            case actions.RememberState(snapshot, was_healthy):
+                self.host.remember(snapshot, was_healthy=was_healthy)
+            case actions.RenderTemplates():
+                return self.host.renderings.start(action)
             case actions.SignalProcessGroup(signal) | actions.SignalProcessTree(signal):
                 self.host.signal(signal)
             case actions.InspectProcessTree(generation):

@@ -229,7 +229,6 @@ class StopsOnlyForChange(Checker):
         files = {mirror.local_path: znodes[mirror.zk_path].content for mirror in mirrors}
         return self._is_same(command, Snapshot(files, restart=self._restart[process]))
 
-
     def _is_wanted_product(self, process: Process, command: CommandModel) -> bool:
         """The same for inputs of all kinds; of templates it is not known which read counts."""
         read = self._reads.get(process)

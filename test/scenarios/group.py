@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from string import ascii_lowercase
 
 from zkexec.core.actions import Action
-from zkexec.core.events import Event
+from scenarios.trees import snapshot_of
+from zkexec.core.events import Event, ZnodesRead
 from zkexec.core.input_options import InputOptions
 from zkexec.core.inputs import restart_name
 from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rendering_result import Rendered
 from zkexec.core.rollout import group_actions
 from zkexec.core.rollout.group_events import (
     CommitRefused,
@@ -39,7 +41,7 @@ from zkexec.core.rollout.record import (
     VersionState,
 )
 from zkexec.core.rollout.version import ConfigVersion, version_of
-from zkexec.core.snapshot import Snapshot, Znode
+from zkexec.core.snapshot import Snapshot
 from zkexec.frozen import replace
 
 MEMBER = "m1"
@@ -100,14 +102,31 @@ class ScriptedGroup:
         """Make a version from content.restart@mzxid: all inputs have this content."""
         text, _, mzxid = word.partition("@")
         content, _, restart = text.partition(".")
+        if self._inputs.needs_state:
+            return self._known_version(content, restart, int(mzxid))
         files = {mirror.local_path: content.encode() for mirror in self._inputs.mirrors}
         snapshot = Snapshot(files, int(mzxid), restart=restart)
         self.name(snapshot)
         return version_of(snapshot, self._inputs)
 
-    def read(self, znodes: Mapping[str, Znode]) -> None:
+    def _known_version(self, content: str, restart: str, zxid: int) -> ConfigVersion:
+        """Return a version that was read before, by its name."""
+        known = [digest for digest, name in self.names.items() if name == content]
+        return version_of(Snapshot({}, zxid, digest=known[0], restart=restart), self._inputs)
+
+    def read(self, event: ZnodesRead) -> None:
         """Take over what the member reads from its inputs."""
+        znodes = event.znodes
         self.versions.update({path: znode.version for path, znode in znodes.items()})
+        for root, tree in event.trees.items():
+            if "" in tree.znodes:
+                self.versions[root] = tree.znodes[""].version
+        if self._inputs.needs_state:
+            found = snapshot_of(self._inputs, dict(znodes), dict(event.trees), Rendered({}))
+            asked = znodes.get(self._restart_path)
+            name = restart_name(asked.content) if asked is not None and asked.content else ""
+            self._name_version(found.digest, event, name or "")
+            return
         contents = {m.local_path: znodes[m.zk_path].content for m in self._inputs.mirrors}
         self.name(Snapshot(contents))
         asked = znodes.get(self._restart_path)
@@ -116,10 +135,22 @@ class ScriptedGroup:
 
     def name(self, snapshot: Snapshot) -> None:
         """Show a snapshot as the contents of its files, and the restart that was requested."""
+        if snapshot.digest:
+            return
         words = (content.decode() for content in snapshot.files.values())
         name = "+".join(dict.fromkeys(words)) or "nothing"
         name += f".{snapshot.restart}" if snapshot.restart else ""
         self.names[version_of(snapshot, self._inputs).digest] = name
+
+    def _name_version(self, digest: str, read: ZnodesRead, restart: str) -> None:
+        """Show a version as the contents of its inputs."""
+        contents = [read.znodes[path].content for path in self._inputs.znodes]
+        below = (znode for tree in read.trees.values() for znode in tree.znodes.values())
+        contents += [znode.content for znode in below if znode.content]
+        name = "+".join(content.decode() for content in contents if content) or "nothing"
+        self.names[digest] = name
+        if restart:
+            self.names[f"{digest}.{restart}"] = f"{name}.{restart}"
 
     def prepare_mishap(self, request: str, kind: str) -> None:
         """Let the next request of this kind be `lost`, `not-done` or `unanswered`."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from scenarios.group import MEMBER, ScriptedGroup
+from scenarios.trees import read_files, read_trees, snapshot_of
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
@@ -15,7 +16,8 @@ from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
 from zkexec.core.rollout.participant import Participant
-from zkexec.core.snapshot import Snapshot, plan
+from zkexec.core.rendering_result import Rendered
+from zkexec.core.snapshot import Snapshot, Znode, plan
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn, Turn
 
@@ -38,13 +40,16 @@ class ScriptedHost:
         self.generation = 0
         self.last_check = 0
         self.last_read = 0
+        self.last_rendering = 0
+        self.rendered: Rendered | None = None
+        """What each rendering gives at once, if that is known."""
         self.last_run: dict[Step, int] = {}
         """The numbers of the last run of each step."""
         self.passing: frozenset[Step] = frozenset()
         """The steps whose commands pass at once."""
         self.steps: set[tuple[Phase, type[Event], Phase]] = set()
         self._staged = Snapshot({})
-        self._cached: Snapshot | None = None
+        self._cached: events.CachedFilesFound | None = None
         self._failures: dict[str, str] = {}
         self._remaining: deque[int] = deque()
         self._waits = False
@@ -86,8 +91,13 @@ class ScriptedHost:
                 self.passing = frozenset(Step(step) for step in steps)
             case ["cached", "files", *files]:
                 pairs = [word.partition("=") for word in files]
-                self._cached = Snapshot({path: value.encode() for path, _, value in pairs})
-                self.group.name(self._cached)
+                cached = Snapshot({path: value.encode() for path, _, value in pairs})
+                self._cached = events.CachedFilesFound(cached)
+                self.group.name(cached)
+            case ["cached", "version", *version]:
+                self._prepare_version(version)
+            case ["renderings", "give", *files]:
+                self.rendered = Rendered(read_files(files))
             case ["next", "staging", "takes", seconds]:
                 self._busy_s = float(seconds)
             case ["frozen", "until", time]:
@@ -102,6 +112,22 @@ class ScriptedHost:
             self._obeys_after_s = seconds
         else:
             self._exit_at = seconds
+
+    def _prepare_version(self, words: list[str]) -> None:
+        """Let the state file describe this version."""
+        is_healthy = words[0] == "healthy"
+        words = words[is_healthy:]
+        znodes = {}
+        for word in words:
+            path, _, value = word.partition("=")
+            if not path.endswith("/"):
+                content, _, mzxid = value.partition("@")
+                znodes[path] = Znode(path, content.encode(), int(mzxid))
+        rendered = self.rendered or Rendered({})
+        found = snapshot_of(self.policy.inputs, znodes, read_trees(words), rendered)
+        self.group.name(found)
+        on_disk = Snapshot(found.files, digest=found.digest, variables=found.variables)
+        self._cached = events.CachedFilesFound(on_disk, is_healthy, found.zxid)
 
     def run_until(self, time: float, write: Writer) -> None:
         """Run everything that is due by this time."""
@@ -161,9 +187,17 @@ class ScriptedHost:
             case actions.LoadCachedFiles():
                 if self._cached is None:
                     return [events.CachedFilesMissing("/f: no such file")]
-                self.files = self._cached
-                return [events.CachedFilesFound(self._cached)]
+                self.files = self._cached.snapshot
+                return [self._cached]
+            case actions.RenderTemplates(number=number):
+                self.last_rendering = number
+                result = self.rendered
+                return [] if result is None else [events.RenderFinished(number, result)]
+            case actions.RememberState(snapshot):
+                self.group.name(snapshot)
+                self.files = snapshot
             case actions.StageFiles(snapshot):
+                self.group.name(snapshot)
                 self._staged = snapshot
                 self.now, self._busy_s = self.now + self._busy_s, 0.0
                 waits, self._waits = self._waits, False

@@ -20,6 +20,23 @@
                                           `hindered REASON` for a failure of this host
     steps pass check pre-stop             from now on the commands of these steps pass at once
 
+Inputs beside plain mirrors, in the policy and in what is read or pushed:
+
+    policy /d/=/t/                         a tree as a folder
+    policy template=/r=/tpl values=/v      a template in a znode, and a tree that it may read
+    policy env=ONE=/e env_tree=/et=app_    a variable, and a tree of variables
+    at 1 read /t/=a:x@1,sub/b:y@2          a tree: each znode by its path below the root
+    at 1 read /t/=:x@1,a:y@1!              the content of the root; `!`: the znode is ephemeral
+    at 1 read /t/=a:x@1;9                  the same if 9 is the newest zxid: of a removal
+    at 1 read /t/=missing                  also: forbidden; `/t/=` is a root without anything
+    at 1 rendered /r=x                     the end of the rendering
+    at 1 unrendered REASON                 a template has an error
+    at 1 value-missing /v/a                a znode that a template needs does not exist
+    at 1 render-impossible REASON          this host could not render
+    renderings give /r=x                   from now on this is rendered at once
+    cached version /t/=a:x@1               the state file describes this; `healthy`: the command was
+                                           healthy on it
+
 `check=5`, `pre_stop=5`, `reload=5` and `post_healthy=5` in a policy are the time limits of steps,
 `on_change=reload` or `on_change=/f=reload` is a rule.
 
@@ -54,11 +71,12 @@ from typing import Any
 from scenarios.group import read_width
 from scenarios.host import ScriptedHost, Writer
 from scenarios.lines import line_of
+from scenarios.trees import read_result, read_trees
 from simulation.transcript import seconds
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event, ExitStatus
-from zkexec.core.input_options import InputOptions, Mirror
+from zkexec.core.input_options import InputOptions, Mirror, Template, Variable, VariableTree
 from zkexec.core.policy import ActionRule, ChangeAction, OnFailure, Policy, StartPolicy
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.core.step import STEP_COMMANDS, Step, StepOutcome
@@ -73,6 +91,7 @@ WORDS: dict[str, Callable[[str], Event]] = {
     "alert-finished": events.AlertFinished,
 }
 LIMITED = {step.value: step for step in STEP_COMMANDS}
+INPUT_WORDS = ("template", "values", "env", "env_tree")
 PROBLEMS = {"missing": Problem.MISSING, "forbidden": Problem.FORBIDDEN}
 
 
@@ -91,13 +110,13 @@ def play(text: str) -> tuple[str, ScriptedHost]:
 
 def read_policy(words: list[str]) -> Policy:
     """Make a policy from words."""
-    mirrors: tuple[Mirror, ...] = ()
+    inputs = read_inputs(words)
     given: dict[str, Any] = {"on_change": (), "step_limits": {}}
     for word in words:
         name, _, value = word.partition("=")
-        if name.startswith("/"):
-            mirrors += (Mirror(name, value),)
-        elif name == "start":
+        if name.startswith("/") or name in INPUT_WORDS:
+            continue
+        if name == "start":
             given["start"] = StartPolicy(value)
         elif name == "on_failure":
             given["on_failure"] = OnFailure(value)
@@ -114,14 +133,29 @@ def read_policy(words: list[str]) -> Policy:
             given["on_change"] += (ActionRule(path, ChangeAction(action)),)
         else:
             given[name] = float(value) if value else True
-    return Policy(inputs=InputOptions(mirrors=mirrors), **given)
+    return Policy(inputs=inputs, **given)
+
+
+def read_inputs(words: list[str]) -> InputOptions:
+    """Make the inputs from the words of a policy."""
+    pairs = [tuple(word.split("=", 1)) for word in words if "=" in word]
+    named = [(kind, *value.split("=", 1)) for kind, value in pairs if kind in INPUT_WORDS]
+    return InputOptions(
+        mirrors=tuple(Mirror(*pair) for pair in pairs if pair[0].startswith("/")),
+        templates=tuple(Template(*rest) for kind, *rest in named if kind == "template"),
+        values=tuple(rest[0] for kind, *rest in named if kind == "values"),
+        variables=tuple(Variable(*rest) for kind, *rest in named if kind == "env"),
+        variable_trees=tuple(VariableTree(*rest) for kind, *rest in named if kind == "env_tree"),
+    )
 
 
 def read_znodes(words: list[str]) -> dict[str, Znode]:
-    """Make znodes from words like /z=content@mzxid."""
+    """Make znodes from words like /z=content@mzxid; those of trees are left out."""
     znodes = {}
     for word in words:
         path, _, value = word.partition("=")
+        if path.endswith("/"):
+            continue
         content, _, mzxid = value.partition("@")
         if content in PROBLEMS:
             znodes[path] = Znode(path, problem=PROBLEMS[content])
@@ -182,11 +216,15 @@ class Command:
             case "read", ["of", zxid, *rest]:
                 return replace(self._event("read", rest), zxid=int(zxid))
             case "read", _:
-                znodes = read_znodes(words)
-                host.group.read(znodes)
-                return events.ZnodesRead(host.last_read, znodes)
+                read = events.ZnodesRead(
+                    host.last_read, read_znodes(words), trees=read_trees(words)
+                )
+                host.group.read(read)
+                return read
+            case ("rendered" | "unrendered" | "value-missing" | "render-impossible"), _:
+                return events.RenderFinished(host.last_rendering, read_result(name, words))
             case "stale-read", [number, *rest]:
-                return events.ZnodesRead(int(number), read_znodes(rest))
+                return events.ZnodesRead(int(number), read_znodes(rest), trees=read_trees(rest))
             case "read-failed", _:
                 return events.ReadFailed(host.last_read, " ".join(words))
             case "command-exited", _:
@@ -230,7 +268,8 @@ class Command:
         host.passing = passing
 
     def _push(self, words: list[str], write: Writer) -> None:
-        for path in read_znodes(words):
+        for word in words:
+            path = word.partition("=")[0].removesuffix("/")
             self._host.happen(events.ZnodeTouched(path), write)
         self._host.happen(self._event("read", words), write)
 

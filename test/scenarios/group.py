@@ -7,6 +7,7 @@ one is a mistake.
 """
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from string import ascii_lowercase
 
 from zkexec.core.actions import Action
@@ -110,9 +111,11 @@ class ScriptedGroup:
         return version_of(snapshot, self._inputs)
 
     def _known_version(self, content: str, restart: str, zxid: int) -> ConfigVersion:
-        """Return a version that was read before, by its name."""
+        """Return a version by its name: one that was read before, or another one."""
         known = [digest for digest, name in self.names.items() if name == content]
-        return version_of(Snapshot({}, zxid, digest=known[0], restart=restart), self._inputs)
+        digest = known[0] if known else sha256(content.encode()).hexdigest()
+        self.names[digest] = content
+        return version_of(Snapshot({}, zxid, digest=digest, restart=restart), self._inputs)
 
     def read(self, event: ZnodesRead) -> None:
         """Take over what the member reads from its inputs."""
@@ -135,7 +138,7 @@ class ScriptedGroup:
 
     def name(self, snapshot: Snapshot) -> None:
         """Show a snapshot as the contents of its files, and the restart that was requested."""
-        if snapshot.digest:
+        if self._inputs.needs_state:
             return
         words = (content.decode() for content in snapshot.files.values())
         name = "+".join(dict.fromkeys(words)) or "nothing"

@@ -125,7 +125,7 @@ class ScriptedHost:
                 znodes[path] = Znode(path, content.encode(), int(mzxid))
         rendered = self.rendered or Rendered({})
         found = snapshot_of(self.policy.inputs, znodes, read_trees(words), rendered)
-        self.group.name(found)
+        self.group.read(events.ZnodesRead(0, znodes, trees=read_trees(words)))
         on_disk = Snapshot(found.files, digest=found.digest, variables=found.variables)
         self._cached = events.CachedFilesFound(on_disk, is_healthy, found.zxid)
 
@@ -194,10 +194,8 @@ class ScriptedHost:
                 result = self.rendered
                 return [] if result is None else [events.RenderFinished(number, result)]
             case actions.RememberState(snapshot):
-                self.group.name(snapshot)
                 self.files = snapshot
             case actions.StageFiles(snapshot):
-                self.group.name(snapshot)
                 self._staged = snapshot
                 self.now, self._busy_s = self.now + self._busy_s, 0.0
                 waits, self._waits = self._waits, False

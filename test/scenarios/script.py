@@ -27,6 +27,7 @@ Inputs beside plain mirrors, in the policy and in what is read or pushed:
     policy env=ONE=/e env_tree=/et=app_    a variable, and a tree of variables
     at 1 read /t/=a:x@1,sub/b:y@2          a tree: each znode by its path below the root
     at 1 read /t/=:x@1,a:y@1!              the content of the root; `!`: the znode is ephemeral
+    at 1 read /t/=a:x@3~                   the znode was created by this transaction
     at 1 read /t/=a:x@1;9                  the same if 9 is the newest zxid: of a removal
     at 1 read /t/=missing                  also: forbidden; `/t/=` is a root without anything
     at 1 rendered /r=x                     the end of the rendering

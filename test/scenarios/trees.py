@@ -34,7 +34,7 @@ def read_tree(root: str, text: str) -> Tree:
         if not word:
             continue
         path, _, value = word.partition(":")
-        content, _, mzxid = value.removesuffix("!").partition("@")
+        content, _, mzxid = value.rstrip("!~").partition("@")
         zxid = int(mzxid)
         parts = path.split("/") if path else []
         for count in range(1, len(parts)):
@@ -42,7 +42,7 @@ def read_tree(root: str, text: str) -> Tree:
             znodes.setdefault(above, Znode(f"{root}/{above}", mzxid=zxid, version=0, czxid=zxid))
         znodes[path] = Znode(
             f"{root}/{path}".rstrip("/"), content.encode(), zxid, version=zxid,
-            is_ephemeral=value.endswith("!"),
+            is_ephemeral=value.endswith("!"), czxid=zxid if value.endswith("~") else 0,
         )  # fmt: skip
         if content in PROBLEMS:
             znodes[path] = Znode(f"{root}/{path}", problem=PROBLEMS[content])

@@ -77,12 +77,6 @@ class InputWriter:
 
         `installed` are the files of a version before: what had content there gets some.
         """
-        gone = {
-            path: Problem.MISSING
-            for root in forest.roots
-            for path in forest.below(root)
-            if path.count("/") == root.count("/") + 1 or forest.znodes[path].problem is not None
-        }
         found = self.fill()
         for mirror in self._inputs.mirrored_trees:
             root = mirror.zk_path[:-1]
@@ -91,6 +85,12 @@ class InputWriter:
                 folder = f"{path}/".removeprefix(mirror.zk_path)
                 if f"{mirror.local_path}{folder}{OWN_CONTENT}" in installed:
                     found[path] = self._make()
+        gone = {
+            path: Problem.MISSING
+            for root in forest.roots
+            for path in forest.below(root)
+            if path not in found
+        }
         return {**gone, **dict(sorted(found.items()))}
 
     def change(self, forest: Forest) -> dict[str, Written]:

@@ -455,6 +455,8 @@ class EndsGently(Checker):
         super().__init__(world)
         self._drains: dict[Process, int] = {}
         self._due: dict[Process, float] = {}
+        self._terms: dict[Process, None] = {}
+        """The processes that have received a TERM while a command ran."""
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Follow what happens between TERM and the stop."""
@@ -465,7 +467,9 @@ class EndsGently(Checker):
         is_term = isinstance(event, events.SignalReceived) and event.signal == SIGTERM
         if is_term and command is not None:
             first = now + limit_s + SLACK_S
-            self._due[process] = min(now + SLACK_S, first) if process in self._due else first
+            is_second = process in self._terms
+            self._terms[process] = None
+            self._due[process] = min(now + SLACK_S, first) if is_second else first
         for action in todo:
             if isinstance(action, actions.RunStep) and action.event == "end":
                 self._drains[process] = self._drains.get(process, 0) + 1

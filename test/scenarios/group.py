@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from string import ascii_lowercase
 
-from zkexec.core.actions import Action
 from scenarios.trees import snapshot_of
+from zkexec.core.actions import Action
 from zkexec.core.events import Event, ZnodesRead
 from zkexec.core.input_options import InputOptions
 from zkexec.core.inputs import restart_name

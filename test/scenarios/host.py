@@ -15,8 +15,8 @@ from zkexec.core.events import Event, ExitStatus
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
 from zkexec.core.policy import Policy
-from zkexec.core.rollout.participant import Participant
 from zkexec.core.rendering_result import Rendered
+from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot, Znode, plan
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn, Turn
@@ -74,7 +74,7 @@ class ScriptedHost:
         """The member's deadline."""
         return None if self._member.phase is Phase.DONE else self._member.deadline
 
-    def prepare(self, words: list[str]) -> None:  # noqa: C901 -- one arm for each
+    def prepare(self, words: list[str]) -> None:  # noqa: C901, PLR0912 -- one arm for each
         """Prepare how the next action of a kind ends, if not as usual."""
         match words:
             case ["next", what, "fails", *reason]:
@@ -177,7 +177,7 @@ class ScriptedHost:
         self._session += 1
         self.group.end_session()
 
-    def _perform(self, action: Action) -> list[Event]:  # noqa: C901 -- one arm for each action
+    def _perform(self, action: Action) -> list[Event]:  # noqa: C901, PLR0912 -- one arm for each
         match action:
             case actions.OpenSession():
                 self._session += 1

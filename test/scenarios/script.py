@@ -203,7 +203,7 @@ class Command:
         deadline = "none" if due is None else seconds(due)
         return [*self._lines, f"= {self._host.phase}, deadline {deadline}"]
 
-    def _event(self, name: str, words: list[str]) -> Event:  # noqa: C901 -- one arm for each word
+    def _event(self, name: str, words: list[str]) -> Event:  # noqa: C901, PLR0912 -- one arm each
         host = self._host
         match name, words:
             case "connected", _:
@@ -222,7 +222,7 @@ class Command:
                 )
                 host.group.read(read)
                 return read
-            case ("rendered" | "unrendered" | "value-missing" | "render-impossible"), _:
+            case (("rendered" | "unrendered" | "value-missing" | "render-impossible"), _):
                 return events.RenderFinished(host.last_rendering, read_result(name, words))
             case "stale-read", [number, *rest]:
                 return events.ZnodesRead(int(number), read_znodes(rest), trees=read_trees(rest))
@@ -273,6 +273,9 @@ class Command:
             path = word.partition("=")[0].removesuffix("/")
             self._host.happen(events.ZnodeTouched(path), write)
         self._host.happen(self._event("read", words), write)
+        if self._host.policy.inputs.needs_state and len(words) > 1:
+            # The second watch has fired during the read, so there is another one.
+            self._host.happen(self._event("read", words), write)
 
     def _burst(self, count: int, step_s: float, path: str) -> None:
         """Reduce the outcome of a burst to how often each action was requested."""

@@ -70,7 +70,7 @@ def _is_same(one: Snapshot, other: Snapshot) -> bool:
     return not plan(replace(one, restart="", unrendered=""), replace(other, restart=""))
 
 
-class StagesWhatIsWanted:
+class StagesWhatWasRead:
     """What is staged is what the last read produces, and nothing if that cannot be used.
 
     The old files may be put back after a refused reload.
@@ -218,6 +218,6 @@ class NumbersVersions:
 def input_checkers() -> list[Checker]:
     """One of each kind, for worlds with more than plain mirrors."""
     return [
-        InstallsOneState(), StagesWhatIsWanted(), TouchesNoForeignFile(), RendersWhatWasRead(),
+        InstallsOneState(), StagesWhatWasRead(), TouchesNoForeignFile(), RendersWhatWasRead(),
         RestartsForVariables(), StopsOnlyForADifference(), NumbersVersions(),
     ]  # fmt: skip

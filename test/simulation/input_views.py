@@ -4,18 +4,28 @@ With templates a read counts when it is rendered.  So the last one may not count
 wanted is one of two.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from simulation.cluster_model import ClusterModel
 from simulation.host_model import HostModel
 from simulation.products import Products, Terms, produced_by_read
 from zkexec.core import actions, events
+from zkexec.core.input_options import InputOptions
+from zkexec.core.production import Production, Reading
 from zkexec.core.rendering_result import NotRendered
-from zkexec.core.snapshot import Snapshot
+from zkexec.core.snapshot import Snapshot, Tree, Znode
 from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.bystander import HandledEvent
+
+
+def digest_of(inputs: InputOptions, znodes: Mapping[str, Znode], trees: Mapping[str, Tree]) -> str:
+    """Return the digest of a version, as the core computes it: `NumbersVersions` judges that."""
+    reading, nothing = Reading(znodes, trees), Snapshot({})
+    found = Production(inputs, reading, allow_empty=True, installed=nothing)
+    return found.snapshot("", None, {}).digest
 
 
 class InputViews:

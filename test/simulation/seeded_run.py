@@ -12,6 +12,7 @@ from simulation.ensemble_model import EnsembleModel
 from simulation.flaws import Flaw, draw_flaw, flaw_of
 from simulation.host_model import NAME, Tree
 from simulation.input_kinds import SHARE_WITH_TREES, InputWriter, draw_inputs, restoring
+from simulation.input_views import digest_of
 from simulation.products import Products, Terms, produced
 from simulation.step_commands import SHARE_WITH_STEPS, contents_of, draw_steps
 from simulation.wire.wire_cluster import WireCluster
@@ -409,6 +410,8 @@ class SeededRun:
         if not products.is_of(running):
             return f"the inputs produce other {products.differs_from(running)}"
         described = None if host.targets is None else host.targets.described
-        if described is None or described.digest != host.files.digest:
-            return "the state file does not describe what is installed"
+        ensemble = self.world.ensemble
+        digest = digest_of(self.policy.inputs, ensemble.state, ensemble.forests[-1].trees)
+        if described is None or described.digest != digest:
+            return "the state file does not describe the newest version"
         return ""

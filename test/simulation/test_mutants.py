@@ -3,6 +3,7 @@
 import pytest
 
 from simulation.bystander import Violation
+from simulation.input_mutants import INPUT_MUTANTS
 from simulation.mutants import MUTANTS, Mutant
 from simulation.seeded_run import SeededRun
 from simulation.step_mutants import STEP_MUTANTS
@@ -11,7 +12,9 @@ ENOUGH_SEEDS = 4000
 
 
 @pytest.mark.parametrize(
-    "mutant", [*MUTANTS, *STEP_MUTANTS], ids=lambda mutant: mutant.mistake.replace(" ", "-")
+    "mutant",
+    [*MUTANTS, *STEP_MUTANTS, *INPUT_MUTANTS],
+    ids=lambda mutant: mutant.mistake.replace(" ", "-"),
 )
 def test_a_mistake_in_the_core_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker whose promise a mutant breaks is among those that notice it."""

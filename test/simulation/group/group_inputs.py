@@ -11,10 +11,10 @@ from simulation.forest import Forest, missing
 from simulation.group.contents import Mood, draw_mood, is_good_in_calm, make_content
 from simulation.group.tree import Change, Node
 from simulation.input_kinds import InputWriter, Written, restoring
+from simulation.input_views import digest_of
 from simulation.products import Products, Terms, produced
 from simulation.step_commands import contents_of
 from zkexec.core.input_options import InputOptions
-from zkexec.core.production import Production, Reading
 from zkexec.core.snapshot import Problem, Snapshot, Tree, Znode
 
 if TYPE_CHECKING:
@@ -84,14 +84,8 @@ class GroupInputs:
         return produced(self.terms_of(host), self.znodes_at(number), trees, installed)
 
     def digest_at(self, number: int) -> str:
-        """Return the digest of a state, as members know it.
-
-        That it is right is what the simulation of a single member checks.
-        """
-        reading = Reading(self.znodes_at(number), self.trees[number])
-        nothing = Snapshot({})
-        found = Production(self.inputs, reading, allow_empty=False, installed=nothing)
-        return found.snapshot("", None, {}).digest
+        """Return the digest of a state, as members know it."""
+        return digest_of(self.inputs, self.znodes_at(number), self.trees[number])
 
     @property
     def is_good_in_calm(self) -> bool:

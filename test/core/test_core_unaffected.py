@@ -184,7 +184,7 @@ def test_an_emptied_file_of_an_earlier_run_is_not_removed() -> None:
     for policy, is_over in ((StartPolicy.FRESH, True), (StartPolicy.WAIT, False)):
         member = TreeMember(Policy(inputs=TREE, start=policy), left=left)
         member.start()
-        member.read({"/t": {"a": b"1", "b": b""}})
+        member.read({"/t": {"a": b"1", "b": b""}}, zxid=6)
         assert not member.requests(StageFiles)
         assert bool(member.requests(EndProcess)) is is_over
         assert ("znodes-unusable" if is_over else "waiting-for-znodes") in member.topics

@@ -166,7 +166,7 @@ def test_an_adopted_turn_with_an_error_is_a_config_failure() -> None:
     """The turn of an earlier process is kept, and no command is started."""
     member = TreeMember(GROUP)
     member.group.happen(["has", "m1"])
-    member.group.happen(["m1", "admitted", "x@1"])
+    member.group.happen(["m1", "admitted", "nothing@1"])
     member.start()
     member.read({"/v": {"a": b"1"}})
     member.render(FAILED)
@@ -302,7 +302,7 @@ def test_an_error_is_recorded_even_if_the_record_is_read_late() -> None:
     member.read({"/v": {"a": b"1"}})
     member.render(rendered(b"r1"))
     member.wait(2)
-    member.group.happen(["m2", "admitted", "y@2"])
+    member.group.happen(["m2", "admitted", "nothing@2"])
     push(member, b"2", zxid=60)
     member.render(FAILED)
     member.wait(1)

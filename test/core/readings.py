@@ -15,10 +15,11 @@ def tree_of(
     problems: Mapping[str, Problem] = {},
     created: Mapping[str, int] = {},
     zxid: int = 1,
+    written: int | None = None,
 ) -> Tree:
     """Make a tree from contents by path below the root; what is above each of them is empty.
 
-    `created` are the czxids of some of them.
+    `created` are the czxids of some of them, and `written` is the mzxid of all, by default `zxid`.
     """
     znodes = {"": Znode(root)}
     for path in (*contents, *ephemeral, *problems):
@@ -29,7 +30,7 @@ def tree_of(
         znodes[path] = replace(
             znode,
             content=contents.get(path, b""),
-            mzxid=1,
+            mzxid=zxid if written is None else written,
             problem=problems.get(path),
             version=0,
             is_ephemeral=path in ephemeral,

@@ -93,6 +93,15 @@ def test_what_failed_is_rendered_again_once_it_is_written_again(zxid: int, is_ag
     assert renderer.result_of(read(2, zxid=zxid)) is (None if is_again else failed)
 
 
+def test_a_removal_writes_nothing_again() -> None:
+    """What failed is not rendered again because something was removed, or is ephemeral."""
+    renderer, failed = _Renderer(), RenderFailed("/text: line 1: error")
+    renderer.render(read(1, zxid=2), failed)
+    tree = tree_of("/v", {"a": b"1"}, zxid=9, written=2)
+    removed = ZnodesRead(2, read(1).znodes, trees={"/v": tree})
+    assert renderer.result_of(removed) is failed
+
+
 def test_a_missing_value_is_not_rendered_again() -> None:
     """It does not exist as long as the tree is the same, whatever was written elsewhere."""
     renderer, missing = _Renderer(), ValueMissing("/v/none")

@@ -9,7 +9,6 @@ from zkexec.core.actions import (
     DiscardFiles,
     EndProcess,
     InstallFiles,
-    Note,
     RenderTemplates,
     RunAlert,
     RunStep,
@@ -188,13 +187,17 @@ def test_a_first_start_on_a_host_that_cannot_render_ends(start: StartPolicy) -> 
     assert member.one(EndProcess).ending == ExitStatus(code=125)
 
 
-def test_a_first_start_whose_templates_are_not_rendered_in_time() -> None:
-    """The connect timeout is for all that a start needs; the line names the rendering."""
+def test_a_first_start_waits_for_a_rendering() -> None:
+    """The ensemble has answered within the connect timeout; the rendering has its own limit."""
     member = started(ALONE)
-    member.wait(30)
-    (over,) = (note for note in member.requests(Note) if note.topic == "cluster-unreachable")
-    assert over.fields["reason"] == "the templates are still being rendered"
-    assert member.is_in(Phase.DONE)
+    member.wait(100)
+    assert member.is_in(Phase.LOADING)
+    member.render(rendered(b"r1"))
+    assert member.is_in(Phase.RUNNING)
+    silent = TreeMember(ALONE)
+    silent.start()
+    silent.wait(100)
+    assert silent.is_in(Phase.DONE)
 
 
 def test_a_running_member_on_a_host_that_cannot_render_tries_again() -> None:

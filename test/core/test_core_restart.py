@@ -1,8 +1,8 @@
 """What a command runs on that was started or reloaded after something had failed."""
 
 import pytest
-from core.tree_member import TreeMember
 
+from core.tree_member import TreeMember
 from zkexec.core import events
 from zkexec.core.actions import RememberState, SignalProcessTree, StartCommand
 from zkexec.core.events import ExitStatus

@@ -123,6 +123,11 @@ class Inputs:
         return self._pending is not None
 
     @property
+    def numbers(self) -> tuple[int, int]:
+        """The number of the read that counts, and of the last one that was sent."""
+        return self._counted, self._last_number
+
+    @property
     def inner_problem(self) -> str:
         """Which znode prevents a change, if no option names it: others do not see which it is."""
         inner = [path for path in self.problems if path not in self._declared.znodes]
@@ -296,7 +301,7 @@ class Inputs:
 
     def _produce(self, event: ZnodesRead) -> Production:
         installed = self.left if self.in_place is None else self.in_place
-        if installed is self._foreign or event.zxid < installed.zxid:
+        if installed is self._foreign or event.zxid < max(installed.zxid, self._highest_zxid):
             # It was installed in another history, so no znode is the one that it came from.
             installed = replace(installed, zxid=-1)
         return Production(

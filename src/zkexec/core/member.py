@@ -254,7 +254,8 @@ class Member:
             keeping = restart.keeping(phase, self._is_in_turn)
         elif phase.phase is Phase.RUNNING and self._turn.in_flight and not self._is_unverified:
             is_steady = self.inputs.wanted == self._installed
-            succeeded = self._installed if is_steady else succeeded
+            is_shown = succeeded is not None and self._installed.proves_nothing
+            succeeded = self._installed if is_steady and not is_shown else succeeded
         is_complete = keeping is Keeping.TURN and status is not None
         if is_complete and phase.takes_changes and restart.is_ready(phase):
             keeping = Keeping.STOP

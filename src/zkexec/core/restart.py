@@ -90,6 +90,9 @@ class Restart:
         self._turn = turn
         self._command = command
         self._debounce = Debounce(policy.settle_s)
+        self._granted: Snapshot | None = None
+        """What the turn was granted for last, and the last read that was sent before that."""
+        self._granted_after = 0
         self.was_healthy = False
         """Whether the command was healthy on what is installed, in this run or an earlier one."""
         self.installed = self.loaded = NOTHING_INSTALLED
@@ -295,6 +298,8 @@ class Restart:
         if phase.base.phase is Phase.VERIFYING and is_being_started:
             # The result of the start comes before anything else is staged.
             return []
+        if self._turn.granted is not self._granted:
+            self._granted, (_, self._granted_after) = self._turn.granted, self._inputs.numbers
         goal = self.goal(phase.attempt)
         is_granted = goal is not None and goal == self._turn.granted
         if goal is None or (is_granted and (goal != self.wanted or self._inputs.is_gone(goal))):
@@ -351,10 +356,12 @@ class Restart:
     def _may_act(self, now: float) -> bool:
         """Whether the command may be stopped, or reloaded, for what the turn was granted for.
 
-        An admission does not check all of a tree, so no watch of it may have fired since.
+        An admission does not check all of a tree.  So either no watch of it has fired, or it was
+        read once more since.
         """
-        is_doubtful = self._policy.in_group and self._inputs.is_doubtful
-        return not is_doubtful and self._turn.may_stop(now)
+        counted, _ = self._inputs.numbers
+        is_certain = not self._inputs.is_doubtful or counted > self._granted_after
+        return (is_certain or not self._policy.in_group) and self._turn.may_stop(now)
 
     def _is_put_back(self, attempt: Attempt) -> bool:
         """Whether the goal is what the command runs on, so that it needs no restart."""

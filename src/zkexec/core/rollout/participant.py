@@ -186,10 +186,12 @@ class Participant:
     def _succeed(self, snapshot: Snapshot) -> None:
         """End the turn: the command is healthy on this snapshot."""
         self._at.wanted = self._at.failure = None
-        if snapshot.proves_nothing:
+        version = self._at.version_of(snapshot)
+        if snapshot.proves_nothing and not self.is_known_good(snapshot):
+            # Another restart of what was not tried here, perhaps of what is untried elsewhere.
             self._at.outcomes = [TurnOutcome(TurnResult.RELEASED)]
             return
-        self._at.last_good = self._at.version_of(snapshot)
+        self._at.last_good = version
         self._at.outcomes = [TurnOutcome(TurnResult.KNOWN_GOOD, self._at.last_good)]
 
     def _report_known_good(self, snapshot: Snapshot) -> None:

@@ -18,6 +18,7 @@ from zkexec.core.phases import (
     Phase,
     RunningPhase,
 )
+from zkexec.core.rendering_result import NotRendered
 from zkexec.core.rollout import group_events
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.transitions import TABLE, check_transition
@@ -119,6 +120,7 @@ LATE: list[Event] = [
     events.ZnodeTouched("/z"),
     events.ZnodesRead(0, {}),
     events.ReadFailed(0, "no answer"),
+    events.RenderFinished(0, NotRendered("no process")),
     group_events.GroupTouched(group_events.GroupPart.RECORD),
     events.HealthCheckFinished(0, True, ""),
     events.SignalReceived(1, from_terminal=False),

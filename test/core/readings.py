@@ -15,11 +15,10 @@ def tree_of(
     problems: Mapping[str, Problem] = {},
     created: Mapping[str, int] = {},
     zxid: int = 1,
-    written: int | None = None,
 ) -> Tree:
     """Make a tree from contents by path below the root; what is above each of them is empty.
 
-    `created` are the czxids of some of them, and `written` is the mzxid of all, by default `zxid`.
+    `created` are the czxids of some of them, and `zxid` is the mzxid of all.
     """
     znodes = {"": Znode(root)}
     for path in (*contents, *ephemeral, *problems):
@@ -30,13 +29,20 @@ def tree_of(
         znodes[path] = replace(
             znode,
             content=contents.get(path, b""),
-            mzxid=zxid if written is None else written,
+            mzxid=zxid,
             problem=problems.get(path),
             version=0,
             is_ephemeral=path in ephemeral,
             czxid=created.get(path, 0),
         )
     return Tree(znodes, zxid)
+
+
+def written_before(tree: Tree, mzxid: int) -> Tree:
+    """Return the tree with znodes that were all written before something was removed from it."""
+    return replace(
+        tree, znodes={path: replace(one, mzxid=mzxid) for path, one in tree.znodes.items()}
+    )
 
 
 def reading_of(contents: Mapping[str, bytes], trees: Mapping[str, Tree] = {}) -> Reading:

@@ -442,7 +442,6 @@ def test_what_was_installed_in_another_history_is_not_compared() -> None:
     assert reads.files == {"/f": b"1", "/etc/app/b": b"1"}
 
 
-@pytest.mark.xfail(strict=True, reason="reported: the first read of a history is compared")
 def test_the_first_read_of_another_history_is_not_compared() -> None:
     """The same is true of the read that shows that there is another history."""
     reads = after_a_wipe()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from core.readings import reading_of, tree_of
+from core.readings import reading_of, tree_of, written_before
 from zkexec.core.input_options import (
     InputOptions,
     Mirror,
@@ -333,7 +333,7 @@ def test_the_last_write_of_a_reading() -> None:
 
 def test_the_last_write_of_a_snapshot() -> None:
     """It is what makes the same bytes a retry; with a lower zxid, that of another history."""
-    tree = tree_of("/t", {"a": b"1"}, zxid=9, written=7)
+    tree = written_before(tree_of("/t", {"a": b"1"}, zxid=9), 7)
     production = made_of(TREE, reading_of({}, {"/t": tree}))
     snapshot = production.snapshot("", None, {})
     assert (snapshot.zxid, snapshot.last_written) == (9, 7)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.readings import tree_of
+from core.readings import tree_of, written_before
 from zkexec.core.actions import RenderTemplates
 from zkexec.core.events import RenderFinished, ZnodesRead
 from zkexec.core.input_options import InputOptions, Template
@@ -97,7 +97,7 @@ def test_a_removal_writes_nothing_again() -> None:
     """What failed is not rendered again because something was removed, or is ephemeral."""
     renderer, failed = _Renderer(), RenderFailed("/text: line 1: error")
     renderer.render(read(1, zxid=2), failed)
-    tree = tree_of("/v", {"a": b"1"}, zxid=9, written=2)
+    tree = written_before(tree_of("/v", {"a": b"1"}, zxid=9), 2)
     removed = ZnodesRead(2, read(1).znodes, trees={"/v": tree})
     assert renderer.result_of(removed) is failed
 

@@ -260,9 +260,7 @@ class Restart:
         """Count what is installed as the wanted version, if nothing on this host differs in it."""
         if self.installed == self.wanted:
             return []
-        same = replace(self.wanted, proves_nothing=True)
-        if not plan(self.loaded, same):
-            self.loaded = same
+        self.loaded = same = replace(self.wanted, proves_nothing=True)
         self._is_installed(same)
         return [Note("nothing-differs"), RememberState(same, self.was_healthy)]
 
@@ -465,8 +463,6 @@ class Restart:
     def replace(self, attempt: Attempt) -> Found:
         """Nothing of the old command is left: install the goal, which may be a newer one by now."""
         goal = self.goal(attempt) or self._staged
-        if goal is not None and goal.unrendered:
-            goal = self._staged
         if self._policy.runs(Step.CHECK) and goal != attempt.revert_to:
             # What is newer was not checked yet.
             goal = self._staged if self._staged == self._checked else None

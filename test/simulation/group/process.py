@@ -46,9 +46,7 @@ class Process:
         self.chaos = world.chaos
         self.name = f"{host.label}.{host.incarnations}"
         self.paths: tuple[str, ...] = self.policy.followed
-        self.dead = False
-        self.frozen = False
-        self.termed = False
+        self.dead = self.frozen = self.termed = False
         self.files_at_first = host.files
         self._restart = ""
         self.born_at = world.clock.now

@@ -105,8 +105,7 @@ class World:
         self._draw_steps(plot)
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(p for t in plot.policy for p in t.inputs.znodes))
-        luck = plot.luck_of_inputs or Random(0)
-        self.inputs = GroupInputs(self, plot.policy[0].inputs, luck)
+        self.inputs = GroupInputs(self, plot.policy[0].inputs, plot.luck_of_inputs or Random(0))
         """The trees, templates and variables, if there are any."""
         self.history: list[dict[str, bytes]] = [dict.fromkeys((*self.paths, RESTART), b"")]
         """The contents of the inputs and of the znode of restarts; empty for no znode."""
@@ -116,16 +115,14 @@ class World:
         """Where in `history` the present one begins."""
         self.reads: dict[tuple[Process, int], int] = {}
         """In which history a process has read the mirrored znodes, by the number of the read."""
-        self.pushes = 0
-        self.outage_from = 0.0
+        self.pushes, self.outage_from = 0, 0.0
         """From then on nothing is healthy that needs what is down, until it becomes calm."""
         self.clumsiness = random.choice((0, 0, 2))
         """How often an operator destroys the znode of restarts."""
         self.has_deleted = False
         """Whether a mirrored znode, or that of restarts, was ever taken away."""
         self.commit: Commit | None = None
-        self.place_taken = ""
-        self.truth = RolloutRecord()
+        self.truth, self.place_taken = RolloutRecord(), ""
         self.ensemble = self._new_ensemble(plot)
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)

@@ -143,7 +143,9 @@ def read_inputs(words: list[str]) -> InputOptions:
     named = [(kind, *value.split("=", 1)) for kind, value in pairs if kind in INPUT_WORDS]
     return InputOptions(
         mirrors=tuple(Mirror(*pair) for pair in pairs if pair[0].startswith("/")),
-        templates=tuple(Template(rest[0], rest[1]) for kind, *rest in named if kind == "template"),
+        templates=tuple(
+            Template(rest[0], zk_path=rest[1]) for kind, *rest in named if kind == "template"
+        ),
         values=tuple(rest[0] for kind, *rest in named if kind == "values"),
         variables=tuple(Variable(*rest) for kind, *rest in named if kind == "env"),
         variable_trees=tuple(VariableTree(*rest) for kind, *rest in named if kind == "env_tree"),

@@ -90,12 +90,7 @@ class GroupInputs:
     @property
     def is_good_in_calm(self) -> bool:
         """Whether the present state can be applied everywhere, and is good in calm."""
-        for host in self._world.hosts:
-            products = self.products_at(-1, host, host.there)
-            found = Snapshot(products.files, variables=products.variables)
-            if not (products.is_demanded and is_good_in_calm(contents_of(found))):
-                return False
-        return True
+        return self._is_good(self.trees[-1])
 
     # What is written.
 
@@ -138,6 +133,29 @@ class GroupInputs:
         installed = {path: b"" for host in self._world.hosts for path in host.files.files}
         self._mood = mood
         self.write(self._writer.mend(self.forest, installed))
+
+    def remove_newest(self) -> bool:
+        """Delete the znode that was written last, if everything stays usable; return whether."""
+        znodes = self.forest.znodes
+        leaves = [path for path in znodes if path not in self.roots
+                  and not any(other.startswith(f"{path}/") for other in znodes)]  # fmt: skip
+        for path in sorted(leaves, key=lambda path: (-znodes[path].mzxid, path)):
+            after = self.forest
+            for _ in after.write(path, Problem.MISSING, self._world.ensemble.next_zxid):
+                pass
+            if self._is_good(after.trees):
+                self.write({path: Problem.MISSING})
+                return True
+        return False
+
+    def _is_good(self, trees: Mapping[str, Tree]) -> bool:
+        """Whether the present single znodes and these trees can be applied everywhere."""
+        for host in self._world.hosts:
+            products = produced(self.terms_of(host), self.znodes_at(-1), trees, host.there)
+            found = Snapshot(products.files, variables=products.variables)
+            if not (products.is_demanded and is_good_in_calm(contents_of(found))):
+                return False
+        return True
 
     def write(self, changes: Mapping[str, Written]) -> None:
         """Write and delete znodes in one transaction."""

@@ -268,8 +268,21 @@ class ProvesOnlyADifference(Checker):
                 raise Violation(f"{process.name} makes a version known good that it did not try")
 
 
+class KeepsOneScope(Checker):
+    """Members with the same inputs have one scope, whatever is in their trees.
+
+    Else an older version would never be out of date, and the record would keep it for ever.
+    """
+
+    def record(self, change: RecordChange) -> None:
+        """Compare the scopes of all versions in the record."""
+        scopes = {state.scope for state in change.after.versions.values()} - {""}
+        if len(scopes) > 1:
+            raise Violation(f"{change.author} has another scope for the same inputs")
+
+
 INPUT_CHECKERS: tuple[type[Checker], ...] = (
     InstallsOneState, TouchesNoForeignFile, StopsForCurrentTrees, RendersWhatWasRead,
-    QueuesForADifference, ProvesOnlyADifference,
+    QueuesForADifference, ProvesOnlyADifference, KeepsOneScope,
 )  # fmt: skip
 """For groups that have more than plain mirrors among their inputs."""

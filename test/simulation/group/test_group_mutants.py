@@ -4,6 +4,7 @@ import pytest
 
 from simulation.group.change_mutants import CHANGE_MUTANTS
 from simulation.group.checker import Violation
+from simulation.group.input_mutants import INPUT_MUTANTS
 from simulation.group.mutants import MUTANTS, Mutant
 from simulation.group.seeded_group_run import SeededGroupRun
 
@@ -11,7 +12,9 @@ ENOUGH_SEEDS = 3000
 
 
 @pytest.mark.parametrize(
-    "mutant", [*MUTANTS, *CHANGE_MUTANTS], ids=lambda mutant: mutant.mistake.replace(" ", "-")
+    "mutant",
+    [*MUTANTS, *CHANGE_MUTANTS, *INPUT_MUTANTS],
+    ids=lambda mutant: mutant.mistake.replace(" ", "-"),
 )
 def test_a_mistake_in_taking_turns_is_noticed(
     mutant: Mutant, monkeypatch: pytest.MonkeyPatch

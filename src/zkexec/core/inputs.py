@@ -65,6 +65,12 @@ LONGEST_RESTART_NAME = 16
 """No name of a restart is longer, or has other characters than ASCII letters and digits."""
 
 
+_OVER = dict.fromkeys(
+    (Problem.MISSING, Problem.NO_CHROOT, Problem.FORBIDDEN, Problem.EMPTY), "znode-usable"
+)
+"""The topic that such a problem is over; for any other it is another one."""
+
+
 class Inputs:
     """The inputs of a member, and the session through which they are seen."""
 
@@ -390,7 +396,11 @@ class Inputs:
             for path, problem in self.problems.items()
             if before.get(path) is not problem
         ]
-        usable = [Note("znode-usable", {"path": p}) for p in before if p not in self.problems]
+        usable = [
+            Note(_OVER.get(problem, "problem-over"), {"path": path})
+            for path, problem in before.items()
+            if path not in self.problems
+        ]
         return unusable + usable
 
     def _note_zxid(self, zxid: int) -> None:

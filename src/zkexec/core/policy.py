@@ -120,7 +120,7 @@ class Policy:
     @property
     def follows_any(self) -> bool:
         """Whether anything is read from the cluster but what concerns the group."""
-        return bool(self.followed or self.inputs.trees)
+        return bool(self.followed or self.inputs.trees or self.inputs.templates)
 
     def runs(self, step: Step) -> bool:
         """Whether there is a command for this step."""

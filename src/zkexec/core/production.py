@@ -174,7 +174,7 @@ class Production:
             case Rendered(files):
                 self.files.update(files)
             case ValueMissing(path):
-                self.problems[path] = Problem.MISSING
+                self.problems[path] = Problem.NO_VALUE
             case RenderFailed(reason):
                 self.unrendered = reason
                 for template in self._inputs.templates:

@@ -242,7 +242,8 @@ class Restart:
         is_unaffected = phase.phase is Phase.RUNNING and self.installed != self.wanted
         self._seen = self.wanted
         self._debounce.end()
-        undone: list[Action] = [] if is_unaffected else [Note("change-undone")]
+        topic = "change-dropped" if self._inputs.problems else "change-undone"
+        undone: list[Action] = [] if is_unaffected else [Note(topic)]
         undone += [*self._take_version(), *self.discard()]
         wanted = self.wanted
         if self.installed.proves_nothing:

@@ -26,6 +26,7 @@ class Problem(Enum):
     NOTHING_BELOW = "has no content, and nothing with content is below it"
     RESERVED_NAME = "has the name of the file for the content of the znode above it"
     LONG_NAME = "has a name of more than 255 bytes, which no file can have"
+    NO_VALUE = "does not exist, and the template that needs it has no default for it"
     TOO_MANY = "makes more than 5,000 znodes in all"
     TOO_LARGE = "makes more than 64 MiB in all"
     NUL = "contains a NUL, which no variable can"

@@ -62,6 +62,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         "{path} {problem}; the files and the command stay as they are",
     ),
     "znode-usable": (Level.INFO, "{path} has content again"),
+    "problem-over": (Level.INFO, "{path} prevents nothing any more"),
     "touched": (Level.DEBUG, "{path} may have changed; reading"),
     "changed": (Level.INFO, "new content for {path} ({size} bytes, sha256 {sha256})"),
     "changed-removal": (Level.INFO, "{path} is in its tree no more"),
@@ -73,6 +74,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         "cannot render the templates: {reason}; next attempt in {retry_s:g} s",
     ),
     "start-not-rendered": (Level.FATAL, "--template: cannot render on this host: {reason}"),
+    "change-dropped": (Level.INFO, "what was not applied yet is dropped; nothing changes"),
     "change-undone": (Level.INFO, "the old content is back; nothing to change"),
     "newer-gone": (
         Level.INFO,

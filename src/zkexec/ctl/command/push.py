@@ -207,6 +207,10 @@ def _read_file(path: str, name: str) -> bytes:
                 content = file.read(most + 1)
                 whole = os.fstat(file.fileno()).st_size
                 size = f"{whole} bytes, " if whole > most else ""
+    except IsADirectoryError:
+        raise SubcommandError(
+            f"{path}={name}: {name} is a folder: to push a tree, write {path}/={name}/", WRONG_USAGE
+        ) from None
     except OSError as error:
         raise SubcommandError(
             f"{path}={name}: cannot read the file: {error.strerror}", WRONG_USAGE

@@ -10,6 +10,7 @@ from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import HistoryEntry, PathHistory
 from zkexec.ctl.history.history_store import entry_of, read_entry
+from zkexec.ctl.history.tree_content import is_tree
 from zkexec.ctl.terminal.console import Console
 
 
@@ -43,5 +44,7 @@ def _entry_to_restore(history: PathHistory, to: int | None) -> HistoryEntry:
     if entry is None:
         exists = history.content is not None or history.entries
         what = "nothing earlier in its history" if exists else "there is no such znode"
+        if exists and is_tree(history.path):
+            what += ": if one file of it was pushed, undo this file"
         raise SubcommandError(f"{history.path}: {what}")
     return entry

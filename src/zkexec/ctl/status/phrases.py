@@ -8,6 +8,7 @@ from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
+from zkexec.ctl.history.tree_content import contains
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import Intruder, MemberRow
 from zkexec.ctl.status.progress import Progress
@@ -167,7 +168,11 @@ def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
     text = f"{names([row.name for row in behind])} without the newest {path}"
     if write is not None and write.excess:
         return f"{text}, which {write.excess}"
-    return text if write is None or write.size else f"{text}, which is empty"
+    if write is not None and not write.size:
+        return f"{text}, which is empty"
+    reason = behind[0].reason
+    is_common = bool(reason) and all(row.reason == reason for row in behind)
+    return f"{text} ({reason})" if is_common else text
 
 
 def failure(group: GroupStatus, now: float) -> str:
@@ -186,13 +191,20 @@ def advice(group: GroupStatus) -> list[str]:
     """Write what an operator can do about a failure or a pause, each with its command."""
     lines = []
     if group.failure is not None:
-        if paths := group.newest_inputs(group.failure):
+        if paths := _outermost(group.newest_inputs(group.failure)):
             undo = _command("undo", *paths, "--lock", group.name, "--wait")
             lines.append(f"to undo the push: {undo}")
         lines.append(f"to try it again: {_command('retry', group.name)}")
     if group.record.paused is not None:
         lines.append(f"to continue: {_command('resume', group.name)}")
     return lines
+
+
+def _outermost(paths: Sequence[str]) -> list[str]:
+    """Leave out what is part of a tree: an undo of the tree brings it back as well."""
+    return [
+        path for path in paths if not any(tree != path and contains(tree, path) for tree in paths)
+    ]
 
 
 def member_failures(group: GroupStatus, now: float) -> list[str]:

@@ -145,13 +145,24 @@ def test_no_terminal_to_ask_on(
 
 def test_no_such_file(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
     """A file that cannot be read is named, and none of the others is pushed."""
-    good, bad = f"{root}/good={zkexecctl.file(b'x')}", f"{root}/bad={zkexecctl.folder}"
+    good, bad = f"{root}/good={zkexecctl.file(b'x')}", f"{root}/bad={zkexecctl.folder}/none"
 
     answer = zkexecctl("push", good, bad, "--yes")
 
     assert answer.status == 2
-    reason = "cannot read the file: Is a directory"
+    reason = "cannot read the file: No such file or directory"
     assert answer.err == f"zkexecctl: {bad}: {reason}\n"
+    assert client.get_children(root) == []
+
+
+def test_a_folder_without_slashes(zkexecctl: Zkexecctl, client: KazooClient, root: str) -> None:
+    """A folder that is pushed like a file is refused, with what to write for a tree."""
+    folder = zkexecctl.folder
+
+    answer = zkexecctl("push", f"{root}/conf={folder}", "--yes")
+
+    assert answer.status == 2
+    assert f"is a folder: to push a tree, write {root}/conf/={folder}/" in answer.err
     assert client.get_children(root) == []
 
 

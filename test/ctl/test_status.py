@@ -17,6 +17,7 @@ from support.group_samples import (
     GroupZnodes,
     duplicate,
     entry,
+    facts,
     failed_on,
     group_status,
     on,
@@ -245,6 +246,25 @@ def test_a_member_behind_its_inputs_wants_nothing_that_is_known() -> None:
 
     assert any(line.startswith("m1 ") and "not read yet" in line for line in behind)
     assert any(line.startswith("m1 ") and f"{PATH} is empty" in line for line in emptied)
+
+
+def test_what_keeps_members_behind_is_named_once() -> None:
+    """If all of them have the same reason, the line about those that are behind has it."""
+    reason = "/app/key does not exist"
+    behind = {name: on(OLD, 10, reason=reason) for name in ("m1", "m2")}
+    assert f"m1, m2 without the newest {PATH} ({reason})" in "\n".join(drawn(group_status(behind)))
+    behind["m2"] = on(OLD, 10)
+    assert f"m1, m2 without the newest {PATH} (" not in "\n".join(drawn(group_status(behind)))
+
+
+def test_what_is_part_of_a_tree_is_undone_with_it() -> None:
+    """The command to undo a push names the tree and not the znodes in it, which it refuses."""
+    inside = (PATH, f"{PATH}er", "/app/")
+    seen = waiting()
+    member = replace(seen, facts=replace(seen.facts or facts(), inputs=inside))
+    written = {path: LastWrite(20, START + 20) for path in inside}
+    lines = drawn(group_status({"m1": member}, znodes=written, versions=failed_on("m1")))
+    assert "to undo the push: zkexecctl undo /app/ --lock web --wait" in lines
 
 
 def test_what_stops_a_rollout_is_shown_with_the_way_out() -> None:

@@ -8,6 +8,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from e2e.bare_and_wrapped import OpenShell, write_programs
+from support.inputs_host import InputsHost
 from support.interactive_shell import InteractiveShell
 from support.mirrored_host import MirroredHost
 from support.sandbox import Mirror, Sandbox
@@ -32,6 +33,12 @@ def mirror(client: KazooClient, root: str, tmp_path: Path) -> Mirror:
 def host(sandbox: Sandbox, client: KazooClient, root: str, zookeeper: Server) -> MirroredHost:
     """A host on the shared server, below a root of its own."""
     return MirroredHost(sandbox, client, root, zookeeper.hosts)
+
+
+@pytest.fixture
+def inputs(sandbox: Sandbox, client: KazooClient, root: str, zookeeper: Server) -> InputsHost:
+    """A host with all kinds of inputs on the shared server, below a root of its own."""
+    return InputsHost(sandbox, client, root, zookeeper.hosts)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ RECORDER = str(LIBEXEC / "recorder")
 
 @dataclass(frozen=True)
 class Birth:
-    """One start of the recorder: what it read, by the names of the files, and whether alone."""
+    """One start of the recorder: what it read, by the names of the files, and whether alone.
+
+    Of a folder it has read all files below it, by their paths below it.
+    """
 
     pid: int
     alone: bool
-    files: dict[str, str | None]
+    files: dict[str, Any]
+    variables: dict[str, str | None] = field(default_factory=dict)
 
 
 class MirroredHost:
@@ -96,6 +100,7 @@ class MirroredHost:
                 start["pid"],
                 start["alone"],
                 {os.path.basename(path): text for path, text in start["files"].items()},
+                start["variables"],
             )
             for start in map(json.loads, lines(self.record))
             if start["event"] == "born"

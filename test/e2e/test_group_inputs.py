@@ -132,6 +132,7 @@ def test_a_restart_while_the_wanted_version_has_failed(group: InputsGroup, who: 
     group.tree.write({"a": "1", "sub/b": "2"})
     variable = group.variable_option("V", "values/v")
     launch(group, group.tree_option, variable)
+    group.until_known_good()
 
     with group.client.transaction() as transaction:
         transaction.set_data(group.template, b"{{ undefined_name }}")
@@ -161,15 +162,16 @@ def test_the_reboot_of_a_bystander(group: InputsGroup) -> None:
     group.set_template(affected)
     health = f"--health=! grep -q 2 rendered || test -e {gate}"
     launch(group, "--max-unavailable=2", health, "--health-delay=60")
+    group.until_known_good()
 
-    group.group.zkexecctl.does("pause", group.group.lock)
+    group.group.zkexecctl.does("pause", group.group.lock, "--reason=test")
     group.values.write({"v": "2"})
     group.group.members["m2"].until(NOTHING)
     group.end("m2")
     again = group.start("m2")
     group.until_starts("m2", 2)
     again.until("successful health check")
-    known = [v for v in group.record()["versions"].values() if v.get("known_good")]
+    group.until_known_good()
     group.group.zkexecctl.does("resume", group.group.lock)
     group.group.until(lambda: len(group.in_flight()) == 1, "one member is in flight")
     (first,) = group.in_flight()
@@ -180,8 +182,6 @@ def test_the_reboot_of_a_bystander(group: InputsGroup) -> None:
     assert len(group.starts(second)) == 1
     gate.touch()
     group.until_counts(2, 2, 2)
-
-    assert len([v for v in group.record()["versions"].values() if v.get("known_good")]) >= len(known)
 
 
 def test_start_cached_with_all_inputs(group: InputsGroup) -> None:

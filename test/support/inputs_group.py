@@ -23,6 +23,8 @@ PACE = (
     "--health-delay=20",
     "--kill-timeout=20",
     "--session-timeout=2",
+    # With it, health checks begin at once after a first start, too.
+    "--post-healthy=true",
 )
 
 
@@ -131,6 +133,15 @@ class InputsGroup:
             return {}
         record: dict[str, Any] = json.loads(content or b"{}")
         return record
+
+    def until_known_good(self) -> None:
+        """Wait until the state file of each member has that its command was healthy."""
+        for name in self.group.members:
+            self.group.until(lambda one=name: self._was_healthy(one), f"{name} was healthy")
+
+    def _was_healthy(self, name: str) -> bool:
+        (state,) = (self.folder(name) / "state").glob("*.state")
+        return bool(json.loads(state.read_bytes())["was_healthy"])
 
     def in_flight(self) -> set[str]:
         """The members in flight."""

@@ -36,7 +36,7 @@ def turns(group: InputsGroup, name: str) -> int:
     return len(group.group.members[name].stderr.matching("turn taken"))
 
 
-def only_for_red(group: InputsGroup, text: str) -> str:
+def only_for_red(text: str) -> str:
     """A template that renders a text on one host, and the same everywhere else."""
     return f"{{% if env.COLOUR == 'red' %}}{text}{{% else %}}same{{% endif %}}"
 
@@ -44,7 +44,7 @@ def only_for_red(group: InputsGroup, text: str) -> str:
 def test_members_for_which_nothing_differs(group: InputsGroup) -> None:
     """They take no turn and are not restarted, and are up to date in the status."""
     group.values.write({"v": "1"})
-    group.set_template(only_for_red(group, f"{{{{ zk('{group.values.path('v')}') }}}}"))
+    group.set_template(only_for_red(f"{{{{ zk('{group.values.path('v')}') }}}}"))
     launch(group)
     before = {name: turns(group, name) for name in NAMES}
 
@@ -82,7 +82,7 @@ def test_an_error_on_one_host(group: InputsGroup) -> None:
     group.set_template("old")
     launch(group)
 
-    group.set_template("new\n" + only_for_red(group, "{{ undefined_name }}"))
+    group.set_template("new\n" + only_for_red("{{ undefined_name }}"))
     reason = group.failure()
     assert "m0" in reason
     assert "undefined_name" in reason
@@ -185,8 +185,7 @@ def test_the_reboot_of_a_bystander(group: InputsGroup) -> None:
 
 
 def test_start_cached_with_all_inputs(group: InputsGroup) -> None:
-    """While the cluster is away, members start on tree, rendered file and variables; then they
-    follow what was written meanwhile, in turns."""
+    """While the cluster is away, members start on what they have; then they follow, in turns."""
     group.set_template(f"{{{{ zk('{group.values.path('v')}') }}}}")
     group.values.write({"v": "one"})
     group.tree.write({"a": "1", "sub/b": "2"})
@@ -230,19 +229,19 @@ def test_variables_take_turns(group: InputsGroup) -> None:
 
 
 def test_secrets_are_in_no_znode_of_the_group(group: InputsGroup) -> None:
-    """Values appear neither in the record, nor in a member status, nor in `status`, nor in a log."""
-    secret = "secret-a1b2"
+    """Values appear in no record, no member status, no `status` and no log."""
+    hidden = "hidden-a1b2"
     path = group.values.path("v")
     group.set_template(f"{{{{ zk('{path}') }}}}")
-    group.values.write({"v": secret})
+    group.values.write({"v": hidden})
     launch(group, group.variable_option("V", "values/v"), names=("m0", "m1"))
-    group.values.write({"v": f"{secret} 2"})
+    group.values.write({"v": f"{hidden} 2"})
     group.group.complete()
     group.set_template(f"{{{{ zk('{path}').nothing.below }}}}")
     group.failure()
 
     znodes = group.contents_of_znodes()
     assert b"m0" in znodes
-    assert secret.encode() not in znodes
+    assert hidden.encode() not in znodes
     shown = group.group.status().out + group.group.status("--json").out
-    assert secret not in shown + group.group.story()
+    assert hidden not in shown + group.group.story()

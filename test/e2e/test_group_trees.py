@@ -13,6 +13,7 @@ from kazoo.client import KazooClient
 from support.inputs_group import InputsGroup, inputs_group
 from support.link import is_admission, is_join
 from support.sandbox import Sandbox
+from support.znode_tree import files_below
 from support.zookeeper import Server
 
 NAMES = ("m0", "m1", "m2")
@@ -60,7 +61,7 @@ def test_additions_changes_and_removals_take_turns(group: InputsGroup) -> None:
 
 
 def test_a_check_refuses_a_tree(group: InputsGroup) -> None:
-    """One member has checked it, none has installed it; a removal of the bad file ends the pause."""
+    """One member has checked it, none has installed it; a removal of the file ends the pause."""
     group.tree.write({"a": "1"})
     launch(group, '--check=! grep -rn bad "$1"')
 
@@ -109,6 +110,11 @@ def agrees(tree: dict[str, str]) -> bool:
     return tree == {"left/number": f"{number}", "right/number": f"{number}", **files}
 
 
+def has_number(group: InputsGroup, name: str, number: int) -> bool:
+    """Whether the newest start of a member has read this number."""
+    return trees(group, name)[-1]["left/number"] == f"{number}"
+
+
 def test_every_installed_tree_was_one_moment(group: InputsGroup) -> None:
     """Whatever comes and goes, no command ever starts on files of two transactions."""
     write_number(group, 0)
@@ -125,10 +131,7 @@ def test_every_installed_tree_was_one_moment(group: InputsGroup) -> None:
     group.group.complete()
 
     for name in NAMES:
-        group.group.until(
-            lambda one=name: trees(group, one)[-1]["left/number"] == str(TRANSACTIONS),
-            f"{name} has the last tree",
-        )
+        group.group.until(partial(has_number, group, name, TRANSACTIONS), f"{name} has the last")
     seen = [tree for name in NAMES for tree in trees(group, name)]
     assert [tree for tree in seen if not agrees(tree)] == []
     assert len(seen) > 4 * len(NAMES)
@@ -145,7 +148,8 @@ def test_a_child_that_comes_or_goes_while_a_request_is_on_its_way(
     """
     group.tree.write({"a": "1", "sub/b": "2", "sub/c": "3"})
     launch(group, "--settle=0")
-    lock, done = threading.Lock(), []
+    lock = threading.Lock()
+    done: list[str] = []
 
     def write_meanwhile() -> None:
         with lock:
@@ -181,8 +185,7 @@ def installing(group: InputsGroup, before: dict[str, int]) -> str:
 
 
 def test_sudden_death_while_a_tree_is_installed(group: InputsGroup) -> None:
-    """A zkexec that is killed in its turn, with a tree half installed, adopts the turn and ends
-    it."""
+    """A zkexec that is killed in its turn, with a tree half installed, adopts the turn."""
     names = [f"dir{number % 7}/{number}" for number in range(80)]
     group.tree.write(dict.fromkeys(names, "0"))
     launch(group, "--settle=0")
@@ -228,3 +231,68 @@ def test_a_zkexec_that_is_killed_while_it_waits(group: InputsGroup) -> None:
 
     for name in NAMES:
         group.until_newest(name, tree={"a": "3"})
+
+
+def test_a_folder_that_is_pushed(group: InputsGroup) -> None:
+    """`zkexecctl push ZK_PATH/=DIR/ --wait` ends when all members have the folder; undo as well."""
+    folder = group.group.sandbox.folder / "new"
+    pushed = {"a": "1", "sub/b": "2", "sub/zknode.data": "own"}
+    for name, text in pushed.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    zkexecctl, path = group.group.zkexecctl, f"{group.tree.root}/"
+    zkexecctl.does("push", f"{path}={folder}/", "--yes")
+    launch(group)
+    wait = ("--yes", f"--lock={group.group.lock}", "--wait", "--timeout=60")
+
+    (folder / "sub/b").unlink()
+    (folder / "c").write_text("3")
+    zkexecctl.does("push", f"{path}={folder}/", *wait)
+    for name in NAMES:
+        assert group.files(name) == {"a": "1", "sub": "own", "c": "3"}
+    zkexecctl.does("undo", path, *wait)
+    for name in NAMES:
+        assert group.files(name) == pushed
+    zkexecctl.does("pull", f"{path}={folder.with_name('pulled')}/")
+
+    assert files_below(folder.with_name("pulled")) == pushed
+    group.until_counts(3, 3, 3)
+
+
+def test_a_tree_that_is_reverted(group: InputsGroup) -> None:
+    """With --on-failure revert, the last good tree, template and variable are started again."""
+    group.tree.write({"a": "good", "sub/b": "2"})
+    group.values.write({"v": "good"})
+    group.set_template(f"{{{{ zk('{group.values.path('v')}') }}}}")
+    launch(
+        group,
+        *group.template_options,
+        group.variable_option("V", "values/v"),
+        "--health=! grep -rq bad tree rendered",
+        "--health-delay=3",
+        "--on-failure=revert",
+    )
+    old = {"tree": {"a": "good", "sub/b": "2"}, "rendered": "good", "V": "good"}
+
+    with group.client.transaction() as transaction:
+        transaction.set_data(group.tree.path("a"), b"bad")
+        transaction.delete(group.tree.path("sub/b"))
+        transaction.create(group.tree.path("new"), b"3")
+        transaction.set_data(group.values.path("v"), b"bad")
+    assert "not healthy within 3 s" in group.failure()
+    (name,) = group.in_flight()
+    assert group.until_starts(name, 2) == {
+        "tree": {"a": "bad", "new": "3"},
+        "rendered": "bad",
+        "V": "bad",
+    }
+    assert group.until_starts(name, 3) == old
+    assert group.files(name) == old["tree"]
+    others = [one for one in NAMES if one != name]
+    assert [len(group.starts(one)) for one in others] == [1, 1]
+    group.values.write({"v": "newer"})
+    group.client.set(group.tree.path("a"), b"newer")
+    group.group.complete()
+
+    for one in NAMES:
+        group.until_newest(one, tree={"a": "newer", "new": "3"}, rendered="newer", V="newer")

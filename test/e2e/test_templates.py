@@ -1,10 +1,11 @@
-"""Templates with one zkexec that runs: what is rendered again, what fails, and what stays secret."""
+"""Templates with one zkexec: what is rendered again, what fails, and what stays secret."""
 
 import re
 import signal
 import stat
 import threading
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -37,7 +38,8 @@ def prepare(inputs: InputsHost, template: str, **values: str) -> None:
 
 def follow(inputs: InputsHost, *options: str, **additions: str) -> Program:
     """Start zkexec on the template, with a recorder that reads what is rendered."""
-    return inputs.run(*inputs.template_options(), *options, reads=("rendered",), **additions)
+    words = (*inputs.template_options(), *options)
+    return inputs.run(*words, reads=("rendered",), additions=additions)
 
 
 def rendered(birth: Birth) -> str:
@@ -143,7 +145,7 @@ def test_an_error_at_the_start(inputs: InputsHost) -> None:
 
 
 def test_an_error_later(inputs: InputsHost) -> None:
-    """Files and command stay, the alert names the step, template and line; newer content is used."""
+    """Files and command stay, the alert names step, template and line; newer content is used."""
     prepare(inputs, value(inputs, "v"), v="1")
     run = follow(inputs, inputs.alert_option)
     first = inputs.born()
@@ -461,7 +463,7 @@ class Eavesdropper:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
-    def __enter__(self) -> "Eavesdropper":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -497,8 +499,7 @@ class Eavesdropper:
 
 
 def test_secrets_are_nowhere(inputs: InputsHost) -> None:
-    """Values, texts and facts appear in no log, alert, command line, foreign environment or file
-    of others, whether the template is good or fails."""
+    """Values, texts and facts are in no log, alert or command line, and in no file for all."""
     secret, text, fact = "secret-a1b2", "text-c3d4", "fact-e5f6"
     temporary = inputs.sandbox.folder / "temporary"
     temporary.mkdir()

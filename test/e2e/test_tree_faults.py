@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 
 from support.inputs_host import InputsHost
 from support.program import Program
-from support.waiting import POLL_S, until, until_line
-from support.zookeeper import demand_reading_at_once
+from support.waiting import POLL_S, until
 
 CANNOT_WORK = 125
 ROUNDS = 20
@@ -49,7 +47,7 @@ class Changes:
     """Random changes of a tree, each in one transaction, with what the tree is then."""
 
     def __init__(self, inputs: InputsHost) -> None:
-        self.files = {name: "0" for name in NAMES[::2]}
+        self.files = dict.fromkeys(NAMES[::2], "0")
         self._tree = inputs.tree
         self._dice = random.Random(15)
         self._tree.write(self.files)
@@ -74,6 +72,27 @@ def state_of(inputs: InputsHost) -> tuple[int, ...]:
     return ()
 
 
+def until_state_changes(inputs: InputsHost, before: tuple[int, ...], run: Program) -> None:
+    """Wait until the state file is another one: an install begins, or has ended."""
+    until(lambda: state_of(inputs) != before, run.story)
+
+
+def kill_one(inputs: InputsHost, changes: Changes, number: int, dice: random.Random) -> Program:
+    """Kill a zkexec in the install of its first start or of a restart, or soon after it."""
+    before, births = state_of(inputs), len(inputs.births())
+    run = inputs.follow("--settle=0")
+    until_state_changes(inputs, before, run)
+    if number % 2:
+        inputs.born(births + 1)
+        before = state_of(inputs)
+        changes.write(number)
+        until_state_changes(inputs, before, run)
+    time.sleep(dice.uniform(0, 0.02))  # one moment after the other
+    run.kill()
+    run.wait()
+    return run
+
+
 def test_sudden_death_in_a_stream_of_changes(inputs: InputsHost) -> None:
     """Whenever zkexec is killed, the folder is the tree and the foreign files in the end."""
     changes = Changes(inputs)
@@ -85,28 +104,14 @@ def test_sudden_death_in_a_stream_of_changes(inputs: InputsHost) -> None:
     dice = random.Random(17)
 
     for number in range(1, ROUNDS + 1):
-        before = state_of(inputs)
-        births = len(inputs.births())
-        run = inputs.follow("--settle=0")
-        until(lambda: state_of(inputs) != before, run.story)
-        if number % 2:
-            # In the install of a first start, or soon after it.
-            time.sleep(dice.uniform(0, 0.02))
-        else:
-            # In that of a restart.
-            inputs.born(births + 1)
-            before = state_of(inputs)
-            changes.write(number)
-            until(lambda seen=before: state_of(inputs) != seen, run.story)
-            time.sleep(dice.uniform(0, 0.01))
-        run.kill()
-        run.wait()
+        run = kill_one(inputs, changes, number, dice)
         changes.write(1000 + number)
         inputs.sandbox.wait_until_empty()
+        assert run.status == -signal.SIGKILL
 
     run = inputs.follow("--settle=0")
     wanted = {**changes.files, **dict.fromkeys(foreign, "foreign")}
-    until(lambda: inputs.births() and inputs.births()[-1].files.get("tree") == wanted, run.story)
+    inputs.until_newest(wanted)
     assert run.end() == 0
     assert inputs.files() == wanted
     folders = {str(p.relative_to(inputs.target)) for p in inputs.target.rglob("*") if p.is_dir()}
@@ -181,7 +186,6 @@ def big_tree(count: int) -> dict[str, str]:
 
 def test_the_largest_tree(inputs: InputsHost) -> None:
     """5,000 znodes are installed and followed; one more is a warning, until one is deleted."""
-    demand_reading_at_once()
     files = big_tree(MOST_ZNODES)
     inputs.tree.fill(files)
     run = inputs.follow()

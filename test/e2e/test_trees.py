@@ -24,8 +24,8 @@ PID_1 = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 WITHOUT_STARTER = (
     ZKEXEC[0],
     "-c",
-    'import sys; sys.modules["zkexec.process._starter"] = None\n'
-    "from zkexec.main import main; sys.exit(main())",
+    """import sys; sys.modules["zkexec.process._starter"] = None
+from zkexec.main import main; sys.exit(main())""",
 )
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change owners")
@@ -273,7 +273,9 @@ def test_modes(inputs: InputsHost) -> None:
     inputs.born()
 
     def found() -> dict[str, int]:
-        return {name: stat.S_IMODE((inputs.target / name).stat().st_mode) for name in inputs.files()}
+        return {
+            name: stat.S_IMODE((inputs.target / name).stat().st_mode) for name in inputs.files()
+        }
 
     wanted = {"a": 0o640, "keys/k": 0o600, "keys/pub": 0o444}
     assert found() == wanted
@@ -343,9 +345,7 @@ def test_the_arguments_of_a_check_are_in_the_order_given(inputs: InputsHost) -> 
     inputs.create(single=b"one")
     seen = inputs.sandbox.folder / "seen"
     check = f'--check=echo "$#" $(basename "$1") $(basename "$2") >>{seen}'
-    run = inputs.run(
-        inputs.tree_option, *inputs.mirrors("single"), check, reads=("tree", "single")
-    )
+    run = inputs.run(inputs.tree_option, *inputs.mirrors("single"), check, reads=("tree", "single"))
     inputs.born()
 
     assert lines(seen) == ["2 tree single"]

@@ -1,4 +1,4 @@
-"""Variables from znodes with one zkexec that runs: which there are, who sees them, what is refused."""
+"""Variables from znodes with one zkexec: which there are, who sees them, what is refused."""
 
 import stat
 from pathlib import Path
@@ -19,7 +19,7 @@ LONGEST_BYTES = 131_071
 def variables(inputs: InputsHost, *options: str, watch: str = "V", **additions: str) -> Program:
     """Start zkexec on a recorder that records the variables of these names."""
     recorder = tuple(f"--variable={name}" for name in watch.split())
-    return inputs.run(*options, reads=(), recorder=recorder, **additions)
+    return inputs.run(*options, reads=(), recorder=recorder, additions=additions)
 
 
 def one(inputs: InputsHost, name: str = "V", znode: str = "v") -> str:
@@ -60,7 +60,9 @@ def test_variables_of_a_tree(inputs: InputsHost) -> None:
     """Each znode with content below the tree is a variable, in upper case, and plain characters."""
     inputs.tree.write({"": "root", "db/max-conns": "7", "none": "", "Äb.c": "8"})
     run = variables(
-        inputs, f"--env-tree={inputs.tree.root}=app_", watch="APP_DB_MAX_CONNS APP__B_C APP_NONE NEW"
+        inputs,
+        f"--env-tree={inputs.tree.root}=app_",
+        watch="APP_DB_MAX_CONNS APP__B_C APP_NONE NEW",
     )
     found = {"APP_DB_MAX_CONNS": "7", "APP__B_C": "8", "APP_NONE": None, "NEW": None}
     assert inputs.born().variables == found
@@ -94,7 +96,7 @@ def test_pristine(inputs: InputsHost) -> None:
     """With --pristine the command inherits nothing, also after a restart."""
     inputs.create(v=b"one")
     seen = inputs.sandbox.folder / "seen"
-    command = f'--exec=/usr/bin/env >>{seen}; echo end >>{seen}; while :; do /bin/sleep 0.05; done'
+    command = f"--exec=/usr/bin/env >>{seen}; echo end >>{seen}; while :; do /bin/sleep 0.05; done"
     run = inputs.start(f"--state-dir={inputs.state}", "--pristine", one(inputs), command)
     until_line(seen, "end")
     inputs.set(v=b"two")
@@ -124,8 +126,7 @@ def test_bytes_that_are_no_text(inputs: InputsHost) -> None:
 
 
 def test_who_sees_variables(inputs: InputsHost) -> None:
-    """Health check, hooks and reload see those of the command, the check the new ones, alerts
-    none."""
+    """Hooks, health checks and reloads see the command's, a check the new ones, an alert none."""
     inputs.create(v=b"one", a=b"one")
     seen = inputs.sandbox.folder / "seen"
 
@@ -175,7 +176,7 @@ def test_who_sees_variables(inputs: InputsHost) -> None:
 
 
 def test_a_check_refuses_a_variable(inputs: InputsHost) -> None:
-    """A check examines new variables as it does files; the command stays, and newer ones are used."""
+    """A check examines new variables, too; the command stays, and newer ones are used."""
     inputs.create(v=b"one")
     run = variables(inputs, one(inputs), inputs.alert_option, '--check=test "$V" != bad')
     first = inputs.born()
@@ -330,8 +331,8 @@ def test_values_are_kept_only_if_they_are_needed(inputs: InputsHost) -> None:
 
 def test_values_are_in_no_log_and_on_no_command_line(inputs: InputsHost) -> None:
     """A value is in the environment of the command, and nowhere else."""
-    secret = "secret-c3d4"
-    inputs.create(v=secret.encode())
+    hidden = "hidden-c3d4"
+    inputs.create(v=hidden.encode())
     run = variables(
         inputs,
         one(inputs),
@@ -341,16 +342,16 @@ def test_values_are_in_no_log_and_on_no_command_line(inputs: InputsHost) -> None
         '--check=test "$V" != "${V%bad}x"; ! expr "$V" : ".*bad" >/dev/null',
     )
     birth = inputs.born()
-    inputs.set(v=f"{secret}bad".encode())
+    inputs.set(v=f"{hidden}bad".encode())
     until_lines(inputs.alerts)
-    inputs.set(v=f"{secret}\0".encode())
+    inputs.set(v=f"{hidden}\0".encode())
     run.until("contains a NUL")
 
-    assert secret.encode() in proc(birth.pid, "environ")
-    assert [pid for pid in pids() if secret.encode() in proc(pid, "cmdline")] == []
-    assert secret.encode() not in proc(run.pid, "environ")
+    assert hidden.encode() in proc(birth.pid, "environ")
+    assert [pid for pid in pids() if hidden.encode() in proc(pid, "cmdline")] == []
+    assert hidden.encode() not in proc(run.pid, "environ")
     assert run.end() == 0
-    assert secret not in run.stderr.text + inputs.alerts.read_text()
+    assert hidden not in run.stderr.text + inputs.alerts.read_text()
 
 
 def test_stage_only_leaves_variables_in_a_file(inputs: InputsHost) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class InputsGroup:
     def until_known_good(self) -> None:
         """Wait until the state file of each member has that its command was healthy."""
         for name in self.group.members:
-            self.group.until(lambda one=name: self._was_healthy(one), f"{name} was healthy")
+            self.group.until(partial(self._was_healthy, name), f"{name} was healthy")
 
     def _was_healthy(self, name: str) -> bool:
         (state,) = (self.folder(name) / "state").glob("*.state")

@@ -1,6 +1,6 @@
 """One host with all kinds of inputs: a tree and its folder, templates, values, and variables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kazoo.client import KazooClient
@@ -8,6 +8,7 @@ from kazoo.client import KazooClient
 from support.mirrored_host import MirroredHost
 from support.program import Program, Word
 from support.sandbox import ZKEXEC, Sandbox
+from support.waiting import until
 from support.znode_tree import ZnodeTree, files_below
 
 
@@ -52,16 +53,26 @@ class InputsHost(MirroredHost):
         reads: Sequence[str] = ("tree",),
         recorder: tuple[str, ...] = (),
         program: Sequence[Word] = ZKEXEC,
-        **additions: str,
+        additions: Mapping[str, str] | None = None,
     ) -> Program:
         """Start zkexec on a recorder that reads these files; `additions` to its environment."""
         command = self.recorder(*reads, options=recorder)
         words = (f"--state-dir={self.state}", *options, f"--exec={command}")
-        return self.start(*words, program=program, env=self.sandbox.environment(**additions))
+        return self.start(
+            *words, program=program, env=self.sandbox.environment(**(additions or {}))
+        )
 
-    def follow(self, *options: str, **additions: str) -> Program:
+    def follow(self, *options: str) -> Program:
         """Start zkexec on the tree, with a recorder that reads it."""
-        return self.run(self.tree_option, *options, **additions)
+        return self.run(self.tree_option, *options)
+
+    def until_newest(self, files: Mapping[str, str]) -> None:
+        """Wait until the newest start of the recorder has read these files of the tree."""
+
+        def newest() -> object:
+            return [birth.files.get("tree") for birth in self.births()[-1:]]
+
+        until(lambda: newest() == [files], lambda: f"{files} in {newest()}")
 
     def files(self) -> dict[str, str]:
         """What is below the folder of the tree."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from support.mirrored_host import MirroredHost
+from support.mirrored_host import Birth, MirroredHost
 from support.program import Program, Word
 from support.sandbox import ZKEXEC, Sandbox
 from support.waiting import until
@@ -25,6 +25,7 @@ class InputsHost(MirroredHost):
         self.values = ZnodeTree(client, f"{root}/values")
         self.state = sandbox.folder / "state"
         self.alerts = sandbox.folder / "alerts"
+        self._runs: list[Program] = []
 
     @property
     def target(self) -> Path:
@@ -58,9 +59,17 @@ class InputsHost(MirroredHost):
         """Start zkexec on a recorder that reads these files; `additions` to its environment."""
         command = self.recorder(*reads, options=recorder)
         words = (f"--state-dir={self.state}", *options, f"--exec={command}")
-        return self.start(
-            *words, program=program, env=self.sandbox.environment(**(additions or {}))
-        )
+        environment = self.sandbox.environment(**(additions or {}))
+        self._runs.append(self.start(*words, program=program, env=environment))
+        return self._runs[-1]
+
+    def born(self, count: int = 1) -> Birth:
+        """Wait until the recorder has started `count` times, and return the last start."""
+        try:
+            return super().born(count)
+        except TimeoutError as error:
+            stories = "\n".join(run.story() for run in self._runs)
+            raise AssertionError(f"{error}\n{stories}") from None
 
     def follow(self, *options: str) -> Program:
         """Start zkexec on the tree, with a recorder that reads it."""

@@ -345,7 +345,7 @@ def test_a_hostile_template(inputs: InputsHost, kind: str) -> None:
     run.until(lambda: lines(inputs.alerts), "an alert")
     assert lines(inputs.alerts)[0].startswith("restart-failed|render|"), run.story()
     inputs.only(first)
-    assert children(run.pid) == [first.pid]
+    run.until(lambda: children(run.pid) == [first.pid], "only the command is left")
     inputs.set(template=b"good again")
 
     assert rendered(inputs.born(2)) == "good again"

@@ -24,8 +24,9 @@ PACE = (
     "--health-delay=20",
     "--kill-timeout=20",
     "--session-timeout=2",
+    # A command counts as healthy when it has recorded what it has read; the file is in its folder.
     # With it, health checks begin at once after a first start, too.
-    "--post-healthy=true",
+    """--post-healthy=until grep -q '"born", "pid": '$ZKEXEC_PID, record; do sleep 0.05; done""",
 )
 
 

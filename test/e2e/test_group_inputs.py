@@ -245,3 +245,40 @@ def test_secrets_are_in_no_znode_of_the_group(group: InputsGroup) -> None:
     assert hidden.encode() not in znodes
     shown = group.group.status().out + group.group.status("--json").out
     assert hidden not in shown + group.group.story()
+
+
+def test_a_restart_of_the_group(group: InputsGroup) -> None:
+    """`zkexecctl restart` restarts each member once, also if nothing differs on its host."""
+    group.values.write({"v": "1"})
+    group.set_template(only_for_red(f"{{{{ zk('{group.values.path('v')}') }}}}"))
+    launch(group)
+    group.values.write({"v": "2"})
+    group.until_counts(2, 1, 1)
+
+    group.group.zkexecctl.does("restart", group.group.lock, "--reason=test")
+    group.until_counts(3, 2, 2)
+    group.values.write({"v": "3"})
+    group.until_counts(4, 2, 2)
+
+
+def test_undo_of_a_template_that_fails(group: InputsGroup) -> None:
+    """A pushed template with an error fails the push; `zkexecctl undo` makes all up to date."""
+    group.set_template("old")
+    group.values.write({"v": "1"})
+    launch(group)
+    zkexecctl, wait = (
+        group.group.zkexecctl,
+        (f"--lock={group.group.lock}", "--wait", "--timeout=60"),
+    )
+    file = zkexecctl.file(b"new\n" + only_for_red("{{ undefined_name }}").encode())
+
+    pushed = zkexecctl("push", f"{group.template}={file}", "--yes", *wait)
+    assert pushed.status == 1, pushed
+    assert "m0" in pushed.err
+    assert "undefined_name" in pushed.err
+    zkexecctl.does("undo", group.template, "--yes", *wait)
+
+    for name in NAMES:
+        group.until_newest(name, rendered="old")
+        assert (group.folder(name) / "rendered").read_text() == "old"
+    assert group.counts()["m0"] == 1

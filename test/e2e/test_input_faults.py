@@ -9,10 +9,10 @@ from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 from support.inputs_host import InputsHost
 from support.posted_events import connected_client
 from support.program import Program, Word
-from support.proxy import Proxy
+from support.proxy import Proxy, like_an_old_server
 from support.sandbox import ZKEXEC, Sandbox, faulty
 from support.waiting import until
-from support.zookeeper import Server
+from support.zookeeper import Server, can_read_at_once
 
 CANNOT_WORK = 125
 
@@ -128,6 +128,25 @@ def test_a_lost_connection(inputs: InputsHost, proxy: Proxy) -> None:
     proxy.heal()
 
     until_read(inputs, 2, {"a": "1", "sub/c": "3"}, "two")
+    assert run.end() == 0
+    assert len(inputs.births()) == 2
+
+
+def test_a_server_that_cannot_read_at_once(inputs: InputsHost, proxy: Proxy) -> None:
+    """On a server before 3.6 all inputs are read and followed as well."""
+    if can_read_at_once():
+        proxy.on_request = like_an_old_server
+    inputs.hosts = proxy.hosts
+    prepare(inputs)
+    run = follow(inputs)
+    until_read(inputs, 1, {"a": "1", "b": "2"}, "one")
+
+    with inputs.client.transaction() as transaction:
+        transaction.delete(inputs.tree.path("b"))
+        transaction.create(inputs.tree.path("c"), b"3")
+        transaction.set_data(inputs.values.path("v"), b"two")
+
+    until_read(inputs, 2, {"a": "1", "c": "3"}, "two")
     assert run.end() == 0
     assert len(inputs.births()) == 2
 

@@ -125,27 +125,34 @@ def test_bytes_that_are_no_text(inputs: InputsHost) -> None:
     run.wait()
 
 
+def noting(inputs: InputsHost, kind: str) -> str:
+    """A COMMAND that adds a kind of command, and the variable V that it has, to a file."""
+    return f'echo "{kind} ${{V-none}}" >>{inputs.sandbox.folder}/seen'
+
+
+def seen_by(inputs: InputsHost) -> dict[str, list[str]]:
+    """What each kind of command had as V, one after the other."""
+    found: dict[str, list[str]] = {}
+    for note in lines(inputs.sandbox.folder / "seen"):
+        kind, _, text = note.partition(" ")
+        if found.setdefault(kind, [])[-1:] != [text]:
+            found[kind].append(text)
+    return found
+
+
 def test_who_sees_variables(inputs: InputsHost) -> None:
     """Hooks, health checks and reloads see the command's, a check the new ones, an alert none."""
     inputs.create(v=b"one", a=b"one")
-    seen = inputs.sandbox.folder / "seen"
-
-    def noting(kind: str) -> str:
-        return f'echo "{kind} ${{V-none}}" >>{seen}'
-
+    seen, ill = inputs.sandbox.folder / "seen", inputs.sandbox.folder / "ill"
+    others = ("check", "pre-stop", "post-healthy", "reload", "alert")
     run = variables(
         inputs,
         one(inputs),
         *inputs.mirrors("a"),
         f"--on-change={inputs.file('a')}=reload",
-        f"--health={noting('health')}; ! test -e {inputs.sandbox.folder}/ill",
-        "--health-delay=0.1",
-        "--health-interval=0.1",
-        f"--check={noting('check')}",
-        f"--pre-stop={noting('pre-stop')}",
-        f"--post-healthy={noting('post-healthy')}",
-        f"--reload={noting('reload')}",
-        f"--alert={noting('alert')}",
+        f"--health={noting(inputs, 'health')}; ! test -e {ill}",
+        *("--health-delay=0.1", "--health-interval=0.1"),
+        *(f"--{kind}={noting(inputs, kind)}" for kind in others),
         V="inherited",
     )
     inputs.born()
@@ -155,21 +162,13 @@ def test_who_sees_variables(inputs: InputsHost) -> None:
     inputs.set(v=b"two")
     assert inputs.born(2).variables == {"V": "two"}
     until_line(seen, "post-healthy two")
-    (inputs.sandbox.folder / "ill").touch()
+    ill.touch()
     until_line(seen, "alert inherited")
     assert run.end() == 0
 
-    notes = lines(seen)
-    by_kind: dict[str, list[str]] = {}
-    for note in notes:
-        kind, _, text = note.partition(" ")
-        if by_kind.setdefault(kind, [])[-1:] != [text]:
-            by_kind[kind].append(text)
-    assert by_kind == {
-        "health": ["one", "two"],
-        "check": ["one", "two"],
-        "pre-stop": ["one", "two"],
-        "post-healthy": ["one", "two"],
+    both = ["one", "two"]
+    assert seen_by(inputs) == {
+        **dict.fromkeys(("health", "check", "pre-stop", "post-healthy"), both),
         "reload": ["one"],
         "alert": ["inherited"],
     }

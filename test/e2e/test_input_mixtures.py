@@ -1,7 +1,9 @@
 """Several kinds of inputs on the same znodes, unusual names, and folders that cannot be used."""
 
 import os
+import random
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from support.waiting import until, until_lines
 from support.znode_tree import files_below
 
 CANNOT_WORK = 125
+TRANSACTIONS = 150
 
 
 def test_one_tree_as_files_values_and_variables(inputs: InputsHost) -> None:
@@ -40,6 +43,51 @@ def test_one_tree_as_files_values_and_variables(inputs: InputsHost) -> None:
 
     assert inputs.births()[-1].files == {"tree": {"a": "3", "b": "2"}, "rendered": "a b"}
     assert run.end() == 0
+
+
+def write_number(inputs: InputsHost, number: int) -> None:
+    """Write a number into an input of each kind, and add or remove a file, at once."""
+    text = f"{number}".encode()
+    with inputs.client.transaction() as transaction:
+        transaction.set_data(inputs.tree.path("a"), text)
+        transaction.set_data(inputs.values.path("v"), text)
+        transaction.set_data(inputs.path("single"), text)
+        if number % 2:
+            transaction.create(inputs.tree.path("odd"), text)
+        else:
+            transaction.delete(inputs.tree.path("odd"))
+
+
+def test_all_inputs_are_of_one_moment(inputs: InputsHost) -> None:
+    """Whatever is written, a command has all inputs of one transaction, and of no other."""
+    inputs.tree.write({"a": "1", "odd": "1"})
+    inputs.values.write({"v": "1"})
+    value = inputs.values.path("v")
+    inputs.create(single=b"1", template=f"{{{{ zk('{value}') }}}}".encode())
+    run = inputs.run(
+        inputs.tree_option,
+        *inputs.template_options(),
+        *inputs.mirrors("single"),
+        f"--env=V={value}",
+        "--settle=0",
+        reads=("tree", "rendered", "single"),
+        recorder=("--variable=V",),
+    )
+    inputs.born()
+    dice = random.Random(6)
+
+    for number in range(2, TRANSACTIONS + 1):
+        write_number(inputs, number)
+        threading.Event().wait(dice.expovariate(1 / 0.05))  # so that there are restarts between
+    until(lambda: inputs.births()[-1].files["single"] == f"{TRANSACTIONS}", run.story)
+    assert run.end() == 0
+
+    for birth in inputs.births():
+        number = birth.files["single"]
+        tree = {"a": number} | ({"odd": number} if int(number) % 2 else {})
+        assert birth.files == {"tree": tree, "rendered": number, "single": number}
+        assert birth.variables == {"V": number}
+    assert len(inputs.births()) > 2
 
 
 def test_trees_within_trees(inputs: InputsHost) -> None:

@@ -32,7 +32,8 @@ DEMO_VENV := $(if $(wildcard $(READY)),$(VENV),$(VENV)-light)
 # What depends on how a server behaves: reading, groups, lost and wiped ensembles, operators.
 TESTS_OF_SERVERS := $(sort $(wildcard $(addsuffix .py,$(addprefix test/, \
     shell/test_ensemble_* shell/test_group_* e2e/test_group_* e2e/test_*quorum* e2e/test_wiped_* \
-    e2e/test_configuration e2e/test_operator_* zookeeper/test_against_kazoo \
+    e2e/test_configuration e2e/test_operator_* e2e/test_tree* e2e/test_input_* \
+    zookeeper/test_against_kazoo \
     zookeeper/test_sasl)))) test/ctl
 # The ZooKeeper client: the session without input and output, and what drives it.
 FILES_OF_CLIENT := $(patsubst %,src/zkexec/zookeeper/%.py, client client_events client_settings \

@@ -278,7 +278,7 @@ def test_the_most_bytes_of_plain_mirrors() -> None:
 
 def test_the_most_variables() -> None:
     """Variables of all options together have at most 1 MiB; the last option is named."""
-    value = b"x" * 104_852  # with a name of three, = and a zero byte: a tenth of 1 MiB
+    value = b"x" * 104_844  # with a name of three and what is beside it: a tenth of 1 MiB
     contents = {f"v{number}": value for number in range(10, 19)}
     trees = {"/t": tree_of("/t", contents)}
     inputs = replace(VARIABLES, variables=(Variable("ABC", "/z"),))
@@ -441,7 +441,7 @@ def test_a_missing_value_makes_the_snapshot_unusable() -> None:
     """The znode that a template misses is named as any missing znode."""
     production = made_of(TEMPLATES, RENDERABLE)
     production.add_rendered(ValueMissing("/v/none"))
-    assert production.problems == {"/v/none": Problem.MISSING}
+    assert production.problems == {"/v/none": Problem.NO_VALUE}
 
 
 def test_a_template_with_an_error_keeps_the_old_file() -> None:

@@ -315,6 +315,7 @@ class Inputs:
             Reading(event.znodes, event.trees),
             allow_empty=self._policy.allow_empty,
             installed=installed,
+            most_variables_bytes=self._policy.most_variables_bytes,
         )
 
     def _accept(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkexec.core.input_options import InputOptions
-from zkexec.core.snapshot import Plan
+from zkexec.core.snapshot import MOST_VARIABLES_BYTES, Plan
 from zkexec.core.step import Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
@@ -108,6 +108,8 @@ class Policy:
     reload_signal: int = 1
     step_limits: Mapping[Step, float] = {}
     """The time limits of the commands of steps; the command of another step is not configured."""
+    most_variables_bytes: int = MOST_VARIABLES_BYTES
+    """How much the variables from inputs can take, so that the kernel starts the command."""
     rearm_s: float | None = None
     """The interval at which all watches are armed again."""
 

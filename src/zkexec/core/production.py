@@ -5,6 +5,7 @@ from __future__ import annotations
 from zkexec.core.input_options import InputOptions, root_of
 from zkexec.core.snapshot import (
     MOST_BYTES,
+    MOST_VARIABLES_BYTES,
     MOST_ZNODES,
     Problem,
     Snapshot,
@@ -76,11 +77,14 @@ class Production:
         *,
         allow_empty: bool,
         installed: Snapshot,
+        most_variables_bytes: int = MOST_VARIABLES_BYTES,
     ) -> None:
         """Apply the rules for each kind of input, but for templates, see `add_rendered`.
 
-        `installed` is what is there from an earlier version.
+        `installed` is what is there from an earlier version.  A command can get variables of at
+        most `most_variables_bytes` in all.
         """
+        self._most_variables_bytes = most_variables_bytes
         self._inputs = inputs
         self._reading = reading
         self._allow_empty = allow_empty
@@ -155,9 +159,9 @@ class Production:
         elif sum(sizes) > MOST_BYTES:
             self.problems[self._inputs.paths[-1]] = Problem.TOO_LARGE
         elif self.variables:
-            from zkexec.core.tree_variables import are_too_many  # noqa: PLC0415
+            from zkexec.core.tree_variables import size_of_all  # noqa: PLC0415
 
-            if are_too_many(self.variables):
+            if size_of_all(self.variables) > self._most_variables_bytes:
                 single = [variable.zk_path for variable in self._inputs.variables]
                 trees = [tree.root for tree in self._inputs.variable_trees]
                 self.problems[(*single, *trees)[-1]] = Problem.MANY_VARIABLES

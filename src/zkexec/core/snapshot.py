@@ -31,7 +31,7 @@ class Problem(Enum):
     TOO_LARGE = "makes more than 64 MiB in all"
     NUL = "contains a NUL, which no variable can"
     LONG_VARIABLE = "is longer than a variable can be: with its name and =, at most 131,071 bytes"
-    MANY_VARIABLES = "makes more variables than a command can get: at most 1 MiB in all"
+    MANY_VARIABLES = "makes more variables than a command can get on this host"
     SAME_VARIABLE = "gives the same variable as another znode of its tree"
     KEPT_VARIABLE = "gives a variable that no tree may set"
 
@@ -59,6 +59,9 @@ class Znode:
 MOST_ZNODES = 5_000
 MOST_BYTES = 64 * 1024 * 1024
 """All inputs together have at most this many znodes, and this many bytes of content."""
+
+MOST_VARIABLES_BYTES = 1024 * 1024
+"""The variables of all inputs take at most this many bytes, and no more than this host allows."""
 
 
 @frozen(hidden=("znodes",))

@@ -14,9 +14,8 @@ LONGEST_VARIABLE_BYTES = 131_071
 """The name, `=` and the value.  Linux takes 128 KiB (MAX_ARG_STRLEN in linux/binfmts.h) for one of
 them, with the zero byte at its end."""
 
-MOST_VARIABLES_BYTES = 1024 * 1024
-"""All variables from inputs together: Linux takes 2 MiB for all arguments and variables with the
-usual limit of 8 MiB for the stack."""
+_BESIDE_TEXT_BYTES = 10
+"""What a variable takes beside its name and value: `=`, the zero byte, and a pointer."""
 
 _KEPT = frozenset(("PATH", "ENV", "BASH_ENV", "NOTIFY_SOCKET"))
 _KEPT_PREFIXES = ("LD_", "ZKEXEC_")
@@ -70,10 +69,12 @@ def _add(variables: dict[str, bytes], name: str, znode: Znode) -> Problem | None
     return problem
 
 
-def are_too_many(variables: Mapping[str, bytes]) -> bool:
-    """Whether a command could not be started with all of these."""
-    size = sum(len(name) + len(value) + 2 for name, value in variables.items())
-    return size > MOST_VARIABLES_BYTES
+def size_of_all(variables: Mapping[str, bytes]) -> int:
+    """Return how many bytes the kernel counts for these variables."""
+    return sum(
+        len(name.encode("utf-8", "surrogateescape")) + len(value) + _BESIDE_TEXT_BYTES
+        for name, value in variables.items()
+    )
 
 
 def _upper(text: str) -> str:

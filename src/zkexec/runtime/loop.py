@@ -78,7 +78,7 @@ class MainLoop:
     """The loop of one zkexec; its processes and its log outlive every core."""
 
     def __init__(self, settings: Settings, inheritance: Inheritance, log: Log) -> None:
-        self._settings = settings
+        self._settings = settings = _with_room(settings, inheritance)
         self._log = log
         self._processes = Processes(
             inheritance,
@@ -265,6 +265,23 @@ def _answers_to_failed(action: Action, reason: str, command_runs: bool) -> "Iter
         case actions.RunAlert():
             return [AlertFinished(reason)]
     return []
+
+
+def _with_room(settings: Settings, inheritance: Inheritance) -> Settings:
+    """Limit the variables from inputs to what the kernel takes.
+
+    A command must not be stopped for variables with which it cannot be started again.
+    """
+    policy, inputs = settings.policy, settings.policy.inputs
+    if not (inputs.variables or inputs.variable_trees):
+        return settings
+    from zkexec.process.exec_room import room_for_variables  # noqa: PLC0415 -- seldom needed
+
+    commands = [settings.command, settings.health, *settings.step_commands.values()]
+    argvs = [command.argv for command in commands if command is not None]
+    room = room_for_variables(inheritance.environment, argvs)
+    most = min(policy.most_variables_bytes, room)
+    return replace(settings, policy=replace(policy, most_variables_bytes=most))
 
 
 def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], MemberProfile | None]":

@@ -51,8 +51,10 @@ class InputViews:
         """In which history of the servers it was, None if that is not known."""
 
     def there(self, history: int) -> Snapshot | None:
-        """Return what is installed, if an empty znode of this history may be that of a file."""
-        return self._installed if self._since in (None, history) else None
+        """Return what is installed; of another history it is doubtful which znode a file is of."""
+        if self._installed is None or self._since in (None, history):
+            return self._installed
+        return replace(self._installed, zxid=0)
 
     def see_event(self, moment: "HandledEvent", asked: int) -> None:
         """Take in what happened; `asked` is the number of the read that is waited for."""

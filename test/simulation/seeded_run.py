@@ -73,7 +73,7 @@ class SeededRun:
             # A deadline that comes in any case would hide that another is missing.
             self.policy = replace(self.policy, rearm_s=None)
         self._luck = Random(f"inputs of {seed}")
-        if seed % WIRED_EVERY and self._luck.random() < SHARE_WITH_TREES:
+        if self._luck.random() < SHARE_WITH_TREES:
             self.policy = draw_inputs(self._luck, self.policy)
         self._steps = Random(f"steps of {seed}")
         self._has_steps = self._steps.random() < SHARE_WITH_STEPS

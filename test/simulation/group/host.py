@@ -15,6 +15,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Snapshot, plan
+from zkexec.frozen import replace
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -82,9 +83,11 @@ class Host:
         return Snapshot(targets.installed)
 
     @property
-    def there(self) -> Snapshot | None:
-        """What is installed, if an empty znode of the present history may be that of a file."""
-        return self.files if self.installed_in == self.world.histories else None
+    def there(self) -> Snapshot:
+        """What is installed; of another history it is doubtful which znode a file is of."""
+        return (
+            self.files if self.installed_in == self.world.histories else replace(self.files, zxid=0)
+        )
 
     def remember(self, snapshot: Snapshot, *, was_healthy: bool) -> None:
         """Write into the state file which version is installed."""

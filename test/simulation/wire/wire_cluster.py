@@ -9,7 +9,7 @@ from random import Random
 
 from simulation.clock import Clock
 from simulation.cluster_model import ClusterModel
-from simulation.forest import missing
+from simulation.forest import Forest, missing
 from simulation.group.connection import Loss
 from simulation.group.servers import Session
 from simulation.group.tree import Change, Node, Transaction
@@ -19,6 +19,7 @@ from simulation.wire.session_contract import INPUTS, ContractViolation, SessionC
 from simulation.wire.session_driver import DrawnFaults
 from simulation.wire.wire import Wire
 from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
+from simulation.wire.wire_trees import changes_of, forbidden, forest_on, nodes_of
 from simulation.wire.znodes import StoredNode
 from zkexec.core.events import Event, ZnodesRead
 from zkexec.core.policy import Policy
@@ -28,6 +29,8 @@ from zkexec.zookeeper.client_settings import ClientSettings
 from zkexec.zookeeper.session_requests import AnyRequest
 
 LONGEST_LAG_S = 1.0
+TOOL_S = 1e9
+"""The session timeout of the tool that makes ephemeral znodes."""
 LEAST_PULSE_S = 4.0
 """A process may be late by two seconds, so its pings are in time from this session timeout on."""
 
@@ -71,11 +74,12 @@ class WireCluster(ClusterModel):
         deliver: Callable[[Event], None],
     ) -> None:
         """Begin with servers on which none of the paths exists."""
-        super().__init__(clock, paths, deliver)
+        super().__init__(clock, paths, deliver, policy.inputs.trees)
         # Drawn apart, so that what befalls the member is the same with either kind of cluster.
         drawn = self._drawn = Random(random.getstate()[1][2])
         tick_s = policy.session_timeout_s / 10
-        contents = InputContents(self, is_alone=len(paths) == 1)
+        is_alone = len(paths) == 1 and not policy.inputs.trees
+        contents = InputContents(self, is_alone=is_alone)
         self.servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
         self.servers.expiring = self._expiring
         self.servers.loses_watches = True
@@ -87,6 +91,7 @@ class WireCluster(ClusterModel):
         self.black_holes = 0.5
         """How often a connection that breaks swallows bytes, and is not closed."""
         self._policy = policy
+        self._tool = 0
         self._outages = 0
         self._histories = [0]
         """Where each history of the servers begins in that of the states."""
@@ -99,10 +104,13 @@ class WireCluster(ClusterModel):
     def write(self, changes: Mapping[str, bytes | Problem]) -> None:
         """Change some znodes in one transaction; a Problem takes their content away."""
         todo: list[Change] = []
-        state = dict(self.state)
+        state, forest, zxid = dict(self.state), self.forests[-1].copy(), self.servers.next_zxid
         for path, content in changes.items():
             before = self.servers.tree.stored(path)
-            if content is Problem.FORBIDDEN:
+            if forest.contains(path):
+                for _ in forest.write(path, content, zxid):
+                    pass
+            elif content is Problem.FORBIDDEN:
                 todo.append((path, self._forbidden(path, before)))
                 state[path] = Znode(path, problem=Problem.FORBIDDEN)
             elif isinstance(content, Problem):
@@ -113,27 +121,34 @@ class WireCluster(ClusterModel):
                 todo.append(written)
                 version = written[1].version
                 state[path] = Znode(path, content, self.servers.next_zxid, version=version)
+        todo += changes_of(self.forests[-1], forest, self.servers, self._tool_session)
         self.history.append(state)
         if todo:
             self.servers.commit(0, todo)
+        self.forests.append(forest_on(self.servers, forest.roots))
         for server in self.servers.servers:
             server.lag_s = 0.02 if self._drawn.random() < 0.9 else LONGEST_LAG_S
 
     def _forbidden(self, path: str, before: StoredNode | None) -> StoredNode:
         """Make a znode of the same content that may not be read; that alone is no event."""
-        if before is None:
-            before = self.servers.written(path, b"")[1]
-        return StoredNode(
-            before.content, before.mzxid, before.version, before.owner,
-            before.encoded, before.czxid, before.mtime, before.aversion + 1, is_readable=False,
-        )  # fmt: skip
+        return forbidden(before or self.servers.written(path, b"")[1])
+
+    def _tool_session(self) -> int:
+        """The session of a tool that makes ephemeral znodes; it lives as long as the history."""
+        known = self.servers.sessions.get(self._tool)
+        if known is None or not known.alive:
+            self._tool = self.servers.open(TOOL_S).number
+        return self._tool
 
     def begin_anew(self) -> None:
         """Forget everything, or go back; a session that has seen more is refused."""
         random = self._drawn
-        nothing = {path: missing(path) for path in self._paths}
-        state = random.choice([nothing, *self.history[self.present :]])
-        zxid = max((znode.mzxid for znode in state.values()), default=0)
+        roots = self.forests[-1].roots
+        chosen = random.choice([None, *range(self.present, len(self.history))])
+        state, forest = {path: missing(path) for path in self._paths}, Forest(roots, {}, {})
+        if chosen is not None:
+            state, forest = self.history[chosen], self.forests[chosen]
+        zxid = max((forest.zxid, *(znode.mzxid for znode in state.values())))
         # What is committed otherwise is not modelled, but has numbers too.
         zxid += random.choice((0, 1, 3, 30))
         nodes: dict[str, Node] = {
@@ -144,10 +159,12 @@ class WireCluster(ClusterModel):
         for path, znode in state.items():
             if znode.problem is Problem.FORBIDDEN:
                 state = {**state, path: missing(path)}
+        nodes |= nodes_of(forest)
         self.history.append(dict(state))
         self.present = len(self.history) - 1
         self._histories.append(self.present)
         self.servers.begin_anew(nodes, [Transaction(n + 1, 0, ()) for n in range(zxid)], 0)
+        self.forests.append(forest_on(self.servers, roots))
         self._go_down(random.choice((0.1, 3.0)))
 
     def suspend(self, outage_s: float, *, expires: bool) -> None:
@@ -202,8 +219,9 @@ class WireCluster(ClusterModel):
             settings = ClientSettings(
                 servers=self.network.servers, session_timeout_s=self._policy.session_timeout_s
             )
+            paths = (*self._paths, *(f"{root}/" for root in self.forests[-1].roots))
             self._polling.session = ClusterSession(
-                settings, self._paths, "", self._post, network=self.network
+                settings, paths, "", self._post, network=self.network
             )
         self._contract.opened()
         self._polling.session.open()

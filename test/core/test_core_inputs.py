@@ -202,7 +202,7 @@ def test_a_missing_value_keeps_what_is_wanted() -> None:
     reads.read(b"2", 2)
     reads.end(ValueMissing("/v/none"))
     assert reads.topics == ["znode-unusable"]
-    assert reads.inputs.problems == {"/v/none": Problem.MISSING}
+    assert reads.inputs.problems == {"/v/none": Problem.NO_VALUE}
     assert reads.files == {"/x": b"r1"}
     assert not reads.inputs.state.is_whole
     reads.touch()

@@ -194,7 +194,7 @@ def test_a_rendering_that_ends_without_connection_does_not_count() -> None:
 
 
 def test_a_missing_value_keeps_what_is_wanted() -> None:
-    """It is a problem as that of any missing znode, and is over with the next read without it."""
+    """Nothing changes because of it, and it is over with the next read without it."""
     reads = rendering_reads()
     reads.end(rendered(b"r1"))
     reads.inputs.in_place = reads.inputs.wanted
@@ -208,7 +208,7 @@ def test_a_missing_value_keeps_what_is_wanted() -> None:
     reads.touch()
     reads.read(b"1", 3)
     reads.end(rendered(b"r1"))
-    assert reads.topics == ["znode-usable"]
+    assert reads.topics == ["problem-over"]
     assert reads.inputs.problems == {}
 
 

@@ -34,6 +34,7 @@ def eventful(host: MirroredHost, *options: str) -> Program:
     host.born(2)
     host.delete("b")
     host.set(a=b"three")
+    host.create(b=b"two")
     host.born(3)
     return run
 

@@ -393,6 +393,18 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: (folder / "link").symlink_to("nothing"),
         "link: cannot read the file: No such file or directory",
     ),
+    "link to itself": (
+        lambda folder: (folder / "loop").symlink_to("loop"),
+        "loop: cannot read the file: Too many levels of symbolic links",
+    ),
+    "link below a file": (
+        lambda folder: (folder / "link").symlink_to("/dev/null/x"),
+        "link: cannot read the file: Not a directory",
+    ),
+    "link to a long name": (
+        lambda folder: (folder / "link").symlink_to("n" * 256),
+        "link: cannot read the file: File name too long",
+    ),
     "folder with the name of a content": (
         lambda folder: (folder / "zknode.data").mkdir(),
         "zknode.data: is a folder; this name is for the content of a znode",

@@ -89,7 +89,12 @@ class _FolderRead:
         return file
 
     def _is_folder(self, entry: os.DirEntry[str], file: str) -> bool:
-        if not entry.is_dir():
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:
+            # A link can lead to itself, or to what cannot be reached.
+            raise self._unreadable(file, error) from None
+        if not is_folder:
             return False
         if entry.is_symlink():
             raise self._refusal(f"{file}: is a symbolic link to a folder, which is not followed")
@@ -101,7 +106,7 @@ class _FolderRead:
         try:
             found = entry.stat()
         except OSError as error:
-            raise self._refusal(f"{file}: cannot read the file: {error.strerror}") from None
+            raise self._unreadable(file, error) from None
         self._check_regular(file, found.st_mode)
         return found.st_size
 
@@ -112,7 +117,7 @@ class _FolderRead:
                 self._check_regular(file, os.fstat(opened.fileno()).st_mode)
                 content = opened.read(most + 1)
         except OSError as error:
-            raise self._refusal(f"{file}: cannot read the file: {error.strerror}") from None
+            raise self._unreadable(file, error) from None
         if len(content) > most:
             raise self._refusal(f"{file}: has grown while the folder was read")
         return content
@@ -127,6 +132,9 @@ class _FolderRead:
                 f"{self._pair}: {size} bytes in {count} files, more than the {LARGEST_COMMIT} that "
                 "a server takes at once: push the folders in it one by one"
             )
+
+    def _unreadable(self, file: str, error: OSError) -> SubcommandError:
+        return self._refusal(f"{file}: cannot read the file: {error.strerror}")
 
     def _refusal(self, what: str) -> SubcommandError:
         return SubcommandError(f"{self._pair}: {what}", WRONG_USAGE)

@@ -185,6 +185,10 @@ def test_who_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ONE_SLASH = "has a slash on one side only: write /a/=b/ for a tree, /a=b for a file"
 TEXT = "is not one printable line of at most 1000 characters"
+OLD_TREE = (
+    "names a revision, and pull writes only the present tree: write /a/b/=x/, perhaps after "
+    "zkexecctl undo /a/b/ --to 2 (zkexecctl show /a/b/@2 lists its files)"
+)
 HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
 
 
@@ -225,6 +229,10 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
             f"ZK_PATH=FILE: '/a=b/' {ONE_SLASH}",
         ),
         ("push /=b/", "ZK_PATH=FILE: '/=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("push //=b/", "ZK_PATH=FILE: '//=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("show //", "ZK_PATH[@N]: '//' is the tree of all znodes: write the ZK_PATH of a tree be"),
+        ("show //@1", "ZK_PATH[@N]: '//@1' is the tree of all znodes: write the ZK_PATH of a tre"),
+        ("undo //", "ZK_PATH: '//' is the tree of all znodes: write the ZK_PATH of a tree below /"),
         ("push /zkexec/=b/", "ZK_PATH=FILE: '/zkexec/=b/' contains znodes of zkexec itself: "),
         ("undo /zkexec/.history/", "ZK_PATH: '/zkexec/.history/' contains znodes of zkexec itsel"),
         ("history /zkexec/web/", "ZK_PATH: '/zkexec/web/' contains znodes of zkexec itself: write"),
@@ -238,6 +246,10 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
         ("pull /a/=b", "ZK_PATH/=DIR/: '/a/=b' needs both slashes: write /a/=b/"),
         ("pull /a/", "ZK_PATH/=DIR/: '/a/' is not of the form ZK_PATH/=DIR/"),
         ("pull /=b/", "ZK_PATH/=DIR/: '/=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("pull //=b/", "ZK_PATH/=DIR/: '//=b/' is the tree of all znodes: write the ZK_PATH of a"),
+        ("pull /a/b/@2=x/", f"ZK_PATH/=DIR/: '/a/b/@2=x/' {OLD_TREE}"),
+        ("pull /a/b@2=x/", f"ZK_PATH/=DIR/: '/a/b@2=x/' {OLD_TREE}"),
+        ("pull /@2=x/", "ZK_PATH/=DIR/: '/@2=x/' needs both slashes: write /@2/=x/"),
         ("pull /a/=/etc/", "ZK_PATH/=DIR/: '/a/=/etc/' names a folder that is not empty: write"),
         ("push /a=b --wait", "--wait needs --lock NAME, the group to wait for"),
         ("push /a=b --timeout 1", "--timeout needs --wait"),

@@ -30,6 +30,7 @@ LONGEST_TEXT = 1000
 _LAST_PORT = 65535
 _OWN = "/zkexec/"
 """The tree of the groups and histories."""
+_ALL_ZNODES = "is the tree of all znodes: write the ZK_PATH of a tree below /"
 
 Value = TypeVar("Value")
 
@@ -302,6 +303,8 @@ def _path(text: str) -> str:
     """Read the path of a znode, or of a tree: this has a slash at its end."""
     if not is_tree(text):
         return check_zk_path(text)
+    if text == "//":
+        raise ValueError(_ALL_ZNODES)
     check_zk_path(text[:-1])
     if contains(_OWN, text):
         raise ValueError("contains znodes of zkexec itself: write the ZK_PATH of another tree")
@@ -314,7 +317,7 @@ def _path_and_file(text: str) -> tuple[str, str]:
     if not zk_path or not equals or not file:
         raise ValueError("is not of the form ZK_PATH=FILE, or ZK_PATH/=DIR/ for a tree")
     if zk_path == "/" and file.endswith("/"):
-        raise ValueError("is the tree of all znodes: write the ZK_PATH of a tree below /")
+        raise ValueError(_ALL_ZNODES)
     path = _path(zk_path)
     if is_tree(path) != file.endswith("/"):
         bare = f"{path.rstrip('/') or path}={file.rstrip('/') or file}"
@@ -331,7 +334,14 @@ def _path_and_new_folder(text: str) -> tuple[str, str]:
     if not zk_path or not equals or not folder:
         raise ValueError("is not of the form ZK_PATH/=DIR/")
     if zk_path == "/":
-        raise ValueError("is the tree of all znodes: write the ZK_PATH of a tree below /")
+        raise ValueError(_ALL_ZNODES)
+    if (found := _with_revision(zk_path)) and found[1].strip("/"):
+        tree, revision = _path(found[1].rstrip("/") + "/"), found[2]
+        raise ValueError(
+            f"names a revision, and pull writes only the present tree: write {tree}={folder}, "
+            f"perhaps after zkexecctl undo {tree} --to {revision} "
+            f"(zkexecctl show {tree}@{revision} lists its files)"
+        )
     if not zk_path.endswith("/") or not folder.endswith("/"):
         raise ValueError(f"needs both slashes: write {zk_path.rstrip('/')}/={folder.rstrip('/')}/")
     path = _path(zk_path)
@@ -343,10 +353,14 @@ def _path_and_new_folder(text: str) -> tuple[str, str]:
 
 def _path_and_revision(text: str) -> tuple[str, tuple[int, ...]]:
     """Read ZK_PATH or ZK_PATH@N, split at the last @ that only digits follow."""
-    found = re.fullmatch(r"(.*)@([0-9]+)", text, re.DOTALL)
+    found = _with_revision(text)
     if found is None:
         return _path(text), ()
     return _path(found[1]), (_revision(found[2]),)
+
+
+def _with_revision(text: str) -> re.Match[str] | None:
+    return re.fullmatch(r"(.*)@([0-9]+)", text, re.DOTALL)
 
 
 def _is_number(text: str) -> bool:

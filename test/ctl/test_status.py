@@ -250,11 +250,23 @@ def test_a_member_behind_its_inputs_wants_nothing_that_is_known() -> None:
 
 def test_what_keeps_members_behind_is_named_once() -> None:
     """If all of them have the same reason, the line about those that are behind has it."""
-    reason = "/app/key does not exist"
+    reason = "not started: the wanted configuration has failed in the group"
     behind = {name: on(OLD, 10, reason=reason) for name in ("m1", "m2")}
-    assert f"m1, m2 without the newest {PATH} ({reason})" in "\n".join(drawn(group_status(behind)))
+    assert f"waits for: m1, m2 without the newest {PATH} ({reason})" in drawn(group_status(behind))
     behind["m2"] = on(OLD, 10)
-    assert f"m1, m2 without the newest {PATH} (" not in "\n".join(drawn(group_status(behind)))
+    assert f"waits for: m1, m2 without the newest {PATH}" in drawn(group_status(behind))
+
+
+def test_a_znode_that_keeps_members_behind_is_the_only_one_that_is_named() -> None:
+    """If the common reason names a znode, no input is named that the members could use."""
+    reason = "/app/key does not exist, and the template that needs it has no default for it"
+    behind = {name: on("", 0, reason=reason) for name in ("m1", "m2")}
+    both, one = drawn(group_status(behind)), drawn(group_status({"m1": behind["m1"]}))
+    assert f"waits for: m1, m2 wait: {reason}" in both
+    assert f"waits for: m1 waits: {reason}" in one
+    assert PATH not in "\n".join((*both, *one))
+    behind["m2"] = on(OLD, 10)
+    assert f"waits for: m1, m2 without the newest {PATH}" in drawn(group_status(behind))
 
 
 def test_what_is_part_of_a_tree_is_undone_with_it() -> None:

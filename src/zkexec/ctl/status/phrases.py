@@ -163,15 +163,19 @@ def _has_failed(row: MemberRow) -> bool:
 
 
 def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
+    members = names([row.name for row in behind])
+    reason = behind[0].reason
+    is_common = bool(reason) and all(row.reason == reason for row in behind)
+    if is_common and reason.startswith("/"):
+        # It names the znode that prevents the change; all inputs count as not read then.
+        return f"{members} {'waits' if len(behind) == 1 else 'wait'}: {reason}"
     path = behind[0].inputs_behind[0]
     write = group.znodes.get(path)
-    text = f"{names([row.name for row in behind])} without the newest {path}"
+    text = f"{members} without the newest {path}"
     if write is not None and write.excess:
         return f"{text}, which {write.excess}"
     if write is not None and not write.size:
         return f"{text}, which is empty"
-    reason = behind[0].reason
-    is_common = bool(reason) and all(row.reason == reason for row in behind)
     return f"{text} ({reason})" if is_common else text
 
 

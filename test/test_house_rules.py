@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "runtime": frozenset({"cli", "core", "files", "group", "process", "templates", "zookeeper"}),
     "main": frozenset({"cli", "process", "runtime"}),
     "devserver": frozenset(),
-    "ctl": frozenset({"cli", "core", "devserver", "group", "isolation", "zookeeper"}),
+    "ctl": frozenset({"cli", "core", "devserver", "files", "group", "isolation", "zookeeper"}),
     "__main__": frozenset({"isolation", "main"}),
 }
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ FILES = {
     "d/e": b"4",
     "f": b"",
 }
+FULL = ("sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "sh")
+"""Runs a command that can write no file with content, as if the disk were full."""
 
 
 @pytest.fixture
@@ -119,16 +122,51 @@ def test_a_full_disk_leaves_nothing(sandbox: Sandbox, conf: str, *, exists: bool
     if exists:
         folder.mkdir()
 
-    status, _, err = sandbox.run(
-        *("sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "sh"),
-        *(*ZKEXECCTL, "pull", f"{conf}={folder}/"),
-    )
+    status, _, err = sandbox.run(*FULL, *ZKEXECCTL, "pull", f"{conf}={folder}/")
 
     assert status == 125
     assert b"cannot write the files: File too large; nothing was written" in err
     assert folder.exists() == exists
     if exists:
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_deep_tree_leaves_nothing(
+    sandbox: Sandbox, client: KazooClient, root: str, *, exists: bool
+) -> None:
+    """Nothing is left of folders either that are nested deeper than calls can be."""
+    path = root
+    for _ in range(sys.getrecursionlimit() + 200):
+        path += "/d"
+        client.create(path)
+    client.set(path, b"1")
+    folder = sandbox.folder / "pulled"
+    if exists:
+        folder.mkdir()
+
+    status, _, err = sandbox.run(*FULL, *ZKEXECCTL, "pull", f"{root}/={folder}/")
+
+    assert status == 125
+    assert err.endswith(b": cannot write the files: File too large; nothing was written\n")
+    assert folder.exists() == exists
+    if exists:
+        assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_removed_is_reported(sandbox: Sandbox, conf: str) -> None:
+    """If folders cannot be removed, as without /proc, it is not claimed that nothing is left."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$@"', "sh")
+    if sandbox.run(*hidden, "true")[0]:
+        pytest.skip("this machine allows no mounts")
+    folder = sandbox.folder / "pulled"
+
+    words = (*ZKEXECCTL, "pull", f"{conf.removesuffix('conf/')}={folder}/")
+    status, _, err = sandbox.run(*hidden, *FULL, *words)
+
+    assert status == 125
+    assert err.endswith(b": File too large; not all that was written could be removed\n")
+    assert list(folder.rglob("*"))
 
 
 def test_a_signal_leaves_nothing(sandbox: Sandbox, client: KazooClient, conf: str) -> None:

@@ -5,7 +5,6 @@ without following links, so whatever others do there meanwhile, nothing else is 
 """
 
 import os
-import shutil
 import signal
 from contextlib import suppress
 
@@ -19,6 +18,7 @@ from zkexec.ctl.history.tree_content import Files, to_files
 from zkexec.ctl.history.tree_state import TreeState
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.tree_diff import files_text
+from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -40,9 +40,7 @@ def run(invocation: Invocation, console: Console) -> int:
     except SignalledError as signalled:
         signal.raise_signal(signalled.number)
     except OSError as error:
-        raise SubcommandError(
-            f"{folder}: cannot write the files: {error.strerror}; nothing was written", CANNOT_WORK
-        ) from None
+        raise _failed(folder, error, "nothing was written") from None
     console.paragraph(f"{path}: {files_text(files)}, in {folder}/")
     return DONE
 
@@ -56,12 +54,20 @@ def _write(files: Files, folder: str) -> None:
             for file, content in files.items():
                 with signals.deferred():
                     written.add(file, content)
-        except BaseException:
+        except BaseException as failure:
             with signals.deferred():
-                written.remove()
+                is_removed = written.remove()
+            if isinstance(failure, OSError) and not is_removed:
+                rest = "not all that was written could be removed"
+                raise _failed(folder, failure, rest) from None
             raise
         finally:
             written.close()
+
+
+def _failed(folder: str, error: OSError, rest: str) -> SubcommandError:
+    text = f"{folder}: cannot write the files: {error.strerror}; {rest}"
+    return SubcommandError(text, CANNOT_WORK)
 
 
 class _WrittenFolder:
@@ -71,16 +77,21 @@ class _WrittenFolder:
         self._folder = folder
         self._made: set[str] = set()
         self._is_new = _make(folder, None)
-        self._top = os.open(folder, _FOLDER)
+        try:
+            self._top = os.open(folder, _FOLDER)
+        except OSError:
+            if self._is_new:
+                os.rmdir(folder)
+            raise
 
     def add(self, file: str, content: bytes) -> None:
         """Write one file, and the folders above it."""
         *folders, name = file.encode().split(b"/")
         place = os.dup(self._top)
         try:
-            for folder in folders:
+            for depth, folder in enumerate(folders):
                 is_new = _make(folder, place)
-                self._note(file, is_new=is_new and folder is folders[0])
+                self._note(file, is_new=is_new and not depth)
                 inner = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
                 os.close(place)
                 place = inner
@@ -94,17 +105,34 @@ class _WrittenFolder:
         if is_new:
             self._made.add(file.partition("/")[0])
 
-    def remove(self) -> None:
-        """Remove what was written, as far as it is possible."""
-        for name in self._made:
-            with suppress(OSError):
-                try:
-                    os.unlink(name, dir_fd=self._top)
-                except IsADirectoryError:
-                    shutil.rmtree(name, dir_fd=self._top)
+    def remove(self) -> bool:
+        """Remove what was written; return whether nothing of it is left."""
+        left = [name for name in self._made if not self._remove(name)]
         if self._is_new:
             with suppress(OSError):
                 os.rmdir(self._folder)
+        return not left
+
+    def _remove(self, name: str) -> bool:
+        try:
+            os.unlink(name, dir_fd=self._top)
+        except IsADirectoryError:
+            return self._remove_folder(name)
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
+        return True
+
+    def _remove_folder(self, name: str) -> bool:
+        """Remove a folder, which can be nested deeper than calls may be."""
+        with suppress(OSError):
+            folder = os.open(name, FOLDER_FLAGS, dir_fd=self._top)
+            try:
+                empty_folder(folder)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=self._top)
+            return True
+        return False
 
     def close(self) -> None:
         """Close what is open."""

@@ -47,6 +47,12 @@ def mistakes(*words: str, **environment: str) -> str:
     return str(caught.value)
 
 
+def attributes_of(given: Settings) -> TargetAttributes:
+    """The modes and owners that are given."""
+    assert given.attributes is not None
+    return given.attributes
+
+
 def test_every_option_of_an_input_reaches_the_settings(tmp_path: Path) -> None:
     """Trees, templates, values, variables and what belongs to them are what was typed."""
     text = tmp_path / "t.j2"
@@ -386,7 +392,9 @@ def test_modes_and_owners_need_files(name: str, text: str) -> None:
 def test_modes_are_octal() -> None:
     """A mode is read as chmod reads it, with any number of leading zeros."""
     for text, mode in (("0", 0), ("644", 0o644), ("0644", 0o644), ("00777", 0o777)):
-        assert settings(*MIRROR, "--mode", text).attributes.rules == (AttributeRule("", mode=mode),)
+        assert attributes_of(settings(*MIRROR, "--mode", text)).rules == (
+            AttributeRule("", mode=mode),
+        )
 
 
 def test_owners_are_names_or_numbers() -> None:
@@ -398,17 +406,21 @@ def test_owners_are_names_or_numbers() -> None:
         ("12345:54321", (12345, 54321)),
         (f"{2**32 - 2}", (2**32 - 2, -1)),
     ):
-        assert settings(*MIRROR, "--owner", text).attributes.owner_of("/t/conf/app.conf") == owner
+        assert (
+            attributes_of(settings(*MIRROR, "--owner", text)).owner_of("/t/conf/app.conf") == owner
+        )
 
 
 def test_the_longest_path_gives_mode_and_owner() -> None:
     """The longest PATH counts, of two equal ones the last; modes and owners are apart."""
-    given = settings(
-        *MIRROR,
-        *TREE,
-        *("--mode", "0600", "--mode", "/t/tree/a/=0640", "--mode", "/t/tree/=0644"),
-        *("--mode", "/t/tree/a/=0660", "--owner", "/t/tree/a/b=1:2", "--owner", "/t/=3"),
-    ).attributes
+    given = attributes_of(
+        settings(
+            *MIRROR,
+            *TREE,
+            *("--mode", "0600", "--mode", "/t/tree/a/=0640", "--mode", "/t/tree/=0644"),
+            *("--mode", "/t/tree/a/=0660", "--owner", "/t/tree/a/b=1:2", "--owner", "/t/=3"),
+        )
+    )
 
     modes = {"/t/conf/app.conf": 0o600, "/t/tree/x": 0o644, "/t/tree/a/b": 0o660}
     assert {path: given.mode_of(path) for path in modes} == modes
@@ -426,7 +438,7 @@ def test_a_relative_path_of_a_mode_is_a_target(
     given = settings("-m", "a/=/x=1/", "--mode", "a/b=c=600", "--mode", "./=640")
 
     assert given.policy.inputs.mirrors == (Mirror(f"{tmp_path}/a/", "/x=1/"),)
-    assert given.attributes.rules == (
+    assert attributes_of(given).rules == (
         AttributeRule(f"{tmp_path}/a/b=c", mode=0o600),
         AttributeRule(f"{tmp_path}/", mode=0o640),
     )

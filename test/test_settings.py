@@ -17,7 +17,6 @@ from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, reso
 from zkexec.cli.shell_command import parse
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
-from zkexec.core.target_attributes import TargetAttributes
 
 
 def settings(*words: str, **environment: str) -> Settings:
@@ -48,7 +47,6 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         lock="",
         member_id="",
         access=Access(),
-        attributes=TargetAttributes(),
         check_targets=(),
         template_timeout_s=10,
         state_dir="",

@@ -251,7 +251,7 @@ def test_plain_files_need_no_state(
     policy = replace(settings.policy, inputs=inputs)
     layout = layout_of(replace(settings, policy=policy, attributes=TargetAttributes(rules)), "")
     assert (layout.state is not None) == has_state
-    assert layout.attributes.rules == rules
+    assert layout.attributes == TargetAttributes(rules)
 
 
 def test_without_a_state_file_the_files_are_what_they_are(tmp_path: Path) -> None:

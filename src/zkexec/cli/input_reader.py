@@ -8,7 +8,6 @@ from __future__ import annotations
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, is_given
 from zkexec.core.input_options import InputOptions, Mirror, Template
-from zkexec.core.target_attributes import TargetAttributes
 from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zkexec.cli.parser import ParsedArguments
+    from zkexec.core.target_attributes import TargetAttributes
 
 _OF_TARGETS = ("mirror", "template")
 _OF_VARIABLES = ("env", "env-tree")
@@ -37,7 +37,7 @@ class NamedInputs:
     targets: tuple[str, ...]
     has_files: bool
     has_variables: bool
-    attributes: TargetAttributes
+    attributes: TargetAttributes | None
     template_timeout_s: float
     state_dir: str
     pristine: bool
@@ -96,12 +96,12 @@ def check_target_name(path: str, targets: Sequence[str]) -> None:
 
 def _read_attributes(
     reading: OptionReader, targets: Sequence[str], *, has_files: bool
-) -> TargetAttributes:
+) -> TargetAttributes | None:
     given = [name for name in ("mode", "owner") if reading.label(name)]
     if given and not has_files:
         reading.without_effect(*given, reason=NO_FILES)
     if not given or not has_files:
-        return TargetAttributes()
+        return None
     from zkexec.cli import attribute_options  # noqa: PLC0415 - only these options need it
 
     return attribute_options.read_rules(reading, lambda path: check_target_name(path, targets))

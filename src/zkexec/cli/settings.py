@@ -16,7 +16,6 @@ from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
 from zkexec.core.policy import OnFailure, Policy, StartPolicy
 from zkexec.core.step import Step
-from zkexec.core.target_attributes import TargetAttributes
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
@@ -25,6 +24,8 @@ from zkexec.zookeeper.connect_string import parse_cluster
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from zkexec.core.target_attributes import TargetAttributes
 
 
 REARM_S = 60.0
@@ -81,7 +82,7 @@ class Settings:
     access: Access = Access()
     step_commands: Mapping[Step, CommandLine] = {}
     stage_only: str = ""
-    attributes: TargetAttributes = TargetAttributes()
+    attributes: TargetAttributes | None = None
     check_targets: tuple[str, ...] = ()
     template_timeout_s: float = 10.0
     state_dir: str = ""

@@ -88,8 +88,9 @@ class Inputs:
         self.state = NOTHING_READ
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
-        self._last_number = self._counted = 0
-        """The numbers of the last read, and of the last that counts or is of no use any more."""
+        self._last_number = self._counted = self._useless = 0
+        """The numbers of the last read, of the one of this connection that counts, 0 for none, and
+        of the last one of earlier connections."""
         self._reading = self._stale = self._registered = self._is_odd = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""
@@ -130,7 +131,7 @@ class Inputs:
 
     @property
     def numbers(self) -> tuple[int, int]:
-        """The number of the read that counts, and of the last one that was sent."""
+        """The number of the read of this connection that counts, and of the last one sent."""
         return self._counted, self._last_number
 
     @property
@@ -206,7 +207,7 @@ class Inputs:
         self.refused = False
         self.state = NOTHING_READ
         # What is still being rendered of an earlier connection may be in no znode any more.
-        self._counted = self._last_number
+        self._counted, self._useless = 0, self._last_number
         self.is_doubtful = bool(self._declared.trees)
         self._renew_at = None
         self._rearm_later(now)
@@ -292,7 +293,7 @@ class Inputs:
             self._render_again_at = now + RENDER_AGAIN_S
             return self._note_unrendered(trouble)
         self.render_trouble = ""
-        if self._pending is read or read.number <= self._counted:
+        if self._pending is read or read.number <= max(self._counted, self._useless):
             return self._consider_pending(now, [])
         production = self._produce(read)
         production.add_rendered(event.result)

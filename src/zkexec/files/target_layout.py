@@ -6,13 +6,13 @@ need it, and most zkexec need no more than this of trees.
 
 from __future__ import annotations
 
-from zkexec.core.target_attributes import TargetAttributes
 from zkexec.files.staged_file import UNCHANGED, Attributes
 from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zkexec.core.snapshot import Snapshot
+    from zkexec.core.target_attributes import TargetAttributes
     from zkexec.files.state_file import StateFile
 
 
@@ -26,13 +26,13 @@ class TargetLayout:
 
     local_paths: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-    attributes: TargetAttributes = TargetAttributes()
+    attributes: TargetAttributes | None = None
     state: StateFile | None = None
     keeps_variables: bool = False
 
     def attributes_of(self, path: str) -> Attributes:
         """Return what options name for a target; that of a folder ends with a slash."""
-        if not self.attributes.rules:
+        if self.attributes is None:
             return UNCHANGED
         return Attributes(self.attributes.mode_of(path), self.attributes.owner_of(path))
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zkexec.core.snapshot import Snapshot
@@ -18,15 +18,18 @@ def no_warning(path: str, reason: str) -> None:
 
 
 class TreeHost:
-    """The folder of a tree, `root`, and what was installed there; each `start` is a new zkexec."""
+    """The folder of a tree, `root`, and what was installed there; each `start` is a new zkexec.
 
-    def __init__(self, folder: Path, *rules: AttributeRule) -> None:
+    With the names of `trees`, `root` only contains the folders of these.
+    """
+
+    def __init__(self, folder: Path, *rules: AttributeRule, trees: Sequence[str] = ()) -> None:
         self.root = folder / "tree"
         self.state_file = StateFile(f"{folder}/state/z.state")
         self.kept: list[str] = []
         self.written_in_place: list[tuple[str, str]] = []
         self.layout = TargetLayout(
-            folders=(f"{self.root}/",),
+            folders=tuple(f"{self.root}/{name}/" for name in trees) or (f"{self.root}/",),
             state=self.state_file,
             attributes=TargetAttributes(rules),
             keeps_variables=True,

@@ -193,9 +193,9 @@ class TrackedFiles:
         steps: list[InstallStep] = []
         for plan in self._plans:
             steps += [_KeepFolder(plan, folder) for folder in plan.missing_folders]
-            for target, folder in plan.in_the_way:
-                self._aside.append(_MoveAside(plan, target, folder))
-            steps += self._aside
+            aside = [_MoveAside(plan, target, folder) for target, folder in plan.in_the_way]
+            self._aside += aside
+            steps += aside
             steps += [_RemoveFolder(plan, folder) for folder in plan.blocking_folders]
             for folder in plan.late_folders:
                 attributes = self._layout.attributes_of(f"{plan.root}{folder}/")

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
@@ -17,8 +18,10 @@ import pytest
 
 from shell.ground import Ground, fill, needs_root
 from zkexec.core.snapshot import Snapshot
+from zkexec.core.target_attributes import AttributeRule, TargetAttributes
 from zkexec.files.file_change import InstallError
 from zkexec.files.installer import Installer
+from zkexec.files.target_layout import TargetLayout
 
 NOBODY = 65534
 
@@ -243,6 +246,88 @@ def test_file_that_can_only_be_appended_to(ground: Ground) -> None:
     finally:
         subprocess.run(["chattr", "-a", path], check=True)
     assert path.read_bytes() == b"old"
+
+
+def with_mode(warnings: Warnings, path: Path) -> Installer:
+    """Return an installer of one file that gets the mode 0600."""
+    attributes = TargetAttributes((AttributeRule("", 0o600),))
+    return Installer(warnings, TargetLayout(local_paths=(str(path),), attributes=attributes))
+
+
+@contextmanager
+def append_only(folder: Path) -> Iterator[None]:
+    """Let names be added to a folder, but not be removed or replaced."""
+    if subprocess.run(["chattr", "+a", folder], check=False).returncode:
+        pytest.skip("this filesystem knows no such folders")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-a", folder], check=True)
+
+
+@needs_root
+@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+def test_a_file_in_an_append_only_folder_is_written_in_place(ground: Ground) -> None:
+    """It has the mode that an option names before it has the content, and nothing is left."""
+    path = ground.path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    warnings = Warnings()
+    with append_only(ground.path):
+        files = with_mode(warnings, path)
+        files.stage(Snapshot({str(path): b"secret"}))
+        files.install()
+        assert path.read_bytes() == b"secret"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert os.listdir(ground.path) == ["file"]
+    assert warnings == [(str(path), "names in its folder can only be added")]
+
+
+@needs_root
+@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+def test_a_staged_file_that_cannot_be_removed_is_removed_later(ground: Ground) -> None:
+    """If only the install finds out, the mode is set as well; the next staging removes the rest."""
+    path = ground.path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    warnings = Warnings()
+    files = with_mode(warnings, path)
+    files.stage(Snapshot({str(path): b"secret"}))
+    with append_only(ground.path):
+        files.install()
+        assert path.read_bytes() == b"secret"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(os.listdir(ground.path)) == 2
+        files.stage(Snapshot({str(path): b"secret"}))
+        assert len(os.listdir(ground.path)) == 2
+    files.stage(Snapshot({str(path): b"secret"}))
+    assert os.listdir(ground.path) == ["file"]
+    assert warnings == [(str(path), "it cannot be renamed over (Operation not permitted)")]
+
+
+@needs_root
+@pytest.mark.parametrize("same", [True, False])
+def test_a_mount_after_staging_gets_the_mode_or_no_content(ground: Ground, same: bool) -> None:
+    """The file itself gets the mode and the old one back; another file is not written at all."""
+    source, path, last = (ground.path / name for name in ("source", "file", "last"))
+    for one in (source, path):
+        one.write_bytes(b"old")
+        one.chmod(0o644)
+    files = with_mode(Warnings(), path)
+    files.stage(Snapshot({str(path): b"secret", str(last): b"new"}))
+    ground.bind(path if same else source, path)
+    last.mkdir()
+    wanted = f"{last}: Is a directory" if same else f"{path}: Was replaced by another process"
+    with pytest.raises(InstallError, match=f"^{wanted}"):
+        files.install()
+    assert path.read_bytes() == source.read_bytes() == b"old"
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(source.stat().st_mode) == 0o644
+    if same:
+        last.rmdir()
+        files.stage(Snapshot({str(path): b"secret", str(last): b"new"}))
+        files.install()
+        assert path.read_bytes() == b"secret"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @needs_root

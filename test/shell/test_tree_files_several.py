@@ -51,7 +51,7 @@ def test_the_shape_of_trees_is_put_back(tmp_path: Path, number: int, again: bool
     inodes = {path: (host.root / path).stat().st_ino for path in one}
     for _ in range(2):
         host.stage(two)
-        obstacle = host.root / sorted(trees)[-1] / "z"
+        obstacle = host.root / max(trees) / "z"
         obstacle.mkdir()
         with pytest.raises(InstallError, match=r"/z: Is a directory$"):
             host.installer.install()

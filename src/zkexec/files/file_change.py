@@ -21,6 +21,7 @@ from zkexec.files.staged_file import (
 from zkexec.files.target_file import (
     TargetFile,
     folder_of,
+    is_folder_append_only,
     open_file,
     overwrite,
     require_space,
@@ -121,6 +122,9 @@ class FileChange(InstallStep):
         self._new = new
         self._old = old
         self._attributes = attributes
+        self._correction: Correction | None = None
+        self.left_staged = False
+        """Whether a staged file is left beside the target, because it could not be removed."""
         self._link = os.readlink(target.name, dir_fd=target.folder) if target.is_link else ""
 
     def prepare(self, mounts: Callable[[], frozenset[str]]) -> None:
@@ -134,6 +138,9 @@ class FileChange(InstallStep):
         elif refusal is not None and refusal.errno == EPERM:
             # An immutable file can neither be written nor replaced.
             raise refusal
+        elif refusal is None and is_folder_append_only(self.target):
+            # A staged file could not be renamed over the target, and not be removed again.
+            self.reason = "names in its folder can only be added"
         elif self._is_staged(refusal):
             return
         if refusal is not None:
@@ -178,10 +185,43 @@ class FileChange(InstallStep):
             except OSError as failure:
                 if self._old is None or failure.errno not in _NAME_REFUSES:
                     raise
-                self.staged.discard()
-                self.staged = None
+                self.discard()
                 self.reason = f"it cannot be renamed over ({failure.strerror})"
+                self._write_corrected(self._old)
+                return
         overwrite(self.target, self._new, self._old or b"")
+
+    def _write_corrected(self, old: bytes) -> None:
+        """Write in place what has been staged, after the file has the mode and owner for it.
+
+        No correction was planned, because the staged file had them.
+        """
+        correction = self._needed_correction()
+        if correction is not None:
+            correction.apply()
+        try:
+            overwrite(self.target, self._new, old)
+        except OSError:
+            if correction is not None:
+                correction.undo()
+            raise
+        self._correction = correction
+
+    def _needed_correction(self) -> Correction | None:
+        target, wanted = self.target, self._attributes
+        if target.status is None or wanted == UNCHANGED:
+            return None
+        # Another file can be there by now.  It is not corrected, so that nothing is written.
+        present = os.lstat(target.name, dir_fd=target.folder)
+        if not needs_correction(present, wanted):
+            return None
+        return Correction(self.local_path, target, target.status, wanted)
+
+    def discard(self) -> None:
+        """Remove the staged file, if there is one.  Idempotent, never fails."""
+        staged, self.staged = self.staged, None
+        if staged is not None and not staged.discard():
+            self.left_staged = True
 
     def undo(self) -> None:
         """Put the old file or link back, or remove the new file."""
@@ -191,6 +231,8 @@ class FileChange(InstallStep):
             os.unlink(self.target.name, dir_fd=self.target.folder)
         elif self.staged is None:
             overwrite(self.target, self._old, self._new)
+            if self._correction is not None:
+                self._correction.undo()
         else:
             self._put_back(self._old)
 
@@ -201,7 +243,8 @@ class FileChange(InstallStep):
             staged.sync()
             staged.install()
         finally:
-            staged.discard()
+            if not staged.discard():
+                self.left_staged = True
 
     def _old_attributes(self) -> Attributes:
         status = self.target.status

@@ -107,9 +107,8 @@ class Installer:
             raise
 
     def _remove_leftovers(self, paths: set[str]) -> None:
-        """Remove what a killed zkexec left; this one leaves nothing, so once is enough."""
-        remove_leftovers(paths - self._cleaned)
-        self._cleaned = paths
+        """Remove what a killed zkexec left, once, and what this one could not remove."""
+        self._cleaned = paths if remove_leftovers(paths - self._cleaned) else set()
 
     def _stage(self, snapshot: Snapshot, targets: dict[str, TargetFile]) -> None:
         mounts = cache(mount_points)
@@ -205,9 +204,11 @@ class Installer:
         changes, self._changes = self._changes, []
         self._corrections.clear()
         for change in changes:
-            if change.staged is not None:
-                change.staged.discard()
+            change.discard()
+        left = [change for change in changes if change.left_staged]
+        self._cleaned -= {change.target.path for change in left}
         if self._tracked:
+            self._tracked.remember_left(change.local_path for change in left)
             self._tracked.discard()
 
     def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:

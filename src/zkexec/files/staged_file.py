@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOSPC, EOPNOTSUPP
+from errno import EDQUOT, EINVAL, EIO, EISDIR, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP
 from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, fcntl, flock
 from resource import RLIMIT_NOFILE, getrlimit
 
@@ -151,13 +151,17 @@ class StagedFile:
         os.rename(self._name, target.name, src_dir_fd=self._folder, dst_dir_fd=target.folder)
         self._name = ""
 
-    def discard(self) -> None:
-        """Close the file, and remove it if it is not installed.  Idempotent."""
+    def discard(self) -> bool:
+        """Close the file, and remove it if it is not installed; return whether none is left.
+
+        Idempotent, never fails.
+        """
         if self._name:
             with suppress(OSError):
                 os.unlink(self._name, dir_fd=self._folder)
-            self._name = ""
+                self._name = ""
         self._close()
+        return not self._name
 
     def _take_name(self) -> None:
         if not self._name:
@@ -220,8 +224,12 @@ def name_beside(target: str) -> str:
     return f"{folder}{slash}{stem(target)}{os.urandom(8).hex()}"
 
 
-def remove_leftovers(targets: Iterable[str]) -> None:
-    """Remove the staged files of these targets that a killed zkexec left.  Never fails."""
+def remove_leftovers(targets: Iterable[str]) -> bool:
+    """Remove the staged files of these targets that a killed zkexec left; return if none is left.
+
+    Never fails.
+    """
+    are_gone = True
     folders: dict[str, list[str]] = {}
     for target in targets:
         folders.setdefault(folder_of(target), []).append(target)
@@ -231,14 +239,19 @@ def remove_leftovers(targets: Iterable[str]) -> None:
             stems = {stem(target) for target in ours}
             for path, own in found:
                 if own in stems:
-                    remove_unlocked(path)
+                    are_gone &= remove_unlocked(path)
+    return are_gone
 
 
-def remove_unlocked(name: str, folder: int | None = None) -> None:
-    """Remove a staged file that no process has locked.  Never fails."""
-    if not _is_locked(name, folder):
-        with suppress(OSError):
-            os.unlink(name, dir_fd=folder)
+def remove_unlocked(name: str, folder: int | None = None) -> bool:
+    """Remove a staged file that no process has locked; return whether it is gone.  Never fails."""
+    if _is_locked(name, folder):
+        return False
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError as failure:
+        return failure.errno == ENOENT
+    return True
 
 
 def _staged_files_in(folder: str) -> list[tuple[str, str]]:

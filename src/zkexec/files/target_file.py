@@ -206,11 +206,26 @@ def write_refusal(target: TargetFile) -> OSError | None:
 
 
 def _is_append_only(target: TargetFile) -> bool:
-    flags = bytearray(calcsize("l"))
     try:
         file = open_file(target, os.O_RDONLY)
     except OSError:
         return False
+    return _closed_append_only(file)
+
+
+def is_folder_append_only(target: TargetFile) -> bool:
+    """Whether no name in the target's folder can be replaced or removed (chattr +a)."""
+    path, above = (folder_of(target.path), None) if target.folder is None else (".", target.folder)
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=above)
+    except OSError:
+        return False
+    return _closed_append_only(folder)
+
+
+def _closed_append_only(file: int) -> bool:
+    """Whether an open file or folder has the attribute of chattr +a; close it."""
+    flags = bytearray(calcsize("l"))
     try:
         fcntl.ioctl(file, _FS_IOC_GETFLAGS, flags)
     except OSError:

@@ -13,7 +13,7 @@ of a staged file, so that the next start finds it if zkexec is killed.
 from __future__ import annotations
 
 import os
-from errno import EEXIST
+from errno import EEXIST, ENOENT
 
 from zkexec.files.file_change import (
     ChangedFolder,
@@ -49,6 +49,7 @@ class TrackedFiles:
         self._state: InstalledState | None = None
         self._is_loaded = False
         self._cleaned: set[str] = set()
+        self._left: set[str] = set()
         self._digests: dict[str, tuple[bytes, str]] = {}
         self._plans: list[TreePlan] = []
         self._made: list[tuple[TreeFolder, str]] = []
@@ -95,8 +96,15 @@ class TrackedFiles:
             for path, digest in (*state.files.items(), *state.pending):
                 if path.startswith(folder) and goes_down(path[len(folder) :]):
                     digests.setdefault(path[len(folder) :], set()).add(digest)
-            folders = {path[len(folder) :] for path in state.folders if path.startswith(folder)}
-        return KnownBelow(digests=digests, folders=set(filter(goes_down, folders)))
+            folders.update(self._below(folder, state.folders))
+        return KnownBelow(digests=digests, folders=folders)
+
+    @staticmethod
+    def _below(folder: str, paths: Iterable[str]) -> list[str]:
+        """Return those of the paths that are below a folder, from there."""
+        size = len(folder)
+        below = (path[size:] for path in paths if path.startswith(folder))
+        return list(filter(goes_down, below))
 
     def _keep(self, path: str) -> None:
         if path not in self._warned:
@@ -104,12 +112,10 @@ class TrackedFiles:
             self._warn_of_kept(path)
 
     def _remove_leftovers(self, plan: TreePlan, wanted: Collection[str]) -> None:
-        """Remove what a killed zkexec left; this one leaves nothing, so once is enough."""
-        state = self.state
-        paths = {*wanted, *plan.known.digests}
-        if state is not None:
-            size = len(plan.root)
-            paths.update(path[size:] for path in state.removed if path.startswith(plan.root))
+        """Remove what a killed zkexec left, once, and what this one could not remove."""
+        removed = () if self.state is None else self.state.removed
+        below = self._below(plan.root, (*removed, *self._left))
+        paths = {*filter(goes_down, wanted), *plan.known.digests, *below}
         stems = {stem(path) for path in paths}
         folders = {""}
         for path in paths:
@@ -122,8 +128,16 @@ class TrackedFiles:
                 self._cleaned.add(plan.root + folder)
                 with suppress(OSError):
                     for name in plan.tree.names(folder):
-                        if stem_of(name) in stems:
-                            remove_unlocked(name, plan.tree.open(folder))
+                        is_left = stem_of(name) in stems
+                        if is_left and not remove_unlocked(name, plan.tree.open(folder)):
+                            self._cleaned.discard(plan.root + folder)
+
+    def remember_left(self, local_paths: Iterable[str]) -> None:
+        """Search again for staged files of these paths, because some could not be removed."""
+        left = set(local_paths)
+        if left:
+            self._left |= left
+            self._cleaned.clear()
 
     def prepare(self, snapshot: Snapshot) -> None:
         """Write the state, make missing folders, and stage the state of afterwards.
@@ -235,8 +249,8 @@ class TrackedFiles:
 
     def _tidy(self) -> None:
         """Remove what was moved aside, and empty folders.  Never fails."""
-        for step in self._aside:
-            step.finish()
+        left = [step.local_path for step in self._aside if not step.finish()]
+        self.remember_left(left)
         removed = {
             plan.root + folder
             for plan in self._plans
@@ -245,8 +259,8 @@ class TrackedFiles:
         }
         state, file = self._state, self._layout.state
         if state is not None and (removed or self._aside):
-            left = tuple(folder for folder in state.folders if folder not in removed)
-            self._state = replace(state, folders=left, removed=())
+            folders = tuple(folder for folder in state.folders if folder not in removed)
+            self._state = replace(state, folders=folders, removed=tuple(left))
             if file is not None:
                 with suppress(OSError):
                     file.write(self._state)
@@ -345,11 +359,14 @@ class _MoveAside(InstallStep):
         """Whether the file has another name."""
         return bool(self._name)
 
-    def finish(self) -> None:
-        """Remove it.  Never fails."""
+    def finish(self) -> bool:
+        """Remove it; return whether it is gone.  Never fails."""
         if self._name:
-            with suppress(OSError):
+            try:
                 os.unlink(self._name, dir_fd=self._tree.open(self._folder))
+            except OSError as failure:
+                return failure.errno == ENOENT
+        return True
 
     @property
     def folders(self) -> tuple[ChangedFolder, ...]:

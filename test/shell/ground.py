@@ -2,13 +2,16 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
+from shutil import rmtree, which
 from tempfile import mkdtemp
 
 import pytest
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and give away")
+needs_chattr = pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
 
 
 class Ground:
@@ -46,6 +49,17 @@ class Ground:
             subprocess.run(["umount", "--lazy", at], check=True)
         subprocess.run(["chmod", "-R", "u+rwx", self.path], check=True)
         rmtree(self.path)
+
+
+@contextmanager
+def append_only(folder: Path) -> Iterator[None]:
+    """Let names be added to a folder, but not be removed or replaced."""
+    if subprocess.run(["chattr", "+a", folder], check=False).returncode:
+        pytest.skip("this filesystem knows no such folders")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-a", folder], check=True)
 
 
 def fill(folder: Path) -> Path:

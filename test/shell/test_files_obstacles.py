@@ -10,13 +10,11 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from shutil import which
 
 import pytest
 
-from shell.ground import Ground, fill, needs_root
+from shell.ground import Ground, append_only, fill, needs_chattr, needs_root
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.target_attributes import AttributeRule, TargetAttributes
 from zkexec.files.file_change import InstallError
@@ -208,7 +206,7 @@ def test_read_only_mount_fails_staging(ground: Ground, single_file: bool) -> Non
 
 
 @needs_root
-@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+@needs_chattr
 def test_immutable_file_and_folder(ground: Ground) -> None:
     """An immutable file fails staging; in an immutable folder a file is written in place."""
     path = ground.path / "file"
@@ -233,7 +231,7 @@ def test_immutable_file_and_folder(ground: Ground) -> None:
 
 
 @needs_root
-@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+@needs_chattr
 def test_file_that_can_only_be_appended_to(ground: Ground) -> None:
     """It fails staging, as an immutable one does, and not once the command was stopped."""
     path = ground.path / "file"
@@ -254,19 +252,8 @@ def with_mode(warnings: Warnings, path: Path) -> Installer:
     return Installer(warnings, TargetLayout(local_paths=(str(path),), attributes=attributes))
 
 
-@contextmanager
-def append_only(folder: Path) -> Iterator[None]:
-    """Let names be added to a folder, but not be removed or replaced."""
-    if subprocess.run(["chattr", "+a", folder], check=False).returncode:
-        pytest.skip("this filesystem knows no such folders")
-    try:
-        yield
-    finally:
-        subprocess.run(["chattr", "-a", folder], check=True)
-
-
 @needs_root
-@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+@needs_chattr
 def test_a_file_in_an_append_only_folder_is_written_in_place(ground: Ground) -> None:
     """It has the mode that an option names before it has the content, and nothing is left."""
     path = ground.path / "file"
@@ -284,7 +271,7 @@ def test_a_file_in_an_append_only_folder_is_written_in_place(ground: Ground) -> 
 
 
 @needs_root
-@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+@needs_chattr
 def test_a_staged_file_that_cannot_be_removed_is_removed_later(ground: Ground) -> None:
     """If only the install finds out, the mode is set as well; the next staging removes the rest."""
     path = ground.path / "file"

@@ -5,11 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 
 import pytest
 
-from shell.ground import Ground, fill, needs_root
+from shell.ground import Ground, fill, needs_chattr, needs_root
 from shell.tree_host import TreeHost
 from zkexec.files.file_change import InstallError
 
@@ -110,7 +109,7 @@ def test_a_read_only_folder_fails_staging(ground: Ground) -> None:
 
 
 @needs_root
-@pytest.mark.skipif(which("chattr") is None, reason="chattr is not installed")
+@needs_chattr
 @pytest.mark.parametrize("flag", ["i", "a"])
 def test_an_immutable_file_fails_staging(ground: Ground, flag: str) -> None:
     """It can neither be replaced nor removed, nor make room for a folder."""

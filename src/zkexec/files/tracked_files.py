@@ -52,7 +52,7 @@ class TrackedFiles:
         self._left: set[str] = set()
         self._digests: dict[str, tuple[bytes, str]] = {}
         self._plans: list[TreePlan] = []
-        self._made: list[tuple[TreeFolder, str]] = []
+        self._made: list[tuple[TreePlan, str]] = []
         self._aside: list[_MoveAside] = []
         self._before: InstalledState | None = None
         self._after: InstalledState | None = None
@@ -149,7 +149,7 @@ class TrackedFiles:
         made = [plan.root + one for plan in self._plans for one in _new_folders(plan)]
         new = self._after.files.items() - self._before.files.items()
         pending = (*self._before.pending, *sorted(new - set(self._before.pending)))
-        folders = (*self._before.folders, *made)
+        folders = _joined(self._before.folders, made)
         during = replace(self._before, pending=pending, folders=folders)
         file = self._layout.state
         if file is not None:
@@ -166,7 +166,7 @@ class TrackedFiles:
                 local_path = plan.root + folder
                 with Naming(local_path):
                     plan.tree.make(folder, self._layout.attributes_of(f"{local_path}/"))
-                self._made.append((plan.tree, folder))
+                self._made.append((plan, folder))
 
     def _state_after(self, snapshot: Snapshot, before: InstalledState) -> InstalledState:
         files = {path: self._digest_of(path, content) for path, content in snapshot.files.items()}
@@ -245,7 +245,8 @@ class TrackedFiles:
         """Keep in mind what an install wanted to do, because not all could be put back."""
         if self._before is not None and self._after is not None:
             pending = (*self._before.pending, *self._after.files.items())
-            self._state = replace(self._before, pending=pending)
+            folders = _joined(self._before.folders, self._after.folders)
+            self._state = replace(self._before, pending=pending, folders=folders)
 
     def _tidy(self) -> None:
         """Remove what was moved aside, and empty folders.  Never fails."""
@@ -277,15 +278,24 @@ class TrackedFiles:
         staged, self._staged = self._staged, None
         if staged is not None:
             staged.discard()
-        for tree, folder in reversed(self._made):
-            with suppress(OSError):
-                tree.remove(folder)
-        self._made.clear()
+        self._remove_made_folders()
         self._aside.clear()
         for plan in self._plans:
             plan.tree.close()
         self._plans.clear()
         self._before = self._after = None
+
+    def _remove_made_folders(self) -> None:
+        """Remove the folders that were made for nothing; keep in mind those that stay."""
+        left = [
+            plan.root + folder
+            for plan, folder in reversed(self._made)
+            if not _is_removed(plan.tree, folder)
+        ]
+        self._made.clear()
+        if left:
+            state = self._state or InstalledState()
+            self._state = replace(state, folders=_joined(state.folders, left))
 
     def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:
         """Write another digest, and whether the command was healthy.  Raises OSError."""
@@ -455,6 +465,11 @@ def _folder_above(tree: TreeFolder, folder: str) -> ChangedFolder:
 
 def _new_folders(plan: TreePlan) -> Iterable[str]:
     return (*plan.missing_folders, *plan.late_folders)
+
+
+def _joined(folders: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    """Return both, each folder once."""
+    return tuple(dict.fromkeys((*folders, *more)))
 
 
 def _is_folder(tree: TreeFolder, folder: str) -> bool:

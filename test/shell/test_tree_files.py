@@ -10,6 +10,8 @@ from shell.tree_host import TreeHost, descriptors
 from zkexec.files.file_change import InstallError
 from zkexec.files.installer import Installer
 from zkexec.files.target_layout import TargetLayout
+from zkexec.files.tree_folder import TreeFolder
+from zkexec.frozen import replace
 
 
 @pytest.fixture
@@ -118,6 +120,46 @@ def test_without_a_state_nothing_is_removed(host: TreeHost, state: bytes | None)
     assert host.files == {"a": b"1", "b": b"3"}
     assert host.listed == ["b"]
     assert host.kept == []
+
+
+@pytest.mark.parametrize("way", ["../victim", "b/../../victim", "./../victim", "b//../../victim"])
+def test_a_state_leads_nowhere_else(host: TreeHost, way: str) -> None:
+    """Paths in the state file that leave the folder of the tree remove nothing there."""
+    host.install({"a": b"1", "b/c": b"1"})
+    victim = host.root.parent / "victim"
+    names = ["a", ".a.zkexec-0123456789abcdef", "empty"]
+    for folder in (victim, host.root):
+        (folder / "empty").mkdir(parents=True)
+        (folder / names[1]).touch()
+    (victim / "a").write_bytes(b"1")
+    path = f"{host.root}/{way}"
+    state = host.state
+    host.state_file.write(
+        replace(
+            state,
+            files={**state.files, f"{path}/a": state.files[f"{host.root}/a"]},
+            folders=(*state.folders, f"{path}/empty"),
+            pending=((f"{path}/a", state.files[f"{host.root}/a"]),),
+            removed=(f"{path}/a",),
+        )
+    )
+    host.start()
+    host.install({"b/c": b"2"})
+    assert sorted(one.name for one in victim.iterdir()) == sorted(names)
+    assert sorted(one.name for one in host.root.iterdir()) == ["b", "empty"]
+
+
+@pytest.mark.parametrize("folder", ["..", "a/..", "a/../..", ".", "a/.", "a//b", "/", "a/"])
+def test_no_folder_outside_is_opened(host: TreeHost, folder: str) -> None:
+    """Whatever asks for a folder of a tree gets none that is not below it."""
+    host.install({"a/b/c": b"1"})
+    tree = TreeFolder(str(host.root))
+    try:
+        assert tree.names("a/b") == ["c"]
+        with pytest.raises(OSError, match="Leads out of the tree"):
+            tree.open(folder)
+    finally:
+        tree.close()
 
 
 def test_a_file_at_a_wanted_path_becomes_one_of_the_tree(host: TreeHost) -> None:

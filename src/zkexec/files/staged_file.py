@@ -5,7 +5,7 @@ zkexec is killed.  Linux cannot replace a file by a nameless one, so the staged 
 beside the target for the few microseconds before the rename; on other filesystems it has one from
 the start.  The name contains that of the target, and a process locks its staged files:
 `remove_leftovers` removes those of a target that are not locked, and never one that another process
-still writes.
+still writes.  It does not matter who has made them: such names are zkexec's own.
 
 A file of a tree is staged in its folder, or in the nearest one above if its folder is only made
 while the files are installed.

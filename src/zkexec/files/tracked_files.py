@@ -24,8 +24,8 @@ from zkexec.files.file_change import (
 from zkexec.files.staged_file import name_beside, remove_unlocked, stem, stem_of
 from zkexec.files.state_file import InstalledState, hex_digest
 from zkexec.files.target_file import TargetFile, mount_points
-from zkexec.files.tree_folder import TreeFolder, open_tree
-from zkexec.files.tree_plan import KnownBelow, TreePlan, goes_down, is_known
+from zkexec.files.tree_folder import TreeFolder, goes_down, open_tree
+from zkexec.files.tree_plan import KnownBelow, TreePlan, is_known
 from zkexec.frozen import replace
 from zkexec.lean import cache, suppress
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ELOOP, ENOTDIR
+from errno import EINVAL, ELOOP, ENOTDIR
 
 from zkexec.files.staged_file import Attributes, give_attributes
 from zkexec.files.target_file import folder_of, sync_open_folder
@@ -26,6 +26,11 @@ _MOST_KEPT = 3
 
 So the descriptor that was returned last stays open while the next one is opened.
 """
+
+
+def goes_down(path: str) -> bool:
+    """Whether a path below a folder leads nowhere else: it can come from outside."""
+    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 class TreeFolder:
@@ -66,6 +71,8 @@ class TreeFolder:
 
     def _walk(self, folder: str) -> int:
         """Open a folder from the nearest one above it that is open."""
+        if not goes_down(folder):
+            raise OSError(EINVAL, "Leads out of the tree", folder)
         names = folder.split("/")
         start = len(names) - 1
         while start and "/".join(names[:start]) not in self._open:

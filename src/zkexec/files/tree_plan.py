@@ -13,6 +13,7 @@ from errno import EACCES, EBUSY, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
 from zkexec.files.file_change import InstallError, Naming
 from zkexec.files.state_file import hex_digest
 from zkexec.files.target_file import TargetFile, read_regular, write_refusal
+from zkexec.files.tree_folder import goes_down
 from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
@@ -191,11 +192,6 @@ class TreePlan:
         folder = self.tree.open(target.below.rpartition("/")[0])
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
             raise OSError(EACCES, "Its folder cannot be written")
-
-
-def goes_down(path: str) -> bool:
-    """Whether a path below a folder leads nowhere else: it can come from outside."""
-    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def is_known(target: TargetFile, digests: Collection[str]) -> bool:

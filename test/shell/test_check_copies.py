@@ -93,6 +93,25 @@ def test_a_tree_of_any_depth_is_removed(folder: Path, copies: CheckCopies) -> No
     assert list(folder.iterdir()) == []
 
 
+def test_a_tree_can_be_deep(folder: Path) -> None:
+    """A copy is written deeper than calls can be nested, and removed again."""
+    target = "/" + "d/" * 1500
+    copies = write_copies([target], {f"{target}f": b"1"})
+    try:
+        assert Path(f"{copies.folder}{target}f").read_bytes() == b"1"
+    finally:
+        assert copies.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_path_that_is_too_long_is_an_error(folder: Path) -> None:
+    """A tree deeper than a path can be long cannot be copied, and nothing is left."""
+    for names in ("d/" * 3000, "n" * 100 + "/" + "d/" * 1990):
+        with pytest.raises(CopyError, match=f"^cannot write copies in {folder}: File name too"):
+            write_copies([f"/{names}"], {f"/{names}f": b"1"})
+    assert list(folder.iterdir()) == []
+
+
 def test_nothing_is_removed_through_a_mount(folder: Path) -> None:
     """What a check has mounted in its folder, even of the same filesystem, is left alone."""
     if os.geteuid() != 0:

@@ -62,6 +62,21 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert list((tmp_path / "given").iterdir()) == []
 
 
+def test_a_tree_can_be_deep(tmp_path: Path) -> None:
+    """It is written deeper than calls can be nested, and not at all if a path is too long."""
+    target = "/" + "d/" * 1500
+    write_staged_folder(f"{tmp_path}/new", {f"{target}f": b"1"}, [target])
+    try:
+        assert Path(f"{tmp_path}/new{target}f").read_bytes() == b"1"
+    finally:
+        # What pytest removes in the end must not be as deep.
+        subprocess.run(["rm", "-r", tmp_path / "new"], check=True)
+    target = "/" + "d/" * 3000
+    with pytest.raises(OSError, match="File name too long"):
+        write_staged_folder(f"{tmp_path}/new", {f"{target}f": b"1"}, [target])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_variables_are_what_a_shell_reads(tmp_path: Path) -> None:
     """A shell that reads the file gets each value byte for byte; only this user can read it."""
     values = {"A": b"plain-1.5/x", "B": b"", "C": b"it's $HOME `x` \\ \"\n end", "D": b"\xff\xfe a"}

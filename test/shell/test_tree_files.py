@@ -377,9 +377,10 @@ def test_a_name_that_is_too_long_is_an_error_of_staging(host: TreeHost) -> None:
     assert (host.files, host.folders) == ({}, [])
 
 
-def test_a_deep_tree(host: TreeHost) -> None:
+@pytest.mark.parametrize(("name", "depth"), [("folder-in-a-folder", 400), ("d", 2000)])
+def test_a_deep_tree(host: TreeHost, name: str, depth: int) -> None:
     """Folders can be nested deeper than a path can be long, and few of them are open at once."""
-    path = "/".join(["folder-in-a-folder"] * 400)
+    path = "/".join([name] * depth)
     before = len(descriptors())
     host.stage({f"{path}/a": b"1", f"{path}/b": b"2"})
     assert len(descriptors()) < before + 20

@@ -10,7 +10,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder, files_of, path_below, write_new
-from zkexec.files.target_file import folder_of
+from zkexec.files.target_file import folder_of, make_folders
 from zkexec.lean import suppress
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ class CheckCopies:
         """Write the copies of one target.  Raises OSError."""
         for file in files_of(target, files):
             path = path_below(self.folder, file)
-            os.makedirs(folder_of(path), exist_ok=True)
+            make_folders(folder_of(path))
             if file in files:
                 write_new(path, files[file], 0o600)
         self.paths.append(path_below(self.folder, target).rstrip("/"))

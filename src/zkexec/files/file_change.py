@@ -22,6 +22,7 @@ from zkexec.files.target_file import (
     TargetFile,
     folder_of,
     is_folder_append_only,
+    make_folders,
     open_file,
     overwrite,
     require_space,
@@ -153,7 +154,7 @@ class FileChange(InstallStep):
         except FileNotFoundError:
             if self.target.tree is not None:
                 raise
-            os.makedirs(folder_of(self.target.path), exist_ok=True)
+            make_folders(folder_of(self.target.path))
             self.staged = self._stage(self._new, replaces=False)
 
     def _is_staged(self, refusal: OSError | None) -> bool:

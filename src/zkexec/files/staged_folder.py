@@ -10,7 +10,7 @@ import stat
 from errno import ENOTEMPTY
 from itertools import count
 
-from zkexec.files.target_file import folder_of, write_all
+from zkexec.files.target_file import folder_of, make_folders, write_all
 from zkexec.lean import suppress
 
 TYPE_CHECKING = False
@@ -170,7 +170,7 @@ def _mount_of(folder: int) -> str:
 def _make_folder(folder: str) -> bool:
     """Make a folder that only this user can enter; return False if it is there and empty."""
     try:
-        os.makedirs(folder_of(folder), exist_ok=True)
+        make_folders(folder_of(folder))
         os.mkdir(folder, 0o700)
     except FileExistsError:
         if os.listdir(folder):
@@ -182,7 +182,7 @@ def _make_folder(folder: str) -> bool:
 def _write_below(folder: str, target: str, content: bytes | None) -> None:
     path = path_below(folder, target)
     try:
-        os.makedirs(folder_of(path), exist_ok=True)
+        make_folders(folder_of(path))
         if content is not None:
             write_new(path, content, 0o644)
     except OSError as failure:

@@ -12,7 +12,7 @@ import stat
 
 from zkexec.digest import sha256
 from zkexec.files.staged_file import Attributes, StagedFile, remove_leftovers, write_staged
-from zkexec.files.target_file import TargetFile, folder_of, sync_folder
+from zkexec.files.target_file import TargetFile, folder_of, make_folders, sync_folder
 from zkexec.frozen import frozen
 from zkexec.lean import suppress
 
@@ -81,7 +81,7 @@ class StateFile:
         """
         folder = folder_of(self.path)
         if not os.path.isdir(folder):
-            os.makedirs(folder_of(folder), exist_ok=True)
+            make_folders(folder_of(folder))
             with suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
         self._clean()

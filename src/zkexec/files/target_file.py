@@ -113,6 +113,25 @@ def folder_of(target: str) -> str:
     return target.rpartition("/")[0] or "/"
 
 
+def make_folders(path: str) -> None:
+    """Make a folder, and those above it that are missing.  Raises OSError.
+
+    A tree can be deeper than calls can be nested.
+    """
+    missing = [path]
+    while missing:
+        try:
+            os.mkdir(missing[-1])
+        except FileNotFoundError:
+            missing.append(folder_of(missing[-1]))
+            continue
+        except OSError:
+            # Some filesystems have another reason than that it is there.
+            if not os.path.isdir(missing[-1]):
+                raise
+        missing.pop()
+
+
 def read_regular(target: TargetFile) -> bytes:
     """Read a whole regular file; raise OSError (FileNotFoundError) if there is none."""
     if target.status is None:

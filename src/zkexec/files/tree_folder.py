@@ -11,7 +11,7 @@ import stat
 from errno import EINVAL, ELOOP, ENOTDIR
 
 from zkexec.files.staged_file import Attributes, give_attributes
-from zkexec.files.target_file import folder_of, sync_open_folder
+from zkexec.files.target_file import folder_of, make_folders, sync_open_folder
 from zkexec.lean import suppress
 
 TYPE_CHECKING = False
@@ -74,10 +74,10 @@ class TreeFolder:
         if not goes_down(folder):
             raise OSError(EINVAL, "Leads out of the tree", folder)
         names = folder.split("/")
-        start = len(names) - 1
-        while start and "/".join(names[:start]) not in self._open:
-            start -= 1
-        above = self._open["/".join(names[:start])] if start else self._root
+        # Of the open folders above this one, the longest path is also the last in order.
+        nearest = max((path for path in self._open if folder.startswith(f"{path}/")), default="")
+        start = len(nearest.split("/")) if nearest else 0
+        above = self._open.get(nearest, self._root)
         passed: list[int] = []
         try:
             for depth in range(start, len(names)):
@@ -172,7 +172,7 @@ def open_tree(path: str, attributes: Attributes) -> TreeFolder:
     with suppress(FileNotFoundError):
         return TreeFolder(path)
     target = os.path.realpath(path)
-    os.makedirs(folder_of(target), exist_ok=True)
+    make_folders(folder_of(target))
     above = os.open(folder_of(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileExistsError):

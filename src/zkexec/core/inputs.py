@@ -89,8 +89,7 @@ class Inputs:
         self._history = self._highest_zxid = 0
         self.problems: dict[str, Problem] = {}
         self._last_number = self._counted = self._useless = 0
-        """The numbers of the last read, of the one of this connection that counts, 0 for none, and
-        of the last one of earlier connections."""
+        """The last read, that of this connection which counts, the last of earlier ones; or 0."""
         self._reading = self._stale = self._registered = self._is_odd = False
         self.has_read = False
         """Whether `wanted` comes from the ensemble, and is not what an earlier run has left."""

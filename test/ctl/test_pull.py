@@ -3,7 +3,6 @@
 import os
 import signal
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from support.proxy import CHILDREN2, GET, Proxy, Request, Treatment, Way, pass_a
 from support.sandbox import Sandbox
 from support.waiting import until
 from support.zkexecctl import ZKEXECCTL, Zkexecctl
-from support.znode_trees import read_files, write_znodes
+from support.znode_trees import DEEP, read_files, write_chain, write_znodes
 from support.zookeeper import Server
 
 TREE = {"": b"top", "a": b"1", "b": b"2", "b/c": b"3", "d/e": b"4", "f": b""}
@@ -136,11 +135,7 @@ def test_a_deep_tree_leaves_nothing(
     sandbox: Sandbox, client: KazooClient, root: str, *, exists: bool
 ) -> None:
     """Nothing is left of folders either that are nested deeper than calls can be."""
-    path = root
-    for _ in range(sys.getrecursionlimit() + 200):
-        path += "/d"
-        client.create(path)
-    client.set(path, b"1")
+    write_chain(client, root, DEEP)
     folder = sandbox.folder / "pulled"
     if exists:
         folder.mkdir()
@@ -154,19 +149,38 @@ def test_a_deep_tree_leaves_nothing(
         assert list(folder.iterdir()) == []
 
 
-def test_what_cannot_be_removed_is_reported(sandbox: Sandbox, conf: str) -> None:
-    """If folders cannot be removed, as without /proc, it is not claimed that nothing is left."""
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$@"', "sh")
-    if sandbox.run(*hidden, "true")[0]:
-        pytest.skip("this machine allows no mounts")
+HIDDEN = """
+mount -t tmpfs none /proc && mount -t tmpfs none "$0" || exit 77
+"$@"
+echo "status $?, left $(find "$0" -mindepth 1 | wc -l)"
+"""
+"""Hides /proc from a command, and reports what it has left in a folder of this namespace alone."""
+
+
+@pytest.mark.parametrize(
+    ("depth", "end", "is_left"),
+    [
+        (20, b"; nothing was written\n", False),
+        (DEEP, b"; not all that was written could be removed\n", True),
+    ],
+)
+def test_without_proc(
+    sandbox: Sandbox, client: KazooClient, root: str, depth: int, end: bytes, *, is_left: bool
+) -> None:
+    """Without /proc ordinary trees are removed; if a tree cannot be removed, this is reported."""
+    write_chain(client, root, depth)
     folder = sandbox.folder / "pulled"
+    folder.mkdir()
 
-    words = (*ZKEXECCTL, "pull", f"{conf.removesuffix('conf/')}={folder}/")
-    status, _, err = sandbox.run(*hidden, *FULL, *words)
+    hidden = ("unshare", "--mount", "sh", "-c", HIDDEN, folder)
+    words = (*ZKEXECCTL, "pull", f"{root}/={folder}/new/")
+    status, out, err = sandbox.run(*hidden, *FULL, *words)
 
-    assert status == 125
-    assert err.endswith(b": File too large; not all that was written could be removed\n")
-    assert list(folder.rglob("*"))
+    if status:
+        pytest.skip("this machine allows no mounts")
+    assert err.endswith(b": cannot write the files: File too large" + end)
+    assert out.startswith(b"status 125, left ")
+    assert (out != b"status 125, left 0\n") == is_left
 
 
 def test_a_signal_leaves_nothing(sandbox: Sandbox, client: KazooClient, conf: str) -> None:

@@ -10,7 +10,11 @@ from kazoo.client import KazooClient
 from support.sandbox import Sandbox
 from support.waiting import until
 from support.zkexecctl import ZKEXECCTL, Zkexecctl
+from support.znode_trees import DEEP
 from support.zookeeper import Server
+from zkexec.cli.shell_command import parse
+from zkexec.ctl.command.push_check import check
+from zkexec.ctl.history.tree_content import encode
 
 
 @pytest.fixture
@@ -193,4 +197,18 @@ def test_nothing_stays(
 
     zkexecctl("push", f"{conf}={zkexecctl.file(b'x')}", "--yes", "--check", command)
 
+    assert list(place.iterdir()) == []
+
+
+def test_deep_trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders nested deeper than calls can be are copied for this user alone, and removed."""
+    place = tmp_path / "copies"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    found = tmp_path / "found"
+    script = f'cd "$1"; find . -type f | wc -l >{found}; find . -perm /077 | wc -l >>{found}'
+
+    check(parse(script), {"/conf/": encode({f"{DEEP * 'd/'}x": b"1", "a": b"2"})}, {})
+
+    assert found.read_text().split() == ["2", "0"]
     assert list(place.iterdir()) == []

@@ -1,5 +1,6 @@
 """Trees of znodes and folders of files, for tests: written, read and compared as mappings."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SOLR = {
     "zknode.data": b'{"trusted":true}',
 }
 """A config set as Solr's tools upload it, with the content of two folders."""
+DEEP = sys.getrecursionlimit() + 200
+"""More levels than functions can call themselves."""
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> str:
@@ -53,3 +56,10 @@ def write_znodes(client: KazooClient, root: str, znodes: Mapping[str, bytes]) ->
         whole = f"{root}/{path}".rstrip("/")
         client.ensure_path(whole)
         client.set(whole, content)
+
+
+def write_chain(client: KazooClient, root: str, depth: int) -> None:
+    """Create this many znodes, each below the one before; the last has content."""
+    for number in range(1, depth + 1):
+        client.create(root + number * "/d")
+    client.set(root + depth * "/d", b"1")

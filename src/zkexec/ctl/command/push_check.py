@@ -10,7 +10,6 @@ The rules of this file:
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ from zkexec.ctl.command.ending_signals import (
     signal_name,
     signals_raised,
 )
+from zkexec.ctl.command.written_folder import WrittenFolder, remove_folder
 from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.history.tree_content import decode, is_tree, to_files
 
@@ -45,7 +45,7 @@ def check(
                 given = {**environment, **_assigned(command)}
                 status = _run(_words(command, _copies(folder, contents)), given, signals)
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(str(folder))
     except SignalledError as signalled:
         signal.raise_signal(signalled.number)
         raise SubcommandError(f"--check: ended by {signal_name(signalled.number)}") from None
@@ -78,10 +78,12 @@ def _copy_tree(path: str, content: bytes, folder: Path) -> None:
         files = to_files(decode(content))
     except ValueError as mistake:
         raise SubcommandError(f"--check: {path}{mistake}; nothing was pushed") from None
-    folder.mkdir(mode=0o700)
-    for file, inside in files.items():
-        (folder / file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy(inside, folder / file)
+    written = WrittenFolder(str(folder), is_private=True)
+    try:
+        for file, inside in files.items():
+            written.add(file, inside)
+    finally:
+        written.close()
 
 
 def _copy(content: bytes, place: Path) -> None:

@@ -5,6 +5,7 @@ meanwhile, nothing else is written to.  Folders can be nested deeper than calls 
 """
 
 import os
+import shutil
 from contextlib import suppress
 
 from zkexec.files.staged_folder import FOLDER_FLAGS, empty_folder
@@ -14,12 +15,16 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 class WrittenFolder:
-    """A folder that gets files; it is created if it does not exist."""
+    """A folder that gets files; it is created if it does not exist.
 
-    def __init__(self, folder: str) -> None:
+    If it `is_private`, only this user can read what is made; else the umask decides.
+    """
+
+    def __init__(self, folder: str, *, is_private: bool = False) -> None:
         self._folder = folder
+        self._file_mode, self._folder_mode = (0o600, 0o700) if is_private else (0o644, 0o777)
         self._made: set[str] = set()
-        self._is_new = _make(folder, None)
+        self._is_new = self._make(folder, None)
         try:
             self._top = os.open(folder, _FOLDER)
         except OSError:
@@ -33,16 +38,25 @@ class WrittenFolder:
         place = os.dup(self._top)
         try:
             for depth, folder in enumerate(folders):
-                is_new = _make(folder, place)
+                is_new = self._make(folder, place)
                 self._note(file, is_new=is_new and not depth)
                 inner = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
                 os.close(place)
                 place = inner
-            with open(os.open(name, _NEW_FILE, 0o644, dir_fd=place), "wb") as opened:
+            file_fd = os.open(name, _NEW_FILE, self._file_mode, dir_fd=place)
+            with open(file_fd, "wb") as opened:
                 self._note(file, is_new=not folders)
                 opened.write(content)
         finally:
             os.close(place)
+
+    def _make(self, folder: str | bytes, place: int | None) -> bool:
+        """Create a folder; return False if it was there."""
+        try:
+            os.mkdir(folder, self._folder_mode, dir_fd=place)
+        except FileExistsError:
+            return False
+        return True
 
     def _note(self, file: str, *, is_new: bool) -> None:
         if is_new:
@@ -60,32 +74,31 @@ class WrittenFolder:
         try:
             os.unlink(name, dir_fd=self._top)
         except IsADirectoryError:
-            return self._remove_folder(name)
+            return remove_folder(name, self._top)
         except OSError as error:
             return isinstance(error, FileNotFoundError)
         return True
-
-    def _remove_folder(self, name: str) -> bool:
-        """Remove a folder, which can be nested deeper than calls may be."""
-        with suppress(OSError):
-            folder = os.open(name, FOLDER_FLAGS, dir_fd=self._top)
-            try:
-                empty_folder(folder)
-            finally:
-                os.close(folder)
-            os.rmdir(name, dir_fd=self._top)
-            return True
-        return False
 
     def close(self) -> None:
         """Close what is open."""
         os.close(self._top)
 
 
-def _make(folder: str | bytes, place: int | None) -> bool:
-    """Create a folder; return False if it was there."""
-    try:
-        os.mkdir(folder, dir_fd=place)
-    except FileExistsError:
+def remove_folder(name: str, above: int | None = None) -> bool:
+    """Remove a folder, perhaps in an open one; return whether it is gone.  Never fails."""
+    with suppress(OSError):
+        folder = os.open(name, FOLDER_FLAGS, dir_fd=above)
+        try:
+            is_empty = empty_folder(folder)
+        finally:
+            os.close(folder)
+        if is_empty:
+            os.rmdir(name, dir_fd=above)
+            return True
+    if os.path.exists("/proc/self"):
         return False
-    return True
+    # Without /proc this is possible, if it is not nested deeper than calls can be.
+    with suppress(OSError, RecursionError):
+        shutil.rmtree(name, dir_fd=above)
+        return True
+    return False

@@ -259,7 +259,8 @@ def test_a_value_that_goes_missing(inputs: InputsHost) -> None:
     first = inputs.born()
 
     inputs.values.write({"needed": None})
-    run.until(f"{inputs.values.path('needed')} does not exist; the files and the command stay")
+    needed = inputs.values.path("needed")
+    run.until(f"{needed} does not exist, .*no default for it; the files and the command stay")
     inputs.only(first)
     assert inputs.content("rendered") == b"1"
     inputs.values.write({"needed": "2"})

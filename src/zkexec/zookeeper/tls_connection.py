@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from errno import EPROTO
+from errno import ECONNRESET, EPIPE, EPROTO
 
 from zkexec.zookeeper.connection import PIECE, ServerConnection
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from zkexec.zookeeper.server_rotation import ServerAddress
 
+_CLOSED_ERRORS = (EPIPE, ECONNRESET)
 _CLOSED = "TLS/SSL connection has been closed (EOF)"
 """Python's own words, which have no code."""
 _REASON = re.compile(r"^\[SSL(?:: (\w+))?\] (.*?)(?: \(_ssl\.c:\d+\))?$", re.DOTALL)
@@ -102,8 +103,9 @@ class TlsConnection(ServerConnection):
     def _why(self, error: OSError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"its certificate is refused: {error.verify_message.removesuffix('.')}"
-        # Which of the first two it is depends on the version of Python.
-        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
+        # Which of these it is depends on the version of Python, and on what comes first.
+        is_closed = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError)
+        if is_closed or error.errno in _CLOSED_ERRORS:
             too_early = "" if self.is_open else " instead of speaking TLS"
             return f"the server closed the connection{too_early}"
         return in_words(error.strerror or str(error))

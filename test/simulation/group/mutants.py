@@ -177,7 +177,7 @@ def lose_nothing(*_: object) -> None:
     """Do nothing about a queue node that may exist."""
 
 
-def start_on_wanted(*_: object) -> StartBasis:
+def start_on_wanted(*_: object, **__: object) -> StartBasis:
     """Start on any wanted version."""
     return StartBasis.WANTED
 

@@ -52,6 +52,12 @@ CHATTER = ("health-check-started", "health-check-passed", "health-check-failed")
 _PYTHON = (sys.executable, "-IS")
 
 
+def _last_object(line: str) -> dict[str, Any]:
+    """Read a line of a JSON log; before it there can be a part of one whose writer was killed."""
+    found: dict[str, Any] = json.loads(line[line.rindex('{"time"') :])
+    return found
+
+
 class FleetMember:
     """One zkexec with its server; `name` is its `--member-id`."""
 
@@ -153,7 +159,7 @@ class FleetMember:
 
     def log(self, event: str = "") -> list[dict[str, Any]]:
         """The lines of its log, or those about one event."""
-        objects = [json.loads(line) for line in lines(self._log) if line.startswith("{")]
+        objects = [_last_object(line) for line in lines(self._log) if line.startswith("{")]
         return [line for line in objects if event in ("", line["event"])]
 
     def until_logged(self, event: str, count: int = 1) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from zkexec.core.snapshot import MOST_ZNODES
 from zkexec.ctl.history.tree_content import (
-    MOST_ZNODES,
     contains,
     content_size,
     decode,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from support.dialogue_player import at, play
+from zkexec.core.snapshot import MOST_BYTES
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_tree
-from zkexec.ctl.history.tree_content import MOST_BYTES
 from zkexec.ctl.history.tree_state import TreeState
 from zkexec.frozen import replace
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError

@@ -8,8 +8,10 @@ import os
 import stat
 from collections.abc import Iterator
 
+from zkexec.core.snapshot import MOST_ZNODES
+from zkexec.core.tree_files import OWN_CONTENT
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
-from zkexec.ctl.history.tree_content import FOLDER_CONTENT, MOST_ZNODES, from_files
+from zkexec.ctl.history.tree_content import from_files
 from zkexec.frozen import frozen
 from zkexec.group.store import LARGEST_COMMIT
 
@@ -98,7 +100,7 @@ class _FolderRead:
             return False
         if entry.is_symlink():
             raise self._refusal(f"{file}: is a symbolic link to a folder, which is not followed")
-        if entry.name == FOLDER_CONTENT:
+        if entry.name == OWN_CONTENT:
             raise self._refusal(f"{file}: is a folder; this name is for the content of a znode")
         return True
 

@@ -9,17 +9,10 @@ the contents in the same order, one right behind the other.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from zkexec.core.snapshot import MOST_ZNODES
+from zkexec.core.tree_files import LONGEST_NAME_BYTES, OWN_CONTENT
 from zkexec.frozen import frozen
 from zkexec.znode_paths import check_zk_path
-
-MOST_ZNODES = 5_000
-"""A larger tree is no input of a member either."""
-MOST_BYTES = 64 * 2**20
-
-FOLDER_CONTENT = "zknode.data"
-"""The file with the content of a znode that has children, as Solr's tools name it too."""
-LONGEST_NAME = 255
-"""A name of more bytes is no file."""
 
 _FORMAT = b"zkexec tree 1\n"
 _ROOT = "."
@@ -140,8 +133,8 @@ def to_files(znodes: Znodes) -> dict[str, bytes]:
     """Return the files that a tree is; a ValueError names a znode that cannot be a file."""
     files: dict[str, bytes] = {}
     for (file, path), content in _named(znodes).items():
-        if any(len(name.encode()) > LONGEST_NAME for name in path.split("/")):
-            raise ValueError(f"{path}: a name of more than {LONGEST_NAME} bytes is no file")
+        if any(len(name.encode()) > LONGEST_NAME_BYTES for name in path.split("/")):
+            raise ValueError(f"{path}: a name of more than {LONGEST_NAME_BYTES} bytes is no file")
         if file in files:
             raise ValueError(f"{file}: two znodes would be this file")
         files[file] = content
@@ -159,13 +152,13 @@ def _named(znodes: Znodes) -> dict[tuple[str, str], bytes]:
     """The contents by file and path: two znodes can be the same file, see `to_files`."""
     above = {"", *folders(znodes)}
     return {
-        (f"{path}/{FOLDER_CONTENT}".lstrip("/") if path in above else path, path): content
+        (f"{path}/{OWN_CONTENT}".lstrip("/") if path in above else path, path): content
         for path, content in znodes.items()
     }
 
 
 def _is_folder_content(path: str) -> bool:
-    return path.rpartition("/")[2] == FOLDER_CONTENT
+    return path.rpartition("/")[2] == OWN_CONTENT
 
 
 @frozen(kw_only=True, hidden=("old", "new"))

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from zkexec.core.snapshot import MOST_BYTES, MOST_ZNODES
 from zkexec.ctl.history.history_paths import HistoryPaths
-from zkexec.ctl.history.tree_content import MOST_BYTES, MOST_ZNODES, canonical
+from zkexec.ctl.history.tree_content import canonical
 from zkexec.frozen import frozen
 from zkexec.znode_paths import check_zk_path
 from zkexec.zookeeper.errors import NoNodeError, RefusedError

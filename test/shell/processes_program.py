@@ -137,8 +137,6 @@ class Drive:
         if name == "die":
             code, number = arguments
             end_as(ExitStatus(code=code, signal=number))
-        if name == "kill_rendering":
-            return self.renderer.kill()
         if name == "reset_rendering":
             return self.renderer.reset()
         if name == "kill_step":
@@ -167,11 +165,6 @@ class Drive:
             for root, below in values.items()
         }
         return self.renderer.start(RenderTemplates(number, texts, contents))
-
-    def kill_ended_rendering(self) -> None:
-        """Kill the rendering when its process has ended, and is not reaped yet."""
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        self.renderer.kill()
 
     def render_without_descriptors(self) -> list[Event]:
         """Render when no descriptor is left."""

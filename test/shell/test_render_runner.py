@@ -185,8 +185,7 @@ def test_a_secret_is_in_no_process_list(drive: Start) -> None:
     assert proc(pid, "environ") == b"PYTHONHASHSEED=0\0"
     assert sys.executable.encode() in proc(pid, "cmdline")
     assert SECRET.encode() not in proc(pid, "cmdline")
-    remote.call("kill_rendering")
-    assert remote.event()["name"] == "RenderFinished"
+    remote.call("reset_rendering")
 
 
 def test_the_process_is_confined(drive: Start) -> None:
@@ -246,29 +245,6 @@ def test_all_filters_work_without_files(drive: Start) -> None:
     assert list(result) == list(uses)
 
 
-def test_a_killed_rendering_has_no_result(drive: Start) -> None:
-    """After a kill the end is reported, without a result, and the next rendering is a new one."""
-    remote = drive()
-    assert remote.call("kill_rendering") is None
-    pid = started(remote)
-
-    remote.call("kill_rendering")
-    assert remote.event() == finished("NotRendered: it was ended for newer content")
-    assert not is_alive(pid)
-    assert zombies(remote.process.pid) == []
-    assert render(remote, "{{ zk('/v/a') }}") == {"/t": "A"}
-
-
-def test_the_result_of_a_killed_rendering_does_not_count(drive: Start) -> None:
-    """If its process had already ended when a rendering was killed, the result is not used."""
-    remote = drive()
-    assert remote.call("render", {"/t": "{{ zk('/v/a') }}"}, VALUES) == []
-
-    remote.call("kill_ended_rendering")
-    assert remote.event() == finished("NotRendered: it was ended for newer content")
-    assert zombies(remote.process.pid) == []
-
-
 def test_a_reset_reports_nothing(drive: Start) -> None:
     """After a reset the process is gone, its end is not reported, and the next can begin."""
     remote = drive()
@@ -294,8 +270,7 @@ def test_zkexec_serves_everything_meanwhile(drive: Start) -> None:
     assert remote.call("run_check", 1) == []
     assert remote.event()["name"] == "HealthCheckFinished"
     assert is_alive(pid)
-    remote.call("kill_rendering")
-    assert remote.event()["name"] == "RenderFinished"
+    remote.call("reset_rendering")
 
 
 def test_the_end_of_zkexec_ends_it(drive: Start) -> None:

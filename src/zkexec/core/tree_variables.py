@@ -14,8 +14,8 @@ LONGEST_VARIABLE_BYTES = 131_071
 """The name, `=` and the value.  Linux takes 128 KiB (MAX_ARG_STRLEN in linux/binfmts.h) for one of
 them, with the zero byte at its end."""
 
-_BESIDE_TEXT_BYTES = 10
-"""What a variable takes beside its name and value: `=`, the zero byte, and a pointer."""
+BESIDE_TEXT_BYTES = 9
+"""What an argument or a variable takes beside its text: the zero byte, and a pointer."""
 
 _KEPT = frozenset(("PATH", "ENV", "BASH_ENV", "NOTIFY_SOCKET"))
 _KEPT_PREFIXES = ("LD_", "ZKEXEC_")
@@ -72,7 +72,7 @@ def _add(variables: dict[str, bytes], name: str, znode: Znode) -> Problem | None
 def size_of_all(variables: Mapping[str, bytes]) -> int:
     """Return how many bytes the kernel counts for these variables."""
     return sum(
-        len(name.encode("utf-8", "surrogateescape")) + len(value) + _BESIDE_TEXT_BYTES
+        len(name.encode("utf-8", "surrogateescape")) + 1 + len(value) + BESIDE_TEXT_BYTES
         for name, value in variables.items()
     )
 

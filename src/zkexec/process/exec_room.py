@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit
 
+from zkexec.core.tree_variables import BESIDE_TEXT_BYTES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +19,6 @@ _MOST_BYTES = 6 * 1024 * 1024
 _LEAST_BYTES = 128 * 1024
 _SPARE_BYTES = 16 * 1024
 """For the path of the program, and the variables of zkexec for hooks and checks."""
-BESIDE_TEXT_BYTES = 9
-"""What an argument or a variable takes beside its text: the zero byte, and a pointer."""
 
 
 def room_for_variables(

@@ -69,7 +69,6 @@ class _Rendering:
         self.limits = request.limits
         self.kill_at = time.monotonic() + self.limits.timeout_s + _SPARE_S
         self.is_late = False
-        self.is_dropped = False
         self._names = [template.name for template in request.templates]
         self._targets = [template.target for template in request.templates]
         self.shared = os.memfd_create("zkexec-render", os.MFD_CLOEXEC)
@@ -87,8 +86,6 @@ class _Rendering:
 
     def result(self, ending: ExitStatus) -> RenderResult:
         """Read how the rendering has ended, once its process has."""
-        if self.is_dropped:
-            return NotRendered("it was ended for newer content")
         try:
             report = self._read_report()
         except OSError as error:
@@ -185,12 +182,6 @@ class RenderRunner:
             return [RenderFinished(action.number, NotRendered(error.reason))]
         self._running = running
         return []
-
-    def kill(self) -> None:
-        """SIGKILL the process that renders, if one runs; its end is reported, and no result."""
-        if self._running is not None:
-            self._running.is_dropped = True
-            self._processes.auxiliaries.kill_step(_KIND)
 
     def reset(self) -> None:
         """Kill what runs, and report nothing of it any more."""

@@ -312,13 +312,19 @@ def test_nothing_is_written_to_the_cluster(
 
 
 def tree(host: MirroredHost, path: str) -> dict[str, object]:
-    """All znodes with their stat, but for what ZooKeeper itself keeps."""
+    """All znodes with their stat, but for what ZooKeeper itself keeps.
+
+    Another test may have left znodes that are nested deeper than calls can be.
+    """
     found: dict[str, object] = {}
-    # What an earlier test has forbidden to everybody has a stat, but shows no children.
-    with suppress(NoAuthError):
-        for name in host.client.get_children(path):
-            child = f"{path.rstrip('/')}/{name}"
-            if child != "/zookeeper":
-                found[child] = host.client.exists(child)
-                found |= tree(host, child)
+    parents = [path]
+    while parents:
+        parent = parents.pop()
+        # What an earlier test has forbidden to everybody has a stat, but shows no children.
+        with suppress(NoAuthError):
+            for name in host.client.get_children(parent):
+                child = f"{parent.rstrip('/')}/{name}"
+                if child != "/zookeeper":
+                    found[child] = host.client.exists(child)
+                    parents.append(child)
     return found

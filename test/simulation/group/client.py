@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simulation.group.connection import Connection, Kind, Loss, Request
-from simulation.group.servers import Ensemble, Session
+from simulation.servers.ensemble import Ensemble, Session
 from zkexec.core import events
 from zkexec.core.events import Event
 

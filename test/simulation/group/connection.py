@@ -12,7 +12,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from simulation.group.servers import Server, Session
+from simulation.servers.ensemble import Server, Session
 
 if TYPE_CHECKING:
     from simulation.group.client import Client

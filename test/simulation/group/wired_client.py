@@ -7,8 +7,8 @@ do for both.
 from typing import TYPE_CHECKING, Any
 
 from simulation.group.connection import Loss
-from simulation.group.servers import Session
 from simulation.group.tree import QUEUE, RESTART, STATE
+from simulation.servers.ensemble import Session
 from simulation.wire.network import ModelNetwork
 from simulation.wire.session_contract import GROUP, INPUTS, ContractViolation, SessionContract
 from simulation.wire.wire import Wire

@@ -41,7 +41,6 @@ from simulation.group.member_checkers import (
 )
 from simulation.group.operators import Operator
 from simulation.group.process import Process
-from simulation.group.servers import Ensemble
 from simulation.group.steering_checkers import (
     KeepsOperatorsChanges,
     ObeysThePause,
@@ -50,6 +49,7 @@ from simulation.group.steering_checkers import (
 from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
 from simulation.group.wired_client import GroupContents
+from simulation.servers.ensemble import Ensemble
 from simulation.transcript import describe, seconds
 from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.actions import Action

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from simulation.group.connection import SPEED_S, Loss
-from simulation.group.servers import Session
+from simulation.servers.ensemble import Session
 from simulation.wire.wire_ensemble import WireServer
 from zkexec.frozen import frozen
 from zkexec.zookeeper.frame_buffer import FrameBuffer

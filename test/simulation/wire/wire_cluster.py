@@ -11,16 +11,16 @@ from simulation.clock import Clock
 from simulation.cluster_model import ClusterModel
 from simulation.forest import Forest, missing
 from simulation.group.connection import Loss
-from simulation.group.servers import Session
 from simulation.group.tree import Change, Node, Transaction
+from simulation.servers.ensemble import Session
+from simulation.servers.forests import changes_of, forbidden, forest_on, nodes_of
+from simulation.servers.znodes import StoredNode
 from simulation.wire.network import ModelNetwork
 from simulation.wire.polling import Polling
 from simulation.wire.session_contract import INPUTS, ContractViolation, SessionContract
 from simulation.wire.session_driver import DrawnFaults
 from simulation.wire.wire import Wire
 from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
-from simulation.wire.wire_trees import changes_of, forbidden, forest_on, nodes_of
-from simulation.wire.znodes import StoredNode
 from zkexec.core.events import Event, ZnodesRead
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Problem, Znode

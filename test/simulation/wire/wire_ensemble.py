@@ -10,10 +10,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulation.clock import Clock
-from simulation.group.servers import Ensemble, Server, Session
 from simulation.group.tree import Node, Transaction
-from simulation.wire.draft import Author, Draft
-from simulation.wire.znodes import StoredNode, ZnodeTree, parent_of
+from simulation.servers.draft import Author, Draft
+from simulation.servers.ensemble import Ensemble, Server, Session
+from simulation.servers.znodes import StoredNode, ZnodeTree, parent_of
 from zkexec.zookeeper.errors import NoAuthError, NoNodeError, ZooKeeperError
 from zkexec.zookeeper.requests import (
     Children,

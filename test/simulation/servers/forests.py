@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from simulation.forest import Forest
 from simulation.group.tree import Change, Node
+from simulation.servers.znodes import StoredNode
 from simulation.wire.wire_ensemble import WireEnsemble
-from simulation.wire.znodes import StoredNode
 from zkexec.core.snapshot import Problem, Znode
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulation.group.tree import Change
-from simulation.wire.znodes import StoredNode, ZnodeTree, parent_of
+from simulation.servers.znodes import StoredNode, ZnodeTree, parent_of
 from zkexec.frozen import frozen
 from zkexec.zookeeper.errors import (
     BadVersionError,

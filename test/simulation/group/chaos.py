@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from simulation.group.connection import Loss
+from simulation.servers.link import Loss
 
 if TYPE_CHECKING:
     from simulation.group.process import Process

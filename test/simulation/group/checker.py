@@ -6,10 +6,11 @@ A checker gets what happened in the model world.  It never uses the core.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from simulation.group.command_model import CommandModel
-from simulation.group.tree import Transaction
+from simulation.group.group_znodes import QUEUE, STATE, record_of
+from simulation.servers.znodes import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, InFlightEntry, RolloutRecord
@@ -34,6 +35,8 @@ class RecordChange:
     decided_at: float
     zxid: int
     audit_entry: AuditEntry | None = None
+    queue_node: str = ""
+    """The queue node that was deleted with it."""
 
     @property
     def process(self) -> "Process":
@@ -65,6 +68,24 @@ class RecordChange:
         """The members whose entry is gone."""
         after = self.after.in_flight
         return [(name, entry) for name, entry in self.before.in_flight.items() if name not in after]
+
+
+def record_change_of(transaction: Transaction) -> RecordChange | None:
+    """Return what a commit changed in the record, None if that was not there before and after."""
+    before = transaction.replaced.get(STATE)
+    after = None if before is None else transaction.after(STATE)
+    if before is None or after is None:
+        return None
+    records = record_of(before), record_of(after)
+    entry = None
+    if not transaction.author:
+        (entry,) = (one for one in records[1].audit if one not in records[0].audit)
+    queue_nodes = [path.removeprefix(QUEUE) for path, node in transaction.changes
+                   if node is None and path.startswith(QUEUE)]  # fmt: skip
+    return RecordChange(
+        cast("Process | None", transaction.process), *records, transaction.decided_at,
+        transaction.zxid, entry, "".join(queue_nodes),
+    )  # fmt: skip
 
 
 def is_known_good(record: RolloutRecord, version: ConfigVersion | InFlightEntry) -> bool:

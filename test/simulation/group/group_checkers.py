@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import restart_in
+from simulation.group.group_znodes import MEMBERS, QUEUE, RESTART
 from simulation.group.host import Host
 from simulation.group.process import Process
-from simulation.group.tree import MEMBERS, QUEUE, RESTART, Transaction
+from simulation.servers.znodes import Transaction
 from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
 from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot
@@ -315,10 +316,10 @@ class KeepsEntries(Checker):
             raise Violation(f"{name} was reclaimed although it is back")
         queue = self.world.ensemble.tree
         first = min(queue.children[QUEUE].items(), key=lambda item: item[1][-10:], default=None)
-        place = self.world.place_taken
+        place = change.queue_node
         if place and (first is None or place[-10:] <= first[1][-10:]):
             return
-        is_head = first is not None and queue.nodes[first[0]].content == change.author
+        is_head = first is not None and queue.nodes[first[0]].content.decode() == change.author
         if not is_head and change.author not in change.before.in_flight:
             raise Violation(f"{change.author} reclaimed {name}, neither head nor in flight")
 
@@ -359,7 +360,7 @@ class AdmitsTheHead(Checker):
         """Check which nodes are left in the queue."""
         if not any(name not in change.before.in_flight for name, _ in change.admitted):
             return
-        place = self.world.place_taken[-10:]
+        place = change.queue_node[-10:]
         names = self.world.ensemble.tree.children[QUEUE].values()
         ahead = [name for name in names if name[-10:] < place]
         if not place or ahead:

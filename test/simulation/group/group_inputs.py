@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from simulation.forest import Forest, missing
 from simulation.group.contents import Mood, draw_mood, is_good_in_calm, make_content
-from simulation.group.tree import Change, Node
 from simulation.input_kinds import InputWriter, Written, restoring
 from simulation.input_views import digest_of
 from simulation.products import Products, Terms, produced
+from simulation.servers.forests import changes_of, forest_on
+from simulation.servers.znodes import Change
 from simulation.step_commands import contents_of
 from zkexec.core.input_options import InputOptions
 from zkexec.core.snapshot import Problem, Snapshot, Tree, Znode
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
 
 TOOL_S = 1e9
 """The timeout of the session whose znodes are ephemeral: it lives as long as the history."""
-
-
-def forest_of(nodes: Mapping[str, Node], roots: tuple[str, ...]) -> Forest:
-    """Return the trees among the znodes of a server, or of the leader."""
-    znodes, pzxids = {}, {}
-    for path, node in nodes.items():
-        if any(path == root or path.startswith(f"{root}/") for root in roots):
-            znodes[path] = Znode(
-                path, node.content, node.mzxid, version=node.version,
-                is_ephemeral=bool(node.owner), czxid=node.made_at,
-            )  # fmt: skip
-            pzxids[path] = node.children_at
-    return Forest(roots, znodes, pzxids)
 
 
 class GroupInputs:
@@ -62,7 +50,7 @@ class GroupInputs:
     @property
     def forest(self) -> Forest:
         """The trees as the leader knows them."""
-        return forest_of(self._world.ensemble.tree.nodes, self.roots)
+        return forest_on(self._world.ensemble, self.roots)
 
     # What the members want.
 
@@ -170,12 +158,12 @@ class GroupInputs:
                 continue
             for _ in after.write(path, content, ensemble.next_zxid):
                 pass
-        todo = [
+        todo: list[Change] = [
             ensemble.written(path, content) if content else (path, None)
             for path, content in singles.items()
             if content or path in ensemble.tree.nodes
         ]
-        todo += self._changes_between(before, after)
+        todo += changes_of(before, after, ensemble, self._tool_session)
         world.remember(singles)
         world.pushes += 1
         world.log(f"pushed: {dict(changes)}")
@@ -183,18 +171,6 @@ class GroupInputs:
             world.has_deleted = True
             ensemble.commit(0, todo)
         self.trees[-1] = self.forest.trees
-
-    def _changes_between(self, before: Forest, after: Forest) -> list[Change]:
-        zxid, changes = self._world.ensemble.next_zxid, list[Change]()
-        for path in sorted(before.znodes, key=lambda path: (-path.count("/"), path)):
-            kept = after.znodes.get(path)
-            if kept is None or kept.czxid == zxid:
-                changes.append((path, None))
-        for path, znode in sorted(after.znodes.items()):
-            if znode.mzxid == zxid:
-                owner = self._tool_session() if znode.is_ephemeral else 0
-                changes.append((path, Node(znode.content, zxid, znode.version, owner)))
-        return changes
 
     def _tool_session(self) -> int:
         """The session of a tool that makes ephemeral znodes."""

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from random import Random
 
 from simulation.group.contents import Mood
+from simulation.group.group_znodes import QUEUE, RESTART, STATE
 from simulation.group.process import Process
-from simulation.group.tree import QUEUE, RESTART, Transaction
 from simulation.group.world import Plot, World, judges_of
+from simulation.servers.znodes import Transaction
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import MaxUnavailable, Policy
-from zkexec.core.rollout.record import RolloutRecord
 from zkexec.frozen import replace
-from zkexec.group.record_codec import encode
+from zkexec.zookeeper.requests import Request
+from zkexec.zookeeper.session_requests import AnyRequest
+from zkexec.zookeeper.values import Stat
 
 SIZES = (10, 100, 1_000, 10_000)
 MOST_AT_ONCE = 100
 """Beyond that a group spends its time on conflicts, and the measurement takes hours."""
 WIDTHS = (MaxUnavailable(1), MaxUnavailable(10), MaxUnavailable(5, percent=True))
-NAME_BYTES = 4 + 32 + 1 + 10
-"""A queue node's name in a listing: its length, the ticket, a dash, the sequence number."""
+INT_BYTES, STAT_BYTES = 4, 68
 STARTS_OVER_S = 60.0
 TERMS = Policy(
     inputs=InputOptions(mirrors=(Mirror("/f0", "/z0"),)),
@@ -53,32 +54,38 @@ class MeasuredWorld(World):
         self.largest_record = 0
         self.handed_over: list[tuple[float, int]] = []
         """When members were released, and how many bytes had been read by then."""
-        self._sizes: dict[int, int] = {}
-        self._last = RolloutRecord()
 
-    def count(self, what: str, process: Process, number: int = 1) -> None:
-        """Add to a sum."""
-        del process
-        self.counts[what] += number
-        if what == "listed names":
-            self.counts["bytes"] += number * NAME_BYTES
-            self.counts["listings"] += 1
+    def requested(self, process: Process, request: Request) -> None:
+        """Count a request."""
+        del process, request
+        self.counts["requests"] += 1
 
-    def count_record(self, record: RolloutRecord, process: Process) -> None:
-        """Add the bytes of a record that is read."""
-        del process
-        if record is not self._last:
-            self._last, self._size = record, len(encode(record, 1.0))
-            self.largest_record = max(self.largest_record, self._size)
-        self.counts["bytes"] += self._size
+    def answered(self, process: Process, request: AnyRequest, outcome: object) -> None:
+        """Count what is read."""
+        del process, request
+        self.counts["bytes"] += size_of_outcome(outcome)
 
     def committed(self, transaction: Transaction) -> None:
         """See who is released."""
         before = self.truth.in_flight
         super().committed(transaction)
-        after = self.truth.in_flight
-        if len(after) < len(before):
-            self.handed_over.append((self.clock.now, self.counts["bytes"]))
+        if STATE in transaction.replaced:
+            node, after = transaction.after(STATE), self.truth.in_flight
+            self.largest_record = max(self.largest_record, 0 if node is None else len(node.content))
+            if len(after) < len(before):
+                self.handed_over.append((self.clock.now, self.counts["bytes"]))
+
+
+def size_of_outcome(outcome: object) -> int:
+    """Count the bytes of an outcome on the wire, without its header."""
+    match outcome:
+        case bytes() | str():
+            return INT_BYTES + len(outcome)
+        case Stat():
+            return STAT_BYTES
+        case tuple():
+            return INT_BYTES + sum(map(size_of_outcome, outcome))
+    return 0
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
 from simulation.group.command_model import SIGKILL, CommandModel
 from simulation.group.contents import restart_in
+from simulation.group.group_znodes import MEMBERS, RESTART
 from simulation.group.host import Host
 from simulation.group.process import Process
-from simulation.group.tree import MEMBERS, RESTART
 from simulation.products import produced_by_read
 from zkexec.core import actions, events
 from zkexec.core.actions import Action

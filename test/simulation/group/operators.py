@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from simulation.group.group_requests import Commit
-from simulation.group.tree import MEMBERS, RESTART, STATE
+from simulation.group.group_znodes import MEMBERS, RESTART, STATE, record_of
 from zkexec.core.rollout import operations
 from zkexec.core.rollout.operations import Objection
 from zkexec.core.rollout.record import AuditEntry, RolloutRecord
+from zkexec.group.record_codec import encode
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -111,13 +111,13 @@ class Operator:
         if not self._ensemble.has_quorum:
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))
             return
-        if STATE not in nodes or operations.is_done(nodes[STATE].content, audit_entry):
+        if STATE not in nodes or operations.is_done(record_of(nodes[STATE]), audit_entry):
             return
         if audit_entry.operation == "pause" and self._world.chaos.calm:
             return
         asked = nodes.get(RESTART)
         observed = Observation(
-            nodes[STATE].content.clamped_to(nodes[STATE].mzxid), nodes[STATE].version,
+            record_of(nodes[STATE]), nodes[STATE].version,
             asked.content if asked else b"", asked.version if asked else -1, self._world.clock.now,
             self._world.histories,
         )  # fmt: skip
@@ -158,7 +158,7 @@ class Operator:
         ):
             self._world.clock.after(0.1, lambda: self._look(errand))
             return
-        changes = [ensemble.written(STATE, after)]
+        changes = [ensemble.written(STATE, encode(after, ensemble.wall_clock))]
         if audit_entry.operation in ASKS:
             name = audit_entry.token.encode()
             if audit_entry.operation == "retry":
@@ -166,10 +166,7 @@ class Operator:
             content = b"%s %s" % (name, audit_entry.token.encode())
             changes.append(ensemble.written(RESTART, content))
             self._world.remember({RESTART: content})
-        self._world.commit = Commit(
-            None, observed.seen_at, observed.record, audit_entry=audit_entry
-        )
-        ensemble.commit(0, changes)
+        ensemble.commit(0, changes, observed.seen_at)
         if self._random.random() < 0.1:
             # The reply was lost: whether it is done has to be found out.
             self._world.clock.after(PATIENCE_S, lambda: self._look(errand))

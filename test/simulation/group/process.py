@@ -6,18 +6,14 @@ one list; then nothing of it moves, the client's thread included, while its comm
 """
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulation.group.client import Client
 from simulation.group.command_model import SIGCONT, SIGKILL, SIGTERM, Commands
-from simulation.group.group_requests import GroupRequests
+from simulation.group.member_session import MemberSession
 from simulation.group.process_steps import ProcessSteps
-from simulation.group.wired_client import WiredClient
 from simulation.renderings import Renderings
 from simulation.target_disk import Killed
 from simulation.wire.polling import MOST_AT_ONCE, BusyLoopError
-from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
 from zkexec.core.caretaker import Caretaker
@@ -54,23 +50,20 @@ class Process:
         """Whether it was late for its deadline when it took in its last event, and how late."""
         self.handled_at = world.clock.now
         """When, on the world's clock, it decided on what it is doing."""
-        self.client: Client | WiredClient | None = None
+        self.client: MemberSession | None = None
         self._tokens = 0
         self.commands = Commands(self)
         self.steps = ProcessSteps(self, world.luck_of_steps)
         self.renderings = Renderings(world.clock, world.inputs.luck, host.label, self.post)
         self.renderings.has_faults = lambda: not self.chaos.calm
         self.core: Member | Caretaker = self._fresh_core(None)
-        self._requests = GroupRequests(self)
         self.is_stopping = False
         """Whether the present command is being stopped."""
         self._todo: deque[Action] = deque()
         self._answers: deque[Event] = deque([Started()])
         self._reaped: deque[Event] = deque()
         self._posted: deque[Event] = deque()
-        self._deferred: deque[Callable[[], None]] = deque()
-        self._outbox: deque[Callable[[], None]] = deque()
-        self._busy = False
+        self._busy = self._is_deaf = False
         self._running = False
         self._advances, self._advanced_at = 0, 0.0
         self._wake_at: float | None = None
@@ -94,7 +87,7 @@ class Process:
         if self.dead or self._busy or not is_kept or not isinstance(member, Member):
             return False
         adopted = member.adopted(check=self.commands.check_generation, alerting=False)
-        for queue in (self._todo, self._answers, self._posted, self._outbox):
+        for queue in (self._todo, self._answers, self._posted):
             queue.clear()
         kept = [e for e in self._reaped if isinstance(e, events.CommandExited | SignalReceived)]
         self._reaped = deque(kept)
@@ -129,26 +122,6 @@ class Process:
             self._reaped.append(event)
             self.run()
 
-    def when_awake(self, do: Callable[[], None]) -> None:
-        """Do something that the process itself does, once it moves again."""
-        if self.frozen:
-            self._deferred.append(do)
-        elif not self.dead:
-            do()
-
-    def hand_over(self, send: Callable[[], None]) -> None:
-        """Give a request to the client's thread, which now and then takes its time."""
-        if not self._outbox and not self.chaos.dawdles():
-            send()
-            return
-        self._outbox.append(send)
-        if len(self._outbox) == 1:
-            self.world.clock.after(0.05, lambda: self.when_awake(self._flush))
-
-    def _flush(self) -> None:
-        while self._outbox:
-            self._outbox.popleft()()
-
     def signal(self, signal: int) -> None:
         """Send a signal to zkexec, as an operator or the init system does."""
         self.termed = self.termed or signal == SIGTERM
@@ -166,10 +139,10 @@ class Process:
             return
         self.frozen = False
         self._consider_contact()
-        if self.world.random.random() < 0.5:
-            self.run()
-        while self._deferred and not self.dead:
-            self._deferred.popleft()()
+        # What it has polled before may be all that it knows of when its deadline is over.
+        self._is_deaf = self.world.random.random() < 0.5
+        self.run()
+        self._is_deaf = False
         self.run()
 
     def kill(self, why: str) -> None:
@@ -240,7 +213,7 @@ class Process:
     def _advance_client(self) -> bool:
         """Do what the client can do; return whether there was anything."""
         client = self.client
-        if client is None or not client.is_due:
+        if client is None or self._is_deaf or not client.is_due:
             return False
         self._advances += 1
         if self._advances > MOST_AT_ONCE and self._advanced_at == self.now:
@@ -341,10 +314,8 @@ class Process:
                 self._posted.append(events.AlertFinished(""))
             case actions.RunStep() | actions.KillStep() | actions.SignalCommand():
                 self.steps.perform(action)
-            case _ if isinstance(self.client, WiredClient):
+            case _ if self.client is not None:
                 self.client.perform(action)
-            case _:
-                self._requests.perform(action)
         return []
 
     def _signal(self, signal: int, *, is_stop: bool) -> None:
@@ -381,15 +352,9 @@ class Process:
         return []
 
     def _open_session(self) -> None:
-        ensemble = self.world.ensemble
-        if isinstance(ensemble, WireEnsemble):
-            if not isinstance(self.client, WiredClient):
-                self.client = WiredClient(self, ensemble)
-            self.client.open()
-            return
-        if self.client is not None:
-            self.client.close(clean=self.world.random.random() < 0.5)
-        self.client = Client(self, ensemble)
+        if self.client is None:
+            self.client = MemberSession(self, self.world.ensemble)
+        self.client.open()
 
     def _close_session(self, *, clean: bool) -> None:
         if self.client is not None:

@@ -11,8 +11,8 @@ from random import Random
 from simulation.group.checker import Violation
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, is_good_in_calm, restart_in
+from simulation.group.group_znodes import MEMBERS, QUEUE, RESTART, status_of
 from simulation.group.host import Host
-from simulation.group.tree import MEMBERS, QUEUE, RESTART
 from simulation.group.world import Plot, World
 from simulation.input_kinds import SHARE_WITH_TREES, draw_inputs
 from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
@@ -387,7 +387,7 @@ class SeededGroupRun:
             return f"does not run what the inputs produce: {products.differs_from(command.files)}"
         node = self.world.ensemble.tree.nodes.get(MEMBERS + host.name)
         digest = inputs.digest_at(-1)
-        if node is None or contents_of(node.content.running) != digest:
+        if node is None or contents_of(status_of(node).running) != digest:
             return "does not show in its status that it runs the newest version"
         described = None if host.targets is None else host.targets.described
         if described is None or described.digest != digest:

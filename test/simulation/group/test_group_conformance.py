@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from simulation.group.contents import Mood
+from simulation.group.group_znodes import RESTART
 from simulation.group.process import Process
-from simulation.group.tree import RESTART
 from simulation.group.world import Plot, World
 from zkexec.core import events
 from zkexec.core.actions import Action

@@ -9,8 +9,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from simulation.group.contents import Mood, make_content
-from simulation.group.tree import RESTART, STATE, Node, Transaction
-from zkexec.core.rollout.record import RolloutRecord
+from simulation.group.group_znodes import RESTART, STATE, record_of
+from simulation.servers.znodes import Node, Transaction
 
 if TYPE_CHECKING:
     from simulation.group.world import World
@@ -26,7 +26,7 @@ class Dump:
 
     nodes: dict[str, Node]
     log: tuple[Transaction, ...]
-    made_in_queue: int
+    made_in_order: int
     state: dict[str, bytes]
 
 
@@ -48,7 +48,7 @@ class Wiping:
             return
         ensemble = self._world.ensemble
         nodes = {path: node for path, node in ensemble.tree.nodes.items() if not node.owner}
-        log, made = tuple(ensemble.log), ensemble.tree.made_in_queue
+        log, made = tuple(ensemble.log), ensemble.tree.made_in_order
         self._dumps = [*self._dumps, Dump(nodes, log, made, self._world.history[-1])][-KEPT_DUMPS:]
 
     def begin_anew(self) -> None:
@@ -92,7 +92,7 @@ class Wiping:
         """Fill a new ensemble with older znodes: each is written anew, what is in them is not."""
         dump = self._random.choice(self._dumps)
         nodes = {
-            path: Node(node.content, zxid, 0)
+            path: Node(node.content, zxid, czxid=zxid)
             for zxid, (path, node) in enumerate(sorted(dump.nodes.items()), start=1)
         }
         log = tuple(Transaction(node.mzxid, 0, [(path, node)]) for path, node in nodes.items())
@@ -101,9 +101,8 @@ class Wiping:
     def _begin(self, how: str, dump: Dump) -> None:
         world = self._world
         world.log(f"the ensemble {how}")
-        world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_queue)
-        state = dump.nodes.get(STATE)
-        world.truth = RolloutRecord() if state is None else state.content.clamped_to(state.mzxid)
+        world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_order)
+        world.truth = record_of(dump.nodes.get(STATE))
         world.remember(dump.state)
         world.inputs.trees[-1] = world.inputs.forest.trees
         world.begin_history()

@@ -8,7 +8,7 @@ from simulation.clock import Clock
 from simulation.flaws import draw_flaw
 from simulation.group.change_checkers import CHANGE_CHECKERS
 from simulation.group.chaos import Chaos
-from simulation.group.checker import Checker, RecordChange, Violation
+from simulation.group.checker import Checker, Violation, record_change_of
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, draw_mood, make_content
 from simulation.group.disk_trouble import DiskTrouble
@@ -25,7 +25,7 @@ from simulation.group.group_checkers import (
     WakesFew,
 )
 from simulation.group.group_inputs import GroupInputs
-from simulation.group.group_requests import Commit
+from simulation.group.group_znodes import RESTART, STATE, may_lose_watch, record_of
 from simulation.group.host import Host
 from simulation.group.input_checkers import INPUT_CHECKERS
 from simulation.group.member_checkers import (
@@ -46,10 +46,9 @@ from simulation.group.steering_checkers import (
     ObeysThePause,
     TriesRestartsAlone,
 )
-from simulation.group.tree import RESTART, STATE, Change, Transaction
 from simulation.group.wiping import Wiping
-from simulation.group.wired_client import GroupContents
 from simulation.servers.ensemble import Ensemble
+from simulation.servers.znodes import Change, Transaction
 from simulation.transcript import describe, seconds
 from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.actions import Action
@@ -60,6 +59,8 @@ from zkexec.core.policy import Policy
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, PublishStatus
 from zkexec.core.rollout.group_events import RecordRead
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.zookeeper.requests import Request
+from zkexec.zookeeper.session_requests import AnyRequest
 
 CHECKERS: tuple[type[Checker], ...] = (
     KeepsMaxUnavailable, TriesAlone, AdmitsNoFailedVersion, MarksOnlyTheHealthy, KeepsEntries,
@@ -121,8 +122,8 @@ class World:
         """How often an operator destroys the znode of restarts."""
         self.has_deleted = False
         """Whether a mirrored znode, or that of restarts, was ever taken away."""
-        self.commit: Commit | None = None
-        self.truth, self.place_taken = RolloutRecord(), ""
+        self.truth = RolloutRecord()
+        """The record at the leader."""
         self.ensemble = self._new_ensemble(plot)
         self.chaos = Chaos(self, random)
         self.operator = Operator(self, random)
@@ -146,12 +147,10 @@ class World:
         """How often more happens while the command of a step runs."""
 
     def _new_ensemble(self, plot: Plot) -> Ensemble:
-        ensemble = (
-            WireEnsemble(self.clock, self.random, plot.servers, plot.tick_s, GroupContents())
-            if plot.is_wired
-            else Ensemble(self.clock, self.random, plot.servers, plot.tick_s)
-        )
+        kind = WireEnsemble if plot.is_wired else Ensemble
+        ensemble = kind(self.clock, self.random, plot.servers, plot.tick_s)
         ensemble.observer = self
+        ensemble.may_lose_watch = may_lose_watch
         return ensemble
 
     def double(self, twin: Host) -> None:
@@ -249,33 +248,21 @@ class World:
         if paths:
             self.push({path: make_content(number, moods[path]) for path in paths})
 
-    def begin_commit(self, process: Process, decided_at: float, place: str) -> None:
-        """Note what a process is about to commit to the record."""
-        node = self.ensemble.tree.nodes[STATE]
-        before = node.content.clamped_to(node.mzxid)
-        self.commit = Commit(process, decided_at, before, place)
-
     # What happens, passed on to those who judge it.
 
     def committed(self, transaction: Transaction) -> None:
         """See any commit."""
         self._judge("transaction", transaction)
-        commit, self.commit = self.commit, None
-        if commit is None:
+        if STATE not in transaction.replaced:
             return
-        self.truth = self.ensemble.tree.nodes[STATE].content
-        self.place_taken = commit.place
-        change = RecordChange(
-            commit.process, commit.before, self.truth, commit.decided_at, transaction.zxid,
-            commit.audit_entry,
-        )  # fmt: skip
+        self.truth = record_of(transaction.after(STATE))
+        change = record_change_of(transaction)
+        if change is None:
+            return
         if self.lines is not None:
-            what = (
-                f"{commit.audit_entry.operation} {commit.audit_entry.token}"
-                if commit.audit_entry
-                else ""
-            )
-            author = commit.process.name if commit.process else f"the operator, to {what}"
+            entry, author = change.audit_entry, change.author
+            if entry is not None:
+                author = f"the operator, to {entry.operation} {entry.token}"
             self.log(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
         self.wiping.take_dump()
@@ -329,11 +316,11 @@ class World:
         """Look at everything once more, after all is done."""
         self._judge("at_rest")
 
-    def count(self, what: str, process: Process, number: int = 1) -> None:
-        """Count requests; only a world that measures does."""
+    def requested(self, process: Process, request: Request) -> None:
+        """See a request of a dialogue leave; only a world that measures counts it."""
 
-    def count_record(self, record: RolloutRecord, process: Process) -> None:
-        """Count the bytes of a record that is read; only a world that measures does."""
+    def answered(self, process: Process, request: AnyRequest, outcome: object) -> None:
+        """See the outcome of a request arrive; only a world that measures counts it."""
 
     def process_ended(self, process: Process) -> None:
         """See a process go."""

@@ -4,11 +4,10 @@ The operations of a transaction are decided one after the other, each on what th
 leave; either all of them are done or none.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from simulation.group.tree import Change
-from simulation.servers.znodes import StoredNode, ZnodeTree, parent_of
+from simulation.servers.znodes import Change, Node, ZnodeTree, parent_of
 from zkexec.frozen import frozen
 from zkexec.zookeeper.errors import (
     BadVersionError,
@@ -21,9 +20,6 @@ from zkexec.zookeeper.errors import (
 )
 from zkexec.zookeeper.requests import Check, Create, Delete, Operation, SetAcl, SetContent
 from zkexec.zookeeper.values import READ, Stat
-
-Decode = Callable[[str, bytes], Any]
-"""Makes of a path and its bytes what they mean to an observer."""
 
 
 @frozen()
@@ -38,14 +34,15 @@ class Author:
 class Draft:
     """The changes that were decided on so far, and what the tree would be with them."""
 
-    def __init__(self, tree: ZnodeTree, author: Author, decode: Decode) -> None:
+    def __init__(self, tree: ZnodeTree, author: Author) -> None:
         """Begin with nothing changed."""
         self.changes: list[Change] = []
-        self.made_in_queue = tree.made_in_queue
+        self.made_in_order = tree.made_in_order
         self._tree = tree
         self._author = author
-        self._decode = decode
-        self._new: dict[str, StoredNode | None] = {}
+        self._new: dict[str, Node | None] = {}
+        self._made_below: dict[str, list[str]] = {}
+        """The paths of the znodes that this draft makes, by the path above."""
 
     def decide(self, request: Operation | SetAcl) -> object:
         """Decide one operation → its outcome; raises a ZooKeeperError if it is not done."""
@@ -84,24 +81,22 @@ class Draft:
         if parent != "/" and self._node(parent) is None:
             raise NoNodeError(path)
         if request.sequential:
-            path += f"{self.made_in_queue:010d}"
-            self.made_in_queue += 1
+            path += f"{self.made_in_order:010d}"
+            self.made_in_order += 1
         if self._node(path) is not None:
             raise NodeExistsError(path)
         author = self._author
         owner = author.session if request.ephemeral else 0
-        content = self._decode(path, request.content)
-        node = StoredNode(
-            content, author.zxid, 0, owner, request.content, author.zxid, author.time_ms
-        )
-        self._put(path, node)
+        made = Node(request.content, author.zxid, 0, owner, author.zxid, author.time_ms)
+        self._put(path, made)
+        self._made_below.setdefault(parent, []).append(path)
         return path
 
     def _set(self, path: str, content: bytes, version: int) -> Stat:
         before, author = self._demand(path, version), self._author
-        node = StoredNode(
-            self._decode(path, content), author.zxid, before.version + 1, before.owner,
-            content, before.czxid, author.time_ms, before.aversion, before.is_readable,
+        node = Node(
+            content, author.zxid, before.version + 1, before.owner,
+            before.czxid, author.time_ms, before.aversion, before.is_readable,
         )  # fmt: skip
         self._put(path, node)
         return self._tree.stat(path, node)
@@ -109,21 +104,18 @@ class Draft:
     def _set_acl(self, request: SetAcl) -> Stat:
         before = self._demand(request.path, -1)
         is_readable = any(entry.permissions & READ for entry in request.acl)
-        node = StoredNode(
-            before.content, before.mzxid, before.version, before.owner,
-            before.encoded, before.czxid, before.mtime, before.aversion + 1, is_readable,
-        )  # fmt: skip
+        node = replace(before, aversion=before.aversion + 1, is_readable=is_readable)
         self._put(request.path, node)
         return self._tree.stat(request.path, node)
 
-    def _put(self, path: str, node: StoredNode | None) -> None:
+    def _put(self, path: str, node: Node | None) -> None:
         self._new[path] = node
         self.changes.append((path, node))
 
-    def _node(self, path: str) -> StoredNode | None:
-        return self._new[path] if path in self._new else self._tree.stored(path)
+    def _node(self, path: str) -> Node | None:
+        return self._new[path] if path in self._new else self._tree.nodes.get(path)
 
-    def _demand(self, path: str, version: int) -> StoredNode:
+    def _demand(self, path: str, version: int) -> Node:
         node = self._node(path)
         if node is None:
             raise NoNodeError(path)
@@ -132,6 +124,5 @@ class Draft:
         return node
 
     def _has_children(self, path: str) -> bool:
-        below = self._tree.children.get(f"{path}/", {})
-        made = (one for one, node in self._new.items() if node and parent_of(one) == path)
-        return any(self._node(one) is not None for one in (*below, *made))
+        below, made = self._tree.children.get(f"{path}/"), self._made_below.get(path)
+        return any(self._node(one) is not None for one in (*(below or ()), *(made or ())))

@@ -1,8 +1,6 @@
 """The ensemble of the model world: a leader that orders commits, and servers that follow it.
 
-Clients read what their server has applied, and write through the leader.  A server that is cut off
-from the leader goes on answering reads for a while, and keeps what it should pass on.  A watch is
-kept by the server, fires once, and is gone with the connection; some are lost without a word.
+Clients read what their server has applied, and write through the leader.
 
 No ping is modelled one by one.  As long as a session is in contact it is touched often enough; when
 the contact ends, the last touch may be as old as a third of the timeout (the client's pause between
@@ -12,36 +10,20 @@ up to one tick, after it.
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from simulation.clock import Clock
-from simulation.forest import children_key
-from simulation.group.tree import Change, Node, Transaction, Tree
+from simulation.servers.draft import Author, Draft
+from simulation.servers.link import Link
+from simulation.servers.server import Server
+from simulation.servers.znodes import Change, Node, Transaction, ZnodeTree
+from zkexec.zookeeper.errors import ZooKeeperError
+from zkexec.zookeeper.requests import Create, Delete, SetAcl, SetContent
+from zkexec.zookeeper.requests import Transaction as TransactionRequest
+from zkexec.zookeeper.session_requests import AnyRequest
 
-if TYPE_CHECKING:
-    from simulation.group.connection import Connection
-
-LAG_S = 0.02
-WatchKey = tuple["Connection", Any]
-
-
-def is_touched(watched: str, changed: str) -> bool:
-    """Whether a watch may have missed something, by the path that has changed."""
-    above = changed.rpartition("/")[0]
-    return watched in (changed, children_key(changed), children_key(above))
-
-
-class Link(Protocol):
-    """A connection as its server and the leader know it."""
-
-    def consider_contact(self) -> None:
-        """Note that the server has lost its leader, or has found it again."""
-
-    def close_at_server(self) -> None:
-        """Let the server hang up."""
-
-    def go_on(self) -> None:
-        """Pass on to the leader what has waited for it."""
+EPOCH_S = 1_700_000_000.0
+"""What the wall clock shows when the clock of the model world shows 0."""
 
 
 class Session:
@@ -51,8 +33,8 @@ class Session:
         """Begin without a connection."""
         self.number = number
         self.timeout_s = timeout_s
-        self.place: object = None
-        """Where its process runs."""
+        self.process: object = None
+        """The process that has it."""
         self.alive = True
         self.connection: Link | None = None
         """The newest one; what comes by an older one is refused."""
@@ -63,130 +45,11 @@ class Session:
         """The number of the newest appointment for its expiry; older ones are void."""
 
 
-class Server:
-    """One server: what it has applied, who is connected to it, and who watches what."""
-
-    def __init__(self, ensemble: "Ensemble", number: int) -> None:
-        """Begin in contact with the leader, with nothing applied."""
-        self.ensemble = ensemble
-        self.number = number
-        self.tree = ensemble.new_tree()
-        self.applied = 0
-        self.lag_s = LAG_S
-        self.serving = True
-        self.in_contact = True
-        self.connections: dict[Link, None] = {}
-        self.watches: dict[str, dict[WatchKey, Callable[[Transaction], None]]] = {}
-        self._catching_up = False
-
-    def follow(self) -> None:
-        """Apply what was committed, a little later."""
-        if self._catching_up or not self.in_contact:
-            return
-        self._catching_up = True
-        random = self.ensemble.random
-        self.ensemble.clock.after(self.lag_s * random.random(), self._caught_up)
-
-    def _caught_up(self) -> None:
-        self._catching_up = False
-        if self.in_contact:
-            self.catch_up()
-
-    def catch_up(self) -> None:
-        """Apply all that has been committed, and let watches fire."""
-        log = self.ensemble.log
-        while self.applied < len(log):
-            transaction = log[self.applied]
-            self.applied += 1
-            for path, node in transaction.changes:
-                self.apply(transaction, path, node)
-
-    def apply(self, transaction: Transaction, path: str, node: Node | None) -> None:
-        """Apply one change of a transaction, and let its watches fire."""
-        was_there = path in self.tree.nodes
-        self.tree.apply(path, node, transaction.zxid)
-        self._fire(transaction, path)
-        if was_there != (node is not None):
-            self._fire(transaction, children_key(path.rpartition("/")[0]))
-        if node is None:
-            self._fire(transaction, children_key(path))
-
-    def _fire(self, transaction: Transaction, path: str) -> None:
-        if path in self.watches:
-            for key, fire in tuple(self.watches.pop(path).items()):
-                if not self.ensemble.loses_watch():
-                    key[0].armed.pop((path, key), None)
-                    fire(transaction)
-
-    def begin_anew(self, tree: Tree) -> None:
-        """Hang up on all, and begin with these znodes."""
-        self.drop_all()
-        self.watches.clear()
-        self.applied = len(self.ensemble.log)
-        self.tree = tree
-
-    def watch(self, path: str, key: WatchKey, fire: Callable[[Transaction], None]) -> None:
-        """Set a watch; a second one of the same kind on the same connection is the first."""
-        self.watches.setdefault(path, {})[key] = fire
-        key[0].watched[path] = None
-        key[0].armed[path, key] = (self.applied, fire)
-
-    def rearm(self, connection: "Connection") -> None:
-        """Set all watches of a connection again; those of what has changed since fire at once."""
-        for (path, key), (as_of, fire) in tuple(connection.armed.items()):
-            missed = [
-                transaction
-                for transaction in self.ensemble.log[as_of : self.applied]
-                if any(is_touched(path, changed) for changed, _ in transaction.changes)
-            ]
-            if missed:
-                self.watches.get(path, {}).pop(key, None)
-                del connection.armed[path, key]
-                fire(missed[-1])
-            else:
-                self.watch(path, key, fire)
-
-    def unwatch(self, connection: "Connection") -> None:
-        """Forget the watches of a connection that is gone."""
-        for path in connection.watched:
-            found = self.watches.get(path)
-            if found:
-                for key in [key for key in found if key[0] is connection]:
-                    del found[key]
-                if not found:
-                    del self.watches[path]
-
-    def cut_off(self) -> None:
-        """Lose the leader; clients notice only when the server gives up."""
-        self.in_contact = False
-        for connection in tuple(self.connections):
-            connection.consider_contact()
-
-    def give_up(self) -> None:
-        """Serve no one without the leader."""
-        if not self.in_contact:
-            self.serving = False
-            self.drop_all()
-
-    def rejoin(self) -> None:
-        """Find the leader again, and pass on what has waited."""
-        self.in_contact = self.serving = True
-        self.catch_up()
-        for connection in tuple(self.connections):
-            connection.consider_contact()
-            connection.go_on()
-
-    def drop_all(self) -> None:
-        """Close every connection."""
-        for connection in tuple(self.connections):
-            connection.close_at_server()
-
-
 class Observer(Protocol):
-    """Who is told of each commit."""
+    """Who observes each commit."""
 
     def committed(self, transaction: Transaction) -> None:
-        """See what was just committed."""
+        """Observe what was just committed."""
 
 
 class Ensemble:
@@ -197,51 +60,96 @@ class Ensemble:
         self.clock = clock
         self.random = random
         self.tick_s = tick_s
-        self.tree = self.new_tree()
+        self.tree = ZnodeTree()
         self.log: list[Transaction] = []
         self.sessions: dict[int, Session] = {}
+        self.hides_unreadable = False
+        """Whether the servers are quiet about znodes that may not be read, as those of 3.9 are."""
+        self.histories = 0
+        """How often another history has begun."""
         self.servers = [self.new_server(number) for number in range(servers)]
         self.has_quorum = True
         self.observer: Observer | None = None
         self.loses_watches = False
-        self._luck = Random(len(self.servers))
+        self.may_lose_watch: Callable[[str], bool] = lambda _: True
+        """Whether servers that lose watches may lose that of this znode.
 
-    def new_tree(self) -> Tree:
-        """Make a tree without znodes."""
-        return Tree()
+        A read of several znodes relies on their watches, as real servers lose only those of a znode
+        that may not be read.
+        """
+        self._luck = Random(len(self.servers))
 
     def new_server(self, number: int) -> Server:
         """Make a server that has applied nothing."""
         return Server(self, number)
 
-    def loses_watch(self) -> bool:
+    def loses_watch(self, path: str) -> bool:
         """Whether a watch that should fire is dropped without a word."""
-        return self.loses_watches and self._luck.random() < 0.2
+        is_at_risk = self.loses_watches and self.may_lose_watch(path)
+        return is_at_risk and self._luck.random() < 0.2
 
     def begin_anew(
-        self, nodes: Mapping[str, Node], log: Sequence[Transaction], made_in_queue: int
+        self, nodes: Mapping[str, Node], log: Sequence[Transaction], made_in_order: int
     ) -> None:
         """Begin another history with these znodes, at the end of this log; no session lives on."""
+        self.histories += 1
         for session in self.sessions.values():
             session.alive = False
             session.ephemerals.clear()
         self.log = list(log)
         for server in self.servers:
-            server.begin_anew(self.new_tree().filled(nodes, made_in_queue))
-        self.tree = self.new_tree().filled(nodes, made_in_queue)
+            server.begin_anew(ZnodeTree().filled(nodes, made_in_order))
+        self.tree = ZnodeTree().filled(nodes, made_in_order)
 
-    def commit(self, author: int, changes: Sequence[Change]) -> int:
+    @property
+    def wall_clock(self) -> float:
+        """The time of day, in seconds of the epoch."""
+        return EPOCH_S + self.clock.now
+
+    # Writes.
+
+    def decide(self, session: Session, request: AnyRequest, decided_at: float) -> object:
+        """Let the leader decide a write, and commit what it changes → its outcome.
+
+        `decided_at` is when the process has decided on the request.
+        """
+        author = Author(session.number, self.next_zxid, round(self.wall_clock * 1000))
+        draft = Draft(self.tree, author)
+        outcome: object
+        match request:
+            case Create() | Delete() | SetContent() | SetAcl():
+                try:
+                    outcome = draft.decide(request)
+                except ZooKeeperError as error:
+                    return error
+            case TransactionRequest(operations):
+                outcome = draft.decide_all(operations)
+            case _:
+                raise TypeError(f"no write: {request}")
+        if draft.changes:
+            self.tree.made_in_order = draft.made_in_order
+            self.commit(session.number, draft.changes, decided_at)
+        return outcome
+
+    def commit(
+        self, author: int, changes: Sequence[Change], decided_at: float | None = None
+    ) -> int:
         """Append to the log; every server in contact follows."""
-        zxid = len(self.log) + 1
-        transaction = Transaction(zxid, author, changes)
-        self.log.append(transaction)
+        zxid, tree, replaced = len(self.log) + 1, self.tree, dict[str, Node | None]()
         for path, node in changes:
-            before = self.tree.nodes.get(path)
+            before = tree.nodes.get(path)
+            replaced.setdefault(path, before)
             if before is not None and before.owner and before.owner in self.sessions:
                 self.sessions[before.owner].ephemerals.pop(path, None)
             if node is not None and node.owner:
                 self.sessions[node.owner].ephemerals[path] = None
-            self.tree.apply(path, node, zxid)
+            tree.apply(path, node, zxid)
+        transaction = Transaction(
+            zxid, author, changes, replaced,
+            self.sessions[author].process if author else None,
+            self.clock.now if decided_at is None else decided_at,
+        )  # fmt: skip
+        self.log.append(transaction)
         if self.observer is not None:
             self.observer.committed(transaction)
         for server in self.servers:
@@ -253,11 +161,14 @@ class Ensemble:
         """The number of the next commit."""
         return len(self.log) + 1
 
-    def written(self, path: str, content: object, owner: int = 0) -> Change:
+    def written(self, path: str, content: bytes, owner: int = 0) -> tuple[str, Node]:
         """Name a change that writes this content, with the version that follows."""
-        before = self.tree.nodes.get(path)
-        version = 0 if before is None else before.version + 1
-        return path, Node(content, self.next_zxid, version, owner)
+        before, zxid = self.tree.nodes.get(path), self.next_zxid
+        version, czxid = (0, zxid) if before is None else (before.version + 1, before.czxid)
+        time_ms = round(self.wall_clock * 1000)
+        return path, Node(content, zxid, version, owner, czxid, time_ms)
+
+    # Sessions.
 
     def open(self, timeout_s: float) -> Session:
         """Begin a session."""
@@ -277,7 +188,7 @@ class Ensemble:
             session.connection.close_at_server()
 
     def touch(self, session: Session) -> None:
-        """Hear of the session at once, as where it connects anew."""
+        """Note at once that the session is alive, as if it connects anew."""
         session.touched_at = self.clock.now
         self._appoint(session)
 

@@ -1,23 +1,22 @@
-"""The trees of a member's inputs on servers that read its bytes."""
+"""The trees among the znodes of the servers: what they are, and what changes them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from simulation.forest import Forest
-from simulation.group.tree import Change, Node
-from simulation.servers.znodes import StoredNode
-from simulation.wire.wire_ensemble import WireEnsemble
+from simulation.servers.ensemble import Ensemble
+from simulation.servers.znodes import Change, Node
 from zkexec.core.snapshot import Problem, Znode
 
 
-def forest_on(servers: WireEnsemble, roots: tuple[str, ...]) -> Forest:
+def forest_on(servers: Ensemble, roots: tuple[str, ...]) -> Forest:
     """Return the trees as the leader knows them."""
     tree, znodes, pzxids = servers.tree, dict[str, Znode](), dict[str, int]()
-    for path in tree.nodes:
-        node = tree.stored(path)
-        if node is not None and any(path == r or path.startswith(f"{r}/") for r in roots):
+    for path, node in tree.nodes.items():
+        if any(path == r or path.startswith(f"{r}/") for r in roots):
             problem = None if node.is_readable else Problem.FORBIDDEN
             znodes[path] = Znode(
-                path, node.encoded, node.mzxid, problem, node.version,
+                path, node.content, node.mzxid, problem, node.version,
                 is_ephemeral=bool(node.owner), czxid=node.czxid,
             )  # fmt: skip
             pzxids[path] = tree.pzxid(path)
@@ -25,7 +24,7 @@ def forest_on(servers: WireEnsemble, roots: tuple[str, ...]) -> Forest:
 
 
 def changes_of(
-    before: Forest, after: Forest, servers: WireEnsemble, owner: Callable[[], int]
+    before: Forest, after: Forest, servers: Ensemble, owner: Callable[[], int]
 ) -> list[Change]:
     """Return the changes of one transaction that lead from one state of the trees to another."""
     zxid, found = servers.next_zxid, list[Change]()
@@ -38,23 +37,19 @@ def changes_of(
         if znode.czxid == zxid:
             time_ms = round(servers.wall_clock * 1000)
             session = owner() if znode.is_ephemeral else 0
-            content = znode.content
-            node = StoredNode(content, zxid, znode.version, session, content, zxid, time_ms)
+            node = Node(znode.content, zxid, znode.version, session, zxid, time_ms)
             found.append((path, node))
         elif znode.mzxid == zxid:
             found.append(servers.written(path, znode.content, owner() if znode.is_ephemeral else 0))
         elif znode.problem is Problem.FORBIDDEN and known is not None and known.problem is None:
-            found.append((path, forbidden(servers.tree.stored(path))))
+            found.append((path, forbidden(servers.tree.nodes.get(path))))
     return found
 
 
-def forbidden(before: StoredNode | None) -> StoredNode:
+def forbidden(before: Node | None) -> Node:
     """Make a znode of the same content that may not be read; that alone is no event."""
     assert before is not None, "a znode that does not exist cannot be read anyhow"
-    return StoredNode(
-        before.content, before.mzxid, before.version, before.owner,
-        before.encoded, before.czxid, before.mtime, before.aversion + 1, is_readable=False,
-    )  # fmt: skip
+    return replace(before, aversion=before.aversion + 1, is_readable=False)
 
 
 def nodes_of(forest: Forest) -> dict[str, Node]:
@@ -64,5 +59,5 @@ def nodes_of(forest: Forest) -> dict[str, Node]:
         above = path.rpartition("/")[0]
         is_kept = path in forest.roots or above in found
         if is_kept and znode.problem is None and not znode.is_ephemeral:
-            found[path] = Node(znode.content, znode.mzxid, max(0, znode.version))
+            found[path] = Node(znode.content, znode.mzxid, max(0, znode.version), czxid=znode.mzxid)
     return found

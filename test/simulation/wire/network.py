@@ -15,7 +15,6 @@ from zkexec.zookeeper.connection import ServerConnection
 from zkexec.zookeeper.name_lookup import NameLookup
 from zkexec.zookeeper.network import Network
 from zkexec.zookeeper.server_rotation import ServerAddress
-from zkexec.zookeeper.session_requests import AnyRequest
 
 PORT = 2181
 SOCKET, LOOKUP = 1, 2
@@ -46,14 +45,18 @@ class Computer(Protocol):
     def is_reachable(self) -> bool:
         """Whether there is a way to the servers."""
 
+    @property
+    def process(self) -> object:
+        """Whatever observers of commits know the process as."""
+
     def ready(self) -> None:
         """Note that a socket has become ready."""
 
+    def decided_at(self, wire: Wire) -> float:
+        """Return when the process has decided on the next write that arrives by a connection."""
+
     def watch_arrived(self, path: str, zxid: int) -> None:
         """Note that the event of a watch has arrived, which this transaction has fired."""
-
-    def deciding(self, request: AnyRequest, wire: Wire) -> None:
-        """Note that the leader is about to commit this write."""
 
 
 class ClientSocket(ServerConnection):
@@ -98,10 +101,16 @@ class ClientSocket(ServerConnection):
         """Pass on which transaction has fired a watch."""
         self._network.computer.watch_arrived(path, zxid)
 
-    def deciding(self, request: AnyRequest) -> None:
-        """Pass on what is about to be committed."""
+    @property
+    def process(self) -> object:
+        """The process that has the socket."""
+        return self._network.computer.process
+
+    @property
+    def decided_at(self) -> float:
+        """When the process has decided on the write that arrives now."""
         assert self.wire is not None
-        self._network.computer.deciding(request, self.wire)
+        return self._network.computer.decided_at(self.wire)
 
     def is_ready(self, wanted: int) -> bool:
         """Whether a poll for this would return."""

@@ -4,7 +4,7 @@ The core forgives much, as it numbers its requests.  So the checkers of the core
 a session that breaks a promise; here it is noticed.
 """
 
-from simulation.wire.wire import Wire
+from simulation.servers.link import Link
 from zkexec.core import events
 from zkexec.core.events import Event
 from zkexec.core.rollout.group_events import ANSWERS
@@ -54,7 +54,7 @@ class SessionContract:
         """Note a request that has to be answered."""
         self._unanswered[of, number] = self._posted
 
-    def posted(self, event: Event, wire: Wire | None) -> None:
+    def posted(self, event: Event, wire: Link | None) -> None:
         """Check an event, and the connection on which it was posted."""
         if not self._is_open:
             raise ContractViolation("silence: an event after the end of the session")
@@ -92,7 +92,7 @@ class SessionContract:
         self._demand((of, number) in self._unanswered, "answers: one to no request")
         return self._unanswered.pop((of, number))
 
-    def _read(self, read: events.ZnodesRead, requested_at: int, wire: Wire | None) -> None:
+    def _read(self, read: events.ZnodesRead, requested_at: int, wire: Link | None) -> None:
         self._demand(self._is_connected and wire is not None, "answers: one without a connection")
         assert wire is not None
         self._demand(read.zxid >= wire.began_at, "age: a read that is older than its connection")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from simulation.clock import Clock
-from simulation.group.connection import Loss
+from simulation.servers.link import Loss
 from simulation.wire.network import ClientSocket, ModelNetwork
 from simulation.wire.wire import Wire
 from simulation.wire.wire_ensemble import WireEnsemble
@@ -79,10 +79,17 @@ class SessionDriver:
         """The time on its clock."""
         return self._clock.now
 
-    def watch_arrived(self, path: str, zxid: int) -> None:
-        """Do nothing."""
+    @property
+    def process(self) -> object:
+        """What observers know the process as."""
+        return self
 
-    def deciding(self, request: AnyRequest, wire: Wire) -> None:
+    def decided_at(self, wire: Wire) -> float:
+        """Return when it decided on the next write of a connection, which does not matter here."""
+        del wire
+        return self.now
+
+    def watch_arrived(self, path: str, zxid: int) -> None:
         """Do nothing."""
 
     def send(self, request: AnyRequest, key: object) -> None:

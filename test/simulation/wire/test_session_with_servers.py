@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from simulation.clock import Clock
-from simulation.group.tree import Transaction
+from simulation.servers.znodes import Transaction
 from simulation.wire.session_driver import DrawnFaults, SessionDriver
-from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
+from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.zookeeper.client_events import ClientEvent, Connected, Expired, Fired, Lost
 from zkexec.zookeeper.errors import ConnectionLostError
 from zkexec.zookeeper.requests import Create, Exists, Get, MultiRead, SetContent, Sync
@@ -128,7 +128,7 @@ class World:
         """Begin with all znodes there."""
         self.random = Random(seed)
         self.clock = Clock()
-        self.ensemble = WireEnsemble(self.clock, self.random, 3, TIMEOUT_S / 10, PlainContents())
+        self.ensemble = WireEnsemble(self.clock, self.random, 3, TIMEOUT_S / 10)
         self.ensemble.commit(0, [self.ensemble.written(path, b"first") for path in PATHS])
         self.faults = DrawnFaults(self.random, chance)
         self.counts: dict[bytes, int] = {}

@@ -10,18 +10,17 @@ from random import Random
 import pytest
 
 from simulation.clock import Clock
-from simulation.group.tree import Change, Transaction
+from simulation.servers.znodes import Change, Transaction
 from simulation.wire.network import ModelNetwork
 from simulation.wire.polling import Polling
 from simulation.wire.session_contract import INPUTS, SessionContract
 from simulation.wire.session_driver import DrawnFaults
 from simulation.wire.wire import Wire
-from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
+from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.events import Event, ReadFailed, SessionConnected, ZnodesRead, ZnodeTouched
 from zkexec.core.snapshot import Problem, Tree, Znode
 from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.zookeeper.client_settings import ClientSettings
-from zkexec.zookeeper.session_requests import AnyRequest
 
 SEEDS = int(os.environ.get("ZKEXEC_SEEDS", "4000")) // 100
 TIMEOUT_S = 4.0
@@ -33,15 +32,6 @@ PATHS = ("/t", "/t/a", "/t/b", "/t/a/x", "/t/a/y", "/t/b/x", "/t/b/x/deep")
 State = dict[str, bytes]
 
 
-class NoWatchLost(PlainContents):
-    """Contents of servers that report every change."""
-
-    def may_lose_watches(self, path: str) -> bool:
-        """Never."""
-        del path
-        return False
-
-
 class Reader:
     """A process whose session reads a tree and a znode in it, and what befalls it."""
 
@@ -51,7 +41,7 @@ class Reader:
         self.clock = Clock()
         self.states: list[State] = [{}]
         """All states, by zxid."""
-        self.servers = WireEnsemble(self.clock, self.random, 3, TIMEOUT_S / 10, NoWatchLost())
+        self.servers = WireEnsemble(self.clock, self.random, 3, TIMEOUT_S / 10)
         self.servers.observer = self
         self.servers.lacks_multi_read = self.random.random() < 0.4
         self.faults = DrawnFaults(self.random, chance)
@@ -128,11 +118,11 @@ class Reader:
         """Keep the state that follows."""
         state = dict(self.states[-1])
         for path, _ in transaction.changes:
-            node = self.servers.tree.stored(path)
+            node = self.servers.tree.nodes.get(path)
             if node is None:
                 state.pop(path, None)
             else:
-                state[path] = node.encoded
+                state[path] = node.content
         self.states.append(state)
 
     # What it does.
@@ -182,11 +172,18 @@ class Reader:
         """Note that a socket has become ready."""
         self._polling.settle()
 
+    @property
+    def process(self) -> object:
+        """What observers know the process as."""
+        return self
+
+    def decided_at(self, wire: Wire) -> float:
+        """Return when it decided on the next write of a connection, which does not matter here."""
+        del wire
+        return self.now
+
     def watch_arrived(self, path: str, zxid: int) -> None:
         """Do nothing: the session reports it."""
-
-    def deciding(self, request: AnyRequest, wire: Wire) -> None:
-        """Do nothing: a reader writes nothing."""
 
 
 def shown(single: Znode, tree: Tree) -> object:

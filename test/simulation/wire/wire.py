@@ -1,9 +1,7 @@
 """One TCP connection of the model world, and what a server does with the frames that come by it.
 
-Both directions keep their order, and carry bytes in pieces of any size.  A blocked direction holds
-what comes and passes it on later, also what was sent by a client that has meanwhile given the
-connection up: a write may be committed long after it was sent.  A server works on the requests of
-one connection one after the other.
+Both directions carry bytes in pieces of any size.  A server works on the requests of one connection
+one after the other.
 """
 
 from collections import deque
@@ -11,20 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from simulation.group.connection import SPEED_S, Loss
 from simulation.servers.ensemble import Session
+from simulation.servers.link import DOWN, SPEED_S, UP, Link, Loss
+from simulation.servers.server import READS
 from simulation.wire.wire_ensemble import WireServer
 from zkexec.frozen import frozen
 from zkexec.zookeeper.frame_buffer import FrameBuffer
 from zkexec.zookeeper.jute import ConnectRequest, ConnectResponse, FrameReader
-from zkexec.zookeeper.requests import (
-    Children,
-    Exists,
-    Get,
-    MultiRead,
-    SetWatches,
-    Sync,
-)
+from zkexec.zookeeper.requests import MultiRead, Sync
 from zkexec.zookeeper.session_requests import (
     AnyRequest,
     Authenticate,
@@ -36,11 +28,9 @@ from zookeeper import wire_server
 if TYPE_CHECKING:
     from simulation.wire.network import ClientSocket
 
-READS = (Get, Exists, Children, MultiRead, SetWatches)
 OUTSIDE_ORDER = (Ping, Authenticate)
 UNIMPLEMENTED, SESSION_EXPIRED, SESSION_MOVED = -6, -112, -118
 LARGEST_FRAME = 0xFFFFF
-UP, DOWN = 0, 1
 
 
 class Faults(Protocol):
@@ -68,34 +58,21 @@ class ArrivedRequest:
     loss: Loss
 
 
-class Wire:
+class Wire(Link):
     """The way from one socket of a client to one server and back."""
+
+    server: WireServer
 
     def __init__(self, server: WireServer, socket: "ClientSocket", faults: Faults) -> None:
         """Connect nothing yet."""
-        self.server = server
+        super().__init__(server)
         self.socket = socket
-        self.session: Session | None = None
-        """The session that the server has found the client to have."""
-        self.history = 0
-        """In which history of the servers the connection was accepted; it ends with that."""
-        self.began_at = 0
-        """The newest transaction of all when the server has accepted the connection."""
-        self.watched: dict[tuple[int, str], None] = {}
-        """The watches that the server keeps for this connection."""
-        self.open = False
-        """Whether the server listens to it."""
-        self.heard = True
-        """Whether the client listens to it."""
-        self._ensemble = server.ensemble
-        self._clock = server.ensemble.clock
-        self._random = server.ensemble.random
-        self._faults = faults
+        self.decided: deque[float] = deque()
+        """When the process has decided on the writes that are on their way, if it notes that."""
         self.was_blocked = False
         """Whether anything was ever kept from getting through."""
-        self._blocked = [False, False]
-        self._held: tuple[deque[Callable[[], None]], ...] = (deque(), deque())
-        self._latest = [0.0, 0.0]
+        self._ensemble = server.ensemble
+        self._faults = faults
         self._frames = FrameBuffer(LARGEST_FRAME)
         self._is_greeted = False
         self._queue: deque[ArrivedRequest] = deque()
@@ -125,33 +102,14 @@ class Wire:
 
     def block(self, up: bool, down: bool) -> None:
         """Let nothing through any more, in one direction or both."""
-        self._blocked = [up, down]
+        super().block(up, down)
         self.was_blocked = True
-
-    def unblock(self) -> None:
-        """Let everything through that has waited."""
-        self._blocked = [False, False]
-        for held in self._held:
-            while held:
-                held.popleft()()
 
     def close_at_server(self) -> None:
         """Let the server hang up; what it has passed on to the leader stays passed on."""
-        if self.open:
-            self.open = False
-            self.server.connections.pop(self, None)
-            self.server.forget_watches(self)
+        if self._leave_server():
             self._queue.clear()
             self._carry(DOWN, self.socket.end)
-
-    def close_at_client(self) -> None:
-        """Let the client hang up, which reaches the server if the network lets it."""
-        if self.heard:
-            self.heard = False
-            self._carry(UP, self.close_at_server)
-
-    def consider_contact(self) -> None:
-        """Do nothing: here each ping shows by itself whether there is contact."""
 
     def go_on(self) -> None:
         """Pass on to the leader what has waited for it."""
@@ -165,18 +123,8 @@ class Wire:
         cut = 1 + int(self._random.random() * (len(content) - 1))
         return [content[:cut], content[cut:]]
 
-    def _carry(self, way: int, do: Callable[[], None]) -> None:
-        slow = 20.0 if self._faults.is_slow() else 1.0
-        at = max(self._latest[way], self._clock.now + slow * SPEED_S * self._random.random())
-        self._latest[way] = at
-
-        def arrive() -> None:
-            if self._blocked[way] or self._held[way]:
-                self._held[way].append(do)
-            else:
-                do()
-
-        self._clock.after(at - self._clock.now, arrive)
+    def _is_slow(self) -> bool:
+        return self._faults.is_slow()
 
     def _deliver(self, content: bytes, then: Callable[[], None] | None) -> None:
         if self.heard:
@@ -187,10 +135,7 @@ class Wire:
     # The server.
 
     def _accept(self) -> None:
-        self.open = True
-        self.history = self._ensemble.histories
-        self.began_at = len(self._ensemble.log)
-        self.server.connections[self] = None
+        self.accept()
         self._carry(DOWN, self.socket.accept)
 
     def _refuse(self) -> None:
@@ -245,6 +190,7 @@ class Wire:
         ensemble = self._ensemble
         if not request.session:
             session = ensemble.open(ensemble.granted_s(request.timeout_ms / 1000))
+            session.process = self.socket.process
         else:
             session = ensemble.sessions[request.session]
             assert request.password == password_of(session)
@@ -290,8 +236,7 @@ class Wire:
             session.connection = None
             self._ensemble.end(session)
         elif not isinstance(arrived.request, Sync):
-            announce = partial(self.socket.deciding, arrived.request)
-            outcome = self._ensemble.decide(session, arrived.request, announce)
+            outcome = self._ensemble.decide(session, arrived.request, self.socket.decided_at)
         delay_s = SPEED_S * self._random.random()
         self._clock.after(delay_s, lambda: self._decided(arrived, outcome))
 

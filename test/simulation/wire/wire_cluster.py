@@ -10,23 +10,21 @@ from random import Random
 from simulation.clock import Clock
 from simulation.cluster_model import ClusterModel
 from simulation.forest import Forest, missing
-from simulation.group.connection import Loss
-from simulation.group.tree import Change, Node, Transaction
 from simulation.servers.ensemble import Session
 from simulation.servers.forests import changes_of, forbidden, forest_on, nodes_of
-from simulation.servers.znodes import StoredNode
+from simulation.servers.link import Loss
+from simulation.servers.znodes import Change, Node, Transaction
 from simulation.wire.network import ModelNetwork
 from simulation.wire.polling import Polling
 from simulation.wire.session_contract import INPUTS, ContractViolation, SessionContract
 from simulation.wire.session_driver import DrawnFaults
 from simulation.wire.wire import Wire
-from simulation.wire.wire_ensemble import PlainContents, WireEnsemble
+from simulation.wire.wire_ensemble import WireEnsemble
 from zkexec.core.events import Event, ZnodesRead
 from zkexec.core.policy import Policy
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.zookeeper.client_settings import ClientSettings
-from zkexec.zookeeper.session_requests import AnyRequest
 
 LONGEST_LAG_S = 1.0
 TOOL_S = 1e9
@@ -48,20 +46,6 @@ class InputFaults(DrawnFaults):
         return super().loss() if self._cluster.loses_replies else Loss.NOTHING
 
 
-class InputContents(PlainContents):
-    """The contents of inputs."""
-
-    def __init__(self, cluster: ClusterModel, *, is_alone: bool) -> None:
-        """Let the watch of a single input be lost as long as the cluster loses watches."""
-        self._cluster = cluster
-        self._is_alone = is_alone
-
-    def may_lose_watches(self, path: str) -> bool:
-        """Whether servers that lose watches may lose that of this znode."""
-        del path
-        return self._is_alone and self._cluster.loses_watches
-
-
 class WireCluster(ClusterModel):
     """Servers with a wire protocol, and the session that the product has with them."""
 
@@ -79,8 +63,8 @@ class WireCluster(ClusterModel):
         drawn = self._drawn = Random(random.getstate()[1][2])
         tick_s = policy.session_timeout_s / 10
         is_alone = len(paths) == 1 and not policy.inputs.trees
-        contents = InputContents(self, is_alone=is_alone)
-        self.servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s, contents)
+        self.servers = WireEnsemble(clock, drawn, drawn.choice((1, 3)), tick_s)
+        self.servers.may_lose_watch = lambda _: is_alone and self.loses_watches
         self.servers.expiring = self._expiring
         self.servers.loses_watches = True
         # Without watches that are set again, what such servers keep quiet is never found.
@@ -106,7 +90,7 @@ class WireCluster(ClusterModel):
         todo: list[Change] = []
         state, forest, zxid = dict(self.state), self.forests[-1].copy(), self.servers.next_zxid
         for path, content in changes.items():
-            before = self.servers.tree.stored(path)
+            before = self.servers.tree.nodes.get(path)
             if forest.contains(path):
                 for _ in forest.write(path, content, zxid):
                     pass
@@ -129,7 +113,7 @@ class WireCluster(ClusterModel):
         for server in self.servers.servers:
             server.lag_s = 0.02 if self._drawn.random() < 0.9 else LONGEST_LAG_S
 
-    def _forbidden(self, path: str, before: StoredNode | None) -> StoredNode:
+    def _forbidden(self, path: str, before: Node | None) -> Node:
         """Make a znode of the same content that may not be read; that alone is no event."""
         return forbidden(before or self.servers.written(path, b"")[1])
 
@@ -152,7 +136,7 @@ class WireCluster(ClusterModel):
         # What is committed otherwise is not modelled, but has numbers too.
         zxid += random.choice((0, 1, 3, 30))
         nodes: dict[str, Node] = {
-            path: Node(znode.content, znode.mzxid, max(0, znode.version))
+            path: Node(znode.content, znode.mzxid, max(0, znode.version), czxid=znode.mzxid)
             for path, znode in state.items()
             if znode.problem is None
         }
@@ -272,8 +256,15 @@ class WireCluster(ClusterModel):
         """Note that a socket has become ready."""
         self._polling.settle()
 
+    @property
+    def process(self) -> object:
+        """What observers know the process as."""
+        return self
+
+    def decided_at(self, wire: Wire) -> float:
+        """Return when it decided on the next write of a connection, which does not matter here."""
+        del wire
+        return self.now
+
     def watch_arrived(self, path: str, zxid: int) -> None:
         """Do nothing: the session reports it."""
-
-    def deciding(self, request: AnyRequest, wire: Wire) -> None:
-        """Do nothing: a member alone writes nothing."""

@@ -14,13 +14,13 @@ RESTART = f"{BASE}/restart"
 MEMBERS = f"{BASE}/members/"
 QUEUE = f"{BASE}/queue/"
 
-_decoded = lru_cache(maxsize=64)(record_codec.decode)
-"""Observers read the same record again and again."""
+decoded_record = lru_cache(maxsize=256)(record_codec.decode)
+"""The record of these bytes: observers read the same ones again and again."""
 
 
 def record_of(node: Node | None) -> RolloutRecord:
     """Read the record; it is empty if there is no znode.  Numbers of another history are cut."""
-    return RolloutRecord() if node is None else _decoded(node.content).clamped_to(node.mzxid)
+    return RolloutRecord() if node is None else decoded_record(node.content).clamped_to(node.mzxid)
 
 
 def status_of(node: Node) -> MemberStatus:

@@ -51,11 +51,6 @@ class Server:
         self._watchers: dict[WatchPlace, dict[Link, None]] = {}
         self._catching_up = False
 
-    @property
-    def watches(self) -> int:
-        """How many watches the server keeps."""
-        return sum(map(len, self._watchers.values()))
-
     # The leader.
 
     def follow(self) -> None:

@@ -32,6 +32,14 @@ class SentRequest:
     loss: Loss = Loss.NOTHING
 
 
+@dataclass(slots=True)
+class Segment:
+    """What is sent at one moment in one direction."""
+
+    sent_at: float
+    messages: list[Callable[[], None]]
+
+
 class Connection(Link):
     """The way from one client to one server and back."""
 
@@ -42,6 +50,8 @@ class Connection(Link):
         self._its_session = self.session = session
         self._queue: deque[SentRequest] = deque()
         self._is_busy = self._is_stalled = False
+        self._segments: list[Segment] = [Segment(-1.0, []), Segment(-1.0, [])]
+        """What was sent last in each direction."""
         session.connection = self
         self.accept()
 
@@ -90,6 +100,21 @@ class Connection(Link):
         if self._is_stalled:
             self._is_stalled = False
             self._at_leader(self._queue[0])
+
+    def _carry(self, way: int, do: Callable[[], None]) -> None:
+        """Carry what is sent at one moment as one: it is on its way for the same time."""
+        segment, now = self._segments[way], self._clock.now
+        if segment.sent_at == now:
+            segment.messages.append(do)
+        else:
+            segment = self._segments[way] = Segment(now, [do])
+            super()._carry(way, partial(self._unpack, segment))
+
+    @staticmethod
+    def _unpack(segment: Segment) -> None:
+        segment.sent_at = -1.0
+        for message in segment.messages:
+            message()
 
     def _deliver(self, what: Callable[[], None]) -> None:
         if self.heard:

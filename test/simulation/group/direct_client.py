@@ -24,7 +24,7 @@ from zkexec.zookeeper.client_events import (
 )
 from zkexec.zookeeper.conversation import Conversation
 from zkexec.zookeeper.errors import ConnectionLostError, NoNodeError
-from zkexec.zookeeper.requests import Dialogue, Exists, Request, Sync
+from zkexec.zookeeper.requests import Dialogue, Exists, RemoveWatches, Request, Sync
 from zkexec.zookeeper.session_requests import AnyRequest, CloseSession
 from zkexec.zookeeper.watch_table import WatchTable
 
@@ -35,6 +35,11 @@ CONNECT_S = 0.05
 RETRY_S = 1.0
 FAREWELL_S = 1.0
 DAWDLE_S = 0.05
+
+
+def sets_watches(request: AnyRequest) -> bool:
+    """Whether the table of watches has to know of a request."""
+    return getattr(request, "watch", None) is not None or isinstance(request, RemoveWatches)
 
 
 class DirectClient:
@@ -158,7 +163,8 @@ class DirectClient:
         if isinstance(sent.request, Exists) and isinstance(outcome, NoNodeError):
             outcome = None
         self.process.world.answered(self.process, sent.request, outcome)
-        self._watches.answered(sent.xid, sent.request, outcome)
+        if sets_watches(sent.request):
+            self._watches.answered(sent.xid, sent.request, outcome)
         sent.receive(outcome)
 
     def fired(self, kind: int, path: str, zxid: int) -> None:
@@ -285,7 +291,8 @@ class DirectClient:
         sent = SentRequest(self._xid, request, receive, decided_at, chaos.loss())
         if sent.loss is not Loss.NOTHING:
             self.process.world.log(f"{self.process.name} will lose a {sent.loss.name}")
-        self._watches.sending(sent.xid, request)
+        if sets_watches(request):
+            self._watches.sending(sent.xid, request)
         if not self._unsent and not chaos.dawdles():
             self.connection.send(sent)
             return

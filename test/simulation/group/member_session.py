@@ -3,7 +3,7 @@
 Both kinds run the product's dialogues, and the same processes, faults and checkers do for both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulation.group.direct_client import DirectClient
@@ -19,6 +19,7 @@ from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.rollout.group_actions import GroupRequest, PublishStatus
+from zkexec.core.rollout.group_events import GroupRequestFailed
 from zkexec.group.member_profile import MemberProfile, PhaseTime, Writer
 from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.zookeeper.client_settings import ClientSettings
@@ -136,8 +137,14 @@ class MemberSession:
         self._contract.opened()
         self._session.open()
 
-    def perform(self, action: Action) -> None:
-        """Send what the action requests."""
+    def perform(self, action: Action) -> list[Event]:
+        """Send what the action requests → the answers that are there at once.
+
+        What the core requests is meant for the connection that it knows of, and for no later one:
+        the znodes may be those of another history by then.
+        """
+        if not self.process.knows_connection:
+            return list(self._refuse(action))
         match action:
             case actions.ReadZnodes(number):
                 self._contract.requested(INPUTS, number)
@@ -148,6 +155,15 @@ class MemberSession:
                 if not isinstance(action, PublishStatus):
                     self._contract.requested(GROUP, action.number)
                 self._session.request(action)
+        return []
+
+    @staticmethod
+    def _refuse(action: Action) -> Iterator[Event]:
+        reason = "the connection was lost"
+        if isinstance(action, actions.ReadZnodes):
+            yield events.ReadFailed(action.number, reason)
+        elif isinstance(action, GroupRequest) and not isinstance(action, PublishStatus):
+            yield GroupRequestFailed(action.number, reason)
 
     def close(self, clean: bool) -> None:
         """Stop; a clean end closes the session, if the network lets it."""

@@ -72,6 +72,11 @@ class Process:
         self.run()
 
     @property
+    def knows_connection(self) -> bool:
+        """Whether no connection was reported to it that it has not taken in yet."""
+        return not any(isinstance(event, events.SessionConnected) for event in self._posted)
+
+    @property
     def now(self) -> float:
         """The time on this host's clock, which no other host shares."""
         return self.world.clock.now + self.host.clock_offset_s
@@ -315,7 +320,7 @@ class Process:
             case actions.RunStep() | actions.KillStep() | actions.SignalCommand():
                 self.steps.perform(action)
             case _ if self.client is not None:
-                self.client.perform(action)
+                return self.client.perform(action)
         return []
 
     def _signal(self, signal: int, *, is_stop: bool) -> None:

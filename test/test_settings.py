@@ -16,7 +16,8 @@ from zkexec.cli.security import Access
 from zkexec.cli.settings import LogFormat, Settings, UsageError, Verbosity, resolve_settings
 from zkexec.cli.shell_command import parse
 from zkexec.core.input_options import InputOptions, Mirror
-from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
+from zkexec.core.policy import MaxFailed, MaxUnavailable, OnFailure, Policy, StartPolicy
+from zkexec.frozen import replace
 
 
 def settings(*words: str, **environment: str) -> Settings:
@@ -94,6 +95,18 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     assert (given.health, given.alert) == (parse("check"), parse("alarm"))
     assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)
     assert (given.command.argv, given.subreaper) == ((b"run", b"me"), True)
+
+
+def test_the_options_of_wide_rollouts_reach_the_settings() -> None:
+    """What limits a rollout of many members is part of the policy."""
+    words = ["-l", "a", "--max-unavailable", "25%/zone", "--max-failed", "3%", "--zone", "rack1"]
+
+    assert settings(*words).policy == replace(
+        settings("-l", "a").policy,
+        max_unavailable=MaxUnavailable(25, percent=True, per_zone=True),
+        max_failed=MaxFailed(3, percent=True),
+        zone="rack1",
+    )
 
 
 MIRRORED = ("--mirror=x=/a",)
@@ -230,7 +243,27 @@ REFUSED = [
         )
         for text in ("", "0", "-1", "0%", "%", "1.5", "a", "1%%", " 1", "٣", "9" * 10)
     ),
-    ("max-unavailable", "101%", "is not a percentage from 1% to 100%"),
+    *(
+        ("max-unavailable", text, "is not a number of members such as 2, or a percentage")
+        for text in ("5/zone", "%/zone", "0%/zone", "5%/zones", "5%zone", "5%/zone/zone", "/zone")
+    ),
+    *(
+        ("max-unavailable", text, "is not a percentage from 1% to 100%")
+        for text in ("101%", "101%/zone")
+    ),
+    *(
+        ("max-failed", text, "is not a number of members such as 2, or a percentage such as 5%")
+        for text in ("", "-1", "%", "1.5", "a", "1%%", " 1", "٣", "9" * 10, "5%/zone")
+    ),
+    ("max-failed", "101%", "is not a percentage from 0% to 100%"),
+    *(
+        ("zone", text, "is not a NAME: write 1 to 100 bytes without /")
+        for text in ("", "a/b", "/", "x" * 101, "ü" * 51)
+    ),
+    *(
+        ("zone", text, "is not a NAME: write printable UTF-8 characters, not . or ..")
+        for text in (".", "..", "a\tb", "\udcff")
+    ),
     ("on-failure", "stop", "is unknown: write pause or revert"),
     *(
         ("member-id", text, "is not an ID: write 1 to 200 characters without /")
@@ -389,21 +422,75 @@ def test_names_of_groups(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width"),
+    ("text", "limit"),
     [
         ("1", MaxUnavailable(1)),
         ("12", MaxUnavailable(12)),
         ("1%", MaxUnavailable(1, True)),
         ("100%", MaxUnavailable(100, True)),
+        ("25%/zone", MaxUnavailable(25, True, True)),
     ],
 )
-def test_widths(text: str, width: MaxUnavailable) -> None:
-    """A width is a number of members or a percentage of them."""
-    assert settings("-l", "x", "--max-unavailable", text).policy.max_unavailable == width
+def test_max_unavailable(text: str, limit: MaxUnavailable) -> None:
+    """Max unavailable is a number of members, or a percentage of the group's or a zone's."""
+    given = settings("-l", "x", "--zone", "z", "--max-unavailable", text)
+
+    assert given.policy.max_unavailable == limit
+    assert str(limit) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("0", MaxFailed()),
+        ("12", MaxFailed(12)),
+        ("0%", MaxFailed(0, True)),
+        ("100%", MaxFailed(100, True)),
+    ],
+)
+def test_max_failed(text: str, limit: MaxFailed) -> None:
+    """Max failed is a number of members or a percentage of them, and can be none."""
+    assert settings("-l", "x", "--max-failed", text).policy.max_failed == limit
+    assert str(limit) == text
+
+
+@pytest.mark.parametrize("name", ["a", "rack 1", "...", "x" * 100, "ü" * 50])
+def test_names_of_zones(name: str) -> None:
+    """The NAME of a zone has at most 100 bytes, and is kept as it is written."""
+    assert settings("-l", "x", "--zone", name).policy.zone == name
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "label"),
+    [
+        (["--max-unavailable=5%/zone"], {}, "--max-unavailable"),
+        ([], {"ZKEXEC_MAX_UNAVAILABLE": "5%/zone"}, "ZKEXEC_MAX_UNAVAILABLE"),
+    ],
+)
+def test_a_percentage_of_a_zone_needs_one(
+    words: list[str], variables: dict[str, str], label: str
+) -> None:
+    """In a group, N%/zone without a zone is a mistake, wherever both come from."""
+    line = mistakes("-l", "x", *words, **variables)
+
+    assert line == f"{label}: 5%/zone counts the members of a zone: add --zone NAME"
+    assert settings("-l", "x", *words, ZKEXEC_ZONE="z", **variables).policy.zone == "z"
+    assert mistakes("-l", "x", *words, "--zone", **variables) == (
+        "--zone: the value is missing: write --zone NAME"
+    )
+
+
+def test_a_percentage_of_a_zone_is_ignored_without_a_group() -> None:
+    """The variables of a fleet mean nothing without a lock, and are no mistake."""
+    given = settings(ZKEXEC_MAX_UNAVAILABLE="5%/zone")
+
+    assert not given.policy.in_group
 
 
 GROUP_OPTIONS = {
     "max-unavailable": "2",
+    "max-failed": "1",
+    "zone": "rack1",
     "min-healthy": "3",
     "on-failure": "revert",
     "member-id": "me",

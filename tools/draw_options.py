@@ -18,7 +18,7 @@ HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |"
 def spelling(option: Option) -> str:
     """Return the option as the first column shows it."""
     short = f"`-{option.short}` " if option.short else ""
-    return f"{short}`--{option.name}{' ' + option.metavar if option.metavar else ''}`"
+    return f"{short}`{option.spelling}`"
 
 
 def row(option: Option) -> str:

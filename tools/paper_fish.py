@@ -138,7 +138,7 @@ def _options(options: Iterable[Option], condition: str) -> Iterator[str]:
 
 def _value(option: Option) -> str:
     offered = f" -a {_quoted(' '.join(option.choices))}" if option.choices else ""
-    if option.is_flag:
+    if not option.takes_word:
         return ""
     if option.metavar == "COMMAND":
         return " -r -F -a '(__fish_complete_command)'"

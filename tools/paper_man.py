@@ -75,7 +75,8 @@ def _subcommand(subcommand: Subcommand) -> Iterator[str]:
 def _options(options: Iterable[Option]) -> Iterator[str]:
     for option in options:
         short = rf"\fB\-{option.short}\fP, " if option.short else ""
-        value = rf" \fI{_code(option.metavar)}\fP" if option.metavar else ""
+        space = " " if option.takes_word else ""
+        value = rf"{space}\fI{_code(option.value_spelling.strip())}\fP" if option.metavar else ""
         yield ".TP"
         yield rf"{short}\fB{_code('--' + option.name)}\fP{value}"
         yield from _prose(f"{option.meaning}.")

@@ -37,10 +37,10 @@ class Program:
 
     @property
     def valued(self) -> tuple[Option, ...]:
-        """All options that take a value, whatever their subcommand, each once."""
+        """All options that take a word as their value, whatever their subcommand, each once."""
         own = (option for subcommand in self.subcommands for option in subcommand.options)
         by_name = {option.name: option for option in (*self.options, *own)}
-        return tuple(option for option in by_name.values() if not option.is_flag)
+        return tuple(option for option in by_name.values() if option.takes_word)
 
 
 def spellings(option: Option) -> tuple[str, ...]:

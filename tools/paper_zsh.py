@@ -128,10 +128,13 @@ def _specs(options: Iterable[Option]) -> list[str]:
 def _spec(option: Option) -> str:
     explained = option.meaning.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
     message = option.metavar.replace(":", "\\:")
-    value = f":{message}:{_action(option)}" if option.metavar else ""
+    # After two colons, the value can be left out.
+    value = f"{':' * (1 + bool(option.implied))}{message}:{_action(option)}" if message else ""
     rest = f"[{explained}]{value}"
     long, short = f"--{option.name}", f"-{option.short}"
-    if option.metavar:
+    if option.is_attached:
+        long = long + "=-"
+    elif option.metavar:
         # The value may be attached, or stand behind as a word of its own.
         long, short = long + "=", short + "+"
     repeated = "*" if option.repeatable else ""

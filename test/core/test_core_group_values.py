@@ -1,12 +1,12 @@
-"""Check the small values of a group: versions, max unavailable and outcomes."""
+"""Check the small values of a group: versions and outcomes."""
 
 import pytest
 
 from core.records import entry, known_good, not_good, version
 from zkexec.core.input_options import InputOptions, Mirror
-from zkexec.core.policy import MaxUnavailable, Policy
+from zkexec.core.policy import Policy
 from zkexec.core.rollout.lease import TurnOutcome, TurnResult
-from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, RolloutRecord, agreed
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import Snapshot
 
@@ -59,41 +59,13 @@ def test_a_scope_is_a_set_of_znodes() -> None:
     assert version_of(Snapshot({}), InputOptions()).scope != one.scope
 
 
-@pytest.mark.parametrize(
-    ("asked", "population", "count", "words"),
-    [
-        (MaxUnavailable(), 100, 1, "1"),
-        (MaxUnavailable(3), 1, 3, "3"),
-        (MaxUnavailable(10, percent=True), 9, 1, "10%"),
-        (MaxUnavailable(10, percent=True), 20, 2, "10%"),
-        (MaxUnavailable(10, percent=True), 29, 2, "10%"),
-        (MaxUnavailable(100, percent=True), 7, 7, "100%"),
-        (MaxUnavailable(50, percent=True), 0, 1, "50%"),
-    ],
-)
-def test_max_unavailable_is_a_number_of_members(
-    asked: MaxUnavailable, population: int, count: int, words: str
-) -> None:
-    """A percentage is taken of the living members, rounded down, and at least one."""
-    assert asked.of(population) == count
-    assert str(asked) == words
-
-
-def test_a_member_may_raise_its_own_request() -> None:
-    """A member may raise the max unavailable that it has lowered itself."""
-    known = AgreedMaxUnavailable(MaxUnavailable(1), "m1")
-    assert agreed(
-        known, AgreedMaxUnavailable(MaxUnavailable(5), "m1"), 10, True
-    ).limit == MaxUnavailable(5)
-
-
 RECORD = RolloutRecord(in_flight={"m1": entry("b@2")}, versions={"b": not_good(2)})
 
 
 @pytest.mark.parametrize(
     ("outcome", "flying", "version_state"),
     [
-        (TurnOutcome(TurnResult.KNOWN_GOOD, version("b@2")), None, known_good(2)),
+        (TurnOutcome(TurnResult.KNOWN_GOOD, version("b@2")), None, known_good(2, succeeded=1)),
         (TurnOutcome(TurnResult.RELEASED), None, not_good(2)),
         (TurnOutcome(TurnResult.RELEASED, version("b@2")), None, not_good(2)),
     ],

@@ -6,21 +6,17 @@ from core.turn_harness import snapshot as snapshot_of
 from zkexec.core.events import SessionLost
 from zkexec.core.rollout.group_actions import CommitRecord, ReadRecord
 from zkexec.core.rollout.lease import TurnOutcome, TurnResult
-from zkexec.core.rollout.record import RolloutRecord, VersionState
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 
 
 def test_a_record_is_not_newer_than_its_transaction() -> None:
     """A zxid above the transaction that wrote the record is lowered to it."""
-    record = RolloutRecord(
-        in_flight={"m1": entry("b@900", phase=FAILED), "m2": entry("a@90")},
-        versions={"b": not_good(900, "m1"), "a": known_good(90)},
-    )
+    record = RolloutRecord(versions={"b": not_good(900, "m1"), "a": known_good(90)})
 
     believed = record.clamped_to(150)
 
-    assert believed.in_flight["m1"].zxid == 150
-    assert believed.in_flight["m2"] is record.in_flight["m2"]
     assert believed.versions["b"] == VersionState(150, "", failed_by=("m1",))
     assert believed.versions["a"] is record.versions["a"]
     assert record.clamped_to(900) is record
@@ -42,7 +38,7 @@ def test_a_state_of_another_history_is_dropped_by_an_admission() -> None:
     """A version that no member can want any more does not stay in the record for ever."""
     record = RolloutRecord(versions={"b": not_good(900, "m1")}).clamped_to(150)
 
-    admitted = record.admit("m2", entry("c@160"), "scope", 3, 0)
+    admitted = record.admit("m2", entry("c@160"), "scope")
 
     assert isinstance(admitted, RolloutRecord)
     assert set(admitted.versions) == {"c"}
@@ -86,7 +82,7 @@ def test_a_known_good_version_gets_the_present_zxid() -> None:
     )
 
     assert isinstance(request, CommitRecord)
-    assert request.record.versions[named("a@5").digest].zxid == 5
+    assert request.after.versions[named("a@5").digest].zxid == 5
 
 
 def test_a_known_good_version_of_another_history_makes_nothing_outdated() -> None:
@@ -135,7 +131,7 @@ def test_a_version_that_failed_since_is_not_known_good() -> None:
     request = harness.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
-    (version_state,) = request.record.versions.values()
+    (version_state,) = request.after.versions.values()
     assert version_state.failed_by == ("m1",)
     assert not version_state.known_good
 
@@ -152,14 +148,14 @@ def test_an_entry_from_a_dump_is_released() -> None:
     request = harness.read(restored)
 
     assert isinstance(request, CommitRecord)
-    assert not request.record.in_flight
-    assert not request.record.versions
+    assert not request.after.in_flight
+    assert not request.after.versions
     assert not harness.turn.in_flight
     assert not harness.turn.inherited
 
 
-def test_a_new_record_gets_max_unavailable() -> None:
-    """Members request max unavailable again in a new record."""
+def test_a_new_record_gets_the_limits() -> None:
+    """Members request max unavailable and max failed again in a new record."""
     harness = TurnHarness()
     harness.begin()
     harness.happen(SessionLost("expired"))
@@ -169,7 +165,8 @@ def test_a_new_record_gets_max_unavailable() -> None:
     request = harness.read(RolloutRecord())
 
     assert isinstance(request, CommitRecord)
-    assert request.record.max_unavailable == AGREED.max_unavailable
+    assert request.after.max_unavailable == AGREED.max_unavailable
+    assert request.after.max_failed == AGREED.max_failed
 
 
 def test_an_outcome_without_a_version_has_no_zxid() -> None:

@@ -1,13 +1,13 @@
 """Check that a member takes no turn if its own node or its queue node is refused."""
 
 from core.records import limit
-from core.turn_harness import QUEUE_NODE, TurnHarness, entry_of, snapshot
+from core.turn_harness import QUEUE_NUMBER, TurnHarness, entry_of, snapshot
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
+    FindQueueNode,
     JoinQueue,
     LeaveQueue,
-    ListQueue,
     ReadRecord,
 )
 from zkexec.core.rollout.group_events import GroupPart, GroupTouched
@@ -29,10 +29,9 @@ def test_a_member_without_its_own_node_leaves_the_queue() -> None:
     harness.begin()
     harness.request("b@2")
     harness.queue_joined()
-    harness.listed("x-0000000004", QUEUE_NODE)
-    harness.predecessor_read("m2")
+    harness.nodes_read()
     _keep_out(harness)
-    assert harness.tick(1) == LeaveQueue(harness.number, QUEUE_NODE)
+    assert harness.tick(1) == LeaveQueue(harness.number, QUEUE_NUMBER)
     assert isinstance(harness.queue_left(), Enrol)
     assert harness.forbidden() is None
     assert harness.turn.deadline == harness.now + 10
@@ -50,8 +49,7 @@ def test_one_refusal_keeps_the_queue_node() -> None:
     harness.begin()
     harness.request("b@2")
     harness.queue_joined()
-    harness.listed("x-0000000004", QUEUE_NODE)
-    harness.predecessor_read("m2")
+    harness.nodes_read()
     assert isinstance(harness.happen(GroupTouched(GroupPart.OWN_NODE)), Enrol)
     harness.forbidden()
     assert isinstance(harness.tick(1), Enrol)
@@ -66,8 +64,9 @@ def test_a_refused_queue_node_is_tried_again_later() -> None:
     assert isinstance(harness.request("b@2"), JoinQueue)
     harness.forbidden("/queue: no permission")
     assert isinstance(harness.tick(1), Enrol)
-    assert isinstance(harness.enrolled(), ListQueue)
-    assert isinstance(harness.listed(), JoinQueue)
+    assert isinstance(harness.enrolled(), FindQueueNode)
+    assert isinstance(harness.found(None), ReadRecord)
+    assert isinstance(harness.read(), JoinQueue)
     harness.forbidden("/queue: no permission")
     assert harness.notes == ["group-trouble"]
     assert harness.turn.deadline == harness.now + 10
@@ -83,8 +82,8 @@ def test_a_member_without_its_own_node_ends_its_turn() -> None:
     commit = harness.tick(10)
     if isinstance(commit, ReadRecord):
         commit = harness.read(
-            RolloutRecord({"m1": entry_of("b@2", "b")}, max_unavailable=limit(1)), 5
+            RolloutRecord({"m1": entry_of("b@2", "a")}, max_unavailable=limit(1)), 5
         )
     assert isinstance(commit, CommitRecord)
-    assert commit.record.in_flight == {}
+    assert commit.after.in_flight == {}
     assert isinstance(harness.committed(), Enrol)

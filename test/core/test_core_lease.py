@@ -31,6 +31,9 @@ def lease() -> Lease:
     return Lease("m1", lambda: next(letters))
 
 
+EMPTY = RolloutRecord()
+
+
 def record_with(under: str = "a") -> RolloutRecord:
     """Return a record with an entry of m1 for b@2."""
     return RolloutRecord(in_flight={"m1": entry("b@2", under)}, versions={"b": not_good(2)})
@@ -41,7 +44,7 @@ def propose(of: Lease, at: float = 0) -> Proposal:
     record = RolloutRecord(
         in_flight={"m1": of.entry_for(version("b@2"))}, versions={"b": not_good(2)}
     )
-    of.proposal = Proposal(record, at, B, version("b@2"))
+    of.proposal = Proposal(EMPTY, record, at, B, version("b@2"))
     return of.proposal
 
 
@@ -92,7 +95,7 @@ def test_a_commit_whose_answer_was_lost_is_read_back() -> None:
     """The token in the record shows the commit; the lease runs from its sending."""
     own = lease()
     proposal = propose(own, at=10)
-    assert not own.read(proposal.record)
+    assert not own.read(proposal.after)
     assert snapshot_of(own) is B
     assert own.may_stop(11, TIMEOUT_S)
     assert not own.may_stop(12, TIMEOUT_S)
@@ -109,7 +112,9 @@ def test_a_commit_that_was_never_made_is_read_back() -> None:
 def test_what_was_read_back_has_to_be_what_was_proposed() -> None:
     """A readmission in the same turn that was not carried out is not assumed."""
     own = admitted()
-    own.proposal = Proposal(record_with(), 5, Snapshot({"/f": b"c"}, 3), version("c@3"))
+    own.proposal = Proposal(
+        record_with(), record_with(), 5, Snapshot({"/f": b"c"}, 3), version("c@3")
+    )
     assert not own.read(record_with())
     assert snapshot_of(own) is B
     assert not own.may_stop(5, TIMEOUT_S)
@@ -126,7 +131,7 @@ def test_a_read_alone_renews_no_lease() -> None:
 def test_a_confirmation_renews_the_lease() -> None:
     """A committed write with the entry in it counts from its sending on."""
     own = admitted()
-    own.proposal = Proposal(record_with(), 30)
+    own.proposal = Proposal(record_with(), record_with(), 30)
     own.committed()
     assert snapshot_of(own) is B
     assert own.may_stop(31, TIMEOUT_S)
@@ -135,7 +140,7 @@ def test_a_confirmation_renews_the_lease() -> None:
 def test_a_lost_confirmation_renews_nothing() -> None:
     """Without an answer it cannot be read back whether it was written."""
     own = admitted()
-    own.proposal = Proposal(record_with(), 30)
+    own.proposal = Proposal(record_with(), record_with(), 30)
     assert not own.read(record_with())
     assert not own.may_stop(31, TIMEOUT_S)
 
@@ -153,10 +158,48 @@ def test_a_reclaimed_turn_is_lost(found: RolloutRecord) -> None:
 def test_a_release_ends_the_lease() -> None:
     """A committed record without the entry is the end of the turn."""
     own = admitted()
-    own.proposal = Proposal(RolloutRecord(versions={"b": known_good(2)}), 5)
+    own.proposal = Proposal(record_with(), RolloutRecord(versions={"b": known_good(2)}), 5)
     own.committed()
     assert snapshot_of(own) is None
     assert not own.may_stop(5, TIMEOUT_S)
+
+
+def test_an_admission_by_another_member_begins_no_lease() -> None:
+    """It proves nothing about the own session; a write of the own entry does."""
+    own = lease()
+    record = RolloutRecord(in_flight={"m1": entry("b@2", own.token)})
+    assert not own.read(record)
+    own.take(B)
+    assert snapshot_of(own) is B
+    assert not own.may_stop(0, TIMEOUT_S)
+    own.proposal = Proposal(record, record, 30)
+    own.committed()
+    assert own.may_stop(31, TIMEOUT_S)
+
+
+def test_a_turn_that_was_not_taken_up_is_released() -> None:
+    """The next turn has another token, so that this admission is not mistaken for it."""
+    own = lease()
+    record = RolloutRecord(in_flight={"m1": entry("b@2", own.token)})
+    own.proposal = Proposal(record, EMPTY, 5)
+    own.committed()
+    assert own.token == "b"  # noqa: S105 -- no password
+
+
+def test_a_commit_for_others_leaves_the_lease_as_it_is() -> None:
+    """The head admits others, or reclaims turns: its own token stays."""
+    own = lease()
+    word = own.token
+    own.proposal = Proposal(EMPTY, RolloutRecord(in_flight={"m2": entry("b@2", "x")}), 5)
+    own.committed()
+    assert own.token == word
+    assert snapshot_of(own) is None
+    assert not own.may_stop(5, TIMEOUT_S)
+
+
+def test_an_entry_has_the_zone_of_its_member() -> None:
+    """The zone is that of the member's options."""
+    assert lease().entry_for(version("b@2"), "east") == entry("b@2", "a", zone="east")
 
 
 def test_a_failed_entry_is_recognized() -> None:

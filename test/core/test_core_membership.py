@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.turn_harness import QUEUE_NODE, TurnHarness, named, snapshot
+from core.turn_harness import TurnHarness, named, queued, snapshot
 from zkexec.core.rollout.group_actions import CommitRecord, JoinQueue, PublishStatus
 from zkexec.core.rollout.group_events import CommitRefused, Conflict
 from zkexec.core.rollout.membership import BRIEF_S
@@ -39,14 +39,28 @@ def test_a_status_goes_along_with_other_writes() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.publish(MemberStatus("waiting"), None, None)
-    assert harness.request("b@2") == JoinQueue(3, "a", MemberStatus("waiting"))
+    assert harness.request("b@2") == JoinQueue(3, queued("b@2", "a"), MemberStatus("waiting"))
     assert harness.turn.deadline == harness.turn._at.requests.deadline  # noqa: SLF001 -- nothing is due
     harness.queue_joined()
-    harness.listed(QUEUE_NODE)
+    harness.nodes_read(before=False)
     harness.publish(MemberStatus("stopping"), None, None)
     request = harness.read()
     assert isinstance(request, CommitRecord)
     assert request.status == MemberStatus("stopping")
+
+
+def test_an_unhealthy_member_without_a_turn_is_unavailable() -> None:
+    """In its turn it counts as in flight, and not once more as unavailable."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.publish(MemberStatus("running", health="unhealthy"), None, None)
+    unavailable = MemberStatus("running", health="unhealthy", unavailable=True)
+    assert harness.turn.advance(0) == [PublishStatus(unavailable)]
+    harness.take()
+    harness.publish(MemberStatus("verifying", health="unhealthy"), None, None)
+    assert harness.turn.advance(BRIEF_S) == []
+    published = harness.turn.advance(2 * BRIEF_S)
+    assert published == [PublishStatus(MemberStatus("verifying", health="unhealthy"))]
 
 
 @pytest.mark.parametrize("is_carried", [True, False])

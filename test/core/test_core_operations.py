@@ -5,15 +5,26 @@ from collections.abc import Callable
 import pytest
 
 from core.records import FAILED, admitted, entry, known_good, not_good
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import operations
+from zkexec.core.rollout.limits import Population
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import MOST_AUDIT_ENTRIES, AuditEntry, Pause, Refusal, RolloutRecord
+from zkexec.core.rollout.record import (
+    MOST_AUDIT_ENTRIES,
+    AuditEntry,
+    Hold,
+    Pause,
+    Refusal,
+    RolloutRecord,
+)
 from zkexec.frozen import replace
 
 ENTRY = AuditEntry("verb", "alice@host", "because", "t1")
 LATER = AuditEntry("verb", "alice@host", "because", "t2")
 FREE = RolloutRecord(versions={"a": known_good(1)})
 PAUSED = replace(FREE, paused=Pause("bob@host", "holidays"))
+HOLD = Hold(MaxUnavailable(2), "bob@host", "more cache", known_good=("a",))
+HELD = replace(FREE, hold=HOLD, population=Population(20))
 BROKEN = RolloutRecord(
     in_flight={"m2": entry("b@2", phase=FAILED)},
     versions={"a": known_good(1), "b": not_good(2, "m2")},
@@ -31,7 +42,7 @@ def test_a_pause_admits_no_member_and_ends() -> None:
     """No member is admitted while an operator has paused the group, and all are afterwards."""
     paused = done(operations.pause(FREE, ENTRY))
     assert paused.paused == Pause("alice@host", "because")
-    assert paused.admit("m1", entry("b@2"), "scope", 5, 0) is Refusal.PAUSED
+    assert paused.admit("m1", entry("b@2"), "scope") is Refusal.PAUSED
     resumed = done(operations.resume(paused, LATER))
     assert admitted(resumed, "m1", "b@2").in_flight.keys() == {"m1"}
     assert [audit_entry.token for audit_entry in resumed.audit] == ["t1", "t2"]
@@ -62,6 +73,81 @@ def test_what_makes_no_sense_is_refused(
 def test_a_retry_and_a_restart_add_an_audit_entry_only(steer: Steer, record: RolloutRecord) -> None:
     """The members act because another znode is written."""
     assert done(steer(record, ENTRY)) == replace(record, audit=(ENTRY,))
+
+
+@pytest.mark.parametrize("record", [HELD, replace(HELD, paused=PAUSED.paused)])
+def test_an_approval_ends_a_hold(record: RolloutRecord) -> None:
+    """An approval without a number lets all members follow; a pause stays."""
+    approved = done(operations.approve(record, ENTRY, None))
+    assert approved == replace(record, hold=None, audit=(ENTRY,))
+
+
+def test_a_hold_is_about_what_is_not_known_good() -> None:
+    """Versions that are known good now are not held; the audit entry names the operator."""
+    record = replace(BROKEN, population=Population(20))
+    held = done(operations.hold(record, ENTRY, MaxUnavailable(2)))
+    new = Hold(MaxUnavailable(2), "alice@host", "because", known_good=("a",))
+    assert held.hold == replace(new, token=ENTRY.token)
+    assert held == replace(record, hold=held.hold, audit=(ENTRY,))
+
+
+def test_another_hold_approves_nothing() -> None:
+    """A version that was held stays held if another push begins a hold, known good or not."""
+    record = replace(HELD, versions={"a": known_good(1), "b": known_good(2)})
+    held = done(operations.hold(record, ENTRY, MaxUnavailable(1)))
+    assert held.hold == Hold(MaxUnavailable(1), "alice@host", "because", known_good=("a",))
+    assert held.admit("m1", entry("b@2"), "scope") is not Refusal.HELD
+    full = replace(held, versions={"a": known_good(1), "b": replace(known_good(2), succeeded=1)})
+    assert full.admit("m1", entry("b@2"), "scope") is Refusal.HELD
+
+
+def test_the_undo_of_a_push_ends_its_hold() -> None:
+    """Only the undo of the push that has begun a hold ends it, and only if it replaced no other."""
+    record = replace(BROKEN, population=Population(20))
+    held = done(operations.hold(record, ENTRY, MaxUnavailable(2)))
+    again = done(operations.hold(held, LATER, MaxUnavailable(2)))
+
+    ended = operations.end_hold(held, LATER, "t1")
+
+    assert ended == replace(record, audit=(ENTRY, LATER))
+    assert operations.end_hold(held, LATER, "t2") is None
+    assert again.hold is not None
+    assert operations.end_hold(again, LATER, "t2") is None
+    assert operations.end_hold(again, LATER, "") is None
+    assert operations.end_hold(record, LATER, "t1") is None
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        MaxUnavailable(3),
+        MaxUnavailable(10, percent=True),
+        MaxUnavailable(100, percent=True),
+    ],
+)
+def test_an_approval_raises_a_hold(raised: MaxUnavailable) -> None:
+    """Of twenty living members, two or more follow; the hold keeps its author and versions."""
+    approved = done(operations.approve(HELD, ENTRY, raised))
+    assert approved == replace(HELD, hold=replace(HOLD, after=raised), audit=(ENTRY,))
+
+
+@pytest.mark.parametrize("raised", [MaxUnavailable(1), MaxUnavailable(9, percent=True)])
+def test_a_hold_is_not_lowered(raised: MaxUnavailable) -> None:
+    """A hold that is smaller for the living members is refused, as a number or a percentage."""
+    assert operations.approve(HELD, ENTRY, raised) is Objection.SMALLER
+
+
+def test_a_hold_is_not_raised_to_what_it_is() -> None:
+    """The same number once more changes nothing and is refused, as it was meant to be another."""
+    assert operations.approve(HELD, ENTRY, MaxUnavailable(2)) is Objection.SAME
+
+
+@pytest.mark.parametrize("raised", [None, MaxUnavailable(5)])
+def test_without_a_hold_nothing_is_approved(raised: MaxUnavailable | None) -> None:
+    """If there is no hold, or not any more, an approval is refused."""
+    assert operations.approve(FREE, ENTRY, raised) is Objection.NOT_HELD
+    ended = done(operations.approve(HELD, ENTRY, None))
+    assert operations.approve(ended, LATER, raised) is Objection.NOT_HELD
 
 
 def test_a_failure_that_was_replaced_is_none() -> None:

@@ -2,16 +2,19 @@
 
 import pytest
 
-from core.records import FAILED, limit
+from core.records import FAILED, failures, limit
 from core.turn_harness import (
     AGREED,
-    OWN,
+    GRACE_S,
     POLICY,
-    QUEUE_NODE,
+    QUEUE_NUMBER,
     TurnHarness,
     entry_of,
     named,
+    numbers_of,
+    queued,
     snapshot,
+    watch_of,
 )
 from zkexec.core import events
 from zkexec.core.policy import MaxUnavailable
@@ -22,18 +25,21 @@ from zkexec.core.rollout.group_actions import (
     LeaveQueue,
     ListQueue,
     ReadRecord,
-    WatchQueueNode,
+    Watch,
+    WatchQueueNodes,
 )
 from zkexec.core.rollout.group_events import (
     Conflict,
+    Enrolled,
     EnrolmentOccupied,
     GroupPart,
     GroupTouched,
-    QueueNodeRead,
 )
 from zkexec.core.rollout.group_requests import RETRY_S
-from zkexec.core.rollout.record import AgreedMaxUnavailable, Pause, RolloutRecord, VersionState
+from zkexec.core.rollout.limits import AgreedMaxUnavailable
+from zkexec.core.rollout.record import Hold, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.step import Step
 from zkexec.core.turn import MemberStatus, StartBasis
 from zkexec.frozen import replace
@@ -41,7 +47,7 @@ from zkexec.frozen import replace
 
 def in_flight(word: str, member: str = "m2", under: str = "x") -> RolloutRecord:
     """Return the record of a group in which a member is in flight."""
-    return replace(AGREED, in_flight={member: entry_of(word, under)})
+    return replace(AGREED, in_flight={member: entry_of(word, under)}, in_flight_count=1)
 
 
 def is_ready(harness: TurnHarness) -> bool:
@@ -54,7 +60,7 @@ def test_the_record_is_read_before_any_other_request() -> None:
     harness = TurnHarness()
     assert harness.advance() is None
     assert not is_ready(harness)
-    assert harness.connect() == ReadRecord(1, watch=False)
+    assert harness.connect() == ReadRecord(1, Watch.NOTHING, limits=True)
     assert harness.read() == Enrol(2, MemberStatus(""))
     assert is_ready(harness)
     assert harness.enrolled() is None
@@ -62,13 +68,15 @@ def test_the_record_is_read_before_any_other_request() -> None:
 
 
 def test_a_group_without_a_record_is_read_again() -> None:
-    """The first member makes the record with its own node, and then requests max unavailable."""
+    """The first member makes the record with its own node, and then requests its limits."""
     harness = TurnHarness()
     harness.connect()
     assert harness.read(RolloutRecord(), -1) == Enrol(2, MemberStatus(""))
-    assert harness.enrolled() == ReadRecord(3, watch=False)
-    agreed = RolloutRecord(max_unavailable=limit(1))
-    assert harness.read(RolloutRecord(), 0) == CommitRecord(4, agreed, 0)
+    assert watch_of(harness.enrolled()) is Watch.NOTHING
+    request = harness.read(RolloutRecord(), 0)
+    assert isinstance(request, CommitRecord)
+    assert request.after == RolloutRecord(max_unavailable=limit(1), max_failed=failures(0))
+    assert request.basis.state == 0
     assert harness.committed() is None
 
 
@@ -110,23 +118,38 @@ def test_another_max_unavailable_is_logged_once() -> None:
 
 
 def test_the_way_to_a_turn() -> None:
-    """A member joins, lists and reads, and one commit enters it and deletes its queue node."""
+    """A member joins, watches and reads, and one commit enters it and deletes its queue node."""
     harness = TurnHarness()
     harness.begin()
-    assert harness.request("b@2") == JoinQueue(3, "a")
-    assert harness.queue_joined() == ListQueue(4)
-    assert harness.listed(QUEUE_NODE) == ReadRecord(5, watch=True, requested=OWN)
+    assert harness.request("b@2") == JoinQueue(3, queued("b@2", "a"))
+    assert harness.queue_joined() == WatchQueueNodes(4, QUEUE_NUMBER, 4)
+    assert watch_of(harness.nodes_read(before=False)) is Watch.ROOM
     request = harness.read()
     assert isinstance(request, CommitRecord)
-    assert (request.znode_version, request.checks, request.queue_node) == (4, {"/z": 2}, QUEUE_NODE)
-    assert request.record.in_flight == {"m1": entry_of("b@2", "b")}
-    assert request.record.last_admitted == 5
+    assert (request.basis.state, request.checks) == (4, {"/z": 2})
+    assert request.tried == named("b@2").digest
+    assert (numbers_of(request), request.is_exclusive) == ([QUEUE_NUMBER], True)
+    assert request.before == AGREED
+    assert request.after.in_flight == {"m1": entry_of("b@2", "a", admission=1)}
+    assert request.after.last_admitted == QUEUE_NUMBER
     assert harness.turn.granted is None
     assert harness.committed() is None
     assert harness.notes == ["admitted"]
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.in_flight
     assert not harness.turn.inherited
+
+
+def test_the_first_of_all_queue_nodes_is_the_head() -> None:
+    """Numbers begin at 0: no node is before this one, and the record is read all the same."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.request("b@2")
+    assert harness.queue_joined(0) == WatchQueueNodes(4, 0, 0)
+    assert isinstance(harness.nodes_read(), ReadRecord)
+    request = harness.read()
+    assert isinstance(request, CommitRecord)
+    assert numbers_of(request) == [0]
 
 
 def test_the_lease_runs_from_the_sending_of_the_commit() -> None:
@@ -144,7 +167,8 @@ def test_the_lease_runs_from_the_sending_of_the_commit() -> None:
     harness.confirm()
     request = harness.advance()
     assert isinstance(request, CommitRecord)
-    assert request.queue_node == ""
+    assert (request.confirms, numbers_of(request), request.is_exclusive) == ("m1", [], False)
+    assert request.before is request.after
     harness.committed()
     assert harness.notes == ["turn-confirmed"]
     assert harness.turn.may_stop(21.9)
@@ -155,20 +179,14 @@ def test_behind_another() -> None:
     harness = TurnHarness()
     harness.begin()
     harness.request("b@2")
-    harness.queue_joined()
-    assert harness.listed("x-0000000003", QUEUE_NODE) == WatchQueueNode(5, "x-0000000003")
-    assert harness.happen(QueueNodeRead(5, "m2")) is None
+    assert harness.queue_joined() == WatchQueueNodes(4, QUEUE_NUMBER, 4)
+    assert harness.nodes_read() is None
     assert harness.notes == ["turn-awaited"]
-    assert harness.happen(GroupTouched(GroupPart.PREDECESSOR)) == ReadRecord(
-        6, watch=True, requested=OWN
-    )
-    record = replace(in_flight("b@2"), last_admitted=3)
-    assert harness.read(record) is None
+    assert watch_of(harness.touched(GroupPart.PREDECESSOR)) is Watch.ROOM
+    assert harness.read(in_flight("b@2")) is None
     assert harness.notes == ["turn-next"]
-    assert harness.happen(GroupTouched(GroupPart.RECORD)) == ReadRecord(
-        7, watch=True, requested=OWN
-    )
-    assert isinstance(harness.read(replace(AGREED, last_admitted=3)), CommitRecord)
+    assert isinstance(harness.touched(GroupPart.IN_FLIGHT), ReadRecord)
+    assert isinstance(harness.read(), CommitRecord)
 
 
 def test_behind_another_that_has_gone_already() -> None:
@@ -177,9 +195,8 @@ def test_behind_another_that_has_gone_already() -> None:
     harness.begin()
     harness.request("b@2")
     harness.queue_joined()
-    harness.listed("x-0000000003", QUEUE_NODE)
-    assert harness.happen(QueueNodeRead(5, None)) == ReadRecord(6, watch=True, requested=OWN)
-    assert harness.read(replace(AGREED, last_admitted=2)) == ListQueue(7)
+    assert watch_of(harness.nodes_read(before=False)) is Watch.ROOM
+    assert harness.read(replace(AGREED, last_admitted=2)) == ListQueue(6)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +207,7 @@ def test_behind_another_that_has_gone_already() -> None:
             replace(AGREED, versions={named("b@2").digest: VersionState(2, "", failed_by=("m2",))}),
             "turn-blocked",
         ),
+        (replace(AGREED, hold=Hold(MaxUnavailable(0), "operator", "one first")), "turn-held"),
         (in_flight("b@2"), "turn-next"),
     ],
 )
@@ -198,11 +216,34 @@ def test_the_head_logs_once_what_it_waits_for(record: RolloutRecord, topic: str)
     harness = TurnHarness()
     harness.begin()
     harness.be_head()
-    assert harness.read(record) is None
+    request = harness.read(record)
+    if isinstance(request, ReadRecord):
+        assert request.watch in (Watch.DECISIONS, Watch.BOTH)
+        assert harness.read(record) is None
     assert harness.notes == [topic]
-    harness.happen(GroupTouched(GroupPart.RECORD))
-    assert harness.read(record) is None
+    assert isinstance(harness.touched(GroupPart.RECORD), ReadRecord)
+    if isinstance(harness.read(record), ReadRecord):
+        assert harness.read(record) is None
     assert harness.notes == []
+
+
+@pytest.mark.parametrize(
+    ("record", "watch"),
+    [
+        (replace(AGREED, paused=Pause("operator", "maintenance")), Watch.DECISIONS),
+        (
+            replace(AGREED, versions={named("b@2").digest: VersionState(2, "", failed_by=("m2",))}),
+            Watch.BOTH,
+        ),
+        (replace(AGREED, hold=Hold(MaxUnavailable(0), "operator", "one first")), Watch.BOTH),
+    ],
+)
+def test_the_head_watches_what_may_end_its_wait(record: RolloutRecord, watch: Watch) -> None:
+    """An operator ends a pause; a failure or a hold also ends if a member in flight succeeds."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    assert watch_of(harness.read(record)) is watch
 
 
 def test_a_pause_ends_even_without_a_request() -> None:
@@ -220,24 +261,53 @@ def test_a_pause_ends_even_without_a_request() -> None:
 
 
 def test_the_head_reclaims_the_turn_of_a_missing_member() -> None:
-    """After the grace period the head reads once more, and then reclaims the turn."""
+    """A survey shows that a member is missing, and one after the grace period ends its turn."""
     harness = TurnHarness()
     harness.begin()
     harness.be_head()
     harness.now = 100
+    assert harness.read(in_flight("b@2")) is None
+    assert harness.notes == ["turn-next"]
+    assert harness.turn.deadline == 100 + GRACE_S / 3
+    request = harness.tick(4)
+    assert isinstance(request, ReadRecord)
+    assert request.survey
     harness.read(in_flight("b@2"), alive=frozenset())
-    assert harness.notes == ["member-missing", "turn-next"]
-    assert harness.turn.deadline == 110
-    harness.now = 110
-    assert isinstance(harness.happen(events.Tick()), ReadRecord)
-    request = harness.read(in_flight("b@2"), alive=frozenset())
+    assert harness.notes == ["member-missing"]
+    assert harness.turn.deadline == 104 + GRACE_S / 3
+    while harness.now < 104 + GRACE_S:
+        assert isinstance(harness.tick(5), ReadRecord)
+        request = harness.read(in_flight("b@2"), alive=frozenset())
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight == {}
+    assert request.after.in_flight == {}
     assert harness.notes == ["turn-reclaimed"]
 
 
+def test_the_head_reclaims_several_turns_in_one_commit() -> None:
+    """All turns that are overdue end together, and each counts as lost."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.be_head()
+    both = replace(
+        AGREED,
+        in_flight={"m2": entry_of("b@2", "x"), "m3": entry_of("b@2", "y")},
+        versions={named("b@2").digest: VersionState(2, named("b@2").scope)},
+        in_flight_count=2,
+    )
+    harness.read(both)
+    harness.tick(4)
+    harness.read(both, alive=frozenset())
+    assert harness.notes == ["member-missing", "member-missing"]
+    assert isinstance(harness.tick(GRACE_S), ReadRecord)
+    request = harness.read(both, alive=frozenset())
+    assert isinstance(request, CommitRecord)
+    assert request.after.in_flight == {}
+    assert request.after.versions[named("b@2").digest].lost_turns == 2
+    assert harness.notes == ["turn-reclaimed", "turn-reclaimed"]
+
+
 def test_only_the_head_watches_for_missing_members() -> None:
-    """A member that is not the head logs no missing member."""
+    """A member that is not the head logs no missing member, and surveys none."""
     harness = TurnHarness()
     harness.connect()
     harness.read(in_flight("b@2"), alive=frozenset())
@@ -255,27 +325,27 @@ def test_success_ends_the_turn() -> None:
     assert harness.turn.granted is None
     request = harness.advance()
     assert isinstance(request, CommitRecord)
-    assert request.znode_version == taken.znode_version + 1
-    assert request.record.in_flight == {}
-    assert request.record.is_known_good(named("b@2"))
+    assert request.basis.state == taken.basis.state + 1
+    assert request.after.in_flight == {}
+    assert request.after.is_known_good(named("b@2"))
     assert harness.committed() is None
     assert harness.notes == ["turn-released"]
     assert not harness.turn.in_flight
 
 
 def test_a_failure_keeps_the_turn() -> None:
-    """The entry stays as a failed one, and from then on the record is watched."""
+    """The entry stays as a failed one, and the decisions are not written."""
     harness = TurnHarness()
     harness.begin()
     harness.take()
     harness.fail(snapshot("b@2"), "exit status 1", Step.CHECK)
     request = harness.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight["m1"].phase is FAILED
-    version_state = request.record.versions[named("b@2").digest]
+    assert request.after.in_flight["m1"].phase is FAILED
+    version_state = request.after.versions[named("b@2").digest]
     assert (version_state.reason, version_state.step) == ("exit status 1", "check")
-    assert harness.committed() == ReadRecord(8, watch=True, requested=OWN)
-    assert harness.read(request.record, 6) is None
+    assert not request.is_exclusive, "others that fail at the same time do not conflict"
+    assert harness.committed(5) is None
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.in_flight
 
@@ -303,22 +373,42 @@ def test_something_newer_in_the_same_turn() -> None:
     harness.begin()
     harness.take()
     request = harness.request("c@3")
+    assert isinstance(request, ReadRecord)
+    assert request.survey, "no other member may try it at the same time"
+    request = harness.read(in_flight("b@2", "m1", "a"))
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight == {"m1": entry_of("c@3", "b")}
-    assert (request.checks, request.queue_node) == ({"/z": 3}, "")
+    assert request.after.in_flight == {"m1": entry_of("c@3", "a")}
+    assert (request.checks, numbers_of(request)) == ({"/z": 3}, [])
+    assert request.is_exclusive
     harness.committed()
     assert harness.turn.granted == snapshot("c@3")
 
 
-def test_something_newer_that_another_tries() -> None:
-    """A readmission is refused like an admission, and then the record is watched."""
+def test_something_newer_that_is_known_good_needs_no_survey() -> None:
+    """All members may try it, so only the own entry is written."""
     harness = TurnHarness()
     harness.begin()
     harness.take()
-    harness.happen(GroupTouched(GroupPart.RECORD))
-    both = {"m1": entry_of("b@2", "b"), "m2": entry_of("c@3", "x")}
-    harness.read(replace(AGREED, in_flight=both))
-    assert harness.request("c@3") == ReadRecord(8, watch=True, requested=OWN)
+    assert isinstance(harness.touched(GroupPart.RECORD), ReadRecord)
+    state = VersionState(3, named("c@3").scope, known_good=True)
+    own = replace(in_flight("b@2", "m1", "a"), versions={named("c@3").digest: state})
+    harness.read(own)
+    request = harness.request("c@3")
+    assert isinstance(request, CommitRecord)
+    assert not request.is_exclusive
+    assert request.after.in_flight == {"m1": entry_of("c@3", "a")}
+
+
+def test_something_newer_that_another_tries() -> None:
+    """A readmission is refused like an admission, and then the decisions are watched."""
+    harness = TurnHarness()
+    harness.begin()
+    harness.take()
+    harness.touched(GroupPart.RECORD)
+    both = {"m1": entry_of("b@2", "a"), "m2": entry_of("c@3", "x")}
+    harness.read(in_flight("b@2", "m1", "a"))
+    assert isinstance(harness.request("c@3"), ReadRecord)
+    assert watch_of(harness.read(replace(AGREED, in_flight=both))) is Watch.DECISIONS
     assert harness.read(replace(AGREED, in_flight=both)) is None
     assert harness.notes == ["turn-next"]
     assert harness.turn.granted == snapshot("b@2")
@@ -331,7 +421,7 @@ def test_a_change_that_is_undone_leaves_the_queue() -> None:
     harness.be_head()
     harness.read(in_flight("b@2"))
     harness.withdraw()
-    assert harness.advance() == LeaveQueue(6, QUEUE_NODE)
+    assert harness.advance() == LeaveQueue(6, QUEUE_NUMBER)
     assert harness.queue_left() is None
 
 
@@ -344,8 +434,8 @@ def test_a_turn_that_is_not_needed_is_released() -> None:
     harness.withdraw()
     request = harness.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight == {}
-    assert not request.record.is_known_good(named("b@2"))
+    assert request.after.in_flight == {}
+    assert not request.after.is_known_good(named("b@2"))
 
 
 def test_a_first_start_reports_a_known_good_version() -> None:
@@ -355,7 +445,7 @@ def test_a_first_start_reports_a_known_good_version() -> None:
     harness.report_known_good(snapshot("a@1"))
     request = harness.advance()
     assert isinstance(request, CommitRecord)
-    assert request.record.is_known_good(named("a@1"))
+    assert request.after.is_known_good(named("a@1"))
     harness.committed()
     harness.report_known_good(snapshot("a@1"))
     assert harness.advance() is None
@@ -394,7 +484,7 @@ def test_an_earlier_run_is_adopted() -> None:
     harness = TurnHarness()
     request = harness.begin(in_flight("b@2", "m1", "earlier"))
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight == {"m1": entry_of("b@2", "a")}
+    assert request.after.in_flight == {"m1": entry_of("b@2", "a")}
     assert harness.turn.inherited
     harness.committed()
     assert harness.notes == ["adopted"]
@@ -421,11 +511,7 @@ def test_the_turn_after_an_adopted_one_is_not_inherited() -> None:
     harness.read(AGREED, 6)
     assert harness.notes == ["turn-released"]
     harness.committed()
-    joining = harness.request("c@3")
-    assert isinstance(joining, JoinQueue)
-    name = f"{joining.ticket}-0000000005"
-    harness.queue_joined(name)
-    harness.listed(name)
+    assert isinstance(harness.be_head("c@3"), ReadRecord)
     harness.read()
     harness.committed()
     assert harness.turn.in_flight
@@ -464,7 +550,19 @@ def test_a_duplicate_gets_the_id() -> None:
     assert isinstance(harness.enrolled(), ReadRecord)
     request = harness.read(in_flight("b@2", "m1", "of the first"))
     assert isinstance(request, CommitRecord)
-    assert request.record.in_flight == {"m1": entry_of("b@2", "a")}
+    assert request.after.in_flight == {"m1": entry_of("b@2", "a")}
+
+
+def test_an_earlier_process_may_have_been_admitted_meanwhile() -> None:
+    """If its node was replaced, the record is read again: it could queue until then."""
+    harness = TurnHarness()
+    harness.connect()
+    harness.read()
+    request = harness.happen(Enrolled(harness.number, 3, has_replaced=True))
+    assert isinstance(request, ReadRecord)
+    adoption = harness.read(in_flight("b@2", "m1", "of the earlier one"))
+    assert isinstance(adoption, CommitRecord)
+    assert adoption.after.in_flight == {"m1": entry_of("b@2", "a")}
 
 
 @pytest.mark.parametrize("is_answered", [True, False])

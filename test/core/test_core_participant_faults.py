@@ -2,29 +2,44 @@
 
 import pytest
 
-from core.turn_harness import AGREED, OWN, QUEUE_NODE, TurnHarness, entry_of, named, snapshot
+from core.turn_harness import (
+    AGREED,
+    QUEUE_NUMBER,
+    TurnHarness,
+    entry_of,
+    named,
+    numbers_of,
+    queued,
+    snapshot,
+    watch_of,
+)
 from zkexec.core import events
 from zkexec.core.actions import Action
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
+    FindQueueNode,
     JoinQueue,
-    ListQueue,
     ReadRecord,
-    WatchQueueNode,
+    RenewQueueNode,
+    Watch,
+    WatchQueueNodes,
 )
 from zkexec.core.rollout.group_events import (
     Conflict,
     GroupPart,
     GroupTouched,
     QueueLeft,
+    QueueNodeRenewed,
     RecordCommitted,
 )
-from zkexec.core.rollout.record import RolloutRecord, VersionState
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 
-OURS = replace(AGREED, in_flight={"m1": entry_of("b@2", "b")})
-THEIRS = replace(AGREED, in_flight={"m2": entry_of("b@2", "x")})
+OURS = replace(AGREED, in_flight={"m1": entry_of("b@2", "a")}, in_flight_count=1)
+THEIRS = replace(AGREED, in_flight_count=1)
 
 
 def in_turn() -> TurnHarness:
@@ -53,8 +68,8 @@ def test_what_is_no_answer_is_not_taken_for_one() -> None:
     harness.request("b@2")
     assert harness.happen(events.ZnodesRead(harness.number, {})) is None
     assert harness.happen(QueueLeft(harness.number - 1)) is None
-    assert harness.queue_joined() == ListQueue(4)
-    assert harness.happen(RecordCommitted(3)) is None
+    assert harness.queue_joined() == WatchQueueNodes(4, QUEUE_NUMBER, 4)
+    assert harness.happen(RecordCommitted(3, RecordBasis())) is None
 
 
 def test_a_record_that_has_changed_is_read_again() -> None:
@@ -63,19 +78,20 @@ def test_a_record_that_has_changed_is_read_again() -> None:
     harness.begin()
     harness.be_head()
     harness.read()
-    assert harness.refused(Conflict.RECORD) == ReadRecord(7, watch=True, requested=OWN)
+    assert isinstance(harness.refused(Conflict.RECORD), ReadRecord)
     assert harness.read(THEIRS, 5) is None
     assert harness.turn.granted is None
 
 
 def test_a_missing_queue_node_is_searched_for() -> None:
-    """The member lists the queue, and joins it again if its node is not there."""
+    """The member joins the queue again, unless the record shows that it was admitted."""
     harness = TurnHarness()
     harness.begin()
     harness.be_head()
     harness.read()
-    assert harness.refused(Conflict.QUEUE_NODE) == ListQueue(7)
-    assert harness.listed("x-0000000003") == JoinQueue(8, "a")
+    assert harness.refused(Conflict.QUEUE_NODE, QUEUE_NUMBER) == FindQueueNode(7, "a")
+    assert isinstance(harness.found(None), ReadRecord)
+    assert harness.read() == JoinQueue(9, queued("b@2", "a"))
 
 
 def test_content_that_has_changed_is_waited_for() -> None:
@@ -86,7 +102,9 @@ def test_content_that_has_changed_is_waited_for() -> None:
     harness.read()
     assert harness.refused(Conflict.CONFIGURATION) is None
     assert harness.turn.deadline == 1
-    assert harness.request("c@3") == ReadRecord(7, watch=True, requested=OWN)
+    node = RenewQueueNode(7, QUEUE_NUMBER, queued("c@3", "a"))
+    assert harness.request("c@3") == node
+    assert isinstance(harness.happen(QueueNodeRenewed(7)), ReadRecord)
     request = harness.read()
     assert isinstance(request, CommitRecord)
     assert request.checks == {"/z": 3}
@@ -99,7 +117,7 @@ def test_content_that_had_changed_is_not_waited_for() -> None:
     harness.be_head()
     harness.read()
     harness.want(snapshot("c@3"))
-    assert harness.refused(Conflict.CONFIGURATION) == ReadRecord(7, watch=True, requested=OWN)
+    assert isinstance(harness.refused(Conflict.CONFIGURATION), RenewQueueNode)
 
 
 def test_an_outdated_version_is_not_tried() -> None:
@@ -111,6 +129,7 @@ def test_an_outdated_version_is_not_tried() -> None:
     harness.read(record)
     harness.want(snapshot("c@3"))
     assert isinstance(harness.advance(), ReadRecord)
+    assert watch_of(harness.read(record)) is Watch.DECISIONS
     assert harness.read(record) is None
     assert harness.notes == ["turn-outdated"]
     harness.want(snapshot("c@10"))
@@ -124,10 +143,10 @@ def test_a_later_read_of_the_same_bytes_is_taken_over() -> None:
     harness.be_head()
     harness.read(THEIRS)
     harness.inputs("b@7")
-    harness.happen(GroupTouched(GroupPart.RECORD))
+    harness.touched(GroupPart.IN_FLIGHT)
     request = harness.read()
     assert isinstance(request, CommitRecord)
-    assert (request.checks, request.queue_node) == ({"/z": 7}, QUEUE_NODE)
+    assert (request.checks, numbers_of(request)) == ({"/z": 7}, [QUEUE_NUMBER])
 
 
 def test_nothing_is_admitted_while_newer_content_settles() -> None:
@@ -137,13 +156,14 @@ def test_nothing_is_admitted_while_newer_content_settles() -> None:
     harness.be_head()
     harness.read(THEIRS)
     harness.inputs("c@8")
-    harness.happen(GroupTouched(GroupPart.RECORD))
+    harness.touched(GroupPart.IN_FLIGHT)
     assert harness.advance() is None
-    request = harness.request("c@8")
+    assert isinstance(harness.request("c@8"), RenewQueueNode)
+    request = harness.happen(QueueNodeRenewed(harness.number))
     assert isinstance(request, ReadRecord)
     request = harness.read()
     assert isinstance(request, CommitRecord)
-    assert (request.checks, request.queue_node) == ({"/z": 8}, QUEUE_NODE)
+    assert (request.checks, numbers_of(request)) == ({"/z": 8}, [QUEUE_NUMBER])
 
 
 def test_a_turn_needs_no_later_read() -> None:
@@ -156,8 +176,12 @@ def test_a_turn_needs_no_later_read() -> None:
 
 @pytest.mark.parametrize(
     ("steps", "then"),
-    [(0, [Enrol, ListQueue]), (1, [Enrol, ListQueue]), (2, [Enrol, ReadRecord, CommitRecord])],
-    ids=["join", "list", "read"],
+    [
+        (0, [Enrol, FindQueueNode]),
+        (1, [Enrol, WatchQueueNodes]),
+        (2, [Enrol, ReadRecord, CommitRecord]),
+    ],
+    ids=["join", "watch", "read"],
 )
 def test_a_request_that_fails_is_repeated_after_a_pause(
     steps: int, then: list[type[Action]]
@@ -169,7 +193,7 @@ def test_a_request_that_fails_is_repeated_after_a_pause(
     if steps > 0:
         harness.queue_joined()
     if steps > 1:
-        harness.listed(QUEUE_NODE)
+        harness.nodes_read(before=False)
     assert harness.failed() is None
     assert harness.turn.deadline == 1
     assert after_a_pause(harness) == then
@@ -201,14 +225,13 @@ def test_an_admission_whose_answer_was_lost_is_read_back() -> None:
     harness.now = 1
     harness.happen(events.Tick())
     assert isinstance(harness.enrolled(), ReadRecord)
-    assert harness.read(OURS, 5) is None
+    assert isinstance(harness.read(OURS, 5), FindQueueNode)
     assert harness.turn.granted == snapshot("b@2")
     assert harness.turn.may_stop(1.9)
     assert not harness.turn.may_stop(2)
-    harness.succeed(snapshot("b@2"))
-    harness.advance()
-    assert isinstance(harness.committed(), ListQueue)
-    assert harness.listed() is None
+    assert harness.last == FindQueueNode(9, "a")
+    assert isinstance(harness.found(None), ReadRecord)
+    assert harness.read(OURS, 5) is None
 
 
 def test_a_release_whose_answer_was_lost_is_read_back() -> None:
@@ -237,8 +260,8 @@ def test_a_release_is_repeated_until_it_is_read_back() -> None:
     harness.enrolled()
     request = harness.read(OURS, 9)
     assert isinstance(request, CommitRecord)
-    assert request.znode_version == 9
-    assert request.record.in_flight == {}
+    assert request.basis.state == 9
+    assert request.after.in_flight == {}
 
 
 def test_a_lost_connection_is_worth_nothing() -> None:
@@ -247,12 +270,13 @@ def test_a_lost_connection_is_worth_nothing() -> None:
     harness.begin()
     harness.be_head()
     harness.read(THEIRS)
-    harness.happen(GroupTouched(GroupPart.RECORD))
+    harness.touched(GroupPart.IN_FLIGHT)
     assert harness.happen(events.SessionSuspended("gone")) is None
     assert harness.turn.deadline is None
     assert harness.read(AGREED) is None
     assert isinstance(harness.connect(), Enrol)
-    assert harness.enrolled() == ReadRecord(8, watch=True, requested=OWN)
+    assert harness.enrolled() == WatchQueueNodes(8, QUEUE_NUMBER, QUEUE_NUMBER)
+    assert isinstance(harness.nodes_read(), ReadRecord)
 
 
 def test_a_queue_node_lives_as_long_as_its_session() -> None:
@@ -261,13 +285,13 @@ def test_a_queue_node_lives_as_long_as_its_session() -> None:
     harness.begin()
     harness.request("b@2")
     harness.queue_joined()
-    harness.listed("x-0000000003", QUEUE_NODE)
+    harness.nodes_read()
     harness.connect(session=1)
-    assert isinstance(harness.enrolled(), WatchQueueNode)
+    assert harness.enrolled() == WatchQueueNodes(harness.number, QUEUE_NUMBER, 4)
     harness.happen(events.SessionLost("expired"))
     harness.connect(session=2)
     assert isinstance(harness.enrolled(), ReadRecord)
-    assert harness.read() == JoinQueue(harness.number, "b", None)
+    assert harness.read() == JoinQueue(harness.number, queued("b@2", "a"))
 
 
 def test_a_turn_outlives_its_session() -> None:

@@ -2,30 +2,48 @@
 
 import pytest
 
-from core.records import FAILED, SCOPE, admitted, entry, known_good, limit, not_good, version
-from zkexec.core.policy import MaxUnavailable
-from zkexec.core.rollout.record import (
-    AgreedMaxUnavailable,
-    Pause,
-    Refusal,
-    RolloutRecord,
-    VersionState,
+from core.records import (
+    FAILED,
+    SCOPE,
+    admitted,
+    entry,
+    known_good,
+    limit,
+    not_good,
+    population,
+    version,
 )
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.limits import AgreedMaxUnavailable
+from zkexec.core.rollout.record import ActingHead, Hold, Pause, Refusal, RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 
 PAUSE = Pause("operator", "maintenance")
 
 
-def admit(record: RolloutRecord, word: str, population: int = 10) -> RolloutRecord | Refusal:
-    """Let m1 request admission as the head of the queue, with sequence number 7."""
-    return record.admit("m1", entry(word), SCOPE, population, 7)
+def admit(record: RolloutRecord, word: str, *, zone: str = "") -> RolloutRecord | Refusal:
+    """Let m1 request admission as the head of the queue, with the queue node 7."""
+    return record.admit("m1", entry(word, zone=zone), SCOPE, 7)
 
 
 def test_the_first_member_is_admitted() -> None:
-    """An empty group admits its head, enters its version, and keeps its sequence number."""
+    """An empty group admits its head, enters its version, and keeps the number of its node."""
     assert admit(RolloutRecord(), "b@2") == RolloutRecord(
-        in_flight={"m1": entry("b@2")}, versions={"b": not_good(2)}, last_admitted=7
+        in_flight={"m1": entry("b@2", admission=1)},
+        versions={"b": not_good(2)},
+        last_admitted=7,
+        admissions=1,
     )
+
+
+def test_admissions_are_counted() -> None:
+    """Each entry has the number of its admission, and no head acts after an admission."""
+    record = RolloutRecord(admissions=4, head=ActingHead("m9", 3), zone="east")
+    found = record.admit("m1", entry("b@2", zone="west"), SCOPE)
+    assert isinstance(found, RolloutRecord)
+    assert (found.admissions, found.in_flight["m1"].admission) == (5, 5)
+    assert (found.head, found.last_admitted, found.zone) == (None, -1, "west")
 
 
 @pytest.mark.parametrize(
@@ -35,12 +53,16 @@ def test_the_first_member_is_admitted() -> None:
         (RolloutRecord(versions={"b": not_good(2, "m2")}), Refusal.FAILED),
         (RolloutRecord(versions={"b": known_good(2, "m2")}), Refusal.FAILED),
         (RolloutRecord(versions={"b": known_good(3, "m2")}), Refusal.FAILED),
+        (RolloutRecord(hold=Hold(MaxUnavailable(0), "operator", "")), Refusal.HELD),
         (RolloutRecord(in_flight={"m2": entry("b@2")}), Refusal.FULL),
         (RolloutRecord(in_flight={"m2": entry("a@1", phase=FAILED)}), Refusal.FULL),
+        (RolloutRecord(in_flight_count=1), Refusal.FULL),
+        (RolloutRecord(in_flight_count=1, zone="east"), Refusal.ZONE),
+        (RolloutRecord(unavailable=frozenset({"m2"})), Refusal.FULL),
     ],
 )
 def test_an_admission_is_refused_with_its_reason(record: RolloutRecord, refusal: Refusal) -> None:
-    """A pause, a failed version and a full group each refuse the head, with their reason."""
+    """A pause, a failed version, a hold, another zone and a full group each refuse the head."""
     assert admit(record, "b@2") is refusal
 
 
@@ -65,7 +87,7 @@ def test_the_first_reason_is_given(record: RolloutRecord, refusal: Refusal) -> N
 
 
 @pytest.mark.parametrize(
-    ("others", "agreed", "population", "fits"),
+    ("others", "agreed", "members", "fits"),
     [
         (1, None, 10, False),
         (0, None, 10, True),
@@ -79,14 +101,159 @@ def test_the_first_reason_is_given(record: RolloutRecord, refusal: Refusal) -> N
     ],
 )
 def test_max_unavailable_limits_a_known_good_version(
-    others: int, agreed: AgreedMaxUnavailable | None, population: int, fits: bool
+    others: int, agreed: AgreedMaxUnavailable | None, members: int, fits: bool
 ) -> None:
-    """With a known good version, at most max unavailable members are in flight."""
-    flying = {f"m{n}": entry("b@2") for n in range(2, 2 + others)}
-    record = RolloutRecord(in_flight=flying, versions={"b": known_good(2)}, max_unavailable=agreed)
-    found = admit(record, "b@2", population)
+    """With a known good version that many run, at most max unavailable members are in flight."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=50)},
+        max_unavailable=agreed,
+        in_flight_count=others,
+        population=population(members),
+    )
+    found = admit(record, "b@2")
     assert (found is Refusal.FULL) is not fits
     assert isinstance(found, RolloutRecord) is fits
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "allowed"), [(0, 1), (1, 2), (2, 4), (7, 14), (10, 20), (11, 20), (500, 20)]
+)
+def test_twice_as_many_as_have_succeeded_are_in_flight(succeeded: int, allowed: int) -> None:
+    """The number of members in flight doubles as members succeed, up to max unavailable."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=succeeded)}, max_unavailable=limit(20)
+    )
+    assert record.allowed(version("b@2")) == allowed
+    assert isinstance(admit(replace(record, in_flight_count=allowed - 1), "b@2"), RolloutRecord)
+    assert admit(replace(record, in_flight_count=allowed), "b@2") is Refusal.FULL
+
+
+def test_successes_before_a_retry_do_not_count() -> None:
+    """A version that is written again after a failure is tried by one member alone."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, "m9", succeeded=50)}, max_unavailable=limit(20)
+    )
+    assert record.allowed(version("b@3")) == 1
+    assert admitted(record, "m1", "b@3").versions["b"].succeeded == 0
+
+
+@pytest.mark.parametrize(
+    ("ill", "in_flight", "fits"),
+    [
+        ((), 2, True),
+        (("m2",), 2, False),
+        (("m2",), 1, True),
+        (("m1",), 2, True),
+        (("m1", "m2", "m3", "m4"), 2, True),
+        (("m1", "m2", "m3", "m4"), 3, False),
+    ],
+)
+def test_unavailable_members_take_room(ill: tuple[str, ...], in_flight: int, fits: bool) -> None:
+    """A member that is unavailable counts as one in flight, except for its own turn."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=50)},
+        max_unavailable=limit(3),
+        in_flight_count=in_flight,
+        unavailable=frozenset(ill),
+    )
+    assert isinstance(admit(record, "b@2"), RolloutRecord) is fits
+
+
+def test_unavailable_members_do_not_slow_the_ramp() -> None:
+    """They count against max unavailable, not against twice the number that have succeeded."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=1)},
+        max_unavailable=limit(9),
+        in_flight_count=1,
+        unavailable=frozenset({"m2", "m3"}),
+    )
+    assert isinstance(admit(record, "b@2"), RolloutRecord)
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "zone", "refusal"),
+    [(0, "west", None), (1, "west", Refusal.ZONE), (1, "east", None), (1, "", Refusal.ZONE)],
+)
+def test_one_zone_is_in_flight(in_flight: int, zone: str, refusal: Refusal | None) -> None:
+    """While members of a zone are in flight, none of another one, or without one, is admitted."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=50)},
+        max_unavailable=limit(9),
+        in_flight_count=in_flight,
+        zone="east",
+    )
+    found = admit(record, "b@2", zone=zone)
+    if refusal is None:
+        assert isinstance(found, RolloutRecord)
+        assert found.zone == zone
+    else:
+        assert found is refusal
+
+
+def test_max_unavailable_may_be_a_share_of_the_zone() -> None:
+    """The living members of the zone that is open are counted."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=50)},
+        max_unavailable=limit(50, percent=True, per_zone=True),
+        population=population(12, east=8, west=4),
+        zone="east",
+    )
+    assert record.allowed(version("b@2"), "east") == 4
+    assert record.allowed(version("b@2"), "west") == 2
+    assert admit(replace(record, in_flight_count=4), "b@2", zone="east") is Refusal.FULL
+
+
+def held(after: MaxUnavailable, *known: str, **of: int) -> RolloutRecord:
+    """Return a record in which the version b is held."""
+    return RolloutRecord(
+        versions={"b": known_good(2, succeeded=of.get("succeeded", 0))},
+        max_unavailable=limit(9),
+        hold=Hold(after, "operator", "one first", known),
+        in_flight_count=of.get("in_flight", 0),
+        population=population(10),
+    )
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "in_flight", "is_held"),
+    [(0, 0, False), (2, 0, False), (3, 0, True), (2, 1, True), (0, 3, True), (1, 1, False)],
+)
+def test_a_hold_limits_how_many_have_the_version(
+    succeeded: int, in_flight: int, is_held: bool
+) -> None:
+    """Members that succeeded and those in flight count, as long as no operator approves."""
+    record = held(MaxUnavailable(3), succeeded=succeeded, in_flight=in_flight)
+    assert record.is_held(version("b@2"), "m1") is is_held
+    approved = replace(record, hold=None)
+    assert not approved.is_held(version("b@2"), "m1")
+
+
+def test_a_hold_may_be_a_percentage() -> None:
+    """It is taken of the living members."""
+    record = held(MaxUnavailable(30, percent=True), succeeded=2)
+    assert admit(record, "b@2") is not Refusal.HELD
+    assert admit(held(MaxUnavailable(30, percent=True), succeeded=3), "b@2") is Refusal.HELD
+
+
+def test_a_hold_is_not_about_what_was_known_good() -> None:
+    """An undo is not held; any other version that is pushed meanwhile is."""
+    record = held(MaxUnavailable(0), "a", succeeded=0)
+    assert isinstance(admit(record, "a@5"), RolloutRecord)
+    assert admit(record, "c@5") is Refusal.HELD
+
+
+def test_a_restart_of_what_was_known_good_is_not_held() -> None:
+    """A rolling restart gives the same contents another digest."""
+    record = held(MaxUnavailable(0), "a")
+    assert isinstance(admit(record, "a.x@5"), RolloutRecord)
+    assert admit(record, "b.x@5") is Refusal.HELD
+
+
+def test_the_own_entry_does_not_count_in_a_hold() -> None:
+    """A member in flight that is admitted again needs no further place."""
+    record = replace(held(MaxUnavailable(1), in_flight=1), in_flight={"m1": entry("a@1")})
+    assert not record.is_held(version("b@2"), "m1")
+    assert record.is_held(version("b@2"), "m2")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +272,7 @@ def test_a_member_does_not_count_for_itself() -> None:
     record = RolloutRecord(in_flight={"m1": entry("a@1", "old")}, versions={"a": not_good(1)})
     found = admit(record, "b@2")
     assert isinstance(found, RolloutRecord)
-    assert found.in_flight == {"m1": entry("b@2")}
+    assert found.in_flight == {"m1": entry("b@2", admission=1)}
 
 
 @pytest.mark.parametrize("known", [not_good(2, "m2"), known_good(2, "m2", "m3"), not_good(2, "m1")])
@@ -179,14 +346,14 @@ def test_the_failure_before_a_restart_is_kept_until_that_succeeds() -> None:
     assert found.versions == {"b.x": not_good(2, "m3"), "b.y": not_good(5)}
     assert found.failure_of(version("b@1")) == not_good(2, "m3")
     restarted = found.release("m1", version("b.y@5"))
-    assert restarted.versions == {"b.y": known_good(5)}
+    assert restarted.versions == {"b.y": known_good(5, succeeded=1)}
     assert restarted.failure_of(version("b@1")) is None
 
 
 def test_a_version_in_flight_is_kept() -> None:
     """A version is kept while a member is in flight with it."""
     flying = {"m2": entry("old@1")}
-    versions = {"old": not_good(1), "b": known_good(2)}
+    versions = {"old": not_good(1), "b": known_good(2, succeeded=1)}
     record = RolloutRecord(in_flight=flying, versions=versions, max_unavailable=limit(2))
     found = admit(record, "b@2")
     assert isinstance(found, RolloutRecord)
@@ -218,11 +385,15 @@ def test_a_restart_of_the_same_contents_is_not_newer(wanted: str, is_newer: bool
         (RolloutRecord(in_flight={"m1": entry("b@2", "another")}), Refusal.GONE),
         (RolloutRecord(in_flight=FLYING, paused=PAUSE), Refusal.PAUSED),
         (RolloutRecord(in_flight=FLYING, versions={"c": not_good(3, "m2")}), Refusal.FAILED),
+        (
+            RolloutRecord(in_flight=FLYING, hold=Hold(MaxUnavailable(0), "operator", "")),
+            Refusal.HELD,
+        ),
         (RolloutRecord(in_flight={**FLYING, "m2": entry("c@3", "t2")}), Refusal.FULL),
     ],
 )
 def test_a_readmission_is_refused_with_its_reason(record: RolloutRecord, refusal: Refusal) -> None:
-    """A lost entry, a pause, a failed version and another trial each refuse a readmission."""
+    """A lost entry, a pause, a failure, a hold and another trial each refuse a readmission."""
     assert readmit(record, "c@3") is refusal
 
 
@@ -257,43 +428,52 @@ def test_a_readmission_keeps_the_last_admission() -> None:
     assert found.last_admitted == 4
 
 
-@pytest.mark.parametrize(
-    ("agreed", "population", "count"),
-    [(None, 50, 1), (limit(3), 1, 3), (limit(25, percent=True), 50, 12)],
-)
-def test_max_unavailable_in_numbers(
-    agreed: AgreedMaxUnavailable | None, population: int, count: int
-) -> None:
-    """A group without a max unavailable allows one member; a percentage is rounded down."""
-    assert RolloutRecord(max_unavailable=agreed).allowed(population) == count
+def test_a_readmission_keeps_the_zone_and_the_admission() -> None:
+    """It is the same turn, so a lost zone is recognized by it."""
+    own = entry("b@2", zone="east", admission=3)
+    found = readmit(RolloutRecord(in_flight={"m1": own}, admissions=5), "c@3")
+    assert isinstance(found, RolloutRecord)
+    assert found.in_flight["m1"] == entry("c@3", zone="east", admission=3)
+    assert found.admissions == 5
+
+
+@pytest.mark.parametrize(("others", "is_held"), [(0, False), (1, False), (2, True)])
+def test_a_readmission_to_a_held_version(others: int, is_held: bool) -> None:
+    """Of those in flight only the ones with the held version count: the entries are known."""
+    tried = {f"m{number}": entry("c@3", f"t{number}") for number in range(2, 2 + others)}
+    record = RolloutRecord(
+        in_flight={**FLYING, **tried, "m9": entry("b@2", "t9")},
+        in_flight_count=2 + others,
+        versions={"c": known_good(3, succeeded=1)},
+        hold=Hold(MaxUnavailable(3), "operator", "three first"),
+    )
+    assert (readmit(record, "c@3") is Refusal.HELD) is is_held
 
 
 @pytest.mark.parametrize(
-    ("agreed", "asked", "asker_lives", "found"),
+    ("record", "needs_survey"),
     [
-        (None, MaxUnavailable(3), False, limit(3)),
-        (limit(1, "m2"), MaxUnavailable(3), True, limit(1, "m2")),
-        (limit(1, "m2"), MaxUnavailable(3), False, limit(3)),
-        (limit(3, "m2"), MaxUnavailable(1), True, limit(1)),
-        (limit(2, "m2"), MaxUnavailable(2), True, limit(2, "m2")),
-        (limit(1, "m1"), MaxUnavailable(3), True, limit(3)),
-        (limit(3, "m2"), MaxUnavailable(20, percent=True), True, limit(20, percent=True)),
-        (limit(50, "m2", percent=True), MaxUnavailable(6), True, limit(50, "m2", percent=True)),
+        (RolloutRecord(), True),
+        (RolloutRecord(versions={"c": not_good(3)}), True),
+        (RolloutRecord(versions={"c": known_good(3)}), False),
+        (RolloutRecord(versions={"c": known_good(2, "m9")}), True),
+        (
+            RolloutRecord(
+                versions={"c": known_good(3)}, hold=Hold(MaxUnavailable(3), "operator", "")
+            ),
+            True,
+        ),
+        (
+            RolloutRecord(
+                versions={"c": known_good(3)},
+                hold=Hold(MaxUnavailable(3), "operator", "", known_good=("c",)),
+            ),
+            False,
+        ),
     ],
 )
-def test_of_living_requests_the_smallest_counts(
-    agreed: AgreedMaxUnavailable | None,
-    asked: MaxUnavailable,
-    asker_lives: bool,
-    found: AgreedMaxUnavailable,
+def test_a_readmission_may_need_the_entries_of_the_others(
+    record: RolloutRecord, needs_survey: bool
 ) -> None:
-    """A member may lower max unavailable, or replace its own request or a missing member's."""
-    record = RolloutRecord(max_unavailable=agreed)
-    assert record.with_max_unavailable("m1", asked, 10, asker_lives).max_unavailable == found
-
-
-def test_an_agreed_max_unavailable_is_not_written_again() -> None:
-    """A member that requests nothing new changes nothing."""
-    record = RolloutRecord(max_unavailable=limit(2))
-    assert record.with_max_unavailable("m1", MaxUnavailable(2), 10, True) is record
-    assert record.with_max_unavailable("m2", MaxUnavailable(3), 10, True) is record
+    """It does if one member alone may try the version, or if a hold counts the members."""
+    assert record.needs_survey(version("c@3")) is needs_survey

@@ -2,10 +2,21 @@
 
 import pytest
 
-from core.records import FAILED, SCOPE, admitted, entry, known_good, not_good, version
+from core.records import (
+    FAILED,
+    SCOPE,
+    admitted,
+    entry,
+    failures,
+    known_good,
+    limit,
+    not_good,
+    version,
+)
 from zkexec.core.rollout.first_start import basis_of
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion
+from zkexec.core.rollout.version_state import FEW_SUCCEEDED, VersionState
 from zkexec.core.turn import StartBasis
 from zkexec.frozen import replace
 
@@ -15,13 +26,40 @@ B = version("b@2")
 def test_a_release_ends_the_turn_and_marks_the_version() -> None:
     """A release removes the entry, and marks the running version as known good."""
     record = admitted(RolloutRecord(), "m1", "b@2")
-    assert record.release("m1", B) == RolloutRecord(versions={"b": known_good(2)}, last_admitted=0)
+    released = replace(record, in_flight={}, versions={"b": known_good(2, succeeded=1)})
+    assert record.release("m1", B) == released
 
 
 def test_a_turn_is_released_without_a_version() -> None:
     """A release without a version marks none as known good."""
     record = admitted(RolloutRecord(), "m1", "b@2")
-    assert record.release("m1", None) == RolloutRecord(versions={"b": not_good(2)}, last_admitted=0)
+    assert record.release("m1", None) == replace(record, in_flight={}, versions={"b": not_good(2)})
+
+
+def test_a_success_in_a_turn_is_counted() -> None:
+    """A turn that ends well is counted on its version, also if that was known good before."""
+    record = RolloutRecord(versions={"b": known_good(2, succeeded=1)}, max_unavailable=limit(5))
+    record = admitted(record, "m1", "b@2")
+    assert record.release("m1", B).versions == {"b": known_good(2, succeeded=2)}
+    assert record.release("m9", B) is record, "a first start takes no turn"
+
+
+def test_a_turn_that_was_not_used_is_no_success() -> None:
+    """The change was undone before its restart: no member has tried either version."""
+    record = admitted(RolloutRecord(versions={"a": known_good(1)}), "m1", "b@2")
+    assert record.release("m1", version("a@1")).versions["a"] == known_good(1)
+
+
+def test_the_number_in_flight_follows_the_entries() -> None:
+    """Of the others in flight only the number is known, and the own entry is counted once."""
+    record = RolloutRecord(
+        in_flight_count=3, max_unavailable=limit(5), versions={"b": known_good(2, succeeded=9)}
+    )
+    assert record.others_in_flight("m1") == 3
+    entered = admitted(record, "m1", "b@2")
+    assert (entered.in_flight_count, entered.others_in_flight("m1")) == (4, 3)
+    assert entered.others_in_flight("m2") == 4
+    assert entered.release("m1", B).in_flight_count == 3
 
 
 @pytest.mark.parametrize("made_out", [None, B])
@@ -93,7 +131,7 @@ def test_a_success_keeps_versions_in_flight() -> None:
 def test_a_failure_keeps_the_entry_and_blocks_the_version() -> None:
     """The entry stays, as failed; the version's state names the member and the reason."""
     record = admitted(RolloutRecord(), "m1", "b@2", under="t").fail("m1", "t", B, "exit status 1")
-    assert record.in_flight == {"m1": entry("b@2", phase=FAILED)}
+    assert record.in_flight == {"m1": entry("b@2", phase=FAILED, admission=1)}
     assert record.versions == {
         "b": VersionState(2, SCOPE, failed_by=("m1",), reason="exit status 1")
     }
@@ -162,8 +200,8 @@ def test_a_known_good_version_may_fail_elsewhere() -> None:
 def test_an_earlier_run_is_adopted() -> None:
     """The entry gets the new token, is otherwise as before, and its lost turn is counted."""
     record = admitted(RolloutRecord(), "m1", "b@2").adopt("m1", "new")
-    assert record.in_flight == {"m1": entry("b@2", "new")}
-    assert record.versions == {"b": not_good(2, lost=1)}
+    assert record.in_flight == {"m1": entry("b@2", "new", admission=1)}
+    assert record.versions == {"b": not_good(2, lost=1, lost_until=1)}
     assert record.adopt("m1", "new") is record
 
 
@@ -177,7 +215,7 @@ def test_a_failed_entry_stays_failed_when_it_is_adopted() -> None:
     """An adopted failed entry stays failed, and is counted neither as a failure nor as lost."""
     record = admitted(RolloutRecord(), "m1", "b@2", under="t").fail("m1", "t", B, "exit status 1")
     adopted = record.adopt("m1", "new")
-    assert adopted.in_flight == {"m1": entry("b@2", "new", FAILED)}
+    assert adopted.in_flight == {"m1": entry("b@2", "new", FAILED, admission=1)}
     assert adopted.versions == record.versions
 
 
@@ -203,6 +241,42 @@ def test_the_second_lost_turn_fails_the_version(first: str, second: str) -> None
     assert version_state.reason == "2 turns with this version were lost, the last one by m2"
 
 
+def test_members_of_a_zone_that_are_lost_together_count_once() -> None:
+    """A zone that loses its power has lost one turn, and the next loss after it another one."""
+    members = {f"m{n}": entry("b@2", f"m{n}-turn", zone="east", admission=n) for n in range(1, 5)}
+    record = RolloutRecord(in_flight=members, versions={"b": not_good(2)}, admissions=4)
+    for member in ("m1", "m2", "m3"):
+        record = record.reclaim(member, f"{member}-turn")
+    assert record.in_flight.keys() == {"m4"}
+    assert record.versions["b"].lost_turns == 1
+    assert record.failure_of(B) is None
+    later = admitted(record.release("m4", None), "m5", "b@2", zone="east")
+    assert later.reclaim("m5", "m5-turn").failure_of(B) is not None
+
+
+def test_a_tolerated_failure_blocks_no_member() -> None:
+    """After ten successes a version may fail on as many members as max failed allows."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, succeeded=FEW_SUCCEEDED)}, max_failed=failures(1)
+    )
+    once = record.fail("m1", "t", B, "exit status 1")
+    assert once.failure_of(B) is None
+    assert once.versions["b"].failed_by == ("m1",)
+    twice = once.fail("m2", "t", B, "exit status 1")
+    assert twice.failure_of(B) == twice.versions["b"]
+    assert twice.release("m1", B).failure_of(B) is None
+
+
+def test_an_untried_version_with_other_failures_is_not_tolerated() -> None:
+    """Successes before a retry do not count for the retry."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, "m1", succeeded=50)}, max_failed=failures(5)
+    )
+    retried = admitted(record, "m2", "b@3")
+    failed = retried.fail("m2", "m2-turn", version("b@3"), "exit status 1")
+    assert failed.failure_of(version("b@3")) is not None
+
+
 def test_an_entry_is_adopted_as_failed_after_two_lost_turns() -> None:
     """The member whose lost turn made the version failed does not try it again."""
     record = RolloutRecord(in_flight={"m1": entry("b@2")}, versions={"b": not_good(2, lost=1)})
@@ -212,7 +286,9 @@ def test_an_entry_is_adopted_as_failed_after_two_lost_turns() -> None:
 def test_a_lost_turn_without_a_state_begins_one() -> None:
     """Lost turns are counted even if the version was dropped from the record."""
     record = RolloutRecord(in_flight={"m1": entry("b@2")})
-    assert record.reclaim("m1", "t").versions == {"b": VersionState(2, "", lost_turns=1)}
+    assert record.reclaim("m1", "t").versions == {
+        "b": VersionState(2, "", lost_turns=1, lost_until=0)
+    }
 
 
 def test_a_failed_entry_without_a_state_is_adopted() -> None:
@@ -232,7 +308,8 @@ def test_a_state_without_a_scope_is_dropped_by_an_admission() -> None:
 def test_the_turn_of_a_missing_member_is_reclaimed(phase: EntryPhase, lost: int) -> None:
     """A reclaim removes the entry, and counts a lost turn unless the member had failed."""
     record = RolloutRecord(in_flight={"m1": entry("b@2", phase=phase)}, versions={"b": not_good(2)})
-    assert record.reclaim("m1", "t") == RolloutRecord(versions={"b": not_good(2, lost=lost)})
+    state = not_good(2, lost=lost, lost_until=0 if lost else -1)
+    assert record.reclaim("m1", "t") == RolloutRecord(versions={"b": state})
 
 
 def test_only_the_turn_with_this_token_is_reclaimed() -> None:

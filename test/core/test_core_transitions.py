@@ -21,12 +21,13 @@ from zkexec.core.phases import (
 from zkexec.core.rendering_result import NotRendered
 from zkexec.core.rollout import group_events
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
 from zkexec.core.transitions import TABLE, check_transition
 
 TEST = Path(__file__).resolve().parent.parent
 ENOUGH_SEEDS = 600
 RARE_SEEDS = (3137, 8804)
-GROUP_SEEDS = (5, 22, 53, 68, 125, 129, 228, 276, 293, 721, 838, 918)
+GROUP_SEEDS = (87, 265, 276, 569, 639)
 """Seeds in which something happens that is rare."""
 UNSEEN = {
     (Phase.WAITING, events.StepFinished, Phase.RELOADING),
@@ -38,8 +39,10 @@ UNSEEN = {
     (Phase.FAILED, events.StepFinished, Phase.RELOADING),
     (Phase.FAILED, group_events.RecordCommitted, Phase.RELOADING),
     (Phase.WAITING, events.StepFinished, Phase.DRAINING),
+    (Phase.FAILED, events.StepFinished, Phase.DRAINING),
+    (Phase.RELOADING, events.FilesFailed, Phase.FAILED),
 }
-"""What is possible by the rules of the phases, and was met in none of 12,000 and 1,500 seeds.
+"""What is possible by the rules of the phases, and was met in none of 12,000 and 640 seeds.
 
 To forbid it would cost a user the core, where it happens after all.
 """
@@ -128,12 +131,15 @@ LATE: list[Event] = [
     events.SessionLost("expired"),
     group_events.Enrolled(0),
     group_events.EnrolmentOccupied(0, "another process"),
-    group_events.QueueJoined(0, "a-0000000000"),
+    group_events.QueueJoined(0, 0),
+    group_events.QueueNodeRenewed(0),
+    group_events.QueueNodeFound(0, None),
+    group_events.QueueNodesRead(0, True, True),
     group_events.QueueListed(0, ()),
-    group_events.QueueNodeRead(0, None),
+    group_events.QueueRead(0, frozenset(), ()),
     group_events.QueueLeft(0),
-    group_events.RecordRead(0, RolloutRecord(), 0, frozenset(), 0),
-    group_events.RecordCommitted(0),
+    group_events.RecordRead(0, RolloutRecord(), RecordBasis()),
+    group_events.RecordCommitted(0, RecordBasis()),
     group_events.CommitRefused(0, group_events.Conflict.RECORD),
     group_events.GroupRequestFailed(0, "no answer"),
 ]

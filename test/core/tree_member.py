@@ -196,5 +196,5 @@ class TreeMember:
             case actions.InspectProcessTree(generation):
                 yield events.ProcessTreeInspected(generation, 0)
             case CommitRecord():
-                self.record = action.record
+                self.record = action.after
         yield from self.group.answer(action)

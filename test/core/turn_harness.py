@@ -4,27 +4,33 @@ from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from core.records import limit
+from core.records import basis_of_record, failures, limit, population
 from zkexec.core.actions import Action, Note
 from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event, SessionConnected, Tick
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.policy import Policy
-from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus
+from zkexec.core.rollout.group_actions import CommitRecord, PublishStatus, ReadRecord, Watch
 from zkexec.core.rollout.group_events import (
     CommitRefused,
     Conflict,
     Enrolled,
+    GroupPart,
     GroupRequestFailed,
+    GroupTouched,
     QueueJoined,
     QueueLeft,
     QueueListed,
-    QueueNodeRead,
+    QueueNodeFound,
+    QueueNodesRead,
+    QueueRead,
     RecordCommitted,
     RecordRead,
 )
 from zkexec.core.rollout.participant import Participant
+from zkexec.core.rollout.queued_member import QueuedMember, QueueNode
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
 from zkexec.core.rollout.version import ConfigVersion, version_of
 from zkexec.core.snapshot import InputState, Snapshot
 from zkexec.core.step import Step
@@ -40,10 +46,14 @@ POLICY = Policy(
     health_delay_s=9,
     kill_timeout_s=1,
 )
-"""Under these terms the lease is two seconds and the grace period ten."""
-OWN = POLICY.max_unavailable
-AGREED = RolloutRecord(max_unavailable=limit(1))
-QUEUE_NODE = "a-0000000005"
+GRACE_S = 10
+"""Under these terms this is the grace period, and the lease is two seconds."""
+AGREED = RolloutRecord(
+    max_unavailable=limit(1), max_failed=failures(0), last_admitted=4, population=population(10)
+)
+"""A record that the limits of this member are in, and in which its predecessor was admitted."""
+QUEUE_NUMBER = 5
+"""The number of the own queue node."""
 
 
 def snapshot(word: str) -> Snapshot:
@@ -57,16 +67,38 @@ def named(word: str) -> ConfigVersion:
     return version_of(snapshot(word), INPUTS)
 
 
-def entry_of(word: str, under: str) -> InFlightEntry:
+def entry_of(word: str, under: str, *, zone: str = "", admission: int = 0) -> InFlightEntry:
     """Return an entry for such a snapshot."""
-    return InFlightEntry(under, named(word).digest, named(word).zxid)
+    wanted = named(word)
+    return InFlightEntry(under, wanted.digest, wanted.zxid, zone=zone, admission=admission)
+
+
+def queued(word: str, under: str, member: str = "m1", zone: str = "") -> QueuedMember:
+    """Return what a member that waits for such a snapshot shows in its queue node."""
+    return QueuedMember(member, under, named(word).digest, zone)
+
+
+def queue_node(number: int, word: str, member: str, zone: str = "") -> QueueNode:
+    """Return the queue node of another member that waits for such a snapshot."""
+    return QueueNode(number, 0, queued(word, f"{member}-turn", member, zone))
+
+
+def watch_of(request: Action | None) -> Watch:
+    """Return what a read of the record watches; the request has to be one."""
+    assert isinstance(request, ReadRecord)
+    return request.watch
+
+
+def numbers_of(request: CommitRecord) -> list[int]:
+    """Return the numbers of the queue nodes that a commit deletes."""
+    return [node.number for node in request.admitted]
 
 
 class TurnHarness:
     """The turn of the member m1, the time, and the last request that it has sent."""
 
     def __init__(self, policy: Policy = POLICY) -> None:
-        """Begin without a session; tokens and tickets are the letters."""
+        """Begin without a session; tokens are the letters."""
         letters: Iterator[str] = iter(ascii_lowercase)
         self._intent = Intent(known=InputState())
         self.turn = Participant(policy, "m1", lambda: next(letters))
@@ -104,39 +136,59 @@ class TurnHarness:
     def read(
         self,
         record: RolloutRecord = AGREED,
-        version: int = 4,
+        state: int = 4,
         alive: frozenset[str] = frozenset({"m1", "m2", "m3"}),
+        basis: RecordBasis | None = None,
     ) -> Action | None:
         """Read the record, in a group of ten."""
-        return self.happen(RecordRead(self.number, record, version, alive, 10))
+        basis = basis_of_record(record, state) if basis is None else basis
+        return self.happen(RecordRead(self.number, record, basis, alive))
 
-    def enrolled(self) -> Action | None:
+    def enrolled(self, population: int = 10) -> Action | None:
         """The own node exists."""
-        return self.happen(Enrolled(self.number))
+        return self.happen(Enrolled(self.number, population))
 
-    def listed(self, *names: str) -> Action | None:
+    def listed(self, *numbers: int, unknown: tuple[str, ...] = ()) -> Action | None:
         """The queue was listed."""
-        return self.happen(QueueListed(self.number, names))
+        return self.happen(QueueListed(self.number, numbers, unknown))
 
-    def predecessor_read(self, member: str | None, *, is_left_over: bool = False) -> Action | None:
-        """The predecessor's queue node was read."""
-        return self.happen(QueueNodeRead(self.number, member, is_left_over))
+    def queue_read(self, *nodes: QueueNode, known: tuple[int, ...] = ()) -> Action | None:
+        """The queue was read: the own node, these, and those that are known already."""
+        numbers = {QUEUE_NUMBER, *known, *(node.number for node in nodes)}
+        return self.happen(QueueRead(self.number, frozenset(numbers), nodes))
 
-    def queue_joined(self, name: str = QUEUE_NODE) -> Action | None:
+    def nodes_read(
+        self, *, own: bool = True, before: bool = True, left_over: bool = False
+    ) -> Action | None:
+        """It is known whether the own queue node and the one before it exist."""
+        return self.happen(QueueNodesRead(self.number, own, before, left_over))
+
+    def found(self, number: int | None) -> Action | None:
+        """The own queue node was searched for."""
+        return self.happen(QueueNodeFound(self.number, number))
+
+    def queue_joined(self, number: int = QUEUE_NUMBER) -> Action | None:
         """The queue node was made."""
-        return self.happen(QueueJoined(self.number, name))
+        return self.happen(QueueJoined(self.number, number))
 
-    def queue_left(self) -> Action | None:
+    def queue_left(self, *, was_there: bool = True) -> Action | None:
         """The queue node is gone."""
-        return self.happen(QueueLeft(self.number))
+        return self.happen(QueueLeft(self.number, was_there))
 
-    def committed(self) -> Action | None:
-        """The commit was written."""
-        return self.happen(RecordCommitted(self.number))
+    def touched(self, part: GroupPart) -> Action | None:
+        """A watch has fired."""
+        return self.happen(GroupTouched(part))
 
-    def refused(self, conflict: Conflict) -> Action | None:
+    def committed(self, state: int | None = None) -> Action | None:
+        """The commit was written: the decisions have the next version, or this one."""
+        assert isinstance(self.last, CommitRecord)
+        was = self.last.basis.state
+        basis = basis_of_record(self.last.after, was + 1 if state is None else state)
+        return self.happen(RecordCommitted(self.number, basis))
+
+    def refused(self, conflict: Conflict, queue_number: int | None = None) -> Action | None:
         """The commit was refused."""
-        return self.happen(CommitRefused(self.number, conflict))
+        return self.happen(CommitRefused(self.number, conflict, queue_number))
 
     def failed(self, reason: str = "no answer in time") -> Action | None:
         """The request got no answer, or an error."""
@@ -203,10 +255,10 @@ class TurnHarness:
         self.intend(current=snapshot(word), known=InputState(**known))
 
     def be_head(self, word: str = "b@2") -> Action | None:
-        """Become the head of the queue for this version; return the next request."""
+        """Become the head of the queue for this version; return the read that shows it."""
         self.request(word)
         self.queue_joined()
-        return self.listed(QUEUE_NODE)
+        return self.nodes_read(before=False)
 
     def take(self, word: str = "b@2") -> CommitRecord:
         """Be admitted to this version; return the commit."""

@@ -1,7 +1,7 @@
 """Whatever is in the znodes of groups: `status` shows it, on any terminal, and `wait` goes on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypothesis import given
@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from support.group_samples import START, parsed
-from support.rubbish import CARDS, NAMES, RECORDS, RUBBISH, examples, in_bytes
+from support.rubbish import (
+    CARDS,
+    ENTRIES,
+    NAMES,
+    QUEUED,
+    RECORDS,
+    RUBBISH,
+    SUMMARIES,
+    TRIALS,
+    examples,
+    in_bytes,
+)
 from support.sandbox import TEST
 from zkexec.ctl.status import phrases as sentences
+from zkexec.ctl.status.change_lines import group_changes, summary_changes
 from zkexec.ctl.status.group_reader import GroupRead
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.render import render_group, render_overview
@@ -19,6 +31,7 @@ from zkexec.ctl.status.status_json import status_json
 from zkexec.ctl.status.wait_decision import WaitDecision
 from zkexec.ctl.terminal.table import Frame
 from zkexec.ctl.terminal.text_width import cells
+from zkexec.znode_paths import check_zk_path
 from zkexec.zookeeper.errors import NoNodeError
 from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get
 from zkexec.zookeeper.values import Stat
@@ -76,31 +89,38 @@ def plain(_style: str, text: str) -> str:
 
 
 def seen(tree: Tree) -> list[GroupStatus]:
-    """All groups of the tree, and the one that was named."""
+    """All groups of the tree, and the one that was named; the list of all is drawn as well."""
     groups = []
     for lock in ("", "g"):
-        read = GroupRead("", {}, watching=False)
+        read = GroupRead("", {}, lambda: True, watching=False)
         bases = tree.run(read.groups(lock))
         tree.run(read.members(bases))
         groups += [read.status(*each) for each in bases.items()]
+        tree.run(read.numbers(bases))
+        summaries = [read.summary(*each) for each in bases.items()]
+        for width in (None, 20, 80):
+            check_lines(render_overview(summaries, NOW, Frame(plain, width, 24)), width)
+        check_lines(summary_changes([], summaries, NOW), None)
     return groups
+
+
+def check_lines(lines: Sequence[str], width: int | None) -> None:
+    """Each line has to be one that a person can read."""
+    for line in lines:
+        assert line.isprintable()
+        assert len(line) < 20_000
+        assert width is None or cells(line) <= width
 
 
 def show(groups: list[GroupStatus]) -> None:
     """Do all that is ever done with them; each line has to be one that a person can read."""
     for width in (None, 20, 80):
         height = None if width is None else 24
-        frame = Frame(plain, width, height)
-        blocks = [
-            render_overview(groups, NOW, frame),
-            *(render_group(one, NOW, frame) for one in groups),
-        ]
-        for line in (line for block in blocks for line in block):
-            assert line.isprintable()
-            assert len(line) < 20_000
-            assert width is None or cells(line) <= width
+        for one in groups:
+            check_lines(render_group(one, NOW, Frame(plain, width, height)), width)
     Draft202012Validator(SCHEMA).validate(parsed(status_json(groups, NOW)))
     for group in groups:
+        check_lines(group_changes(GroupStatus(name="g", base=BASE), group, NOW), None)
         WaitDecision().decide(group, NOW, 1.0)
         sentences.waits_for(group)
         sentences.headline(group, NOW)
@@ -141,20 +161,70 @@ def test_any_name_may_be_below_any_znode(
     st.dictionaries(
         st.sampled_from(["m1", "m2", "m3"]), st.tuples(CARDS.map(in_bytes), OWNERS), max_size=3
     ),
+    st.dictionaries(
+        st.sampled_from(["m1", "m2", "m9"]), ENTRIES.map(in_bytes) | CONTENTS, max_size=3
+    ),
+    st.lists(QUEUED.map(in_bytes) | CONTENTS, max_size=2),
     CONTENTS,
 )
 def test_any_record_is_shown(
-    record: bytes, members: Mapping[str, tuple[bytes, int]], restart: bytes
+    record: bytes,
+    members: Mapping[str, tuple[bytes, int]],
+    in_flight: Mapping[str, bytes],
+    queue: Sequence[bytes],
+    restart: bytes,
 ) -> None:
-    """Any record, with any member statuses and restarts, is shown, or why it is not."""
+    """Any record, with any statuses, entries, queue nodes and restarts, is shown, or why not."""
     znodes = {
         f"{BASE}/state": (record, 0),
         f"{BASE}/members": (b"", 0),
         f"{BASE}/restart": (restart, 0),
         "/app/first": (b"x", 0),
-        f"{BASE}/queue/t-0000000003": (b"m1", 7),
+        **{f"{BASE}/queue/q-{n:010}": (content, 7) for n, content in enumerate(queue)},
+        **{f"{BASE}/in_flight/{name}": (content, 0) for name, content in in_flight.items()},
         **{f"{BASE}/members/{name}": found for name, found in members.items()},
     }
     groups = seen(Tree(znodes))
     assert groups
+    for group in groups:
+        assert group.error or set(group.record.in_flight) == set(in_flight)
     show(groups)
+
+
+@QUICK
+@given(
+    RECORDS,
+    st.lists(TRIALS, max_size=4),
+    SUMMARIES.map(in_bytes) | CONTENTS,
+    CONTENTS,
+    st.lists(NAMES, max_size=2),
+)
+def test_anything_below_the_versions_is_shown(
+    record: Mapping[str, Any],
+    trials: Sequence[str],
+    summary: bytes,
+    failure: bytes,
+    unavailable: Sequence[str],
+) -> None:
+    """Any failure, lost turn and summary of a version is shown, or why the record is not known."""
+    znodes = {
+        f"{BASE}/state": (in_bytes(record), 0),
+        f"{BASE}/members/m1": (b"", 7),
+        **{f"{BASE}/unavailable/{name}": (b"", 7) for name in unavailable},
+    }
+    for digest in record["versions"]:
+        if is_name(digest):
+            znodes[f"{BASE}/versions/{digest}"] = (summary, 0)
+            znodes |= {f"{BASE}/versions/{digest}/{name}": (failure, 0) for name in trials}
+    groups = seen(Tree(znodes))
+    assert groups
+    show(groups)
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be the name of a znode."""
+    try:
+        check_zk_path(f"/{text}")
+    except ValueError:
+        return False
+    return "/" not in text

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from zkexec.cli import parser
+from zkexec.cli.parser import OptionNames
 from zkexec.cli.security import AclEntry
 from zkexec.cli.shell_command import parse
+from zkexec.core.policy import MaxUnavailable
 from zkexec.ctl.arguments import ClusterOptions, Invocation, author, read_invocation
 from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.subcommand import CONNECTION
@@ -26,6 +28,7 @@ LEAST = {
     "diff": ["/a", "4"],
     "pause": ["web", "--reason", "why"],
     "resume": ["web"],
+    "approve": ["web"],
     "retry": ["web"],
     "restart": ["web"],
     "forget": ["web", "m1"],
@@ -89,6 +92,7 @@ def test_options_are_read() -> None:
     assert invocation("status", "web", "-w", "--until-done", "--json") == least(
         "status", lock="web", watch=True, until_done=True, json=True
     )
+    assert invocation("status", "web", "--all") == least("status", lock="web", show_all=True)
     waiting = ["-l", "web", "--wait", "--timeout", "1.5"]
     words = [*waiting, "-m", "why", "-y", "--check=test", "--dry-run"]
     assert invocation("undo", "/a", "--to=3", *words) == least(
@@ -109,6 +113,36 @@ def test_options_are_read() -> None:
     assert invocation("retry", "web", "--by", "me").by == "me"
     dev = invocation("dev", "--port", "65527", "--ensemble", "9")
     assert (dev.port, dev.ensemble) == (65527, 9)
+
+
+def test_a_push_can_be_held_and_undone() -> None:
+    """A hold is a number or a percentage, 1 if it is left out, and no word of its own."""
+    group = ("push", "/a=b", "--lock=web")
+    undone = least("undo", paths=("/a",), lock="web", wait=True, undo_on_failure=True)
+
+    assert invocation(*group).hold is None
+    assert invocation(*group, "--hold").hold == MaxUnavailable(1)
+    assert invocation("push", "--hold", "/a=b", "-l", "web").hold == MaxUnavailable(1)
+    assert invocation(*group, "--hold=5").hold == MaxUnavailable(5)
+    assert invocation(*group, "--hold", "--hold=10%").hold == MaxUnavailable(10, percent=True)
+    assert invocation("undo", "/a", "--lock=web", "--hold=2").hold == MaxUnavailable(2)
+    assert invocation("undo", "/a", "-l", "web", "--undo-on-failure", "--wait") == undone
+
+
+def test_a_value_that_is_attached_cannot_be_a_word() -> None:
+    """If no value is implied either, the value is missing, and the next word is an argument."""
+    written = parser.read(["--hold", "5"], OptionNames.of(SUBCOMMAND_BY_NAME["approve"].options))
+
+    assert [option.name for option in written.missing_values] == ["hold"]
+    assert written.stray_words == ["5"]
+
+
+def test_an_approval_can_raise_a_hold() -> None:
+    """An approval is of a whole group, or up to a number of its members."""
+    raised = least("approve", lock="web", hold=MaxUnavailable(50, percent=True), reason="why")
+
+    assert invocation("approve", "web") == least("approve", lock="web")
+    assert invocation("approve", "web", "--hold=50%", "--reason=why") == raised
 
 
 def test_the_connection_is_that_of_zkexec(tmp_path: Path) -> None:
@@ -183,6 +217,7 @@ def test_who_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invocation("retry", "web", "--by", "eve", ZKEXEC_BY="bob").by == "eve"
 
 
+NEEDS = "needs --lock NAME and --wait, to notice the failure"
 ONE_SLASH = "has a slash on one side only: write /a/=b/ for a tree, /a=b for a file"
 TEXT = "is not one printable line of at most 1000 characters"
 OLD_TREE = (
@@ -253,6 +288,33 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
         ("pull /a/=/etc/", "ZK_PATH/=DIR/: '/a/=/etc/' names a folder that is not empty: write"),
         ("push /a=b --wait", "--wait needs --lock NAME, the group to wait for"),
         ("push /a=b --timeout 1", "--timeout needs --wait"),
+        ("push /a=b --hold", "--hold needs --lock NAME, the group to hold"),
+        (
+            "push /a=b -l web --hold=0",
+            "--hold: '0' is not a number of members such as 2, or a perc",
+        ),
+        ("push /a=b -l web --hold=101%", "--hold: '101%' is not a percentage from 1% to 100%"),
+        ("push /a=b -l web --hold=9%/zone", "--hold: '9%/zone' is not a number of members such as"),
+        (
+            "push /a=b -l web --hold 5%",
+            "--hold: the value has to be attached: write --hold=5%; ZK_PATH=FILE: '5%' is not of ",
+        ),
+        (
+            "undo /a -l web --hold 5",
+            "--hold: the value has to be attached: write --hold=5; ZK_PATH: '5' needs a znode path",
+        ),
+        ("push /a=b --hold -l .history", f"--lock: '.history' {HISTORY}"),
+        ("push /a=b -l web --undo-on-failure", f"--undo-on-failure {NEEDS}"),
+        ("undo /a --undo-on-failure", f"--undo-on-failure {NEEDS}"),
+        ("approve", "approve needs NAME"),
+        ("approve web --hold", "--hold: the value is missing: write --hold=N[%]"),
+        (
+            "approve web --hold 5",
+            "--hold: the value is missing: write --hold=N[%]; unexpected argument '5': usage is ",
+        ),
+        ("approve 5 --hold", "--hold: the value is missing: write --hold=N[%]"),
+        ("approve web --hold=0", "--hold: '0' is not a number of members such as 2, or a percenta"),
+        ("pause web --reason=x --hold", "unknown option --hold (zkexecctl pause --help lists"),
         ("push /a=b --check=", "--check: '' contains no command"),
         ("undo /a /b --to 3", "--to takes one ZK_PATH, not 2"),
         ("undo /a --to x", "--to: 'x' is not a revision such as 3"),
@@ -260,6 +322,7 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
         ("diff /a x", "N: 'x' is not a revision such as 3"),
         ("show a@3", "ZK_PATH[@N]: 'a@3' needs a znode path that starts with /"),
         ("status --until-done", "--until-done needs the NAME of a group"),
+        ("status --all", "--all needs the NAME of a group"),
         ("pause a", "pause needs --reason TEXT"),
         ("pause a --reason", "--reason: the value is missing: write --reason TEXT"),
         ("pause a --reason=", f"--reason: '' {TEXT}"),
@@ -310,4 +373,5 @@ def test_options_have_one_form() -> None:
     for subcommand in SUBCOMMANDS:
         for option in subcommand.options:
             same = OPTION_NAMES.by_name[option.name]
-            assert (option.is_flag, option.short) == (same.is_flag, same.short)
+            assert (option.takes_word, option.is_flag) == (same.takes_word, same.is_flag)
+            assert option.short == same.short

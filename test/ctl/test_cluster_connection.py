@@ -14,7 +14,7 @@ from kazoo.security import CREATOR_ALL_ACL
 
 from support.posted_events import address, connected_client
 from support.program import Program
-from support.proxy import EXISTS, GET, Proxy, Request, Treatment
+from support.proxy import EXISTS, GET, MULTI_READ, Proxy, Request, Treatment
 from support.steering_samples import OPERATIONS, Group
 from support.tls_server import Authority, TlsServer, known
 from support.waiting import DEADLINE_S, until
@@ -373,7 +373,7 @@ def test_ctrl_c_while_waiting(
     Group(client, root)
 
     def swallow(request: Request) -> Treatment:
-        if request.opcode == GET:
+        if request.opcode == MULTI_READ:
             proxy.black_hole()
         return Treatment.PASS_ON
 
@@ -381,7 +381,7 @@ def test_ctrl_c_while_waiting(
     if not is_connected:
         proxy.black_hole()
     process = started(proxy.hosts, "pause", root)
-    sent = (lambda: GET in proxy.opcodes) if is_connected else (lambda: proxy.accepted)
+    sent = (lambda: MULTI_READ in proxy.opcodes) if is_connected else (lambda: proxy.accepted)
     until(sent, "it waits")
     process.signal(signal.SIGINT)
 

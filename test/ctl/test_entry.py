@@ -15,7 +15,7 @@ from support.waiting import DEADLINE_S
 from zkexec import __version__
 from zkexec.ctl import subcommand_help
 from zkexec.ctl.subcommand import CONNECTION, Subcommand
-from zkexec.ctl.subcommands import SUBCOMMANDS
+from zkexec.ctl.subcommands import SUBCOMMAND_BY_NAME, SUBCOMMANDS
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.ctl")
 
@@ -124,6 +124,15 @@ def test_the_overview_has_a_line_for_each_subcommand() -> None:
         assert any(f"--{option.name} {option.metavar}" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [("push", "--hold[=N[%]]"), ("undo", "--hold[=N[%]]"), ("approve", "--hold=N[%]")],
+)
+def test_the_help_shows_how_a_value_is_attached(name: str, spelling: str) -> None:
+    """A value that can be left out is in brackets, with its equals sign."""
+    assert f" {spelling} " in subcommand_help.subcommand_help(SUBCOMMAND_BY_NAME[name])
+
+
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=lambda subcommand: subcommand.name)
 def test_the_help_of_a_subcommand(subcommand: Subcommand) -> None:
     """The help of a subcommand has its arguments, options, exit statuses and examples."""
@@ -133,9 +142,8 @@ def test_the_help_of_a_subcommand(subcommand: Subcommand) -> None:
     for argument in subcommand.arguments:
         assert f"{argument.spelling} {argument.meaning}" in words
     for option in subcommand.options:
-        spelled = f"--{option.name} {option.metavar}".rstrip()
         default = f" [{option.default}]" if option.default else ""
-        assert f"{spelled} {option.meaning}{default} {option.variable}".rstrip() in words
+        assert f"{option.spelling} {option.meaning}{default} {option.variable}".rstrip() in words
     for status, meaning in subcommand.statuses:
         assert f" {status} {meaning}" in words
     for command, meaning in subcommand.examples:

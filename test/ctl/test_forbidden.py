@@ -10,10 +10,10 @@ from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.ctl.command.steer import last_request
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.operation_store import OperationStore
+from zkexec.group.paths import Paths
 from zkexec.group.record_codec import encode
-from zkexec.group.store import Paths
-from zkexec.zookeeper.errors import NoAuthError, RefusedError
-from zkexec.zookeeper.requests import Check, Exists, Get, Request
+from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError
+from zkexec.zookeeper.requests import Check, Exists, MultiRead
 
 FORGET = AuditEntry("forget", "alice", "gone", "t1", "m1")
 RECORD = encode(RolloutRecord(), 1.0)
@@ -23,11 +23,15 @@ def test_forget_names_the_member_status_that_may_not_be_read() -> None:
     """If the status of the member may not be read, its path is in the message."""
     paths = Paths("", "/zkexec/web")
     member = paths.member("m1")
-    asked: list[Request] = [Get(paths.state), Exists(paths.members), Exists(member)]
-    outcomes = [(RECORD, at(5)), at(5), NoAuthError(member)]
+    znodes = [paths.state, paths.in_flight, paths.unavailable, paths.members, paths.entry("m1")]
+    found = ((RECORD, at(5)), *[NoNodeError()] * 4)
 
     with pytest.raises(RefusedError, match=member):
-        play(OperationStore("web", paths, FORGET).read(), (asked, outcomes))
+        play(
+            OperationStore("web", paths, FORGET, lambda: False).read(),
+            ([MultiRead(tuple(znodes))], [found]),
+            ([Exists(member)], [NoAuthError(member)]),
+        )
 
 
 @pytest.mark.parametrize("request_of", [Exists, Check])

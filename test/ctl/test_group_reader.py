@@ -8,14 +8,16 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
 from support.group_samples import NEW, OLD, GroupZnodes, call, entry, failed_on
-from support.proxy import CHILDREN2, EXISTS, GET, PING, SYNC, Proxy
+from support.proxy import CHILDREN2, EXISTS, GET, MULTI_READ, PING, SYNC, Proxy
 from support.waiting import until
 from support.zookeeper import Server
+from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import UNREADABLE, IgnoreReason
+from zkexec.group.entry_codec import encode_queued
 
 OPEN_SESSION = 0
 
@@ -39,10 +41,10 @@ def asked(proxy: Proxy) -> Counter[int]:
     return Counter(code for code in opcodes if code not in (PING, OPEN_SESSION))
 
 
-def test_a_member_costs_one_request(
+def test_many_members_cost_a_few_requests(
     group: GroupZnodes, cluster: ClusterConnection, proxy: Proxy
 ) -> None:
-    """Two hundred members are read with one request each, and a few for the whole group."""
+    """Two hundred members and their queue nodes are read at once, in a few requests."""
     for number in range(200):
         group.show(f"m{number}")
     for number in range(50):
@@ -51,7 +53,7 @@ def test_a_member_costs_one_request(
     status = seen(GroupReader(cluster, group.lock, live=False))
 
     assert len(status.members) == 200
-    assert asked(proxy) == {SYNC: 1, GET: 2 + 200 + 50, CHILDREN2: 2, EXISTS: 1}
+    assert asked(proxy) == {SYNC: 1, MULTI_READ: 1 + 2, CHILDREN2: 4, EXISTS: 1}
     assert [row.name for row in status.waiting] == [f"m{number}" for number in range(50)]
 
 
@@ -105,7 +107,7 @@ def test_a_change_costs_what_has_changed(
     group.queue("m7")
     reader.forget(cluster.changed(30))
     assert [row.name for row in seen(reader).waiting] == ["m7"]
-    assert asked(proxy) == {CHILDREN2: 1, GET: 1}
+    assert asked(proxy) == {CHILDREN2: 1, MULTI_READ: 1}
 
 
 def test_members_come_and_go(group: GroupZnodes, cluster: ClusterConnection) -> None:
@@ -180,7 +182,15 @@ def test_a_lost_connection_reads_everything_again(
 
 @pytest.mark.parametrize(
     "junk",
-    [b"", b"junk", b'{"format": 2}', b'{"format": 1}', b"\xff\xfe", b"[" * 100_000],
+    [
+        b"",
+        b"junk",
+        b'{"format": 3}',
+        b'{"format": 2}',
+        b'{"format": 1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
 )
 def test_a_status_that_is_not_understood_is_shown(
     group: GroupZnodes, cluster: ClusterConnection, junk: bytes
@@ -206,7 +216,7 @@ def test_a_path_that_is_none_is_never_asked_for(
     assert seen(GroupReader(cluster, group.lock, live=False)).rows[0].phase == UNREADABLE
 
 
-@pytest.mark.parametrize("junk", [b"junk", b'{"format": 2}', b"null"])
+@pytest.mark.parametrize("junk", [b"junk", b'{"format": 1}', b'{"format": 3}', b"null"])
 def test_a_record_that_is_not_understood_is_shown(
     group: GroupZnodes, cluster: ClusterConnection, junk: bytes
 ) -> None:
@@ -238,8 +248,8 @@ def test_a_queue_node_of_no_member_is_shown(
 ) -> None:
     """An ephemeral queue node with the name of no member keeps its position, and is shown."""
     group.show("m1", wanted=NEW, phase="waiting")
-    path = f"{group.base}/queue/abcdefabcdefabcd-"
-    made = group.client.create(path, name.encode(), ephemeral=True, sequence=True)
+    content = encode_queued(QueuedMember(name, "token", NEW)) if name else b"no member"
+    made = group.queue_node(content)
     group.queue("m1")
     found = seen(GroupReader(cluster, group.lock, live=False))
 
@@ -282,7 +292,7 @@ def test_what_belongs_to_no_member_is_ignored_and_shown(
     group.show("m1", wanted=NEW, phase="waiting")
     dumped = group.client.get(f"{group.base}/members/m1")[0]
     group.client.create(f"{group.base}/members/m0", dumped)
-    left_over = group.client.create(f"{group.base}/queue/dead-", b"m0", sequence=True)
+    left_over = group.queue_node(b"m0", ephemeral=False)
     group.queue("m1")
     for name in ("notes", "ünï\u202ecode", "x" * 5000):
         group.client.create(f"{group.base}/queue/{name}", b"m7")
@@ -293,8 +303,8 @@ def test_what_belongs_to_no_member_is_ignored_and_shown(
     assert [(row.name, row.queue_position) for row in status.rows] == [("m1", 1)]
     assert [(stray.path.removeprefix(group.base), stray.reason) for stray in status.ignored] == [
         ("/members/m0", IgnoreReason.LEFT_OVER),
-        (left_over.removeprefix(group.base), IgnoreReason.LEFT_OVER),
         ("/queue/notes", IgnoreReason.STRANGER),
+        (left_over.removeprefix(group.base), IgnoreReason.LEFT_OVER),
         ("/queue/" + "x" * 5000, IgnoreReason.STRANGER),
         ("/queue/ünï\u202ecode", IgnoreReason.STRANGER),
     ]

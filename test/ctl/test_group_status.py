@@ -1,5 +1,8 @@
 """What follows from a group's znodes, without a cluster: members, progress, times, states."""
 
+import re
+from typing import Any
+
 import pytest
 
 from support.group_samples import (
@@ -17,15 +20,26 @@ from support.group_samples import (
     sharing,
     waiting,
 )
-from zkexec.core.policy import MaxUnavailable
-from zkexec.core.rollout.record import AgreedMaxUnavailable, EntryPhase, VersionState
+from zkexec.core.policy import MaxFailed, MaxUnavailable
+from zkexec.core.rollout.limits import AgreedMaxFailed, AgreedMaxUnavailable
+from zkexec.core.rollout.record import EntryPhase, Hold
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, LastWrite, MemberZnode
-from zkexec.ctl.status.phrases import absent_inputs, headline, waits_for
+from zkexec.ctl.status.phrases import (
+    absent_inputs,
+    advice,
+    headline,
+    member_failures,
+    tolerated_failures,
+    waits_for,
+)
 from zkexec.frozen import replace
+from zkexec.group.version_codec import MemberFailure
 
 OTHER = "/app/second"
+FAILURE = MemberFailure("exit status 1", "check", START + 22, 20)
 
 
 def is_up_to_date(name: str, group: GroupStatus) -> bool:
@@ -359,9 +373,8 @@ def test_how_many_at_a_time_is_what_the_record_allows() -> None:
     width = AgreedMaxUnavailable(MaxUnavailable(50, percent=True), "m1")
     members = {f"m{number}": waiting() for number in range(6)}
     (untried,) = group_status(members, max_unavailable=width).progress
-    (known_good,) = group_status(
-        members, max_unavailable=width, versions={NEW: VersionState(20, "", known_good=True)}
-    ).progress
+    state = VersionState(20, "", known_good=True, succeeded=2)
+    (known_good,) = group_status(members, max_unavailable=width, versions={NEW: state}).progress
 
     assert (untried.is_known_good, untried.allowed) == (False, 1)
     assert (known_good.is_known_good, known_good.allowed) == (True, 3)
@@ -414,3 +427,154 @@ def test_members_that_share_files() -> None:
         (),
     ]
     assert group.state is GroupState.COMPLETE
+
+
+HOLD = Hold(MaxUnavailable(2), "anna", "more cache", (OLD,), START + 20)
+
+
+def known_good(succeeded: int, *failed: str) -> dict[str, VersionState]:
+    """The versions of a record in which this many members have succeeded with the new one."""
+    state = VersionState(20, "", known_good=True, succeeded=succeeded, failed_by=failed)
+    return {NEW: state}
+
+
+def test_a_hold_that_is_reached_is_a_state() -> None:
+    """If the members that a hold allows have succeeded and others wait, the group is held."""
+    members = {"m1": on(NEW, 20), "m2": on(NEW, 20), "m3": waiting()}
+    group = group_status(members, hold=HOLD, versions=known_good(2), queue=("m3",))
+
+    assert group.state is GroupState.HELD
+    assert group.needs_operator
+    assert headline(group, START) == f"web: held, 2 of 3 updated to {NEW[:12]}"
+    assert "to let all members follow: zkexecctl approve web" in advice(group)
+
+
+def test_a_hold_that_is_not_reached_lets_the_rollout_go_on() -> None:
+    """While a member is in flight, or may be admitted, the group is not held."""
+    members = {"m1": on(NEW, 20), "m2": waiting(), "m3": waiting()}
+    first = group_status(members, hold=HOLD, versions=known_good(1))
+    last = group_status(
+        members, hold=HOLD, versions=known_good(1), in_flight={"m2": entry()}, in_flight_count=1
+    )
+
+    assert (first.state, last.state) == (GroupState.ROLLING, GroupState.ROLLING)
+
+
+def test_a_hold_of_another_version_or_of_nothing_left_is_no_state() -> None:
+    """A version that was known good before the hold, and a complete group, are not held."""
+    members = {"m1": on(NEW, 20), "m2": waiting()}
+    before = replace(HOLD, known_good=(NEW,), after=MaxUnavailable(1))
+    exempt = group_status(members, hold=before, versions=known_good(1))
+    all_have_it = {"m1": on(NEW, 20), "m2": on(NEW, 20)}
+    complete = group_status(all_have_it, hold=HOLD, versions=known_good(2))
+
+    assert exempt.state is GroupState.ROLLING
+    assert complete.state is GroupState.COMPLETE
+
+
+def test_an_operator_s_pause_and_a_failure_come_before_a_hold() -> None:
+    """If several stop a rollout, the state is the failure, then the pause, then the hold."""
+    members = {"m1": on(NEW, 20), "m2": on(NEW, 20), "m3": waiting()}
+    both = group_status(members, hold=HOLD, versions=known_good(2), paused=paused())
+    failed = group_status(members, hold=HOLD, versions=failed_on("m1"), paused=paused())
+
+    assert (both.state, failed.state) == (GroupState.PAUSED, GroupState.FAILED)
+
+
+def test_tolerated_failures_do_not_stop_the_group() -> None:
+    """Once ten members have succeeded, as many failures as are allowed leave the group rolling."""
+    members = {"m1": on(OLD, 20, phase="failed", wanted=NEW), "m2": waiting()}
+    limit = AgreedMaxFailed(MaxFailed(1), "m2")
+    changes: dict[str, Any] = {"max_failed": limit, "failures": {NEW: {"m1": FAILURE}}}
+    tolerated = group_status(members, versions=known_good(10, "m1"), **changes)
+    stopped = group_status(members, versions=known_good(10, "m1", "m3"), **changes)
+
+    assert tolerated.state is GroupState.ROLLING
+    assert not tolerated.needs_operator
+    assert tolerated_failures(tolerated) == [
+        f"{NEW[:12]} failed on m1, which is tolerated: max failed is 1"
+    ]
+    assert stopped.state is GroupState.FAILED
+    assert tolerated_failures(stopped) == []
+
+
+def test_the_reason_of_each_failure_is_kept() -> None:
+    """A member that failed for another reason than the last one has a line of its own."""
+    failures = {"m1": replace(FAILURE, reason="no licence"), "m2": FAILURE}
+    group = group_status(
+        {"m3": waiting()},
+        versions=failed_on("m1", "m2", reason=FAILURE.reason),
+        failures={NEW: failures},
+    )
+
+    (line,) = member_failures(group, START + 40)
+    assert re.fullmatch(r"m1 failed in its check at .*: no licence", line)
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_serving"),
+    [
+        (on(NEW, 20), True),
+        (on(NEW, 20, health="unknown"), True),
+        (on(NEW, 20, health="unhealthy"), False),
+        (on(NEW, 20, unavailable=True), False),
+        (waiting(), True),
+        (on(OLD, 20, phase="failed"), True),
+        (on("", 20, phase="failed"), False),
+        (on("", 20, phase="waiting"), False),
+        (on(NEW, 20, phase="verifying", health="unknown"), False),
+        (on(NEW, 20, phase="verifying"), True),
+        (on(OLD, 20, phase="draining"), False),
+        (on(OLD, 20, phase="stopping"), False),
+        (MemberZnode(error="the member status is no valid JSON"), False),
+    ],
+)
+def test_a_member_serves_if_its_command_runs_and_is_not_unhealthy(
+    seen: MemberZnode, is_serving: bool
+) -> None:
+    """A command that is being started, drained or stopped does not serve, nor does an ill one."""
+    group = group_status({"m1": seen})
+
+    assert (group.serving_count, len(group.unavailable)) == (int(is_serving), int(not is_serving))
+
+
+def test_a_mark_and_a_missing_member_are_unavailable() -> None:
+    """The znode that marks a member as unavailable counts, and so does a member that is missing."""
+    group = group_status(
+        {"m1": on(NEW, 20), "m2": on(NEW, 20)},
+        in_flight={"m3": entry()},
+        unavailable=frozenset({"m2"}),
+    )
+
+    assert [row.name for row in group.unavailable] == ["m2", "m3"]
+    assert headline(group, START).endswith(", 2 unavailable")
+
+
+def in_zone(seen: MemberZnode, zone: str) -> MemberZnode:
+    """The same member in a zone."""
+    return replace(seen, facts=replace(seen.facts or facts(), zone=zone))
+
+
+def test_each_zone_has_its_own_progress() -> None:
+    """If members name zones, the progress is counted by zone, and the open zone is known."""
+    members = {
+        "m1": in_zone(on(NEW, 20), "east"),
+        "m2": in_zone(waiting(), "east"),
+        "m3": in_zone(waiting(), "west"),
+    }
+    group = group_status(members, zone="east", in_flight={"m2": entry()})
+    (progress,) = group.progress
+
+    assert [(one.zone, one.up_to_date_count, one.total) for one in progress.zones] == [
+        ("east", 1, 2),
+        ("west", 0, 1),
+    ]
+    assert group.open_zone == "east"
+    assert group_status(members, zone="east").open_zone is None
+
+
+def test_without_zones_there_is_no_progress_of_zones() -> None:
+    """Members without a zone are not grouped."""
+    group = group_status({"m1": on(NEW, 20)}, in_flight={"m1": entry()})
+
+    assert (group.progress[0].zones, group.open_zone, group.has_zones) == ((), None, False)

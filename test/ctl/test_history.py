@@ -84,6 +84,7 @@ def test_history_as_json(zkexecctl: Zkexecctl, client: KazooClient, conf: str) -
         "size": 3,
         "sha256": entry["digest"],
         "restored_revision": None,
+        "held_after": None,
     }
 
 

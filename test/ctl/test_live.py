@@ -11,6 +11,7 @@ from kazoo.client import KazooClient
 
 from support.fleet import Fleet, fleet_on
 from support.group_samples import NEW, GroupZnodes, entry, failed_on, parsed, paused
+from support.posted_events import connected_client
 from support.proxy import Proxy
 from support.sandbox import Sandbox
 from support.screen import Screen
@@ -197,10 +198,11 @@ def test_all_groups_are_watched(own_zookeeper: Server, watch: Watch) -> None:
         group = GroupZnodes(client, "web", "/mirrored")
         watched.shows("^web +empty")
         group.show("m1")
-        watched.shows("^web +complete +1 +1/1")
+        watched.shows("^web +complete +1 ")
         inner = GroupZnodes(client, "web/inner", "/other")
         inner.show("m1", phase="waiting", wanted=NEW)
-        watched.shows("^web/inner +rolling +1 +0/1")
+        inner.queue("m1")
+        watched.shows("^web/inner +rolling +1 +- +1 ")
         inner.remove()
         until(lambda: "inner" not in "".join(watched.lines), "it is gone")
     finally:
@@ -237,19 +239,39 @@ def test_an_outage_is_seen_and_survived(
     watched.shows("2 of 2 updated to")
 
 
-def test_each_change_is_a_block_in_a_pipe(group: GroupZnodes, sandbox: Sandbox) -> None:
-    """Piped, each change is a block with its time, complete and without colours."""
+def test_each_change_is_a_line_in_a_pipe(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """Piped, the table is written once, and then one line with its time for each change."""
     group.show("m1")
+    group.show("m2")
     out, stop = piped(sandbox, group.lock)
-    until(lambda: any("1 of 1" in line for line in lines(out)), "the first block")
+    until(lambda: any("2 of 2" in line for line in lines(out)), "the table")
 
     group.show("m1", phase="waiting", wanted=NEW)
-    until(lambda: any("0 of 1" in line for line in lines(out)), "the second block")
+    until(lambda: any("m1: waiting" in line for line in lines(out)), "the change")
 
     assert stop(signal.SIGINT) == -signal.SIGINT
-    said = lines(out)
-    assert sum(bool(re.fullmatch(r"--- \d\d:\d\d:\d\d", line)) for line in said) == 2
-    assert "\x1b" not in "".join(said)
+    written = lines(out)
+    assert sum(line.startswith("MEMBER") for line in written) == 1
+    after = written[next(i for i, line in enumerate(written) if line.startswith("m2")) + 1 :]
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in after)
+    assert [line[9:].split()[0] for line in after] == [f"{group.lock}:", "m1:"]
+    assert "\x1b" not in "".join(written)
+
+
+def test_each_change_of_a_group_is_a_line_in_a_pipe(
+    own_zookeeper: Server, sandbox: Sandbox
+) -> None:
+    """Without a NAME a group that changes has one line, and the others have none."""
+    with connected_client(own_zookeeper.hosts) as client:
+        first = GroupZnodes(client, "web", "/first")
+        GroupZnodes(client, "db", "/second").show("m1")
+        out, stop = piped(sandbox, f"--cluster={own_zookeeper.hosts}")
+        until(lambda: any(line.startswith("web ") for line in lines(out)), "the table")
+        first.show("m1")
+        until(lambda: any("web: complete, 1 alive" in line for line in lines(out)), "the change")
+
+        assert stop(signal.SIGINT) == -signal.SIGINT
+        assert sum("db" in line for line in lines(out)) == 1
 
 
 def test_each_change_is_an_object_for_programs(group: GroupZnodes, sandbox: Sandbox) -> None:

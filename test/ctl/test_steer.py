@@ -14,6 +14,8 @@ from support.steering_samples import (
     FAILED,
     FLIGHT,
     FLYING,
+    HELD,
+    HOLD,
     OPERATIONS,
     PAUSED,
     THEN,
@@ -27,14 +29,15 @@ from support.zkexecctl import ZKEXECCTL, Zkexecctl
 from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential
 from zkexec.core.inputs import restart_name
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     AuditEntry,
     EntryPhase,
     InFlightEntry,
     Pause,
     RolloutRecord,
-    VersionState,
 )
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 
 SECRET = "open-sesame"  # noqa: S105 - It is none.
@@ -74,13 +77,25 @@ def us(zookeeper: Server, folder: Path, secret: str = SECRET) -> Zkexecctl:
             FAILED,
             r"resumed; .*: lunch; but version d1 failed on m1 \(exit status 3\)",
         ),
+        (
+            ["approve"],
+            HELD,
+            RolloutRecord(),
+            "approved: all members follow; it was held after 2 members by ann@hill since 2020-.*",
+        ),
+        (
+            ["approve", "--hold=50%"],
+            RolloutRecord(hold=replace(HOLD, after=MaxUnavailable(1))),
+            RolloutRecord(hold=replace(HOLD, after=MaxUnavailable(50, percent=True))),
+            "approved: members follow until 50% of the members \\(1 of 2\\) have the new .*",
+        ),
         (["retry"], FAILED, FAILED, r".* d1 failed on m1 \(.*; it is tried again by one member"),
         (["restart"], FLYING, FLYING, "rolling restart .... requested; living members: 2"),
         (
             ["forget", "m1"],
             FLYING,
             RolloutRecord(
-                last_admitted=7, versions={"d1": VersionState(5, "", lost_turns=1, at=THEN)}
+                last_admitted=7, versions={"d1": VersionState(5, "s", lost_turns=1, lost_until=0)}
             ),
             r"the turn of m1 is reclaimed \(restarting for d1 since 2020-09-1. .*\)",
         ),
@@ -115,7 +130,7 @@ def test_what_an_operation_does(
     assert (answer.status, answer.err) == (0, "")
     assert re.fullmatch(f"{group.base}: {said}", one_line(answer.out))
     audit_entry = group.audit_entry(operation)
-    member = rest[-1] if rest else ""
+    member = rest[-1] if operation == "forget" else ""
     assert (audit_entry.by, audit_entry.reason, audit_entry.member) == (
         "bob",
         "the database moves",
@@ -268,6 +283,7 @@ def test_only_the_last_ten_operations_are_kept(group: Group, zkexecctl: Zkexecct
 
 
 BY_ANN = r"by ann@hill since 2020-09-1. \S+ \S+: lunch"
+APPROVED = (AuditEntry("approve", "eve", "fine", "t1", at=THEN),)
 EARLIER = (
     AuditEntry("resume", "ann@hill", "back", "t1", at=THEN),
     AuditEntry("forget", "eve", "burnt", "t2", "m1", at=THEN),
@@ -289,6 +305,14 @@ EARLIER = (
                 r"version d1 failed on m1 \(exit status 3\): push other content, or retry"
             ),
         ),
+        (["approve"], RolloutRecord(), "not held"),
+        (["approve"], replace(FLYING, audit=APPROVED), r"not held since eve \(2020-.*\) has .*"),
+        (["approve", "--hold=1"], HELD, "held after 2 members by ann@hill since .* --hold=N, .*"),
+        (
+            ["approve", "--hold=2"],
+            HELD,
+            "it is 2 already: held after 2 members .* larger --hold=N, .*",
+        ),
         (["retry"], FLYING, "no version has failed that could be tried again"),
         (
             ["retry"],
@@ -299,6 +323,14 @@ EARLIER = (
         (["forget", "m2"], RolloutRecord(), "m2 has no turn; in flight: no member"),
         (["forget", "m1"], replace(PAUSED, audit=EARLIER), r".*; eve \(2020-.*\) has forgotten it"),
         (["forget", "m1"], FLYING, "m1 is alive and will end its turn itself: add --force .*"),
+        (
+            ["forget", "m1"],
+            FAILED,
+            (
+                "m1 is alive, has failed, and keeps its turn until a newer push or a retry "
+                "succeeds on it: add --force .*"
+            ),
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
@@ -324,8 +356,8 @@ def test_what_makes_no_sense_is_refused(
         (b"{", "the record is no valid JSON"),
         (b"\xff\x1b[2J", "the record is no valid JSON"),
         (b"[]", "expected a JSON object as the record"),
-        (b'{"format":2}', r"the record was written by a newer zkexec \(format 2\)"),
-        (b'{"format":1,"in_flight":{}}', "expected a JSON object as 'versions' of the record"),
+        (b'{"format":3}', r"the record was written by a newer zkexec \(format 3\)"),
+        (b'{"format":2,"in_flight":{}}', "expected a JSON object as 'versions' of the record"),
     ],
 )
 def test_junk_in_the_record(
@@ -389,8 +421,8 @@ def test_no_such_group(
 
 HOSTILE = "\x1b[2J\x9b31m\r\n\u202eevil\x07\ud800"
 EVIL = RolloutRecord(
-    in_flight={"m\u202e1": InFlightEntry("t", "d\x1b[0m", 5, EntryPhase.FAILED, THEN)},
-    versions={"d\x1b[0m": VersionState(5, "s", failed_by=("m\u202e1",), reason=HOSTILE, at=THEN)},
+    in_flight={"m\u202e1": InFlightEntry("t", "d\u202e0", 5, EntryPhase.FAILED, THEN)},
+    versions={"d\u202e0": VersionState(5, "s", failed_by=("m\u202e1",), reason=HOSTILE, at=THEN)},
     paused=Pause(HOSTILE, HOSTILE, THEN),
     audit=(
         AuditEntry("resume", HOSTILE, HOSTILE, "t", at=THEN),
@@ -507,3 +539,20 @@ def test_a_missing_znode_of_restarts(
 
         us(zookeeper, tmp_path).does(*command("restart", group.base))
         assert owner.get_acls(group.restart)[0] == owner.get_acls(group.state)[0] == [OURS, theirs]
+
+
+def test_a_lost_turn_has_the_acl_of_the_record_if_that_can_be_read(
+    zookeeper: Server, root: str, zkexecctl: Zkexecctl, tmp_path: Path
+) -> None:
+    """An operator who sees no keys can forget a member as well; all may read that lost turn."""
+    theirs = make_acl("world", "anyone", read=True, write=True, create=True, delete=True)
+    with known(zookeeper.hosts, US) as owner:
+        group = Group(owner, f"{root}/g", [OURS, theirs])
+        lost = f"{group.base}/versions/d1/lost.{FLIGHT['m1'].token}"
+        for who, acl in ((us(zookeeper, tmp_path), [OURS, theirs]), (zkexecctl, READ_ACL_UNSAFE)):
+            group.write(FLYING)
+            who.does(*command("forget", group.base))
+
+            assert owner.get_acls(lost)[0] == acl
+            assert group.record().versions["d1"].lost_turns == 1
+            assert group.record().in_flight == {}

@@ -16,7 +16,10 @@ from support.sandbox import Sandbox
 from support.screen import Screen
 from support.terminal import Terminal
 from support.zookeeper import Server
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.policy import MaxFailed
+from zkexec.core.rollout.limits import AgreedMaxFailed
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.ctl")
 CLOCK = r"\d\d:\d\d:\d\d"
@@ -151,6 +154,27 @@ def test_the_wait_has_its_time(group: GroupZnodes, sandbox: Sandbox) -> None:
     assert re.fullmatch(rf"{CLOCK} {group.lock}: 1 of 2 updated to b{{12}}, m2 in flight\n", out)
     where = f"{group.lock}: 1 of 2 updated to {'b' * 12}, m2 in flight"
     assert err == f"zkexecctl: {where}; timed out after 1 s\n"
+
+
+def test_a_wait_that_ends_beside_a_tolerated_failure(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """If the time is over, the failed member is named, and both ways out."""
+    group.show("m1", NEW)
+    group.show("m2", phase="failed", wanted=NEW, reason="no licence")
+    state = VersionState(group.zxid, "", known_good=True, succeeded=10, failed_by=("m2",))
+    limit = AgreedMaxFailed(MaxFailed(1), "m1")
+    failed = {"m2": entry(EntryPhase.FAILED)}
+    group.decide(RolloutRecord(in_flight=failed, versions={NEW: state}, max_failed=limit))
+
+    status, _, err = waited(sandbox, group.lock, "--timeout", "1")
+
+    assert status == 3
+    end, *advice = err.splitlines()
+    assert end.endswith("m2 failed; timed out after 1 s")
+    assert advice == [
+        f"zkexecctl: {NEW[:12]} failed on m2, which is tolerated: max failed is 1",
+        f"zkexecctl: to undo the push: zkexecctl undo {group.path} --lock {group.lock} --wait",
+        f"zkexecctl: to try it again: zkexecctl retry {group.lock}",
+    ]
 
 
 def test_a_frozen_member_is_not_up_to_date(fleet: Fleet, sandbox: Sandbox) -> None:

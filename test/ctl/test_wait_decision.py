@@ -1,5 +1,8 @@
 """When a wait is over: at the end of the rollout, and not when sessions end."""
 
+import re
+from typing import Any
+
 from support.group_samples import (
     NEW,
     OLD,
@@ -12,11 +15,17 @@ from support.group_samples import (
     paused,
     waiting,
 )
+from zkexec.core.policy import MaxFailed, MaxUnavailable
+from zkexec.core.rollout.limits import AgreedMaxFailed
+from zkexec.core.rollout.record import EntryPhase, Hold
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.wait_decision import DUPLICATE_S, RETURN_S, WaitDecision
+from zkexec.frozen import replace
 
 NOW = 1_800_000_100.0
+HOLD = Hold(MaxUnavailable(2), "ann@hill", "more cache", (OLD,), NOW - 60.0)
 
 
 def status(decision: WaitDecision, group: GroupStatus, clock: float = 0.0) -> int | None:
@@ -126,3 +135,80 @@ def test_a_member_must_have_what_was_pushed_as_an_input() -> None:
 
     assert status(WaitDecision(at_least=20), group) == DONE
     assert status(WaitDecision(at_least=21), group) == NO
+
+
+def held_group(succeeded: int, hold: Hold = HOLD, **changes: Any) -> GroupStatus:
+    """Three members of which this many have the new version, under a hold after two."""
+    members = {f"m{n}": on(NEW, 20) if n < succeeded else waiting() for n in range(3)}
+    state = VersionState(20, "", known_good=bool(succeeded), succeeded=succeeded)
+    return group_status(members, **{"versions": {NEW: state}, "hold": hold, **changes})
+
+
+def test_a_hold_ends_the_wait_if_all_that_it_allows_have_succeeded() -> None:
+    """It is the end that a push with a hold waits for, and a no for every other wait."""
+    assert status(WaitDecision(), held_group(1)) is None
+    assert status(WaitDecision(until_held=True), held_group(1)) is None
+    assert status(WaitDecision(), held_group(2)) == NO
+    assert status(WaitDecision(until_held=True), held_group(2)) == DONE
+
+
+def test_a_member_in_flight_under_a_hold_is_waited_for() -> None:
+    """A member that is admitted under a hold has still to succeed."""
+    flying = held_group(1, in_flight={"m1": entry()})
+
+    assert status(WaitDecision(until_held=True), flying) is None
+
+
+def test_a_tolerated_failure_under_a_hold_is_no_success() -> None:
+    """A failed member has the version as well: no more are admitted, and the push is not done."""
+    many = {f"m{n}": on(NEW, 20) for n in range(11)}
+    members = {**many, "m11": waiting(), "m12": waiting()}
+    state = VersionState(20, "", known_good=True, succeeded=11, failed_by=("m11",), reason="why")
+    group = group_status(
+        members,
+        versions={NEW: state},
+        hold=replace(HOLD, after=MaxUnavailable(12)),
+        max_failed=AgreedMaxFailed(MaxFailed(1), "m0"),
+        in_flight={"m11": entry(EntryPhase.FAILED)},
+    )
+
+    end = WaitDecision(until_held=True).decide(group, NOW, 0.0)
+
+    assert end is not None
+    assert (end.status, end.is_held) == (NO, True)
+    assert ", but not all of these have succeeded; " in end.text
+
+
+def test_the_end_by_a_hold_names_it_and_the_way_on() -> None:
+    """The text has number, operator and reason, and the command that lets all follow."""
+    tenth = replace(HOLD, after=MaxUnavailable(70, percent=True))
+    for hold, number in ((HOLD, "2 members"), (tenth, "70% of the members (2 of 3)")):
+        end = WaitDecision().decide(held_group(2, hold), NOW, 0.0)
+
+        assert end is not None
+        assert end.is_held
+        assert re.fullmatch(
+            rf"web: held after {re.escape(number)} by ann@hill since 2027-\S+ \S+ \S+: more cache; "
+            "to let all members follow: zkexecctl approve web",
+            end.text,
+        )
+
+
+def test_a_hold_is_no_end_if_it_keeps_no_member() -> None:
+    """A hold is none for a version that was known good before, and if all have the new one."""
+    undone = replace(HOLD, known_good=(OLD, NEW))
+
+    assert status(WaitDecision(), held_group(2, undone)) is None
+    assert status(WaitDecision(), held_group(3)) == DONE
+    assert status(WaitDecision(until_held=True), held_group(3)) == DONE
+
+
+def test_a_failure_and_a_pause_come_before_a_hold() -> None:
+    """If the version has failed, or an operator has paused, a push with a hold is not done."""
+    failed = replace(held_group(2).record.versions[NEW], failed_by=("m1",), reason="exit status 3")
+
+    for group in (held_group(2, versions={NEW: failed}), held_group(2, paused=paused())):
+        end = WaitDecision(until_held=True).decide(group, NOW, 0.0)
+
+        assert end is not None
+        assert (end.status, end.is_held) == (NO, False)

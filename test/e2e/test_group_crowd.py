@@ -18,6 +18,7 @@ from support.sandbox import Sandbox
 from support.zookeeper import Server
 
 FLAPS = 100
+AT_ONCE = 30
 CROWD, KILLED, EXPIRED = (200, 50, 20) if FULL else (12, 3, 2)
 # A crowd starts slowly on few processors, and must not lose its sessions for that.
 PATIENT = ("--session-timeout=10", "--health-interval=5", "--health-delay=5")
@@ -69,6 +70,23 @@ def test_a_link_that_breaks_a_hundred_times(fleet: Fleet) -> None:
     fleet.keeps_max_unavailable()
 
 
+def test_members_that_start_and_queue_at_once(fleet: Fleet) -> None:
+    """A group that is started at once is restarted at once, and each member only once."""
+    fleet.options = (*PATIENT, "--max-unavailable=20")
+    fleet.push("good 0")
+    members = [fleet.add() for _ in range(AT_ONCE)]
+    for member in members:
+        member.start()
+    fleet.at_rest("good 0", members)
+    assert {len(member.entries("born")) for member in members} == {1}
+
+    fleet.push("good 1")
+    fleet.at_rest("good 1", members)
+
+    assert {len(member.entries("born")) for member in members} == {2}
+    fleet.keeps_max_unavailable(20)
+
+
 def launch_crowd(fleet: Fleet) -> None:
     """Start the crowd in groups, as many at a time as the machine starts well."""
     fleet.push("good 0")
@@ -80,7 +98,7 @@ def launch_crowd(fleet: Fleet) -> None:
 
 
 def test_a_crowd_of_which_many_are_killed_while_they_wait(fleet: Fleet) -> None:
-    """Whoever dies in the queue, or loses its session there, does not hold up the others."""
+    """A member that is killed in the queue, or loses its session there, holds no other up."""
     fleet.options = (*PATIENT, "--max-unavailable=3")
     launch_crowd(fleet)
     dice = random.Random(1)

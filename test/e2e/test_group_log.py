@@ -7,7 +7,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from e2e.fleet_events import first_journaled
-from support.fleet import Fleet, FleetMember, fleet_on
+from support.fleet import SLOW_TO_FAIL, Fleet, FleetMember, fleet_on
 from support.sandbox import Sandbox
 from support.zookeeper import Server
 
@@ -64,22 +64,22 @@ def test_the_lines_of_a_turn_have_its_version(fleet: Fleet) -> None:
     assert {line["digest"] for line in lines[first:last]} == {lines[first]["digest"]}
 
 
-def test_the_log_of_who_waits(fleet: Fleet) -> None:
-    """Whoever waits says behind whom, or for whom."""
-    fleet.options = ("--kill-timeout=20",)
-    fleet.launch(3, "linger 0")
+def test_the_log_of_a_member_that_waits(fleet: Fleet) -> None:
+    """A member logs that it waits in the queue, and the next one how many are in flight."""
+    fleet.options = SLOW_TO_FAIL
+    fleet.launch(3)
 
-    fleet.push("slow 1")
-    holder = first_journaled(fleet, "asked")
-    first, second = others(fleet, holder)
-    fleet.until(lambda: of_group(fleet, "turn-next"), "the next one says so")
-    (after,) = of_group(fleet, "turn-next")[:1]
-    fleet.at_rest("slow 1")
+    fleet.push("gated 1")
+    first_journaled(fleet, "born", "gated 1")
+    fleet.until(lambda: of_group(fleet, "turn-next"), "the next one logs it")
+    fleet.until(lambda: of_group(fleet, "turn-awaited"), "the one behind it logs it")
+    fleet.open_gate()
+    fleet.at_rest("gated 1")
 
-    assert holder.name in after["message"]
-    awaited = {line["behind"] for line in of_group(fleet, "turn-awaited")}
-    assert awaited <= {holder.name, first.name, second.name}
-    assert awaited
+    following = {line["message"] for line in of_group(fleet, "turn-next")}
+    assert following == {"next in the queue; members in flight: 1, unavailable: 0"}
+    waiting = {line["message"] for line in of_group(fleet, "turn-awaited")}
+    assert waiting == {"waiting for the turn in the queue"}
 
 
 def test_the_log_of_a_failure(fleet: Fleet) -> None:

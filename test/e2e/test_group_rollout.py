@@ -1,4 +1,4 @@
-"""Rolling restarts as they should go: one after the other, as many as may, and with a word for all.
+"""Rolling restarts as they should go: one after the other, or as many at once as may be.
 
 The fleets of this file meet no fault of the network and no bad configuration.
 """
@@ -39,16 +39,35 @@ def test_no_more_members_are_down_than_may_be(
     assert all(len(member.entries("born")) == 3 for member in fleet.members)
 
 
-def test_a_width_of_several_is_made_use_of(fleet: Fleet) -> None:
-    """What one member has proven is then taken on by several at a time."""
+def test_a_limit_of_several_is_made_use_of(fleet: Fleet) -> None:
+    """A version that several members have succeeded on is taken by as many at once as may be."""
     fleet.options = ("--max-unavailable=3",)
-    fleet.launch(4)
+    # The first one tries it alone, then at most twice as many as have succeeded.
+    fleet.launch(7)
 
     fleet.push("slow 1")
     fleet.until(lambda: len(fleet.in_flight()) == 3, "three at a time")
     fleet.at_rest("slow 1")
 
     fleet.keeps_max_unavailable(3)
+
+
+def test_at_most_twice_as_many_at_once_as_have_succeeded(fleet: Fleet) -> None:
+    """A new version begins with one member, and then never goes faster than it proves itself."""
+    fleet.options = ("--max-unavailable=6",)
+    fleet.launch(9)
+
+    fleet.push("slow 1")
+    fleet.at_rest("slow 1")
+
+    healthy: set[int] = set()
+    new = {one.pid for one in fleet.journal.of_all("born") if one.content == "slow 1"}
+    down_at = fleet.unavailable_at_once()
+    for one, down in zip(fleet.journal.entries(), down_at, strict=True):
+        healthy |= {one.pid} & new if one.word == "healthy" else set()
+        assert len(down) <= max(1, 2 * len(healthy)), fleet.story()
+    assert max(map(len, down_at)) > 2
+    fleet.keeps_max_unavailable(6)
 
 
 def test_nobody_is_restarted_for_what_runs_already(fleet: Fleet) -> None:

@@ -4,7 +4,6 @@ The command itself sees to that: asked to end, it leaves a folder where its file
 more, it clears that away again.
 """
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from support.mirrored_host import MirroredHost, quoted
 from support.processes import is_alive
 from support.program import Program
+from support.stored_group import StoredGroup
 from support.waiting import lines, until
 
 STUBBORN = """
@@ -57,9 +57,8 @@ class Member:
         return int(lines(self.births)[count - 1].split()[1])
 
     def is_idle(self) -> bool:
-        """Whether the record has nobody in flight."""
-        content, _ = self._host.client.get(f"{self.lock}/state")
-        return not json.loads(content)["in_flight"]
+        """Whether no member is in flight."""
+        return not StoredGroup(self._host.client, self.lock).in_flight()
 
 
 @pytest.fixture

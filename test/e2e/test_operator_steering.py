@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from kazoo.client import KazooClient
 
-from support.fleet import PATIENCE_S, Fleet, FleetMember, fleet_on
+from support.fleet import PATIENCE_S, SLOW_TO_FAIL, Fleet, FleetMember, fleet_on
 from support.posted_events import connected_client
 from support.sandbox import Sandbox
 from support.zkexecctl import ZKEXECCTL
@@ -46,13 +46,15 @@ def is_enrolled(fleet: Fleet, member: FleetMember) -> bool:
 
 
 def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
-    """Who is in flight finishes, nobody else begins before the resume, and then all go on."""
+    """The member in flight finishes, no other begins before the resume, and then all go on."""
+    fleet.options = SLOW_TO_FAIL
     fleet.launch(3)
-    fleet.push("slow 1")
+    fleet.push("gated 1")
     first = first_in_flight(fleet)
     said = zkexecctl(fleet, "pause", "--reason=the database moves")
     assert said.endswith(f"; in flight, and finishing: {first.name}\n")
-    fleet.all_run("slow 1", [first])
+    fleet.open_gate()
+    fleet.all_run("gated 1", [first])
     fleet.until(lambda: not fleet.in_flight(), "the turn is over")
     others = [member for member in fleet.members if member is not first]
     fleet.until(lambda: any(m.log("turn-paused") for m in others), "the next one says why it waits")
@@ -74,9 +76,9 @@ def test_a_pause_in_the_middle_of_a_rollout(fleet: Fleet) -> None:
 
 def test_a_lost_member_is_forgotten(fleet: Fleet) -> None:
     """A member that was killed in flight is not waited for any longer, once it is forgotten."""
-    fleet.options = NO_GRACE
+    fleet.options = (*SLOW_TO_FAIL, *NO_GRACE)
     fleet.launch(3)
-    fleet.push("unhealthy 1")
+    fleet.push("gated 1")
     lost = first_in_flight(fleet)
     fleet.until(lambda: len(fleet.queued()) == 2, "the others wait")
     said = zkexecctl(fleet, "forget", lost.name, status=1)

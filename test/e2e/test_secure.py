@@ -107,7 +107,8 @@ def test_a_group_of_our_own(
     secure_host.set(a=b"two")
     secure_host.born_with(a="two")
 
-    for path in (lock, f"{lock}/state", f"{lock}/members", f"{lock}/queue"):
+    names = ("state", "members", "queue", "in_flight", "unavailable", "versions")
+    for path in (lock, *(f"{lock}/{name}" for name in names)):
         acls, _ = us.get_acls(path)
         assert [(acl.id.scheme, acl.perms) for acl in acls] == [("digest", 31)]
         with connected_client(server.plain.hosts) as other, pytest.raises(NoAuthError):

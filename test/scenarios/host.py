@@ -31,7 +31,7 @@ class ScriptedHost:
 
     def __init__(self, policy: Policy) -> None:
         """Begin at time 0, before the first event."""
-        self.group = ScriptedGroup(policy.inputs, policy.restart_path)
+        self.group = ScriptedGroup(policy.inputs, policy.restart_path, policy.zone)
         self.policy = policy
         self._member = Member(policy, self._new_turn())
         self._session = 0

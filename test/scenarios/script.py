@@ -47,10 +47,14 @@ In a story with `in_group` in its policy the member is m1:
     at 6 running /z=a@1                   started, connected, read and healthy, without output
     at 5 pushed /z=b@2                    touched and read; a znode's version is its mzxid here
     at 5 pushed /z=b@2 /r=x@3             the same, with restart_path=/r in the policy
-    at 5 group m2 queues                  also: joins, disappears, leaves, releases; admitted b@2,
-                                          readmitted b@2, known-good b@2, failed b@2 REASON,
-                                          reclaims m1, requests 2
-    at 5 group operator pauses REASON     also: operator resumes
+    group zones m2=east m3=west           the zones of other members
+    group version b@1 succeeded 20        so many members have succeeded on it
+    at 5 group m2 queues b@2              also: renews c@3, leaves, joins, disappears, releases;
+                                          admitted b@2, readmitted b@2, known-good b@2,
+                                          failed b@2 REASON, reclaims m1, requests 2 5%,
+                                          unavailable, available
+    at 5 group m2 admits m1 m3 b@2        as the head of the queue, which stays there
+    at 5 group operator pauses REASON     also: resumes; holds after 2 REASON; approves
     at 5 group node taken by HOLDER       another process has the member's ID; node free
     at 5 group node refused REASON        the ensemble refuses the member's node; node free
     at 5 group queue has notes            a node that no member has made; `queue left over m9`: a
@@ -60,7 +64,8 @@ In a story with `in_group` in its policy the member is m1:
     group znode /z@3                      it has another version, which the member has not read
     next commit lost                      done, but answered by a failure; `not-done`: also not
                                           done; `unanswered`: done, and no answer; the same for
-                                          enrol, join, list, watch, leave, read
+                                          enrol, join, renew, find, watch, list, queue (a read
+                                          of its nodes), leave, read
 
 The host and the group answer each action at once and successfully, unless the story prepares
 something else.
@@ -69,7 +74,7 @@ something else.
 from collections.abc import Callable
 from typing import Any
 
-from scenarios.group import read_width
+from scenarios.group import read_max_failed, read_max_unavailable
 from scenarios.host import ScriptedHost, Writer
 from scenarios.lines import line_of
 from scenarios.trees import read_result, read_trees
@@ -90,6 +95,14 @@ WORDS: dict[str, Callable[[str], Event]] = {
     "all-refused": lambda reason: events.ConnectFailed(reason, is_last=True),
     "touched": events.ZnodeTouched,
     "alert-finished": events.AlertFinished,
+}
+WORDS_OF_POLICY: dict[str, Callable[[str], object]] = {
+    "start": StartPolicy,
+    "on_failure": OnFailure,
+    "max_unavailable": read_max_unavailable,
+    "max_failed": read_max_failed,
+    "restart_path": str,
+    "zone": str,
 }
 LIMITED = {step.value: step for step in STEP_COMMANDS}
 INPUT_WORDS = ("template", "values", "env", "env_tree")
@@ -117,14 +130,8 @@ def read_policy(words: list[str]) -> Policy:
         name, _, value = word.partition("=")
         if name.startswith("/") or name in INPUT_WORDS:
             continue
-        if name == "start":
-            given["start"] = StartPolicy(value)
-        elif name == "on_failure":
-            given["on_failure"] = OnFailure(value)
-        elif name == "max_unavailable":
-            given["max_unavailable"] = read_width(value)
-        elif name == "restart_path":
-            given["restart_path"] = value
+        if name in WORDS_OF_POLICY:
+            given[name] = WORDS_OF_POLICY[name](value)
         elif name in ("kill_signal", "reload_signal"):
             given[name] = int(value)
         elif name.replace("_", "-") in LIMITED:

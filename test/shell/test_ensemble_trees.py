@@ -23,7 +23,6 @@ from support.program import Program
 from support.proxy import READS_ONLY, TRANSACTION, Proxy, Request, Treatment
 from support.zookeeper import Server
 from zkexec.core.events import ReadFailed, SessionConnected, ZnodesRead, ZnodeTouched
-from zkexec.core.rollout.group_actions import CommitRecord
 from zkexec.core.rollout.group_events import RecordCommitted
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.snapshot import MOST_ZNODES, Problem, Tree
@@ -557,10 +556,9 @@ def test_a_watch_fires_before_an_admission_is_answered(
             posted.next(SessionConnected)
         check = {tree: posted.trees(ensemble)[tree].znodes[""].version}
         member.enrol()
-        version = member.read().znode_version
+        commit = member.commit_request(RolloutRecord(last_admitted=1), checks=check)
         proxy.on_request, proxy.one_by_one = create_first, True
-        record = RolloutRecord(last_admitted=1)
-        member.get(RecordCommitted, CommitRecord(0, record, version, check))
+        member.get(RecordCommitted, commit)
         kinds = [
             type(event)
             for event in posted.events

@@ -17,10 +17,14 @@ from zkexec.core.rollout.group_events import (
     QueueJoined,
     RecordCommitted,
 )
+from zkexec.core.rollout.limits import Population
+from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
 from zkexec.core.turn import MemberStatus
+from zkexec.frozen import replace
 from zkexec.group.member_codec import decode_status
-from zkexec.group.store import LARGEST_COMMIT
+from zkexec.group.paths import LARGEST_COMMIT
 
 
 def shown(client: KazooClient, path: str) -> MemberStatus:
@@ -125,9 +129,13 @@ def test_a_card_over_somebody_elses_write(proxy: Proxy, client: KazooClient, roo
         assert client.get(node)[0] == b"by hand"
 
 
-def along(member: ConnectedMember, status: MemberStatus, version: int) -> Event:
-    """Write the record, the card with it, over this version of the record."""
-    return member.ask(CommitRecord(0, RolloutRecord(last_admitted=1), version, status=status))
+def along(
+    member: ConnectedMember, status: MemberStatus, version: int, last_admitted: int = 1
+) -> Event:
+    """Write the record, the status with it, over this version of the decisions."""
+    after = RolloutRecord(last_admitted=last_admitted)
+    basis = RecordBasis(version)
+    return member.ask(CommitRecord(0, RolloutRecord(), after, basis, status=status))
 
 
 def test_a_card_goes_along(proxy: Proxy, client: KazooClient, root: str) -> None:
@@ -136,7 +144,8 @@ def test_a_card_goes_along(proxy: Proxy, client: KazooClient, root: str) -> None
     with connected_member(proxy.hosts, group=group_place(root)) as member:
         member.enrol()
         proxy.opcodes.clear()
-        member.get(QueueJoined, JoinQueue(0, "t", MemberStatus("waiting")))
+        queued = QueuedMember("m1", "t", "d")
+        member.get(QueueJoined, JoinQueue(0, queued, MemberStatus("waiting")))
         assert shown(client, node) == MemberStatus("waiting")
         assert isinstance(along(member, MemberStatus("running"), 0), RecordCommitted)
         assert shown(client, node) == MemberStatus("running")
@@ -189,7 +198,13 @@ def test_a_card_that_has_to_wait(proxy: Proxy, client: KazooClient, root: str) -
         member.show(MemberStatus("waiting"))
         number = member.posted.fresh_number()
         member.ensemble.request(
-            CommitRecord(number, RolloutRecord(), 0, status=MemberStatus("running"))
+            CommitRecord(
+                number,
+                RolloutRecord(),
+                RolloutRecord(last_admitted=1),
+                RecordBasis(0),
+                status=MemberStatus("running"),
+            )
         )
         drive_until(lambda: SET in proxy.opcodes, "the first card is on its way")
         let_go.set()
@@ -217,3 +232,62 @@ def test_a_card_is_never_sent_late(proxy: Proxy, client: KazooClient, root: str)
         member.enrol(MemberStatus("next"))
         member.read()
         assert shown(client, node) == MemberStatus("next")
+
+
+def test_an_unavailable_member_is_counted(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """A member that reports itself as unavailable is among them, until it does not or is gone."""
+
+    def names() -> list[str]:
+        return sorted(client.get_children(f"{root}/unavailable"))
+
+    ill, well = (MemberStatus("running", unavailable=one) for one in (True, False))
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol(ill)
+        assert names() == ["m1"]
+        member.show(well)
+        drive_until(lambda: names() == [], "the member is available")
+        assert isinstance(along(member, ill, 0), RecordCommitted)
+        assert names() == ["m1"]
+        # The mark stays if the member enrols again in the same session.
+        member.enrol(ill)
+        assert names() == ["m1"]
+        assert member.read().record.unavailable == {"m1"}
+        member.enrol(well)
+        assert names() == []
+        member.enrol(ill)
+        assert names() == ["m1"]
+        assert touched(member) == []
+    drive_until(lambda: names() == [], "the mark went with the session")
+
+
+def test_a_status_without_a_commit_goes_alone(
+    zookeeper: Server, client: KazooClient, root: str
+) -> None:
+    """If nothing of the record differs, the status is published all the same."""
+    with connected_member(zookeeper.hosts, group=group_place(root)) as member:
+        member.enrol()
+        answer = along(member, MemberStatus("waiting"), 0, last_admitted=-1)
+        assert isinstance(answer, RecordCommitted)
+        assert shown(client, f"{root}/members/m1") == MemberStatus("waiting")
+        assert client.exists(f"{root}/state").version == 0
+
+
+def test_members_of_a_zone_are_counted(zookeeper: Server, client: KazooClient, root: str) -> None:
+    """The living members with `--zone` are counted in their zone."""
+    east = replace(group_place(root, "m1"), zone="east")
+    with connected_member(zookeeper.hosts, group=east) as member:
+        with connected_member(
+            zookeeper.hosts, group=replace(group_place(root, "m2"), zone="east")
+        ) as other:
+            member.enrol()
+            other.enrol()
+            found = member.read(zones=frozenset({"east", "west"}))
+            assert found.record.population == Population(2, {"east": 2, "west": 0})
+            member.enrol()
+            content = client.get(f"{root}/members/m1")[0]
+            assert decode_status(content)[1].zone == "east"
+        drive_until(
+            lambda: client.get_children(f"{root}/zones/east") == ["m1"], "the other one is gone"
+        )

@@ -1,36 +1,26 @@
-"""The requests on a group's znodes, played without a server."""
-
-from collections.abc import Sequence
-from typing import Any
+"""The requests on a member's own node and its marks, played without a server."""
 
 import pytest
 
 from support.dialogue_player import Turn, at, play
-from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
+from zkexec.core.rollout.group_actions import Enrol
 from zkexec.core.rollout.group_events import (
-    CommitRefused,
-    Conflict,
     Enrolled,
     EnrolmentOccupied,
     GroupPart,
-    QueueJoined,
-    RecordCommitted,
-    RecordRead,
 )
-from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.core.turn import MemberStatus
-from zkexec.group import record_codec
+from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.member_node import MemberNode
 from zkexec.group.member_profile import MemberProfile, PhaseTime, Writer
-from zkexec.group.store import GroupStore, Paths
+from zkexec.group.paths import Paths
+from zkexec.group.store import GroupStore
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NoAuthError,
     NodeExistsError,
     NoNodeError,
-    NotTriedError,
-    RefusedError,
     RolledBackError,
 )
 from zkexec.zookeeper.requests import (
@@ -42,6 +32,7 @@ from zkexec.zookeeper.requests import (
     Exists,
     Get,
     Operation,
+    Request,
     SetContent,
     Transaction,
 )
@@ -50,141 +41,60 @@ from zkexec.zookeeper.values import OPEN_ACL
 NOW, SESSION = 1000.0, 77
 STATUS = MemberStatus("running", "d", "d", "healthy")
 BASE = "/root/g"
-STATE, OWN = f"{BASE}/state", f"{BASE}/members/m1"
+STATE, MEMBERS = f"{BASE}/state", f"{BASE}/members"
+OWN = f"{MEMBERS}/m1"
+ILL, IN_ZONE = f"{BASE}/unavailable/m1", f"{BASE}/zones/east/m1"
+WATCH_OWN = Children(OWN, GroupPart.OWN_NODE)
+WATCHED = ((), at(5, version=0, ephemeral_owner=SESSION))
 
 
-def store() -> GroupStore:
+def store(zone: str = "") -> GroupStore:
     """The znodes of the group /g below the chroot /root, on a new connection."""
     writer = Writer("this-host", 1, lambda: NOW)
-    profile = MemberProfile("/g", "m1", "lock file of m1", "1", PhaseTime(), writer=writer)
-    return GroupStore(profile, Paths("/root", "/g"))
+    profile = MemberProfile(
+        "/g", "m1", "lock file of m1", "1", PhaseTime(), writer=writer, zone=zone
+    )
+    return GroupStore(profile, Paths("/root", "/g"), lambda: False)
 
 
 class Node:
     """A member's node, what runs beside it, and how often it was reported as touched."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone: str = "") -> None:
+        self.zone = zone
         self.aside: list[Dialogue] = []
         self.touched = 0
-        self.node = MemberNode(store(), SESSION, self.aside.append, self._touch, lambda _: False)
+        self.node = MemberNode(
+            store(zone), SESSION, self.aside.append, self._touch, lambda _: False
+        )
 
     def _touch(self) -> None:
         self.touched += 1
 
-    def enrol(self) -> None:
-        """Make the node, which is not there."""
-        create = Create(OWN, status_content(), OPEN_ACL, ephemeral=True)
-        watched = ((), at(5, version=0, ephemeral_owner=SESSION))
-        enrolled = play(
-            self.node.enrol(Enrol(1, STATUS)),
-            (
-                [Exists(STATE), Exists(f"{BASE}/queue"), create],
-                [at(1), at(1), OWN],
-            ),
-            ([Children(OWN, GroupPart.OWN_NODE)], [watched]),
-        )
-        assert enrolled == Enrolled(1)
+    def enrol(self, *more: Turn, status: MemberStatus = STATUS) -> None:
+        """Make the node, which is not there; `more` is what follows for the marks."""
+        create = Create(OWN, status_content(status, self.zone), OPEN_ACL, ephemeral=True)
+        ill = mark(ILL) if status.unavailable else Exists(ILL)
+        marks = [ill, *([mark(IN_ZONE)] if self.zone else [])]
+        marked = [ILL if status.unavailable else None, *([IN_ZONE] if self.zone else [])]
+        turns: list[Turn] = [
+            ([Exists(STATE), create, Exists(MEMBERS)], [at(1), OWN, at(5, num_children=3)]),
+            *(more or [([WATCH_OWN, *marks], [WATCHED, *marked])]),
+        ]
+        assert play(self.node.enrol(Enrol(1, status)), *turns) == Enrolled(1, 3)
 
 
-def status_content() -> bytes:
+def mark(path: str) -> Create:
+    """The request that makes a mark."""
+    return Create(path, b"", OPEN_ACL, ephemeral=True)
+
+
+def status_content(status: MemberStatus = STATUS, zone: str = "") -> bytes:
     """What the own node contains at first."""
-    node = MemberNode(store(), SESSION, lambda _: None, lambda: None, lambda _: False)
-    (_, _, create) = next(node.enrol(Enrol(1, STATUS)))
+    node = MemberNode(store(zone), SESSION, lambda _: None, lambda: None, lambda _: False)
+    (_, create, _) = next(node.enrol(Enrol(1, status)))
     assert isinstance(create, Create)
     return create.content
-
-
-def write(operations: Sequence[Any], _: MemberStatus | None) -> Dialogue:
-    """Do these operations at once, without a status."""
-    (results,) = yield [Transaction(operations)]
-    return results
-
-
-def test_a_record_that_is_missing_is_watched() -> None:
-    """If there is no record yet, a second request watches for its making."""
-    event = play(
-        store().read(ReadRecord(4, watch=True)),
-        ([Get(STATE, GroupPart.RECORD)], [NoNodeError(STATE)]),
-        ([Exists(STATE, GroupPart.RECORD), Get(STATE)], [None, NoNodeError(STATE)]),
-        ([Exists(f"{BASE}/members")], [None]),
-    )
-    assert event == RecordRead(4, RolloutRecord(), -1, frozenset(), 0)
-
-
-def test_members_in_flight_are_watched_until_they_end() -> None:
-    """A member in flight is asked for once on a connection, and again after its watch fired."""
-    one = store()
-    record = RolloutRecord(in_flight={"m2": InFlightEntry("t", "d", 1, since=NOW)})
-    content = record_codec.encode(record, NOW), at(8, version=3)
-    path = f"{BASE}/members/m2"
-    reading = ([Get(STATE, GroupPart.RECORD)], [content])
-    asking = ([Children(path, GroupPart.IN_FLIGHT)], [((), at(2, ephemeral_owner=9))])
-    counting = ([Exists(f"{BASE}/members")], [at(1, num_children=2)])
-    event = RecordRead(4, record, 3, frozenset({"m2"}), 2)
-    request = ReadRecord(4, watch=True)
-    assert play(one.read(request), reading, asking, counting) == event
-    assert play(one.read(request), reading, counting) == event
-    one.fired(GroupPart.IN_FLIGHT, path)
-    assert play(one.read(request), reading, asking, counting) == event
-
-
-def test_a_member_that_may_not_be_seen_counts_as_alive() -> None:
-    """A node without a permission to read it is there, but no watch on it is relied on."""
-    one = store()
-    record = RolloutRecord(in_flight={"m2": InFlightEntry("t", "d", 1, since=NOW)})
-    path = f"{BASE}/members/m2"
-    turns: list[Turn] = [
-        ([Get(STATE, GroupPart.RECORD)], [(record_codec.encode(record, NOW), at(8))]),
-        ([Children(path, GroupPart.IN_FLIGHT)], [NoAuthError(path)]),
-        ([Exists(f"{BASE}/members")], [at(1)]),
-    ]
-    for _ in range(2):
-        assert play(one.read(ReadRecord(4, watch=True)), *turns).alive == {"m2"}
-
-
-def test_an_unreadable_record_is_refused_by_its_path() -> None:
-    """The reason names the path as the operator knows it, without the chroot."""
-    with pytest.raises(RefusedError, match=r"^/g/state: the record is no valid JSON$"):
-        play(store().read(ReadRecord(4, watch=False)), ([Get(STATE)], [(b"rubbish", at(1))]))
-    with pytest.raises(RefusedError, match=r"^/g/state: the cluster gives no permission"):
-        play(store().read(ReadRecord(4, watch=False)), ([Get(STATE)], [NoAuthError(STATE)]))
-
-
-def test_a_commit_checks_what_it_rests_on() -> None:
-    """Queue node, inputs and record are checked in the one transaction that writes the record."""
-    queue_node = f"{BASE}/queue/t-0000000001"
-    request = CommitRecord(5, RolloutRecord(), 3, {"/in": 7}, "t-0000000001")
-    operations: list[Operation] = [
-        Check(queue_node),
-        Check("/root/in", 7),
-        SetContent(STATE, record_codec.encode(RolloutRecord(), NOW), 3),
-        Delete(queue_node),
-    ]
-    batch = [Transaction(operations)]
-    done = play(store().commit(request, write), (batch, [(None, None, at(9), None)]))
-    assert done == RecordCommitted(5)
-    for index, error, conflict in (
-        (0, NoNodeError(queue_node), Conflict.QUEUE_NODE),
-        (1, BadVersionError("/root/in"), Conflict.CONFIGURATION),
-        (2, BadVersionError(STATE), Conflict.RECORD),
-    ):
-        outcomes = [
-            error if each == index else RolledBackError() if each < index else NotTriedError()
-            for each in range(len(operations))
-        ]
-        refused = play(store().commit(request, write), (batch, [outcomes]))
-        assert refused == CommitRefused(5, conflict)
-    refusal = [RolledBackError(), RolledBackError(), NoAuthError(STATE), NotTriedError()]
-    with pytest.raises(RefusedError, match=r"^/g/state: the cluster gives no permission"):
-        play(store().commit(request, write), (batch, [refusal]))
-
-
-def test_joining_the_queue() -> None:
-    """The queue node is ephemeral and sequential, and its name is what the server made of it."""
-    create = Create(f"{BASE}/queue/t-", b"m1", OPEN_ACL, ephemeral=True, sequential=True)
-    made = [f"{BASE}/queue/t-0000000003"]
-    joined = play(store().queue(JoinQueue(2, "t"), write), ([Transaction([create])], [made]))
-    assert joined == QueueJoined(2, "t-0000000003")
 
 
 def test_enrolling_over_another_process() -> None:
@@ -194,8 +104,8 @@ def test_enrolling_over_another_process() -> None:
     facts = StatusFacts("other-host", 12, "0.1.0", "another lock file", "1", NOW)
     found = encode_status(STATUS, facts), at(3, ephemeral_owner=55)
     dialogue = one.node.enrol(Enrol(6, STATUS))
-    assert next(dialogue) == [Exists(STATE), Exists(f"{BASE}/queue"), create]
-    assert dialogue.send([at(1), at(1), NodeExistsError(OWN)]) == [Get(OWN)]
+    assert next(dialogue) == [Exists(STATE), create, Exists(MEMBERS)]
+    assert dialogue.send([at(1), NodeExistsError(OWN), at(1)]) == [Get(OWN)]
     (beside,) = dialogue.send([found])
     assert isinstance(beside, Get)
     assert beside.path.startswith(f"{OWN}~")
@@ -264,3 +174,119 @@ def test_a_status_never_makes_a_commit_fail() -> None:
         dialogue.send([[None]])
     assert end.value.value == [None]
     assert one.touched == 1
+
+
+UNAVAILABLE = replace(STATUS, unavailable=True)
+
+
+def test_an_unavailable_member_is_marked_with_its_status() -> None:
+    """The mark is made and deleted in the transaction that writes the status."""
+    one = Node()
+    one.enrol()
+    changes: list[tuple[MemberStatus, Operation]] = [
+        (UNAVAILABLE, mark(ILL)),
+        (STATUS, Delete(ILL)),
+        (UNAVAILABLE, mark(ILL)),
+    ]
+    for version, (status, change) in enumerate(changes):
+        write = SetContent(OWN, status_content(status), version)
+        done = [at(6, version=version + 1), None]
+        play(one.node.publish(status), ([Transaction([write, change])], [done]))
+    again = SetContent(OWN, status_content(UNAVAILABLE), 3)
+    play(one.node.publish(UNAVAILABLE), ([again], [at(9, version=4)]))
+
+
+def test_a_mark_goes_along_with_a_commit() -> None:
+    """What the status goes along with is done together with both."""
+    one = Node()
+    one.enrol()
+    operations = [Check(STATE, 3)]
+    write = SetContent(OWN, status_content(UNAVAILABLE), 0)
+    batch = [Transaction([*operations, write, mark(ILL)])]
+    results = play(
+        one.node.write(operations, UNAVAILABLE), (batch, [(None, at(6, version=1), ILL)])
+    )
+    assert list(results) == [None]
+    again = SetContent(OWN, status_content(UNAVAILABLE), 1)
+    play(one.node.publish(UNAVAILABLE), ([again], [at(9, version=2)]))
+
+
+@pytest.mark.parametrize("error", [NodeExistsError(ILL), NoNodeError(ILL), NoAuthError(ILL)])
+def test_a_mark_never_makes_the_rest_fail(error: Exception) -> None:
+    """If the mark cannot be made, all else is done without it, and it is not tried again."""
+    operations = [Check(STATE, 3)]
+    write = SetContent(OWN, status_content(UNAVAILABLE), 0)
+    one = Node()
+    one.enrol()
+    refused = (RolledBackError(), RolledBackError(), error)
+    results = play(
+        one.node.write(operations, UNAVAILABLE),
+        ([Transaction([*operations, write, mark(ILL)])], [refused]),
+        ([Transaction([*operations, write])], [(None, at(6, version=1))]),
+    )
+    assert list(results) == [None]
+    other = Node()
+    other.enrol()
+    play(
+        other.node.publish(UNAVAILABLE),
+        ([Transaction([write, mark(ILL)])], [(RolledBackError(), error)]),
+        ([write], [at(6, version=1)]),
+    )
+    for node in (one, other):
+        again = SetContent(OWN, status_content(UNAVAILABLE), 1)
+        play(node.node.publish(UNAVAILABLE), ([again], [at(9, version=2)]))
+        assert node.touched == 0
+
+
+def test_a_status_whose_mark_fails_gives_way_to_a_newer_one() -> None:
+    """If a newer status comes while the first attempt is on its way, that one is written."""
+    one = Node()
+    one.enrol()
+    dialogue = one.node.write([Check(STATE, 3)], UNAVAILABLE)
+    next(dialogue)
+    newer = MemberStatus("failed", unavailable=True)
+    play(one.node.publish(newer))
+    (batch,) = dialogue.send([(RolledBackError(), RolledBackError(), NodeExistsError(ILL))])
+    assert isinstance(batch, Transaction)
+    content = batch.operations[1]
+    assert isinstance(content, SetContent)
+    assert b"failed" in content.content
+
+
+def test_marks_are_made_at_enrolment() -> None:
+    """A member of a zone is counted there, and an unavailable one is marked from the beginning."""
+    one = Node("east")
+    one.enrol(status=UNAVAILABLE)
+    again = SetContent(OWN, status_content(UNAVAILABLE, "east"), 0)
+    play(one.node.publish(UNAVAILABLE), ([again], [at(9, version=1)]))
+
+
+def test_a_mark_of_an_earlier_process_is_replaced() -> None:
+    """One of another session is made anew, one of the own session stays."""
+    batch: list[Request] = [WATCH_OWN, mark(ILL), mark(IN_ZONE)]
+    exists = [WATCHED, NodeExistsError(ILL), NodeExistsError(IN_ZONE)]
+    Node("east").enrol(
+        (batch, exists),
+        ([Exists(ILL)], [at(3, ephemeral_owner=9)]),
+        ([Transaction([Delete(ILL), mark(ILL)])], [(None, ILL)]),
+        ([Exists(IN_ZONE)], [at(3, ephemeral_owner=SESSION)]),
+        status=UNAVAILABLE,
+    )
+
+
+def test_a_mark_that_is_not_needed_any_more_is_deleted() -> None:
+    """A member that is available again when it enrols deletes its mark."""
+    Node().enrol(
+        ([WATCH_OWN, Exists(ILL)], [WATCHED, at(3, ephemeral_owner=SESSION)]),
+        ([Delete(ILL)], [None]),
+    )
+
+
+def test_the_first_member_of_a_zone_makes_its_znode() -> None:
+    """If the znode of the zone is missing, it is made, and then the mark."""
+    zone = f"{BASE}/zones/east"
+    Node("east").enrol(
+        ([WATCH_OWN, mark(IN_ZONE), Exists(ILL)], [WATCHED, NoNodeError(IN_ZONE), None]),
+        ([Create(zone, b"", OPEN_ACL)], [zone]),
+        ([mark(IN_ZONE)], [IN_ZONE]),
+    )

@@ -21,7 +21,7 @@ from support.proxy import CLOSE, Proxy, Treatment, pass_all
 from support.zookeeper import Server
 from zkexec.cli.security import Access, Credential
 from zkexec.core.events import SessionConnected, SessionLost, SessionSuspended
-from zkexec.core.rollout.group_actions import CommitRecord, Enrol, JoinQueue, ReadRecord
+from zkexec.core.rollout.group_actions import Enrol, JoinQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
     Enrolled,
     EnrolmentOccupied,
@@ -29,9 +29,12 @@ from zkexec.core.rollout.group_events import (
     GroupRequestFailed,
     GroupTouched,
     QueueJoined,
-    RecordRead,
+    RecordCommitted,
 )
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.queued_member import QueuedMember
+from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
@@ -95,15 +98,17 @@ def test_below_a_chroot(client: KazooClient, root: str) -> None:
     ) as member:
         member.enrol()
         assert sorted(client.get_children(f"{root}/zkexec/web")) == [
+            "in_flight",
             "members",
             "queue",
             "restart",
             "state",
+            "unavailable",
+            "versions",
+            "zones",
         ]
         client.set(f"{root}/zkexec/web/state", b"no record")
-        assert member.failure(ReadRecord(0, watch=False)) == (
-            "/zkexec/web/state: the record is no valid JSON"
-        )
+        assert member.failure(ReadRecord(0)) == ("/zkexec/web/state: the record is no valid JSON")
 
 
 def test_the_second_member(client: KazooClient, root: str) -> None:
@@ -116,7 +121,8 @@ def test_the_second_member(client: KazooClient, root: str) -> None:
             second.enrol()
             assert sorted(client.get_children(f"{root}/members")) == ["m1", "m2"]
             assert second.read().record.last_admitted == 7
-            assert second.read().population == 2
+            assert second.read().record.population.members == 2
+            assert second.get(Enrolled, Enrol(0, RUNNING)).population == 2
 
 
 def test_enrolled_twice(client: KazooClient, root: str) -> None:
@@ -256,6 +262,21 @@ def test_a_duplicate_in_a_new_session(client: KazooClient, root: str) -> None:
             assert new != old
 
 
+def test_what_an_earlier_process_left_in_the_queue_goes(client: KazooClient, root: str) -> None:
+    """Its session may live on: the head must not admit a process that is gone."""
+    hosts = client_hosts(client)
+    with connected_member(*hosts, group=group_place(root), session_timeout_s=60.0) as earlier:
+        earlier.enrol()
+        own, other = (QueuedMember(name, "token", "digest") for name in ("m1", "m2"))
+        for queued in (own, other):
+            earlier.get(QueueJoined, JoinQueue(0, queued))
+        with connected_member(*hosts, group=group_place(root)) as member:
+            assert member.get(Enrolled, Enrol(0, RUNNING)).has_replaced
+            (left,) = client.get_children(f"{root}/queue")
+            assert json.loads(client.get(f"{root}/queue/{left}")[0])["member"] == "m2"
+            assert not member.get(Enrolled, Enrol(0, RUNNING)).has_replaced
+
+
 def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
     """A node that holds no card is left alone as well."""
     client.create(f"{root}/members/m1", b"by hand", makepath=True, ephemeral=True)
@@ -265,7 +286,7 @@ def test_occupied_by_something_else(client: KazooClient, root: str) -> None:
         assert occupied.holder == f"session {session:#x}, without a readable status"
         assert client.get(f"{root}/members/m1")[0] == b"by hand"
         # What the group needs is there all the same.
-        assert member.read().znode_version == 0
+        assert member.read().basis.state == 0
 
 
 def test_a_node_that_lasts_is_nobodys(client: KazooClient, root: str) -> None:
@@ -331,25 +352,35 @@ def test_the_whole_group_deleted(client: KazooClient, root: str) -> None:
         member.enrol()
         client.delete(base, recursive=True)
         member.posted.next(GroupTouched, part=GroupPart.OWN_NODE)
-        assert member.read() == RecordRead(
-            member.read().number - 1, RolloutRecord(), -1, frozenset(), population=0
-        )
-        assert member.failure(JoinQueue(0, "t")) == f"{base}/queue: does not exist"
-        assert "enrol" in member.failure(CommitRecord(0, RolloutRecord(), -1))
+        found = member.read()
+        assert (found.record, found.basis) == (RolloutRecord(), RecordBasis())
+        assert "enrol" in member.failure(member.commit_request(RolloutRecord(last_admitted=1)))
         member.enrol()
-        assert member.read().znode_version == 0
-        member.get(QueueJoined, JoinQueue(0, "t"))
+        assert member.read().basis.state == 0
+        member.join("t")
 
 
-@pytest.mark.parametrize("gone", ["state", "queue"])
+PARTS = ["state", "queue", "in_flight", "unavailable", "versions", "zones"]
+
+
+@pytest.mark.parametrize("gone", PARTS)
 def test_a_part_deleted(client: KazooClient, root: str, gone: str) -> None:
-    """Enrolling again mends also a group in which only one part is missing."""
-    with connected_member(*client_hosts(client), group=group_place(root)) as member:
+    """A group in which only one part is missing is mended by the members that need it."""
+    entry = InFlightEntry("t", "d", 1)
+    after = RolloutRecord(in_flight={"m1": entry}, versions={"d": VersionState(1, "s")})
+    group = replace(group_place(root), zone="z")
+    with connected_member(*client_hosts(client), group=group) as member:
         member.enrol()
-        client.delete(f"{root}/{gone}")
-        member.enrol()
-        assert client.exists(f"{root}/{gone}")
-        assert member.read().znode_version == 0
+        client.delete(f"{root}/{gone}", recursive=True)
+        member.enrol(replace(RUNNING, unavailable=True))
+        assert member.read().basis.state == 0
+        member.join("t")
+        drive_until(
+            lambda: isinstance(member.ask(member.commit_request(after)), RecordCommitted),
+            "the record is written",
+        )
+        assert member.read().record.in_flight_count == 1
+        assert client.get_children(f"{root}/zones/z") == ["m1"]
 
 
 def test_a_member_that_may_not_make_parents(client: KazooClient, root: str) -> None:
@@ -383,8 +414,19 @@ def test_acl_of_what_is_made(client: KazooClient, root: str) -> None:
         *client_hosts(client), group=group_place(base, acl=ours), access=access
     ) as member:
         member.enrol()
-        name = member.get(QueueJoined, JoinQueue(0, "t")).name
-        for path in ("", "/members", "/queue", "/state", "/members/m1", f"/queue/{name}"):
+        number = member.join("t")
+        member.commit(
+            RolloutRecord(
+                in_flight={"m1": InFlightEntry("t", "d", 1)},
+                versions={"d": VersionState(1, "s", failed_by=("m1",))},
+            )
+        )
+        for path in (
+            "",
+            *("/members", "/queue", "/state", "/members/m1", f"/queue/q-{number:010}"),
+            *("/in_flight", "/in_flight/m1", "/versions", "/versions/d", "/versions/d/succeeded"),
+            *("/versions/d/failed.m1", "/unavailable", "/zones"),
+        ):
             found, _ = client.get_acls(base + path)
             assert found == acl, path
         assert found[0].id.id == make_digest_acl_credential("some", "one")
@@ -401,9 +443,9 @@ def test_expired_session(own_zookeeper: Server) -> None:
         proxy.heal()
         member.posted.next(SessionLost)
         session = member.posted.next(SessionConnected).session
-        assert member.read().population == 0
+        assert member.read().record.population.members == 0
         member.enrol()
-        assert member.read().population == 1
+        assert member.read().record.population.members == 1
         assert hex(session) in own_zookeeper.sessions()
     proxy.close()
 
@@ -457,7 +499,7 @@ def test_content_is_json(client: KazooClient, root: str) -> None:
     with connected_member(*client_hosts(client), group=group_place(root)) as member:
         member.enrol()
         assert json.loads(client.get(f"{root}/members/m1")[0])["phase"] == "running"
-        assert json.loads(client.get(f"{root}/state")[0])["format"] == 1
+        assert json.loads(client.get(f"{root}/state")[0])["format"] == 2
 
 
 def test_a_chroot_that_is_missing_is_named_and_not_made(client: KazooClient, root: str) -> None:

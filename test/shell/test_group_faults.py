@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -24,7 +25,9 @@ from support.proxy import (
     CREATE,
     DELETE,
     GET,
+    GET_EPHEMERALS,
     MULTI_READ,
+    SET,
     TRANSACTION,
     Proxy,
     Treatment,
@@ -46,19 +49,29 @@ from zkexec.core.events import (
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
+    FindQueueNode,
     JoinQueue,
     LeaveQueue,
     ListQueue,
+    ReadQueue,
     ReadRecord,
-    WatchQueueNode,
+    RenewQueueNode,
+    Watch,
+    WatchQueueNodes,
 )
 from zkexec.core.rollout.group_events import (
     GroupPart,
     GroupRequestFailed,
     GroupTouched,
     QueueJoined,
+    QueueNodeFound,
+    QueueRead,
 )
-from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.queued_member import QueuedMember, QueueNode
+from zkexec.core.rollout.record import InFlightEntry, Refusal, RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis, VersionBasis
+from zkexec.core.rollout.version import ConfigVersion
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 from zkexec.runtime.inbox import now
 from zkexec.zookeeper.client import Client
@@ -76,23 +89,86 @@ def _member(client: KazooClient, base: str) -> object:
 
 
 def _queue(client: KazooClient, base: str) -> object:
-    return [name.partition("-")[0] for name in sorted(client.get_children(f"{base}/queue"))]
+    return [int(name[-10:]) for name in sorted(client.get_children(f"{base}/queue"))]
+
+
+def _queued(client: KazooClient, base: str) -> object:
+    return b"second" in client.get(f"{base}/queue/q-0000000000")[0]
+
+
+def _in_flight(client: KazooClient, base: str) -> object:
+    return sorted(client.get_children(f"{base}/in_flight"))
+
+
+def _own_entry(client: KazooClient, base: str) -> object:
+    return client.exists(f"{base}/in_flight/m1").version
+
+
+def _failures(client: KazooClient, base: str) -> object:
+    return sorted(client.get_children(f"{base}/versions/d"))
+
+
+def _successes(client: KazooClient, base: str) -> object:
+    return client.exists(f"{base}/versions/d/succeeded").version
 
 
 def _version(client: KazooClient, base: str) -> object:
     return client.exists(f"{base}/state").version
 
 
+VERSION = ConfigVersion("d", 1, "s")
+QUEUED = QueuedMember("m1", "second", "d")
+OWN = InFlightEntry("t", "d", 1, since=1.0)
+GOOD = {"d": VersionState(1, "s", known_good=True)}
+RECORD = RolloutRecord(in_flight={"m1": OWN}, versions=GOOD)
+"""The record of a prepared group; m1 is in flight."""
+BASIS = RecordBasis(1, {"m1": 0}, {"d": VersionBasis(0, ("succeeded",))})
+
+
+def commit(after: RolloutRecord | Refusal, **more: Any) -> CommitRecord:
+    """A commit in a prepared group."""
+    assert isinstance(after, RolloutRecord)
+    return CommitRecord(0, RECORD, after, BASIS, **more)
+
+
+FIRST = QueueNode(0, 0, QueuedMember("m2", "t2", "d"))
+ADMITTED = replace(RECORD, in_flight={"m1": OWN, "m2": InFlightEntry("t2", "d", 1, since=1.0)})
+
 READS: list[tuple[Request, int]] = [
     (ListQueue(0), CHILDREN2),
-    (WatchQueueNode(0, "first-0000000000"), GET),
-    (ReadRecord(0, watch=True), GET),
+    (ReadQueue(0), CHILDREN2),
+    (ReadQueue(0), MULTI_READ),
+    (FindQueueNode(0, "t"), GET_EPHEMERALS),
+    (WatchQueueNodes(0, 0, 0), CHILDREN2),
+    (ReadRecord(0, Watch.BOTH), GET),
+    (ReadRecord(0, Watch.BOTH), MULTI_READ),
+    (ReadRecord(0, survey=True), CHILDREN2),
 ]
 WRITES: list[tuple[Request, int, Truth, object, object]] = [
     (Enrol(0, RUNNING), CREATE, _member, False, True),
-    (JoinQueue(0, "second"), TRANSACTION, _queue, ["first"], ["first", "second"]),
-    (LeaveQueue(0, "first-0000000000"), DELETE, _queue, ["first"], []),
-    (CommitRecord(0, RolloutRecord(), 0, {}, "first-0000000000"), TRANSACTION, _version, 0, 1),
+    (JoinQueue(0, QUEUED), TRANSACTION, _queue, [0], [0, 1]),
+    (RenewQueueNode(0, 0, QUEUED), SET, _queued, False, True),
+    (LeaveQueue(0, 0), DELETE, _queue, [0], []),
+    (commit(ADMITTED, admitted=(FIRST,)), TRANSACTION, _queue, [0], []),
+    (commit(ADMITTED, tried="d"), TRANSACTION, _in_flight, ["m1"], ["m1", "m2"]),
+    (commit(RECORD, confirms="m1"), TRANSACTION, _own_entry, 0, 1),
+    (commit(RECORD.release("m1", VERSION)), TRANSACTION, _successes, 0, 1),
+    (commit(RECORD.release("m1", VERSION)), TRANSACTION, _in_flight, ["m1"], []),
+    (
+        commit(RECORD.fail("m1", "t", VERSION, "why")),
+        TRANSACTION,
+        _failures,
+        ["succeeded"],
+        ["failed.m1", "succeeded"],
+    ),
+    (
+        commit(RECORD.reclaim("m1", "t")),
+        TRANSACTION,
+        _failures,
+        ["succeeded"],
+        ["lost.t", "succeeded"],
+    ),
+    (commit(RECORD, is_exclusive=True), TRANSACTION, _version, 1, 2),
 ]
 
 
@@ -102,9 +178,10 @@ def names(requests: Sequence[tuple[object, ...]]) -> list[str]:
 
 
 def prepared(client: KazooClient, member: ConnectedMember, base: str, request: Request) -> None:
-    """A group with one node in its queue, and the member in it, unless it is to enrol."""
+    """A group with one node in its queue and m1 in flight, and enrolled unless it is to enrol."""
     member.enrol()
-    client.create(f"{base}/queue/first-", b"m0", sequence=True)
+    client.create(f"{base}/queue/q-", b"{}", sequence=True, ephemeral=True)
+    member.commit(RECORD)
     if isinstance(request, Enrol):
         client.delete(f"{base}/members/m1")
         member.posted.next(GroupTouched)
@@ -281,9 +358,13 @@ def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
         refusals = proxy.opcodes.count(MULTI_READ)
         member.posted.read(member.ensemble)
         member.enrol()
-        name = member.get(QueueJoined, JoinQueue(0, "t")).name
-        member.ask(CommitRecord(0, RolloutRecord(last_admitted=0), 0, {f"{root}/a": 0}, name))
-        assert member.read(watch=True).record.last_admitted == 0
+        assert member.join("t") == 0
+        assert member.get(QueueNodeFound, FindQueueNode(0, "t")).queue_number == 0
+        (node,) = member.get(QueueRead, ReadQueue(0)).nodes
+        after = replace(RECORD, last_admitted=0)
+        member.commit(after, checks={f"{root}/a": 0}, admitted=(node,))
+        assert member.read(Watch.BOTH).record == after
+        assert member.read(survey=True, limits=True).record.in_flight_count == 1
         assert all(len(answers(member, number)) == 1 for number in numbers)
     assert proxy.opcodes.count(MULTI_READ) == refusals
 
@@ -309,7 +390,7 @@ def test_many_flaps(proxy: Proxy, client: KazooClient, root: str) -> None:
         def take_part() -> None:
             member.enrol()
             member.posted.read(member.ensemble)
-            member.read(watch=True)
+            member.read(Watch.BOTH)
 
         take_part()
         threads, open_sockets = threading.active_count(), sockets()
@@ -338,12 +419,13 @@ def test_cuts_at_any_moment(proxy: Proxy, client: KazooClient, root: str) -> Non
         for round_number in range(30):
             cutter = threading.Timer(rng.random() * 0.01, proxy.cut)
             cutter.start()
-            for ticket in range(10):
-                number = ask(member, JoinQueue(0, f"{round_number}x{ticket}"))
+            for turn in range(10):
+                queued = replace(QUEUED, token=f"{round_number}x{turn}")
+                number = ask(member, JoinQueue(0, queued))
                 asked.append(number)
                 answer = member.posted.answer_to(number)
                 if isinstance(answer, QueueJoined):
-                    joined.append(answer.name)
+                    joined.append(f"q-{answer.queue_number:010}")
             cutter.join()
             drive_until(
                 lambda: not isinstance(member.ask(ListQueue(0)), GroupRequestFailed), "back"
@@ -370,7 +452,7 @@ def test_another_server_of_the_ensemble(own_ensemble: Servers) -> None:
                 writer.enrol()
                 writer.commit(RolloutRecord(last_admitted=number))
                 with connected_member(there.hosts, group=group_place("/g", "m2")) as reader:
-                    assert reader.read(watch=True).record.last_admitted == number
+                    assert reader.read(Watch.DECISIONS).record.last_admitted == number
                     writer.commit(RolloutRecord(last_admitted=number + 100))
                     reader.posted.next(GroupTouched, part=GroupPart.RECORD)
                     assert reader.read().record.last_admitted == number + 100
@@ -381,17 +463,18 @@ def test_the_leader_dies(own_ensemble: Servers) -> None:
     hosts = own_ensemble.hosts.split(",")
     with connected_member(*hosts, group=group_place("/g"), session_timeout_s=30.0) as member:
         member.enrol()
-        name = member.get(QueueJoined, JoinQueue(0, "t")).name
+        own = member.join("t")
         own_ensemble.leader().stop(suddenly=True)
 
         def goes_on() -> bool:
             return not isinstance(member.ask(Enrol(0, RUNNING)), GroupRequestFailed)
 
         drive_until(goes_on, "the member is enrolled again")
-        version = member.read().znode_version
-        member.ask(CommitRecord(0, RolloutRecord(last_admitted=0), version, {}, name))
-        found = member.read()
-        assert (found.record.last_admitted, found.population) == (0, 1)
+        (node,) = member.get(QueueRead, ReadQueue(0)).nodes
+        assert node.number == own
+        member.commit(RolloutRecord(last_admitted=own), admitted=(node,))
+        found = member.read().record
+        assert (found.last_admitted, found.population.members) == (own, 1)
 
 
 def test_a_frozen_server(own_zookeeper: Server) -> None:
@@ -403,10 +486,11 @@ def test_a_frozen_server(own_zookeeper: Server) -> None:
         own_zookeeper.pause()
         # The signal to freeze takes a moment to reach every thread.
         drive_until(lambda: not own_zookeeper.ask("ruok", timeout_s=0.2), "the server is frozen")
-        number = ask(member, CommitRecord(0, RolloutRecord(last_admitted=5), 0))
+        after = RolloutRecord(last_admitted=5)
+        number = ask(member, CommitRecord(0, RolloutRecord(), after, RecordBasis(0)))
         assert isinstance(member.posted.answer_to(number), GroupRequestFailed)
         own_zookeeper.resume()
         member.posted.next(SessionConnected)
         found = member.read()
-        assert (found.record.last_admitted, found.znode_version) in {(5, 1), (-1, 0)}
+        assert (found.record.last_admitted, found.basis.state) in {(5, 1), (-1, 0)}
         assert len(answers(member, number)) == 1

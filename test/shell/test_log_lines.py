@@ -206,7 +206,7 @@ def test_a_long_reason_is_cut(form: str, written: Written) -> None:
     """A name or a reason from a znode takes at most a thousand characters of a line."""
     lines_log = log("--log-format", form)
     for letter in ("x", "\udcff", "\U0001f40d", "\n", "é"):
-        lines_log.write(Note("turn-awaited", {"ahead": 2, "behind": letter * 900_000}))
+        lines_log.write(Note("group-trouble", {"reason": letter * 900_000}))
         line = written()
         assert line.count("\n") == 1
         assert len(line) < 40_000

@@ -15,15 +15,10 @@ from support.posted_events import (
 )
 from support.proxy import SET_WATCHES, Proxy, Treatment
 from zkexec.core.events import SessionConnected, SessionSuspended, ZnodeTouched
-from zkexec.core.rollout.group_actions import JoinQueue, ListQueue, WatchQueueNode
-from zkexec.core.rollout.group_events import (
-    GroupPart,
-    GroupTouched,
-    QueueJoined,
-    QueueListed,
-    QueueNodeRead,
-)
+from zkexec.core.rollout.group_actions import Watch, WatchQueueNodes
+from zkexec.core.rollout.group_events import GroupPart, GroupTouched, QueueNodesRead
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
+from zkexec.core.turn import MemberStatus
 
 
 @pytest.fixture
@@ -131,17 +126,17 @@ def test_rearming_at_rest_tells_nothing(
         assert posted.next(ZnodeTouched).path == paths[0]
 
 
-def test_a_refusal_has_everything_read_again(proxy: Proxy, client: KazooClient, root: str) -> None:
+def test_a_refusal_has_everything_read_again(proxy: Proxy, root: str) -> None:
     """If the server answers with an error, all that is watched counts as touched."""
     proxy.on_request = lambda request: (
         Treatment.FORBID if request.opcode == SET_WATCHES else Treatment.PASS_ON
     )
     with connected_member(proxy.hosts, group=group_place(f"{root}/group"), paths=(root,)) as member:
         member.enrol()
-        client.create(f"{root}/group/members/m2", b"", ephemeral=True)
-        member.commit(RolloutRecord(in_flight={"m2": InFlightEntry("t", "d", 1)}))
-        assert member.read(watch=True).alive == {"m2"}
-        assert member.get(QueueNodeRead, WatchQueueNode(0, join(member))).member == "m1"
+        member.read(Watch.BOTH)
+        first, own = member.join("t1"), member.join("t2")
+        watched = member.get(QueueNodesRead, WatchQueueNodes(0, own, first))
+        assert (watched.is_own_there, watched.is_before_there) == (True, True)
         member.posted.read(member.ensemble)
         assert not member.posted.since_mark(GroupTouched)
 
@@ -149,11 +144,6 @@ def test_a_refusal_has_everything_read_again(proxy: Proxy, client: KazooClient, 
 
         assert {member.posted.next(GroupTouched).part for _ in GroupPart} == set(GroupPart)
         assert ZnodeTouched(root) in member.posted.events
-
-
-def join(member: ConnectedMember) -> str:
-    """Join the queue; the name of the node."""
-    return member.get(QueueJoined, JoinQueue(0, "ticket")).name
 
 
 def forget_touches(member: ConnectedMember) -> None:
@@ -182,11 +172,11 @@ def test_a_record_written_unseen(
     watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
     """A change of the record that was not told is told by rearming, once, and not if it was."""
-    watcher.read(watch=True)
+    watcher.read(Watch.DECISIONS)
     assert rearmed(watcher) == []
     lose(proxy, 1, lambda: client.set(f"{root}/state", client.get(f"{root}/state")[0]))
     assert rearmed(watcher) == [GroupPart.RECORD]
-    watcher.read(watch=True)
+    watcher.read(Watch.DECISIONS)
     forget_touches(watcher)
     assert rearmed(watcher) == []
 
@@ -194,23 +184,24 @@ def test_a_record_written_unseen(
 def test_a_record_made_unseen(proxy: Proxy, client: KazooClient, root: str) -> None:
     """The making of a record that was missing is told by rearming."""
     with connected_member(proxy.hosts, group=group_place(root)) as watcher:
-        assert watcher.read(watch=True).znode_version == -1
+        assert not watcher.read(Watch.DECISIONS).basis.exists
         assert rearmed(watcher) == []
         lose(proxy, 1, lambda: client.create(f"{root}/state", b""))
         assert rearmed(watcher) == [GroupPart.RECORD]
 
 
-def test_a_predecessor_that_goes_unseen(
+def test_queue_nodes_that_go_unseen(
     watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
-    """The end of the queue node before the own one is told by rearming."""
-    before = client.create(f"{root}/queue/other-", b"m2", sequence=True)
-    assert join(watcher) in watcher.get(QueueListed, ListQueue(0)).names
-    name = before.rpartition("/")[2]
-    assert watcher.get(QueueNodeRead, WatchQueueNode(0, name)).member == "m2"
+    """The end of the own queue node, and of the one before it, is reported by rearming."""
+    first, own = watcher.join("t1"), watcher.join("t2")
+    assert watcher.get(QueueNodesRead, WatchQueueNodes(0, own, first)).is_before_there
     assert rearmed(watcher) == []
-    lose(proxy, 1, lambda: client.delete(before))
+    lose(proxy, 1, lambda: client.delete(f"{root}/queue/q-{first:010}"))
     assert rearmed(watcher) == [GroupPart.PREDECESSOR]
+    forget_touches(watcher)
+    lose(proxy, 1, lambda: client.delete(f"{root}/queue/q-{own:010}"))
+    assert rearmed(watcher) == [GroupPart.QUEUE_NODE]
 
 
 def test_an_own_node_that_is_replaced_unseen(
@@ -239,27 +230,20 @@ def test_an_own_node_that_another_has_written(
     assert GroupPart.OWN_NODE not in rearmed(watcher)
 
 
-def test_members_in_flight_that_come_and_go_unseen(
+def test_room_that_comes_unseen(
     watcher: ConnectedMember, proxy: Proxy, client: KazooClient, root: str
 ) -> None:
-    """The end of a member in flight, and the return of a missing one, are told by rearming."""
-    there, missing = f"{root}/members/m2", f"{root}/members/m3"
-    client.create(there, b"", ephemeral=True)
-    watcher.commit(
-        RolloutRecord(
-            in_flight={"m2": InFlightEntry("t", "d", 1), "m3": InFlightEntry("t", "d", 1)}
-        )
-    )
-    assert watcher.read(watch=True).alive == {"m2"}
-    forget_touches(watcher)
+    """The end of a turn, and of an unavailable member's mark, is reported by rearming."""
+    watcher.commit(RolloutRecord(in_flight={"m2": InFlightEntry("t", "d", 1)}))
+    watcher.enrol(MemberStatus("running", unavailable=True))
+    watcher.read(Watch.ROOM)
     assert rearmed(watcher) == []
-    lose(proxy, 1, lambda: client.delete(there))
+    lose(proxy, 1, lambda: client.delete(f"{root}/in_flight/m2"))
     assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
-    watcher.read(watch=True)
+    watcher.read(Watch.ROOM)
     forget_touches(watcher)
-    lose(proxy, 1, lambda: client.create(missing, b"", ephemeral=True))
+    lose(proxy, 1, lambda: client.delete(f"{root}/unavailable/m1"))
     assert rearmed(watcher) == [GroupPart.IN_FLIGHT]
-    assert watcher.read(watch=True).alive == {"m3"}
 
 
 def test_rearming_without_a_connection_does_nothing(proxy: Proxy, root: str) -> None:

@@ -18,18 +18,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
 from kazoo.retry import KazooRetry
 
-from support.journal import ENDING, KILLED, STARTED, Entry, Journal, as_text, peak_of, ran
+from support.journal import (
+    ENDING,
+    KILLED,
+    STARTED,
+    Entry,
+    Journal,
+    as_text,
+    peak_of,
+    ran,
+    unavailable_at_once,
+)
 from support.link import Link
 from support.mirrored_host import quoted
 from support.processes import is_alive
 from support.program import Program, Word
 from support.sandbox import LIBEXEC, ZKEXEC, Sandbox
+from support.stored_group import StoredGroup
 from support.waiting import lines, until
 
 FULL = bool(os.environ.get("ZKEXEC_FULL_FAULTS"))
@@ -44,6 +55,8 @@ PACE = {
     "settle": "0.05",
     "log-format": "json",
 }
+SLOW_TO_FAIL = ("--health-delay=60", "--post-healthy=true")
+"""A turn fails no sooner than that.  With the hook, health checks begin at once after any start."""
 GAVE_UP = 125
 """How zkexec ends where it could not do its work."""
 CHATTER = ("health-check-started", "health-check-passed", "health-check-failed")
@@ -162,6 +175,21 @@ class FleetMember:
         objects = [_last_object(line) for line in lines(self._log) if line.startswith("{")]
         return [line for line in objects if event in ("", line["event"])]
 
+    def become_ill(self) -> None:
+        """Let each health check of the present server fail, from now on."""
+        self._show("unhealthy")
+
+    def recover(self) -> None:
+        """Let the health checks of the present server succeed, from now on."""
+        self._show("healthy")
+
+    def _show(self, answer: str) -> None:
+        newest = self.newest()
+        assert newest is not None
+        new = self.folder / "state.test"
+        new.write_text(f"{newest.pid} {answer}\n", encoding="ascii")
+        new.rename(self.folder / "state")
+
     def until_logged(self, event: str, count: int = 1) -> dict[str, Any]:
         """Wait until its log contains this event `count` times; the last of these lines."""
         self.until(lambda: len(self.log(event)) >= count, f"{count} x {event}")
@@ -201,21 +229,33 @@ class Fleet:
                 return member
         raise LookupError(name)
 
+    @property
+    def stored(self) -> StoredGroup:
+        """The znodes of the group."""
+        return StoredGroup(self.client, f"/zkexec/{self.lock}", self._ask)
+
     def mirror(self, count: int) -> None:
         """Mirror this many znodes, instead of one."""
         self.znodes = [f"{self.root}/znode{number}" for number in range(count)]
 
-    def add(self, ports: Sequence[int] = ()) -> FleetMember:
-        """Add a member, that is not yet started; it may know only some of the servers."""
-        name = f"m{len(self.members)}"
-        self.members.append(FleetMember(self, name, Link(ports or self.ports), self.options))
+    def add(self, ports: Sequence[int] = (), options: Sequence[str] = ()) -> FleetMember:
+        """Add a member, that is not yet started; it may know only some of the servers.
+
+        `options` are its own, beside those of the fleet.
+        """
+        name, link = f"m{len(self.members)}", Link(ports or self.ports)
+        self.members.append(FleetMember(self, name, link, (*self.options, *options)))
         return self.members[-1]
 
     def launch(self, count: int, content: str = "good 0") -> None:
         """Start this many members on this content, and wait until all are at rest."""
+        self.launch_each([()] * count, content)
+
+    def launch_each(self, options: Iterable[Sequence[str]], content: str = "good 0") -> None:
+        """Start a member with each of these options, and wait until all are at rest."""
         self.push(content)
-        for _ in range(count):
-            self.add().start()
+        for own in options:
+            self.add(options=own).start()
         self.at_rest(content)
 
     def push(self, *contents: str) -> None:
@@ -232,50 +272,41 @@ class Fleet:
             if isinstance(result, Exception):
                 raise result
 
+    @property
+    def _gate(self) -> Path:
+        return self.journal.path.with_name(f"{self.journal.path.name}.gate")
+
     def open_gate(self) -> None:
         """Let the servers with the mood `gated` become healthy, from now on."""
-        self.journal.path.with_name(f"{self.journal.path.name}.gate").touch()
+        self._gate.touch()
+
+    def close_gate(self) -> None:
+        """Let servers with the mood `gated` that start from now on not become healthy."""
+        self._gate.unlink()
 
     def living(self) -> list[FleetMember]:
         """The members whose zkexec lives."""
         return [member for member in self.members if member.is_running()]
 
     def record(self) -> dict[str, Any]:
-        """The record of the group, as the cluster has it."""
-        try:
-            content, _ = self._ask(self.client.get, f"/zkexec/{self.lock}/state")
-        except NoNodeError:
-            return {}
-        record: dict[str, Any] = json.loads(content or b"{}")
-        return record
+        """The decisions of the group, as the cluster has them."""
+        return self.stored.decisions()
 
     def in_flight(self) -> dict[str, Any]:
         """The members in flight with their entries."""
-        found: dict[str, Any] = self.record().get("in_flight", {})
-        return found
+        return self.stored.in_flight()
 
     def phase_of(self, member: FleetMember) -> str:
-        """The phase of a member's lease; empty if it is not in flight."""
+        """The phase of a member's turn; empty if it is not in flight."""
         return str(self.in_flight().get(member.name, {}).get("phase", ""))
 
     def children(self, name: str) -> list[str]:
         """The nodes below one of the group's."""
-        try:
-            found: list[str] = self._ask(self.client.get_children, f"/zkexec/{self.lock}/{name}")
-        except NoNodeError:
-            return []
-        return found
+        return self.stored.children(name)
 
     def queued(self) -> set[str]:
         """The members that have a queue node."""
-        names = set()
-        for node in self.children("queue"):
-            try:
-                content, _ = self._ask(self.client.get, f"/zkexec/{self.lock}/queue/{node}")
-            except NoNodeError:
-                continue
-            names.add(content.decode())
-        return names
+        return set(self.stored.queued())
 
     def all_run(self, content: str, members: Iterable[FleetMember]) -> None:
         """Wait until these members are healthy on the content.
@@ -314,8 +345,7 @@ class Fleet:
 
     def story(self) -> str:
         """What the members did, logged, and left in the cluster."""
-        parts = [as_text(self.journal.entries()), json.dumps(self.record(), indent=1)]
-        parts += [f"queue {self.children('queue')}, members {self.children('members')}"]
+        parts = [as_text(self.journal.entries()), self.stored.as_text()]
         for member in self.members:
             logged = [line for line in member.log() if line["event"] not in CHATTER]
             last = [f"{line['time'][11:23]} {line['message']}" for line in logged[-60:]]
@@ -339,9 +369,12 @@ class Fleet:
         return next(one for one in self.members if self.phase_of(one) == "failed")
 
     def has_failure(self) -> bool:
-        """Whether the record contains a failure."""
-        versions = self.record().get("versions", {})
-        return any(version.get("failed_by") for version in versions.values())
+        """Whether a failure is recorded."""
+        return bool(self.stored.failures())
+
+    def unavailable_at_once(self) -> list[list[str]]:
+        """The members that were unavailable at once, after each entry of the journal."""
+        return unavailable_at_once(self.journal.entries(), self.reclaimed())
 
     def ran(self, content: str) -> set[str]:
         """The members whose server was started on this content."""

@@ -4,19 +4,27 @@ A zxid here is also the time of the write, in seconds after `START`.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kazoo.client import KazooClient
 
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, Pause, RolloutRecord, VersionState
+from support.record_znodes_samples import write_record
+from zkexec.core.policy import MaxFailed, MaxUnavailable
+from zkexec.core.rollout.limits import AgreedMaxFailed, Population
+from zkexec.core.rollout.queued_member import QueuedMember
+from zkexec.core.rollout.record import EntryPhase, Hold, InFlightEntry, Pause, RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.ctl.arguments import ClusterOptions, Invocation
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.member_row import LastWrite, MemberZnode
 from zkexec.frozen import replace
+from zkexec.group.entry_codec import encode_queued
 from zkexec.group.member_codec import StatusFacts, encode_status
 from zkexec.group.record_codec import encode
+from zkexec.group.version_codec import MemberFailure
 from zkexec.znode_paths import group_path
 
 START = 1_800_000_000.0
@@ -77,6 +85,8 @@ def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: 
     record = {
         key: changes.pop(key) for key in list(changes) if key in RolloutRecord.__annotations__
     }
+    zones = Counter(znode.facts.zone for znode in members.values() if znode.facts)
+    record.setdefault("population", Population(len(members), zones))
     known: dict[str, Any] = {
         "name": "web",
         "base": "/zkexec/web",
@@ -86,6 +96,30 @@ def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: 
         **changes,
     }
     return GroupStatus(**known)
+
+
+def held_in_zones() -> GroupStatus:
+    """A held group with a tolerated failure, whose members are in two zones."""
+    state = VersionState(20, "", known_good=True, succeeded=10, failed_by=("m1",))
+    members = {
+        "m1": on(OLD, 20, phase="failed", wanted=NEW, reason="no licence"),
+        "m2": on(NEW, 20),
+        "m10": waiting(),
+    }
+    zones = {"m1": "west", "m2": "east", "m10": "west"}
+    return group_status(
+        {
+            name: replace(seen, facts=replace(seen.facts or facts(), zone=zones[name]))
+            for name, seen in members.items()
+        },
+        versions={NEW: state},
+        failures={NEW: {"m1": MemberFailure("no licence", "check", START + 22, 20)}},
+        max_failed=AgreedMaxFailed(MaxFailed(5), "m2"),
+        hold=Hold(MaxUnavailable(11), "anna", "more cache", (OLD,), START + 20),
+        zone="west",
+        in_flight={"m1": entry(EntryPhase.FAILED)},
+        queue=("m10",),
+    )
 
 
 def paused(at: float = 30.0) -> Pause:
@@ -112,7 +146,7 @@ class GroupZnodes:
         self.path = path
         self.base = group_path(lock)
         self.zxid = 0
-        for name in ("members", "queue", "restart"):
+        for name in ("members", "queue", "in_flight", "unavailable", "versions", "restart"):
             client.ensure_path(f"{self.base}/{name}")
         client.create(f"{self.base}/state", encode(RolloutRecord(), START))
         client.create(path, b"first")
@@ -123,8 +157,8 @@ class GroupZnodes:
         self.zxid = self.client.set(self.path, content).mzxid
 
     def decide(self, record: RolloutRecord) -> None:
-        """Write the record."""
-        self.client.set(f"{self.base}/state", encode(record, START))
+        """Write the record, into all its znodes."""
+        write_record(self.client, self.base, record, START)
 
     def show(self, name: str, digest: str = OLD, **changes: Any) -> None:
         """Write a member's status; by default it is up to date."""
@@ -143,8 +177,12 @@ class GroupZnodes:
 
     def queue(self, name: str) -> str:
         """Put a member into the queue."""
-        path = f"{self.base}/queue/ticket{name}-"
-        made: str = self.client.create(path, name.encode(), ephemeral=True, sequence=True)
+        return self.queue_node(encode_queued(QueuedMember(name, "token", NEW)))
+
+    def queue_node(self, content: bytes, *, ephemeral: bool = True) -> str:
+        """Put any bytes into the queue."""
+        path = f"{self.base}/queue/q-"
+        made: str = self.client.create(path, content, ephemeral=ephemeral, sequence=True)
         return made
 
     def remove(self) -> None:

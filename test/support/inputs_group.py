@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
 
 from support.link import Link
 from support.mirrored_host import quoted
 from support.program import Program
 from support.sandbox import LIBEXEC, ZKEXEC, Sandbox
 from support.service_group import ServiceGroup, service_group
+from support.stored_group import StoredGroup
 from support.waiting import lines
 from support.znode_tree import ZnodeTree, files_below
 
@@ -127,15 +127,6 @@ class InputsGroup:
         """The tree of a member on the disk."""
         return files_below(self.folder(name) / "tree")
 
-    def record(self) -> dict[str, Any]:
-        """The record of the group."""
-        try:
-            content, _ = self.client.get(f"{self.group.lock}/state")
-        except NoNodeError:
-            return {}
-        record: dict[str, Any] = json.loads(content or b"{}")
-        return record
-
     def until_known_good(self) -> None:
         """Wait until the state file of each member has that its command was healthy."""
         for name in self.group.members:
@@ -147,7 +138,7 @@ class InputsGroup:
 
     def in_flight(self) -> set[str]:
         """The members in flight."""
-        return set(self.record().get("in_flight", {}))
+        return set(StoredGroup(self.client, self.group.lock).in_flight())
 
     def members(self) -> dict[str, dict[str, Any]]:
         """The members in `zkexecctl status --json`, by name."""

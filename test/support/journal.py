@@ -8,7 +8,7 @@
 - A member whose turn was reclaimed does not count any longer; the logs contain when that was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,14 +83,25 @@ class _Member:
 def peak_of(entries: Sequence[Entry], reclaimed: Iterable[tuple[float, str]] = ()) -> Peak:
     """Find the peak; `reclaimed` are the times and members of turns that were reclaimed."""
     peak = Peak(0, "")
-    members: dict[str, _Member] = {}
     ordered = _merged(entries, reclaimed)
-    for index, entry in enumerate(ordered):
-        _follow(members.setdefault(entry.name, _Member()), entry)
-        down = [name for name, member in members.items() if member.down]
+    for index, down in enumerate(_unavailable(ordered)):
         if len(down) > peak.count:
             peak = Peak(len(down), f"{down} unavailable after\n" + as_text(ordered[: index + 1]))
     return peak
+
+
+def unavailable_at_once(
+    entries: Sequence[Entry], reclaimed: Iterable[tuple[float, str]] = ()
+) -> list[list[str]]:
+    """Return which members were unavailable at once, after each entry."""
+    return list(_unavailable(_merged(entries, reclaimed)))
+
+
+def _unavailable(ordered: Iterable[Entry]) -> Iterator[list[str]]:
+    members: dict[str, _Member] = {}
+    for entry in ordered:
+        _follow(members.setdefault(entry.name, _Member()), entry)
+        yield [name for name, member in members.items() if member.down]
 
 
 def _follow(member: _Member, entry: Entry) -> None:

@@ -1,7 +1,8 @@
 """The connection of one member, on which a test plays faults: a proxy before each server.
 
-A request is recognised by its opcode and its paths: a transaction without the record makes a queue
-node; one with the record that deletes a queue node is an admission; any other ends a turn.
+A request is recognised by its opcode and its paths.  One that makes a queue node is a join; one
+that makes or changes an entry of a member in flight, or the decisions, is a commit; a commit that
+deletes queue nodes is an admission.
 """
 
 import threading
@@ -23,8 +24,9 @@ def is_write(request: Request) -> bool:
 
 
 def is_join(request: Request) -> bool:
-    """Whether a request makes a node in the queue; the record stays as it is."""
-    return is_transaction(request) and b"/queue/" in request.body and not is_commit(request)
+    """Whether a request makes a queue node."""
+    makes = request.opcode in (CREATE, CREATE_TOLD, TRANSACTION)
+    return makes and b"/queue/q-" in request.body and not is_commit(request)
 
 
 def is_delete(request: Request) -> bool:
@@ -38,13 +40,14 @@ def is_transaction(request: Request) -> bool:
 
 
 def is_admission(request: Request) -> bool:
-    """Whether a request takes a turn: the record changes, and the queue node goes."""
-    return is_commit(request) and b"/queue/" in request.body
+    """Whether a request admits members: their queue nodes go."""
+    return is_commit(request) and b"/queue/q-" in request.body
 
 
 def is_commit(request: Request) -> bool:
     """Whether a request changes the group's record."""
-    return is_transaction(request) and b"/state" in request.body
+    is_of_record = b"/state" in request.body or b"/in_flight/" in request.body
+    return is_transaction(request) and is_of_record
 
 
 def is_later_commit(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""A model of one server, for dialogues that read: znodes, watches, and writes between requests.
+"""A model of one server, for dialogues: znodes, watches, and writes between requests.
 
 It answers each request as ZooKeeper does, and keeps every state that there was.
 """
@@ -7,19 +7,37 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zkexec.zookeeper.errors import NoAuthError, NoNodeError
+from zkexec.zookeeper.errors import (
+    BadVersionError,
+    NoAuthError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    NotTriedError,
+    RolledBackError,
+    ZooKeeperError,
+)
 from zkexec.zookeeper.requests import (
+    Check,
     Children,
+    Create,
+    Delete,
     Dialogue,
     Exists,
     Get,
+    GetEphemerals,
     MultiRead,
+    Operation,
     Request,
+    SetContent,
     SetWatches,
+    Transaction,
 )
 from zkexec.zookeeper.values import Stat
 
 CONTENT, CHILDREN = "content", "children"
+SESSION = 77
+"""The session of the connection."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,9 @@ class ModelNode:
     mzxid: int
     pzxid: int
     is_readable: bool = True
+    version: int = 0
+    owner: int = 0
+    """The session of an ephemeral one."""
 
 
 State = dict[str, ModelNode]
@@ -48,6 +69,7 @@ class ModelServer:
         self.hides_unreadable = False
         """Whether it keeps quiet about znodes that may not be read, as servers of 3.9 do."""
         self._fired = fired
+        self._numbers = 0
 
     @property
     def zxid(self) -> int:
@@ -63,18 +85,76 @@ class ModelServer:
             if content is None:
                 events += self._delete(path, zxid)
             elif path in self.nodes:
-                self.nodes[path] = replace(self.nodes[path], content=content, mzxid=zxid)
-                events.append((CONTENT, path))
+                events.append(self._write(path, content, zxid))
             elif parent_of(path) in self.nodes:
                 self.nodes[path] = ModelNode(content, zxid, zxid, zxid)
                 events += [(CONTENT, path), self._touch(parent_of(path), zxid)]
         self.states.append(dict(self.nodes))
+        self._report(events)
+
+    def _report(self, events: Sequence[tuple[str, str]]) -> None:
         for place in events:
             if place in self.watches:
                 self.watches.discard(place)
                 node = self.nodes.get(place[1])
                 if node is None or node.is_readable or not self.hides_unreadable:
                     self._fired(place[1])
+
+    def transact(self, operations: Sequence[Operation]) -> tuple[Any, ...]:
+        """Do all of these or none, as one transaction; return the outcome of each."""
+        before, zxid = dict(self.nodes), self.zxid + 1
+        events: list[tuple[str, str]] = []
+        outcomes: list[Any] = []
+        for operation in operations:
+            try:
+                outcomes.append(self._do(operation, zxid, events))
+            except ZooKeeperError as error:
+                self.nodes = before
+                not_tried = [NotTriedError() for _ in operations[len(outcomes) + 1 :]]
+                return (*(RolledBackError() for _ in outcomes), error, *not_tried)
+        self.states.append(dict(self.nodes))
+        self._report(events)
+        return tuple(outcomes)
+
+    def _do(self, operation: Operation, zxid: int, events: list[tuple[str, str]]) -> Any:
+        path = operation.path
+        match operation:
+            case Create(_, content):
+                if operation.sequential:
+                    path, self._numbers = f"{path}{self._numbers:010}", self._numbers + 1
+                if parent_of(path) not in self.nodes:
+                    raise NoNodeError(path)
+                if path in self.nodes:
+                    raise NodeExistsError(path)
+                owner = SESSION if operation.ephemeral else 0
+                self.nodes[path] = ModelNode(content, zxid, zxid, zxid, owner=owner)
+                events += [(CONTENT, path), self._touch(parent_of(path), zxid)]
+                return path
+            case Delete():
+                self._demand_version(operation)
+                if self._names(path):
+                    raise NotEmptyError(path)
+                events += self._delete(path, zxid)
+                return None
+            case SetContent(_, content):
+                self._demand_version(operation)
+                events.append(self._write(path, content, zxid))
+                return self._stat(path)
+            case Check():
+                self._demand_version(operation)
+                return None
+
+    def _write(self, path: str, content: bytes, zxid: int) -> tuple[str, str]:
+        node = self.nodes[path]
+        self.nodes[path] = replace(node, content=content, mzxid=zxid, version=node.version + 1)
+        return CONTENT, path
+
+    def _demand_version(self, operation: Delete | SetContent | Check) -> None:
+        node = self.nodes.get(operation.path)
+        if node is None:
+            raise NoNodeError(operation.path)
+        if operation.version not in (-1, node.version):
+            raise BadVersionError(operation.path)
 
     def permit(self, path: str, *, is_readable: bool) -> None:
         """Change the permission of a znode, which is no event, and no new mzxid."""
@@ -94,9 +174,19 @@ class ModelServer:
 
     # Reads.
 
-    def answer(self, request: Request) -> Any:
-        """Answer a request that reads."""
+    def answer(self, request: Request) -> Any:  # noqa: C901 -- a table
+        """Answer a request; a read with a watch sets it."""
+        if isinstance(request, Get | Exists | Children) and request.watch is not None:
+            self._set_watch(request)
         match request:
+            case Transaction(operations):
+                return self.transact(operations)
+            case Create() | Delete() | SetContent():
+                outcomes = self.transact([request])
+                return outcomes[0]
+            case GetEphemerals(prefix):
+                found = self.nodes.items()
+                return tuple(p for p, n in found if n.owner == SESSION and p.startswith(prefix))
             case Exists(path):
                 node = self.nodes.get(path)
                 if node is not None and not node.is_readable and self.hides_unreadable:
@@ -110,7 +200,12 @@ class ModelServer:
                 return tuple(self.answer(Get(path)) for path in paths)
             case SetWatches():
                 return self._set_watches(request)
-        raise AssertionError(f"no read: {request}")
+        raise AssertionError(f"no request of this model: {request}")
+
+    def _set_watch(self, request: Get | Exists | Children) -> None:
+        kind = CHILDREN if isinstance(request, Children) else CONTENT
+        if isinstance(request, Exists) or request.path in self.nodes:
+            self.watches.add((kind, request.path))
 
     def _readable(self, path: str) -> Exception | None:
         node = self.nodes.get(path)
@@ -127,6 +222,8 @@ class ModelServer:
             czxid=node.czxid,
             mzxid=node.mzxid,
             pzxid=node.pzxid,
+            version=node.version,
+            ephemeral_owner=node.owner,
             data_length=len(node.content),
             num_children=len(self._names(path)),
         )
@@ -170,3 +267,13 @@ def converse(
         for request in batch:
             between()
             outcomes.append(server.answer(request))
+
+
+def run(dialogue: Dialogue, server: ModelServer, between: Callable[[], None] = lambda: None) -> Any:
+    """Run a dialogue to its end; `between` is called before each request is answered."""
+    conversation = converse(dialogue, server, between)
+    while True:
+        try:
+            next(conversation)
+        except StopIteration as end:
+            return end.value

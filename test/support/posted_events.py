@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
 
@@ -25,17 +25,22 @@ from zkexec.core.events import (
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
+    JoinQueue,
     PublishStatus,
     QueueRequest,
     ReadRecord,
+    Watch,
 )
 from zkexec.core.rollout.group_events import (
     Enrolled,
     GroupRequestFailed,
+    QueueJoined,
     RecordCommitted,
     RecordRead,
 )
+from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.record_basis import RecordBasis
 from zkexec.core.snapshot import Tree, Znode
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
@@ -216,13 +221,23 @@ class ConnectedMember:
         """Write a card."""
         self.ensemble.request(PublishStatus(status))
 
-    def read(self, *, watch: bool = False) -> RecordRead:
-        """The record, where it can be read."""
-        return self.get(RecordRead, ReadRecord(0, watch))
+    def read(self, watch: Watch = Watch.NOTHING, **more: Any) -> RecordRead:
+        """The record, if it can be read; `more` are fields of the request."""
+        return self.get(RecordRead, ReadRecord(0, watch, **more))
 
-    def commit(self, record: RolloutRecord) -> None:
-        """Write the record over whatever is there now."""
-        self.get(RecordCommitted, CommitRecord(0, record, self.read().znode_version))
+    def commit(self, record: RolloutRecord, **more: Any) -> RecordBasis:
+        """Write what differs from the record that is there now."""
+        return self.get(RecordCommitted, self.commit_request(record, **more)).basis
+
+    def commit_request(self, record: RolloutRecord, **more: Any) -> CommitRecord:
+        """The request that writes what differs from the record that is there now."""
+        read = self.read(survey=True)
+        return CommitRecord(0, read.record, record, read.basis, **more)
+
+    def join(self, token: str, digest: str = "d", zone: str = "", member: str = "m1") -> int:
+        """The number of a new queue node."""
+        queued = QueuedMember(member, token, digest, zone)
+        return self.get(QueueJoined, JoinQueue(0, queued)).queue_number
 
 
 def address(hosts: str) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from support.zookeeper import Port
 
 EXISTS, GET, SYNC, PING, MULTI_READ, SET_WATCHES, CLOSE = 3, 4, 9, 11, 22, 101, -11
 CREATE, DELETE, SET, CHILDREN, CHILDREN2, TRANSACTION = 1, 2, 5, 8, 12, 14
+GET_EPHEMERALS = 103
 _PIECES_PER_S = 10
 _EVENT = -1
 """The xid of the event of a watch."""
@@ -60,8 +61,9 @@ def pass_all(_request: Request) -> Treatment:
 
 
 def like_an_old_server(request: Request) -> Treatment:
-    """Treat requests as a server before 3.6 does, which does not know the multi-read."""
-    return Treatment.REFUSE_AND_HANG_UP if request.opcode == MULTI_READ else Treatment.PASS_ON
+    """Treat requests as a server before 3.6 does, which does not know some of them."""
+    is_unknown = request.opcode in (MULTI_READ, GET_EPHEMERALS)
+    return Treatment.REFUSE_AND_HANG_UP if is_unknown else Treatment.PASS_ON
 
 
 class Proxy:

@@ -71,28 +71,59 @@ _DIGEST = _mostly(st.sampled_from(DIGESTS), WORDS)
 _COUNT = _mostly(st.integers(0, 30), WHOLE)
 _TIME = _mostly(st.integers(0, 2_000_000_000), TIMES)
 _STEP = _mostly(st.sampled_from(["", "check", "health"]), WORDS)
-_ENTRY = st.fixed_dictionaries(
+_LIMIT = st.sampled_from(["1", "3", "50%", "20%/zone", "999999999"])
+_ZONE = _mostly(st.sampled_from(["", "rack1", "rack2"]), WORDS)
+ENTRIES = st.fixed_dictionaries(
     {
+        "format": st.just(2),
         "token": _mostly(st.sampled_from(["t1", "t2", "a", "b"]), WORDS),
         "digest": _DIGEST,
         "zxid": _COUNT,
         "phase": _mostly(st.sampled_from(["restarting", "failed"]), WORDS),
         "since": _TIME,
+        "zone": _ZONE,
+        "admission": _COUNT,
     }
 )
-_VERDICT = st.fixed_dictionaries(
+"""Objects that most often are entries of members in flight."""
+
+QUEUED = st.fixed_dictionaries(
+    {
+        "format": st.just(2),
+        "member": _MEMBER,
+        "token": _mostly(st.sampled_from(["t1", "t2", "a", "b"]), WORDS),
+        "digest": _DIGEST,
+        "zone": _ZONE,
+    }
+)
+"""Objects that most often are the contents of queue nodes."""
+
+SUMMARIES = st.fixed_dictionaries(
+    {"format": st.just(2), "member": _MEMBER, "reason": WORDS, "step": _STEP, "at": _TIME}
+)
+"""Objects that most often are what a version's znode contains: its last failure."""
+
+FAILURES = st.fixed_dictionaries(
+    {"format": st.just(2), "reason": WORDS, "step": _STEP, "at": _TIME, "zxid": _COUNT}
+)
+"""Objects that most often are the failure of a version on one member."""
+
+TRIALS = st.one_of(
+    st.sampled_from(["succeeded", "failed.m1", "failed.m2", "condemned.m1", "lost.t1", "lost.x"]),
+    st.sampled_from(["failed.", "lost", "failed", "condemned.a.b", "more"]),
+    NAMES.filter(lambda name: len(name) < 300),
+)
+"""Names of znodes below that of a version."""
+
+_VERSION = st.fixed_dictionaries(
     {
         "zxid": _COUNT,
         "scope": _mostly(st.sampled_from(["", "scope"]), WORDS),
         "known_good": st.booleans(),
-        "failed_by": st.lists(_MEMBER, max_size=3),
-        "lost_turns": _COUNT,
-        "reason": WORDS,
-        "step": _STEP,
-        "at": _TIME,
-    }
+    },
+    optional={"lost_zone": _ZONE, "lost_until": _COUNT},
 )
-_DEED = st.fixed_dictionaries(
+_AUDIT_ENTRY = st.fixed_dictionaries(
     {
         "operation": _mostly(st.sampled_from(["pause", "retry", "restart", "forget"]), WORDS),
         "by": WORDS,
@@ -102,31 +133,47 @@ _DEED = st.fixed_dictionaries(
         "token": WORDS,
     }
 )
-_WIDTH = st.fixed_dictionaries(
-    {"limit": _mostly(st.sampled_from(["1", "3", "50%", "999999999"]), WORDS), "by": _MEMBER}
+_MAX_UNAVAILABLE = st.fixed_dictionaries({"limit": _mostly(_LIMIT, WORDS), "by": _MEMBER})
+_MAX_FAILED = st.fixed_dictionaries(
+    {"limit": _mostly(st.sampled_from(["0", "2", "10%"]), WORDS), "by": _MEMBER}
 )
 _PAUSE = st.fixed_dictionaries({"by": WORDS, "reason": WORDS, "at": _TIME})
-RECORDS = st.fixed_dictionaries(
+_HOLD = st.fixed_dictionaries(
     {
-        "format": st.just(1),
-        "in_flight": st.dictionaries(_MEMBER, _ENTRY, max_size=3),
-        "versions": st.dictionaries(_DIGEST, _VERDICT, max_size=4),
-        "max_unavailable": st.none() | _WIDTH,
-        "paused": _mostly(st.none(), _PAUSE),
-        "last_admitted": _COUNT,
-        "audit": st.lists(_DEED, max_size=2),
+        "after": _mostly(_LIMIT, WORDS),
+        "by": WORDS,
+        "reason": WORDS,
+        "known_good": st.lists(_DIGEST, max_size=2),
+        "at": _TIME,
     }
 )
-"""Objects that most often are records."""
+_HEAD = st.fixed_dictionaries({"member": _MEMBER, "number": _COUNT, "since": _TIME})
+RECORDS = st.fixed_dictionaries(
+    {
+        "format": st.just(2),
+        "versions": st.dictionaries(_DIGEST, _VERSION, max_size=4),
+        "max_unavailable": st.none() | _MAX_UNAVAILABLE,
+        "max_failed": st.none() | _MAX_FAILED,
+        "paused": _mostly(st.none(), _PAUSE),
+        "hold": _mostly(st.none(), _HOLD),
+        "zone": _ZONE,
+        "head": _mostly(st.none(), _HEAD),
+        "last_admitted": _COUNT,
+        "admissions": _COUNT,
+        "audit": st.lists(_AUDIT_ENTRY, max_size=2),
+    }
+)
+"""Objects that most often are the decisions of a group."""
 
 CARDS = st.fixed_dictionaries(
     {
-        "format": st.just(1),
+        "format": st.just(2),
         "host": WORDS,
         "pid": _COUNT,
         "zkexec_version": WORDS,
         "lock_file_id": WORDS,
         "max_unavailable": WORDS,
+        "max_failed": WORDS,
         "since": _TIME,
         "phase": _mostly(st.sampled_from(["running", "waiting", "verifying", "failed"]), WORDS),
         "running": _DIGEST,
@@ -140,7 +187,8 @@ CARDS = st.fixed_dictionaries(
         "inputs": st.lists(
             st.sampled_from(["/app/first", "/app/second"]) | NAMES.map("/{}".format), max_size=2
         ),
-    }
+    },
+    optional={"zone": _ZONE, "unavailable": st.booleans()},
 )
 """Objects that most often are the statuses of members."""
 
@@ -150,69 +198,56 @@ def in_bytes(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
+def decisions(**changes: object) -> dict[str, object]:
+    """The decisions of a group in which nothing has happened, with these changes."""
+    return {
+        "format": 2,
+        "versions": {},
+        "max_unavailable": None,
+        "max_failed": None,
+        "paused": None,
+        "hold": None,
+        "head": None,
+        "last_admitted": -1,
+        "admissions": 0,
+        "audit": [],
+        **changes,
+    }
+
+
 RUBBISH: dict[str, bytes] = {
     "nothing": b"",
     "no text": b"\x00\xff\xfe\x80" * 20,
     "no JSON": b"{",
     "another type": b"[]",
     "null": b"null",
-    "parts missing": b'{"format":1}',
+    "parts missing": b'{"format":2}',
+    "an earlier format": b'{"format":1}',
     "a later format": b'{"format":9}',
     "wrong types": in_bytes(
-        {
-            "format": 1,
-            "in_flight": [],
-            "versions": 3,
-            "max_unavailable": "1",
-            "paused": False,
-            "last_admitted": "x",
-            "audit": {},
-        }
+        decisions(
+            versions=3,
+            max_unavailable="1",
+            max_failed=[],
+            paused=False,
+            hold="x",
+            head=[],
+            last_admitted="x",
+            admissions=None,
+            audit={},
+        )
     ),
     "deep nesting": b"[" * 400_000,
     "deep objects": b'{"format":' * 60_000,
     "a megabyte": b"x" * 1_000_000,
     "a megabyte of digits": b'{"format":' + b"7" * 999_000 + b"}",
     "numbers that cannot be": in_bytes(
-        {
-            "format": 1,
-            "in_flight": {},
-            "versions": {
-                "d": {
-                    "zxid": HUGE,
-                    "scope": "",
-                    "known_good": True,
-                    "failed_by": [],
-                    "lost_turns": HUGE,
-                    "reason": "",
-                    "step": "",
-                    "at": 1,
-                }
-            },
-            "max_unavailable": None,
-            "paused": None,
-            "last_admitted": HUGE,
-            "audit": [],
-        }
+        decisions(
+            versions={"d": {"zxid": HUGE, "scope": "", "known_good": True}}, last_admitted=HUGE
+        )
     ),
-    "failed without a version": in_bytes(
-        {
-            "format": 1,
-            "in_flight": {
-                "m0": {
-                    "token": "t",
-                    "digest": "d",
-                    "zxid": 1,
-                    "phase": "failed",
-                    "since": 1,
-                }
-            },
-            "versions": {},
-            "max_unavailable": None,
-            "paused": None,
-            "last_admitted": -1,
-            "audit": [],
-        }
+    "a name that is a path": in_bytes(
+        decisions(versions={"../state": {"zxid": 1, "scope": "", "known_good": True}})
     ),
 }
 """What any znode may contain: garbage, wrong types, a megabyte, deep nesting."""

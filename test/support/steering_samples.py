@@ -9,17 +9,20 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
+from support.record_znodes_samples import read_record, write_record
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     AuditEntry,
     EntryPhase,
+    Hold,
     InFlightEntry,
     Pause,
     RolloutRecord,
-    VersionState,
 )
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.member_row import MemberZnode
 from zkexec.group.member_codec import encode_status
-from zkexec.group.record_codec import decode, encode
+from zkexec.group.record_codec import encode
 from zkexec.znode_paths import group_path
 
 THEN = 1_600_000_000.0
@@ -28,15 +31,18 @@ WHY = "--reason=the database moves"
 FLIGHT = {"m1": InFlightEntry("t1", "d1", 5, EntryPhase.RESTARTING, THEN)}
 CRASH = {"d1": VersionState(5, "s", failed_by=("m1",), reason="exit status 3", at=THEN)}
 PAUSED = RolloutRecord(paused=Pause("ann@hill", "lunch", THEN))
-FLYING = RolloutRecord(in_flight=FLIGHT, last_admitted=7)
+FLYING = RolloutRecord(in_flight=FLIGHT, versions={"d1": VersionState(5, "s")}, last_admitted=7)
 FAILED = RolloutRecord(
     in_flight={"m1": InFlightEntry("t1", "d1", 5, EntryPhase.FAILED, THEN)},
     versions=CRASH,
     last_admitted=7,
 )
+HOLD = Hold(MaxUnavailable(2), "ann@hill", "more cache", ("d1",), THEN)
+HELD = RolloutRecord(hold=HOLD)
 OPERATIONS: Mapping[str, tuple[RolloutRecord, tuple[str, ...]]] = {
     "pause": (FLYING, ()),
     "resume": (PAUSED, ()),
+    "approve": (HELD, ()),
     "retry": (FAILED, ()),
     "restart": (RolloutRecord(), ()),
     "forget": (FLYING, ("m1",)),
@@ -60,7 +66,8 @@ class Group:
         self.state = f"{base}/state"
         self.restart = f"{base}/restart"
         self._acl = acl
-        for name, content in (("members", b""), ("queue", b""), ("restart", asked)):
+        lasting = ("members", "queue", "in_flight", "unavailable", "versions", "zones")
+        for name, content in (*((name, b"") for name in lasting), ("restart", asked)):
             client.create(f"{base}/{name}", content, acl, makepath=True)
         client.create(self.state, encode(RolloutRecord(), THEN), acl)
 
@@ -71,11 +78,11 @@ class Group:
 
     def write(self, record: RolloutRecord) -> None:
         """Let this be the record."""
-        self.client.set(self.state, encode(record, THEN))
+        write_record(self.client, self.base, record, THEN, self._acl)
 
     def record(self) -> RolloutRecord:
         """The record that the znode contains."""
-        return decode(self.client.get(self.state)[0])
+        return read_record(self.client, self.base)
 
     def audit_entry(self, operation: str) -> AuditEntry:
         """The newest audit entry, which has to be of this operation and of these minutes."""

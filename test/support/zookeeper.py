@@ -143,12 +143,16 @@ class Server(servers.Server):
 
 
 class Ensemble:
-    """Several servers that elect a leader; `start()` returns when all of them serve."""
+    """Several servers that elect a leader; `start()` returns when all of them serve.
 
-    def __init__(self, size: int = 3) -> None:
+    One server alone is no ensemble, but can be used like one.  `options` are more of Java's.
+    """
+
+    def __init__(self, size: int = 3, *, options: tuple[str, ...] = ()) -> None:
         self._ports = [(Port(), Port()) for _ in range(size)]
-        members = ensemble_lines([(peer.number, vote.number) for peer, vote in self._ports])
-        self.servers = [Server(members, number) for number in range(1, size + 1)]
+        lines = ensemble_lines([(peer.number, vote.number) for peer, vote in self._ports])
+        members = lines if size > 1 else ()
+        self.servers = [Server(members, number, options=options) for number in range(1, size + 1)]
         self.hosts = ",".join(server.hosts for server in self.servers)
 
     def start(self) -> None:

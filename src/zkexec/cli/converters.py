@@ -11,7 +11,7 @@ import os
 import stat
 
 from zkexec.core.input_options import Mirror
-from zkexec.core.policy import ActionRule, ChangeAction, MaxUnavailable
+from zkexec.core.policy import ActionRule, ChangeAction, MaxFailed, MaxUnavailable
 from zkexec.enumeration import Enum
 from zkexec.lean import signal
 from zkexec.signal_names import SIGNAL_NAMES
@@ -20,6 +20,8 @@ from zkexec.znode_paths import check_zk_path, group_path
 # About thirty years: longer than any useful wait, and shorter than what overflows a kernel timer.
 LONGEST_S = 1_000_000_000
 _LONGEST_ID = 200
+_LONGEST_ZONE_BYTES = 100
+_PER_ZONE = "%/zone"
 
 HISTORY = "/zkexec/.history"
 """The znode below which zkexecctl keeps pushed contents; no group can be there."""
@@ -204,14 +206,31 @@ def folder(text: str) -> str:
 
 
 def max_unavailable(text: str) -> MaxUnavailable:
-    """Read a number of members, or a percentage of them."""
+    """Read a number of members, a percentage of them, or N%/zone, a percentage of a zone's."""
+    per_zone = text.endswith(_PER_ZONE)
+    amount = text.removesuffix("/zone") if per_zone else text
+    return MaxUnavailable(*_number_or_percentage(amount, 1, "25% or 25%/zone"), per_zone)
+
+
+def hold(text: str) -> MaxUnavailable:
+    """Read after how many members a version is held: a number, or a percentage of them."""
+    return MaxUnavailable(*_number_or_percentage(text, 1, "10%"))
+
+
+def max_failed(text: str) -> MaxFailed:
+    """Read on how many members a version may fail: a number, or a percentage of them."""
+    return MaxFailed(*_number_or_percentage(text, 0, "5%"))
+
+
+def _number_or_percentage(text: str, least: int, example: str) -> tuple[int, bool]:
+    """Return the number, and whether it is a percentage."""
     number = text.removesuffix("%")
     percent = number != text
-    if not (number.isascii() and number.isdigit() and len(number) <= 9 and int(number) > 0):
-        raise ValueError("is not a number of members such as 2, or a percentage such as 25%")
+    if not (number.isascii() and number.isdigit() and len(number) <= 9 and int(number) >= least):
+        raise ValueError(f"is not a number of members such as 2, or a percentage such as {example}")
     if percent and int(number) > 100:
-        raise ValueError("is not a percentage from 1% to 100%")
-    return MaxUnavailable(int(number), percent)
+        raise ValueError(f"is not a percentage from {least}% to 100%")
+    return int(number), percent
 
 
 def lock_name(text: str) -> str:
@@ -235,6 +254,17 @@ def member_id(text: str) -> str:
         check_zk_path("/" + text)
     except ValueError:
         raise ValueError("is not an ID: write printable UTF-8 characters, not . or ..") from None
+    return text
+
+
+def zone_name(text: str) -> str:
+    """Read the name of a zone, which is also that of a znode."""
+    if not text or "/" in text or len(text.encode(errors="surrogatepass")) > _LONGEST_ZONE_BYTES:
+        raise ValueError(f"is not a NAME: write 1 to {_LONGEST_ZONE_BYTES} bytes without /")
+    try:
+        check_zk_path("/" + text)
+    except ValueError:
+        raise ValueError("is not a NAME: write printable UTF-8 characters, not . or ..") from None
     return text
 
 

@@ -63,9 +63,8 @@ def grouped_rows(options: Iterable[Option]) -> list[str]:
 def option_rows(option: Option) -> list[str]:
     """Return the names of an option, and its meaning beside them."""
     short = f"-{option.short}, " if option.short else "    "
-    spelling = f"{short}--{option.name} {option.metavar}".rstrip()
     default = f"[{option.default}]" if option.default else ""
-    return rows(spelling, option.meaning, f"{default} {option.variable}".strip())
+    return rows(short + option.spelling, option.meaning, f"{default} {option.variable}".strip())
 
 
 def rows(left: str, *paragraphs: str, width: int = _LEFT_WIDTH) -> list[str]:

@@ -12,7 +12,9 @@ class Option:
     """One option: its name, its meaning, and its default.
 
     Without a `metavar` it is a flag.  If `default` is empty, there is none.  `choices` are values,
-    or beginnings of values, that a shell can offer.
+    or beginnings of values, that a shell can offer.  If `is_attached`, the value can only follow
+    the name and an equals sign; if it is left out, it is `implied`, and with an empty one it is
+    missing.
     """
 
     name: str
@@ -24,11 +26,30 @@ class Option:
     repeatable: bool = False
     has_variable: bool = True
     choices: tuple[str, ...] = ()
+    is_attached: bool = False
+    implied: str = ""
 
     @property
     def is_flag(self) -> bool:
         """Whether it has no value."""
         return not self.metavar
+
+    @property
+    def takes_word(self) -> bool:
+        """Whether its value can be the next word."""
+        return not self.is_flag and not self.is_attached
+
+    @property
+    def spelling(self) -> str:
+        """How people read it: its name, and what its value is called."""
+        return f"--{self.name}{self.value_spelling}"
+
+    @property
+    def value_spelling(self) -> str:
+        """The part of the spelling that follows the name."""
+        if not self.is_attached:
+            return f" {self.metavar}" if self.metavar else ""
+        return f"[={self.metavar}]" if self.implied else f"={self.metavar}"
 
     @property
     def variable(self) -> str:
@@ -323,10 +344,26 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         group=ROLLING,
         name="max-unavailable",
-        metavar="N[%]",
+        metavar="N[%[/zone]]",
         default="1",
-        meaning="Restart at most this many members at once: a number (2) or a percentage (25%); "
-        "a version that is not known good is tried by one member alone",
+        meaning="Restart at most this many members at once: a number (2), a percentage (25%), or a "
+        "percentage of the members in the zone (25%/zone); a version that is not known good is "
+        "tried by one member alone, and then by at most twice as many as have succeeded",
+    ),
+    Option(
+        group=ROLLING,
+        name="max-failed",
+        metavar="N[%]",
+        default="0",
+        meaning="Once ten members have succeeded, do not pause the rollout if at most this many "
+        "fail: a number (2) or a percentage (5%); they count toward --max-unavailable",
+    ),
+    Option(
+        group=ROLLING,
+        name="zone",
+        metavar="NAME",
+        meaning="The zone of this member, such as its rack: members of two zones never restart at "
+        "once; members without it form one zone",
     ),
     Option(
         group=ROLLING,

@@ -3,7 +3,8 @@
 Long options take `--name value` or `--name=value`, short ones `-n value` or `-nvalue`; flags of
 one letter can be joined.  Names are never abbreviated: a command line that works today must not
 become ambiguous when options are added.  A value that begins with two dashes must be attached
-with `=`, so that the option after a forgotten value is not taken for the value.
+with `=`, so that the option after a forgotten value is not taken for the value.  If a value can be
+left out, it must be attached too.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class ParsedArguments:
 
     `values` contains the texts by option name, in order; the text of a flag is "yes".  `order`
     has the name of each option that has a text, in the order in which they are written.
+    `without_value` are the options whose value was left out, as it is implied.
     `command` is what follows `--`, None if there is no `--`.
     """
 
@@ -53,6 +55,7 @@ class ParsedArguments:
         self.values: dict[str, list[str]] = {}
         self.order: list[str] = []
         self.command: tuple[str, ...] | None = None
+        self.without_value: list[Option] = []
         self.missing_values: list[Option] = []
         self.unwanted_values: list[tuple[Option, str]] = []
         self.unknown_options: list[str] = []
@@ -74,7 +77,7 @@ class ParsedArguments:
                 for name in self.unknown_options
             ),
             *(
-                f"--{option.name}: the value is missing: write --{option.name} {option.metavar}"
+                f"--{option.name}: the value is missing: write {option.spelling}"
                 for option in self.missing_values
             ),
             *(
@@ -144,6 +147,11 @@ class _Reader:
             self._written.add(option, "yes")
         elif equals:
             self._written.add(option, value)
+        elif option.implied:
+            self._written.add(option, option.implied)
+            self._written.without_value.append(option)
+        elif option.is_attached:
+            self._written.missing_values.append(option)
         else:
             self._take_value(option)
 

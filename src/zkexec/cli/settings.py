@@ -9,7 +9,7 @@ from __future__ import annotations
 from zkexec.cli import converters, shell_command
 from zkexec.cli.change_options import ChangeOptions, read_change_options
 from zkexec.cli.input_reader import NamedInputs, read_inputs
-from zkexec.cli.option_values import OptionReader, merge
+from zkexec.cli.option_values import OptionReader, is_given, merge
 from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
 from zkexec.cli.security import Access, read_access
@@ -237,6 +237,8 @@ def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOption
         alert_recovery=reading.flag("alert-recovery"),
         in_group=bool(reading.label("lock")),
         max_unavailable=reading.value("max-unavailable", converters.max_unavailable),
+        max_failed=reading.value("max-failed", converters.max_failed),
+        zone=reading.optional("zone", converters.zone_name) or "",
         min_healthy_s=reading.optional("min-healthy", seconds),
         on_failure=reading.value("on-failure", converters.choice(OnFailure)),
         on_change=changes.rules,
@@ -244,6 +246,16 @@ def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOption
         step_limits=changes.limits,
         rearm_s=REARM_S,
     )
+
+
+_OF_GROUPS = (
+    "max-unavailable",
+    "max-failed",
+    "zone",
+    "min-healthy",
+    "on-failure",
+    "member-id",
+)
 
 
 def _check_group(written: ParsedArguments, reading: OptionReader, policy: Policy) -> None:
@@ -254,8 +266,14 @@ def _check_group(written: ParsedArguments, reading: OptionReader, policy: Policy
     if not policy.in_group and BY_NAME["lock"] not in written.missing_values:
         reading.mistakes.extend(
             f"--{name}: has a meaning only in a group: add --lock NAME"
-            for name in ("max-unavailable", "min-healthy", "on-failure", "member-id")
+            for name in _OF_GROUPS
             if reading.is_typed(name)
+        )
+    lacks_zone = not is_given("zone", written, reading)
+    if policy.in_group and policy.max_unavailable.per_zone and lacks_zone:
+        reading.mistakes.append(
+            f"{reading.label('max-unavailable')}: {policy.max_unavailable} counts the members "
+            "of a zone: add --zone NAME"
         )
     if policy.in_group and policy.checks_health and not policy.health_delay_s:
         reading.mistakes.append(

@@ -15,14 +15,38 @@ if TYPE_CHECKING:
 
 @frozen()
 class MaxUnavailable:
-    """A number of members, or a percentage of the living ones."""
+    """A number of members, or a percentage of the living ones, of the group or of one zone."""
 
     amount: int = 1
     percent: bool = False
+    per_zone: bool = False
+
+    def of(self, population: int, zone_population: int = 0) -> int:
+        """Return the number of members that it allows: at least one, or no rollout would move.
+
+        `population` is how many members are alive, `zone_population` how many of them are in the
+        zone that is open.
+        """
+        if not self.percent:
+            return self.amount
+        counted = zone_population if self.per_zone else population
+        return max(1, counted * self.amount // 100)
+
+    def __str__(self) -> str:
+        percent = f"{self.amount}%/zone" if self.per_zone else f"{self.amount}%"
+        return percent if self.percent else str(self.amount)
+
+
+@frozen()
+class MaxFailed:
+    """How many members a version may fail on without a pause, once ten have succeeded."""
+
+    amount: int = 0
+    percent: bool = False
 
     def of(self, population: int) -> int:
-        """Return the number of members that it allows: at least one, or no rollout would move."""
-        return max(1, population * self.amount // 100) if self.percent else self.amount
+        """Return the number of members, rounded down."""
+        return population * self.amount // 100 if self.percent else self.amount
 
     def __str__(self) -> str:
         return f"{self.amount}%" if self.percent else str(self.amount)
@@ -82,6 +106,7 @@ class Policy:
 
     `in_group` is true with `--lock`.  `restart_path` is the path of the znode by which an operator
     requests a rolling restart of the group.  `min_healthy_s` is None if the option is not given.
+    `zone` is "" without `--zone`.
     """
 
     inputs: InputOptions = InputOptions()
@@ -102,6 +127,8 @@ class Policy:
     in_group: bool = False
     restart_path: str = ""
     max_unavailable: MaxUnavailable = MaxUnavailable()
+    max_failed: MaxFailed = MaxFailed()
+    zone: str = ""
     min_healthy_s: float | None = None
     on_failure: OnFailure = OnFailure.PAUSE
     on_change: tuple[ActionRule, ...] = ()

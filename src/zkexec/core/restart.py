@@ -303,6 +303,8 @@ class Restart:
         is_granted = goal is not None and goal == self._turn.granted
         if goal is None or (is_granted and (goal != self.wanted or self._inputs.is_gone(goal))):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
+            goal = None
+        if goal is None or self._is_being_verified(phase, goal):
             return [*self._drop_check(phase), *self.discard()]
         if self._staged is None or goal != self._staged:
             return [*self._drop_check(phase), *self._prepare(goal)]
@@ -310,6 +312,14 @@ class Restart:
         if not self._is_on_disk or phase.phase in (Phase.CHECKING, Phase.DRAINING):
             return []
         return self._apply(phase.attempt, goal, now, must_restart=must_restart)
+
+    def _is_being_verified(self, phase: CurrentPhase, goal: Snapshot) -> bool:
+        """Whether the command was just started on exactly what this version produces here.
+
+        The version that was tried counts first.  The newer one is taken afterwards.
+        """
+        is_verifying = phase.base.phase is Phase.VERIFYING and not phase.attempt.reason
+        return is_verifying and goal != self.installed and not plan(self.installed, goal)
 
     def _prepare(self, goal: Snapshot) -> Found:
         """Stage the goal; if a template of it has an error, it has failed already."""

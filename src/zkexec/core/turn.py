@@ -21,7 +21,8 @@ class MemberStatus:
     `running` and `wanted` are digests of versions, or "" for none.  `running_at` and `wanted_at`
     are the times at which their newest znode was written, in seconds of the epoch by the
     ensemble's clock, or 0 if unknown.  `zxid` is that of the wanted version.  `step` is the step
-    of a change that the member is in, or in which it has failed; "" for none.
+    of a change that the member is in, or in which it has failed; "" for none.  A member is
+    `unavailable` if its last health check failed and it has no turn.
     """
 
     phase: str
@@ -33,6 +34,7 @@ class MemberStatus:
     running_at: float = 0.0
     wanted_at: float = 0.0
     step: str = ""
+    unavailable: bool = False
 
 
 class Keeping(Enum):

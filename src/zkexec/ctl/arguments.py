@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, merge
+from zkexec.cli.options import Option
 from zkexec.cli.parser import OptionNames, ParsedArguments
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
+from zkexec.core.policy import MaxUnavailable
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.tree_content import contains, is_tree
 from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
@@ -52,7 +54,8 @@ class Invocation:
 
     `lock` is the group's NAME, from the argument or from `--lock`, or "".  A path with a slash at
     its end is a tree.  `pairs` are those of ZK_PATH=FILE and ZK_PATH/=DIR/.  `by` is who does it,
-    for the record.  `timeout_s` is None if there is no limit.
+    for the record.  `timeout_s` is None if there is no limit.  `hold` is after how many members a
+    push is held, or is to be held from now on; None if `--hold` is not given.
     """
 
     subcommand: str
@@ -70,8 +73,11 @@ class Invocation:
     timeout_s: float | None = None
     watch: bool = False
     until_done: bool = False
+    show_all: bool = False
     json: bool = False
     wait: bool = False
+    hold: MaxUnavailable | None = None
+    undo_on_failure: bool = False
     yes: bool = False
     dry_run: bool = False
     force: bool = False
@@ -89,7 +95,9 @@ def read_invocation(
     connecting = CONNECTION if subcommand.needs_cluster else ()
     options = OptionNames.of((*subcommand.options, *connecting, *QUESTIONS)).by_name
     _reject_foreign_options(parsed, options)
+    _require_values(parsed, options)
     mistakes = parsed.misspellings(f"zkexecctl {subcommand.name} --help")
+    mistakes.extend(_loose_values(parsed, options))
     # The defaults of options that the subcommand does not have are those of the Invocation.
     reader = OptionReader(merge(parsed, environment, options), mistakes, OPTION_NAMES.by_name)
     arguments = _PositionalReader(subcommand, parsed.stray_words[1:], mistakes)
@@ -131,6 +139,26 @@ def _reject_foreign_options(parsed: ParsedArguments, own: Collection[str]) -> No
     parsed.unknown_options.extend("--" + name for name in foreign)
     parsed.missing_values = [each for each in parsed.missing_values if each.name in own]
     parsed.unwanted_values = [each for each in parsed.unwanted_values if each[0].name in own]
+
+
+def _require_values(parsed: ParsedArguments, own: Mapping[str, Option]) -> None:
+    """Count a value as missing that is implied for other subcommands, and not for this one."""
+    parsed.missing_values.extend(
+        own[option.name]
+        for option in parsed.without_value
+        if option.name in own and not own[option.name].implied
+    )
+
+
+def _loose_values(parsed: ParsedArguments, own: Mapping[str, Option]) -> list[str]:
+    """List the numbers that are not attached to their option: no argument is a number there."""
+    left_out = [option.name for option in parsed.without_value if option.name in own]
+    numbers = [word for word in parsed.stray_words[1:] if re.fullmatch("[0-9]+%?", word)]
+    return [
+        f"--{name}: the value has to be attached: write --{name}={number}"
+        for name, number in zip(left_out, numbers, strict=False)
+        if own[name].implied
+    ]
 
 
 def _is_given(name: str, parsed: ParsedArguments) -> bool:
@@ -204,8 +232,11 @@ def _read(
         timeout_s=reader.optional("timeout", converters.seconds()),
         watch=reader.flag("watch"),
         until_done=reader.flag("until-done"),
+        show_all=reader.flag("all"),
         json=reader.flag("json"),
         wait=reader.flag("wait"),
+        hold=reader.optional("hold", converters.hold),
+        undo_on_failure=reader.flag("undo-on-failure"),
         yes=reader.flag("yes"),
         dry_run=reader.flag("dry-run"),
         force=reader.flag("force"),
@@ -230,13 +261,16 @@ def _contradictions(
 ) -> list[str]:
     """List what makes no sense together, although each part by itself does."""
     found: list[str] = []
-    if invocation.until_done and not arguments.has("NAME"):
-        found.append("--until-done needs the NAME of a group")
+    found += [
+        f"{option} needs the NAME of a group"
+        for option, is_given in (
+            ("--until-done", invocation.until_done),
+            ("--all", invocation.show_all),
+        )
+        if is_given and not arguments.has("NAME")
+    ]
     if invocation.subcommand in ("push", "undo"):
-        if invocation.wait and not reader.texts("lock"):
-            found.append("--wait needs --lock NAME, the group to wait for")
-        if reader.texts("timeout") and not invocation.wait:
-            found.append("--timeout needs --wait")
+        found.extend(_lacking(invocation, reader))
         found.extend(_repetitions(invocation))
     if invocation.to is not None and len(invocation.paths) > 1:
         found.append(f"--to takes one ZK_PATH, not {len(invocation.paths)}")
@@ -246,6 +280,22 @@ def _contradictions(
             f"but {_LAST_PORT} is the last port"
         )
     return found
+
+
+def _lacking(invocation: Invocation, reader: OptionReader) -> list[str]:
+    """List the options of a push that need other ones."""
+    has_lock = bool(reader.texts("lock"))
+    needs = (
+        (invocation.wait, has_lock, "--wait needs --lock NAME, the group to wait for"),
+        (reader.texts("timeout"), invocation.wait, "--timeout needs --wait"),
+        (reader.texts("hold"), has_lock, "--hold needs --lock NAME, the group to hold"),
+        (
+            invocation.undo_on_failure,
+            has_lock and invocation.wait,
+            "--undo-on-failure needs --lock NAME and --wait, to notice the failure",
+        ),
+    )
+    return [line for is_given, is_met, line in needs if is_given and not is_met]
 
 
 def _repetitions(invocation: Invocation) -> list[str]:

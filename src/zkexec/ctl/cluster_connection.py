@@ -79,6 +79,11 @@ class ClusterConnection:
         # What is written to it wakes a wait, also if a handler of a signal writes.
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
+    @property
+    def lacks_multi_read(self) -> bool:
+        """Whether the servers are known to be older than 3.6."""
+        return self._client.lacks_multi_read
+
     def __enter__(self) -> Self:
         self._client.open()
         return self

@@ -5,7 +5,7 @@ The file is short because everything in ctl/ imports it, and it imports nothing.
 
 DONE = 0
 NO = 1
-"""The answer is no: a rollout failed, is paused or superseded, or an operation was refused."""
+"""The answer is no: a rollout failed, is paused, held or superseded, or it was refused."""
 WRONG_USAGE = 2
 TIMED_OUT = 3
 CANNOT_WORK = 125
@@ -13,7 +13,7 @@ CANNOT_WORK = 125
 
 STATUSES: tuple[tuple[int, str], ...] = (
     (DONE, "done; the answer is yes"),
-    (NO, "the answer is no: a rollout failed, is paused or superseded, or it was refused"),
+    (NO, "the answer is no: a rollout failed, is paused, held or superseded, or it was refused"),
     (WRONG_USAGE, "wrong usage; nothing was done"),
     (TIMED_OUT, "the rollout was not over within --timeout"),
     (CANNOT_WORK, "zkexecctl could not do its work (cluster unreachable, permission missing)"),

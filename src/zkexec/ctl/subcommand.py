@@ -93,6 +93,18 @@ BY = Option(
     meaning="Who does it, for the record; by default your user and host name",
 )
 STEERING = (REASON, BY)
+APPROVING: tuple[Option, ...] = (
+    Option(
+        name="hold",
+        group=HOW,
+        metavar="N[%]",
+        is_attached=True,
+        has_variable=False,
+        meaning="Keep the hold, and raise it to this many members: a number (5), or a percentage "
+        "(10%)",
+    ),
+    *STEERING,
+)
 
 PUSHING: tuple[Option, ...] = (
     LOCK,
@@ -103,6 +115,22 @@ PUSHING: tuple[Option, ...] = (
         meaning="Follow the rollout in the group of --lock to its end",
     ),
     TIMEOUT,
+    Option(
+        name="hold",
+        group=HOW,
+        metavar="N[%]",
+        is_attached=True,
+        implied="1",
+        has_variable=False,
+        meaning="Admit no more than this many members of the group to the new version before "
+        "'zkexecctl approve': a number (5), a percentage (10%), or 1 if it is left out",
+    ),
+    Option(
+        name="undo-on-failure",
+        group=HOW,
+        has_variable=False,
+        meaning="With --wait: if the rollout fails, push the previous content again",
+    ),
     Option(
         name="check",
         group=HOW,

@@ -4,6 +4,7 @@ from zkexec.cli.options import Option
 from zkexec.cli.parser import OptionNames
 from zkexec.ctl.exit_status import TIMED_OUT_STATUS, WRONG_USAGE_STATUS, statuses
 from zkexec.ctl.subcommand import (
+    APPROVING,
     BY,
     CONNECTION,
     HOW,
@@ -35,7 +36,8 @@ _STATUS = Subcommand(
     "paused.\n\n"
     "With NAME: the rollout in one line, with the time that it has taken and will take at this "
     "pace, and then one line for each member: host, process, phase, the version that it runs and "
-    "the one that it wants (digests), health, queue position, reason.",
+    "the one that it wants (digests), health, queue position, reason. Of more than 50 members only "
+    "those are shown that need attention, unless --all is given.",
     arguments=(
         Argument(
             metavar="NAME",
@@ -58,11 +60,17 @@ _STATUS = Subcommand(
             has_variable=False,
             meaning="Watch until the rollout of NAME is over, and exit as 'zkexecctl wait' does",
         ),
+        Option(
+            name="all",
+            group=HOW,
+            has_variable=False,
+            meaning="Show all members of NAME, however many they are",
+        ),
         JSON,
     ),
     statuses=statuses(
         "shown; with --until-done: the rollout is complete",
-        "there is no such group; with --until-done: the rollout failed or is paused",
+        "there is no such group; with --until-done: the rollout failed, is paused or held",
     ),
     examples=(
         ("zkexecctl status", "List the groups."),
@@ -82,16 +90,17 @@ _WAIT = Subcommand(
     options=(TIMEOUT,),
     statuses=statuses(
         "the rollout is complete",
-        "the rollout failed or is paused, or there is no such group",
+        "the rollout failed, is paused or held, or there is no such group",
         TIMED_OUT_STATUS,
     ),
     examples=(("zkexecctl wait web --timeout 600", "Let a pipeline fail if a rollout fails."),),
 )
 
 _PUSH_STATUSES = statuses(
-    "pushed, or nothing to change; with --wait: the rollout is complete",
+    "pushed, or nothing to change; with --wait: the rollout is complete; with --hold and --wait: "
+    "as many members as the hold allows have succeeded",
     "not pushed: not confirmed, the check failed, or the znode was changed meanwhile; with "
-    "--wait: the rollout failed or is paused, or a later push or write has superseded it",
+    "--wait: the rollout failed, is paused or held, or a later push or write has superseded it",
     TIMED_OUT_STATUS,
 )
 
@@ -130,6 +139,10 @@ _PUSH = Subcommand(
         (
             "zkexecctl push /solr/conf/=conf/ --check 'xmllint --noout $1/schema.xml'",
             "Push a folder, after a check of its copy.",
+        ),
+        (
+            "zkexecctl push /web.conf=web.conf --lock web --hold=5 --wait",
+            "Let five members try a file, and the others after 'zkexecctl approve web'.",
         ),
     ),
 )
@@ -234,7 +247,13 @@ _DIFF = Subcommand(
 )
 
 
-def _steering(name: str, summary: str, text: str, example: tuple[str, str]) -> Subcommand:
+def _steering(
+    name: str,
+    summary: str,
+    text: str,
+    example: tuple[str, str],
+    options: tuple[Option, ...] = STEERING,
+) -> Subcommand:
     return Subcommand(
         name=name,
         group=STEER,
@@ -242,7 +261,7 @@ def _steering(name: str, summary: str, text: str, example: tuple[str, str]) -> S
         summary=summary,
         text=text,
         arguments=(_GROUP,),
-        options=STEERING,
+        options=options,
         statuses=statuses("done", "not done, as the group is not in the state for it"),
         examples=(example,),
     )
@@ -261,6 +280,15 @@ _RESUME = _steering(
     "Ends what 'zkexecctl pause' began. A rollout that stopped because a version failed "
     "continues after 'zkexecctl retry', or with new content.",
     ("zkexecctl resume web", "Let the rollout continue."),
+)
+_APPROVE = _steering(
+    "approve",
+    "Let all members follow a push that is held",
+    "Ends the hold that 'zkexecctl push --hold' began: the other members follow. With --hold, "
+    "members follow only until this many have the new version. A hold can be raised, and not "
+    "lowered.",
+    ("zkexecctl approve web --reason 'one day without errors'", "Let the rollout continue."),
+    APPROVING,
 )
 _RETRY = _steering(
     "retry",
@@ -340,7 +368,7 @@ _DEV = Subcommand(
 SUBCOMMANDS: tuple[Subcommand, ...] = (
     *(_STATUS, _WAIT),
     *(_PUSH, _PULL, _UNDO, _HISTORY, _SHOW, _DIFF),
-    *(_PAUSE, _RESUME, _RETRY, _RESTART, _FORGET),
+    *(_PAUSE, _RESUME, _APPROVE, _RETRY, _RESTART, _FORGET),
     _DEV,
 )
 SUBCOMMAND_BY_NAME = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-FORMAT = 1
+FORMAT = 2
+"""That of a group's znodes."""
 MOST = 2**63 - 1
 """The largest number that ZooKeeper itself has; whatever is above it is a mistake."""
 
@@ -43,18 +44,21 @@ class Fields:
         self._name = name
 
     @classmethod
-    def of_bytes(cls, content: bytes, name: str) -> Fields:
-        """The object that these bytes are, if they are one of our format."""
+    def of_bytes(cls, content: bytes, name: str, known_format: int = FORMAT) -> Fields:
+        """The object that these bytes are, if they are one of this format."""
         try:
             found = json.loads(content.decode(), parse_int=_whole, parse_constant=_no_number)
         except (ValueError, RecursionError):
             raise ValueError(f"{name} is no valid JSON") from None
         fields = cls._of(found, name)
         version = fields.integer("format")
-        if version > FORMAT:
+        if version > known_format:
             raise NewerFormatError(f"{name} was written by a newer zkexec (format {version})")
-        if version != FORMAT:
-            raise ValueError(f"{name} has an unknown format ({version})")
+        if version != known_format:
+            raise ValueError(
+                f"{name} has format {version}, which this zkexec does not read: "
+                "stop the zkexec that writes it, and delete the znode"
+            )
         return fields
 
     @classmethod
@@ -249,9 +253,9 @@ def clean(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def to_json(value: Mapping[str, Any]) -> bytes:
-    """The bytes of an object of our format, without blanks."""
-    value = {"format": FORMAT, **value}
+def to_json(value: Mapping[str, Any], known_format: int = FORMAT) -> bytes:
+    """The bytes of an object of this format, without blanks."""
+    value = {"format": known_format, **value}
     return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
 
 

@@ -8,6 +8,7 @@ from zkexec.group.json_fields import (
     TEXT,
     TEXTS,
     TIME,
+    TRUTH,
     Fields,
     Table,
     pairs,
@@ -19,9 +20,9 @@ from zkexec.group.json_fields import (
 class StatusFacts:
     """What a node contains beside the core's status: who wrote it, on which host and when.
 
-    `lock_file_id` is a text that two living processes never have in common.  `max_unavailable` is
-    that of `--max-unavailable` as a text; `since` is the time at which the phase was entered, in
-    seconds of the epoch.  `inputs` are the paths of the inputs, below the chroot.
+    `lock_file_id` is a text that two living processes never have in common.  `max_unavailable` and
+    `max_failed` are those of the options as texts; `since` is the time at which the phase was
+    entered, in seconds of the epoch.  `inputs` are the paths of the inputs, below the chroot.
 
     `duplicate_of` is the member ID of this process if another process has it, so that the node has
     another name.  `shared` are members of the same host that write to the same files, with one of
@@ -37,6 +38,8 @@ class StatusFacts:
     inputs: tuple[str, ...] = ()
     duplicate_of: str = ""
     shared: tuple[tuple[str, str], ...] = ()
+    zone: str = ""
+    max_failed: str = "0"
 
 
 _STATUS = Table(
@@ -51,6 +54,7 @@ _STATUS = Table(
         "running_at": TIME,
         "wanted_at": TIME,
         "step": SHOWN,
+        "unavailable": TRUTH.optional(False),
     },
 )
 _FACTS = Table(
@@ -65,6 +69,8 @@ _FACTS = Table(
         "inputs": TEXTS,
         "duplicate_of": TEXT.optional(""),
         "shared": pairs("member", "file").optional(()),
+        "zone": SHOWN.optional(""),
+        "max_failed": SHOWN,
     },
 )
 

@@ -6,6 +6,8 @@
 - A status is written only over the version that was written last, so that a write of another
   process is noticed, if not before; at most one is on its way, and of those that wait only the
   newest is written.  A status that goes along with something else never makes that fail.
+- Whether a member is unavailable is shown by a mark as well, see `MemberMarks`, which is written in
+  the transaction that writes the status.
 - The own node is watched for its end alone, by a request for the children that it never has: the
   own writes do not make such a watch fire, so it is set once for each connection.  What another
   process writes into it is looked for whenever the watches are set again.
@@ -21,12 +23,12 @@ from typing import Any
 from zkexec import __version__
 from zkexec.core.rollout.group_actions import Enrol
 from zkexec.core.rollout.group_events import Enrolled, EnrolmentOccupied, GroupPart
-from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
-from zkexec.group import record_codec
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
-from zkexec.group.store import LARGEST_COMMIT, GroupStore, is_left_over
+from zkexec.group.member_marks import MemberMarks
+from zkexec.group.paths import LARGEST_COMMIT, is_left_over
+from zkexec.group.store import GroupStore
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NodeExistsError,
@@ -81,6 +83,8 @@ class MemberNode:
         self._is_zkexec = is_zkexec
         self._path = store.paths.member(store.profile.member_id)
         self._duplicate_path = store.paths.member(store.profile.duplicate_id)
+        profile = store.profile
+        self._marks = MemberMarks(store.paths, store.lasting, profile.member_id, profile.zone)
         self._version: int | None = None
         self._newest: MemberStatus | None = None
         self._is_writing = False
@@ -91,17 +95,15 @@ class MemberNode:
         self._version = self._newest = None
         paths, demand = self._store.paths, self._store.paths.demand
         for _ in range(_TRIES):
-            state, queue, made = yield [
+            state, made, members = yield [
                 Exists(paths.state),
-                Exists(paths.queue),
                 self._create(request.status),
+                Exists(paths.members),
             ]
-            if isinstance(made, NoNodeError) or None in (
-                demand(paths.state, state),
-                demand(paths.queue, queue),
-            ):
-                yield from self._make_parents()
-            if isinstance(made, NodeExistsError):
+            if isinstance(made, NoNodeError) or demand(paths.state, state) is None:
+                yield from self._store.lasting.make()
+            is_later = isinstance(made, NodeExistsError)
+            if is_later:
                 made = yield from self._take_over(self._path, self._content(request.status))
             if isinstance(made, _Holder):
                 yield from self._be_duplicate(request.status)
@@ -110,9 +112,13 @@ class MemberNode:
                 self._version = 0 if isinstance(made, str) else demand(self._path, made).version
                 if request.may_be_duplicate:
                     yield from self._be_no_duplicate()
-                yield from self._watch()
-                yield from self._write_waiting()
-                return Enrolled(request.number)
+                has_replaced = is_later and isinstance(made, str)
+                if has_replaced:
+                    yield from self._store.clear_queue()
+                yield from self._complete(request.status)
+                stat = demand(paths.members, members)
+                alive = stat.num_children if stat else 1
+                return Enrolled(request.number, alive, has_replaced)
         raise RefusedError(f"{paths.shown(self._path)}: others change it all the time")
 
     def publish(self, status: MemberStatus) -> Dialogue:
@@ -127,78 +133,98 @@ class MemberNode:
         self._is_writing = True
         try:
             while self._newest is not None and (version := self._version) is not None:
-                content, self._newest = self._content(self._newest), None
-                (written,) = yield [SetContent(self._path, content, version)]
+                status, self._newest = self._newest, None
+                writes = self._writes(status, version)
+                if len(writes) == 1:
+                    (written,) = yield writes
+                else:
+                    (results,) = yield [Transaction(writes)]
+                    written = self._outcome(status, results)
                 if self._version is None:
                     return None
                 if isinstance(written, Exception):
                     self._has_lost_it()
                     return None
-                self._version = written.version
+                if written is None:
+                    waiting: MemberStatus | None = self._newest
+                    self._newest = status if waiting is None else waiting
+                else:
+                    self._version = written.version
         finally:
             self._is_writing = False
         return None
 
-    def write(self, operations: Sequence[Operation], status: MemberStatus | None) -> Dialogue:
-        """Do these operations in one transaction, and publish the status with them if possible."""
-        version, with_status = self._version, list[Operation]()
-        if status is not None and version is not None:
-            with_status = [*operations, SetContent(self._path, self._content(status), version)]
-            if self._is_writing or size_of(Transaction(with_status)) > LARGEST_COMMIT:
-                self._newest, with_status = status, []
-                self._go_on_writing()
-        if not with_status:
-            (results,) = yield [Transaction(operations)]
+    def _outcome(self, status: MemberStatus, results: Any) -> Any:  # noqa: ANN401 -- of requests
+        """Return the outcome of the write of a status; None if only its mark has failed."""
+        if isinstance(results, Exception):
             return results
-        self._is_writing, self._newest = True, None
-        try:
-            (results,) = yield [Transaction(with_status)]
-        finally:
-            self._is_writing = False
-        refused = None if isinstance(results, Exception) else first_error(results)
+        refused = first_error(results)
+        if refused is not None and refused[0] == 0:
+            return refused[1]
+        self._marks.changed(is_unavailable=status.unavailable)
+        return results[0] if refused is None else None
+
+    def _writes(self, status: MemberStatus, version: int) -> list[Operation]:
+        """Return what publishes a status: the write of the own node, then that of a mark."""
+        content = self._content(status)
+        marks = self._marks.changes(is_unavailable=status.unavailable)
+        return [SetContent(self._path, content, version), *marks]
+
+    def write(self, operations: Sequence[Operation], status: MemberStatus | None) -> Dialogue:
+        """Do these operations in one transaction, and publish the status with them if possible.
+
+        Return the outcomes of the operations.
+        """
+        if status is not None:
+            self._newest = status
+        while (
+            status is not None
+            and (newest := self._newest) is not None
+            and (version := self._version) is not None
+        ):
+            both = [*operations, *self._writes(newest, version)]
+            if self._is_writing or size_of(Transaction(both)) > LARGEST_COMMIT:
+                self._go_on_writing()
+                break
+            self._is_writing, self._newest = True, None
+            try:
+                (results,) = yield [Transaction(both)]
+            finally:
+                self._is_writing = False
+            if self._take_written(operations, newest, results):
+                self._go_on_writing()
+                return results if isinstance(results, Exception) else results[: len(operations)]
+        if not operations:
+            return []
+        (results,) = yield [Transaction(operations)]
+        return results
+
+    def _take_written(
+        self,
+        operations: Sequence[Operation],
+        status: MemberStatus,
+        results: Any,  # noqa: ANN401 -- the outcome of a transaction
+    ) -> bool:
+        """Note what became of a status that went along; return false if only that has failed."""
+        if isinstance(results, Exception):
+            return True
+        refused = first_error(results)
+        if refused is not None and refused[0] < len(operations):
+            return True
         if refused is not None and refused[0] == len(operations):
             self._has_lost_it()
-            (results,) = yield [Transaction(operations)]
-            return results
-        if refused is None and not isinstance(results, Exception):
-            self._version = None if self._version is None else results[-1].version
-        self._go_on_writing()
-        return results
+            return False
+        self._marks.changed(is_unavailable=status.unavailable)
+        if refused is None and self._version is not None:
+            self._version = results[len(operations)].version
+        if refused is not None and self._newest is None:
+            self._newest = status
+        return refused is None
 
     def _go_on_writing(self) -> None:
         """Write what waits, aside from what else is being written."""
         if self._newest is not None and not self._is_writing:
             self._start_aside(self._write_waiting())
-
-    def _make_parents(self) -> Dialogue:
-        paths = self._store.paths
-        yield from self._make(paths.members, b"")
-        yield from self._make(paths.queue, b"")
-        yield from self._make(paths.restart, b"")
-        yield from self._make(
-            paths.state, record_codec.encode(RolloutRecord(), self._store.writer.clock())
-        )
-        return None
-
-    def _make(self, path: str, content: bytes) -> Dialogue:
-        """Make a lasting znode, and those above it only where they are missing.
-
-        One may lack the permission to make what is there already.  The chroot is never made: where
-        it is gone, all that the members go by is, and that has to show.
-        """
-        paths = self._store.paths
-        acl = self._store.acl if path.startswith(paths.base) else self._store.acl_above
-        create = Create(path, content, acl)
-        (made,) = yield [create]
-        if isinstance(made, NoNodeError):
-            above = path.rpartition("/")[0]
-            if above == paths.chroot:
-                raise paths.without_chroot()
-            yield from self._make(above, b"")
-            (made,) = yield [create]
-        if not isinstance(made, NodeExistsError):
-            paths.demand(path, made)
-        return None
 
     def _be_duplicate(self, status: MemberStatus) -> Dialogue:
         """Publish the status in a node of another name, also if it is there already."""
@@ -241,8 +267,11 @@ class MemberNode:
         refused = first_error(results)
         return refused[1] if refused else path
 
-    def _watch(self) -> Dialogue:
-        (found,) = yield [Children(self._path, GroupPart.OWN_NODE)]
+    def _complete(self, status: MemberStatus) -> Dialogue:
+        """Watch the own node, make the marks, and write the status that came meanwhile."""
+        requests = self._marks.requests(is_unavailable=status.unavailable)
+        found, *outcomes = yield [Children(self._path, GroupPart.OWN_NODE), *requests]
+        yield from self._marks.settle(requests, outcomes, self._session)
         if self._version is None:
             return None
         seen = (-1, 0)
@@ -250,6 +279,8 @@ class MemberNode:
             seen = (found[1].version, found[1].ephemeral_owner)
         if seen != (self._version, self._session):
             self._has_lost_it()
+            return None
+        yield from self._write_waiting()
         return None
 
     def fired(self) -> Dialogue:
@@ -296,6 +327,8 @@ class MemberNode:
             inputs=profile.inputs,
             duplicate_of=duplicate_of,
             shared=profile.shared,
+            zone=profile.zone,
+            max_failed=profile.max_failed,
         )
         return encode_status(status, facts)
 

@@ -56,7 +56,7 @@ class MemberProfile:
     same `lock_file_id`.  `acl` is that of the znodes that are made, None for an open one.
     `inputs` are the paths of the znodes that the configuration is read from.  `shared` are members
     of this host that write to the same files, each with a file.  `writer` is the process that has
-    this profile, None for this one.
+    this profile, None for this one.  `zone` is "" without `--zone`.
     """
 
     base: str
@@ -68,6 +68,8 @@ class MemberProfile:
     inputs: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
     writer: Writer | None = None
+    zone: str = ""
+    max_failed: str = "0"
 
     @property
     def duplicate_id(self) -> str:

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from zkexec.zookeeper.tree_reader import TreeReader, TreesFound
 
     NewGroup: TypeAlias = Callable[
-        [int, Callable[[Dialogue], None], Callable[[], None]], tuple[GroupStore, MemberNode]
+        [int, Callable[[Dialogue], None], Callable[[], None], Callable[[], bool]],
+        tuple[GroupStore, MemberNode],
     ]
     """Makes the group's part of a connection, given the session, see `MemberNode`."""
 
@@ -234,6 +235,7 @@ class ClusterSession:
             session,
             lambda dialogue: self._client.start(dialogue, None, number),
             lambda: self._own_node_touched(number),
+            lambda: self._client.lacks_multi_read,
         )
         return _Connection(number, reader, group)
 
@@ -288,15 +290,19 @@ def _group_maker(profile: MemberProfile, chroot: str) -> NewGroup:
     What only a group needs is imported here: a connection may be made when no descriptor is left.
     """
     from zkexec.group.member_node import MemberNode  # noqa: PLC0415
-    from zkexec.group.store import GroupStore, Paths  # noqa: PLC0415
+    from zkexec.group.paths import Paths  # noqa: PLC0415
+    from zkexec.group.store import GroupStore  # noqa: PLC0415
     from zkexec.process.procfs import is_zkexec  # noqa: PLC0415
 
     paths = Paths(chroot, profile.base)
 
     def new_group(
-        session: int, start_aside: Callable[[Dialogue], None], touched: Callable[[], None]
+        session: int,
+        start_aside: Callable[[Dialogue], None],
+        touched: Callable[[], None],
+        lacks_multi_read: Callable[[], bool],
     ) -> tuple[GroupStore, MemberNode]:
-        store = GroupStore(profile, paths)
+        store = GroupStore(profile, paths, lacks_multi_read)
         return store, MemberNode(store, session, start_aside, touched, is_zkexec)
 
     return new_group

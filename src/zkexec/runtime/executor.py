@@ -10,8 +10,9 @@ import os
 from zkexec.cli.settings import Settings
 from zkexec.core import actions
 from zkexec.core.actions import Action, Note, RunAlert
-from zkexec.core.events import CommandStarted, Event
+from zkexec.core.events import CommandStarted, Event, ReadFailed
 from zkexec.core.rollout import group_actions
+from zkexec.core.rollout.group_events import GroupRequestFailed
 from zkexec.lean import partial
 from zkexec.process.processes import Processes, end_is_requested
 from zkexec.runtime.aside import run_aside
@@ -37,6 +38,8 @@ CLOSE_TIMEOUT_S = 1.0
 
 LONGEST_PAUSE_S = 1.0
 """The longest pause between two rounds of connecting."""
+
+_OUTDATED = "the connection was lost"
 
 UNNEEDED_PAUSE_S = 30.0
 """The same if nothing is read from the cluster."""
@@ -147,9 +150,12 @@ class Executor:
             self._inbox.detach(session)
             session.close(CLOSE_TIMEOUT_S)
 
-    def _read_znodes(self, action: actions.ReadZnodes) -> None:
+    def _read_znodes(self, action: actions.ReadZnodes) -> Sequence[Event]:
+        if not self._inbox.knows_connection:
+            return [ReadFailed(action.number, _OUTDATED)]
         if self._session is not None:
             self._session.read(action.number)
+        return ()
 
     def _rearm_watches(self, _: actions.RearmWatches) -> None:
         if self._leftovers and self._processes.command_runs:
@@ -157,9 +163,18 @@ class Executor:
         if self._session is not None:
             self._session.rearm()
 
-    def _request(self, action: group_actions.GroupRequest) -> None:
+    def _request(self, action: group_actions.GroupRequest) -> Sequence[Event]:
+        """Send a request of the core, which is meant for the connection that it knows of.
+
+        On a later one the znodes may be those of another history of the servers.
+        """
+        if not self._inbox.knows_connection:
+            if isinstance(action, group_actions.PublishStatus):
+                return ()
+            return [GroupRequestFailed(action.number, _OUTDATED)]
         if self._session is not None:
             self._session.request(action)
+        return ()
 
     def _fresh_files(self) -> FileActions | None:
         """Make what writes files; None if nothing is followed, so that no file is ever written."""
@@ -308,8 +323,11 @@ class Executor:
         group_actions.Enrol: _request,
         group_actions.PublishStatus: _request,
         group_actions.JoinQueue: _request,
+        group_actions.RenewQueueNode: _request,
+        group_actions.FindQueueNode: _request,
+        group_actions.WatchQueueNodes: _request,
         group_actions.ListQueue: _request,
-        group_actions.WatchQueueNode: _request,
+        group_actions.ReadQueue: _request,
         group_actions.LeaveQueue: _request,
         group_actions.ReadRecord: _request,
         group_actions.CommitRecord: _request,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 
-from zkexec.core.events import CommandExited, Event, SignalReceived, Tick
+from zkexec.core.events import CommandExited, Event, SessionConnected, SignalReceived, Tick
 from zkexec.lean import deque, signal
 from zkexec.process.incoming_signals import PendingSignals
 from zkexec.process.inheritance import Inheritance
@@ -67,6 +67,14 @@ class Inbox:
     def is_empty(self) -> bool:
         """Whether no event waits for the core."""
         return not (self._answers or self._reaped or self._posted)
+
+    @property
+    def knows_connection(self) -> bool:
+        """Whether the core has taken in all connections that were reported.
+
+        The session goes on while files are written, so it can be another one before the core knows.
+        """
+        return not any(isinstance(event, SessionConnected) for event in self._posted)
 
     def attach(self, source: Source) -> None:
         """Poll this source as well from now on."""

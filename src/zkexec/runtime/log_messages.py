@@ -170,10 +170,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         "starting on the files on disk: they are known good, the wanted version is not",
     ),
-    "turn-awaited": (
-        Level.INFO,
-        "waiting for the turn: {ahead} ahead in the queue, the nearest is {behind}",
-    ),
+    "turn-awaited": (Level.INFO, "waiting for the turn in the queue"),
     "restart-ignored": (
         Level.WARNING,
         "ignored {path}: no zkexecctl has written this; `zkexecctl restart` or `retry` replaces it",
@@ -189,7 +186,18 @@ MESSAGES: dict[str, tuple[Level, str]] = {
             "dump?); it can be deleted"
         ),
     ),
-    "turn-next": (Level.INFO, "next in the queue; waiting for {members}"),
+    "turn-next": (
+        Level.INFO,
+        "next in the queue; members in flight: {in_flight}, unavailable: {unavailable}",
+    ),
+    "turn-held": (
+        Level.WARNING,
+        (
+            "version {digest} is held by {by} since {since} ({reason}) after {after}; "
+            "`zkexecctl approve` continues the rollout"
+        ),
+    ),
+    "members-admitted": (Level.DEBUG, "other members admitted: {members}"),
     "turn-blocked": (
         Level.WARNING,
         (

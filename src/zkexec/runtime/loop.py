@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from zkexec.core.turn import Turn
     from zkexec.group.member_profile import MemberProfile
+    from zkexec.runtime.member_id import MemberIdentity
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
@@ -293,7 +294,6 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
     from zkexec.core.rollout.participant import Participant  # noqa: PLC0415
     from zkexec.group.member_profile import MemberProfile, PhaseTime  # noqa: PLC0415
     from zkexec.runtime.member_id import MemberIdError, lock_member_id  # noqa: PLC0415
-    from zkexec.runtime.shared_files import share_files  # noqa: PLC0415
     from zkexec.znode_paths import group_path  # noqa: PLC0415
 
     try:
@@ -304,23 +304,36 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
     if identity.obstacles:
         named = {"member": identity.member_id, "obstacles": identity.obstacles}
         log.write(Note("id-not-locked", named))
-    if shared := share_files(settings, identity):
-        members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
-        log.write(Note("files-shared", {"members": members, "path": shared[0].file}))
+    policy = settings.policy
     group = MemberProfile(
         base=group_path(settings.lock),
         member_id=identity.member_id,
         lock_file_id=identity.lock_file_id,
-        max_unavailable=str(settings.policy.max_unavailable),
+        max_unavailable=str(policy.max_unavailable),
         since=PhaseTime(),
-        inputs=settings.policy.inputs.paths,
-        shared=tuple((other.member, other.file) for other in shared),
+        inputs=policy.inputs.paths,
+        shared=_shared_files(settings, identity, log),
         acl=acl_of(settings.access),
+        zone=policy.zone,
+        max_failed=str(policy.max_failed),
     )
 
     def new_turn() -> Participant:
-        turn = Participant(settings.policy, identity.member_id, lambda: os.urandom(8).hex())
+        turn = Participant(policy, identity.member_id, lambda: os.urandom(8).hex())
         log.follow_turn(lambda: turn.log_fields)
         return turn
 
     return new_turn, group
+
+
+def _shared_files(
+    settings: Settings, identity: "MemberIdentity", log: Log
+) -> tuple[tuple[str, str], ...]:
+    """Find the members of this host that write to the same files, with a file for each."""
+    from zkexec.runtime.shared_files import share_files  # noqa: PLC0415
+
+    shared = share_files(settings, identity)
+    if shared:
+        members = ", ".join(f"{other.member} (pid {other.pid})" for other in shared)
+        log.write(Note("files-shared", {"members": members, "path": shared[0].file}))
+    return tuple((other.member, other.file) for other in shared)

@@ -224,13 +224,17 @@ class AppliesWithinTheLease(Checker):
         super().__init__(world)
         self._confirmed: dict[str, tuple[str, float]] = {}
         self._is_forced: dict[str, bool] = {}
+        self._admitted: dict[str, str] = {}
+        """The tokens of members that another one has admitted."""
 
     def record(self, change: RecordChange) -> None:
         """Note when an entry was last written by its owner."""
-        entry = change.after.in_flight.get(change.author)
-        if entry is not None:
+        if change.has_own_entry:
+            entry = change.after.in_flight[change.author]
             self._confirmed[change.author] = (entry.token, change.decided_at)
             self._is_forced.pop(change.author, None)
+        for name, entry in change.newly_admitted:
+            self._admitted[name] = entry.token
         for name, _ in change.left:
             if change.audit_entry is not None:
                 self._is_forced[name] = True
@@ -242,7 +246,7 @@ class AppliesWithinTheLease(Checker):
             return
         for action in todo:
             if isinstance(action, actions.RunStep) and action.step is Step.CHECK:
-                self._judge(process, "checks", None)
+                self._judge_check(process)
             is_drain = isinstance(action, actions.RunStep) and action.event == "restart"
             if is_drain and command.was_known_good:
                 self._judge(process, "drains", process.policy.session_timeout_s / 6)
@@ -252,12 +256,18 @@ class AppliesWithinTheLease(Checker):
         if is_reload and command.was_known_good:
             self._judge(process, "reloads", process.policy.session_timeout_s / 6)
 
-    def _judge(self, process: Process, what: str, limit_s: float | None) -> None:
+    def _judge_check(self, process: Process) -> None:
+        name, mark = process.host.name, process.name + "-"
+        confirmed, _ = self._confirmed.get(name, ("", 0.0))
+        if not any(token.startswith(mark) for token in (confirmed, self._admitted.get(name, ""))):
+            raise Violation(f"{process.name} checks without an entry of its own")
+
+    def _judge(self, process: Process, what: str, limit_s: float) -> None:
         token, decided_at = self._confirmed.get(process.host.name, ("", 0.0))
         if not token.startswith(process.name + "-"):
             raise Violation(f"{process.name} {what} without an entry of its own")
         age_s = self.world.clock.now - decided_at
-        if limit_s is not None and age_s >= limit_s:
+        if age_s >= limit_s:
             raise Violation(f"{process.name} {what} {age_s:.2f} s after its last commit")
 
 

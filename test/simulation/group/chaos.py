@@ -91,7 +91,7 @@ class Chaos:
             Chaos.hang_up, Chaos.black_hole, Chaos.isolate, Chaos.cut_server_off,
             Chaos.slow_server, Chaos.elect, Chaos.lose_quorum, Chaos.retire, Chaos.steer,
             Chaos.lose_core,
-            Chaos.wipe,
+            Chaos.wipe, Chaos.hang, Chaos.sicken, Chaos.lose_zone,
         ]  # fmt: skip
 
     def push(self, _: "Process") -> None:
@@ -114,6 +114,34 @@ class Chaos:
         self._tell(process, "freezes")
         process.freeze()
         self._after(longest_s * self._random.random(), process.thaw)
+
+    def hang(self, process: "Process") -> None:
+        """Let the core hang, while its session lives on: others may have to act for it."""
+        self._tell(process, "hangs")
+        process.hang(True)
+        longest_s = 10 * process.policy.session_timeout_s
+        self._after(longest_s * self._random.random(), lambda: process.hang(False))
+
+    def sicken(self, process: "Process") -> None:
+        """Let the command fail its health checks for a while, whatever it runs on."""
+        command, clock = process.commands.present, self._world.clock
+        if command is not None and command.healthy_from <= clock.now:
+            self._tell(process, "has a command that is not healthy")
+            command.healthy_from = clock.now + 120.0
+
+            def recover() -> None:
+                command.healthy_from = min(command.healthy_from, clock.now)
+
+            self._after(self._some_time(process), recover)
+
+    def lose_zone(self, process: "Process") -> None:
+        """Let all hosts of a zone lose power at once."""
+        zone = process.policy.zone
+        if zone:
+            self._tell(process, f"and all of zone {zone} lose power")
+            for host in self._world.hosts:
+                if host.policy.zone == zone and host.living is not None:
+                    host.living.lose_power()
 
     def kill(self, process: "Process") -> None:
         """Kill the process, its command with it."""

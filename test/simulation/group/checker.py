@@ -3,18 +3,20 @@
 A checker gets what happened in the model world.  It never uses the core.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from simulation.group.command_model import CommandModel
-from simulation.group.group_znodes import QUEUE, STATE, record_of
+from simulation.group.group_znodes import IN_FLIGHT, QUEUE, STATE, decoded_queued
 from simulation.servers.znodes import Transaction
 from zkexec.core.actions import Action
 from zkexec.core.events import Event
+from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, InFlightEntry, RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion
+from zkexec.core.rollout.version_state import FEW_SUCCEEDED, VersionState
 
 if TYPE_CHECKING:
     from simulation.group.host import Host
@@ -24,19 +26,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordChange:
-    """One commit of the record; times are of the world's clock.
+    """One commit that has changed the record; times are of the world's clock.
 
     A commit of an operator has no `author`, but an `audit_entry`.
     """
 
-    by: "Process | None"
     before: RolloutRecord
     after: RolloutRecord
-    decided_at: float
-    zxid: int
-    audit_entry: AuditEntry | None = None
-    queue_node: str = ""
-    """The queue node that was deleted with it."""
+    transaction: Transaction
+
+    @property
+    def by(self) -> "Process | None":
+        """The process that wrote it; None for an operator."""
+        return cast("Process | None", self.transaction.process)
+
+    @property
+    def decided_at(self) -> float:
+        """When its author has decided on it."""
+        return self.transaction.decided_at
+
+    @property
+    def zxid(self) -> int:
+        """The number of the transaction."""
+        return self.transaction.zxid
+
+    @property
+    def has_decided(self) -> bool:
+        """Whether the decisions were written."""
+        return STATE in self.transaction.replaced
+
+    @cached_property
+    def audit_entry(self) -> AuditEntry | None:
+        """What an operator did with it."""
+        new = [one for one in self.after.audit if one not in self.before.audit]
+        return None if self.transaction.author or not new else new[0]
+
+    @cached_property
+    def taken(self) -> Mapping[str, QueuedMember]:
+        """What was in the queue nodes that were deleted with it, by their paths."""
+        return {
+            path: decoded_queued(node.content)
+            for path, node in self.transaction.replaced.items()
+            if path.startswith(QUEUE) and node is not None
+            and self.transaction.after(path) is None
+        }  # fmt: skip
+
+    @property
+    def has_own_entry(self) -> bool:
+        """Whether its author has written its own entry."""
+        path = IN_FLIGHT + self.author
+        return path in self.transaction.replaced and self.author in self.after.in_flight
 
     @property
     def process(self) -> "Process":
@@ -57,11 +96,23 @@ class RecordChange:
         """
         return [
             (name, entry)
-            for name, entry in self.after.in_flight.items()
+            for name, entry in self._written_entries
             if entry.phase is not EntryPhase.FAILED
             if (known := self.before.in_flight.get(name)) is None
             or (known.digest, known.zxid) != (entry.digest, entry.zxid)
         ]
+
+    @property
+    def newly_admitted(self) -> Sequence[tuple[str, InFlightEntry]]:
+        """The members that were admitted and not in flight before."""
+        return [(name, e) for name, e in self.admitted if name not in self.before.in_flight]
+
+    @property
+    def _written_entries(self) -> Sequence[tuple[str, InFlightEntry]]:
+        written = [path.removeprefix(IN_FLIGHT) for path in self.transaction.replaced
+                   if path.startswith(IN_FLIGHT)]  # fmt: skip
+        after = self.after.in_flight
+        return [(name, after[name]) for name in written if name in after]
 
     @cached_property
     def left(self) -> Sequence[tuple[str, InFlightEntry]]:
@@ -70,22 +121,11 @@ class RecordChange:
         return [(name, entry) for name, entry in self.before.in_flight.items() if name not in after]
 
 
-def record_change_of(transaction: Transaction) -> RecordChange | None:
-    """Return what a commit changed in the record, None if that was not there before and after."""
-    before = transaction.replaced.get(STATE)
-    after = None if before is None else transaction.after(STATE)
-    if before is None or after is None:
-        return None
-    records = record_of(before), record_of(after)
-    entry = None
-    if not transaction.author:
-        (entry,) = (one for one in records[1].audit if one not in records[0].audit)
-    queue_nodes = [path.removeprefix(QUEUE) for path, node in transaction.changes
-                   if node is None and path.startswith(QUEUE)]  # fmt: skip
-    return RecordChange(
-        cast("Process | None", transaction.process), *records, transaction.decided_at,
-        transaction.zxid, entry, "".join(queue_nodes),
-    )  # fmt: skip
+def tolerated(record: RolloutRecord, state: VersionState, members: int) -> int:
+    """Return on how many members a version may fail (CONTRACT 7.3) in a group of this size."""
+    if record.max_failed is None or state.succeeded < FEW_SUCCEEDED:
+        return 0
+    return record.max_failed.limit.of(members)
 
 
 def is_known_good(record: RolloutRecord, version: ConfigVersion | InFlightEntry) -> bool:

@@ -85,7 +85,10 @@ class Commands:
         if mood is Mood.UNSTARTABLE or self._world.disks.start_fails(host):
             self.present = None
             return events.StartFailed(generation, "command not found", 127)
-        slow = random.random() * min(self._world.start_s, 0.6 * policy.health_delay_s)
+        steady = self._world.steadiness
+        slow = (steady + (1 - steady) * random.random()) * min(
+            self._world.start_s, 0.6 * policy.health_delay_s
+        )
         if mood is Mood.LATE:
             slow = policy.health_delay_s * (0.5 + random.random())
         now = self._world.clock.now

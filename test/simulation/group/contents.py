@@ -31,6 +31,8 @@ class Mood(Enum):
     """A check accepts it; a command that runs on it is never healthy."""
     EXITS_LATE = "exits-late"
     """It ends by itself some time later, perhaps after it was found healthy."""
+    RARE = "rare"
+    """It is bad on a few hosts of a large group, and good elsewhere."""
     LOCAL = "local"
     """It is bad on every third host, and good elsewhere."""
     FLAPS = "flaps"
@@ -46,10 +48,12 @@ SEVERITY = {mood: rank for rank, mood in enumerate(Mood)}
 WORDS = frozenset(mood.value for mood in Mood)
 BAD = (
     Mood.UNSTARTABLE, Mood.KILLER, Mood.EXITS, Mood.HANGS, Mood.UNTIMELY, Mood.EXITS_LATE,
-    Mood.LOCAL,
+    Mood.LOCAL, Mood.RARE,
 )  # fmt: skip
 UNHEALTHY = (Mood.HANGS, Mood.REFUSED, Mood.UNLOADABLE, Mood.SICKENING)
 """A command on one of these is never healthy."""
+RARELY = 16
+"""On one of this many hosts a content is bad that is bad on a few."""
 ENDING = (Mood.EXITS, Mood.FATAL)
 """A command exits soon after it has begun to work with one of these."""
 DOUBTFUL = (Mood.FLAPS, Mood.LATE)
@@ -65,6 +69,8 @@ def mood_of(contents: Iterable[bytes], host: int) -> Mood:
     """Tell what becomes of a command on this host with these files."""
     moods = [word_of(content) for content in contents if content]
     worst = min(moods, key=SEVERITY.__getitem__, default=Mood.GOOD)
+    if worst is Mood.RARE:
+        return Mood.HANGS if host % RARELY == RARELY - 2 else Mood.GOOD
     if worst is Mood.LOCAL:
         return Mood.HANGS if host % 3 == 1 else Mood.GOOD
     return worst

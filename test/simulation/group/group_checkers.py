@@ -3,15 +3,23 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from simulation.group.checker import Checker, RecordChange, Violation, is_known_good
+from simulation.group.checker import (
+    Checker,
+    RecordChange,
+    Violation,
+    is_known_good,
+    tolerated,
+)
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import restart_in
 from simulation.group.group_znodes import MEMBERS, QUEUE, RESTART
 from simulation.group.host import Host
 from simulation.group.process import Process
 from simulation.servers.znodes import Transaction
-from zkexec.core.rollout.record import EntryPhase, InFlightEntry, RolloutRecord, VersionState
+from zkexec.core.rollout.record import EntryPhase, InFlightEntry
+from zkexec.core.rollout.record_view import LONGEST_SURVEY_S
 from zkexec.core.rollout.version import contents_of, version_of
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -82,9 +90,9 @@ class KeepsMaxUnavailable(Checker):
             if name in change.before.in_flight:
                 self._judge_other_tries(change, name)
                 continue
-            if len(change.after.in_flight) > self.world.most_down:
+            if len(change.after.in_flight) > self.world.most_in_flight(change.after, entry.zone):
                 raise Violation(f"{name} was admitted beyond max unavailable")
-            if change.before.in_flight and not is_known_good(change.before, entry):
+            if len(change.after.in_flight) > 1 and not is_known_good(change.before, entry):
                 raise Violation(f"{name} was admitted for an untried version beside others")
 
     @staticmethod
@@ -149,8 +157,9 @@ class TriesAlone(Checker):
 class AdmitsNoFailedVersion(Checker):
     """I4: no member is admitted to a failed version, until it is written again or recovers.
 
-    Contents that failed after a restart have failed, whether the restart was read or not, unless
-    the wanted version is known good.
+    Failures on single members are tolerated as CONTRACT 7.3 has it.  Contents that failed after a
+    restart have failed, whether the restart was read or not, unless the wanted version is known
+    good.
     """
 
     def __init__(self, world: "World") -> None:
@@ -161,8 +170,8 @@ class AdmitsNoFailedVersion(Checker):
     def record(self, change: RecordChange) -> None:
         """Check which members are admitted, then note which versions failed or recovered."""
         for name, entry in change.admitted:
-            for other in self._failed_on(entry, change.before):
-                raise Violation(f"{name} was admitted to what failed on {other}")
+            for others in self._failed_on(entry, change):
+                raise Violation(f"{name} was admitted to what failed on {others}")
         for digest, state in change.before.versions.items():
             after = change.after.versions.get(digest)
             if after is None or after.zxid > state.zxid:
@@ -176,13 +185,27 @@ class AdmitsNoFailedVersion(Checker):
                 failed = self._failed.setdefault(digest, {})
                 failed[name] = max(failed.get(name, 0), state.zxid)
 
-    def _failed_on(self, entry: InFlightEntry, record: RolloutRecord) -> Iterator[str]:
-        known = record.versions.get(entry.digest)
-        is_good = known is not None and known.known_good and not known.failed_by
+    def _failed_on(self, entry: InFlightEntry, change: RecordChange) -> Iterator[list[str]]:
+        versions = change.before.versions
+        is_good = self._is_good(change, entry.digest)
         for digest, failed in self._failed.items():
             is_same = digest == entry.digest
-            if is_same or (not is_good and contents_of(digest) == contents_of(entry.digest)):
-                yield from (name for name, at in failed.items() if at >= entry.zxid)
+            if not is_same and (is_good or contents_of(digest) != contents_of(entry.digest)):
+                continue
+            names = [name for name, at in failed.items() if at >= entry.zxid]
+            state = versions.get(digest)
+            is_lost = state is not None and bool(state.condemned_by)
+            if names and (is_lost or len(names) > self._tolerated(change, state)):
+                yield names
+
+    def _is_good(self, change: RecordChange, digest: str) -> bool:
+        state = change.before.versions.get(digest)
+        if state is None or not state.known_good or state.condemned_by:
+            return False
+        return len(state.failed_by) <= self._tolerated(change, state)
+
+    def _tolerated(self, change: RecordChange, state: VersionState | None) -> int:
+        return 0 if state is None else tolerated(change.after, state, self.world.size)
 
     def history_began(self) -> None:
         """Begin with the failures of the present record."""
@@ -263,7 +286,7 @@ class KeepsEntries(Checker):
     may forget one member, and no other.
     """
 
-    SEEN_S = 5.0
+    SEEN_S = LONGEST_SURVEY_S + 1.0
 
     def __init__(self, world: "World") -> None:
         """Begin without any member."""
@@ -314,13 +337,7 @@ class KeepsEntries(Checker):
             )
         if until < change.decided_at - policy.session_timeout_s - 5:
             raise Violation(f"{name} was reclaimed although it is back")
-        queue = self.world.ensemble.tree
-        first = min(queue.children[QUEUE].items(), key=lambda item: item[1][-10:], default=None)
-        place = change.queue_node
-        if place and (first is None or place[-10:] <= first[1][-10:]):
-            return
-        is_head = first is not None and queue.nodes[first[0]].content.decode() == change.author
-        if not is_head and change.author not in change.before.in_flight:
+        if change.author not in change.before.in_flight and not self.world.leads(change):
             raise Violation(f"{change.author} reclaimed {name}, neither head nor in flight")
 
 
@@ -333,10 +350,13 @@ class AdmitsCurrentContent(Checker):
         The version of a znode that was deleted and created again is no evidence, so such histories
         are left out.  The name of a restart is not in an emptied znode.
         """
+        if not self.world.has_deleted:
+            for name, entry in change.admitted:
+                self._judge(name, entry)
+
+    def _judge(self, name: str, entry: InFlightEntry) -> None:
         nodes = self.world.ensemble.tree.nodes
-        if not change.admitted or self.world.has_deleted:
-            return
-        inputs = change.process.policy.inputs
+        inputs = self.world.hosts[int(name[1:])].policy.inputs
         mirrors = inputs.mirrors
         if any(mirror.zk_path not in nodes for mirror in mirrors):
             return
@@ -345,33 +365,17 @@ class AdmitsCurrentContent(Checker):
         read = [*asked, *(nodes[mirror.zk_path] for mirror in mirrors)]
         zxid = max((node.mzxid for node in read), default=0)
         restart = restart_in(nodes[RESTART].content)
-        for name, entry in change.admitted:
-            wanted = version_of(
-                Snapshot(files, zxid, restart=restart), change.process.policy.inputs
-            )
-            if (entry.digest, entry.zxid) != (wanted.digest, wanted.zxid):
-                raise Violation(f"{name} was admitted to an outdated version")
-
-
-class AdmitsTheHead(Checker):
-    """An admitted member was the head of the queue."""
-
-    def record(self, change: RecordChange) -> None:
-        """Check which nodes are left in the queue."""
-        if not any(name not in change.before.in_flight for name, _ in change.admitted):
-            return
-        place = change.queue_node[-10:]
-        names = self.world.ensemble.tree.children[QUEUE].values()
-        ahead = [name for name in names if name[-10:] < place]
-        if not place or ahead:
-            raise Violation(f"{change.author} was admitted, but {ahead} were ahead of it")
+        wanted = version_of(Snapshot(files, zxid, restart=restart), inputs)
+        if (entry.digest, entry.zxid) != (wanted.digest, wanted.zxid):
+            raise Violation(f"{name} was admitted to an outdated version")
 
 
 class WakesFew(Checker):
     """I10: a release wakes a constant number of processes.
 
     Members whose predecessor went away without a turn may be woken, too, once for each such loss.
-    So may members in flight, which may wait for a readmission.
+    So may members in flight, which may wait for a readmission.  If servers lose events of watches,
+    a release may be reported to any member when its watches are set again.
     """
 
     MOST = 4
@@ -381,6 +385,7 @@ class WakesFew(Checker):
         super().__init__(world)
         self._woken: dict[int, dict[str, None]] = {}
         self._most: dict[int, int] = {}
+        self._has_lost_watches = False
         self._lost: list[int] = [0, 0, 0]
         """The queue nodes deleted since the last change of the record, and before it."""
 
@@ -397,7 +402,8 @@ class WakesFew(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Note each release."""
-        if change.audit_entry is not None:
+        self._has_lost_watches |= self.world.ensemble.loses_watches
+        if change.audit_entry is not None or self._has_lost_watches:
             return
         if any(name == change.author for name, _ in change.left):
             self._woken[change.zxid] = {}
@@ -428,7 +434,7 @@ class QueuesOnce(Checker):
 
 
 class MarksDuplicates(Checker):
-    """I12: at rest a living process has one member node, marked if another process has its ID."""
+    """I18: at rest a living process has one member node, marked if another process has its ID."""
 
     SETTLED_S = 20.0
 

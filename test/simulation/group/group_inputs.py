@@ -169,7 +169,7 @@ class GroupInputs:
         world.log(f"pushed: {dict(changes)}")
         if todo:
             world.has_deleted = True
-            ensemble.commit(0, todo)
+            world.write(todo)
         self.trees[-1] = self.forest.trees
 
     def _tool_session(self) -> int:

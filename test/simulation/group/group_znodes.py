@@ -3,9 +3,9 @@
 from functools import lru_cache
 
 from simulation.servers.znodes import Node
-from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.turn import MemberStatus
 from zkexec.group import record_codec
+from zkexec.group.entry_codec import decode_entry, decode_queued
 from zkexec.group.member_codec import decode_status
 
 BASE = "/g"
@@ -13,14 +13,15 @@ STATE = f"{BASE}/state"
 RESTART = f"{BASE}/restart"
 MEMBERS = f"{BASE}/members/"
 QUEUE = f"{BASE}/queue/"
+IN_FLIGHT = f"{BASE}/in_flight/"
+UNAVAILABLE = f"{BASE}/unavailable/"
+VERSIONS = f"{BASE}/versions/"
+ZONES = f"{BASE}/zones/"
 
 decoded_record = lru_cache(maxsize=256)(record_codec.decode)
-"""The record of these bytes: observers read the same ones again and again."""
-
-
-def record_of(node: Node | None) -> RolloutRecord:
-    """Read the record; it is empty if there is no znode.  Numbers of another history are cut."""
-    return RolloutRecord() if node is None else decoded_record(node.content).clamped_to(node.mzxid)
+"""The decisions in these bytes: observers read the same ones again and again."""
+decoded_entry = lru_cache(maxsize=256)(decode_entry)
+decoded_queued = lru_cache(maxsize=256)(decode_queued)
 
 
 def status_of(node: Node) -> MemberStatus:

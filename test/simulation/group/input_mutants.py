@@ -54,17 +54,17 @@ def restart_for_each(
 
 
 INPUT_MUTANTS = (
-    Mutant("removals have no zxid", Reading, "zxid_of", ignore_removals, PROGRESS),
+    Mutant("removals have no zxid", Reading, "zxid_of", ignore_removals, PROGRESS, seed=20),
     Mutant("the scope is made of what is in the trees", situation, "version_of", name_files,
-           "KeepsOneScope"),
+           "KeepsOneScope", seed=4),
     Mutant("a watch in the turn does not matter", Restart, "_may_act", act_at_once,
            "StopsForCurrentTrees", seed=85),
     Mutant("an unaffected member makes a version known good", Participant, "_report_known_good",
-           report_any, "MarksOnlyTheHealthy", seed=20),
+           report_any, "MarksOnlyTheHealthy", seed=58),
     Mutant("an unaffected member takes a turn", Inputs, "_merged", restart_for_each,
-           "QueuesForADifference", seed=100),
+           "QueuesForADifference", seed=109),
     Mutant("a change of a variable reloads", Policy, "action_for", leave_variables_out,
-           "AppliesByTheStrongestAction", seed=105),
+           "AppliesByTheStrongestAction", seed=109),
     Mutant("ephemeral znodes count as files", tree_files, "lasting", count_all,
            "InstallsOneState", seed=100),
 )  # fmt: skip

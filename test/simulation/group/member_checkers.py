@@ -44,8 +44,8 @@ class StopsWithinTheLease(Checker):
 
     def record(self, change: RecordChange) -> None:
         """Note when an entry was last written by its owner, and forget it with the entry."""
-        entry = change.after.in_flight.get(change.author)
-        if entry is not None:
+        if change.has_own_entry:
+            entry = change.after.in_flight[change.author]
             self._confirmed[change.author] = (entry.token, change.decided_at)
         for name, _ in change.left:
             if change.audit_entry is None or MEMBERS + name not in self.world.ensemble.tree.nodes:

@@ -85,6 +85,7 @@ class MemberSession:
         profile = MemberProfile(
             BASE, host.name, host.label, str(policy.max_unavailable), PhaseTime(),
             inputs=policy.inputs.paths, writer=writer,
+            zone=policy.zone, max_failed=str(policy.max_failed),
         )  # fmt: skip
         addresses = tuple((f"server-{one.number}", PORT) for one in ensemble.servers)
         settings = ClientSettings(servers=addresses, session_timeout_s=policy.session_timeout_s)

@@ -1,8 +1,8 @@
 """One zkexec: the production core in a loop like that of the shell, on a host of the model world.
 
-Answers to its own actions come first, then ends of children and signals, then what the client's
-thread has posted, then the deadline.  It may be frozen at any point, also between two actions of
-one list; then nothing of it moves, the client's thread included, while its command goes on.
+Answers to its own actions come first, then ends of children and signals, then what the session has
+posted, then the deadline.  It may be frozen at any point, also between two actions of one list;
+then nothing of it moves, the session included, while its command goes on.
 """
 
 from collections import deque
@@ -63,7 +63,7 @@ class Process:
         self._answers: deque[Event] = deque([Started()])
         self._reaped: deque[Event] = deque()
         self._posted: deque[Event] = deque()
-        self._busy = self._is_deaf = False
+        self._busy = self._is_deaf = self._is_hung = False
         self._running = False
         self._advances, self._advanced_at = 0, 0.0
         self._wake_at: float | None = None
@@ -116,7 +116,7 @@ class Process:
         return f"{self.name}-{self._tokens}"
 
     def post(self, event: Event) -> None:
-        """Queue an event of the client's thread."""
+        """Queue an event of the session, or of a check or a rendering."""
         if not self.dead:
             self._posted.append(event)
             self.run()
@@ -149,6 +149,16 @@ class Process:
         self.run()
         self._is_deaf = False
         self.run()
+
+    def hang(self, hangs: bool) -> None:
+        """Let the core do nothing for a while, or go on; its client keeps the session."""
+        self._is_hung = hangs
+        if not hangs:
+            self.run()
+
+    @property
+    def _is_stuck(self) -> bool:
+        return self._busy or self._is_hung
 
     def kill(self, why: str) -> None:
         """End it at once, by SIGKILL; its command dies with it, its session lives on."""
@@ -185,7 +195,7 @@ class Process:
         try:
             while self._may_move and self._step():
                 pass
-            while self._busy and not (self.dead or self.frozen) and self._advance_client():
+            while self._is_stuck and not (self.dead or self.frozen) and self._advance_client():
                 pass
         finally:
             self._running = False
@@ -194,7 +204,7 @@ class Process:
 
     @property
     def _may_move(self) -> bool:
-        return not (self.dead or self.frozen or self._busy)
+        return not (self.dead or self.frozen or self._is_stuck)
 
     def _step(self) -> bool:
         core, waiting = self.core, (self._todo, self._answers, self._reaped, self._posted)
@@ -230,7 +240,7 @@ class Process:
 
     def _appoint(self) -> None:
         client_due = None if self.client is None else self.client.deadline
-        due = [client_due, None if self._busy else self._deadline]
+        due = [client_due, None if self._is_stuck else self._deadline]
         deadline = min((at for at in due if at is not None), default=None)
         if deadline is None:
             return

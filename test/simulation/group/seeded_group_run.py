@@ -5,6 +5,7 @@ is left, something good is pushed, or asked for once more, and within a bound ev
 run it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace as replace_plot
 from random import Random
 
@@ -17,7 +18,7 @@ from simulation.group.world import Plot, World
 from simulation.input_kinds import SHARE_WITH_TREES, draw_inputs
 from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from zkexec.core.input_options import InputOptions, Mirror
-from zkexec.core.policy import MaxUnavailable, OnFailure, Policy, StartPolicy
+from zkexec.core.policy import MaxFailed, MaxUnavailable, OnFailure, Policy, StartPolicy
 from zkexec.core.rollout.operations import failures
 from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot
@@ -28,16 +29,18 @@ QUIET_S = 5.0
 RETRY_S = 60.0
 REARM_S = 60.0
 WIRED_EVERY = 8
-"""One of this many seeds has the product's sessions, and servers that read their bytes.
+"""One of this many seeds has the product's client, and servers that read its bytes.
 
-Such a run takes three times as long as one whose events are made by the model of the cluster.
+Such a run takes longer than one whose requests are carried as values.
 """
 MANY_STARTS = 5
 """So many in calm, of each member on average, show that they all crash."""
 SHARE_OF_TWINS = 0.15
 """In so many of the groups."""
-LARGE = 1_000_000_000
-"""From this seed on all groups are large."""
+LARGE, HUGE = 1_000_000_000, 2_000_000_000
+"""From the first of these seeds on all groups are large, from the second even larger."""
+SHARE_OF_WIDE = 0.5
+"""In so many of the groups there are zones, tolerated failures, holds or several sets of inputs."""
 
 
 def draw_size(random: Random) -> int:
@@ -98,6 +101,48 @@ def draw_plot(random: Random, size: int) -> Plot:
     return Plot(policy, random.choice((1, 3, 3, 5)), tick_s)
 
 
+def with_zones(luck: Random, policies: Sequence[Policy]) -> list[Policy]:
+    """Let the members be of two or three zones; some may name none."""
+    zones = ["a", "b", "c"][: luck.choice((2, 2, 3))] + [""] * (luck.random() < 0.2)
+    limit: MaxUnavailable | None = None
+    if luck.random() < 0.5:
+        limit = MaxUnavailable(luck.choice((34, 50, 100)), True, True)
+    return [
+        replace(each, zone=luck.choice(zones), max_unavailable=limit or each.max_unavailable)
+        for each in policies
+    ]
+
+
+def with_fewer_inputs(luck: Random, policies: Sequence[Policy]) -> list[Policy]:
+    """Let some of the members mirror fewer of the znodes, so that they want other versions."""
+    found = []
+    for policy in policies:
+        inputs, mirrors = policy.inputs, policy.inputs.mirrors
+        if not inputs.needs_state and len(mirrors) > 1 and luck.random() < 0.5:
+            inputs = InputOptions(mirrors=mirrors[: luck.randint(1, len(mirrors) - 1)])
+        found.append(replace(policy, inputs=inputs))
+    return found
+
+
+def with_wide_terms(luck: Random, plot: Plot, *, is_large: bool) -> Plot:
+    """Draw what only groups of format 2 have: zones, tolerated failures, holds, a wide limit."""
+    policy, holds = list(plot.policy), 0.0
+    if is_large and luck.random() < 0.7:
+        amount = luck.choice((MaxUnavailable(17), MaxUnavailable(25), MaxUnavailable(80, True)))
+        policy = [replace(each, max_unavailable=amount) for each in policy]
+    if luck.random() < SHARE_OF_WIDE:
+        if luck.random() < 0.4:
+            policy = with_zones(luck, policy)
+        if luck.random() < 0.4:
+            amounts = (MaxFailed(1), MaxFailed(3), MaxFailed(10, True), MaxFailed(50, True))
+            policy = [replace(each, max_failed=luck.choice(amounts)) for each in policy]
+        if luck.random() < 0.3:
+            policy = with_fewer_inputs(luck, policy)
+        if luck.random() < 0.4:
+            holds = luck.choice((1.0, 3.0))
+    return replace_plot(plot, policy=policy, holds=holds)
+
+
 def with_steps_of(stepped: Policy, policy: Policy) -> Policy:
     """Return the policy with the steps of another one: they are the same for all members."""
     return replace(
@@ -115,7 +160,9 @@ class SeededGroupRun:
         """Draw everything."""
         self._random = Random(seed)
         large = seed >= LARGE
-        self._size = self._random.randint(20, 50) if large else draw_size(self._random)
+        self._size = self._random.randint(20, 60) if large else draw_size(self._random)
+        if seed >= HUGE:
+            self._size *= 5
         self.plot = draw_plot(self._random, self._size)
         # Drawn separately, so that a known seed has the same transcript as before.
         loses_watches = Random(seed + 1).random() < 0.25
@@ -134,6 +181,8 @@ class SeededGroupRun:
             stepped = draw_steps(luck, self.plot.policy[0])
             policy = [with_steps_of(stepped, each) for each in self.plot.policy]
             self.plot = replace_plot(self.plot, policy=policy, luck_of_steps=luck)
+        luck = Random(f"wide terms of {seed}")
+        self.plot = with_wide_terms(luck, self.plot, is_large=large)
         self.world = World(self.plot, self._random, lines)
         # Drawn apart, so that all other groups are what they were before there were twins.
         self._twins = Random(f"twins of {seed}")
@@ -205,6 +254,9 @@ class SeededGroupRun:
 
     def _strike(self) -> None:
         hosts = [*self.world.hosts, *self.world.twins]
+        head = self.world.truth.head
+        if head is not None and self._random.random() < 0.5:
+            hosts = [host for host in hosts if host.name == head.member]
         living = [host.process for host in hosts if host.living is not None]
         if living:
             process = self._random.choice(living)
@@ -228,10 +280,13 @@ class SeededGroupRun:
         self._want_something_good()
 
     def _end_pause(self) -> None:
-        """Resume the group, which an operator may have paused."""
+        """Resume the group, which an operator may have paused, and end a hold."""
         world = self.world
         if world.truth.paused is not None:
             world.operator.resume()
+            world.run_until(world.clock.now + 20)
+        if world.truth.hold is not None:
+            world.operator.approve()
             world.run_until(world.clock.now + 20)
 
     def _want_something_good(self) -> None:
@@ -269,7 +324,7 @@ class SeededGroupRun:
             world.clock.now + 60 + 2 * policy.session_timeout_s + grace_s + self._refused_s
         )
         world.rest()
-        if world.truth.paused is not None:
+        if world.truth.paused is not None or world.truth.hold is not None:
             return
         doubled = [twin.name for twin in world.twins]
         for name, entry in world.truth.in_flight.items():

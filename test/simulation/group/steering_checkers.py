@@ -39,12 +39,10 @@ class KeepsOperatorsChanges(Checker):
     """No member changes what operators have written into the record."""
 
     def record(self, change: RecordChange) -> None:
-        """Compare the pause and the audit entries."""
+        """Compare the pause, the hold and the audit entries."""
         before, after = change.before, change.after
-        if change.audit_entry is None and (before.paused, before.audit) != (
-            after.paused,
-            after.audit,
-        ):
+        kept = (after.paused, after.hold, after.audit)
+        if change.audit_entry is None and (before.paused, before.hold, before.audit) != kept:
             raise Violation(f"{change.author} has changed what an operator did")
         if change.audit_entry is not None and change.admitted:
             raise Violation(f"to {change.audit_entry.operation} has admitted {change.admitted}")

@@ -1,7 +1,8 @@
 """Both kinds of members agree: a rollout without faults takes the same steps with either.
 
-Most seeds of the simulation have a model in the place of the product's sessions.  Here that model
-is compared with the sessions, so that what it assumes of them is known to be true.
+Most seeds of the simulation have a model in the place of the product's client, which carries
+requests as values.  Here that model is compared with the client, so that what it assumes of it is
+known to be true.
 """
 
 from collections.abc import Callable, Sequence
@@ -97,9 +98,9 @@ def describe(event: Event) -> str:
 
 
 @pytest.mark.parametrize(("size", "limit"), [(1, 1), (2, 1), (4, 1), (4, 2)])
-def test_members_with_a_model_and_with_a_session_take_the_same_steps(size: int, limit: int) -> None:
+def test_members_with_values_and_with_bytes_take_the_same_steps(size: int, limit: int) -> None:
     """Starts, rollouts, a failure and a retry are the same for each member of either kind."""
-    model, session = [RecordedWorld(size, limit, is_wired=is_wired) for is_wired in (False, True)]
-    model.play()
-    session.play()
-    assert session.heard == model.heard
+    values, wired = [RecordedWorld(size, limit, is_wired=is_wired) for is_wired in (False, True)]
+    values.play()
+    wired.play()
+    assert wired.heard == values.heard

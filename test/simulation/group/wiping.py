@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from simulation.group.contents import Mood, make_content
-from simulation.group.group_znodes import RESTART, STATE, record_of
+from simulation.group.group_znodes import RESTART
 from simulation.servers.znodes import Node, Transaction
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ class Wiping:
         world = self._world
         world.log(f"the ensemble {how}")
         world.ensemble.begin_anew(dump.nodes, dump.log, dump.made_in_order)
-        world.truth = record_of(dump.nodes.get(STATE))
         world.remember(dump.state)
         world.inputs.trees[-1] = world.inputs.forest.trees
         world.begin_history()

@@ -8,14 +8,13 @@ from simulation.clock import Clock
 from simulation.flaws import draw_flaw
 from simulation.group.change_checkers import CHANGE_CHECKERS
 from simulation.group.chaos import Chaos
-from simulation.group.checker import Checker, Violation, record_change_of
+from simulation.group.checker import Checker, RecordChange, Violation
 from simulation.group.command_model import CommandModel
 from simulation.group.contents import Mood, draw_mood, make_content
 from simulation.group.disk_trouble import DiskTrouble
 from simulation.group.group_checkers import (
     AdmitsCurrentContent,
     AdmitsNoFailedVersion,
-    AdmitsTheHead,
     KeepsEntries,
     KeepsMaxUnavailable,
     MarksDuplicates,
@@ -25,7 +24,7 @@ from simulation.group.group_checkers import (
     WakesFew,
 )
 from simulation.group.group_inputs import GroupInputs
-from simulation.group.group_znodes import RESTART, STATE, may_lose_watch, record_of
+from simulation.group.group_znodes import RESTART, may_lose_watch
 from simulation.group.host import Host
 from simulation.group.input_checkers import INPUT_CHECKERS
 from simulation.group.member_checkers import (
@@ -39,13 +38,16 @@ from simulation.group.member_checkers import (
     StopsWithinTheLease,
     WaitsForSomething,
 )
+from simulation.group.observed_record import ObservedRecord
 from simulation.group.operators import Operator
 from simulation.group.process import Process
+from simulation.group.queue_checkers import AdmitsTheHead, Leadership
 from simulation.group.steering_checkers import (
     KeepsOperatorsChanges,
     ObeysThePause,
     TriesRestartsAlone,
 )
+from simulation.group.wide_checkers import WIDE_CHECKERS
 from simulation.group.wiping import Wiping
 from simulation.servers.ensemble import Ensemble
 from simulation.servers.znodes import Change, Transaction
@@ -55,11 +57,12 @@ from zkexec.core.actions import Action
 from zkexec.core.events import Event
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Policy
+from zkexec.core.policy import MaxUnavailable, Policy
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, PublishStatus
 from zkexec.core.rollout.group_events import RecordRead
-from zkexec.core.rollout.record import RolloutRecord
-from zkexec.zookeeper.requests import Request
+from zkexec.core.rollout.operations import hold
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord
+from zkexec.zookeeper.requests import Operation, Request
 from zkexec.zookeeper.session_requests import AnyRequest
 
 CHECKERS: tuple[type[Checker], ...] = (
@@ -67,7 +70,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     WakesFew, QueuesOnce, MarksDuplicates,
     StopsWithinTheLease, StopsOnlyForChange, IgnoresLosses, StartsOnKnownGood,
     AdmitsTheHead, KeepsOperatorsChanges, ObeysThePause, TriesRestartsAlone,
-    RunningHasACommand, WaitsForSomething, OutlivesTheCommand,
+    RunningHasACommand, WaitsForSomething, OutlivesTheCommand, *WIDE_CHECKERS,
 )  # fmt: skip
 FILE_CHECKERS: tuple[type[Checker], ...] = (
     InstallsHistory, InstallsPresentContent, AdmitsCurrentContent,
@@ -83,9 +86,10 @@ class Plot:
     servers: int
     tick_s: float
     is_wired: bool = False
-    """Whether the members have the product's session, and the servers read bytes."""
+    """Whether the members have the product's client, and the servers read bytes."""
     luck_of_steps: Random | None = None
     """What draws about the steps of changes, if these changes have any."""
+    holds: float = 0.0
     luck_of_inputs: Random | None = None
     """What draws about trees, templates and variables, if there are any."""
 
@@ -99,10 +103,7 @@ class World:
     def __init__(self, plot: Plot, random: Random, lines: list[str] | None = None) -> None:
         """Make it all; nothing happens before `run_until`."""
         self.random, self.lines, self.clock, self.transitions = random, lines, Clock(), set()
-        self.start_s = random.choice((0.5, 3.0))
-        self.stop_s = random.choice((0.1, 2.0))
-        self.stubbornness = random.choice((0.0, 0.0, 0.2))
-        self.lies = random.choice((0.0, 0.0, 0.05))
+        self._draw_commands(random)
         self._draw_steps(plot)
         self.heals: list[Callable[[], None]] = []
         self.paths = tuple(dict.fromkeys(p for t in plot.policy for p in t.inputs.znodes))
@@ -120,12 +121,15 @@ class World:
         """From then on nothing is healthy that needs what is down, until it becomes calm."""
         self.clumsiness = random.choice((0, 0, 2))
         """How often an operator destroys the znode of restarts."""
+        self.holds = plot.holds
+        """How often operators hold what they push."""
+        self.hold_next: tuple[AuditEntry, MaxUnavailable] | None = None
+        """The hold that the next push writes."""
         self.has_deleted = False
         """Whether a mirrored znode, or that of restarts, was ever taken away."""
-        self.truth = RolloutRecord()
-        """The record at the leader."""
         self.ensemble = self._new_ensemble(plot)
-        self.chaos = Chaos(self, random)
+        self.observed = ObservedRecord(self.ensemble.tree)
+        self.leadership, self.chaos = Leadership(self), Chaos(self, random)
         self.operator = Operator(self, random)
         self.disks = DiskTrouble(self, random)
         self.wiping = Wiping(self, random)
@@ -136,6 +140,13 @@ class World:
         checkers = [*CHECKERS, *(CHANGE_CHECKERS if self.has_steps else ())]
         checkers += INPUT_CHECKERS if self.inputs.is_used else FILE_CHECKERS
         self.judges = judges_of([checker(self) for checker in checkers])
+
+    def _draw_commands(self, random: Random) -> None:
+        """Draw how the commands of this world behave."""
+        self.start_s, self.steadiness = random.choice((0.5, 3.0)), 0.0
+        self.stop_s = random.choice((0.1, 2.0))
+        self.stubbornness = random.choice((0.0, 0.0, 0.2))
+        self.lies = random.choice((0.0, 0.0, 0.05))
 
     def _draw_steps(self, plot: Plot) -> None:
         """Draw apart what steps do, so that a known seed without them has the same transcript."""
@@ -159,9 +170,30 @@ class World:
         self._count_members()
 
     def _count_members(self) -> None:
-        total = len(self.hosts) + len(self.twins)
-        self.most_down = max(host.policy.max_unavailable.of(total) for host in self.hosts)
-        """Return the greatest number of members that any record can allow in flight."""
+        self.size = len(self.hosts) + len(self.twins)
+        """How many members there can be."""
+        limits = [(host.policy.max_unavailable, host.policy.zone) for host in self.hosts]
+        self.most_down = max(limit.of(self.size, self.zone_size(zone)) for limit, zone in limits)
+        """The greatest number of members that any record can allow in flight."""
+
+    def zone_size(self, zone: str) -> int:
+        """How many members of a zone there can be."""
+        return sum(host.policy.zone == zone for host in (*self.hosts, *self.twins))
+
+    def most_in_flight(self, record: RolloutRecord, zone: str) -> int:
+        """The greatest number that this record can allow in flight, if they are of this zone."""
+        if record.max_unavailable is None:
+            return 1
+        return record.max_unavailable.limit.of(self.size, self.zone_size(zone))
+
+    def leads(self, change: RecordChange) -> bool:
+        """Whether the author of a commit could decide for the queue when it was written."""
+        return self.leadership.is_of(change)
+
+    @property
+    def truth(self) -> RolloutRecord:
+        """The record at the leader."""
+        return self.observed.record
 
     def log(self, line: str) -> None:
         """Write a line into the transcript, if there is one."""
@@ -188,7 +220,16 @@ class World:
         self.pushes += 1
         self.log(f"pushed: {contents}")
         if changes:
-            self.ensemble.commit(0, changes)
+            self.write(changes)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Commit what an operator pushes, with the hold that is due if there is a group."""
+        ensemble, known = self.ensemble, self.observed
+        operations: list[Operation] = []
+        if self.hold_next is not None and known.exists and ensemble.has_quorum:
+            held = hold(known.record, *self.hold_next)
+            operations = self.operator.writes_of(known.record, held, known.basis)
+        ensemble.carry_out(operations, self.clock.now, changes)
 
     def remember(self, contents: dict[str, bytes]) -> None:
         """Take note of what is about to be written."""
@@ -197,6 +238,7 @@ class World:
 
     def begin_history(self) -> None:
         """Let it be known that another history has begun, with the newest state."""
+        self.observed = ObservedRecord(self.ensemble.tree)
         self.histories += 1
         self.present = len(self.history) - 1
         self.has_deleted = True
@@ -253,18 +295,17 @@ class World:
     def committed(self, transaction: Transaction) -> None:
         """See any commit."""
         self._judge("transaction", transaction)
-        if STATE not in transaction.replaced:
+        before = self.truth
+        if not self.observed.take(transaction):
             return
-        self.truth = record_of(transaction.after(STATE))
-        change = record_change_of(transaction)
-        if change is None:
-            return
+        change = RecordChange(before, self.truth, transaction)
         if self.lines is not None:
             entry, author = change.audit_entry, change.author
             if entry is not None:
                 author = f"the operator, to {entry.operation} {entry.token}"
             self.log(f"commit by {author}: {describe_record(self.truth)}")
         self._judge("record", change)
+        self.leadership.take(transaction)
         self.wiping.take_dump()
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
@@ -349,11 +390,16 @@ def judges_of(checkers: Sequence[Checker]) -> dict[str, list[tuple[str, Callable
 def describe_step(step: Event | Action) -> str:
     """Return one line, with a record in short form."""
     if isinstance(step, RecordRead):
-        read = f"version {step.znode_version} alive {sorted(step.alive)} of {step.population}"
-        return f"RecordRead number={step.number} {describe_record(step.record)} {read}"
+        record, basis = step.record, step.basis
+        read = f"state {basis.state} alive {sorted(step.alive)} of {record.population.members}"
+        return f"RecordRead number={step.number} {describe_record(record)} {read}"
     if isinstance(step, CommitRecord):
-        policy = f"version {step.znode_version} checks {dict(step.checks)} place {step.queue_node}"
-        return f"CommitRecord number={step.number} {describe_record(step.record)} {policy}"
+        nodes = [node.number for node in step.admitted]
+        flags = (
+            f"exclusive {step.is_exclusive} confirms {step.confirms!r} tried {brief(step.tried)}"
+        )
+        what = f"state {step.basis.state} checks {dict(step.checks)} nodes {nodes} {flags}"
+        return f"CommitRecord number={step.number} {describe_record(step.after)} {what}"
     if isinstance(step, PublishStatus | Enrol):
         return f"{type(step).__name__} {step.status.phase}"
     return describe(step)
@@ -368,17 +414,30 @@ def brief(digest: str) -> str:
 def describe_record(record: RolloutRecord) -> str:
     """Write the record as one line."""
     in_flight = [
-        f"{name} {entry.phase.value} {brief(entry.digest)}@{entry.zxid} {entry.token}"
+        f"{name} {entry.phase.value} {brief(entry.digest)}@{entry.zxid} {entry.token} {entry.zone}"
         for name, entry in record.in_flight.items()
     ]
     versions = [
-        f"{brief(digest)}@{v.zxid}{' known_good' if v.known_good else ''}"
-        f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''} lost {v.lost_turns}"
+        f"{brief(digest)}@{v.zxid}{' known_good' if v.known_good else ''} succeeded {v.succeeded}"
+        f"{' failed by ' + ','.join(v.failed_by) if v.failed_by else ''}"
+        f"{' condemned by ' + ','.join(v.condemned_by) if v.condemned_by else ''}"
+        f" lost {v.lost_turns}"
         for digest, v in record.versions.items()
     ]
-    limit = record.max_unavailable.limit if record.max_unavailable else None
-    paused = " paused" if record.paused else ""
+    limits = [None if known is None else str(known.limit)
+              for known in (record.max_unavailable, record.max_failed)]  # fmt: skip
+    more = "".join(
+        f" {name} {value}"
+        for name, value in (
+            ("paused", record.paused and "by an operator"),
+            ("hold", record.hold and str(record.hold.after)),
+            ("head", record.head and record.head.number),
+            ("zone", record.zone),
+            ("unavailable", sorted(record.unavailable)),
+        )
+        if value
+    )
     return (
-        f"in_flight {in_flight} versions {versions} last_admitted {record.last_admitted} "
-        f"max_unavailable {limit}{paused}"
+        f"in_flight {record.in_flight_count} {in_flight} versions {versions} "
+        f"last_admitted {record.last_admitted} limits {limits}{more}"
     )

@@ -18,7 +18,7 @@ from simulation.servers.link import Link
 from simulation.servers.server import Server
 from simulation.servers.znodes import Change, Node, Transaction, ZnodeTree
 from zkexec.zookeeper.errors import ZooKeeperError
-from zkexec.zookeeper.requests import Create, Delete, SetAcl, SetContent
+from zkexec.zookeeper.requests import Create, Delete, Operation, SetAcl, SetContent
 from zkexec.zookeeper.requests import Transaction as TransactionRequest
 from zkexec.zookeeper.session_requests import AnyRequest
 
@@ -130,6 +130,20 @@ class Ensemble:
             self.tree.made_in_order = draft.made_in_order
             self.commit(session.number, draft.changes, decided_at)
         return outcome
+
+    def carry_out(
+        self, operations: Sequence[Operation], decided_at: float, more: Sequence[Change] = ()
+    ) -> bool:
+        """Commit these operations of another tool, and more changes, in one transaction.
+
+        Return whether it is done.
+        """
+        draft = Draft(self.tree, Author(0, self.next_zxid, round(self.wall_clock * 1000)))
+        outcomes = draft.decide_all(operations)
+        if any(isinstance(outcome, ZooKeeperError) for outcome in outcomes):
+            return False
+        self.commit(0, [*more, *draft.changes], decided_at)
+        return True
 
     def commit(
         self, author: int, changes: Sequence[Change], decided_at: float | None = None

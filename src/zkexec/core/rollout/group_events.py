@@ -9,18 +9,22 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False  # without a group the record is never imported
 if TYPE_CHECKING:
+    from zkexec.core.rollout.queued_member import QueueNode
     from zkexec.core.rollout.record import RolloutRecord
+    from zkexec.core.rollout.record_basis import RecordBasis
 
 
 class GroupPart(Enum):
     """The part of the group on which a watch was set."""
 
     RECORD = "record"
-    """The record itself."""
+    """The decisions."""
     IN_FLIGHT = "in flight"
-    """The node of a member in flight."""
+    """The members in flight, or the unavailable ones."""
     PREDECESSOR = "predecessor"
     """The queue node before the own one."""
+    QUEUE_NODE = "queue node"
+    """The own queue node: this member was admitted, or left the queue."""
     OWN_NODE = "own node"
     """This member's own node, which only another process would delete."""
 
@@ -29,11 +33,11 @@ class Conflict(Enum):
     """Why a commit was refused: something is not as it was read."""
 
     RECORD = "record"
-    """The record has another znode version."""
+    """A znode of the record has another version."""
     CONFIGURATION = "configuration"
     """A znode of an input has another znode version."""
     QUEUE_NODE = "queue node"
-    """The own queue node is gone."""
+    """A queue node is gone or was written, or its member is in flight already."""
 
 
 @frozen()
@@ -45,9 +49,15 @@ class GroupTouched(Event):
 
 @frozen()
 class Enrolled(Event):
-    """The ephemeral node of this member exists, made by this session."""
+    """The ephemeral node of this member exists, made by this session.
+
+    `population` is how many members are alive.  If it `has_replaced` the node of an earlier
+    process or session, that one may have been admitted since the record was read.
+    """
 
     number: int
+    population: int = 0
+    has_replaced: bool = False
 
 
 @frozen()
@@ -63,53 +73,82 @@ class EnrolmentOccupied(Event):
 
 @frozen()
 class QueueJoined(Event):
-    """The queue node was made; its name ends with ten digits, its sequence number."""
+    """The queue node was made, with this number."""
 
     number: int
-    name: str
+    queue_number: int
 
 
 @frozen()
-class QueueListed(Event):
-    """The names of all queue nodes, in no order."""
+class QueueNodeRenewed(Event):
+    """The own queue node has the new content, or is gone."""
 
     number: int
-    names: tuple[str, ...]
 
 
 @frozen()
-class QueueNodeRead(Event):
-    """The member whose queue node it is, with a watch set on it; None if the node is gone.
+class QueueNodeFound(Event):
+    """The number of the own queue node; None if there is none."""
 
-    A node that `is_left_over` is not ephemeral: it belongs to no session, so no member deletes it.
+    number: int
+    queue_number: int | None
+
+
+@frozen()
+class QueueNodesRead(Event):
+    """Whether the own queue node and the one before it exist; both are watched if they do.
+
+    A node before it that `is_left_over` is not ephemeral: it belongs to no session, so no member
+    deletes it.
     """
 
     number: int
-    member: str | None
+    is_own_there: bool
+    is_before_there: bool
     is_left_over: bool = False
 
 
 @frozen()
-class QueueLeft(Event):
-    """The queue node is gone, whether this request deleted it or another client."""
+class QueueListed(Event):
+    """The numbers of all queue nodes, in no order, and the names that no member can have made."""
 
     number: int
+    numbers: tuple[int, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@frozen()
+class QueueRead(Event):
+    """The numbers of all queue nodes, and the content of those that were not known.
+
+    A node without a readable content, or without a session, is not among the `nodes`.
+    """
+
+    number: int
+    numbers: frozenset[int]
+    nodes: tuple["QueueNode", ...]
+
+
+@frozen()
+class QueueLeft(Event):
+    """The queue node is gone: it `was_there`, or another client has deleted it before."""
+
+    number: int
+    was_there: bool = True
 
 
 @frozen()
 class RecordRead(Event):
-    """The group's record, and which of the members that it names are alive.
+    """The group's record, and the znodes that it was read from.
 
-    `znode_version` is -1 if the znode does not exist yet.  `alive` contains, of the members with a
-    node, those in flight if they are watched, and the one that requested max unavailable if that
-    matters.  `population` is the number of members if a percentage is taken of it.
+    `alive` contains, of the members with a node, those in flight after a survey, and those that
+    requested the limits if these were read.
     """
 
     number: int
     record: "RolloutRecord"
-    znode_version: int
-    alive: frozenset[str]
-    population: int
+    basis: "RecordBasis"
+    alive: frozenset[str] = frozenset()
 
 
 @frozen()
@@ -117,14 +156,19 @@ class RecordCommitted(Event):
     """The record was written, and all that was checked with it was as expected."""
 
     number: int
+    basis: "RecordBasis"
 
 
 @frozen()
 class CommitRefused(Event):
-    """The record was certainly not written, because of this conflict."""
+    """The record was certainly not written, because of this conflict.
+
+    `queue_number` is that of the queue node, if the conflict is about one.
+    """
 
     number: int
     conflict: Conflict
+    queue_number: int | None = None
 
 
 @frozen()
@@ -143,8 +187,11 @@ ANSWERS = (
     Enrolled,
     EnrolmentOccupied,
     QueueJoined,
+    QueueNodeRenewed,
+    QueueNodeFound,
+    QueueNodesRead,
     QueueListed,
-    QueueNodeRead,
+    QueueRead,
     QueueLeft,
     RecordRead,
     RecordCommitted,

@@ -27,9 +27,13 @@ It counts in ticks, of which a session timeout has at least two: 1 - 1/3 - 1/2."
 
 @frozen()
 class Proposal:
-    """A commit on its way: what it writes, when it was decided on, and what it admits."""
+    """A commit on its way: what it changes, when it was decided on, and what it admits.
 
-    record: RolloutRecord
+    `admits` is the snapshot that this member is admitted to, and `version` its version.
+    """
+
+    before: RolloutRecord
+    after: RolloutRecord
     sent_at: float
     admits: Snapshot | None = None
     version: ConfigVersion | None = None
@@ -58,9 +62,10 @@ class Lease:
         entry = record.in_flight.get(self._member)
         return entry if entry is not None and entry.token == self._token else None
 
-    def entry_for(self, version: ConfigVersion) -> InFlightEntry:
+    def entry_for(self, version: ConfigVersion, zone: str = "") -> InFlightEntry:
         """Return an entry for a restart on this version."""
-        return InFlightEntry(self.token, version.digest, version.zxid, written=version.written)
+        token, written = self.token, version.written
+        return InFlightEntry(token, version.digest, version.zxid, written=written, zone=zone)
 
     def has_failed(self, record: RolloutRecord) -> bool:
         """Whether the entry is kept because its version failed."""
@@ -98,7 +103,7 @@ class Lease:
             if proposal is not None and self._is_made_by(entry, proposal):
                 self._apply(proposal)
             return False
-        was_released = proposal is not None and self.entry_in(proposal.record) is None
+        was_released = proposal is not None and self.entry_in(proposal.after) is None
         was_admitted = self.admitted is not None
         if was_admitted:
             self.end()
@@ -114,9 +119,17 @@ class Lease:
             (entry.digest, entry.zxid) == (proposal.version.digest, proposal.version.zxid)
         )
 
+    def take(self, wanted: Snapshot) -> None:
+        """Note that the head has admitted this member to the wanted snapshot.
+
+        That proves nothing about the own session: the lease begins with a write of the own entry.
+        """
+        self.admitted = wanted
+
     def _apply(self, proposal: Proposal) -> None:
-        if self.entry_in(proposal.record) is None:
-            self.end()
+        if self.entry_in(proposal.after) is None:
+            if self.admitted is not None or self.entry_in(proposal.before) is not None:
+                self.end()
             return
         self._lease_from = proposal.sent_at
         if proposal.admits is not None:

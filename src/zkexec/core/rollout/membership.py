@@ -11,7 +11,7 @@ from zkexec.core.phases import Phase
 from zkexec.core.rollout.group_actions import PublishStatus
 from zkexec.core.turn import MemberStatus
 
-BRIEF_S = 0.2
+BRIEF_S = 1.0
 """A status that lasts no longer than this is not published by itself."""
 
 _LASTING = frozenset({Phase.RUNNING.value, Phase.FAILED.value, Phase.BLOCKED.value})
@@ -88,12 +88,13 @@ class Membership:
         if status is not None:
             self._published = MemberStatus("")
 
-    def publish(self, now: float, *, may_go_along: bool) -> list[Action]:
+    def publish(self, now: float, *, may_go_along: bool, joins: bool = False) -> list[Action]:
         """Write the status if it has differed from the published one for long enough.
 
-        A lasting phase is written at once, unless a request that can take it along follows.
+        A lasting phase is written at once, unless a request that can take it along follows.  A
+        member that `joins` the queue later publishes its status then.
         """
-        if not self.enrolled or self.status == self._published:
+        if not self.enrolled or self.status == self._published or joins:
             self._publish_at = None
             return []
         if self._publish_at is None:

@@ -4,13 +4,15 @@ A retry and a restart change nothing here but the audit entries.  The members ac
 group's znode of restarts is written in the same transaction.
 """
 
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     MOST_AUDIT_ENTRIES,
     AuditEntry,
+    Hold,
     Pause,
     RolloutRecord,
-    VersionState,
 )
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.enumeration import Enum
 from zkexec.frozen import replace
 
@@ -22,12 +24,18 @@ class Objection(Enum):
     """An operator has paused the group."""
     NOT_PAUSED = "not paused"
     """No operator has paused the group."""
+    NOT_HELD = "not held"
+    """There is no hold that could be approved."""
+    SMALLER = "smaller"
+    """The hold that is requested is smaller than the present one."""
+    SAME = "same"
+    """The hold that is requested is the present one."""
     NOTHING_FAILED = "nothing failed"
     """No version has failed that could be tried once more."""
     NOT_IN_FLIGHT = "not in flight"
     """The record has no entry of this member."""
     ALIVE = "alive"
-    """The member is alive, and will end its turn itself."""
+    """The member is alive, and ends its turn itself: now, or if it has failed, with a new try."""
 
 
 def is_done(record: RolloutRecord, audit_entry: AuditEntry) -> bool:
@@ -47,6 +55,44 @@ def resume(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Ob
     if record.paused is None:
         return Objection.NOT_PAUSED
     return replace(_with(record, audit_entry), paused=None)
+
+
+def hold(record: RolloutRecord, audit_entry: AuditEntry, after: MaxUnavailable) -> RolloutRecord:
+    """Let no more than `after` members have what is pushed now before an approval.
+
+    If there is a hold already, the new one replaces it, and is also about all versions that the
+    old one was about: what was not approved does not become approved by another push.  So the undo
+    of this push does not end the hold, either.
+    """
+    token = audit_entry.token if record.hold is None else ""
+    known_good = {digest for digest, state in record.versions.items() if state.known_good}
+    if record.hold is not None:
+        known_good.intersection_update(record.hold.known_good)
+    new = Hold(after, audit_entry.by, audit_entry.reason, tuple(sorted(known_good)), token=token)
+    return replace(_with(record, audit_entry), hold=new)
+
+
+def end_hold(record: RolloutRecord, audit_entry: AuditEntry, token: str) -> RolloutRecord | None:
+    """End the hold of the push with this token, which is undone; None if there is no such hold."""
+    if record.hold is None or not token or record.hold.token != token:
+        return None
+    return replace(_with(record, audit_entry), hold=None)
+
+
+def approve(
+    record: RolloutRecord, audit_entry: AuditEntry, raised: MaxUnavailable | None
+) -> RolloutRecord | Objection:
+    """End a hold, or raise it to another number of members; it can never be lowered."""
+    hold, members = record.hold, record.population.members
+    if hold is None:
+        return Objection.NOT_HELD
+    if raised is None:
+        return replace(_with(record, audit_entry), hold=None)
+    if raised == hold.after:
+        return Objection.SAME
+    if raised.of(members) < hold.after.of(members):
+        return Objection.SMALLER
+    return replace(_with(record, audit_entry), hold=replace(hold, after=raised))
 
 
 def retry(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Objection:

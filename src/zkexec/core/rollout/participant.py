@@ -27,10 +27,11 @@ from zkexec.core.rollout.first_start import basis_of, may_rely_on
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
     Enrol,
+    FindQueueNode,
     JoinQueue,
     LeaveQueue,
     ReadRecord,
-    WatchQueueNode,
+    RenewQueueNode,
 )
 from zkexec.core.rollout.group_events import Conflict
 from zkexec.core.rollout.group_requests import REFUSED_S, RETRY_S
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 CLOSE_S = 2.0
 """At its end zkexec waits at most this long for the release of its turn."""
+
+_MAY_MOVE = (JoinQueue, FindQueueNode, LeaveQueue)
+"""After one of these has failed, the own queue node may exist or not."""
 
 _RELEASING = (Keeping.NOTHING, Keeping.PLACE)
 _LEAVING = (Keeping.LEAVING, Keeping.ENTRY)
@@ -99,8 +103,10 @@ class Participant:
         """When an attempt, a reclaim, or the end is due."""
         at = self._at
         due = [at.requests.deadline, self._close_by, at.membership.deadline, at.admit_from]
-        if at.requests.is_idle and at.decides and at.membership.enrolled:
-            due.append(at.record_view.reclaim_at)
+        if at.requests.is_idle and at.membership.enrolled:
+            due += [at.times.join_from, at.takeover_at]
+            if at.decides:
+                due.append(at.admissions.next_at or at.survey_at)
         return min((at for at in due if at is not None), default=None)
 
     def basis(
@@ -125,7 +131,7 @@ class Participant:
         at, was, self._intent = self._at, self._intent, intent
         self._refresh(intent.current, intent.known, now)
         if intent.keeping not in _LEAVING:
-            self._keep(intent, was)
+            self._keep(intent, was, now)
         elif was.keeping not in _LEAVING:
             self._leave()
         if intent.keeping is Keeping.STOP and not self.may_stop(now):
@@ -133,7 +139,7 @@ class Participant:
         if intent.status is not None:
             at.publish(intent.status, intent.running, intent.current)
 
-    def _keep(self, intent: Intent, was: Intent) -> None:
+    def _keep(self, intent: Intent, was: Intent, now: float) -> None:
         """Go on with the turn, or end it, and request what is wanted now."""
         failure, succeeded, known_good = intent.failure, intent.succeeded, intent.known_good
         if failure is not None and failure != was.failure:
@@ -148,15 +154,17 @@ class Participant:
         if known_good is not None and is_new:
             self._report_known_good(known_good)
         if intent.wanted is not None and (is_over or intent.wanted is not was.wanted):
-            self._request(intent.wanted)
+            self._request(intent.wanted, now)
 
-    def _request(self, wanted: Snapshot) -> None:
+    def _request(self, wanted: Snapshot, now: float) -> None:
         """Queue for a turn for this snapshot; if requested again, the newest counts.
 
         A version that failed here is not requested until it is written again.
         """
         is_new = wanted is not self._at.wanted and not self._at.has_failed(wanted)
         if not self._closing and is_new:
+            if self._at.wanted is None:
+                self._at.times.spread_join(now)
             self._at.wanted = wanted
             self._at.requests.end_pause()
 
@@ -171,7 +179,7 @@ class Participant:
             # What was requested since is gone with its history, so the failed one is wanted again.
             at.wanted = None
         elif wanted == at.wanted and not at.is_admitted_to_wanted:
-            self._request(wanted)
+            self._request(wanted, now)
 
     def _withdraw(self) -> None:
         """Leave the queue, or release the turn: nothing is to be restarted any more."""
@@ -215,7 +223,7 @@ class Participant:
         """Take no further turn: the end of zkexec has begun, its command may still run."""
         self._at.wanted = self._at.failure = None
         self._at.unrecorded_good = self._at.last_good = None
-        self._at.has_requested_max_unavailable = self._at.is_recorded = True
+        self._at.has_requested_limits = self._at.is_recorded = True
 
     def close(self, now: float) -> bool:
         """Release the turn; return whether nothing is left to record, or there is no time or way.
@@ -258,7 +266,7 @@ class Participant:
             case SessionSuspended() | SessionLost():
                 self._disconnect()
             case group_events.GroupTouched(part):
-                self._at.touched(part)
+                self._at.touched(part, now)
             case _:
                 request = self._at.requests.answered(event)
                 return [] if request is None else self._take(request, event, now)
@@ -269,6 +277,8 @@ class Participant:
         at = self._at
         if at.admit_from is not None and now >= at.admit_from:
             at.admit_from = None
+        at.times.go_on(now)
+        at.admissions.go_on(now)
         if not at.membership.connected:
             return []
         at.check_history(now)
@@ -277,58 +287,86 @@ class Participant:
             # The pause is over, even if there is nothing to request now.
             at.requests.end_pause()
             requests = next_request(at, now)
-        return [*requests, *at.membership.publish(now, may_go_along=bool(at.outcomes))]
+        joins = at.times.join_from is not None and at.wanted is not None
+        published = at.membership.publish(now, may_go_along=bool(at.outcomes), joins=joins)
+        return [*requests, *published]
 
     # One arm for each answer.
-    def _take(self, request: Action, event: Event, now: float) -> list[Action]:  # noqa: PLR0911
+    def _take(self, request: Action, event: Event, now: float) -> list[Action]:
         at = self._at
         match event:
             case group_events.GroupRequestFailed():
                 return self._on_failed(request, event, now)
             case group_events.Enrolled() if isinstance(request, Enrol):
-                self._on_enrolled(request)
+                self._on_enrolled(request, event, now)
             case group_events.EnrolmentOccupied(holder=holder):
                 at.requests.pause(now)
                 return [*at.note_once("member-id-taken", member=at.member, holder=holder)]
-            case group_events.QueueJoined(name=name):
-                at.queue.joined(name)
-            case group_events.QueueListed(names=names):
-                return at.note_unknown_nodes(at.queue.listed(names))
-            case group_events.QueueNodeRead() if isinstance(request, WatchQueueNode):
-                return self._on_predecessor_read(event, request.name)
             case group_events.RecordRead() if isinstance(request, ReadRecord):
-                return self._on_read(event, request.watch, now)
+                return self._on_read(event, request, now)
             case group_events.RecordCommitted() if isinstance(request, CommitRecord):
-                return self._on_committed(request)
-            case group_events.CommitRefused(conflict=conflict) if isinstance(request, CommitRecord):
-                self._on_conflict(request, conflict, now)
+                return self._on_committed(request, event, now)
+            case group_events.CommitRefused() if isinstance(request, CommitRecord):
+                self._on_conflict(request, event, now)
             case _:
-                at.queue.left()  # QueueLeft
+                return self._on_queue(event, now)
         return []
 
-    def _on_enrolled(self, request: Enrol) -> None:
-        record_view = self._at.record_view
-        self._at.membership.enrolled_with(request.status)
-        if request.may_be_duplicate:
-            record_view.forget()
-        if record_view.znode_version < 0:
-            record_view.touched(of_record=True)
-
-    def _on_predecessor_read(self, event: group_events.QueueNodeRead, name: str) -> list[Action]:
+    def _on_queue(self, event: Event, now: float) -> list[Action]:
+        """Take in an answer about the queue."""
         at = self._at
-        if event.is_left_over:
-            return at.note_left_over(name, is_new=at.queue.ignore(name))
-        at.queue.predecessor_read(event.member)
-        if event.member is None:
-            return []
-        return [*at.note_once("turn-awaited", ahead=at.queue.ahead, behind=event.member)]
+        at.times.moved(now)
+        match event:
+            case group_events.QueueJoined(queue_number=number):
+                at.queue.joined(number)
+                # The first of all queue nodes is the head at once, with what it read long ago.
+                at.record_view.doubt()
+            case group_events.QueueNodeFound(queue_number=number):
+                at.queue.found(number)
+                at.doubts_turn |= number is None
+            case group_events.QueueListed(numbers=numbers, unknown=unknown):
+                return at.note_unknown_nodes(at.queue.listed(numbers, unknown))
+            case group_events.QueueRead():
+                at.admissions.read(event)
+            case group_events.QueueNodesRead():
+                return self._on_nodes_read(event)
+            case group_events.QueueLeft(was_there=was_there):
+                at.queue.left()
+                at.doubts_turn |= not was_there
+        return []
 
-    def _on_read(self, event: group_events.RecordRead, watched: bool, now: float) -> list[Action]:
+    def _on_nodes_read(self, event: group_events.QueueNodesRead) -> list[Action]:
+        at = self._at
+        left_over = at.queue.nodes_read(
+            is_own_there=event.is_own_there,
+            is_before_there=event.is_before_there,
+            is_left_over=event.is_left_over,
+        )
+        if not at.queue.is_waiting:
+            return at.note_left_over(left_over)
+        return [*at.note_left_over(left_over), *at.note_once("turn-awaited")]
+
+    def _on_enrolled(self, request: Enrol, event: group_events.Enrolled, now: float) -> None:
+        at = self._at
+        at.membership.enrolled_with(request.status)
+        at.times.population = event.population
+        if at.wanted is not None and not at.queue.may_be_queued:
+            at.times.spread_join(now)
+        if request.may_be_duplicate or event.has_replaced:
+            at.record_view.forget()
+        if not at.record_view.basis.exists:
+            at.record_view.doubt()
+
+    def _on_read(
+        self, event: group_events.RecordRead, request: ReadRecord, now: float
+    ) -> list[Action]:
         at = self._at
         was_in_flight = at.in_flight
         was_foreign = was_in_flight and at.lease.entry_in(at.record_view.record) is None
-        missing = at.record_view.read(event, watched, now)
-        at.queue.explain(event.record.last_admitted)
+        missing = at.record_view.read(event, request, now)
+        at.doubts_turn = False
+        at.queue.explain(event.record)
+        at.look_for_hung_head(now)
         # If the answer to the commit of an adoption was lost, the adoption is found here.
         is_adoption = was_foreign and at.lease.entry_in(event.record) is not None
         actions = [*([Note("adopted")] if is_adoption else []), *at.note_max_unavailable()]
@@ -339,12 +377,15 @@ class Participant:
         elif was_in_flight and not at.in_flight:
             at.adopted = False
             actions.append(Note("turn-released"))
+        actions += at.take_admission()
         if at.decides:
             grace_s = at.policy.grace_s
             actions += [Note("member-missing", {"member": m, "grace_s": grace_s}) for m in missing]
         return actions
 
-    def _on_committed(self, request: CommitRecord) -> list[Action]:
+    def _on_committed(
+        self, request: CommitRecord, event: group_events.RecordCommitted, now: float
+    ) -> list[Action]:
         at = self._at
         was_in_flight = at.in_flight
         is_adoption = was_in_flight and at.lease.entry_in(at.record_view.record) is None
@@ -354,11 +395,11 @@ class Participant:
             at.confirming = False
             actions.append(Note("turn-confirmed"))
         proposal = at.lease.committed()
-        at.record_view.committed(proposal.record)
+        at.record_view.committed(proposal.after, event.basis)
         at.forget_note()
         self.error = ""
-        if request.queue_node:
-            at.queue.left()
+        actions += self._on_admitted(request, now)
+        at.times.room_since = now if at.is_head else None
         if proposal.version is not None:
             actions.append(Note("admitted", {"digest": short(proposal.version.digest)}))
         if was_in_flight and not at.in_flight:
@@ -366,16 +407,45 @@ class Participant:
             actions.append(Note("turn-released"))
         return actions + at.note_max_unavailable()
 
-    def _on_conflict(self, request: CommitRecord, conflict: Conflict, now: float) -> None:
+    def _on_admitted(self, request: CommitRecord, now: float) -> list[Action]:
+        """Take in that queue nodes were deleted: the own one, or those of others."""
+        at = self._at
+        numbers = [node.number for node in request.admitted]
+        is_own = at.queue.number in numbers
+        if is_own:
+            at.queue.left()
+            at.admissions.forget()
+            at.times.takeover.forget()
+        others = len(numbers) - is_own
+        if not others:
+            return []
+        at.admissions.drop(numbers)
+        if not is_own:
+            at.admissions.admitted(others, request.after.max_in_flight(request.after.zone), now)
+            at.record_view.doubt()
+        return [Note("members-admitted", {"members": others})]
+
+    def _on_conflict(
+        self, request: CommitRecord, event: group_events.CommitRefused, now: float
+    ) -> None:
         at = self._at
         at.membership.not_published(request.status)
-        proposal = at.lease.refused()
-        at.record_view.touched(of_record=True)
-        if conflict is Conflict.QUEUE_NODE:
+        at.lease.refused()
+        number, wanted = event.queue_number, at.wanted
+        is_of_other = number is not None and number != at.queue.number
+        if event.conflict is Conflict.QUEUE_NODE and is_of_other:
+            at.admissions.drop({number})
+            at.admissions.is_read = False
+            return
+        at.record_view.doubt()
+        if event.conflict is Conflict.QUEUE_NODE:
             at.queue.doubt()
-        if conflict is Conflict.CONFIGURATION and proposal and proposal.admits is at.wanted:
+        is_of_inputs = event.conflict is Conflict.CONFIGURATION
+        if is_of_inputs and wanted is not None and request.checks == wanted.znode_versions:
             # A newer read is on its way, and will end this pause.
             at.requests.pause(now)
+        elif event.conflict is Conflict.RECORD:
+            at.pause_after_conflict(now)
 
     def _on_failed(
         self, request: Action, failed: group_events.GroupRequestFailed, now: float
@@ -389,8 +459,12 @@ class Participant:
         is_long = is_kept_out and not leaves and isinstance(request, Enrol | JoinQueue)
         at.requests.pause(now, REFUSED_S if is_long else RETRY_S)
         at.membership.doubt()
-        at.record_view.touched(of_record=True)
-        is_admission = isinstance(request, CommitRecord) and request.queue_node
-        if is_admission or isinstance(request, JoinQueue | LeaveQueue):
+        at.record_view.doubt()
+        is_admission = isinstance(request, CommitRecord) and bool(request.admitted)
+        if is_admission:
+            at.admissions.forget()
+        if isinstance(request, RenewQueueNode):
+            at.queue.doubt_content()
+        elif is_admission or isinstance(request, _MAY_MOVE):
             at.queue.doubt()
         return [*at.note_once("group-trouble", reason=reason)] if repeated else []

@@ -1,8 +1,12 @@
-"""The group's record as a value: which members are in flight, and what is known of each version.
+"""What a member knows of its group: who is in flight, and what is known of each version.
 
-The record is the only place of decisions, and it outlives every member.  Each method returns a
-new record, the same object if nothing changes, or a Refusal with its reason.  The caller commits
-a new record against the znode version that it has read.
+The decisions are in the znode `state`.  Each member in flight and each failure has a znode of its
+own, so that members do not wait for each other when they release a turn or fail.  A member knows
+all decisions, its own entry and how many others are in flight; it knows their entries only after
+a survey.
+
+Each method returns a new record, the same object if nothing changes, or a Refusal with its reason.
+The caller commits the difference against the versions of the znodes that it has read.
 
 A failed version is blocked up to the zxid at which it failed.  If the same bytes are written
 again, their last write has a greater zxid: this is a deliberate retry.
@@ -10,38 +14,28 @@ again, their last write has a greater zxid: this is a deliberate retry.
 
 from __future__ import annotations
 
-from zkexec.core.policy import MaxUnavailable
+from zkexec.core.policy import MaxFailed, MaxUnavailable
+from zkexec.core.rollout.limits import (
+    AgreedMaxFailed,
+    AgreedMaxUnavailable,
+    Population,
+    agreed_max_failed,
+    agreed_max_unavailable,
+)
 from zkexec.core.rollout.version import ConfigVersion, is_same_contents
+from zkexec.core.rollout.version_state import (
+    AS_COMMITTED,
+    VersionState,
+    is_older,
+    latest,
+    without_outdated,
+)
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-
-@frozen()
-class AgreedMaxUnavailable:
-    """The max unavailable in force, and the member that requested it."""
-
-    limit: MaxUnavailable
-    by: str
-
-
-def agreed(
-    known: AgreedMaxUnavailable | None,
-    requested: AgreedMaxUnavailable,
-    population: int,
-    is_requester_alive: bool,
-) -> AgreedMaxUnavailable:
-    """Return the max unavailable after another request: of two living members, the smaller one.
-
-    `is_requester_alive` is about the member that requested the known one.
-    """
-    if known is None or known.by == requested.by or not is_requester_alive:
-        return requested
-    is_smaller = requested.limit.of(population) < known.limit.of(population)
-    return requested if is_smaller else known
+    from collections.abc import Collection, Mapping
 
 
 MOST_AUDIT_ENTRIES = 10
@@ -64,13 +58,6 @@ class AuditEntry:
     at: float = 0.0
 
 
-AS_COMMITTED = 0.0
-"""In a record that is not written yet, this means the time of the commit."""
-
-LOST_TURNS_THAT_FAIL = 2
-"""After this many lost turns a version counts as failed: it may be what kills the members."""
-
-
 class EntryPhase(Enum):
     """How far a member in flight has come."""
 
@@ -82,7 +69,8 @@ class EntryPhase(Enum):
 class InFlightEntry:
     """A member in flight; `token` is random for each admission, `since` in seconds of the epoch.
 
-    `written` is that of the version, if this is a new entry: the znode does not contain it.
+    `admission` is the number of the admission in which it was admitted.  `written` is that of the
+    version, if this is a new entry: the znode does not contain it.
     """
 
     token: str
@@ -91,23 +79,8 @@ class InFlightEntry:
     phase: EntryPhase = EntryPhase.RESTARTING
     since: float = AS_COMMITTED
     written: int = -1
-
-
-@frozen()
-class VersionState:
-    """What is known of one version up to a zxid; `at` is in seconds of the epoch.
-
-    `reason` and `step` are about the last failure; the step is "" if it is unknown.
-    """
-
-    zxid: int
-    scope: str
-    known_good: bool = False
-    failed_by: tuple[str, ...] = ()
-    lost_turns: int = 0
-    reason: str = ""
-    at: float = AS_COMMITTED
-    step: str = ""
+    zone: str = ""
+    admission: int = 0
 
 
 @frozen()
@@ -119,6 +92,35 @@ class Pause:
     at: float = AS_COMMITTED
 
 
+@frozen()
+class Hold:
+    """An operator's limit on how many members may get a pushed version before its approval.
+
+    `after` is this number.  The hold is about all versions but those that were `known_good` when
+    it was written.  `token` is that of the push whose undo ends it, "" if there is none.
+    """
+
+    after: MaxUnavailable
+    by: str
+    reason: str
+    known_good: tuple[str, ...] = ()
+    at: float = AS_COMMITTED
+    token: str = ""
+
+    def approves(self, version: ConfigVersion) -> bool:
+        """Whether these contents were known good when the hold was written."""
+        return any(is_same_contents(version.digest, digest) for digest in self.known_good)
+
+
+@frozen()
+class ActingHead:
+    """The waiting member that admits the others; `number` is that of its queue node."""
+
+    member: str
+    number: int
+    since: float = AS_COMMITTED
+
+
 class Refusal(Enum):
     """Why a member is not admitted now."""
 
@@ -126,19 +128,28 @@ class Refusal(Enum):
     """The version that it wants has failed."""
     PAUSED = "paused"
     """An operator has paused the group."""
+    HELD = "held"
+    """As many members have the version as the hold on it allows."""
     FULL = "full"
     """As many members are in flight as are allowed."""
+    ZONE = "zone"
+    """Members of another zone are in flight."""
     OUTDATED = "outdated"
     """The group has a newer version, which the member has not read yet."""
     GONE = "gone"
     """The member's entry does not exist any more."""
 
 
-@frozen()
+@frozen(uncompared=("in_flight_count", "population", "unavailable"))
 class RolloutRecord:
-    """The record; `last_admitted` is the sequence number of the queue node admitted last.
+    """The record; `last_admitted` is the number of the queue node of the head admitted last.
 
-    `audit` lists what operators did.  It is shown to people and decides nothing.
+    After an admission of several members it is -1.  `admissions` counts them.  `zone` is that of
+    the members in flight.  `audit` lists what operators did.  It is shown to people and decides
+    nothing.
+
+    The last three fields are in no znode: they are how many members are in flight, how many are
+    alive, and which are `unavailable`, at the moment of the read.
     """
 
     in_flight: Mapping[str, InFlightEntry] = {}
@@ -147,6 +158,14 @@ class RolloutRecord:
     paused: Pause | None = None
     last_admitted: int = -1
     audit: tuple[AuditEntry, ...] = ()
+    max_failed: AgreedMaxFailed | None = None
+    hold: Hold | None = None
+    zone: str = ""
+    head: ActingHead | None = None
+    admissions: int = 0
+    in_flight_count: int = 0
+    population: Population = Population()
+    unavailable: frozenset[str] = frozenset()
 
     def clamped_to(self, zxid: int) -> RolloutRecord:
         """Lower each zxid that is above that of the transaction which has written this record.
@@ -160,18 +179,17 @@ class RolloutRecord:
             for digest, state in self.versions.items()
             if state.zxid > zxid
         }
-        in_flight = {
-            name: replace(entry, zxid=zxid)
-            for name, entry in self.in_flight.items()
-            if entry.zxid > zxid
-        }
-        if not versions and not in_flight:
-            return self
-        return replace(
-            self,
-            in_flight={**self.in_flight, **in_flight},
-            versions={**self.versions, **versions},
-        )
+        return replace(self, versions={**self.versions, **versions}) if versions else self
+
+    @property
+    def tolerated(self) -> int:
+        """On how many members a version may fail, once enough have succeeded."""
+        limit = self.max_failed.limit if self.max_failed else MaxFailed()
+        return limit.of(self.population.members)
+
+    def others_in_flight(self, member: str) -> int:
+        """Return how many other members are in flight."""
+        return max(self.in_flight_count, len(self.in_flight)) - (member in self.in_flight)
 
     def has_known_good(self, scope: str) -> bool:
         """Whether any version of this scope is known good."""
@@ -183,15 +201,15 @@ class RolloutRecord:
         After the znode of restarts was deleted, the same contents have another digest than when
         they were tried.  So the latest trial of the same contents counts.
         """
-        own = self.versions.get(version.digest)
-        if own is not None and own.known_good and not own.failed_by:
+        own, tolerated = self.versions.get(version.digest), self.tolerated
+        if own is not None and own.known_good and not own.has_failed(tolerated):
             return None
-        latest = _latest(
+        last = latest(
             state
             for digest, state in self.versions.items()
             if state.zxid >= version.last_written and is_same_contents(digest, version.digest)
         )
-        return latest if latest is not None and latest.failed_by else None
+        return last if last is not None and last.has_failed(tolerated) else None
 
     def is_known_good(self, version: ConfigVersion) -> bool:
         """Whether the command of some member was healthy on this version at any time."""
@@ -207,29 +225,55 @@ class RolloutRecord:
             if not is_same_contents(digest, version.digest)
         )
 
-    def admit(
-        self, member: str, entry: InFlightEntry, scope: str, population: int, seq: int
-    ) -> RolloutRecord | Refusal:
-        """Admit the head of the queue, whose queue node has the sequence number `seq`.
+    def is_held(self, version: ConfigVersion, member: str) -> bool:
+        """Whether a hold keeps one more member from this version.
 
-        `population` is the number of living members.  The entry's phase is restarting.
+        Every member in flight counts as one that has it: the entries of the others are not known.
+        """
+        if self.hold is None or self.hold.approves(version):
+            return False
+        # A requested restart does not make other contents of what is held.
+        succeeded = sum(
+            state.succeeded
+            for digest, state in self.versions.items()
+            if is_same_contents(digest, version.digest)
+        )
+        limit = self.hold.after.of(self.population.members)
+        return succeeded + self.others_in_flight(member) >= limit
+
+    def admit(
+        self, member: str, entry: InFlightEntry, scope: str, seq: int = -1
+    ) -> RolloutRecord | Refusal:
+        """Admit a member; `seq` is the number of its queue node if it admits itself alone.
+
+        The entry's phase is restarting.
         """
         version = ConfigVersion(entry.digest, entry.zxid, scope, entry.written)
         if self.paused is not None:
             return Refusal.PAUSED
         if self.failure_of(version) is not None:
             return Refusal.FAILED
-        others = [name for name in self.in_flight if name != member]
-        allowed = self.allowed(population) if self.is_known_good(version) else 1
-        if len(others) >= allowed:
+        if self.is_held(version, member):
+            return Refusal.HELD
+        others = self.others_in_flight(member)
+        if others and entry.zone != self.zone:
+            return Refusal.ZONE
+        # A member that is unavailable takes up its place already.
+        ill = 0 if member in self.unavailable else len(self.unavailable)
+        is_full = others + ill >= self.max_in_flight(entry.zone)
+        if is_full or others >= self.allowed(version, entry.zone):
             return Refusal.FULL
-        return replace(self._with_entry(member, entry, version), last_admitted=seq)
+        entered = self._with_entry(member, replace(entry, admission=self.admissions + 1), version)
+        return replace(
+            entered, last_admitted=seq, admissions=self.admissions + 1, zone=entry.zone, head=None
+        )
 
     def readmit(self, member: str, entry: InFlightEntry, scope: str) -> RolloutRecord | Refusal:
         """Admit a member that is in flight to another version in the same turn.
 
         This takes down no further command, so max unavailable does not matter.  But only one
-        member tries an untried version.
+        member tries an untried version, and a hold counts.  All entries must be known, unless the
+        version is known good and not held.
         """
         version = ConfigVersion(entry.digest, entry.zxid, scope, entry.written)
         own = self.in_flight.get(member)
@@ -239,13 +283,28 @@ class RolloutRecord:
             return Refusal.PAUSED
         if self.failure_of(version) is not None:
             return Refusal.FAILED
+        if self._is_held_in_flight(version, member):
+            return Refusal.HELD
         others = [other for name, other in self.in_flight.items() if name != member]
         # Members that failed with it try nothing now: the first of them may try it once more.
         trying = [other for other in others if other.phase is EntryPhase.RESTARTING]
         is_tried = any(other.digest == entry.digest for other in trying)
         if is_tried and not self.is_known_good(version):
             return Refusal.FULL
-        return self._with_entry(member, entry, version)
+        kept = replace(entry, zone=own.zone, admission=own.admission)
+        return self._with_entry(member, kept, version)
+
+    def needs_survey(self, version: ConfigVersion) -> bool:
+        """Whether a readmission to this version depends on the entries of the others."""
+        is_held = self.hold is not None and not self.hold.approves(version)
+        return is_held or not self.is_known_good(version)
+
+    def _is_held_in_flight(self, version: ConfigVersion, member: str) -> bool:
+        """Decide as `is_held`, if all entries are known."""
+        known = {
+            name: entry for name, entry in self.in_flight.items() if entry.digest == version.digest
+        }
+        return replace(self, in_flight=known, in_flight_count=0).is_held(version, member)
 
     def adopt(self, member: str, token: str) -> RolloutRecord:
         """Continue the turn of an earlier process with the same member ID.
@@ -257,26 +316,30 @@ class RolloutRecord:
             return self
         counted = self._with_lost_turn(member, entry)
         state, phase = counted.versions.get(entry.digest), entry.phase
-        if state is not None and state.failed_by:
+        if state is not None and state.has_failed(counted.tolerated):
             phase = EntryPhase.FAILED
         adopted = replace(entry, token=token, phase=phase)
-        return replace(counted, in_flight={**self.in_flight, member: adopted})
+        return replace(
+            self._with_in_flight({**self.in_flight, member: adopted}), versions=counted.versions
+        )
 
     def release(self, member: str, known_good: ConfigVersion | None) -> RolloutRecord:
         """End the member's turn, if it has one, and mark the version that it runs as known good."""
+        entry = self.in_flight.get(member)
         in_flight = self.in_flight
-        if member in in_flight:
-            in_flight = {name: entry for name, entry in in_flight.items() if name != member}
+        if entry is not None:
+            in_flight = {name: other for name, other in in_flight.items() if name != member}
         versions = self.versions
         if known_good is not None:
-            versions = self._with_known_good(member, known_good)
+            is_tried = entry is not None and entry.digest == known_good.digest
+            versions = self._with_known_good(member, known_good, succeeded=is_tried)
         if in_flight is self.in_flight and versions is self.versions:
             return self
-        return replace(self, in_flight=in_flight, versions=versions)
+        return replace(self._with_in_flight(in_flight), versions=versions)
 
     def mark_known_good(self, member: str, known_good: ConfigVersion) -> RolloutRecord:
         """Mark a version as known good that a member runs without a turn."""
-        versions = self._with_known_good(member, known_good)
+        versions = self._with_known_good(member, known_good, succeeded=False)
         return self if versions is self.versions else replace(self, versions=versions)
 
     def fail(
@@ -290,21 +353,16 @@ class RolloutRecord:
         is_recorded = member in known.failed_by and known.zxid >= version.zxid
         if is_recorded and (not owns or (entry and entry.phase is EntryPhase.FAILED)):
             return self
-        state = replace(
-            known,
-            zxid=max(known.zxid, version.zxid),
-            failed_by=tuple(dict.fromkeys((*known.failed_by, member))),
-            reason=reason,
-            step=step,
-            at=AS_COMMITTED,
-        )
-        in_flight = self.in_flight
-        if owns and entry is not None:
-            failed = replace(entry, phase=EntryPhase.FAILED, since=AS_COMMITTED)
-            in_flight = {**in_flight, member: failed}
-        return replace(self, in_flight=in_flight, versions={**self.versions, version.digest: state})
+        state = known.with_failure(member, version.zxid, reason, step)
+        versions = {**self.versions, version.digest: state}
+        if not owns or entry is None:
+            return replace(self, versions=versions)
+        own = replace(entry, phase=EntryPhase.FAILED, since=AS_COMMITTED)
+        return replace(self._with_in_flight({**self.in_flight, member: own}), versions=versions)
 
-    def enter_failed(self, member: str, token: str, version: ConfigVersion) -> RolloutRecord:
+    def enter_failed(
+        self, member: str, token: str, version: ConfigVersion, zone: str = ""
+    ) -> RolloutRecord:
         """Enter a member whose version failed before this record existed.
 
         It has its turn again, as before.  Its command may be down, so it counts whatever max
@@ -312,8 +370,8 @@ class RolloutRecord:
         """
         if member in self.in_flight:
             return self
-        entry = InFlightEntry(token, version.digest, version.zxid, EntryPhase.FAILED)
-        return replace(self, in_flight={**self.in_flight, member: entry})
+        entry = InFlightEntry(token, version.digest, version.zxid, EntryPhase.FAILED, zone=zone)
+        return self._with_in_flight({**self.in_flight, member: entry})
 
     def reclaim(self, member: str, token: str) -> RolloutRecord:
         """End the turn of a missing member; the lost turn counts against its version."""
@@ -323,21 +381,63 @@ class RolloutRecord:
         counted = self._with_lost_turn(member, entry)
         return counted.release(member, None)
 
-    def with_max_unavailable(
-        self, member: str, requested: MaxUnavailable, population: int, is_requester_alive: bool
+    def with_limits(
+        self,
+        member: str,
+        zone: str,
+        max_unavailable: MaxUnavailable,
+        max_failed: MaxFailed,
+        *,
+        alive: Collection[str],
     ) -> RolloutRecord:
-        """Return the record after a member's request for a max unavailable, by `agreed`."""
-        known, own = self.max_unavailable, AgreedMaxUnavailable(requested, member)
-        found = agreed(known, own, population, is_requester_alive)
-        return self if found == known else replace(self, max_unavailable=found)
+        """Return the record after a request for limits by a member of this zone.
 
-    def allowed(self, population: int) -> int:
-        """Return how many members may be in flight with a known good version."""
-        return self.max_unavailable.limit.of(population) if self.max_unavailable else 1
+        `alive` are the living ones of the members that requested the present limits.
+        """
+        unavailable = agreed_max_unavailable(
+            self.max_unavailable,
+            AgreedMaxUnavailable(max_unavailable, member),
+            self.population,
+            zone,
+            is_requester_alive=self.max_unavailable is not None
+            and self.max_unavailable.by in alive,
+        )
+        failed = agreed_max_failed(
+            self.max_failed,
+            AgreedMaxFailed(max_failed, member),
+            self.population,
+            is_requester_alive=self.max_failed is not None and self.max_failed.by in alive,
+        )
+        if (unavailable, failed) == (self.max_unavailable, self.max_failed):
+            return self
+        return replace(self, max_unavailable=unavailable, max_failed=failed)
+
+    def max_in_flight(self, zone: str) -> int:
+        """Return the max unavailable as a number, if the members in flight are of this zone."""
+        if self.max_unavailable is None:
+            return 1
+        return self.population.allowed_by(self.max_unavailable.limit, zone)
+
+    def allowed(self, version: ConfigVersion, zone: str = "") -> int:
+        """Return how many members may be in flight if one more is admitted to this version.
+
+        An untried version is tried by one member alone.  Then at most twice as many are in flight
+        as have succeeded.
+        """
+        if not self.is_known_good(version):
+            return 1
+        state = self.versions[version.digest]
+        return min(self.max_in_flight(zone), max(1, 2 * state.succeeded))
 
     def _is_retry(self, version: ConfigVersion) -> bool:
         state = self.versions.get(version.digest)
         return state is not None and bool(state.failed_by) and version.last_written > state.zxid
+
+    def _with_in_flight(self, in_flight: Mapping[str, InFlightEntry]) -> RolloutRecord:
+        """Return the record with other known entries, and as many more or fewer in flight."""
+        known = max(self.in_flight_count, len(self.in_flight))
+        count = known + len(in_flight) - len(self.in_flight)
+        return replace(self, in_flight=in_flight, in_flight_count=count)
 
     def _with_entry(
         self, member: str, entry: InFlightEntry, version: ConfigVersion
@@ -346,7 +446,7 @@ class RolloutRecord:
         in_flight = {**self.in_flight, member: entry}
         wanted = {other.digest for other in in_flight.values()}
         # Until the restarted contents are known good, the failure before the restart applies.
-        failure = _latest(
+        failure = latest(
             state
             for digest, state in self.versions.items()
             if state.failed_by and is_same_contents(digest, version.digest)
@@ -357,7 +457,7 @@ class RolloutRecord:
             if state.known_good
             or digest in wanted
             or state is failure
-            or not _is_older(state, version)
+            or not is_older(state, version)
         }
         known = self.versions.get(version.digest)
         if known is None:
@@ -367,64 +467,37 @@ class RolloutRecord:
             if known.failed_by and version.last_written > known.zxid:
                 newer = VersionState(version.zxid, version.scope)
             versions[version.digest] = newer
-        return replace(self, in_flight=in_flight, versions=versions)
+        return replace(self._with_in_flight(in_flight), versions=versions)
 
-    def _with_known_good(self, member: str, version: ConfigVersion) -> Mapping[str, VersionState]:
+    def _with_known_good(
+        self, member: str, version: ConfigVersion, *, succeeded: bool
+    ) -> Mapping[str, VersionState]:
         new = VersionState(version.zxid, version.scope, known_good=True)
         known = self.versions.get(version.digest, new)
-        failed_by = tuple(name for name in known.failed_by if name != member)
+        recovered = known.without_failure(member)
         is_known = version.digest in self.versions and known.known_good
-        if is_known and failed_by == known.failed_by:
+        if is_known and not succeeded and recovered.failed_by == known.failed_by:
             return self.versions
-        zxid = max(version.zxid, known.zxid)
         # Keep counting lost turns: a version that kills every second member must not roll on.
-        state = replace(new, zxid=zxid, lost_turns=known.lost_turns)
-        if failed_by:
-            state = replace(known, known_good=True, failed_by=failed_by, zxid=zxid)
+        state = replace(
+            recovered,
+            known_good=True,
+            zxid=max(version.zxid, known.zxid),
+            succeeded=known.succeeded + succeeded,
+        )
+        if not state.failed_by:
+            state = replace(state, scope=version.scope, reason="", step="", at=AS_COMMITTED)
+        if is_known:
+            return {**self.versions, version.digest: state}
         in_flight = {entry.digest for entry in self.in_flight.values()}
-        kept = _without_outdated(self.versions, version, in_flight)
+        kept = without_outdated(self.versions, version, in_flight)
         return {**kept, version.digest: state}
 
     def _with_lost_turn(self, member: str, entry: InFlightEntry) -> RolloutRecord:
         if entry.phase is EntryPhase.FAILED:
             return self
         known = self.versions.get(entry.digest, VersionState(entry.zxid, ""))
-        lost = known.lost_turns + 1
-        state = replace(known, lost_turns=lost)
-        if lost >= LOST_TURNS_THAT_FAIL:
-            state = replace(
-                state,
-                failed_by=tuple(dict.fromkeys((*known.failed_by, member))),
-                reason=f"{lost} turns with this version were lost, the last one by {member}",
-                step="",
-                zxid=max(known.zxid, entry.zxid),
-                at=AS_COMMITTED,
-            )
+        if known.is_same_loss(entry.zone, entry.admission):
+            return self
+        state = known.with_lost_turn(member, entry.zxid, entry.zone, self.admissions)
         return replace(self, versions={**self.versions, entry.digest: state})
-
-
-def _latest(states: Iterable[VersionState]) -> VersionState | None:
-    """Return the latest result of a trial; of two with the same zxid, the failure."""
-    decided = [state for state in states if state.failed_by or state.known_good]
-    return max(decided, key=lambda known: (known.zxid, bool(known.failed_by)), default=None)
-
-
-def _is_older(state: VersionState, version: ConfigVersion) -> bool:
-    """Whether the version, once admitted, makes the version of this state out of date."""
-    # A state without a scope may be about the same znodes.
-    return state.scope in (version.scope, "") and state.zxid < version.zxid
-
-
-def _without_outdated(
-    versions: Mapping[str, VersionState], version: ConfigVersion, in_flight: Collection[str]
-) -> dict[str, VersionState]:
-    """Drop the older versions, except those in flight and the newest known good one.
-
-    While the new version may still fail on some member, the others run the version before it.
-    When they start, they have to know that it is known good.
-    """
-    older = [digest for digest, state in versions.items() if _is_older(state, version)]
-    known_good = [digest for digest in older if versions[digest].known_good]
-    newest = max(known_good, key=lambda digest: versions[digest].zxid, default="")
-    dropped = {digest for digest in older if digest != newest and digest not in in_flight}
-    return {digest: state for digest, state in versions.items() if digest not in dropped}

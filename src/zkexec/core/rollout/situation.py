@@ -9,13 +9,17 @@ from __future__ import annotations
 from zkexec.core.actions import Action, Note
 from zkexec.core.phases import Phase
 from zkexec.core.policy import MaxUnavailable, Policy
+from zkexec.core.rollout.admissions import Admissions
 from zkexec.core.rollout.group_events import GroupPart
 from zkexec.core.rollout.group_requests import GroupRequests
 from zkexec.core.rollout.lease import Lease, TurnOutcome
 from zkexec.core.rollout.membership import Membership
 from zkexec.core.rollout.queue_position import QueuePosition
+from zkexec.core.rollout.queue_times import QueueTimes
+from zkexec.core.rollout.queued_member import QueuedMember, QueueNode, queue_name
+from zkexec.core.rollout.record import Refusal
 from zkexec.core.rollout.record_view import RecordView
-from zkexec.core.rollout.version import ConfigVersion, renumbered, version_of
+from zkexec.core.rollout.version import ConfigVersion, renumbered, short, version_of
 from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot
 from zkexec.core.turn import MemberStatus
 from zkexec.frozen import replace
@@ -24,6 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+
+UNHEALTHY = "unhealthy"
+"""The health of a command that failed its last health check."""
 
 MOST_NAMED = 3
 """One line of the log names at most this many paths."""
@@ -37,7 +44,9 @@ class Situation:
         self.member = member
         self.membership = Membership(policy.session_timeout_s)
         self.requests = GroupRequests()
-        self.queue = QueuePosition(new_token)
+        self.queue = QueuePosition()
+        self.admissions = Admissions()
+        self.times = QueueTimes(member)
         self.record_view = RecordView(member, policy.grace_s)
         self.lease = Lease(member, new_token)
         self.wanted: Snapshot | None = None
@@ -57,15 +66,15 @@ class Situation:
         """The version on which the command of this run was healthy last."""
         self.scope = ""
         """The set of znodes of the inputs, once a version was computed."""
-        self.has_requested_max_unavailable = False
+        self.has_requested_limits = False
         self.is_history_checked = self.is_recorded = False
         """Whether, in this session, the inputs were read, and the record is complete."""
         self._was_recorded = False
+        self._readmission_digest = ""
         self.admit_from: float | None = None
         """No member is admitted before this time."""
         self._history = 0
-        self.confirming = False
-        self.adopted = False
+        self.confirming = self.adopted = self.doubts_turn = False
         self._noted: Note | None = None
         self._max_unavailable_noted: MaxUnavailable | None = None
         self._last_versions: list[tuple[Snapshot, ConfigVersion]] = []
@@ -87,6 +96,13 @@ class Situation:
         return self._was_recorded and is_there and not is_own
 
     @property
+    def has_unwanted_turn(self) -> bool:
+        """Whether another member has admitted this one to what it does not want any more."""
+        is_own = self.lease.entry_in(self.record_view.record) is not None
+        is_wanted = self.wanted is not None or self.failure is not None or bool(self.outcomes)
+        return is_own and not is_wanted and not self.adopted and self.lease.admitted is None
+
+    @property
     def admitted(self) -> Snapshot | None:
         """The snapshot of this member's turn, if the turn is of the present history."""
         admitted = self.lease.admitted
@@ -101,10 +117,65 @@ class Situation:
 
     @property
     def decides(self) -> bool:
-        """Whether this member is next to be admitted, so that it must watch for missing members."""
+        """Whether this member is next to be admitted, so that it must look for missing members."""
         if self.wanted is None or self.is_debouncing or not self.may_be_admitted:
             return False
-        return not self.is_admitted_to_wanted if self.in_flight else self.queue.is_head
+        return not self.is_admitted_to_wanted if self.in_flight else self.is_head
+
+    @property
+    def is_head(self) -> bool:
+        """Whether this member admits itself and others.
+
+        It does if no queue node is before its own, or if the head before it has hung.
+        """
+        if not self.queue.is_waiting:
+            return self.queue.is_head
+        head = self.record_view.record.head
+        is_acting = head is not None and head.number == self.queue.number
+        return is_acting or (self.times.takeover.acts and self.queue.waits_for_acting_head)
+
+    @property
+    def queued(self) -> QueuedMember:
+        """What the own queue node is to contain; only if a version is wanted."""
+        wanted = self.wanted
+        digest = "" if wanted is None else self.version_of(wanted).digest
+        return QueuedMember(self.member, self.lease.token, digest, self.policy.zone)
+
+    @property
+    def limits_differ(self) -> bool:
+        """Whether the limits in force are not those of this member."""
+        record, policy = self.record_view.record, self.policy
+        unavailable, failed = record.max_unavailable, record.max_failed
+        if unavailable is None or failed is None:
+            return True
+        return (unavailable.limit, failed.limit) != (policy.max_unavailable, policy.max_failed)
+
+    @property
+    def own_queue_node(self) -> QueueNode:
+        """The own queue node, whatever its version; only if there is one."""
+        number = -1 if self.queue.number is None else self.queue.number
+        return QueueNode(number, -1, self.queued)
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """The zones of which the living members are to be counted."""
+        known = self.record_view.record.max_unavailable
+        limits = [self.policy.max_unavailable, *([known.limit] if known is not None else [])]
+        if not any(limit.per_zone for limit in limits):
+            return frozenset()
+        return frozenset({self.policy.zone, self.record_view.record.zone} - {""})
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The versions of which all is to be known when the record is read."""
+        snapshots = (self.wanted, self.current, self.lease.admitted)
+        versions = [self.version_of(one) for one in snapshots if one is not None]
+        versions += [one for one in (self.last_good, self.unrecorded_good) if one is not None]
+        versions += [one.version for one in self.outcomes if one.version is not None]
+        known = self.record_view.record
+        entry = known.in_flight.get(self.member)
+        own = () if entry is None else (entry.digest,)
+        return frozenset((*own, *known.versions, *(version.digest for version in versions)))
 
     @property
     def is_debouncing(self) -> bool:
@@ -191,7 +262,7 @@ class Situation:
         self.outcomes.clear()
         self.unrecorded_good = None
         self.must_reenter = False
-        self.has_requested_max_unavailable = self.is_recorded = self._was_recorded = True
+        self.has_requested_limits = self.is_recorded = self._was_recorded = True
 
     @property
     def is_admitted_to_wanted(self) -> bool:
@@ -204,6 +275,64 @@ class Situation:
         own, newest = self.version_of(admitted), self.version_of(wanted)
         # If a znode was emptied, its zxid is lost.  What failed then must not be tried now.
         return own.digest == newest.digest and own.zxid >= newest.zxid
+
+    def is_takeover_due(self, now: float) -> bool:
+        """Whether it is time to find out whether the head before this member hangs."""
+        due = self.takeover_at
+        return due is not None and now >= due
+
+    @property
+    def takeover_at(self) -> float | None:
+        """When it is to be found out whether the head before this member hangs."""
+        if not (self.queue.is_waiting and self.queue.waits_for_acting_head):
+            return None
+        return self.times.takeover_at(self.membership.session_timeout_s)
+
+    def pause_after_conflict(self, now: float) -> None:
+        """Try again a little later than others that had the same conflict."""
+        in_flight = self.record_view.record.others_in_flight(self.member)
+        pause_s = self.times.spread.retry_s(in_flight)
+        if pause_s:
+            self.requests.pause(now, pause_s)
+
+    def readmission_pause_s(self, version: ConfigVersion) -> float:
+        """Return how long to wait before this member tries to be readmitted to a version.
+
+        All members in flight may want it at the same moment.
+        """
+        if self._readmission_digest == version.digest:
+            return 0.0
+        self._readmission_digest = version.digest
+        return self.times.spread.retry_s(self.record_view.record.others_in_flight(self.member))
+
+    def take_admission(self) -> list[Action]:
+        """Take up the turn to which another member has admitted this one, if it has."""
+        entry, wanted = self.lease.entry_in(self.record_view.record), self.wanted
+        is_new = entry is not None and self.lease.admitted is None and not self.adopted
+        if entry is None or not is_new or wanted is None:
+            return []
+        if self.version_of(wanted).digest != entry.digest:
+            return []
+        self.lease.take(wanted)
+        return [Note("admitted", {"digest": short(entry.digest)})]
+
+    def look_for_hung_head(self, now: float) -> None:
+        """Compare what was read with the read before, if this member waits for an acting head."""
+        if self.wanted is None or not self.queue.waits_for_acting_head:
+            self.times.takeover.forget()
+            return
+        view, version = self.record_view, self.version_of(self.wanted)
+        entry = self.lease.entry_for(version, self.policy.zone)
+        found = view.record.admit(self.member, entry, version.scope)
+        has_room = not isinstance(found, Refusal)
+        timeout_s = self.membership.session_timeout_s
+        self.times.takeover.read(view.record, view.basis, now, timeout_s, has_room=has_room)
+
+    @property
+    def survey_at(self) -> float | None:
+        """When the members in flight are to be surveyed, if this member waits for room."""
+        since = self.times.room_since
+        return None if since is None else self.record_view.survey_at(since)
 
     def is_outdated(self, wanted: Snapshot) -> bool:
         """Whether the group has a newer version, even if no check of znode versions shows it.
@@ -223,19 +352,24 @@ class Situation:
         self._last_versions = [(snapshot, version), *self._last_versions[:2]]
         return version
 
-    def touched(self, part: GroupPart) -> None:
+    def touched(self, part: GroupPart, now: float) -> None:
         """Note that a watch fired: this part of the group has to be read again."""
-        if part is GroupPart.PREDECESSOR:
-            self.queue.touched()
+        if part in (GroupPart.PREDECESSOR, GroupPart.QUEUE_NODE):
+            self.queue.touched(is_own=part is GroupPart.QUEUE_NODE)
         elif part is GroupPart.OWN_NODE:
             self.membership.doubt()
         else:
-            self.record_view.touched(of_record=part is GroupPart.RECORD)
+            self.admissions.is_read = False
+            if part is GroupPart.IN_FLIGHT:
+                self.admissions.collect(now)
+            self.record_view.touched(part)
 
     def publish(
         self, status: MemberStatus, running: Snapshot | None, wanted: Snapshot | None
     ) -> None:
         """Replace the status if the phase, the step, the health, or the wanted version changed."""
+        is_unavailable = status.health == UNHEALTHY and not self.in_flight
+        status = replace(status, unavailable=is_unavailable)
         zxid, known = 0 if wanted is None else wanted.zxid, self.membership.status
         if _essentials(status, zxid) == _essentials(known, known.zxid):
             return
@@ -260,7 +394,7 @@ class Situation:
     def note_max_unavailable(self) -> list[Action]:
         """Log the max unavailable in force, if it differs from the one of this member."""
         agreed, own = self.record_view.record.max_unavailable, self.policy.max_unavailable
-        if agreed is None or not self.has_requested_max_unavailable:
+        if agreed is None or not self.has_requested_limits:
             return []
         if agreed.limit == self._max_unavailable_noted:
             return []
@@ -282,9 +416,11 @@ class Situation:
         paths = ", ".join(map(self._queue_path, names[:MOST_NAMED]))
         return [Note("queue-strays", {"paths": f"{paths} and {more} more" if more > 0 else paths})]
 
-    def note_left_over(self, name: str, *, is_new: bool) -> list[Action]:
-        """Log a queue node that belongs to no session, once."""
-        return [Note("queue-left-over", {"path": self._queue_path(name)})] if is_new else []
+    def note_left_over(self, number: int | None) -> list[Action]:
+        """Log a queue node that belongs to no session; None if there is no new one."""
+        if number is None:
+            return []
+        return [Note("queue-left-over", {"path": self._queue_path(queue_name(number))})]
 
     def _queue_path(self, name: str) -> str:
         # The queue is beside the znode of restarts.
@@ -295,10 +431,10 @@ class Situation:
         self._noted = None
 
 
-def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, str, int]:
+def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, str, int, bool]:
     """Return what makes a status worth a write: what runs changes with the phase.
 
     While a member is loading, its zxid does not count, as this phase is short.
     """
     counted = 0 if status.phase == Phase.LOADING.value else zxid
-    return status.phase, status.step, status.health, counted
+    return status.phase, status.step, status.health, counted, status.unavailable

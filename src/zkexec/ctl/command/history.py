@@ -40,12 +40,14 @@ def _columns(history: PathHistory) -> list[Column]:
     rows = [_cells(entry, is_present=entry is present) for entry in reversed(history.entries)]
     if (unlisted := history.unlisted) is not None:
         rows.insert(0, _cells(unlisted, is_present=True))
-    titles = ("REVISION", "TIME", "BY", "SIZE", "SHA256", "MESSAGE")
-    ranks = (0, 2, 0, 4, 3, 0)
-    return [
+    titles = ("REVISION", "TIME", "BY", "SIZE", "SHA256", "HELD", "MESSAGE")
+    ranks = (0, 2, 0, 4, 3, 0, 0)
+    columns = [
         Column(title, tuple(column), rank)
         for title, column, rank in zip(titles, zip(*rows, strict=True), ranks, strict=True)
     ]
+    # Most paths never had a push with a hold.
+    return [column for column in columns if column.title != "HELD" or not column.is_empty]
 
 
 def _cells(entry: HistoryEntry, *, is_present: bool) -> list[Cell]:
@@ -56,6 +58,7 @@ def _cells(entry: HistoryEntry, *, is_present: bool) -> list[Cell]:
         Cell(_OTHER_TOOL, "busy") if entry.set_by_other_tool else Cell(entry.by),
         Cell(size_text(entry.size)),
         Cell(short_digest(entry.digest)),
+        Cell(f"after {entry.held_after}" if entry.held_after else ""),
         Cell(entry.message),
     ]
 
@@ -80,4 +83,5 @@ def _entry_in_json(entry: HistoryEntry, history: PathHistory) -> dict[str, Any]:
         "size": entry.size,
         "sha256": entry.digest,
         "restored_revision": entry.restored_revision or None,
+        "held_after": entry.held_after or None,
     }

@@ -8,8 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
 from zkexec.cli.converters import HISTORY
+from zkexec.core.rollout.record import AuditEntry
 from zkexec.ctl.arguments import STDIN, Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.command import push_check
@@ -18,17 +20,20 @@ from zkexec.ctl.command.pushed_folder import PushedFolder, is_skipped, read_fold
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import PathHistory, PushAuthor, digest_of
+from zkexec.ctl.history.failed_push import FailedPush
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
+from zkexec.ctl.history.hold_write import HoldEnd, HoldWrite, left_of_push
 from zkexec.ctl.history.push_transaction import PushResult, PushTransaction
 from zkexec.ctl.history.tree_content import contains, encode, is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.hold_phrases import approval, held_text, members_text
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import short_digest, size_text
-from zkexec.group.store import LARGEST_COMMIT
+from zkexec.group.paths import LARGEST_COMMIT
 
 
 def run(invocation: Invocation, console: Console) -> int:
@@ -90,6 +95,19 @@ class Push:
         self._invocation = invocation
         self._console = console
         self._cluster = cluster
+        token, after = os.urandom(8).hex(), invocation.hold
+        self._author = PushAuthor(
+            by=invocation.by,
+            at=0.0,
+            message=invocation.message,
+            token=token,
+            held_after="" if after is None else str(after),
+        )
+        self._hold: HoldWrite | None = None
+        self._hold_end: HoldEnd | None = None
+        if after is not None:
+            audit_entry = AuditEntry("hold", invocation.by, invocation.message, token)
+            self._hold = HoldWrite(invocation.lock, cluster.chroot, audit_entry, after)
 
     def read(self, path: str) -> PathHistory:
         """Read a path with its history; fail if it may not be written."""
@@ -101,19 +119,19 @@ class Push:
         """Show, check, confirm and write these changes; return the exit status."""
         invocation = self._invocation
         group = self._read_group()
+        self._hold_end = self._ended_hold(group, wanted)
         transaction = self._transaction(wanted, group.inputs if group else ())
-        transaction.check_sizes()
-        if not invocation.dry_run:
-            transaction.check_acls()
+        self._check(transaction)
         for change in wanted:
             show_change(change, self._console, is_kept=transaction.can_keep(change.history))
         if group is not None:
-            self._console.paragraph(_group_summary(group, time.time()))
+            self._show_group(group)
             if invocation.wait:
                 _check_inputs(group, [change.path for change in wanted])
         needed = [change for change in wanted if change.is_needed]
         if not needed:
-            self._console.out("nothing to push")
+            is_held = self._hold is not None
+            self._console.out("nothing to push" + ", and so nothing to hold" * is_held)
             return self._follow(wanted, PushResult(0, {}))
         if invocation.check is not None:
             contents = {change.path: change.content for change in wanted}
@@ -124,16 +142,77 @@ class Push:
         if not (invocation.yes or self._console.ask(question(needed))):
             self._console.report("nothing was pushed")
             return NO
-        return self._follow(wanted, self._write(transaction))
+        result = self._write(transaction)
+        if self._hold is not None:
+            self._show_hold(self._hold)
+        self._show_hold_end(self._hold_end)
+        if invocation.subcommand == "undo" and not invocation.lock:
+            self._warn_of_hold(needed)
+        return self._follow(wanted, result)
+
+    def _check(self, transaction: PushTransaction) -> None:
+        """Raise SubcommandError if the transaction is not possible."""
+        is_written = not self._invocation.dry_run
+        if self._hold is not None:
+            self._cluster.run(partial(self._hold.check, writing=is_written))
+        transaction.check_sizes()
+        if is_written:
+            transaction.check_acls()
+
+    def _show_group(self, group: GroupStatus) -> None:
+        """Show the state of the group, and warn of a hold that it has already."""
+        self._console.paragraph(_group_summary(group, time.time()))
+        if group.record.hold is None:
+            return
+        held = f"warning: {group.name} is {held_text(group.record.hold)}"
+        if self._hold_end is not None:
+            consequence = "this undo ends the hold"
+        elif self._hold is None:
+            consequence = (
+                "the hold applies to this push as well, unless its contents were known good then; "
+                f"{approval(group.name)}"
+            )
+        else:
+            consequence = "the hold of this push replaces that one"
+        self._console.report(f"{held}; {consequence}")
 
     def _transaction(
         self, wanted: Sequence[ContentChange], inputs: Collection[str]
     ) -> PushTransaction:
-        invocation = self._invocation
-        token = os.urandom(8).hex()
-        author = PushAuthor(by=invocation.by, at=0.0, message=invocation.message, token=token)
-        acl = HistoryAcl(invocation.connection.access)
-        return PushTransaction(wanted, author, self.paths, acl, inputs)
+        acl = HistoryAcl(self._invocation.connection.access)
+        hold = self._hold or self._hold_end
+        return PushTransaction(wanted, self._author, self.paths, acl, inputs, hold)
+
+    def _ended_hold(
+        self, group: GroupStatus | None, wanted: Sequence[ContentChange]
+    ) -> HoldEnd | None:
+        """Return the end of the group's hold, if this is the undo of all of the push with it.
+
+        Without the permission to end it, the undo is possible all the same, and the hold stays.
+        """
+        hold = None if group is None else group.record.hold
+        is_undo = self._invocation.subcommand == "undo" and self._hold is None
+        if group is None or hold is None or not hold.token or not is_undo:
+            return None
+        undone = [change.history for change in wanted if change.is_needed]
+        if not any(one.origin and one.origin.token == hold.token for one in undone):
+            return None
+        paths = [history.path for history in undone]
+        for path in sorted(group.inputs):
+            is_undone = any(path == one or contains(one, path) for one in paths)
+            if not is_undone and left_of_push(hold.token, undone, self._history(path)):
+                return None
+        found = self._end_of(hold.token, self._invocation.message)
+        is_possible = self._invocation.dry_run or self._cluster.run(found.is_permitted)
+        return found if is_possible else None
+
+    def _end_of(self, token: str, message: str) -> HoldEnd:
+        audit_entry = AuditEntry("undo", self._invocation.by, message, os.urandom(8).hex())
+        return HoldEnd(self._invocation.lock, self._cluster.chroot, audit_entry, token)
+
+    def _history(self, path: str) -> PathHistory:
+        history: PathHistory = self._cluster.run(read_history(self.paths, path))
+        return history
 
     def _read_group(self) -> GroupStatus | None:
         if not self._invocation.lock:
@@ -155,6 +234,33 @@ class Push:
             self._console.paragraph(f"{path}: pushed as @{entry.revision} ({content})")
         return result
 
+    def _show_hold(self, hold: HoldWrite) -> None:
+        """Show the hold that was written, and which one it has replaced."""
+        lock, after = self._invocation.lock, self._invocation.hold
+        if after is None:
+            return
+        replaced = f", instead of {members_text(hold.replaced.after)}" if hold.replaced else ""
+        text = f"{lock}: to be held after {members_text(after)}{replaced}"
+        # With --wait the end of the wait names the way on, when the hold has been reached.
+        way_on = "" if self._invocation.wait else f"; {approval(lock)}"
+        self._console.paragraph(f"{text}{way_on}")
+
+    def _show_hold_end(self, end: HoldEnd | None) -> None:
+        """Show which hold was ended with the push that was undone."""
+        if end is not None and end.ended is not None:
+            lock, was = self._invocation.lock, held_text(end.ended)
+            self._console.paragraph(f"{lock}: the hold of the push has ended; it was {was}")
+
+    def _warn_of_hold(self, undone: Sequence[ContentChange]) -> None:
+        """Warn that the hold of a push stays, as its group is not known."""
+        for origin in (change.history.origin for change in undone):
+            if origin is not None and origin.held_after:
+                self._console.report(
+                    f"warning: @{origin.revision} was pushed with a hold, which this undo does not "
+                    "end without --lock NAME; to remove it: zkexecctl approve NAME"
+                )
+                return
+
     def _follow(self, wanted: Sequence[ContentChange], result: PushResult) -> int:
         invocation = self._invocation
         if not invocation.wait or invocation.dry_run:
@@ -170,8 +276,51 @@ class Push:
             )
             for change in wanted
         }
-        lock, timeout_s = invocation.lock, invocation.timeout_s
-        return wait.follow(self._cluster, lock, timeout_s, self._console, pushed)
+        outcome = wait.follow(
+            self._cluster,
+            invocation.lock,
+            invocation.timeout_s,
+            self._console,
+            wait.FollowedPush(pushed, self._hold is not None, invocation.undo_on_failure),
+        )
+        if outcome.failure and invocation.undo_on_failure:
+            self._undo(FailedPush(invocation.lock, wanted, result, outcome.failure))
+        return outcome.status
+
+    def _undo(self, failed: FailedPush) -> None:
+        """Push what the paths contained before, and report what was done or why it was not.
+
+        The exit status does not depend on it: the push has failed in any case.
+        """
+        end = None
+        try:
+            undone = failed.undone_by([self.read(change.path) for change in failed.changes])
+            if self._hold is not None and failed.is_undone_by(undone):
+                end = self._end_of(self._hold.token, failed.message)
+            if any(change.is_needed for change in undone):
+                self._push_back(undone, failed.message, end)
+        except SubcommandError as error:
+            self._console.report(f"the push is not undone: {error}")
+        else:
+            self._show_hold_end(end)
+            is_held = self._hold is not None and not (end is not None and end.ended)
+            for line in failed.report(undone, has_hold=is_held):
+                self._console.report(line)
+
+    def _push_back(
+        self, wanted: Sequence[ContentChange], message: str, end: HoldEnd | None
+    ) -> None:
+        """Push these changes without a question, and without a hold of their own."""
+        group = self._read_group()
+        author = PushAuthor(
+            by=self._invocation.by, at=0.0, message=message, token=os.urandom(8).hex()
+        )
+        acl = HistoryAcl(self._invocation.connection.access)
+        inputs = group.inputs if group else ()
+        transaction = PushTransaction(wanted, author, self.paths, acl, inputs, end)
+        transaction.check_sizes()
+        transaction.check_acls()
+        self._write(transaction)
 
 
 def _group_summary(group: GroupStatus, now: float) -> str:

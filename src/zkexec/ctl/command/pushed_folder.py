@@ -13,7 +13,7 @@ from zkexec.core.tree_files import OWN_CONTENT
 from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.tree_content import from_files
 from zkexec.frozen import frozen
-from zkexec.group.store import LARGEST_COMMIT
+from zkexec.group.paths import LARGEST_COMMIT
 
 
 @frozen(hidden=("znodes",))

@@ -1,4 +1,4 @@
-"""`zkexecctl pause`, `resume`, `retry`, `restart` and `forget`: operations on a group's record.
+"""`zkexecctl pause`, `resume`, `approve`, `retry`, `restart` and `forget`: operations on a record.
 
 They share everything but the rule that decides, so they share a file.  The rules of this file:
 
@@ -17,10 +17,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from zkexec.core.inputs import restart_name
+from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import operations
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import AuditEntry, RolloutRecord, VersionState
+from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.core.rollout.version import is_same_contents
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.arguments import Invocation
 from zkexec.ctl.cluster_connection import connect
 from zkexec.ctl.command import steer_messages
@@ -30,7 +32,7 @@ from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.member_row import MemberRow
 from zkexec.ctl.terminal.console import Console
 from zkexec.frozen import frozen
-from zkexec.group.store import Paths
+from zkexec.group.paths import Paths
 from zkexec.znode_paths import group_path
 from zkexec.zookeeper.errors import RefusedError
 from zkexec.zookeeper.requests import Dialogue
@@ -42,10 +44,14 @@ Rule = Callable[[OperationBasis, AuditEntry], RolloutRecord | Objection]
 
 @frozen()
 class _Done:
-    """What the operation was decided on, and the record after it."""
+    """What the operation was decided on, the record after it, and which members are in flight.
+
+    The last is only known if the operation is about it.
+    """
 
     basis: OperationBasis
     after: RolloutRecord
+    in_flight: tuple[str, ...] = ()
 
 
 def run(invocation: Invocation, console: Console) -> int:
@@ -57,13 +63,12 @@ def run(invocation: Invocation, console: Console) -> int:
         token=os.urandom(8).hex(),
         member=invocation.member,
     )
-    rule = _RULES[invocation.subcommand]
-    if invocation.subcommand == "forget":
-        rule = partial(_forget, is_forced=invocation.force)
+    rule = _rule(invocation)
     lock = invocation.lock
     with connect(invocation.connection, console) as cluster:
         paths = Paths(cluster.chroot, group_path(lock))
-        operation = _Operation(lock, OperationStore(lock, paths, audit_entry), audit_entry, rule)
+        store = OperationStore(lock, paths, audit_entry, lambda: cluster.lacks_multi_read)
+        operation = _Operation(lock, store, audit_entry, rule)
         try:
             done: _Done = cluster.run(operation.steps)
         except SubcommandError as error:
@@ -72,7 +77,7 @@ def run(invocation: Invocation, console: Console) -> int:
             doubt = f"it may have been done: check with zkexecctl status {lock}"
             raise SubcommandError(f"{error}; {doubt}", error.status) from None
     before, alive = done.basis.record, done.basis.alive
-    message = steer_messages.done(audit_entry, before, done.after, alive)
+    message = steer_messages.done(audit_entry, before, done.after, alive, done.in_flight)
     console.paragraph(f"{lock}: {message}")
     return DONE
 
@@ -92,20 +97,29 @@ class _Operation:
         self._audit_entry = audit_entry
         self._rule = rule
         self._first: OperationBasis | None = None
+        self._checked: object = None
+        """What the operation makes sense with, as far as members change it."""
 
     def steps(self) -> Dialogue:
         """Do the operation → _Done."""
+        basis, after = yield from self._write()
+        is_pause = self._audit_entry.operation == "pause"
+        in_flight = (yield from self._store.read_in_flight()) if is_pause else ()
+        return _Done(basis, after, in_flight)
+
+    def _write(self) -> Dialogue:
+        """Do the operation → what it was decided on, and the record after it."""
         for _ in range(_TRIES):
             basis: OperationBasis = yield from self._store.read()
             if operations.is_done(basis.record, self._audit_entry):
-                return _Done(self.tried or basis, basis.record)
+                return self.tried or basis, basis.record
             self.tried = None
             after = yield from self._decide(basis)
             transaction = yield from self._store.write_steps(basis, after)
             self.tried = basis
             outcome = yield from self._store.send(transaction)
             if outcome is True:
-                return _Done(basis, after)
+                return basis, after
             self.tried = None
             if isinstance(outcome, RefusedError):
                 raise outcome
@@ -121,10 +135,22 @@ class _Operation:
         if isinstance(after, Objection):
             why = yield from self._objection(basis, after)
         else:
-            why = yield from self._obstacle(basis)
+            why = yield from self._first_obstacle(basis)
         if why:
             raise SubcommandError(f"{self._lock}: {why}")
         return after
+
+    def _first_obstacle(self, basis: OperationBasis) -> Dialogue:
+        """Write why the operation makes no sense; do not examine the same twice.
+
+        The members are read for it, and meanwhile others may have written the record.
+        """
+        examined = (basis.record.audit, basis.restart, operations.failures(basis.record))
+        if examined == self._checked:
+            return ""
+        why = yield from self._obstacle(basis)
+        self._checked = examined
+        return why
 
     def _objection(self, basis: OperationBasis, objection: Objection) -> Dialogue:
         """Write why the record does not allow it."""
@@ -132,7 +158,10 @@ class _Operation:
             member = self._audit_entry.member
             if does_not_know_its_turn((yield from self._store.read_group()), member):
                 return steer_messages.unknown_turn(self._lock, member)
-        return steer_messages.objected(objection, basis.record, self._audit_entry)
+        in_flight: tuple[str, ...] = ()
+        if objection is Objection.NOT_IN_FLIGHT:
+            in_flight = yield from self._store.read_in_flight()
+        return steer_messages.objected(objection, basis.record, self._audit_entry, in_flight)
 
     def _obstacle(self, basis: OperationBasis) -> Dialogue:
         """Write why the operation makes no sense with what the members do; "" if it does."""
@@ -142,8 +171,9 @@ class _Operation:
             failed = operations.failures(basis.record)
             if first and is_untried(failed, basis.restart_zxid):
                 return steer_messages.already_requested(first, [])
-            is_in_vain = is_unwanted((yield from self._store.read_group()), failed)
-            return steer_messages.unwanted(self._lock, basis.record) if is_in_vain else ""
+            group: GroupStatus = yield from self._store.read_group()
+            is_in_vain = is_unwanted(group, failed)
+            return steer_messages.unwanted(self._lock, group.record) if is_in_vain else ""
         if first is None:
             return ""
         left = not_restarted((yield from self._store.read_group()), basis.restart)
@@ -197,6 +227,22 @@ def does_not_know_its_turn(group: GroupStatus, member: str) -> bool:
     )
 
 
+def _rule(invocation: Invocation) -> Rule:
+    """Choose the rule that decides, and give it its options."""
+    match invocation.subcommand:
+        case "approve":
+            return partial(_approve, raised=invocation.hold)
+        case "forget":
+            return partial(_forget, is_forced=invocation.force)
+    return _RULES[invocation.subcommand]
+
+
+def _approve(
+    basis: OperationBasis, audit_entry: AuditEntry, *, raised: MaxUnavailable | None
+) -> RolloutRecord | Objection:
+    return operations.approve(basis.record, audit_entry, raised)
+
+
 def _forget(
     basis: OperationBasis, audit_entry: AuditEntry, *, is_forced: bool
 ) -> RolloutRecord | Objection:
@@ -209,5 +255,4 @@ _RULES: dict[str, Rule] = {
     "resume": lambda basis, audit_entry: operations.resume(basis.record, audit_entry),
     "retry": lambda basis, audit_entry: operations.retry(basis.record, audit_entry),
     "restart": lambda basis, audit_entry: operations.restart(basis.record, audit_entry),
-    "forget": partial(_forget, is_forced=False),
 }

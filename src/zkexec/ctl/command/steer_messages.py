@@ -5,56 +5,69 @@ from collections.abc import Iterable, Sequence
 
 from zkexec.core.rollout import operations
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import AuditEntry, Pause, RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, EntryPhase, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
 from zkexec.ctl.operation_store import REQUESTS
+from zkexec.ctl.status.hold_phrases import author_text, held_text, members_text
 from zkexec.ctl.status.phrases import full_time, names
 
 
-def done(audit_entry: AuditEntry, before: RolloutRecord, after: RolloutRecord, alive: int) -> str:
-    """Write what was done; `alive` is the number of living members."""
+def done(
+    audit_entry: AuditEntry,
+    before: RolloutRecord,
+    after: RolloutRecord,
+    alive: int,
+    in_flight: Sequence[str] = (),
+) -> str:
+    """Write what was done; `alive` is the number of living members, `in_flight` are named."""
     match audit_entry.operation:
         case "pause":
-            in_flight = ", ".join(sorted(before.in_flight))
-            finishing = f"; in flight, and finishing: {in_flight}" if in_flight else ""
+            finishing = f"; in flight, and finishing: {names(in_flight)}" if in_flight else ""
             return f"paused: no member is admitted{finishing}"
         case "resume":
             was = f"; it was paused {_pause(before.paused)}" if before.paused else ""
             failed = _failed(before)
             return f"resumed{was}" + (f"; but {failed}" if failed else "")
+        case "approve":
+            return _approved(before, after)
         case "retry":
             member = "one member" if alive else "the first that starts, as no member is alive"
             return f"{_failed(before)}; it is tried again by {member}"
         case "restart":
-            if not alive:
-                return "no member is alive; members that start from now on count as restarted"
-            name = audit_entry.token[:4]
-            return f"rolling restart {name} requested; living members: {alive}"
+            return _restarted(audit_entry.token[:4], alive)
     return _forgotten(audit_entry.member, before, after)
 
 
-def objected(objection: Objection, record: RolloutRecord, audit_entry: AuditEntry) -> str:
-    """Write why the record does not allow it."""
+def objected(
+    objection: Objection,
+    record: RolloutRecord,
+    audit_entry: AuditEntry,
+    in_flight: Sequence[str] = (),
+) -> str:
+    """Write why the record does not allow it; `in_flight` are the members with a turn."""
     paused, member = record.paused, audit_entry.member
     match objection:
         case Objection.PAUSED if paused is not None:
-            if audit_entry.operation == "pause":
-                return f"already paused {_pause(paused)}"
-            return f"paused {_pause(paused)}; resume it first"
+            is_pause = audit_entry.operation == "pause"
+            already, first = ("already ", "") if is_pause else ("", "; resume it first")
+            return f"{already}paused {_pause(paused)}{first}"
         case Objection.NOT_PAUSED:
             failed = _failed(record)
             hint = f"; {failed}: push other content, or retry" if failed else ""
             resumed = _newest(record, ["resume"])
             since = f" since {_author(resumed)} has resumed it" if resumed else ""
             return f"not paused by an operator{since}{hint}"
+        case Objection.NOT_HELD | Objection.SMALLER | Objection.SAME:
+            return _not_approved(record, is_same=objection is Objection.SAME)
         case Objection.NOTHING_FAILED:
             return "no version has failed that could be tried again"
         case Objection.ALIVE:
-            return f"{member} is alive and will end its turn itself: add --force to end it anyway"
+            return _alive(record, member)
     forgotten = _newest(record, ["forget"], member)
-    in_flight = ", ".join(sorted(record.in_flight)) or "no member"
-    why = f"{_author(forgotten)} has forgotten it" if forgotten else f"in flight: {in_flight}"
+    why = f"in flight: {names(in_flight) or 'no member'}"
+    if forgotten:
+        why = f"{_author(forgotten)} has forgotten it"
     return f"{member} has no turn; {why}"
 
 
@@ -101,12 +114,59 @@ def _author(audit_entry: AuditEntry) -> str:
     return f"{audit_entry.by} ({full_time(audit_entry.at)})"
 
 
+def _restarted(name: str, alive: int) -> str:
+    if not alive:
+        return "no member is alive; members that start from now on count as restarted"
+    return f"rolling restart {name} requested; living members: {alive}"
+
+
+def _approved(before: RolloutRecord, after: RolloutRecord) -> str:
+    """Write what an approval did to the hold; `before` has no hold if a reply was lost."""
+    hold = before.hold
+    if after.hold is None:
+        what = "approved: all members follow"
+        was = f"it was held after {members_text(hold.after)} {author_text(hold)}" if hold else ""
+    else:
+        now, was = members_text(after.hold.after, after.population.members), ""
+        what = f"approved: members follow until {now} have the new version"
+        if hold:
+            was = f"it was {members_text(hold.after)}, held {author_text(hold)}"
+    paused = f"but paused {_pause(after.paused)}" if after.paused else ""
+    failed = _failed(after)
+    return "; ".join(filter(None, (what, was, paused, failed and f"but {failed}")))
+
+
+def _alive(record: RolloutRecord, member: str) -> str:
+    """Write that a living member keeps its turn, and what ends it."""
+    entry = record.in_flight.get(member)
+    if entry is None or entry.phase is not EntryPhase.FAILED:
+        return f"{member} is alive and will end its turn itself: add --force to end it anyway"
+    return (
+        f"{member} is alive, has failed, and keeps its turn until a newer push or a retry succeeds "
+        "on it: add --force to end it anyway"
+    )
+
+
+def _not_approved(record: RolloutRecord, *, is_same: bool) -> str:
+    """Write why an approval is refused: there is no hold, or it would not be raised."""
+    hold = record.hold
+    if hold is None:
+        ended = _newest(record, ["approve", "undo"])
+        how = "undone the push" if ended and ended.operation == "undo" else "approved it"
+        return "not held" + (f" since {_author(ended)} has {how}" if ended else "")
+    held = held_text(hold, record.population.members)
+    larger = "write a larger --hold=N, or leave it out to let all members follow"
+    if is_same:
+        return f"it is {hold.after} already: {held}; {larger}"
+    return f"{held}; a hold can only be raised: {larger}"
+
+
 def _forgotten(member: str, before: RolloutRecord, after: RolloutRecord) -> str:
     entry = before.in_flight.get(member)
     if entry is None:
         return f"the turn of {member} is reclaimed"
     version_state = after.versions.get(entry.digest)
-    has_failed = version_state is not None and bool(version_state.failed_by)
+    has_failed = version_state is not None and version_state.has_failed(after.tolerated)
     failed = "; this version counts as failed" if has_failed else ""
     turn = f"{entry.phase.value} for {short(entry.digest)} since {full_time(entry.since)}"
     return f"the turn of {member} is reclaimed ({turn}){failed}"

@@ -15,6 +15,7 @@ from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
 from zkexec.ctl.terminal.text_width import fit, lines_of
+from zkexec.frozen import frozen, replace
 from zkexec.text import LONGEST_LINE, cut, printable
 
 TICK_S = 1.0
@@ -24,7 +25,23 @@ _AWAY = "disconnected from the cluster"
 def run(invocation: Invocation, console: Console) -> int:
     """Wait for the end of the rollout."""
     with connect(invocation.connection, console) as cluster:
-        return follow(cluster, invocation.lock, invocation.timeout_s, console)
+        return follow(cluster, invocation.lock, invocation.timeout_s, console).status
+
+
+@frozen()
+class FollowedPush:
+    """The push that a rollout is about, if it is known.
+
+    `contents` are by path: some member must have them as inputs, and they must stay in their
+    znodes.  `undoes_failure` if the push is undone when its rollout fails.
+    """
+
+    contents: Mapping[str, PushedContent] = {}
+    has_hold: bool = False
+    undoes_failure: bool = False
+
+
+_NO_PUSH = FollowedPush()
 
 
 def follow(
@@ -32,16 +49,14 @@ def follow(
     lock: str,
     timeout_s: float | None,
     console: Console,
-    pushed: Mapping[str, PushedContent] | None = None,
-) -> int:
-    """Follow the rollout of this group to its end, and return the exit status.
+    push: FollowedPush = _NO_PUSH,
+) -> WaitOutcome:
+    """Follow the rollout of this group to its end, report the outcome, and return it.
 
-    `pushed` are the contents that the rollout is about, by path, if they are known: some member
-    must have them as inputs, and they must stay in their znodes.  Raises SubcommandError if the
-    cluster cannot be reached at the start.
+    Raises SubcommandError if the cluster cannot be reached at the start.
     """
     with resize_events(cluster.report_change):
-        return _RolloutWait(cluster, lock, console, pushed or {}).follow(timeout_s)
+        return _RolloutWait(cluster, lock, console, push).follow(timeout_s)
 
 
 class _ProgressLine:
@@ -62,13 +77,13 @@ class _ProgressLine:
     ) -> None:
         """Show how far the group is; the last line also has the time that it took."""
         line = phrases.headline(group, now)
-        if not group.is_complete and group.rows:
-            line += f", {phrases.waits_for(group, with_steps=self.is_drawn)}"
+        waits_for = phrases.waits_for(group, with_steps=self.is_drawn) if group.rows else ""
+        if not group.is_complete and waits_for:
+            line += f", {waits_for}"
         if away:
             line += f", waiting for {phrases.names(away)} to come back"
         pace = phrases.pace(group.progress[0], now) if len(group.progress) == 1 else ""
-        advice = [phrases.missing_member(group, row, now) for row in group.missing]
-        advice += [phrases.duplicate_member(group, row) for row in group.duplicates]
+        advice = phrases.missing_members(group, now) + phrases.duplicate_members(group)
         if self._screen is not None:
             bar = phrases.bar(group.up_to_date_count, len(group.rows)) if group.rows else ""
             self._draw("  ".join(part for part in (line, bar, pace) if part), advice)
@@ -106,17 +121,18 @@ class _RolloutWait:
         cluster: ClusterConnection,
         lock: str,
         console: Console,
-        pushed: Mapping[str, PushedContent],
+        push: FollowedPush,
     ) -> None:
         self._cluster = cluster
         self._console = console
         self._reader = GroupReader(cluster, lock, live=True)
-        self._pushed = PushedContents(cluster, pushed)
-        self._decision = WaitDecision(self._pushed.zxid)
+        self._push = push
+        self._pushed = PushedContents(cluster, push.contents)
+        self._decision = WaitDecision(self._pushed.zxid, until_held=push.has_hold)
         self._line = _ProgressLine(console)
 
-    def follow(self, timeout_s: float | None) -> int:
-        """Wait for the end, and return the exit status."""
+    def follow(self, timeout_s: float | None) -> WaitOutcome:
+        """Wait for the end, report it, and return it."""
         give_up_at = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
         (group,) = self._reader.read()
         if group.is_forbidden:
@@ -135,7 +151,7 @@ class _RolloutWait:
                 why = _AWAY if is_away else phrases.waits_for(group)
                 return self._timed_out(group, timeout_s or 0.0, now, why)
             changed = self._cluster.changed(self._pause_s(give_up_at))
-            if changed:
+            if changed or self._reader.is_due:
                 group, is_away = self._read_again(group, changed, give_up_at)
 
     def _outcome(self, group: GroupStatus, now: float, give_up_at: float) -> WaitOutcome | None:
@@ -149,11 +165,16 @@ class _RolloutWait:
             raise UnreachableError(str(error)) from None
         if why:
             return WaitOutcome(NO, f"{group.name}: {why}")
-        return self._decision.decide(group, now, time.monotonic())
+        outcome = self._decision.decide(group, now, time.monotonic())
+        failed = self._pushed.failure(group)
+        if outcome is None or failed is None:
+            return outcome
+        return replace(outcome, failure=phrases.failure_of(failed, now))
 
     def _pause_s(self, give_up_at: float) -> float:
         next_at = self._decision.deadline()
-        pause_s = (give_up_at if next_at is None else min(next_at, give_up_at)) - time.monotonic()
+        until = min(give_up_at if next_at is None else next_at, give_up_at, self._reader.deadline)
+        pause_s = until - time.monotonic()
         return max(0.0, min(pause_s, TICK_S) if self._line.is_drawn else pause_s)
 
     def _read_again(
@@ -180,17 +201,23 @@ class _RolloutWait:
                 self._line.leave()
         return group, False
 
-    def _finish(self, outcome: WaitOutcome, group: GroupStatus, now: float) -> int:
+    def _finish(self, outcome: WaitOutcome, group: GroupStatus, now: float) -> WaitOutcome:
+        is_complete = outcome.status == DONE and not outcome.is_held
         if group.state not in (GroupState.GONE, GroupState.UNREADABLE, GroupState.EMPTY):
-            self._line.show(group, (), now, is_last=outcome.status == DONE)
-        if outcome.status != DONE:
-            self._console.report(cut(outcome.text, LONGEST_LINE))
-        if outcome.status == NO:
+            self._line.show(group, (), now, is_last=is_complete)
+        if not is_complete:
+            write = self._console.report if outcome.status else self._console.paragraph
+            write(cut(outcome.text, LONGEST_LINE))
+        is_undone = bool(outcome.failure) and self._push.undoes_failure
+        if outcome.status == NO and not outcome.is_held and not is_undone:
             for text in phrases.advice(group):
                 self._console.report(text)
-        return outcome.status
+        return outcome
 
-    def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> int:
+    def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> WaitOutcome:
         text = cut(f"{phrases.headline(group, now)}, {why}", LONGEST_LINE)
-        self._console.report(f"{text}; timed out after {phrases.span(timeout_s)}")
-        return TIMED_OUT
+        text = f"{text}; timed out after {phrases.span(timeout_s)}"
+        self._console.report(text)
+        for line in (*phrases.tolerated_failures(group), *phrases.advice(group)):
+            self._console.report(line)
+        return WaitOutcome(TIMED_OUT, text)

@@ -33,6 +33,7 @@ from zkexec.group.json_fields import (
     to_json,
 )
 
+_FORMAT = 1
 KEPT = 10
 """This many entries are kept of each path."""
 
@@ -48,7 +49,8 @@ class HistoryEntry:
 
     `digest` is the SHA-256 of the bytes, `at` is in seconds of the epoch.  All entries of one push
     have the same `token`.  `restored_revision` is the revision whose content an undo brought back,
-    0 for any other push.
+    0 for any other push.  `held_after` is after how many members the push was held, "" for a push
+    without a hold.
     """
 
     revision: int
@@ -60,6 +62,7 @@ class HistoryEntry:
     set_by_other_tool: bool = False
     token: str = ""
     restored_revision: int = 0
+    held_after: str = ""
 
     @property
     def origin(self) -> int:
@@ -96,6 +99,12 @@ class PathHistory:
             return None
         newest = self.entries[-1]
         return newest if newest.digest == digest_of(self.content) else None
+
+    @property
+    def origin(self) -> HistoryEntry | None:
+        """The entry by which the present content first came, if it is still there."""
+        present = self.present
+        return None if present is None else self.entry(present.origin)
 
     @property
     def is_set_by_other_tool(self) -> bool:
@@ -151,12 +160,13 @@ class PathHistory:
 
 @frozen(kw_only=True)
 class PushAuthor:
-    """Who pushes, when, and why; `token` identifies this push."""
+    """Who pushes, when, why, and with which hold; `token` identifies this push."""
 
     by: str
     at: float
     message: str
     token: str
+    held_after: str = ""
 
 
 def entries_after(
@@ -176,6 +186,7 @@ def entries_after(
             message=author.message,
             token=author.token,
             restored_revision=restored_revision,
+            held_after=author.held_after,
         )
     )
     return tuple(entries[-KEPT:])
@@ -205,6 +216,7 @@ _ENTRIES = array(
             "set_by_other_tool": TRUTH,
             "token": TEXT,
             "restored_revision": INTEGER,
+            "held_after": SHOWN.optional(""),
         },
     ),
     KEPT,
@@ -214,12 +226,12 @@ _ENTRIES = array(
 
 def encode(entries: Sequence[HistoryEntry]) -> bytes:
     """Return the bytes of an index."""
-    return to_json({"entries": _ENTRIES.write(entries, 0.0)})
+    return to_json({"entries": _ENTRIES.write(entries, 0.0)}, _FORMAT)
 
 
 def decode(content: bytes) -> tuple[HistoryEntry, ...]:
     """Return the entries of an index, oldest first."""
-    fields = Fields.of_bytes(content, "the history")
+    fields = Fields.of_bytes(content, "the history", _FORMAT)
     entries: tuple[HistoryEntry, ...] = _ENTRIES.read(fields, "entries")
     revisions = [entry.revision for entry in entries]
     if revisions != sorted(set(revisions)):

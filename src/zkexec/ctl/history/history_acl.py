@@ -20,7 +20,7 @@ from zkexec.cli.security import Access
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.history.content_history import PathHistory
 from zkexec.frozen import replace
-from zkexec.group.store import ROOM_FOR_OTHERS
+from zkexec.group.paths import ROOM_FOR_OTHERS
 from zkexec.zookeeper.values import CREATE, DELETE, READ, WRITE, Acl
 
 _HIDDEN = ":x"

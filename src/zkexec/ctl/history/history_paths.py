@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from zkexec.cli.converters import HISTORY
 from zkexec.frozen import frozen
-from zkexec.group.store import Paths
+from zkexec.group.paths import Paths
 from zkexec.zookeeper.errors import NoAuthError, RefusedError
 from zkexec.zookeeper.requests import (
     Check,

@@ -7,6 +7,9 @@ The rules of this file:
 - No version shows that a child was added.  So a tree is read once more right before.
 - Everything is written over the versions that were shown to a person.  A znode that was deleted
   and created again has the old versions again; it is recognised by its last transaction.
+- A hold is written or ended over the decisions of the group as they were read right before.
+  Members write them all the time, so a conflict there is a reason to try again, and not one to give
+  up.
 - The dialogue starts again if its answer was lost.  It has been here before if its token is in an
   index, and this is checked before anything is called a conflict.
 """
@@ -27,12 +30,13 @@ from zkexec.ctl.history.content_history import (
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
+from zkexec.ctl.history.hold_write import HoldEnd, HoldWrite
 from zkexec.ctl.history.push_conflict import conflict_of
 from zkexec.ctl.history.tree_content import contains, content_size, is_tree
 from zkexec.ctl.history.tree_content import decode as decode_tree
 from zkexec.ctl.history.trees_above import TreesAbove, trees_above
 from zkexec.frozen import frozen, replace
-from zkexec.group.store import LARGEST_COMMIT
+from zkexec.group.paths import LARGEST_COMMIT
 from zkexec.text import cut
 from zkexec.zookeeper.errors import (
     BadVersionError,
@@ -56,6 +60,7 @@ from zkexec.zookeeper.requests import (
 from zkexec.zookeeper.values import Acl, Stat
 
 _TRIES = 10
+_TRIES_WITH_HOLD = 1000
 _MOST_LEFTOVERS = 100
 _HAS_CHANGED = (BadVersionError, NodeExistsError, NoNodeError)
 
@@ -83,8 +88,12 @@ class PushTransaction:
         paths: HistoryPaths,
         acl: HistoryAcl,
         inputs: Collection[str] = (),
+        hold: HoldWrite | HoldEnd | None = None,
     ) -> None:
-        """`inputs` are those of the members of a group; the roots of trees are written for them."""
+        """`inputs` are those of the members of a group; the roots of trees are written for them.
+
+        `hold` writes the hold of this push, or ends that of the push that is undone.
+        """
         self.is_unknown = False
         """Whether the transaction was sent and had no answer yet."""
         self._changes = [change for change in wanted if change.is_needed]
@@ -96,6 +105,7 @@ class PushTransaction:
         self._paths = paths
         self._acl = acl
         self._inputs = inputs
+        self._hold = hold
 
     def check_acls(self) -> None:
         """Raise SubcommandError if it is not known for whom a history has to be."""
@@ -138,7 +148,7 @@ class PushTransaction:
         if not self._is_begun:
             self._is_begun = True
             self._author = replace(self._author, at=time.time())
-        for _ in range(_TRIES):
+        for _ in range(_TRIES if self._hold is None else _TRIES_WITH_HOLD):
             now = yield from self._read()
             if result := self._result(now):
                 self.is_unknown = False
@@ -252,6 +262,9 @@ class PushTransaction:
     ) -> Dialogue:
         """Write everything at once → the transaction, 0 if something has changed meanwhile."""
         operations = list(self._operations(changes, above, missing))
+        if self._hold is not None:
+            operation: Operation | None = yield from self._hold.operation()
+            operations += [] if operation is None else [operation]
         self._check_size(operations)
         self.is_unknown = True
         (results,) = yield [Transaction(operations)]

@@ -17,6 +17,7 @@ from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.history.tree_content import contains, decode, is_tree
 from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.progress import Progress
 from zkexec.ctl.terminal.text_diff import content_summary
 from zkexec.ctl.terminal.tree_diff import files_text
 from zkexec.frozen import frozen
@@ -59,6 +60,14 @@ class PushedContents:
             self._pushed[path] = PushedContent(history.mzxid, digest)
             self._examined[path] = newest
         return ""
+
+    def failure(self, group: GroupStatus) -> Progress | None:
+        """Return the rollout that has failed, if it is that of the push."""
+        failed = (one for one in group.progress if one.failure is not None)
+        return next((one for one in failed if self._is_about(one)), None)
+
+    def _is_about(self, progress: Progress) -> bool:
+        return any(_concerns(one, path) for one in progress.inputs for path in self._pushed)
 
     def _written_since(self, group: GroupStatus) -> Iterable[tuple[str, int]]:
         """Give the paths that were written or deleted since, and the zxid of the newest write.

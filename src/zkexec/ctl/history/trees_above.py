@@ -15,7 +15,7 @@ from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
 from zkexec.ctl.history.tree_content import contains, decode, encode, is_tree
 from zkexec.frozen import frozen
-from zkexec.group.store import LARGEST_COMMIT
+from zkexec.group.paths import LARGEST_COMMIT
 from zkexec.zookeeper.errors import NoNodeError, RefusedError
 from zkexec.zookeeper.requests import Create, Dialogue, Exists, Get, Operation, SetContent, size_of
 

@@ -1,40 +1,47 @@
 """Read the znodes of groups, once or again and again, and make a `GroupStatus` of each.
 
-Everything that can be requested at once is requested at once: one group is read in three rounds,
-and many groups in as many.  While groups are watched, only what has changed is read again.  What
-cannot be read or understood becomes part of the status: no content of a znode is an error here.
+Everything that can be requested at once is requested at once.  While groups are watched, only what
+has changed is read again.  A large group has no watches on single members: there everything is
+read again from time to time.  What cannot be read or understood becomes part of the status: no
+content of a znode is an error here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
-from typing import Any
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from zkexec.cli.converters import HISTORY
-from zkexec.core.input_options import root_of
-from zkexec.core.inputs import restart_name
-from zkexec.core.rollout.queue_position import is_queue_node, sequence_of
-from zkexec.core.rollout.record import RolloutRecord
-from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
+from zkexec.core.rollout.queued_member import queue_number
+from zkexec.ctl.cluster_connection import LOST, STALE, NewDialogue
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
+from zkexec.ctl.status.found_group import FoundGroup
 from zkexec.ctl.status.group_status import GroupStatus, counting_order
-from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
+from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.read_key import ReadKey, Unreadable, ZnodeKind
 from zkexec.ctl.status.tree_survey import TreeSurvey
-from zkexec.frozen import frozen, replace
-from zkexec.group import record_codec
-from zkexec.group.json_fields import NewerFormatError
-from zkexec.group.member_codec import decode_status
-from zkexec.group.store import Paths, is_left_over
-from zkexec.text import in_letters
-from zkexec.znode_paths import RESTART, check_zk_path, group_path
-from zkexec.zookeeper.errors import NoAuthError, NoNodeError
-from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get, Request
+from zkexec.ctl.status.znode_reads import ZnodeReads
+from zkexec.ctl.status.znode_values import is_tree
+from zkexec.group.bulk_read import BulkRead
+from zkexec.group.paths import Paths
+from zkexec.group.version_codec import SUCCEEDED
+from zkexec.znode_paths import RESTART, group_path
+from zkexec.zookeeper.requests import Dialogue
 from zkexec.zookeeper.values import Stat
 
 ROOT = "/zkexec"
 """The groups whose names do not begin with a slash are below it."""
 
-_OF_A_GROUP = frozenset({"state", "members", "queue", RESTART})
-_BATCH = 500
+MOST_WATCHED = 500
+"""Of a group with more members, no member is watched."""
+READ_AFTER_S = 5.0
+"""If such a group changes, it is read again at most this often."""
+READ_EVERY_S = 30.0
+"""Such a group is read again this often, even if no change of it was reported."""
+
+_OF_A_GROUP = frozenset(
+    {"state", "members", "queue", "in_flight", "unavailable", "versions", "zones", RESTART}
+)
 
 
 class UnreachableError(SubcommandError):
@@ -44,6 +51,20 @@ class UnreachableError(SubcommandError):
         super().__init__(message, CANNOT_WORK)
 
 
+class ClusterReads(Protocol):
+    """What runs the dialogues: a `ClusterConnection`."""
+
+    chroot: str
+    connection: int
+
+    @property
+    def lacks_multi_read(self) -> bool:
+        """Whether the servers are known to be older than 3.6."""
+
+    def run(self, new_dialogue: NewDialogue, timeout_s: float | None = None) -> Any:  # noqa: ANN401 -- what it returns
+        """Run a dialogue until it has a result; SubcommandError if that takes longer."""
+
+
 class GroupReader:
     """Reads one group, or all below `ROOT`, of one cluster.
 
@@ -51,94 +72,143 @@ class GroupReader:
     from time to time, since a server can drop a watch without notice.
     """
 
-    def __init__(self, cluster: ClusterConnection, lock: str = "", *, live: bool) -> None:
-        """Read all groups if `lock` is "".  `live` sets watches, see `forget`."""
+    def __init__(
+        self,
+        cluster: ClusterReads,
+        lock: str = "",
+        *,
+        live: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read all groups if `lock` is "".  `live` sets watches, see `forget`.
+
+        `monotonic` gives the time, in seconds.
+        """
         self._cluster = cluster
         self._lock = lock
         self._live = live
+        self._monotonic = monotonic
         self._connection = 0
         self._known: Mapping[ReadKey, Any] = {}
+        self._groups: tuple[GroupStatus, ...] = ()
+        self._summaries: tuple[GroupSummary, ...] = ()
+        self._due_at = -math.inf
+        """When everything that is not watched is read again; never if all is watched."""
+        self._read_at = -math.inf
 
     def read(self, timeout_s: float | None = None) -> tuple[GroupStatus, ...]:
         """Read the groups; what is known and was not forgotten is not read again.
 
         Raises UnreachableError if the cluster does not answer in time.
         """
+        if self._is_early:
+            return self._groups
 
         def dialogue() -> Dialogue:
-            connection = self._cluster.connection
-            known = self._known if connection == self._connection else {}
-            read = GroupRead(self._cluster.chroot, known, watching=self._live)
+            read = self._new_read()
             bases = yield from read.groups(self._lock)
             yield from read.members(bases)
-            return connection, read.found, tuple(read.status(*each) for each in bases.items())
+            return read, tuple(read.status(*each) for each in bases.items())
 
-        try:
-            self._connection, self._known, groups = self._cluster.run(dialogue, timeout_s)
-        except SubcommandError as error:
-            raise UnreachableError(str(error)) from None
-        return tuple(sorted(groups, key=lambda group: counting_order(group.name)))
+        self._groups = self._run(dialogue, timeout_s)
+        return self._groups
+
+    def summaries(self, timeout_s: float | None = None) -> tuple[GroupSummary, ...]:
+        """Read what the list of all groups shows, in the same way."""
+        if self._is_early:
+            return self._summaries
+
+        def dialogue() -> Dialogue:
+            read = self._new_read()
+            bases = yield from read.groups(self._lock)
+            yield from read.numbers(bases)
+            return read, tuple(read.summary(*each) for each in bases.items())
+
+        self._summaries = self._run(dialogue, timeout_s)
+        return self._summaries
 
     def forget(self, changed: Iterable[object]) -> None:
         """Forget what has changed, as `ClusterConnection.changed` returns it."""
         gone = set(changed)
-        known = self._known if gone.isdisjoint((LOST, STALE)) else {}
-        self._known = {key: found for key, found in known.items() if key not in gone}
+        if gone.isdisjoint((LOST, STALE)):
+            self._known = {key: found for key, found in self._known.items() if key not in gone}
+        else:
+            self._known = {}
+        if LOST in gone:
+            self._due_at = -math.inf
+        elif gone and math.isfinite(self._due_at):
+            self._due_at = min(self._due_at, self._read_at + READ_AFTER_S)
 
+    @property
+    def deadline(self) -> float:
+        """When a read finds more than the last one although no change was reported; monotonic."""
+        return self._due_at if math.isfinite(self._read_at) else math.inf
 
-class ZnodeKind(Enum):
-    """What is read of a znode."""
+    @property
+    def is_due(self) -> bool:
+        """Whether this time has come."""
+        return self._monotonic() >= self.deadline
 
-    RECORD = "record"
-    NAMES = "names of its children"
-    MEMBER = "member status"
-    QUEUE_NODE = "queue node"
-    INPUT = "newest write"
-    TREE_STAT = "statistics of a znode of a tree"
-    TREE_NAMES = "names of the children of a znode of a tree"
-    RESTART = "rolling restart"
+    @property
+    def _is_early(self) -> bool:
+        """Whether a large group was read not long ago."""
+        return math.isfinite(self._due_at) and self._monotonic() < self._due_at
 
+    def _new_read(self) -> "GroupRead":
+        cluster = self._cluster
+        known = self._known if cluster.connection == self._connection else {}
+        return GroupRead(
+            cluster.chroot, known, lambda: cluster.lacks_multi_read, watching=self._live
+        )
 
-@frozen()
-class ReadKey:
-    """One thing to read; the path is that with the chroot."""
+    def _run(self, dialogue: Callable[[], Dialogue], timeout_s: float | None) -> tuple[Any, ...]:
+        def with_connection() -> Dialogue:
+            connection = self._cluster.connection
+            read, groups = yield from dialogue()
+            return connection, read, groups
 
-    kind: ZnodeKind
-    path: str
-
-
-class _Forbidden(Enum):
-    NAMES = "the names may not be read"
-    INPUT = "whether the znode exists may not be read"
-
-
-@frozen()
-class _RecordRead:
-    record: RolloutRecord
-    error: str = ""
-    is_forbidden: bool = False
-    is_newer: bool = False
-
-
-@frozen()
-class _QueueNode:
-    """A node in the queue; the member is None if it may not be read."""
-
-    member: str | None = None
-    is_left_over: bool = False
+        try:
+            self._connection, read, groups = self._cluster.run(with_connection, timeout_s)
+        except SubcommandError as error:
+            raise UnreachableError(str(error)) from None
+        self._known = read.watched
+        self._read_at = self._monotonic()
+        is_watched = not read.is_partly_watched
+        self._due_at = math.inf if is_watched else self._read_at + READ_EVERY_S
+        return tuple(sorted(groups, key=lambda group: counting_order(group.name)))
 
 
 class GroupRead:
-    """One reading of some groups, on one connection; `found` is everything that it is based on."""
+    """One reading of some groups, on one connection."""
 
-    def __init__(self, chroot: str, known: Mapping[ReadKey, Any], *, watching: bool) -> None:
+    def __init__(
+        self,
+        chroot: str,
+        known: Mapping[ReadKey, Any],
+        lacks_multi_read: Callable[[], bool],
+        *,
+        watching: bool,
+    ) -> None:
         """Do not read again what is `known`; `watching` sets a watch for each key, named by it."""
-        self.found: dict[ReadKey, Any] = {}
+        self._root = Paths(chroot, "")
+        self._reads = ZnodeReads(
+            self._root, BulkRead(self._root, lacks_multi_read), known, watching=watching
+        )
         self._chroot = chroot
-        self._known = known
         self._is_watching = watching
         self._trees: dict[str, object] = {}
         """The newest writes of trees, by their paths as members show them."""
+
+    @property
+    def watched(self) -> dict[ReadKey, Any]:
+        """Everything that was found, and that does not change without a notice."""
+        unwatched = self._reads.unwatched
+        return {key: one for key, one in self._reads.found.items() if key not in unwatched}
+
+    @property
+    def is_partly_watched(self) -> bool:
+        """Whether something can change without a notice, although watches are set."""
+        return self._is_watching and bool(self._reads.unwatched)
 
     def groups(self, lock: str) -> Dialogue:
         """Find the names of the groups, by the paths below which they are."""
@@ -148,10 +218,10 @@ class GroupRead:
         groups = {}
         level = [root]
         while level:
-            yield from self._fetch(ReadKey(ZnodeKind.NAMES, path) for path in level)
+            yield from self._reads.fetch(ReadKey(ZnodeKind.NAMES, path) for path in level)
             deeper = []
             for path in level:
-                names = set(self._names(path))
+                names = set(self._reads.names(path))
                 if path != root and {"state", "members"} <= names:
                     groups[path] = path.removeprefix(f"{root}/")
                     names -= _OF_A_GROUP
@@ -161,22 +231,106 @@ class GroupRead:
 
     def members(self, bases: Iterable[str]) -> Dialogue:
         """Read everything of these groups."""
-        groups = [Paths("", base) for base in bases]
-        yield from self._fetch(
-            key
-            for paths in groups
-            for key in (
-                ReadKey(ZnodeKind.RECORD, paths.state),
-                ReadKey(ZnodeKind.NAMES, paths.members),
-                ReadKey(ZnodeKind.NAMES, paths.queue),
-                ReadKey(ZnodeKind.RESTART, paths.restart),
-            )
+        groups = [self._found(base) for base in bases]
+        lists = [
+            ReadKey(ZnodeKind.NAMES, path)
+            for paths in (group.paths for group in groups)
+            for path in (paths.members, paths.queue, paths.in_flight, paths.unavailable)
+        ]
+        yield from self._reads.fetch(lists + [key for each in groups for key in _single(each)])
+        for is_large in (False, True):
+            some = [one for one in groups if is_large == self._is_large(one)]
+            yield from self._read_nodes(some, watching=not is_large)
+        yield from self._read_inputs([path for one in groups for path in _inputs(one)])
+        return None
+
+    def numbers(self, bases: Iterable[str]) -> Dialogue:
+        """Read the decisions of these groups, and how many znodes there are of each kind."""
+        groups = [self._found(base) for base in bases]
+        kind = ZnodeKind.NAMES if self._is_watching else ZnodeKind.COUNT
+        counted = [
+            ReadKey(kind, path)
+            for paths in (group.paths for group in groups)
+            for path in (paths.members, paths.queue, paths.in_flight, paths.unavailable)
+        ]
+        decisions = [ReadKey(ZnodeKind.RECORD, group.paths.state) for group in groups]
+        yield from self._reads.fetch([*decisions, *counted])
+        yield from self._read_versions(groups, watching=True)
+        return None
+
+    def status(self, base: str, name: str) -> GroupStatus:
+        """Return what was found of a group."""
+        group = self._found(base, name)
+        return group.status({path: self._input(path) for path in _inputs(group)})
+
+    def summary(self, base: str, name: str) -> GroupSummary:
+        """Return what was found of a group of which only numbers were read."""
+        return self._found(base, name).summary()
+
+    def _found(self, base: str, name: str = "") -> FoundGroup:
+        paths = Paths(self._chroot, base.removeprefix(self._chroot))
+        return FoundGroup(self._reads, paths, name)
+
+    def _is_large(self, group: FoundGroup) -> bool:
+        return self._is_watching and group.count(group.paths.members) > MOST_WATCHED
+
+    def _read_nodes(self, groups: Iterable[FoundGroup], *, watching: bool) -> Dialogue:
+        groups = list(groups)
+        nodes = [key for group in groups for key in self._nodes(group.paths)]
+        yield from self._reads.fetch(nodes, watching=watching)
+        yield from self._read_versions(groups, watching=watching)
+        failures = [
+            ReadKey(ZnodeKind.FAILURE, path)
+            for group in groups
+            for by_member in group.failures().values()
+            for path in by_member.values()
+        ]
+        yield from self._reads.fetch(failures, watching=watching)
+        return None
+
+    def _nodes(self, paths: Paths) -> Iterable[ReadKey]:
+        """The znodes of members: their statuses, those in the queue, and those in flight."""
+        below = self._reads.below
+        yield from (ReadKey(ZnodeKind.MEMBER, path) for path in below(paths.members))
+        yield from (ReadKey(ZnodeKind.ENTRY, path) for path in below(paths.in_flight))
+        for path in below(paths.queue):
+            if queue_number(path.rpartition("/")[2]) is not None:
+                yield ReadKey(ZnodeKind.QUEUE_NODE, path)
+
+    def _read_versions(self, groups: Iterable[FoundGroup], *, watching: bool) -> Dialogue:
+        """Read what is known of the versions that the decisions contain."""
+        groups = list(groups)
+        paths = [
+            (group.paths.version(digest), group.paths.below_version(digest, SUCCEEDED))
+            for group in groups
+            for digest in group.decisions.versions
+        ]
+        yield from self._reads.fetch(
+            [
+                key
+                for version, succeeded in paths
+                for key in (
+                    ReadKey(ZnodeKind.VERSION, version),
+                    ReadKey(ZnodeKind.SUCCEEDED, succeeded),
+                )
+            ],
+            watching=watching,
         )
-        yield from self._fetch(key for paths in groups for key in self._nodes(paths))
-        inputs = {path for paths in groups for path in _inputs(self._members(paths))}
-        trees = sorted(path for path in inputs if _is_tree(path))
-        yield from self._fetch(
-            ReadKey(ZnodeKind.INPUT, self._whole(path)) for path in sorted(inputs - set(trees))
+        is_watched = watching and self._is_watching
+        listed = [path for group in groups for path in group.unclear_versions()]
+        listed = [version for version, _ in paths] if is_watched else listed
+        yield from self._reads.fetch(
+            [ReadKey(ZnodeKind.NAMES, path) for path in listed], watching=watching
+        )
+        return None
+
+    def _read_inputs(self, paths: Iterable[str]) -> Dialogue:
+        """Find the newest writes of these inputs."""
+        inputs = set(paths)
+        trees = sorted(path for path in inputs if is_tree(path))
+        yield from self._reads.fetch(
+            ReadKey(ZnodeKind.INPUT, self._root.mirrored(path))
+            for path in sorted(inputs - set(trees))
         )
         yield from self._survey(trees)
         return None
@@ -186,253 +340,45 @@ class GroupRead:
 
         With watches, the children of each znode are listed: the next one may be the first.
         """
-        surveys = {path: self._new_survey(self._whole(path)) for path in trees}
+        surveys = {path: self._new_survey(self._root.mirrored(path)) for path in trees}
         while level := [path for survey in surveys.values() for path in survey.level]:
-            yield from self._fetch(ReadKey(ZnodeKind.TREE_STAT, path) for path in level)
+            yield from self._reads.fetch(ReadKey(ZnodeKind.TREE_STAT, path) for path in level)
             parents = [
                 path
                 for survey in surveys.values()
                 for path in survey.parents(only_if_needed=not self._is_watching)
             ]
-            yield from self._fetch(ReadKey(ZnodeKind.TREE_NAMES, path) for path in parents)
+            yield from self._reads.fetch(ReadKey(ZnodeKind.TREE_NAMES, path) for path in parents)
             for survey in surveys.values():
                 survey.descend()
         for path, survey in surveys.items():
-            root = self.found.get(ReadKey(ZnodeKind.TREE_STAT, self._whole(path)))
+            root = self._reads.get(ZnodeKind.TREE_STAT, self._root.mirrored(path))
             self._trees[path] = survey.last_write() if isinstance(root, Stat) else root
 
     def _new_survey(self, root: str) -> TreeSurvey:
         return TreeSurvey(
             root,
-            lambda path: self.found.get(ReadKey(ZnodeKind.TREE_STAT, path)),
-            lambda path: self.found.get(ReadKey(ZnodeKind.TREE_NAMES, path)),
+            lambda path: self._reads.get(ZnodeKind.TREE_STAT, path),
+            lambda path: self._reads.get(ZnodeKind.TREE_NAMES, path),
         )
-
-    def status(self, base: str, name: str) -> GroupStatus:
-        """Return what was found of a group."""
-        paths = Paths("", base)
-        known = self.found.get(ReadKey(ZnodeKind.RECORD, paths.state))
-        names = self.found.get(ReadKey(ZnodeKind.NAMES, paths.members))
-        found = known or _RecordRead(RolloutRecord())
-        if names is _Forbidden.NAMES:
-            found = self._forbidden(paths.members)
-        members = {
-            path.rpartition("/")[2]: self.found.get(ReadKey(ZnodeKind.MEMBER, path))
-            for path in self._below(paths.members)
-        }
-        living = {
-            name: znode for name, znode in members.items() if znode and not znode.is_left_over
-        }
-        inputs = {path: self._input(path) for path in _inputs(living.values())}
-        queue = tuple(self._queue(paths))
-        return GroupStatus(
-            name=name,
-            base=base.removeprefix(self._chroot),
-            record=found.record,
-            members=living,
-            queue=tuple(member for member, _ in queue),
-            queue_paths=tuple(self._shown(path) for _, path in queue),
-            znodes={path: one for path, one in inputs.items() if isinstance(one, LastWrite)},
-            absent=tuple(sorted(path for path, one in inputs.items() if one is None)),
-            restart=self._restart(paths),
-            ignored=tuple(self._ignored(paths)),
-            error=found.error,
-            is_forbidden=found.is_forbidden,
-            is_newer=found.is_newer,
-            exists=known is not None or names is not None,
-        )
-
-    def _fetch(self, keys: Iterable[ReadKey]) -> Dialogue:
-        wanted = [key for key in dict.fromkeys(keys) if not self._is_found(key)]
-        while wanted:
-            absent: list[ReadKey] = []
-            for first in range(0, len(wanted), _BATCH):
-                batch = wanted[first : first + _BATCH]
-                outcomes = yield [self._request(key) for key in batch]
-                pairs = zip(batch, outcomes, strict=True)
-                absent += [key for key, outcome in pairs if not self._take(key, outcome)]
-            wanted = yield from self._watch_absent(absent)
-        return None
-
-    def _is_found(self, key: ReadKey) -> bool:
-        if key in self._known:
-            self.found[key] = self._known[key]
-        return key in self.found
-
-    def _request(self, key: ReadKey) -> Request:
-        watch = key if self._is_watching else None
-        match key.kind:
-            case ZnodeKind.NAMES | ZnodeKind.TREE_NAMES:
-                return Children(key.path, watch)
-            case ZnodeKind.INPUT | ZnodeKind.TREE_STAT:
-                return Exists(key.path, watch)
-            case ZnodeKind.QUEUE_NODE:
-                # Its content never changes.
-                return Get(key.path)
-            case ZnodeKind.RECORD | ZnodeKind.MEMBER | ZnodeKind.RESTART:
-                return Get(key.path, watch)
-
-    def _watch_absent(self, absent: Sequence[ReadKey]) -> Dialogue:
-        """Set watches for the creation of these; return those that have been created meanwhile.
-
-        A read of a znode that does not exist sets no watch.
-        """
-        self.found.update(dict.fromkeys(absent))
-        if not absent or not self._is_watching:
-            return []
-        outcomes = yield [Exists(key.path, key) for key in absent]
-        created = [key for key, stat in zip(absent, outcomes, strict=True) if _exists(stat)]
-        return created
-
-    def _take(self, key: ReadKey, outcome: Any) -> bool:  # noqa: ANN401 -- as each request has it
-        """Keep what was found; return False if the znode does not exist and has no watch yet.
-
-        Some need none: the names of all members and queue nodes, and the znodes of a tree, are
-        watched.
-        """
-        if isinstance(outcome, NoNodeError):
-            return key.kind in (ZnodeKind.MEMBER, ZnodeKind.QUEUE_NODE, ZnodeKind.TREE_NAMES)
-        if isinstance(outcome, NoAuthError):
-            self.found[key] = self._unreadable(key)
-        elif isinstance(outcome, Exception):
-            raise Paths(self._chroot, "").refusal(key.path, outcome)
-        else:
-            self.found[key] = self._understood(key, outcome)
-        return True
-
-    def _understood(self, key: ReadKey, outcome: Any) -> object:  # noqa: ANN401 -- the same
-        match key.kind:
-            case ZnodeKind.RECORD:
-                return self._record(key.path, outcome[0], outcome[1].mzxid)
-            case ZnodeKind.NAMES | ZnodeKind.TREE_STAT | ZnodeKind.TREE_NAMES:
-                return outcome
-            case ZnodeKind.MEMBER:
-                return _member(*outcome)
-            case ZnodeKind.QUEUE_NODE:
-                content, stat = outcome
-                return _QueueNode(in_letters(content), is_left_over(stat))
-            case ZnodeKind.INPUT:
-                return outcome and _last_write(outcome)
-            case ZnodeKind.RESTART:
-                return _restart(*outcome)
-
-    def _unreadable(self, key: ReadKey) -> object:
-        match key.kind:
-            case ZnodeKind.RECORD:
-                return self._forbidden(key.path)
-            case ZnodeKind.NAMES:
-                return _Forbidden.NAMES
-            case ZnodeKind.MEMBER:
-                return MemberZnode(error=self._forbidden(key.path).error)
-            case ZnodeKind.QUEUE_NODE:
-                return _QueueNode()
-            case ZnodeKind.INPUT | ZnodeKind.TREE_STAT | ZnodeKind.TREE_NAMES:
-                return _Forbidden.INPUT
-            case ZnodeKind.RESTART:
-                return None
-
-    def _forbidden(self, path: str) -> _RecordRead:
-        refusal = Paths(self._chroot, "").refusal(path, NoAuthError())
-        return _RecordRead(RolloutRecord(), str(refusal), is_forbidden=True)
-
-    def _record(self, path: str, content: bytes, zxid: int) -> _RecordRead:
-        try:
-            return _RecordRead(record_codec.decode(content).clamped_to(zxid))
-        except ValueError as error:
-            message = f"{self._shown(path)}: {error}"
-            is_newer = isinstance(error, NewerFormatError)
-            return _RecordRead(RolloutRecord(), message, is_newer=is_newer)
-
-    def _names(self, path: str) -> tuple[str, ...]:
-        found = self.found.get(ReadKey(ZnodeKind.NAMES, path))
-        return found[0] if isinstance(found, tuple) else ()
-
-    def _below(self, path: str) -> list[str]:
-        return [f"{path}/{name}" for name in self._names(path)]
-
-    def _nodes(self, paths: Paths) -> Iterable[ReadKey]:
-        yield from (ReadKey(ZnodeKind.MEMBER, path) for path in self._below(paths.members))
-        names = filter(is_queue_node, self._names(paths.queue))
-        yield from (ReadKey(ZnodeKind.QUEUE_NODE, f"{paths.queue}/{name}") for name in names)
-
-    def _members(self, paths: Paths) -> Iterable[MemberZnode]:
-        """The living members."""
-        keys = (ReadKey(ZnodeKind.MEMBER, path) for path in self._below(paths.members))
-        found = (self.found.get(key) for key in keys)
-        return (znode for znode in found if znode and not znode.is_left_over)
-
-    def _queue(self, paths: Paths) -> Iterable[tuple[str, str]]:
-        """The members that wait, each with its node, in the order of the sequence numbers."""
-        for name in sorted(filter(is_queue_node, self._names(paths.queue)), key=sequence_of):
-            path = f"{paths.queue}/{name}"
-            node = self.found.get(ReadKey(ZnodeKind.QUEUE_NODE, path))
-            if node is not None and node.member is not None and not node.is_left_over:
-                yield node.member, path
-
-    def _restart(self, paths: Paths) -> LastWrite | None:
-        found = self.found.get(ReadKey(ZnodeKind.RESTART, paths.restart))
-        return found if isinstance(found, LastWrite) else None
-
-    def _ignored(self, paths: Paths) -> Iterable[IgnoredZnode]:
-        """The znodes among those of the members that are not members', sorted by path."""
-        for path in sorted([*self._below(paths.members), *self._below(paths.queue)]):
-            parent, _, name = path.rpartition("/")
-            kind = ZnodeKind.MEMBER if parent == paths.members else ZnodeKind.QUEUE_NODE
-            found = self.found.get(ReadKey(kind, path))
-            if kind is ZnodeKind.QUEUE_NODE and not is_queue_node(name):
-                yield IgnoredZnode(self._shown(path), IgnoreReason.STRANGER)
-            elif found is not None and found.is_left_over:
-                yield IgnoredZnode(self._shown(path), IgnoreReason.LEFT_OVER)
-        restart = self.found.get(ReadKey(ZnodeKind.RESTART, paths.restart))
-        if restart is IgnoreReason.NO_REQUEST:
-            yield IgnoredZnode(self._shown(paths.restart), IgnoreReason.NO_REQUEST)
 
     def _input(self, path: str) -> object:
         """The newest write of an input; None if a server has answered that it does not exist."""
-        if _is_tree(path):
-            return self._trees.get(path, _Forbidden.INPUT)
-        return self.found.get(ReadKey(ZnodeKind.INPUT, self._whole(path)), _Forbidden.INPUT)
-
-    def _shown(self, path: str) -> str:
-        return Paths(self._chroot, "").shown(path)
-
-    def _whole(self, path: str) -> str:
-        return Paths(self._chroot, "").mirrored(path)
+        if is_tree(path):
+            return self._trees.get(path, Unreadable.FORBIDDEN)
+        key = ReadKey(ZnodeKind.INPUT, self._root.mirrored(path))
+        return self._reads.found.get(key, Unreadable.FORBIDDEN)
 
 
-def _inputs(members: Iterable[MemberZnode]) -> Iterable[str]:
-    """The inputs of these members, each path once."""
-    return dict.fromkeys(path for znode in members if znode.facts for path in znode.facts.inputs)
+def _single(group: FoundGroup) -> list[ReadKey]:
+    """The znodes of which there is one in each group."""
+    return [
+        ReadKey(ZnodeKind.RECORD, group.paths.state),
+        ReadKey(ZnodeKind.RESTART, group.paths.restart),
+    ]
 
 
-def _is_tree(path: str) -> bool:
-    return path.endswith("/") and bool(path.strip("/"))
-
-
-def _member(content: bytes, stat: Stat) -> MemberZnode:
-    created_at = stat.ctime / 1000
-    if is_left_over(stat):
-        return MemberZnode(created_at=created_at, is_left_over=True)
-    try:
-        status, facts = decode_status(content)
-        for path in facts.inputs:
-            check_zk_path(root_of(path) if _is_tree(path) else path)
-    except ValueError as error:
-        return MemberZnode(created_at=created_at, error=str(error))
-    if status.zxid > stat.mzxid:
-        # The status is from before the ensemble was wiped or restored.
-        status = replace(status, zxid=0)
-    return MemberZnode(status, facts, created_at)
-
-
-def _last_write(stat: Stat) -> LastWrite:
-    return LastWrite(stat.mzxid, stat.mtime / 1000, stat.data_length)
-
-
-def _restart(content: bytes, stat: Stat) -> LastWrite | IgnoreReason:
-    is_request = restart_name(content) is not None
-    return _last_write(stat) if is_request else IgnoreReason.NO_REQUEST
-
-
-def _exists(outcome: object) -> bool:
-    return isinstance(outcome, Stat)
+def _inputs(group: FoundGroup) -> Iterable[str]:
+    """The inputs of the living members, each path once."""
+    facts = (znode.facts for znode in group.members.values())
+    return dict.fromkeys(path for each in facts if each for path in each.inputs)

@@ -25,6 +25,7 @@ from zkexec.ctl.status.member_row import (
 )
 from zkexec.ctl.status.progress import Progress
 from zkexec.frozen import frozen, replace
+from zkexec.group.version_codec import MemberFailure
 from zkexec.znode_paths import RESTART
 
 
@@ -38,6 +39,8 @@ class GroupState(Enum):
     """The wanted version has failed on a member, and the others do not try it."""
     PAUSED = "paused"
     """An operator has paused the group, whether or not a member waits."""
+    HELD = "held"
+    """As many members have the wanted version as the hold on it allows, and others do not."""
     EMPTY = "empty"
     """No member is alive."""
     UNREADABLE = "unreadable"
@@ -64,6 +67,9 @@ def _size_of(digits: str) -> tuple[int, str]:
 class GroupStatus:
     """The znodes of one group at one moment, and what follows from them.
 
+    The record has the entries of all members in flight, and the numbers of the living members.
+    `failures` are those of versions on single members, by digest and member.
+
     `znodes` are the inputs that exist, `absent` those that do not, `restart` is the znode of that
     name.  `queue` are the names of the queue nodes, the first in the queue first, and `queue_paths`
     their paths.  `error` is why the record cannot be read, `is_forbidden` if a permission is
@@ -80,6 +86,7 @@ class GroupStatus:
     absent: tuple[str, ...] = ()
     restart: LastWrite | None = None
     ignored: tuple[IgnoredZnode, ...] = ()
+    failures: Mapping[str, Mapping[str, MemberFailure]] = {}
     error: str = ""
     is_forbidden: bool = False
     is_newer: bool = False
@@ -134,6 +141,26 @@ class GroupStatus:
         return tuple(path for path, write in self.znodes.items() if write.is_partly_hidden)
 
     @property
+    def serving_count(self) -> int:
+        """How many members serve."""
+        return sum(row.is_serving for row in self.rows)
+
+    @property
+    def unavailable(self) -> tuple[MemberRow, ...]:
+        """The members that do not serve."""
+        return tuple(row for row in self.rows if not row.is_serving)
+
+    @property
+    def has_zones(self) -> bool:
+        """Whether any member has a zone."""
+        return any(row.zone for row in self.rows)
+
+    @property
+    def open_zone(self) -> str | None:
+        """The zone of the members in flight; None if no member is in flight, or has a zone."""
+        return self.record.zone if self.has_zones and self.record.in_flight else None
+
+    @property
     def up_to_date_count(self) -> int:
         """How many members are up to date."""
         return sum(row.is_up_to_date for row in self.rows)
@@ -149,6 +176,12 @@ class GroupStatus:
         """The rollout that has failed, if one has."""
         return next((one for one in self.progress if one.failure is not None), None)
 
+    @property
+    def held(self) -> Progress | None:
+        """The rollout that a hold has stopped, if one has, and all others are at their end."""
+        left = [one for one in self.progress if not one.is_complete]
+        return left[0] if left and all(one.is_held for one in left) else None
+
     def newest_inputs(self, progress: Progress) -> tuple[str, ...]:
         """Return the inputs that were written last; none if a rolling restart came after them."""
         return tuple(
@@ -160,24 +193,23 @@ class GroupStatus:
     @property
     def needs_operator(self) -> bool:
         """Whether the rollout goes on only after an operator has acted."""
-        if self.failure is not None:
+        if self.failure is not None or self.state is GroupState.HELD:
             return True
         return self.record.paused is not None and any(row.needs_resume for row in self.rows)
 
     @property
     def state(self) -> GroupState:
         """The state of the group: the first that applies."""
-        if not self.exists:
-            return GroupState.GONE
-        if self.error:
-            return GroupState.UNREADABLE
-        if not self.members:
-            return GroupState.EMPTY
-        if self.failure is not None:
-            return GroupState.FAILED
-        if self.record.paused is not None:
-            return GroupState.PAUSED
-        return GroupState.COMPLETE if self.is_complete else GroupState.ROLLING
+        states = (
+            (not self.exists, GroupState.GONE),
+            (bool(self.error), GroupState.UNREADABLE),
+            (not self.members, GroupState.EMPTY),
+            (self.failure is not None, GroupState.FAILED),
+            (self.record.paused is not None, GroupState.PAUSED),
+            (self.held is not None, GroupState.HELD),
+            (not self.is_complete, GroupState.ROLLING),
+        )
+        return next((state for applies, state in states if applies), GroupState.COMPLETE)
 
     @cached_property
     def rows(self) -> tuple[MemberRow, ...]:
@@ -234,6 +266,7 @@ class GroupStatus:
                 queue_position=None if entry else self._queue_positions.get(name),
                 turn_phase=entry.phase if entry else None,
                 znode=znode,
+                has_mark=name in self.record.unavailable,
                 **self._published(name, znode),
             )
         if entry is None:
@@ -245,6 +278,7 @@ class GroupStatus:
             turn_phase=entry.phase,
             since=entry.since,
             wanted=entry.digest,
+            zone=entry.zone,
             reason="missing after its change failed" if has_failed else "missing in its turn",
         )
 
@@ -255,6 +289,7 @@ class GroupStatus:
         return {
             "phase": znode.status.phase,
             "since": znode.facts.since,
+            "zone": znode.facts.zone,
             "wanted": znode.status.wanted,
             "reason": znode.status.reason,
             "shares_with": tuple(self._sharing(name)),
@@ -270,10 +305,17 @@ class GroupStatus:
         """The members that write to the same files.  Only the one that came later knows it."""
         facts = self.members[name].facts
         found = dict(facts.shared) if facts else {}
-        for other, znode in self.members.items():
-            if znode.facts is not None and name in (shared := dict(znode.facts.shared)):
-                found.setdefault(other, shared[name])
+        found = {**self._shared_with.get(name, {}), **found}
         return sorted(found.items(), key=lambda item: counting_order(item[0]))
+
+    @cached_property
+    def _shared_with(self) -> dict[str, dict[str, str]]:
+        """By member, those that have found that they write to the same files, with one of these."""
+        found: dict[str, dict[str, str]] = {}
+        for other, znode in self.members.items():
+            for name, file in znode.facts.shared if znode.facts else ():
+                found.setdefault(name, {})[other] = file
+        return found
 
     @cached_property
     def _queue_positions(self) -> dict[str, int]:
@@ -290,6 +332,7 @@ class GroupStatus:
         writes = [write for _, write in self._writes(inputs)]
         newest = max(writes, key=lambda write: write.zxid, default=LastWrite(0))
         version = _wanted(rows)
+        state = self.record.versions.get(version.digest)
         is_known_good = bool(version.digest) and self.record.is_known_good(version)
         has_finished = all(row.has_finished for row in rows if not row.duplicate_of)
         can_fail = version.digest and not has_finished
@@ -300,12 +343,24 @@ class GroupStatus:
             written_at=newest.at,
             digest=version.digest,
             is_known_good=is_known_good,
-            allowed=self.record.allowed(len(self.members)) if is_known_good else 1,
+            allowed=self.record.allowed(version, self.record.zone) if is_known_good else 1,
             failure=self.record.failure_of(version) if can_fail else None,
+            succeeded=state.succeeded if state else 0,
+            failures=self.failures.get(version.digest, {}),
+            is_held=not all(row.is_up_to_date for row in rows) and self._is_held(version),
             missing=tuple(path for path in self.absent if path in inputs),
             oversized=tuple(path for path in self.oversized if path in inputs),
             partly_hidden=tuple(path for path in self.partly_hidden if path in inputs),
         )
+
+    def _is_held(self, version: ConfigVersion) -> bool:
+        """Whether no member is admitted to a version because of a hold, and none is busy with it.
+
+        A member that failed on the version counts as one that has it.
+        """
+        entries = self.record.in_flight.values()
+        is_busy = any(entry.phase is EntryPhase.RESTARTING for entry in entries)
+        return bool(version.digest) and not is_busy and self.record.is_held(version, "")
 
 
 def _wanted(rows: Sequence[MemberRow]) -> ConfigVersion:

@@ -13,8 +13,19 @@ from zkexec.enumeration import Enum
 from zkexec.frozen import frozen
 from zkexec.group.member_codec import StatusFacts
 
+_WITHOUT_SERVICE = (
+    Phase.LOADING.value,
+    Phase.DRAINING.value,
+    Phase.STOPPING.value,
+    Phase.EXITING.value,
+    Phase.DONE.value,
+)
+"""The phases in which no command runs yet, or its end has begun."""
+
 MISSING = "missing"
 """Instead of a phase: the member is in flight, and its znode is gone."""
+_HEALTHY, _UNHEALTHY = "healthy", "unhealthy"
+
 UNREADABLE = "unreadable"
 """Instead of a phase: the znode exists, and its content is not a member status."""
 
@@ -81,6 +92,8 @@ class MemberRow:
     `queue_position` counts from 1; it is None if the member does not wait.  `turn_phase` is what
     the record contains about its turn, None if it has none.  Times are seconds of the epoch.
 
+    `zone` is "" for none.  `has_mark` is about the znode that marks it as unavailable.
+
     `inputs_behind` are the inputs whose newest write it has not read, or cannot read because the
     tree is too much; `absent` are those that do not exist.  `others_want` is the digest that most
     members with the same inputs want, if it differs.  `shares_with` are members that write to the
@@ -99,6 +112,8 @@ class MemberRow:
     absent: tuple[str, ...] = ()
     others_want: str = ""
     shares_with: tuple[tuple[str, str], ...] = ()
+    zone: str = ""
+    has_mark: bool = False
 
     @property
     def duplicate_of(self) -> str:
@@ -119,6 +134,26 @@ class MemberRow:
     def is_alive(self) -> bool:
         """Whether the znode of the member exists."""
         return self.phase != MISSING
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether its command runs and did not fail its last health check.
+
+        A command that was just started serves once a health check has succeeded.
+        """
+        status = self.znode.status
+        if status is None or not status.running or self.has_mark or status.unavailable:
+            return False
+        if status.phase == Phase.VERIFYING.value:
+            return status.health == _HEALTHY
+        return status.health != _UNHEALTHY and status.phase not in _WITHOUT_SERVICE
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to know of it: more than that it waits for its turn."""
+        is_stopped = self.phase in (Phase.FAILED.value, Phase.BLOCKED.value)
+        is_odd = bool(self.duplicate_of or self.inputs_behind or self.absent or self.others_want)
+        return is_stopped or is_odd or self.is_in_flight or not self.is_serving
 
     @property
     def is_in_flight(self) -> bool:

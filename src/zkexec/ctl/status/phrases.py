@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 
 from zkexec.core.phases import Phase
-from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.record import EntryPhase, RolloutRecord
 from zkexec.core.rollout.version import short
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.step import failed_in
 from zkexec.ctl.history.tree_content import contains
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
@@ -94,11 +95,14 @@ def headline(group: GroupStatus, now: float) -> str:
         return f"{group.name}: {group.error}"
     if group.state is GroupState.EMPTY:
         return f"{group.name}: no member is alive"
-    has_stopped = group.state in (GroupState.FAILED, GroupState.PAUSED)
+    has_stopped = group.state in (GroupState.FAILED, GroupState.PAUSED, GroupState.HELD)
     stopped = f"{group.state.value}, " if has_stopped else ""
     count = f"{group.name}: {stopped}{group.up_to_date_count} of {len(group.rows)}"
     one = group.progress[0] if len(group.progress) == 1 else None
-    return f"{count} {goal(one, now) if one else 'up to date'}"
+    # A member that is being restarted does not serve either, but that is no reason to worry.
+    count_unavailable = sum(not _is_restarting(row) for row in group.unavailable)
+    unavailable = f", {count_unavailable} unavailable" if count_unavailable else ""
+    return f"{count} {goal(one, now) if one else 'up to date'}{unavailable}"
 
 
 def pace(progress: Progress, now: float) -> str:
@@ -140,14 +144,25 @@ def _waits_for_members(group: GroupStatus, with_steps: bool) -> str:
     if behind:
         return _behind_inputs(group, behind)
     if group.waiting:
-        first = group.waiting[0]
-        position = first.queue_position or 0
-        ahead = [one for one in group.intruders if one.queue_position < position]
-        reason = f" behind {_unknown_name(ahead[-1])}" if ahead else " is next"
-        return f"{len(group.waiting)} waiting, {first.name}{reason}"
+        return f"{len(group.waiting)} waiting{_next_in_queue(group)}"
     others = [f"{row.name} {row.phase}" for row in busy]
     differing = [f"{row.name} wants {short(row.wanted)}" for row in unfinished if row.others_want]
     return names(others or differing)
+
+
+def _next_in_queue(group: GroupStatus) -> str:
+    """Name the member that is admitted next; "" if none is."""
+    if group.state in (GroupState.FAILED, GroupState.PAUSED, GroupState.HELD):
+        return ""
+    first = group.waiting[0]
+    position = first.queue_position or 0
+    ahead = [one for one in group.intruders if one.queue_position < position]
+    if ahead:
+        return f", {first.name} behind {_unknown_name(ahead[-1])}"
+    # The head of the queue admits those that want what it wants, of the open zone first.
+    alike = [row for row in group.waiting if row.wanted == first.wanted]
+    zone = group.record.zone
+    return f", {next((row for row in alike if row.zone == zone), first).name} is next"
 
 
 def _is_restarting(row: MemberRow) -> bool:
@@ -181,26 +196,56 @@ def _behind_inputs(group: GroupStatus, behind: Sequence[MemberRow]) -> str:
 
 def failure(group: GroupStatus, now: float) -> str:
     """Write which version has failed, on which members and why; "" if none has."""
-    progress = group.failure
-    if progress is None or progress.failure is None:
+    return "" if group.failure is None else failure_of(group.failure, now)
+
+
+def failure_of(progress: Progress, now: float) -> str:
+    """Write which version has failed in a rollout, on which members and why; "" if none has."""
+    if progress.failure is None:
         return ""
-    found = progress.failure
+    return version_failure(progress.digest, progress.failure, now)
+
+
+def version_failure(digest: str, found: VersionState, now: float) -> str:
+    """Write on which members a version has failed, and why the last time."""
     at = f" at {moment(found.at, now)}" if found.at else ""
     reason = found.reason or "the reason is not known"
     failed = f"{failed_in(found.step)} on {names(found.failed_by)}"
-    return f"{short(progress.digest)} {failed}{at}: {reason}"
+    return f"{short(digest)} {failed}{at}: {reason}"
+
+
+def tolerated_failures(group: GroupStatus) -> list[str]:
+    """Write which versions go on although they have failed on some members."""
+    most = group.record.tolerated
+    return [
+        f"{short(one.digest)} failed on {names(tuple(one.failures))}, which is tolerated: "
+        f"max failed is {most}"
+        for one in _tolerated(group)
+    ]
+
+
+def _tolerated(group: GroupStatus) -> list[Progress]:
+    return [
+        one
+        for one in group.progress
+        if one.failures and one.failure is None and not one.is_complete
+    ]
 
 
 def advice(group: GroupStatus) -> list[str]:
     """Write what an operator can do about a failure or a pause, each with its command."""
     lines = []
-    if group.failure is not None:
-        if paths := _outermost(group.newest_inputs(group.failure)):
+    # A tolerated failure stops no other member, but its own member is never done without a push.
+    failed = [*filter(None, (group.failure,)), *_tolerated(group)]
+    if failed:
+        if paths := _outermost(group.newest_inputs(failed[0])):
             undo = _command("undo", *paths, "--lock", group.name, "--wait")
             lines.append(f"to undo the push: {undo}")
         lines.append(f"to try it again: {_command('retry', group.name)}")
     if group.record.paused is not None:
         lines.append(f"to continue: {_command('resume', group.name)}")
+    if group.held is not None:
+        lines.append(f"to let all members follow: {_command('approve', group.name)}")
     return lines
 
 
@@ -217,15 +262,21 @@ def member_failures(group: GroupStatus, now: float) -> list[str]:
     What is the failure of the version is left out.
     """
     known = {"", *(one.failure.reason for one in group.progress if one.failure is not None)}
-    found = [
-        _member_failure(row, now)
+    found = {
+        row.name: _member_failure(row, now)
         for row in group.rows
         if row.phase in _STOPPED_PHASES and row.reason not in known
-    ]
-    more = len(found) - _MOST_NAMES
+    }
+    for progress in group.progress:
+        for name, one in progress.failures.items():
+            if one.reason not in known and not progress.is_complete:
+                at = f" at {moment(one.at, now)}" if one.at else ""
+                found.setdefault(name, f"{name} {failed_in(one.step)}{at}: {one.reason}")
+    lines = [*found.values()]
+    more = len(lines) - _MOST_NAMES
     if more > 0:
-        found[_MOST_NAMES:] = [f"{more} more members failed or are blocked"]
-    return found
+        lines[_MOST_NAMES:] = [f"{more} more members failed or are blocked"]
+    return lines
 
 
 def _member_failure(row: MemberRow, now: float) -> str:
@@ -238,7 +289,12 @@ def _member_failure(row: MemberRow, now: float) -> str:
 
 def pause(group: GroupStatus, now: float) -> str:
     """Write who has paused the group, since when and why; "" if it is not paused."""
-    paused = group.record.paused
+    return record_pause(group.record, now)
+
+
+def record_pause(record: RolloutRecord, now: float) -> str:
+    """Write the same of its record."""
+    paused = record.paused
     if paused is None:
         return ""
     since = f" since {moment(paused.at, now)}" if paused.at else ""
@@ -287,6 +343,20 @@ def partly_hidden_inputs(group: GroupStatus) -> str:
     """Write of which trees a newer write may not be noticed; "" if of none."""
     paths = names(group.partly_hidden)
     return f"may not be read here as a whole: {paths}; a newer write may be there" if paths else ""
+
+
+def missing_members(group: GroupStatus, now: float) -> list[str]:
+    """Write which members are missing in their turns, and what to do; the first few."""
+    lines = [missing_member(group, row, now) for row in group.missing[:_MOST_NAMES]]
+    more = len(group.missing) - len(lines)
+    return [*lines, f"{more} more members are missing in their turns"] if more else lines
+
+
+def duplicate_members(group: GroupStatus) -> list[str]:
+    """Write which members have the ID of another process, and what to do; the first few."""
+    lines = [duplicate_member(group, row) for row in group.duplicates[:_MOST_NAMES]]
+    more = len(group.duplicates) - len(lines)
+    return [*lines, f"{more} more have the member ID of another process"] if more else lines
 
 
 def missing_member(group: GroupStatus, row: MemberRow, now: float) -> str:

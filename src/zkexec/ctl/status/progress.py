@@ -1,8 +1,20 @@
 """How far the rollout of one set of inputs is, and how long it takes."""
 
-from zkexec.core.rollout.record import VersionState
+from collections.abc import Mapping
+
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.member_row import MemberRow
 from zkexec.frozen import frozen
+from zkexec.group.version_codec import MemberFailure
+
+
+@frozen()
+class ZoneProgress:
+    """How many members of one zone are up to date; members without a zone are in the zone ""."""
+
+    zone: str
+    up_to_date_count: int
+    total: int
 
 
 @frozen(kw_only=True)
@@ -11,7 +23,9 @@ class Progress:
 
     `digest` is "" while no member has read the newest write.  `zxid` and `written_at` are those of
     this write.  `allowed` is how many members may be in flight with the version.  `failure` is the
-    config failure that stops it.  `missing` are the inputs that do not exist,
+    config failure that stops it.  `succeeded` is how many turns with the version ended well,
+    `failures` are those of single members, also if they are tolerated.  `is_held` if a hold keeps
+    the members that are left from the version.  `missing` are the inputs that do not exist,
     `oversized` the trees that no member can read, `partly_hidden` those of which not all may be
     read here.
     """
@@ -24,6 +38,9 @@ class Progress:
     is_known_good: bool = False
     allowed: int = 1
     failure: VersionState | None = None
+    succeeded: int = 0
+    failures: Mapping[str, MemberFailure] = {}
+    is_held: bool = False
     missing: tuple[str, ...] = ()
     oversized: tuple[str, ...] = ()
     partly_hidden: tuple[str, ...] = ()
@@ -43,6 +60,18 @@ class Progress:
         """Whether all members are up to date."""
         return self.up_to_date_count == self.total
 
+    @property
+    def zones(self) -> tuple[ZoneProgress, ...]:
+        """How far each zone is; nothing if no member has one."""
+        names = sorted({row.zone for row in self.rows})
+        if names in ([], [""]):
+            return ()
+        by_zone = {name: [row for row in self.rows if row.zone == name] for name in names}
+        return tuple(
+            ZoneProgress(name, sum(row.is_up_to_date for row in rows), len(rows))
+            for name, rows in by_zone.items()
+        )
+
     def took_s(self, now: float) -> float | None:
         """Return how long it has taken since the newest write; None if that is not known."""
         if not self.written_at:
@@ -54,7 +83,9 @@ class Progress:
 
     def remaining_s(self, now: float) -> float | None:
         """Return how long it will take at this pace; None if there is no pace, or it is overdue."""
-        if not self.written_at or not self.up_to_date_count or self.is_complete or self.failure:
+        if self.is_complete or self.is_held or self.failure:
+            return None
+        if not self.written_at or not self.up_to_date_count:
             return None
         last = self._last_finished_at()
         end = now if last is None else last

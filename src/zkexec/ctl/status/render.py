@@ -1,8 +1,8 @@
 """One group, or the list of groups, in lines for a terminal, a pipe or a build log.
 
 If the frame has a width, no line is wider.  If it has a height, there are no more lines, and the
-members that need attention come first.  Without these nothing is left out, and only excessively
-long texts are cut.
+members that need attention come first.  Of a large group only these are shown, unless all are
+requested.  Only excessively long texts are cut.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,9 +11,11 @@ from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
 from zkexec.core.rollout.version import short
 from zkexec.ctl.status import phrases
-from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.group_status import GroupState, GroupStatus, counting_order
+from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.hold_phrases import group_hold, hold_advice, summary_hold
 from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
-from zkexec.ctl.status.progress import Progress
+from zkexec.ctl.status.progress import Progress, ZoneProgress
 from zkexec.ctl.terminal.table import Cell, Column, Frame, table
 from zkexec.ctl.terminal.text_width import lines_of
 
@@ -22,6 +24,7 @@ _STYLES = {
     GroupState.ROLLING: "busy",
     GroupState.FAILED: "bad",
     GroupState.PAUSED: "busy",
+    GroupState.HELD: "busy",
     GroupState.EMPTY: "bad",
     GroupState.UNREADABLE: "bad",
     GroupState.GONE: "bad",
@@ -29,25 +32,32 @@ _STYLES = {
 _BAD_PHASES = (Phase.FAILED.value, Phase.BLOCKED.value, MISSING, UNREADABLE)
 _AUDIT_LINES = 3
 _LEAST_ROWS = 3
+_MOST_ROWS = 50
+"""Of a group with more members only those are shown that need attention, and as many of them."""
 
 
-def render_group(group: GroupStatus, now: float, frame: Frame) -> list[str]:
+def render_group(
+    group: GroupStatus, now: float, frame: Frame, *, shows_all: bool = False
+) -> list[str]:
     """Render one group: how far it is, what needs attention, what operators did, its members."""
     head = [line for style, text in _head(group, now) for line in _painted(style, text, frame)]
-    rows, more = group.rows, ""
+    rows = _by_zone(group)
+    if not shows_all and frame.height is None and len(rows) > _MOST_ROWS:
+        attention = [row for row in rows if row.needs_attention]
+        rows = sorted(attention, key=_urgency)[:_MOST_ROWS]
     if frame.height is not None:
         room = max(_LEAST_ROWS, frame.height - len(head) - 2)
-        if len(rows) > room:
-            rows = tuple(sorted(rows, key=_urgency))[: room - 1]
-            more = f"... and {len(group.rows) - len(rows)} more"
+        if len(rows) > room or (rows and len(rows) == room < len(group.rows)):
+            rows = sorted(rows, key=_urgency)[: room - 1]
     if rows:
         head += ["", *table(_columns(rows, group, now), frame.width, frame.paint)]
-    if more:
-        head.append(frame.paint("faint", more))
+    if more := len(group.rows) - len(rows):
+        hint = "" if frame.height is not None else "; --all shows all members"
+        head.append(frame.paint("faint", f"... and {more} more{hint}"))
     return head if frame.height is None else head[: frame.height]
 
 
-def render_overview(groups: Sequence[GroupStatus], now: float, frame: Frame) -> list[str]:
+def render_overview(groups: Sequence[GroupSummary], now: float, frame: Frame) -> list[str]:
     """Render all groups, one line for each."""
     if not groups:
         return ["There is no group below /zkexec."]
@@ -61,6 +71,14 @@ def render_overview(groups: Sequence[GroupStatus], now: float, frame: Frame) -> 
     return [*lines, frame.paint("faint", more)] if more else lines
 
 
+def summary_reason(group: GroupSummary, now: float) -> str:
+    """Write why a group in the list of all groups needs attention; "" if it does not."""
+    record = group.record
+    failed = phrases.version_failure(*group.failure, now) if group.failure else ""
+    paused = phrases.record_pause(record, now)
+    return "; ".join(filter(None, (group.error, failed, paused, summary_hold(group))))
+
+
 def render_notice(text: str, frame: Frame) -> list[str]:
     """Render a warning about what is shown."""
     return _painted("bad", text, frame)
@@ -71,37 +89,63 @@ def _painted(style: str, text: str, frame: Frame) -> list[str]:
     return [frame.paint(style, line) if style and line else line for line in lines]
 
 
+def _by_zone(group: GroupStatus) -> Sequence[MemberRow]:
+    """Give the members, those of the open zone first, then zone by zone."""
+    if not group.has_zones:
+        return group.rows
+    return sorted(
+        group.rows, key=lambda row: (row.zone != group.open_zone, counting_order(row.zone))
+    )
+
+
 def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
-    state, progress = group.state, group.progress
+    yield _STYLES[group.state], _first_line(group, now)
+    for one in group.progress:
+        if len(group.progress) > 1:
+            yield "", _progress_line(one, now)
+        yield from (("", _zone_line(zone, group)) for zone in one.zones)
+    yield from _stops(group, now)
+    yield from (("", text) for text in (*phrases.advice(group), *hold_advice(group)))
+    yield from _oddities(group, now)
+    if group.state is GroupState.ROLLING:
+        yield "", f"waits for: {phrases.waits_for(group, with_steps=True)}"
+    yield from (("faint", text) for text in (_max_unavailable(group),) if text)
+    yield from (("faint", text) for text in _audit(group, now))
+
+
+def _first_line(group: GroupStatus, now: float) -> str:
+    state = group.state
     line = phrases.headline(group, now)
     if group.rows and state not in (GroupState.GONE, GroupState.UNREADABLE, GroupState.EMPTY):
         line += f"  {phrases.bar(group.up_to_date_count, len(group.rows))}"
-    if len(progress) == 1 and state not in (GroupState.UNREADABLE, GroupState.EMPTY):
-        line += (pace := phrases.pace(progress[0], now)) and f"  {pace}"
-    yield _STYLES[state], line
-    if len(progress) > 1:
-        yield from (("", _progress_line(one, now)) for one in progress)
+    if len(group.progress) == 1 and state not in (GroupState.UNREADABLE, GroupState.EMPTY):
+        line += (pace := phrases.pace(group.progress[0], now)) and f"  {pace}"
+    return line
+
+
+def _stops(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
+    """Write what stops the rollout, or would if it was not tolerated."""
     if text := phrases.failure(group, now):
         yield "bad", text
     yield from (("bad", text) for text in phrases.member_failures(group, now))
-    if text := phrases.pause(group, now):
-        yield "busy", text
-    yield from (("", text) for text in phrases.advice(group))
+    yield from (("busy", text) for text in phrases.tolerated_failures(group))
+    for text in (phrases.pause(group, now), group_hold(group)):
+        if text:
+            yield "busy", text
+
+
+def _oddities(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
+    """Write what else needs attention."""
     if text := phrases.record_advice(group):
         yield "faint", text
     yield from (("bad", text) for text in phrases.absent_inputs(group))
     yield from (("bad", text) for text in phrases.oversized_inputs(group))
     if text := phrases.partly_hidden_inputs(group):
         yield "faint", text
-    yield from (("bad", phrases.missing_member(group, row, now)) for row in group.missing)
-    yield from (("bad", phrases.duplicate_member(group, row)) for row in group.duplicates)
+    yield from (("bad", text) for text in phrases.missing_members(group, now))
+    yield from (("bad", text) for text in phrases.duplicate_members(group))
     yield from (("bad", text) for text in phrases.intruders(group))
     yield from (("busy", text) for text in phrases.ignored_znodes(group))
-    if state is GroupState.ROLLING:
-        yield "", f"waits for: {phrases.waits_for(group, with_steps=True)}"
-    if text := _max_unavailable(group):
-        yield "faint", text
-    yield from (("faint", text) for text in _audit(group, now))
 
 
 def _progress_line(progress: Progress, now: float) -> str:
@@ -111,15 +155,24 @@ def _progress_line(progress: Progress, now: float) -> str:
     return f"{line}  {pace and f'{pace}  '}({inputs})"
 
 
+def _zone_line(zone: ZoneProgress, group: GroupStatus) -> str:
+    name = f"zone {zone.zone}" if zone.zone else "without a zone"
+    is_open = ", open" if zone.zone == group.open_zone else ""
+    return f"  {name}: {zone.up_to_date_count} of {zone.total} up to date{is_open}"
+
+
 def _max_unavailable(group: GroupStatus) -> str:
     agreed = group.record.max_unavailable
     if agreed is None:
         return ""
-    allowed = group.record.allowed(len(group.members))
-    shown = f"{agreed.limit}, that is {allowed}" if agreed.limit.percent else str(agreed.limit)
-    untried = any(not one.is_known_good and not one.is_complete for one in group.progress)
-    alone = "; 1 while the new version is untried" if untried and allowed > 1 else ""
-    return f"max unavailable: {shown}, set by {agreed.by}{alone}"
+    most = group.record.max_in_flight(group.record.zone)
+    shown = f"{agreed.limit}, that is {most}" if agreed.limit.percent else str(agreed.limit)
+    text = f"max unavailable: {shown}, set by {agreed.by}"
+    left = [one for one in group.progress if not one.is_complete]
+    if any(not one.is_known_good for one in left) and most > 1:
+        return f"{text}; 1 while the new version is untried"
+    fewest = min((one.allowed for one in left), default=most)
+    return f"{text}; {fewest} for now, twice as many as have succeeded" if fewest < most else text
 
 
 def _audit(group: GroupStatus, now: float) -> Iterable[str]:
@@ -152,6 +205,7 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
 
     return [
         column("MEMBER", lambda row: Cell(row.name)),
+        *([column("ZONE", lambda row: _zone(row, group), 2)] if group.has_zones else []),
         column("HOST", lambda row: Cell(row.znode.facts.host if row.znode.facts else ""), 4),
         column("PID", lambda row: Cell(str(row.znode.facts.pid) if row.znode.facts else ""), 6),
         column("PHASE", _phase),
@@ -165,6 +219,10 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
         column("TURN", _turn),
         column("REASON", lambda row: Cell(_reason(row, group))),
     ]
+
+
+def _zone(row: MemberRow, group: GroupStatus) -> Cell:
+    return Cell(row.zone, "busy" if row.zone == group.open_zone else "")
 
 
 def _phase(row: MemberRow) -> Cell:
@@ -208,42 +266,20 @@ def _reason(row: MemberRow, group: GroupStatus) -> str:
     return "; ".join(text for text in (*parts, row.reason, phrases.shared_files(row)) if text)
 
 
-def _group_columns(groups: Sequence[GroupStatus], now: float) -> list[Column]:
-    def column(title: str, cell: Callable[[GroupStatus], Cell], rank: int = 0) -> Column:
-        return Column(title, tuple(cell(group) for group in groups), rank)
+def _group_columns(groups: Sequence[GroupSummary], now: float) -> list[Column]:
+    def column(title: str, cell: Callable[[GroupSummary], Cell], rank: int = 0) -> Column:
+        return Column(title, tuple(cell(group) for group in groups), rank, is_fixed=True)
 
-    def each(text: Callable[[Progress], str]) -> Callable[[GroupStatus], Cell]:
-        return lambda group: Cell(phrases.names([text(one) for one in group.progress]))
+    def count(number: int) -> Cell:
+        return Cell(str(number or ""))
 
     return [
         column("GROUP", lambda group: Cell(group.name, "strong")),
         column("STATE", lambda group: Cell(group.state.value, _STYLES[group.state])),
-        column("ALIVE", lambda group: Cell(str(len(group.members))), 2),
-        column("UP TO DATE", _up_to_date),
-        column("VERSION", each(lambda one: short(one.digest) or "not read yet")),
-        column("WRITTEN", each(lambda one: phrases.moment(one.written_at, now)), 3),
-        column("IN FLIGHT", _in_flight),
-        column("WAITING", lambda group: Cell(str(len(group.waiting) or "")), 1),
-        column("REASON", lambda group: Cell(_group_reason(group, now))),
+        column("ALIVE", lambda group: Cell(str(group.alive)), 2),
+        column("IN FLIGHT", lambda group: Cell(count(group.in_flight).text, "busy")),
+        column("WAITING", lambda group: count(group.waiting), 1),
+        column("UNAVAILABLE", lambda group: Cell(count(group.unavailable).text, "bad")),
+        column("NEWEST", lambda group: Cell(short(group.newest[0]) if group.newest else ""), 3),
+        column("REASON", lambda group: Cell(summary_reason(group, now))),
     ]
-
-
-def _up_to_date(group: GroupStatus) -> Cell:
-    return Cell(f"{group.up_to_date_count}/{len(group.rows)}" if group.rows else "")
-
-
-def _in_flight(group: GroupStatus) -> Cell:
-    return Cell(phrases.names([row.name for row in group.in_flight]), "busy")
-
-
-def _group_reason(group: GroupStatus, now: float) -> str:
-    count = len(group.ignored)
-    ignored = f"{count} znode{'' if count == 1 else 's'} ignored" if count else ""
-    absent = f"missing: {phrases.names(group.absent)}" if group.absent else ""
-    count = len(group.intruders)
-    noun = "a member" if count == 1 else "members"
-    intruders = f"{count} in the queue {'is' if count == 1 else 'are'} not {noun}" if count else ""
-    failure, pause = phrases.failure(group, now), phrases.pause(group, now)
-    oversized = f"too much: {phrases.names(group.oversized)}" if group.oversized else ""
-    parts = (group.error, failure, pause, absent, oversized, intruders, ignored)
-    return "; ".join(text for text in parts if text)

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from zkexec.core.rollout.record import EntryPhase
+from zkexec.core.rollout.limits import AgreedMaxFailed, AgreedMaxUnavailable
+from zkexec.core.rollout.record import EntryPhase, Hold
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.member_row import MemberRow
 from zkexec.ctl.status.progress import Progress
@@ -28,7 +29,7 @@ def status_json(
 
 def _group(group: GroupStatus, now: float) -> dict[str, Any]:
     record = group.record
-    paused, agreed = record.paused, record.max_unavailable
+    paused = record.paused
     return {
         "name": group.name,
         "path": group.base,
@@ -38,6 +39,8 @@ def _group(group: GroupStatus, now: float) -> dict[str, Any]:
         "alive": len(group.members),
         "up_to_date_count": group.up_to_date_count,
         "total": len(group.rows),
+        "serving": group.serving_count,
+        "unavailable": len(group.unavailable),
         "in_flight": [row.name for row in group.in_flight],
         "waiting": [row.name for row in group.waiting],
         "missing": [row.name for row in group.missing],
@@ -45,13 +48,12 @@ def _group(group: GroupStatus, now: float) -> dict[str, Any]:
             {"queue_position": one.queue_position, "name": one.name, "path": one.path}
             for one in group.intruders
         ],
-        "max_unavailable": agreed
-        and {
-            "requested": str(agreed.limit),
-            "by": agreed.by,
-            "allowed": record.allowed(len(group.members)),
-        },
+        "max_unavailable": _limit(record.max_unavailable, record.max_in_flight(record.zone)),
+        "max_failed": _limit(record.max_failed, record.tolerated),
+        "zone": group.open_zone,
+        "head": record.head and {"member": record.head.member, "since": _time(record.head.since)},
         "paused": paused and {"by": paused.by, "reason": paused.reason, "at": _time(paused.at)},
+        "held": _held(record.hold),
         "progress": [_progress(one, now) for one in group.progress],
         "members": [_member(row) for row in group.rows],
         "ignored": [{"path": one.path, "reason": one.reason.value} for one in group.ignored],
@@ -68,6 +70,25 @@ def _group(group: GroupStatus, now: float) -> dict[str, Any]:
     }
 
 
+def _limit(
+    agreed: AgreedMaxUnavailable | AgreedMaxFailed | None, allowed: int
+) -> dict[str, Any] | None:
+    if agreed is None:
+        return None
+    return {"requested": str(agreed.limit), "by": agreed.by, "allowed": allowed}
+
+
+def _held(hold: Hold | None) -> dict[str, Any] | None:
+    if hold is None:
+        return None
+    return {
+        "after": str(hold.after),
+        "by": hold.by,
+        "reason": hold.reason,
+        "at": _time(hold.at),
+    }
+
+
 def _progress(progress: Progress, now: float) -> dict[str, Any]:
     failure = progress.failure
     return {
@@ -77,11 +98,17 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
         "written_at": _time(progress.written_at),
         "known_good": progress.is_known_good,
         "allowed": progress.allowed,
+        "succeeded": progress.succeeded,
+        "held": progress.is_held,
         "missing": list(progress.missing),
         "oversized": list(progress.oversized),
         "partly_hidden": list(progress.partly_hidden),
         "up_to_date_count": progress.up_to_date_count,
         "total": progress.total,
+        "zones": [
+            {"zone": one.zone, "up_to_date_count": one.up_to_date_count, "total": one.total}
+            for one in progress.zones
+        ],
         "took_s": _rounded(progress.took_s(now)),
         "remaining_s": _rounded(progress.remaining_s(now)),
         "failure": failure
@@ -91,6 +118,15 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
             "reason": failure.reason,
             "at": _time(failure.at),
         },
+        "failures": [
+            {
+                "member": name,
+                "step": one.step or None,
+                "reason": one.reason,
+                "at": _time(one.at),
+            }
+            for name, one in progress.failures.items()
+        ],
     }
 
 
@@ -100,6 +136,8 @@ def _member(row: MemberRow) -> dict[str, Any]:
         "name": row.name,
         "alive": row.is_alive,
         "up_to_date": row.is_up_to_date,
+        "serving": row.is_serving,
+        "zone": row.zone or None,
         "phase": row.phase,
         "step": row.step or None,
         "host": facts and facts.host,

@@ -2,13 +2,15 @@
 
 A missing member is waited for: a server that was down takes sessions with it, and an init system
 takes its time.  After that the rollout is counted without it.  A failure, or a pause that keeps a
-member from its turn, ends the wait at once.  A duplicate is never up to date, so it ends the wait
-as well, but not at once.
+member from its turn, ends the wait at once.  So does a hold, as soon as all members that it allows
+have succeeded: for the push that began it this is the end that it waits for.  A duplicate is never
+up to date, so it ends the wait as well, but not at once.
 """
 
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.hold_phrases import approval, held_text
 from zkexec.frozen import frozen
 
 RETURN_S = 10.0
@@ -22,18 +24,27 @@ What an earlier process of the ID has left behind is gone when its session has e
 
 @frozen()
 class WaitOutcome:
-    """How the wait has ended: the exit status, and why."""
+    """How the wait has ended: the exit status, and why.
+
+    `failure` is why the rollout of the push that is waited for has failed, "" if it has not.
+    """
 
     status: int
     text: str
+    is_held: bool = False
+    failure: str = ""
 
 
 class WaitDecision:
     """Sees each status of a group, and decides which one ends the wait."""
 
-    def __init__(self, at_least: int = 0) -> None:
-        """`at_least` is the zxid that the inputs of a member must have, 0 for any."""
+    def __init__(self, at_least: int = 0, *, until_held: bool = False) -> None:
+        """`at_least` is the zxid that the inputs of a member must have, 0 for any.
+
+        If `until_held`, a hold that has been reached is what is waited for.
+        """
         self._at_least = at_least
+        self._until_held = until_held
         self._met: set[str] = set()
         self._away: dict[str, float] = {}
         self._is_first = True
@@ -61,10 +72,27 @@ class WaitDecision:
         if is_first and self._at_least and all(p.zxid < self._at_least for p in group.progress):
             text = f"{group.name}: no living member has what was pushed as an input"
             return WaitOutcome(NO, text)
+        if group.state is GroupState.HELD:
+            return self._held(group)
         if group.needs_operator:
             reason = phrases.failure(group, now) or phrases.pause(group, now)
             return WaitOutcome(NO, f"{group.name}: {reason}")
         return None if self._away else self._decide_on_members(group, now, monotonic)
+
+    def _held(self, group: GroupStatus) -> WaitOutcome:
+        """Return the outcome of a hold that has been reached.
+
+        A failed member that is tolerated counts as one that has the version, and not as a success.
+        """
+        hold, alive = group.record.hold, group.record.population.members
+        if hold is None:
+            raise ValueError(f"{group.name} is not held")
+        left = [one for one in group.progress if not one.is_complete]
+        has_succeeded = all(one.succeeded >= hold.after.of(alive) for one in left)
+        status = DONE if self._until_held and has_succeeded else NO
+        failed = "" if has_succeeded else ", but not all of these have succeeded"
+        text = f"{group.name}: {held_text(hold, alive)}{failed}; {approval(group.name)}"
+        return WaitOutcome(status, text, is_held=True)
 
     def _decide_on_members(
         self, group: GroupStatus, now: float, monotonic: float

@@ -1,8 +1,9 @@
 """Text in columns: as wide as needed, or as narrow as the terminal.
 
 Without a width nothing is left out, and only excessively long texts are cut.  On a terminal that
-is too narrow, empty columns go first, then those of the highest rank, and then the last column
-is cut.  Cells can contain anything; what comes out is printable and has the colour of its style.
+is too narrow, empty columns go first unless they are fixed, then those of the highest rank, and
+then the last column is cut.  Cells can contain anything; what comes out is printable and has the
+colour of its style.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,11 +43,15 @@ class Cell:
 
 @frozen()
 class Column:
-    """A title and the cells below it; the higher the rank, the sooner it is left out."""
+    """A title and the cells below it; the higher the rank, the sooner it is left out.
+
+    One that `is_fixed` is shown even if it is empty, as that is an answer as well.
+    """
 
     title: str
     cells: tuple[Cell, ...]
     rank: int = 0
+    is_fixed: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -73,7 +78,7 @@ def table(columns: Sequence[Column], width: int | None, paint: Paint) -> list[st
 
 def _narrowed(columns: list[Column], width: int) -> list[Column]:
     if _natural(columns, width) > width:
-        columns = [column for column in columns if not column.is_empty]
+        columns = [column for column in columns if column.is_fixed or not column.is_empty]
     while _needed(columns, width) > width and any(column.rank for column in columns):
         columns.remove(max(columns, key=lambda column: column.rank))
     return columns

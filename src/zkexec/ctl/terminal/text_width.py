@@ -69,9 +69,17 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def lines_of(text: str, width: int | None) -> list[str]:
-    """Make a text printable, cut it to what is shown, and break it into lines of this width."""
+    """Make a text printable, cut it to what is shown, and break it into lines of this width.
+
+    If the text is indented, all lines are.
+    """
     text = printable(cut(text, LONGEST_LINE))
-    return [text] if width is None else wrap(text, width)
+    if width is None:
+        return [text]
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    if len(indent) > width // 2:
+        indent = ""
+    return [indent + line for line in wrap(text, width - len(indent))]
 
 
 def _pieces(word: str, width: int) -> list[str]:

@@ -1,0 +1,67 @@
+"""What is shown of a group in the list of all groups: numbers, and no single member.
+
+Only the record and the numbers of znodes are read for it.  So a member that runs an old version
+without waiting for a turn, because it is disconnected for example, is not noticed here.
+"""
+
+from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
+from zkexec.ctl.status.group_status import GroupState
+from zkexec.frozen import frozen
+
+
+@frozen(kw_only=True)
+class GroupSummary:
+    """The record of a group, and how many members are alive, in flight, waiting and unavailable.
+
+    `record` has no entries of members.  `unavailable` are those that are not in flight.  `error` is
+    why the record cannot be read.
+    """
+
+    name: str
+    base: str
+    record: RolloutRecord = RolloutRecord()
+    alive: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    unavailable: int = 0
+    error: str = ""
+    exists: bool = True
+
+    @property
+    def newest(self) -> tuple[str, VersionState] | None:
+        """The newest version that the record knows, and its digest; None if it knows none."""
+        versions = self.record.versions.items()
+        return max(versions, key=lambda one: (one[1].zxid, bool(one[1].failed_by)), default=None)
+
+    @property
+    def failure(self) -> tuple[str, VersionState] | None:
+        """The newest version, if it has failed and a member is not done with it."""
+        newest = self.newest
+        if newest is None or not (self.in_flight or self.waiting):
+            return None
+        return newest if newest[1].has_failed(self.record.tolerated) else None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a hold keeps the members that wait from the newest version."""
+        hold, newest = self.record.hold, self.newest
+        if hold is None or not self.waiting or self.in_flight:
+            return False
+        if newest is None or newest[0] in hold.known_good:
+            return False
+        return newest[1].succeeded >= hold.after.of(self.alive)
+
+    @property
+    def state(self) -> GroupState:
+        """The state of the group as far as it is known: the first that applies."""
+        states = (
+            (not self.exists, GroupState.GONE),
+            (bool(self.error), GroupState.UNREADABLE),
+            (not self.alive, GroupState.EMPTY),
+            (self.failure is not None, GroupState.FAILED),
+            (self.record.paused is not None, GroupState.PAUSED),
+            (self.is_held, GroupState.HELD),
+            (bool(self.in_flight or self.waiting), GroupState.ROLLING),
+        )
+        return next((state for applies, state in states if applies), GroupState.COMPLETE)

@@ -19,6 +19,13 @@ FILES ?=
 FIGURES ?=
 QUICK ?=
 PEERS ?=
+# What `make scaling-real` measures: how many light members, how many of them in flight, and how many
+# seconds a turn takes, on how many servers; SCENES names some of its scenes, nothing means all.
+MEMBERS ?= 4000
+WIDTH ?= 200
+TURN_S ?= 2.5
+ON_SERVERS ?= 1
+SCENES ?=
 # How long `make soak` lasts.
 SECONDS ?= 3600
 
@@ -128,6 +135,11 @@ simulate: $(READY) ## Simulate SEEDS whole groups, from seed FIRST on, on all co
 .PHONY: scaling
 scaling: $(READY) ## Measure simulated groups of 10 to 10,000 members: the table of docs/scaling.md
 	@PYTHONPATH=test $(BIN)/python -m simulation.group.measure
+
+.PHONY: scaling-real
+scaling-real: setup ## Measure wide rollouts of MEMBERS light members on real servers, WIDTH in flight
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.wide --members $(MEMBERS) --width $(WIDTH) \
+	    --turn $(TURN_S) --servers $(ON_SERVERS) $(SCENES)
 
 .PHONY: benchmark
 benchmark: setup ## Measure zkexec beside its references; QUICK=1: first impression, PEERS=1: more programs

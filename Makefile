@@ -4,7 +4,7 @@
 
 PYTHON ?=
 PYTHONS ?= python3.11 python3.12 python3.13
-PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.9
 # How many groups `make simulate` runs, and the seed of the first.
 SEEDS ?= 10000

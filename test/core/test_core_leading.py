@@ -16,7 +16,7 @@ from core.turn_harness import (
     snapshot,
 )
 from zkexec.core.actions import Action
-from zkexec.core.policy import MaxUnavailable
+from zkexec.core.policy import MaxFailed, MaxUnavailable
 from zkexec.core.rollout.admissions import SHORTEST_PAUSE_S, STAY_FROM
 from zkexec.core.rollout.group_actions import (
     CommitRecord,
@@ -31,6 +31,7 @@ from zkexec.core.rollout.group_actions import (
     WatchQueueNodes,
 )
 from zkexec.core.rollout.group_events import Conflict, GroupPart, QueueNodeRenewed
+from zkexec.core.rollout.limits import AgreedMaxFailed
 from zkexec.core.rollout.record import ActingHead, Pause, RolloutRecord
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
@@ -303,6 +304,18 @@ def test_the_limit_of_a_member_that_is_gone_does_not_last() -> None:
     assert request.limits
     commit = commit_of(harness.read(small, alive=frozenset()))
     assert commit.after.max_unavailable == limit(5, "m1")
+
+
+def test_a_smaller_max_failed_is_requested_again() -> None:
+    """Another member has replaced it meanwhile, although this one is alive."""
+    harness = TurnHarness(replace(POLICY, max_failed=MaxFailed(1)))
+    harness.begin(CHAIN)
+    larger = replace(CHAIN, max_failed=AgreedMaxFailed(MaxFailed(5), "m2"))
+    harness.request("b@2")
+    harness.queue_joined()
+    harness.nodes_read(before=False)
+    commit = commit_of(harness.read(replace(larger, last_admitted=QUEUE_NUMBER - 1)))
+    assert commit.after.max_failed == AgreedMaxFailed(MaxFailed(1), "m1")
 
 
 def test_an_unavailable_member_does_not_wait_for_another_zone() -> None:

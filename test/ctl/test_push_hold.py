@@ -330,11 +330,8 @@ def test_an_undo_without_the_group_leaves_the_hold(
     assert zkexecctl.does("undo", group.path, "--yes").err == ""
 
 
-@pytest.mark.parametrize("is_tree", [False, True])
-def test_an_undo_of_a_part_of_the_push_leaves_the_hold(
-    zkexecctl: Zkexecctl, group: GroupZnodes, root: str, *, is_tree: bool
-) -> None:
-    """What the push has written to other inputs is not approved by the undo of one of them."""
+def held_push_of_two(zkexecctl: Zkexecctl, group: GroupZnodes, root: str, *, is_tree: bool) -> str:
+    """Push two contents with a hold, of one tree or of two inputs; return the second path."""
     other = f"{root}/parts/other"
     group.client.create(other, b"old", makepath=True)
     if is_tree:
@@ -343,6 +340,15 @@ def test_an_undo_of_a_part_of_the_push_leaves_the_hold(
     paths = (f"{root}/parts/",) if is_tree else (group.path, other)
     group.show("m1", paths=paths)
     held_push(zkexecctl, group, f"{other}={zkexecctl.file(b'new', 'other')}")
+    return other
+
+
+@pytest.mark.parametrize("is_tree", [False, True])
+def test_an_undo_of_a_part_of_the_push_leaves_the_hold(
+    zkexecctl: Zkexecctl, group: GroupZnodes, root: str, *, is_tree: bool
+) -> None:
+    """What the push has written to other inputs is not approved by the undo of one of them."""
+    held_push_of_two(zkexecctl, group, root, is_tree=is_tree)
 
     part = zkexecctl.does("undo", group.path, "--yes", "--lock", group.lock)
 
@@ -356,14 +362,7 @@ def test_an_undo_of_all_of_the_push_ends_the_hold(
     zkexecctl: Zkexecctl, group: GroupZnodes, root: str, *, is_tree: bool
 ) -> None:
     """If nothing of the push is left in any input, the hold ends."""
-    other = f"{root}/parts/other"
-    group.client.create(other, b"old", makepath=True)
-    if is_tree:
-        group.path = f"{root}/parts/sub/one"
-        group.client.create(group.path, b"first", makepath=True)
-    paths = (f"{root}/parts/",) if is_tree else (group.path, other)
-    group.show("m1", paths=paths)
-    held_push(zkexecctl, group, f"{other}={zkexecctl.file(b'new', 'other')}")
+    other = held_push_of_two(zkexecctl, group, root, is_tree=is_tree)
 
     zkexecctl.does("undo", group.path, other, "--yes", "--lock", group.lock)
 

@@ -22,7 +22,7 @@ from zkexec.frozen import replace
 from zkexec.group import record_codec
 from zkexec.group.bulk_read import MOST_AT_ONCE
 from zkexec.group.entry_codec import encode_entry
-from zkexec.group.record_reader import FEW_IN_FLIGHT
+from zkexec.group.record_reader import MOST_SURVEYED_AT_ONCE
 from zkexec.group.store import GroupStore
 from zkexec.zookeeper.errors import RefusedError
 from zkexec.zookeeper.requests import Children, Delete, Exists, Get, MultiRead, Request
@@ -132,18 +132,18 @@ def test_a_survey_of_those_that_are_watched(is_old: bool) -> None:
 @pytest.mark.parametrize("own", ["m000", "outside"])
 def test_few_are_surveyed_at_once(own: str) -> None:
     """Up to fifty members are surveyed by the request that reads the decisions."""
-    members = [f"m{number:03}" for number in range(FEW_IN_FLIGHT)]
+    members = [f"m{number:03}" for number in range(MOST_SURVEYED_AT_ONCE)]
     group = group_in_flight(*members)
     store = watching(group, own)
     read = 6 if own in members else 7
     for _ in range(2):
         batches = sent(store, ReadRecord(0, survey=True), group)
-        assert batches == [[f"MultiRead of {read + 2 * FEW_IN_FLIGHT}"]]
+        assert batches == [[f"MultiRead of {read + 2 * MOST_SURVEYED_AT_ONCE}"]]
 
 
 def test_many_are_surveyed_by_their_names() -> None:
     """More than fifty are listed, and read by a request of their own."""
-    members = [f"m{number:03}" for number in range(FEW_IN_FLIGHT + 1)]
+    members = [f"m{number:03}" for number in range(MOST_SURVEYED_AT_ONCE + 1)]
     group = group_in_flight(*members)
     assert sent(watching(group), ReadRecord(0, survey=True), group) == [
         ["MultiRead of 7"],

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Reading: TypeAlias = Generator[Any, Any, Any]
     WatchRequest: TypeAlias = Children | Get | Exists
 
-FEW_IN_FLIGHT = 50
+MOST_SURVEYED_AT_ONCE = 50
 """So many members are surveyed by the same request that reads the decisions."""
 
 _TRIES = 20
@@ -116,7 +116,7 @@ class RecordReader:
     def _surveyed_at_once(self, request: ReadRecord) -> Sequence[str]:
         """Return the members in flight, if they are to be surveyed, few, and known by a watch."""
         names = self._names_in_flight if request.survey else None
-        return names if names is not None and len(names) <= FEW_IN_FLIGHT else ()
+        return names if names is not None and len(names) <= MOST_SURVEYED_AT_ONCE else ()
 
     def _is_complete(self, surveyed: Sequence[str], found: Mapping[str, Found]) -> bool:
         """Whether these are all members in flight: the event of a watch can be lost."""

@@ -100,9 +100,8 @@ def _read_queue(at: Situation, version: ConfigVersion) -> Sequence[Action]:
 
 def _commit_batch(at: Situation, batch: Batch, wanted: Snapshot, now: float) -> Sequence[Action]:
     version, before = at.version_of(wanted), at.record_view.record
-    is_own = at.own_queue_node in batch.nodes
     proposal = Proposal(before, batch.record, now)
-    if is_own:
+    if at.own_queue_node in batch.nodes:
         proposal = Proposal(before, batch.record, now, wanted, version)
     return commit(at, proposal, batch.nodes, wanted)
 
@@ -112,15 +111,13 @@ def with_limits(at: Situation, record: RolloutRecord) -> RolloutRecord:
 
     The head also replaces the limits of a member that is gone.
     """
-    policy, alive = at.policy, at.record_view.alive
-    known, population = record.max_unavailable, record.population
-    own = population.allowed_by(policy.max_unavailable, policy.zone)
-    is_larger = known is None or population.allowed_by(known.limit, policy.zone) > own
-    if at.has_requested_limits and not is_larger and not at.record_view.knows_requesters:
-        return record
-    requester = {at.member} | alive
+    policy, view = at.policy, at.record_view
+    # If it is not known who is alive, the requesters of smaller limits are taken for alive.
+    requesters = {known.by for known in (record.max_unavailable, record.max_failed) if known}
+    is_known = view.knows_requesters or not at.has_requested_limits
+    alive = {at.member} | (view.alive if is_known else requesters)
     return record.with_limits(
-        at.member, policy.zone, policy.max_unavailable, policy.max_failed, alive=requester
+        at.member, policy.zone, policy.max_unavailable, policy.max_failed, alive=alive
     )
 
 

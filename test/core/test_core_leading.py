@@ -318,6 +318,20 @@ def test_a_smaller_max_failed_is_requested_again() -> None:
     assert commit.after.max_failed == AgreedMaxFailed(MaxFailed(1), "m1")
 
 
+def test_the_limits_of_a_new_record_are_read_with_their_requesters() -> None:
+    """The record was deleted, and the new one has a member in flight but no limits yet."""
+    harness = TurnHarness()
+    harness.begin(CHAIN)
+    harness.request("b@2")
+    harness.queue_joined()
+    harness.nodes_read(before=False)
+    new = replace(CHAIN, max_unavailable=None, max_failed=None, in_flight_count=1)
+    harness.read(replace(new, last_admitted=QUEUE_NUMBER - 1))
+    request = harness.touched(GroupPart.IN_FLIGHT)
+    assert isinstance(request, ReadRecord)
+    assert request.limits
+
+
 def test_an_unavailable_member_does_not_wait_for_another_zone() -> None:
     """It takes the room of all zones, so its own zone is opened for it."""
     harness = head("west")

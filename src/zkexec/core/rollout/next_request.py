@@ -84,8 +84,6 @@ def _update_record(at: Situation, now: float) -> Sequence[Action]:
 
 def _continue(at: Situation, now: float) -> Sequence[Action]:
     """Continue in the turn, or without one: the record is complete."""
-    if not at.in_flight and at.lease.admitted is not None:
-        at.lease.end()
     if not at.in_flight or not at.membership.enrolled:
         return next_request(at, now)
     if at.queue.may_be_queued:

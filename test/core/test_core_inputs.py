@@ -390,7 +390,7 @@ def test_content_that_was_not_installed_is_lost(is_installed: bool) -> None:
     assert reads.inputs.wanted == reads.inputs.in_place
 
 
-EMPTIED = tree_of("/t", {"a": b"", "b": b"1"}, created={"a": 4})
+EMPTIED = tree_of("/t", {"a": b"", "b": b"1"}, created={"a": 4}, zxid=4)
 """A tree in which a znode is empty that was created by the transaction 4."""
 
 

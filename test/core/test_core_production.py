@@ -212,7 +212,8 @@ def test_empty_values_are_usable() -> None:
 
 def test_what_was_installed_decides_whether_a_file_became_empty() -> None:
     """An empty znode makes a tree unusable only if its file is there from an earlier version."""
-    reading = reading_of({}, {"/t": tree_of("/t", {"a": b"", "b": b"1"}, created={"a": 7})})
+    tree = tree_of("/t", {"a": b"", "b": b"1"}, created={"a": 7}, zxid=7)
+    reading = reading_of({}, {"/t": tree})
     before = {"/etc/app/a": b"1"}
     assert made_of(TREE, reading).problems == {}
     newer = made_of(TREE, reading, installed=Snapshot(before, zxid=6))

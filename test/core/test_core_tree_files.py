@@ -193,11 +193,15 @@ def test_the_znode_of_an_installed_file_becomes_empty(name: str) -> None:
 
 
 def test_an_empty_znode_that_is_another_one() -> None:
-    """A znode that was deleted and created again without content is none that became empty."""
+    """A znode that was deleted and created again without content is none that became empty.
+
+    One that was written since then may have had content meanwhile, and is one.
+    """
     installed = InstalledFiles({"/etc/app/a": b"old"}, zxid=5)
     contents = {"a": b"", "b": b"1"}
-    for created, is_emptied in ((0, True), (5, True), (6, False)):
-        tree = tree_of(ROOT, contents, created={"a": created})
+    cases = ((0, 0, True), (5, 5, True), (6, 6, False), (6, 7, True))
+    for created, written, is_emptied in cases:
+        tree = tree_of(ROOT, contents, created={"a": created}, zxid=written)
         expected = {"/t/a": Problem.EMPTY} if is_emptied else {}
         assert problems_of(tree, installed=installed) == expected
 
@@ -224,7 +228,7 @@ def test_the_file_of_a_deleted_znode_is_none_of_its_parent() -> None:
 def test_a_tree_that_changes_its_shape(before: Contents, after: Contents) -> None:
     """What was a file can become a folder, and a folder a file, if the znodes are new ones."""
     installed = InstalledFiles(made_of(tree_of(ROOT, before)).files, zxid=5)
-    tree = tree_of(ROOT, after, created=dict.fromkeys(("a", "b", "a/b"), 6))
+    tree = tree_of(ROOT, after, created=dict.fromkeys(("a", "b", "a/b"), 6), zxid=6)
     made = made_of(tree, installed=installed)
     assert made.problems == {}
     assert made.files == made_of(tree).files

@@ -28,8 +28,11 @@ class InstalledFiles:
     zxid: int = 0
 
     def has_been(self, znode: Znode, *targets: str) -> bool:
-        """Whether one of these files is there from this znode, and not from one before it."""
-        is_another = znode.czxid > self.zxid
+        """Whether one of these files is there from this znode, and not from one before it.
+
+        An empty znode that was written since it was created may have had content meanwhile.
+        """
+        is_another = znode.mzxid == znode.czxid > self.zxid
         return not is_another and any(target in self.contents for target in targets)
 
 

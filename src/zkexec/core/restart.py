@@ -301,9 +301,9 @@ class Restart:
             self._granted, (_, self._granted_after) = self._turn.granted, self._inputs.numbers
         goal = self.goal(phase.attempt)
         is_granted = goal is not None and goal == self._turn.granted
-        if goal is None or (is_granted and (goal != self.wanted or self._inputs.is_gone(goal))):
+        if is_granted and (goal != self.wanted or self._inputs.is_gone(self.wanted)):
             # The granted snapshot is out of date: the turn is requested for the wanted one.
-            goal = None
+            goal = self._refused_beside(phase.attempt)
         if goal is None or self._is_being_verified(phase, goal):
             return [*self._drop_check(phase), *self.discard()]
         if self._staged is None or goal != self._staged:
@@ -386,6 +386,11 @@ class Restart:
         """The check has refused the staged files; the same are not tried again by themselves."""
         staged, self._seen = self._staged or self.wanted, self.wanted
         return [*self.discard(), facts.CheckFailed(reason, staged, self.installed)]
+
+    def _refused_beside(self, attempt: Attempt) -> Snapshot | None:
+        """Return what the command runs on if other files are in place, which it has refused."""
+        is_in_place = self.installed == attempt.revert_to
+        return attempt.revert_to if self._is_put_back(attempt) and not is_in_place else None
 
     def keeping(self, phase: CurrentPhase, is_in_turn: bool) -> Keeping:
         """Return what is wanted of the turn in the phases that can have one."""

@@ -168,13 +168,15 @@ class PhaseChanges:
         )
         if not self._parts.policy.in_group:
             return [Note("change-refused", {"reason": failure.reason}), *note, *alerted]
+        is_tolerable = self._parts.policy.max_failed.amount > 0
+        rollout = "goes on if it tolerates this failure" if is_tolerable else "is paused"
+        known = {"reason": failure.reason, "rollout": rollout}
         if failure.step in (Step.RENDER, Step.CHECK, Step.RELOAD):
-            return [Note("change-failed", {"reason": failure.reason}), *note, *alerted]
+            return [Note("change-failed", known), *note, *alerted]
         # A command that has ended will not recover.
         can_recover = self._parts.command.present and failure.step is Step.HEALTH
         or_else = ", or until the command becomes healthy" if can_recover else ""
-        failed = Note("restart-failed", {"reason": failure.reason, "or_else": or_else})
-        return [failed, *note, *alerted]
+        return [Note("restart-failed", known | {"or_else": or_else}), *note, *alerted]
 
     # One arm for each phase.
     def step_of(self, phase: CurrentPhase) -> Step | None:  # noqa: PLR0911

@@ -228,15 +228,15 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "change-failed": (
         Level.WARNING,
         (
-            "the change failed: {reason}; the command runs on, and the rollout is paused until new "
-            "content or `zkexecctl retry`"
+            "the change failed: {reason}; the command runs on; this member waits for new content "
+            "or `zkexecctl retry`, and the rollout {rollout}"
         ),
     ),
     "restart-failed": (
         Level.WARNING,
         (
-            "restart failed: {reason}; the rollout is paused until new content or `zkexecctl retry`"
-            "{or_else}"
+            "restart failed: {reason}; this member waits for new content or `zkexecctl retry`"
+            "{or_else}, and the rollout {rollout}"
         ),
     ),
     "old-command-ended": (

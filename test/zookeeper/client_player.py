@@ -18,7 +18,11 @@ class ClientPlayer:
     """A client that the test advances, on one network."""
 
     def __init__(
-        self, network: SimulatedNetwork, *hosts: str, settings: ClientSettings | None = None
+        self,
+        network: SimulatedNetwork,
+        *hosts: str,
+        settings: ClientSettings | None = None,
+        tries_multi_read: bool = False,
     ) -> None:
         """`hosts` are those of the settings, at port 2181, unless there are `settings`."""
         self.network = network
@@ -28,7 +32,7 @@ class ClientPlayer:
         self._taken = 0
         servers = tuple((host, 2181) for host in hosts or ("10.0.0.1",))
         settings = settings or ClientSettings(servers=servers, session_timeout_s=TIMEOUT_S)
-        self.client = Client(settings, self.take, network)
+        self.client = Client(settings, self.take, network, tries_multi_read=tries_multi_read)
 
     def take(self, event: ClientEvent) -> None:
         """Receive an event."""

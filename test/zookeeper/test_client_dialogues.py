@@ -23,7 +23,6 @@ from zkexec.zookeeper.requests import (
     Children,
     Dialogue,
     Get,
-    MultiRead,
     SetContent,
     SetWatches,
     Sync,
@@ -183,23 +182,6 @@ def test_what_follows_an_answer_fails_if_the_loss_is_known_already(player: Clien
     assert (two_failed.key, one_failed.key) == ("two", "one")
     assert isinstance(two_failed.error, ConnectionEndError)
     assert isinstance(one_failed.error, ConnectionEndError)
-
-
-def test_a_server_that_cannot_read_at_once_is_remembered(player: ClientPlayer) -> None:
-    """A multi-read on an old server fails as by a lost connection; that it does is known then."""
-    player.server.is_old = True
-    player.server.contents["/b"] = b"y"
-    assert not player.client.lacks_multi_read
-    player.start(MultiRead(["/a", "/b"]))
-    player.pass_time(1.0)
-
-    failed, lost, connected = player.new()
-    assert isinstance(failed, Failed)
-    assert reason_of(failed.error) == "this server, older than 3.6, cannot read znodes at once"
-    assert isinstance(lost, Lost)
-    assert "does not know the operation multi-read" in lost.reason
-    assert isinstance(connected, Connected)
-    assert player.client.lacks_multi_read
 
 
 def test_another_operation_that_a_server_does_not_know(player: ClientPlayer) -> None:

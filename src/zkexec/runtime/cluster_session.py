@@ -130,7 +130,9 @@ class ClusterSession:
         self._profile = profile
         self._new_group = None if profile is None else _group_maker(profile, self._chroot)
         self._connection: _Connection | None = None
-        self._client = Client(settings, self._take, network)
+        # A single znode is never read by a multi-read.
+        reads_many = bool(trees) or len(self._names) > 1 or profile is not None
+        self._client = Client(settings, self._take, network, tries_multi_read=reads_many)
 
     def open(self) -> None:
         """Begin to connect with a new session; an earlier one is dropped."""

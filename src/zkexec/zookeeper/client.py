@@ -57,6 +57,9 @@ _MOST_READS = 16
 _TRIAL = "trial"
 """The key of the first request on a connection."""
 
+_TRIAL_OF_MULTI_READ = "trial of a multi-read"
+"""The key of a second request on it, if the dialogues to come read many znodes at once."""
+
 
 @frozen()
 class _Batch:
@@ -74,9 +77,16 @@ class Client:
         settings: ClientSettings,
         listener: Callable[[ClientEvent], None],
         network: Network | None = None,
+        *,
+        tries_multi_read: bool = False,
     ) -> None:
-        """Connect to nothing yet."""
+        """Connect to nothing yet.
+
+        With `tries_multi_read`, a connection is reported only after it is known whether its server
+        can read znodes at once.  Otherwise the first dialogue finds out, and fails if it cannot.
+        """
         self._settings = settings
+        self._tries_multi_read = tries_multi_read
         self._listener = listener
         self._network = network or Network(settings.tls_context)
         self._connector = Connector(settings, self._network, self._attempt_failed)
@@ -244,16 +254,32 @@ class Client:
         deadline = connection.deadline
         session.connection_made(self._connections, now, deadline, identities, mechanism)
 
-    def _on_trial(self, session: SessionState, outcome: object) -> None:
-        """Report the connection once the server has answered a request.
+    def _begin_trial(self, session: SessionState, welcome: Connected) -> None:
+        """Make sure that the server answers, and with nothing older than the connection.
 
-        The request makes sure, too, that nothing is read that is older than the connection.
+        An empty multi-read comes last: a server that does not know it hangs up, and what it has
+        not read by then would take its answer away.
         """
+        self._welcome = welcome
+        session.send(Sync("/"), _TRIAL, self._network.now())
+        if self._tries_multi_read and not self.lacks_multi_read:
+            session.send(MultiRead(()), _TRIAL_OF_MULTI_READ, self._network.now())
+
+    def _on_trial(self, session: SessionState, key: Hashable, outcome: object) -> None:
+        """Report the connection once the server has answered the last request of the trial."""
         welcome = self._welcome
         if isinstance(outcome, ConnectionEndError) or welcome is None:
             return
-        if isinstance(outcome, Exception):
+        if key == _TRIAL and isinstance(outcome, Exception):
             self._take(session, session.give_up(f"the server does not synchronize: {outcome}"))
+            return
+        if key == _TRIAL_OF_MULTI_READ and isinstance(outcome, UnimplementedError):
+            # It hangs up, which nothing is lost by: the next connection does without.
+            self.lacks_multi_read = True
+            self._disconnect()
+            self._connector.start(self._network.now())
+            return
+        if key == _TRIAL and self._tries_multi_read and not self.lacks_multi_read:
             return
         self._number = welcome.connection
         self._is_known = True
@@ -325,16 +351,15 @@ class Client:
     def _take(self, session: SessionState, events: Sequence[ClientEvent]) -> None:
         connection = self._connection
         for event in events:
-            if self._session is not session or connection is None:
+            if self._connection is not connection or connection is None:
                 return
             match event:
                 case OutcomeReceived(_Batch(conversation, number), outcome):
                     self._answered(conversation, number, outcome)
-                case OutcomeReceived(_, outcome):
-                    self._on_trial(session, outcome)
+                case OutcomeReceived(key, outcome):
+                    self._on_trial(session, key, outcome)
                 case Connected() if session.is_ready:
-                    self._welcome = event
-                    session.send(Sync("/"), _TRIAL, self._network.now())
+                    self._begin_trial(session, event)
                 case Fired():
                     self._report(event)
                 case Lost() | IdentityRefused():

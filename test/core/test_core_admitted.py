@@ -26,7 +26,7 @@ from zkexec.core.rollout.group_actions import (
     Watch,
 )
 from zkexec.core.rollout.group_events import Conflict, GroupPart, QueueNodeRenewed
-from zkexec.core.rollout.record import ActingHead, RolloutRecord
+from zkexec.core.rollout.record import ActingHead, EntryPhase, RolloutRecord
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.frozen import replace
 
@@ -81,6 +81,16 @@ def test_the_own_token_in_the_record_is_the_turn() -> None:
     assert harness.turn.in_flight
     assert not harness.turn.inherited
     assert not harness.turn.may_stop(harness.now)
+
+
+def test_a_failure_that_was_entered_is_no_admission() -> None:
+    """A member enters its failure itself; the same bytes, pushed again, need an admission."""
+    harness = waiting()
+    harness.touched(GroupPart.QUEUE_NODE)
+    failed = replace(entry_of("b@2", "a"), phase=EntryPhase.FAILED)
+    harness.read(replace(LED, in_flight={"m1": failed}, in_flight_count=4))
+    assert harness.turn.in_flight
+    assert harness.turn.granted is None
 
 
 def test_a_write_of_the_own_entry_confirms_the_turn() -> None:

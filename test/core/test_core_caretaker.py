@@ -125,8 +125,8 @@ def test_the_end_of_the_command_is_the_end() -> None:
     """zkexec ends as the command ended, after the alert for a failure."""
     one = begun()
     assert one.handle(CommandExited(1, ExitStatus(code=1)), 1) == []
-    ended = told(one.handle(CommandExited(2, ExitStatus(code=3)), 1))
-    assert ended == [RunAlert(AlertEvent.COMMAND_FAILED, "exit status 3", 3)]
+    ended = told(one.handle(CommandExited(2, ExitStatus(code=3), "no disk"), 1))
+    assert ended == [RunAlert(AlertEvent.COMMAND_FAILED, 'exit status 3: "no disk"', 3)]
     assert not one.is_over(30)
     assert told(one.handle(events.AlertFinished(""), 2)) == [EndProcess(ExitStatus(code=3))]
     assert told(begun().handle(CommandExited(2, ExitStatus()), 1)) == [EndProcess(ExitStatus())]
@@ -189,7 +189,7 @@ def test_a_fresh_core_starts_no_second_command() -> None:
     assert member.applied == FILES
     assert told(member.handle(events.SessionConnected(1, 10), 1)) == [ReadZnodes(1)]
     read = member.handle(events.ZnodesRead(1, {"/z": Znode("/z", b"a", 3)}), 1)
-    assert told(read) == [RunAlert(AlertEvent.RECOVERED, "settled: why")]
+    assert told(read) == [RunAlert(AlertEvent.RECOVERED, "the failure is over: why")]
     assert told(member.handle(events.AlertFinished(""), 2)) == []
     assert told(member.handle(Tick(), 4)) == [RunHealthCheck(2)]
 

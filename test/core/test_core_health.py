@@ -68,6 +68,17 @@ def test_a_result_that_nobody_waits_for_means_nothing() -> None:
     )
 
 
+def test_an_alert_names_the_line_of_the_command() -> None:
+    """What the command wrote last is marked in the reason of an alert, not in that of the check."""
+    opened = gate()
+    opened.expire(10)
+    check_result = opened.finished(HealthCheckFinished(1, False, "exit status 1", "no port"), 12)
+    assert check_result is not None
+    assert check_result.whole_reason == 'exit status 1; the command wrote last: "no port"'
+    assert check_result.note.fields["reason"] == "exit status 1"
+    assert CheckResult(False, "exit status 1").whole_reason == "exit status 1"
+
+
 def test_a_change_of_health_is_marked() -> None:
     """A result is a change if it is the first of this command, or not that of the check before."""
     opened, at = gate(), 10.0

@@ -2,7 +2,8 @@
 
 import pytest
 
-from zkexec.core.command_health import HealthDeadline
+from zkexec.core.command_health import CommandHealth, HealthDeadline
+from zkexec.core.events import HealthCheckFinished
 from zkexec.core.policy import Policy
 
 
@@ -58,6 +59,50 @@ def test_a_check_that_hangs_is_no_excuse() -> None:
     own = health_deadline()
     assert own.is_lost(10)
     assert own.lose() == "not healthy within 10 s: no health check has ended"
+
+
+def verified() -> CommandHealth:
+    """The health of a command that was started at 0 s, with a health check under way."""
+    health = CommandHealth(Policy(checks_health=True, in_group=True, health_delay_s=10))
+    health.begin(1, 0)
+    health.verify(0)
+    health.expire(0)
+    return health
+
+
+def test_the_reason_contains_what_the_command_wrote_last() -> None:
+    """The newest known line counts, also if no health check has ended."""
+    missed = "not healthy within 10 s: "
+    hanging = verified()
+    hanging.take_line("connecting")
+    hanging.take_line("waiting")
+    hanging.take_line("")
+    checked = verified()
+    checked.take_line("starting")
+    checked.finished(HealthCheckFinished(1, False, "exit status 1", "no port"), 9)
+
+    assert hanging.take_missed(9) == ""
+    wrote = '; the command wrote last: "waiting"'
+    assert hanging.take_missed(10) == f"{missed}no health check has ended{wrote}"
+    wrote = '; the command wrote last: "no port"'
+    assert checked.take_missed(10) == f"{missed}exit status 1{wrote}"
+
+
+def test_a_line_from_before_is_not_of_this_command() -> None:
+    """After the end of a command, and after a reload, what was written before does not count."""
+    reason = "not healthy within 10 s: no health check has ended"
+    ended = verified()
+    ended.take_line("of the first")
+    ended.finished(HealthCheckFinished(1, True, "", "of the first, too"), 1)
+    ended.end()
+    ended.take_line("late")
+    reloaded = verified()
+    reloaded.take_line("before the reload")
+    for health, generation in ((ended, 2), (reloaded, 1)):
+        health.begin(generation, 5)
+        health.verify(5)
+        assert health.finished(HealthCheckFinished(7, False, "", "of another"), 6) is None
+        assert health.take_missed(15) == reason
 
 
 def test_nobody_waits_for_it() -> None:

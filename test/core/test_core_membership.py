@@ -10,13 +10,13 @@ from zkexec.core.turn import MemberStatus
 
 
 def test_a_status_has_the_digests_of_the_record() -> None:
-    """A status has the phase, and the digests that the record uses."""
+    """A status has the phase, and the digests that the record uses, with their zxids."""
     harness = TurnHarness()
     harness.begin()
     harness.publish(MemberStatus("failed"), snapshot("a@1"), snapshot("b@2"))
     running, wanted = (named(word).digest for word in ("a@1", "b@2"))
     assert harness.turn.advance(0) == [
-        PublishStatus(MemberStatus("failed", running, wanted, zxid=2))
+        PublishStatus(MemberStatus("failed", running, wanted, zxid=2, running_zxid=1))
     ]
     harness.publish(MemberStatus("running"), None, None)
     assert harness.turn.advance(0) == [PublishStatus(MemberStatus("running"))]

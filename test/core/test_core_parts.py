@@ -122,7 +122,9 @@ def test_a_failed_restart_is_told_once_for_each_reason() -> None:
     assert alerts.restart_failed("full", 0) == []
     assert told(alerts.restart_failed("gone", 0)) == [RunAlert(AlertEvent.RESTART_FAILED, "gone")]
     alerts.finished("", 0)
-    assert told(alerts.restart_settled(0)) == [RunAlert(AlertEvent.RECOVERED, "settled: gone")]
+    assert told(alerts.restart_settled(0)) == [
+        RunAlert(AlertEvent.RECOVERED, "the failure is over: gone")
+    ]
     assert alerts.restart_settled(0) == []
 
 
@@ -251,9 +253,9 @@ def test_a_cluster_that_is_not_needed_and_refuses_is_not_waited_for() -> None:
     launch = Startup(Policy(), source, FreeTurn())
     launch.begin(0)
     source.handle(events.ConnectFailed("one"), 0.1)
-    assert launch.consider() == []
+    assert launch.consider(0.1) == []
     source.handle(events.ConnectFailed("two", is_last=True), 0.2)
-    (note,) = launch.consider()
+    (note,) = launch.consider(0.2)
     assert isinstance(note, Note)
     assert note.fields == {"reason": "two"}
     assert launch.ready

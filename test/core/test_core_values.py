@@ -3,7 +3,7 @@
 import pytest
 
 from zkexec.core.actions import Note, notes_on_files
-from zkexec.core.events import ExitStatus
+from zkexec.core.events import CommandExited, ExitStatus
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.version import contents_of, short, version_of
@@ -25,6 +25,14 @@ def test_an_ending_is_told_as_a_shell_would(
 ) -> None:
     """An ending knows whether it is a failure, its status in a shell, and its words."""
     assert (ending.failed, ending.shell_status, str(ending)) == (failed, status, words)
+
+
+def test_the_reason_of_an_end_has_the_last_line() -> None:
+    """Why a command ended is its status, and behind it the last line that it wrote, if known."""
+    ending = ExitStatus(code=1)
+
+    assert CommandExited(1, ending).reason == "exit status 1"
+    assert CommandExited(1, ending, "bad line 3").reason == 'exit status 1: "bad line 3"'
 
 
 def test_a_failure_names_the_step_of_a_command() -> None:

@@ -20,17 +20,21 @@ from zkexec.core.rollout.participant import Participant
 from zkexec.core.snapshot import Snapshot, Znode, plan
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn, Turn
+from zkexec.frozen import replace
 
 MOST_ANSWERS = 1000
 """Far more than one event leads to."""
 Writer = Callable[[Event, list[Action]], None]
+Watch = Callable[[Event, list[Action], Member], None]
+"""Gets each event, what was decided, and the member."""
 
 
 class ScriptedHost:
     """A member, and the host that it runs on."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, watch: Watch | None = None) -> None:
         """Begin at time 0, before the first event."""
+        self._watch = watch
         self.group = ScriptedGroup(policy.inputs, policy.restart_path, policy.zone)
         self.policy = policy
         self._member = Member(policy, self._new_turn())
@@ -58,6 +62,8 @@ class ScriptedHost:
         self._exit_at: float | None = None
         self._runs = False
         """Whether the command runs that was started last."""
+        self._last_line = ""
+        """What the command wrote last since its start, or since it got other files to load."""
 
     def _new_turn(self) -> Turn:
         if self.policy.in_group:
@@ -102,6 +108,8 @@ class ScriptedHost:
                 self._busy_s = float(seconds)
             case ["frozen", "until", time]:
                 self.now = float(time)
+            case ["command", "wrote", *line]:
+                self._last_line = " ".join(line)
             case ["command", ("obeys" | "ends") as what, seconds]:
                 self._prepare_command(what, float(seconds))
             case _:
@@ -150,6 +158,8 @@ class ScriptedHost:
             if not waiting:
                 return
             event = waiting.popleft()
+            if isinstance(event, events.Tick | events.HealthCheckFinished):
+                event = replace(event, last_line=self._last_line)
             self.group.now = self.now
             if isinstance(event, events.CommandExited) and event.generation == self.generation:
                 self._runs = False
@@ -157,6 +167,8 @@ class ScriptedHost:
             todo = self._member.handle(event, self.now)
             self.steps.add((before, type(event), self._member.phase))
             write(event, todo)
+            if self._watch is not None:
+                self._watch(event, todo, self._member)
             for action in todo:
                 waiting.extend(self._perform(action))
         raise RuntimeError("an event leads to actions and answers without end")
@@ -177,7 +189,18 @@ class ScriptedHost:
         self._session += 1
         self.group.end_session()
 
-    def _perform(self, action: Action) -> list[Event]:  # noqa: C901, PLR0912 -- one arm for each
+    def _perform(self, action: Action) -> list[Event]:
+        match action:
+            case (
+                actions.StartCommand()
+                | actions.InstallFiles()
+                | actions.SignalCommand()
+                | actions.RunStep(step=Step.RELOAD)
+            ):
+                self._last_line = ""
+        return self._answers_to(action)
+
+    def _answers_to(self, action: Action) -> list[Event]:  # noqa: C901, PLR0912 -- one arm for each
         match action:
             case actions.OpenSession():
                 self._session += 1

@@ -9,6 +9,7 @@
     at 1 burst 300 0.01 /z                300 changes, 0.01 s apart, each touched and read
     next staging fails REASON             also: install; `next start fails 127 REASON`
     next staging waits                    it is done by a later line: at 7 staged
+    command wrote LINE                    to stderr: its last line from now on
     next staging takes 4                  the disk delays everything for 4 s
     command ends 12                       by a signal at 12 s, reported as soon as zkexec listens
     next inspections find 2 1 0           how many processes each inspection finds
@@ -75,7 +76,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scenarios.group import read_max_failed, read_max_unavailable
-from scenarios.host import ScriptedHost, Writer
+from scenarios.host import ScriptedHost, Watch, Writer
 from scenarios.lines import line_of
 from scenarios.trees import read_result, read_trees
 from simulation.transcript import seconds
@@ -109,11 +110,16 @@ INPUT_WORDS = ("template", "values", "env", "env_tree")
 PROBLEMS = {"missing": Problem.MISSING, "forbidden": Problem.FORBIDDEN}
 
 
-def play(text: str) -> tuple[str, ScriptedHost]:
+def policy_of(text: str) -> Policy:
+    """Return the settings of a story."""
+    lines = [line for line in text.splitlines() if line.startswith("policy")]
+    return read_policy(" ".join(lines).replace("policy", "").split())
+
+
+def play(text: str, watch: Watch | None = None) -> tuple[str, ScriptedHost]:
     """Carry out the commands of a story; return it with its outcomes, and the host at its end."""
     commands = [line for line in text.splitlines() if not line.startswith(" ")]
-    policy = [line for line in commands if line.startswith("policy")]
-    host = ScriptedHost(read_policy(" ".join(policy).replace("policy", "").split()))
+    host = ScriptedHost(policy_of(text), watch)
     lines = []
     for line in commands:
         lines.append(line)

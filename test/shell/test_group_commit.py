@@ -6,7 +6,7 @@ from kazoo.security import ACL, Id
 
 from support.posted_events import ConnectedMember, connected_member, drive_until, group_place
 from support.proxy import TRANSACTION, Proxy
-from support.zookeeper import Server
+from support.zookeeper import Server, demand_reading_at_once
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.group_actions import CommitRecord, ReadQueue, ReadRecord
 from zkexec.core.rollout.group_events import (
@@ -253,6 +253,7 @@ def test_times_of_the_commit(zookeeper: Server, root: str) -> None:
 
 def test_a_read_under_a_fast_writer(zookeeper: Server, root: str) -> None:
     """Decisions and the number of members in flight are of one moment, however fast both change."""
+    demand_reading_at_once()
     with (
         connected_member(zookeeper.hosts, group=group_place(root, "m1")) as writer,
         connected_member(zookeeper.hosts, group=group_place(root, "m2")) as reader,

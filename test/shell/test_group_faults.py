@@ -38,7 +38,7 @@ from support.proxy import (
 from support.proxy import Request as Frame
 from support.waiting import DEADLINE_S, until
 from support.zookeeper import Ensemble as Servers
-from support.zookeeper import Server
+from support.zookeeper import Server, can_read_at_once, demand_reading_at_once
 from zkexec.cli.cluster_access import client_settings
 from zkexec.core.events import (
     ReadFailed,
@@ -144,6 +144,8 @@ READS: list[tuple[Request, int]] = [
     (ReadRecord(0, Watch.BOTH), MULTI_READ),
     (ReadRecord(0, survey=True), CHILDREN2),
 ]
+INSTEAD = {MULTI_READ: GET, GET_EPHEMERALS: CHILDREN2}
+"""What is requested of a server before 3.6 in the place of what it does not know."""
 WRITES: list[tuple[Request, int, Truth, object, object]] = [
     (Enrol(0, RUNNING), CREATE, _member, False, True),
     (JoinQueue(0, QUEUED), TRANSACTION, _queue, [0], [0, 1]),
@@ -268,6 +270,8 @@ def test_reply_of_a_read_lost(
 ) -> None:
     """A read whose reply is lost fails once, and can be asked for again."""
     request, opcode = read
+    if not can_read_at_once():
+        opcode = INSTEAD.get(opcode, opcode)
     with connected_member(proxy.hosts, group=group_place(root), session_timeout_s=60.0) as member:
         prepared(client, member, root, request)
         number = lose_reply(member, proxy, opcode, request)
@@ -336,13 +340,15 @@ def wait_for(ours: Client, is_true: Callable[[], bool]) -> None:
 
 
 def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
-    """On a server before 3.6 reads and the group go on together, after one refusal."""
+    """If a server has become one before 3.6, reads and the group go on, after one refusal."""
+    demand_reading_at_once()
     client.create(f"{root}/a", b"1")
-    proxy.on_request = like_an_old_server
     missing = tuple(f"{root}/missing-{number}" for number in range(FEW))
     with connected_member(
         proxy.hosts, group=group_place(f"{root}/g"), paths=(f"{root}/a", *missing)
     ) as member:
+        proxy.opcodes.clear()
+        proxy.on_request = like_an_old_server
         numbers = [member.posted.fresh_number() for _ in range(6)]
         # All at once: the refusal of the last takes the connection from the others.
         for number in numbers[:5]:
@@ -367,6 +373,19 @@ def test_old_server(proxy: Proxy, client: KazooClient, root: str) -> None:
         assert member.read(survey=True, limits=True).record.in_flight_count == 1
         assert all(len(answers(member, number)) == 1 for number in numbers)
     assert proxy.opcodes.count(MULTI_READ) == refusals
+
+
+def test_old_server_from_the_start(proxy: Proxy, root: str) -> None:
+    """A member knows a server before 3.6 before it sends a request, and none of them fails."""
+    proxy.on_request = like_an_old_server
+    with connected_member(proxy.hosts, group=group_place(f"{root}/g")) as member:
+        member.enrol()
+        assert member.join("t") == 0
+        (node,) = member.get(QueueRead, ReadQueue(0)).nodes
+        member.commit(replace(RECORD, last_admitted=0), admitted=(node,))
+        assert not any(isinstance(event, SessionSuspended) for event in member.posted.events)
+    assert proxy.opcodes.count(MULTI_READ) == 1
+    assert proxy.accepted == 2
 
 
 def sockets() -> int:

@@ -18,7 +18,7 @@ from support.proxy import (
     SYNC,
     Proxy,
 )
-from support.zookeeper import Server
+from support.zookeeper import Server, can_read_at_once, demand_reading_at_once
 from zkexec.core.events import SessionConnected, SessionSuspended
 from zkexec.core.rollout.group_actions import (
     FindQueueNode,
@@ -99,7 +99,9 @@ def test_the_queue_node_of_another_session_is_not_the_own_one(zookeeper: Server,
         first.enrol()
         first.join("token")
         assert first.get(QueueNodeFound, FindQueueNode(0, "token")).queue_number == 0
-        assert second.get(QueueNodeFound, FindQueueNode(0, "token")).queue_number is None
+        # Servers before 3.6 cannot name the nodes of a session; no two tokens are equal.
+        other = None if can_read_at_once() else 0
+        assert second.get(QueueNodeFound, FindQueueNode(0, "token")).queue_number == other
 
 
 def test_a_name_of_many_letters(zookeeper: Server, root: str) -> None:
@@ -296,6 +298,7 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
 
     The own queue node is found without a list of the queue.
     """
+    demand_reading_at_once()
     with connected_member(proxy.hosts, group=group_place(root)) as member:
         member.enrol()
         member.commit(admitted(RolloutRecord(), "m1", "m2"))
@@ -304,7 +307,8 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         member.posted.next(SessionSuspended)
         member.posted.next(SessionConnected)
         member.read(Watch.BOTH)
-        assert proxy.opcodes == [SYNC, CHILDREN2, GET, MULTI_READ]
+        # The first multi-read is that of the connection itself: an old server refuses it.
+        assert proxy.opcodes == [SYNC, MULTI_READ, CHILDREN2, GET, MULTI_READ]
         proxy.opcodes.clear()
         member.read(Watch.BOTH)
         assert proxy.opcodes == [MULTI_READ]
@@ -314,7 +318,7 @@ def test_what_travels(proxy: Proxy, root: str) -> None:
         member.join("t")
         proxy.opcodes.clear()
         member.get(QueueNodeFound, FindQueueNode(0, "t"))
-        assert proxy.opcodes == [MULTI_READ, GET_EPHEMERALS, MULTI_READ]
+        assert proxy.opcodes == [GET_EPHEMERALS, MULTI_READ]
 
 
 def test_without_a_connection(zookeeper: Server, root: str) -> None:

@@ -259,6 +259,9 @@ def test_the_folder_of_root(start: Start, home: Path) -> None:
     assert first[1] != second[1]
     assert len(list((home / "run" / "zkexec").iterdir())) == 1
     assert len(list((home / "tmp" / "zkexec-0").iterdir())) == 1
+    # systemd puts the folders of services of other users below the first.
+    modes = [stat.S_IMODE((home / name).stat().st_mode) for name in ("run/zkexec", "tmp/zkexec-0")]
+    assert modes == [0o711, 0o700]
 
 
 @pytest.fixture

@@ -20,7 +20,10 @@ from zkexec.runtime.log import Log
 from zkexec.runtime.log_messages import MESSAGES, PRIORITIES, Level
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "zkexec"
-KNOWN_TO_ALL = {*("hosts", "command", "health", "alert_command"), "input_options", "file_options"}
+KNOWN_TO_ALL = {
+    *("hosts", "command", "health", "alert_command", "group"),
+    *("input_options", "file_options"),
+}
 
 Written = Callable[[], str]
 
@@ -126,6 +129,14 @@ def test_a_fatal_line_names_the_options(
     first, second = (line.partition("] ")[2] for line in written().splitlines())
     assert first == f"{inputs}: /a is empty at localhost:2181"
     assert second == f"{files}: cannot write /x/a: disk full"
+
+
+def test_a_line_names_the_group_in_the_commands_for_it(written: Written) -> None:
+    """A command in a line can be pasted: it has the name of the group."""
+    one = log("--lock", "my web")
+    one.write(Note("change-failed", {"reason": "why", "consequence": "what"}))
+
+    assert "or `zkexecctl retry 'my web'`, and what\n" in written()
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_the_own_queue_node_is_found_without_a_list() -> None:
     dialogue = group.connection("m1").queue(FindQueueNode(1, "token-of-m1"), _no_write)
     batches = [*converse(dialogue, group.server, lambda: None)]
     prefix = f"{BASE}/queue/q-"
-    assert batches[0] == [MultiRead((f"{BASE}/queue",)), GetEphemerals(prefix)]
+    assert batches[0] == [GetEphemerals(prefix)]
     assert not any(isinstance(each, Children) for batch in batches for each in batch)
 
 

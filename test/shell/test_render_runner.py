@@ -13,6 +13,7 @@ import pytest
 from shell.remote_processes import RemoteProcesses
 from support.processes import children, is_alive, proc, zombies
 from support.waiting import DEADLINE_S, until
+from zkexec.extras import installing
 from zkexec.templates.template_filters import filters
 
 Start = Callable[..., RemoteProcesses]
@@ -314,7 +315,7 @@ def test_a_missing_package_is_a_matter_of_the_host(drive: Start, tmp_path: Path)
     remote = drive(environment={"PYTHONPATH": str(tmp_path)})
 
     assert render(remote, "{{ 1 }}") == (
-        "NotRendered: cannot import jinja2: run `pip install zkexec[templates]`"
+        f"NotRendered: cannot import jinja2: {installing('templates')}"
     )
 
 

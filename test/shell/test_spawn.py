@@ -333,6 +333,20 @@ def test_what_is_too_long(marked: SpawningPrograms) -> None:
     assert (status, reason) == (126, "cannot execute true: Argument list too long")
 
 
+def test_only_stderr_goes_elsewhere(marked: SpawningPrograms, tmp_path: Path) -> None:
+    """With a descriptor for stderr only stderr is written there, also beside one for both."""
+    before = f"aside = os.open({str(tmp_path / 'aside')!r}, os.O_WRONLY | os.O_CREAT)\n"
+    words = ("sh", "-c", "echo out; echo error >&2; readlink /proc/$$/fd/2")
+    for traits, out in (({}, b"out\n"), ({"output": 2}, b"")):
+        (tmp_path / "aside").write_bytes(b"")
+        change = "from zkexec.frozen import replace; request = replace(request, stderr=aside)"
+        done = launch(marked, *words, traits=traits, code_before=before + change)
+
+        assert done.stdout.startswith(out)
+        assert (tmp_path / "aside").read_bytes() == b"error\n"
+        assert os.fsencode(tmp_path / "aside") in done.stdout + done.stderr
+
+
 def test_no_room_for_another_process(marked: SpawningPrograms) -> None:
     """Where the fork itself fails, it is zkexec that could not work: 125."""
     shortage = """

@@ -7,11 +7,12 @@ It uses the bystander's view (`Bystander`) and the model world, and never the co
 from collections.abc import Mapping
 from typing import Protocol
 
-from simulation.bystander import SIGKILL, SIGTERM, Bystander, HandledEvent, Violation
+from simulation.bystander import SIGKILL, SIGTERM, Bystander, CoreLost, HandledEvent, Violation
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
 from zkexec.core.events import ExitStatus
 from zkexec.core.phases import Phase
+from zkexec.core.policy import Notify
 from zkexec.core.snapshot import Problem, Snapshot, plan
 from zkexec.core.step import Step
 
@@ -294,15 +295,24 @@ class OneAtATime:
 class ChecksTheRunningCommand:
     """A health check runs on the running command, after the delay, and only this counts."""
 
+    def __init__(self) -> None:
+        """Begin before the first healthy command, for which a service manager may wait."""
+        self._is_start_awaited = True
+        self._is_eager = False
+        """Whether the present command was started while a service manager waited for it."""
+        self._is_check_running = False
+
     def see(self, moment: HandledEvent, bystander: Bystander) -> None:
         """Check each health check that starts and each result that is logged."""
+        self._see_start(moment, bystander)
         for action in moment.actions:
             match action:
                 case actions.RunHealthCheck(generation):
+                    self._is_check_running = True
                     if generation != bystander.generation or bystander.stopping_since is not None:
                         raise Violation(f"a check of generation {generation}, which is not there")
                     # Post-healthy waits for a healthy command, so checks begin at once.
-                    comes_later = not bystander.policy.runs(Step.POST_HEALTHY)
+                    comes_later = not (bystander.policy.runs(Step.POST_HEALTHY) or self._is_eager)
                     checks_from = bystander.started_at + bystander.policy.health_delay_s
                     if comes_later and moment.now < checks_from:
                         raise Violation("a check within the health delay")
@@ -311,6 +321,22 @@ class ChecksTheRunningCommand:
                         raise Violation("a result counted that is not about this command")
                     if bystander.check_passed != (topic == "health-check-passed"):
                         raise Violation("a result was turned into its opposite")
+        if isinstance(moment.event, CoreLost):
+            self._is_start_awaited = True
+        elif bystander.check_counts and bystander.check_passed and not bystander.is_kept:
+            self._is_start_awaited = False
+
+    def _see_start(self, moment: HandledEvent, bystander: Bystander) -> None:
+        if isinstance(moment.event, events.HealthCheckFinished | events.Started):
+            self._is_check_running = False
+        if not isinstance(moment.event, events.CommandStarted):
+            return
+        self._is_eager = self._is_start_awaited and bystander.policy.notify is Notify.ZKEXEC
+        begins = any(isinstance(action, actions.RunHealthCheck) for action in moment.actions)
+        # That of an earlier command may not have ended yet, and two never run at once.
+        is_possible = bystander.policy.checks_health and not self._is_check_running
+        if self._is_eager and is_possible and not begins:
+            raise Violation("no check at once at the start")
 
 
 class DeadlinesMoveOn:
@@ -325,7 +351,8 @@ class DeadlinesMoveOn:
         deadline = None if moment.phase is Phase.DONE else moment.deadline
         # After a slow disk, what has happened meanwhile comes before what is due.
         is_late = isinstance(moment.event, events.FilesStaged | events.FilesFailed)
-        is_late = is_late and bystander.policy.runs(Step.POST_HEALTHY)
+        is_awaited = bystander.policy.notify is Notify.ZKEXEC
+        is_late = is_late and (bystander.policy.runs(Step.POST_HEALTHY) or is_awaited)
         # So does the answer to an action on files.
         last = moment.actions[-1] if moment.actions else None
         is_late |= isinstance(last, actions.StageFiles | actions.InstallFiles)

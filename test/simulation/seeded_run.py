@@ -20,7 +20,7 @@ from simulation.world import Recorder, Step, World
 from zkexec.core.events import ExitStatus, SignalReceived
 from zkexec.core.input_options import InputOptions, Mirror
 from zkexec.core.phases import Phase
-from zkexec.core.policy import Policy, StartPolicy
+from zkexec.core.policy import Notify, Policy, StartPolicy
 from zkexec.core.snapshot import Problem, Snapshot, plan
 from zkexec.core.step import Step as StepOfChange
 from zkexec.frozen import replace
@@ -28,6 +28,8 @@ from zkexec.frozen import replace
 CONTENTS = (b"a", b"b", b"c")
 QUIET_S = 4.0
 REARM_S = 60.0
+SHARE_WITH_NOTIFY = 0.3
+"""In this share of the seeds, a service manager waits for the command to be ready."""
 MENDING_S = 20.0
 """Pause between two contents of an operator who sees that the last one was refused."""
 WIRED_EVERY = 4
@@ -79,6 +81,8 @@ class SeededRun:
         self._has_steps = self._steps.random() < SHARE_WITH_STEPS
         if self._has_steps:
             self.policy = draw_steps(self._steps, self.policy)
+        if Random(f"notify of {seed}").random() < SHARE_WITH_NOTIFY:
+            self.policy = replace(self.policy, notify=Notify.ZKEXEC)
         is_wired = seed % WIRED_EVERY == 0
         roots = self.policy.inputs.trees
         make_cluster = (

@@ -18,7 +18,7 @@ def describe(step: Event | Action) -> str:
     values = {name: getattr(step, name) for name in names}
     if values.get("zxid") in (0, UNLIMITED):
         del values["zxid"]
-    for name in ("step", "snapshot", "event", "trees", "variables", "was_healthy"):
+    for name in ("step", "snapshot", "event", "trees", "variables", "was_healthy", "last_line"):
         if name in values and not values[name]:
             del values[name]
     return " ".join([type(step).__name__, *_pairs(values)])

@@ -29,8 +29,10 @@ from simulation.ensemble_model import EnsembleModel
 from simulation.host_model import HostModel
 from simulation.input_checkers import input_checkers
 from simulation.input_views import InputViews
+from simulation.service_checker import ServiceIsAsReported
 from simulation.step_checkers import step_checkers
 from simulation.target_disk import Killed
+from simulation.written_lines import WrittenLines
 from zkexec.core import actions
 from zkexec.core.actions import Action
 from zkexec.core.caretaker import Caretaker
@@ -81,12 +83,14 @@ class World:
         self._random = random
         self._record = record
         self.steps: set[Step] = set()
+        self.written = WrittenLines()
         self._begin_life()
 
     def _begin_life(self) -> None:
         """Let zkexec be started, with bystanders who know nothing of an earlier one."""
         self._witness = Bystander(self.policy, self.ensemble, self.host)
         self._checkers = all_checkers(self.policy)
+        self._service = ServiceIsAsReported()
         self._answers: deque[Event] = deque([Started()])
         self._arrived: deque[Event] = deque()
 
@@ -181,7 +185,7 @@ class World:
         self._answers.appendleft(Started())
 
     def _handle(self, event: Event) -> None:
-        before = self.phase
+        before, event = self.phase, self.written.added_to(event)
         todo = self.core.handle(event, self.clock.now)
         self.done = any(isinstance(action, actions.EndProcess) for action in todo)
         if isinstance(self.core, Member):
@@ -201,6 +205,7 @@ class World:
 
     def _judge(self, moment: HandledEvent) -> None:
         self._witness.see_event(moment)
+        self._service.see_core(self.core, moment, self._witness)
         for checker in self._checkers:
             try:
                 checker.see(moment, self._witness)
@@ -217,6 +222,7 @@ class World:
                 return
 
     def _perform(self, action: Action) -> list[Event]:
+        self.written.see(action)
         match action:
             case actions.OpenSession():
                 self.ensemble.open_session()

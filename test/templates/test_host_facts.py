@@ -7,7 +7,7 @@ from pathlib import Path
 
 import zkexec
 from support.waiting import DEADLINE_S
-from zkexec.templates.extra import templates_available
+from zkexec.extras import lacking
 from zkexec.templates.host_facts import HostFacts
 
 
@@ -31,8 +31,8 @@ def test_a_process_counts_what_it_may_use() -> None:
 def available(folder: Path, *flags: str) -> list[str]:
     """Whether the packages are found by a Python with these flags, and which are imported."""
     script = (
-        "import sys; sys.path.append(sys.argv[1]); from zkexec.templates.extra import *;"
-        "print(templates_available(), *sys.modules)"
+        "import sys; sys.path.append(sys.argv[1]); from zkexec.extras import lacking;"
+        "print(not lacking('templates'), *sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, *flags, "-c", script, folder],
@@ -47,10 +47,10 @@ def available(folder: Path, *flags: str) -> list[str]:
 def test_the_extra_is_found_without_an_import(tmp_path: Path) -> None:
     """Whether Jinja2 and PyYAML are installed is found out without importing them."""
     (tmp_path / "zkexec").symlink_to(zkexec.__path__[0])
-    assert templates_available()
+    assert lacking("templates") == ""
     found, *imported = available(tmp_path)
     assert found == "True"
-    assert "zkexec.templates.extra" in imported
+    assert "zkexec.extras" in imported
     assert not {"jinja2", "yaml", "importlib.util"} & set(imported)
 
     assert available(tmp_path, "-S", "-I")[0] == "False"

@@ -205,6 +205,18 @@ def folder(text: str) -> str:
     return path
 
 
+def metrics_file(text: str) -> str:
+    """Read the path of a file that zkexec replaces; it becomes absolute."""
+    if not text or "\0" in text:
+        raise ValueError("is not the path of a file: write one that ends with .prom")
+    try:
+        return target_file(text)
+    except ValueError as mistake:
+        # There is no znode and no tree.
+        sentence = str(mistake).partition(", or DIR/")[0].replace("LOCAL_PATH", "PATH")
+        raise ValueError(sentence) from None
+
+
 def max_unavailable(text: str) -> MaxUnavailable:
     """Read a number of members, a percentage of them, or N%/zone, a percentage of a zone's."""
     per_zone = text.endswith(_PER_ZONE)

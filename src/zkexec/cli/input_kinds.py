@@ -8,8 +8,8 @@ import stat
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, is_given
 from zkexec.core.input_options import InputOptions, Template, Variable, VariableTree, root_of
+from zkexec.extras import lacking
 from zkexec.frozen import replace
-from zkexec.templates.extra import templates_available
 from zkexec.znode_paths import group_path
 
 TYPE_CHECKING = False
@@ -39,11 +39,8 @@ def complete(
     if not is_given("template", written, reading):
         reading.without_effect("values", reason=_NO_TEMPLATE)
         complete_inputs = replace(complete_inputs, values=())
-    elif not templates_available():
-        reading.mistakes.append(
-            f"{reading.label('template') or '--template'}: needs the packages jinja2 and pyyaml: "
-            "pip install 'zkexec[templates]'"
-        )
+    elif missing := lacking("templates"):
+        reading.mistakes.append(f"{reading.label('template') or '--template'}: {missing}")
     reading.mistakes.extend(_overlaps(complete_inputs, reading, lock))
     return complete_inputs
 

@@ -88,6 +88,9 @@ def check_target_name(path: str, targets: Sequence[str]) -> None:
         for target in targets
     )
     if path and targets and not is_known:
+        folder = f"{path}/"
+        if any(target.startswith(folder) for target in targets):
+            raise ValueError(f"names a folder without its slash: write {folder}")
         raise ValueError(
             "names no target: write the LOCAL_PATH or DIR/ of a --mirror or --template, "
             "a path below a DIR/, or a folder above one with / at its end"

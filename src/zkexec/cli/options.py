@@ -95,6 +95,15 @@ OPTIONS: tuple[Option, ...] = (
         meaning="Adopt and reap the orphans of the command, as PID 1 does",
     ),
     Option(
+        group=COMMAND,
+        name="notify",
+        metavar="SENDER",
+        choices=("command", "zkexec"),
+        default="command",
+        meaning="Leave NOTIFY_SOCKET to the command (command), or report to systemd from zkexec "
+        "(zkexec): ready when the command is healthy, what it waits for, reloads, and the watchdog",
+    ),
+    Option(
         group=CONFIGURATION,
         name="mirror",
         short="m",
@@ -458,6 +467,20 @@ OPTIONS: tuple[Option, ...] = (
         choices=("text", "json"),
         default="text",
         meaning="Log as text, or as json: one object a line",
+    ),
+    Option(
+        group=MESSAGES,
+        name="metrics-file",
+        metavar="FILE",
+        meaning="Write metrics for the textfile collector of Prometheus's node_exporter into this "
+        "file, at each change and each minute; its name has to end with .prom for that",
+    ),
+    Option(
+        group=MESSAGES,
+        name="keep-stderr",
+        meaning="Pass on what the command writes to stderr, and add its last line to the reason "
+        "if it fails or is not healthy: in the log, for the alert, and in a group also in "
+        "ZooKeeper and in `zkexecctl status`; the stderr of the command is a pipe then",
     ),
     Option(
         group=MESSAGES,

@@ -100,13 +100,18 @@ def suggestion(word: str, prefix: str, known: Iterable[str], help_command: str) 
 
     `prefix` is what all words have before the name.
     """
-    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it
-
     wrong = word.removeprefix(prefix)[:_LONGEST_WORD]
     names = list(known)
     # zkexecctl knows options that only other subcommands have.
-    nearest = [] if wrong in names else get_close_matches(wrong, names, n=1)
+    nearest = [] if wrong in names else _nearest(wrong, names)
     return f"(did you mean {prefix}{nearest[0]}?)" if nearest else f"({help_command} lists all)"
+
+
+def _nearest(wrong: str, known: Iterable[str]) -> list[str]:
+    """Return the known name that is nearest to a wrong one, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it
+
+    return get_close_matches(wrong[:_LONGEST_WORD], list(known), n=1)
 
 
 def read(words: Sequence[str], vocabulary: OptionNames = VOCABULARY) -> ParsedArguments:
@@ -141,6 +146,8 @@ class _Reader:
         option = self._vocabulary.by_name.get(name)
         if option is None:
             self._written.unknown_options.append("--" + name)
+            if not equals:
+                self._drop_value_of(name)
         elif option.is_flag and equals:
             self._written.unwanted_values.append((option, value))
         elif option.is_flag:
@@ -168,6 +175,13 @@ class _Reader:
                 return
             else:
                 self._take_value(option)
+
+    def _drop_value_of(self, misspelt: str) -> None:
+        """Drop the value of an option that was probably meant: it is no mistake of its own."""
+        known = self._vocabulary.by_name
+        takes_word = any(known[name].takes_word for name in _nearest(misspelt, known))
+        if takes_word and self._rest and (self._rest[0] == "-" or self._rest[0][:1] != "-"):
+            self._rest.popleft()
 
     def _take_value(self, option: Option) -> None:
         if self._rest and not self._rest[0].startswith("--"):

@@ -125,10 +125,10 @@ def credential(in_clear: bool) -> Callable[[str], Credential]:
 
 
 def _check_sasl() -> None:
-    from importlib.util import find_spec  # noqa: PLC0415 - only SASL needs it
+    from zkexec.extras import lacking  # noqa: PLC0415 - only SASL needs it
 
-    if find_spec("puresasl") is None:
-        raise ValueError("needs the package pure-sasl: pip install 'zkexec[sasl]'")
+    if missing := lacking("sasl"):
+        raise ValueError(missing)
 
 
 def concealed(text: str) -> str:

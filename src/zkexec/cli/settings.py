@@ -14,8 +14,8 @@ from zkexec.cli.options import BY_NAME, OPTIONS
 from zkexec.cli.parser import ParsedArguments, as_word, suggestion
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
-from zkexec.core.policy import OnFailure, Policy, StartPolicy
-from zkexec.core.step import Step
+from zkexec.core.policy import Notify, OnFailure, Policy, StartPolicy
+from zkexec.core.step import STEP_COMMANDS, Step
 from zkexec.enumeration import Enum
 from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import RESTART, group_path
@@ -37,6 +37,9 @@ OTHER_VARIABLES = frozenset(
     ("EVENT", "REASON", "STEP", "MEMBER", "EXIT_STATUS", "PID", "STAGED", "BY", "DEBUG")
 )
 """Variables of alerts, of the other commands, and of zkexecctl.  They can be inherited."""
+
+_OF_ZKEXECCTL = ("BY", "DEBUG")
+"""Variables of zkexecctl that an operator sets."""
 
 
 class Verbosity(Enum):
@@ -63,8 +66,9 @@ class Settings:
     `step_commands` are the check, the reload and the hooks that are configured.  `stage_only` is
     the folder of `--stage-only`, "" if zkexec is to start the command.  `check_targets` are the
     targets in the order in which a check gets them, folders of trees with a slash.  `state_dir` is
-    "" for the default.  If `pristine`, the command inherits no variables.  `warnings` are mistakes
-    that do not prevent a start.
+    "" for the default.  If `pristine`, the command inherits no variables.  If `keep_stderr`, the
+    last line of its stderr is part of the reason of a failure.  `metrics_file` is "" if there is
+    none.  `warnings` are mistakes that do not prevent a start.
     """
 
     command: CommandLine
@@ -87,6 +91,8 @@ class Settings:
     template_timeout_s: float = 10.0
     state_dir: str = ""
     pristine: bool = False
+    keep_stderr: bool = False
+    metrics_file: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -117,7 +123,8 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
     shown_to_cluster = read_access(reading)
     servers, chroot = reading.value("cluster", parse_cluster)
     log_format = reading.value("log-format", converters.choice(LogFormat))
-    verbosity = _read_verbosity(reading)
+    verbosity, keep_stderr = _read_verbosity(reading), reading.flag("keep-stderr")
+    metrics_file = _read_metrics_file(reading, named)
     subreaper, exec_label = reading.flag("subreaper"), reading.label("exec")
     if chosen is None or reading.mistakes:
         raise UsageError(reading.mistakes, _lacks_command(written, reading))
@@ -142,21 +149,28 @@ def resolve_settings(written: ParsedArguments, environment: Mapping[str, str]) -
         template_timeout_s=named.template_timeout_s,
         state_dir=named.state_dir,
         pristine=named.pristine,
-        warnings=(*unknown_variables(environment), *changes.warnings(chosen, exec_label)),
+        keep_stderr=keep_stderr,
+        metrics_file=metrics_file,
+        warnings=(
+            *unknown_variables(environment),
+            *_warnings_of_conditions(written, reading),
+            *_warnings_of_metrics(metrics_file, reading),
+            *changes.warnings(chosen, exec_label),
+        ),
     )
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Name each variable of zkexec that no option reads, with the nearest one that exists."""
     names = [option.variable.removeprefix(_PREFIX) for option in OPTIONS if option.variable]
-    known = OTHER_VARIABLES.union(names)
+    known, settable = OTHER_VARIABLES.union(names), [*names, *_OF_ZKEXECCTL]
     unknown = sorted(
         name
         for name in environment
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in known
     )
     return [
-        f"unknown variable {as_word(name)} {suggestion(name, _PREFIX, names, 'zkexec --help')}"
+        f"unknown variable {as_word(name)} {suggestion(name, _PREFIX, settable, 'zkexec --help')}"
         for name in unknown
     ]
 
@@ -216,6 +230,17 @@ def _read_stage_only(reading: OptionReader, named: NamedInputs) -> str:
     return folder
 
 
+def _read_metrics_file(reading: OptionReader, named: NamedInputs) -> str:
+    path = reading.optional("metrics-file", converters.metrics_file) or ""
+    if path and named.targets:
+        from zkexec.cli.target_clashes import clashes  # noqa: PLC0415 - seldom needed
+
+        targets = [("", target) for target in named.targets]
+        # The targets clash with each other only if that is a mistake already.
+        reading.mistakes.extend(clashes([*targets, (reading.label("metrics-file"), path)])[-1:])
+    return path
+
+
 def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOptions) -> Policy:
     seconds = converters.seconds()
     positive = converters.seconds(least=0.1)
@@ -232,6 +257,7 @@ def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOption
         health_delay_s=reading.value("health-delay", seconds),
         health_interval_s=reading.value("health-interval", seconds),
         health_timeout_s=reading.value("health-timeout", converters.seconds_or_none(0.1)),
+        notify=reading.value("notify", converters.choice(Notify)),
         raises_alerts=bool(reading.label("alert")),
         alert_interval_s=reading.value("alert-interval", seconds),
         alert_recovery=reading.flag("alert-recovery"),
@@ -246,6 +272,34 @@ def _read_terms(reading: OptionReader, named: NamedInputs, changes: ChangeOption
         step_limits=changes.limits,
         rearm_s=REARM_S,
     )
+
+
+_CONDITIONS = (
+    *((f"{step.value}-timeout", step.value) for step in STEP_COMMANDS),
+    ("health-interval", "health"),
+    ("health-timeout", "health"),
+    ("alert-interval", "alert"),
+    ("alert-recovery", "alert"),
+)
+"""Options that describe the command of another one."""
+
+
+def _warnings_of_conditions(written: ParsedArguments, reading: OptionReader) -> list[str]:
+    """Warn of typed options that describe a command that does not exist."""
+    return [
+        f"--{name} has no effect without --{needed}: add --{needed} COMMAND"
+        for name, needed in _CONDITIONS
+        if reading.is_typed(name) and not is_given(needed, written, reading)
+    ]
+
+
+def _warnings_of_metrics(path: str, reading: OptionReader) -> list[str]:
+    """Warn of a name that node_exporter passes over."""
+    if not path or path.endswith(".prom"):
+        return []
+    name = converters.shown(path.rpartition("/")[2])
+    reason = f"{name} does not end with .prom, so node_exporter does not read it"
+    return [f"{reading.label('metrics-file')}: {reason}: write another name"]
 
 
 _OF_GROUPS = (

@@ -72,11 +72,11 @@ def from_words(words: Sequence[str]) -> CommandLine:
     """Use these arguments as they are; errors are as in `converters.py`."""
     if not words or not words[0]:
         raise ValueError("is not the name of a command")
-    text = " ".join(_quoted(word) for word in words)
+    text = " ".join(quoted(word) for word in words)
     return CommandLine(text, tuple(os.fsencode(word) for word in words))
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Quote a word for a shell if it needs that, as `shlex.quote` does, which is slow to import."""
     if word and _PLAIN.issuperset(word):
         return word
@@ -169,7 +169,7 @@ class _Splitter:
         assigned = ""
         while (next_one := self._peek()) and next_one not in _BLANKS + "\n":
             if next_one in "'\"\\":
-                word += self._quoted()
+                word += self.quoted()
                 # A continued line changes nothing; any other quote ends what can be a name.
                 name += "" if self._text[self._at - 2 : self._at] == "\\\n" else "\0"
                 continue
@@ -192,7 +192,7 @@ class _Splitter:
         if next_one == "[" and not (alone and following in _BLANKS):
             raise _NeedsShellError
 
-    def _quoted(self) -> str:
+    def quoted(self) -> str:
         quote = self._take()
         if quote == "'":
             end = self._text.find("'", self._at)
@@ -201,13 +201,13 @@ class _Splitter:
             start, self._at = self._at, end + 1
             return self._text[start:end]
         if quote == '"':
-            return self._double_quoted()
+            return self._doublequoted()
         if not self._peek():
             return "\\"
         escaped = self._take()
         return "" if escaped == "\n" else escaped
 
-    def _double_quoted(self) -> str:
+    def _doublequoted(self) -> str:
         text = ""
         while self._peek():
             character = self._take()

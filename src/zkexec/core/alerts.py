@@ -69,7 +69,7 @@ class Alerts:
         """The wanted version runs, or nothing prevents it any more."""
         trouble, self._restart_trouble = self._restart_trouble, ""
         if trouble and self._policy.alert_recovery:
-            return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
+            return self._raise(_recovered_from(trouble), now)
         return []
 
     def join_failed(self, reason: str, now: float) -> list[Action]:
@@ -81,7 +81,7 @@ class Alerts:
         """The command is in traffic."""
         trouble, self._join_trouble = self._join_trouble, ""
         if trouble and self._policy.alert_recovery:
-            return self._raise(RunAlert(AlertEvent.RECOVERED, f"settled: {trouble}"), now)
+            return self._raise(_recovered_from(trouble), now)
         return []
 
     def command_failed(self, reason: str, exit_status: int, now: float) -> list[Action]:
@@ -130,3 +130,7 @@ class Alerts:
             return []
         self._running = True
         return [Note("alerting", {"alert": alert.event.value, "reason": alert.reason}), alert]
+
+
+def _recovered_from(trouble: str) -> RunAlert:
+    return RunAlert(AlertEvent.RECOVERED, f"the failure is over: {trouble}")

@@ -124,8 +124,8 @@ class Caretaker:
         if is_stopped or not ending.failed or self._command.was_asked_to_end(ending, now):
             return actions
         status = ending.shell_status
-        actions.append(Note("command-failed", {"ending": ending, "exit_status": status}))
-        return actions + self._alerts.command_failed(str(ending), status, now)
+        actions.append(Note("command-failed", {"reason": event.reason, "exit_status": status}))
+        return actions + self._alerts.command_failed(event.reason, status, now)
 
     def _end(self) -> list[Action]:
         self._ends = True
@@ -137,4 +137,4 @@ class Caretaker:
             return []
         if check_result.healthy:
             return [check_result.note, *self._alerts.health_passed(now)]
-        return [check_result.note, *self._alerts.health_failed(check_result.reason, now)]
+        return [check_result.note, *self._alerts.health_failed(check_result.whole_reason, now)]

@@ -6,9 +6,9 @@ it has started, and zkexec ends with it.
 
 from zkexec.core.actions import Action
 from zkexec.core.command import AdoptedCommand
-from zkexec.core.events import HealthCheckFinished
+from zkexec.core.events import HealthCheckFinished, with_last_line
 from zkexec.core.health import CheckResult, HealthCheck
-from zkexec.core.policy import Policy
+from zkexec.core.policy import Notify, Policy
 from zkexec.core.step import Step
 
 
@@ -76,8 +76,12 @@ class CommandHealth:
         self._checks = HealthCheck(policy)
         self._deadline: HealthDeadline | None = None
         self._quiet_until = 0.0
+        self._first_healthy_at: float | None = None
+        """When a command of this core was known good for the first time."""
         self.known = "unknown"
         """The result of the last check, in a word for people."""
+        self._last_line = ""
+        """What the command wrote last since its start or its reload, "" if that is not known."""
 
     @property
     def deadline(self) -> float | None:
@@ -109,16 +113,24 @@ class CommandHealth:
     def begin(self, generation: int, now: float) -> None:
         """Begin with a command that was started or reloaded, which no member waits for yet.
 
-        It is checked after the health delay, or at once if post-healthy waits for that.
+        It is checked after the health delay, or at once if post-healthy or, at the start, the
+        service manager waits for that.
         """
         self._quiet_until = now + self._policy.health_delay_s
         self.resume(generation, now)
 
     def resume(self, generation: int, now: float) -> None:
         """Begin anew with a command for whose reload the files could not be installed."""
-        self.known = "unknown"
-        self._checks.open(generation, now, eager=self._policy.runs(Step.POST_HEALTHY))
+        self.known, self._last_line = "unknown", ""
+        eager = self._policy.runs(Step.POST_HEALTHY) or self._is_start_awaited
+        self._checks.open(generation, now, eager=eager)
         self._set_deadline(now)
+
+    @property
+    def _is_start_awaited(self) -> bool:
+        """Whether the service manager waits for the first healthy command."""
+        is_reported = self._policy.notify is Notify.ZKEXEC and self._policy.checks_health
+        return is_reported and self._first_healthy_at is None
 
     def is_early(self, now: float) -> bool:
         """Whether the command may still become healthy before anybody is alerted."""
@@ -138,8 +150,9 @@ class CommandHealth:
         self._deadline = HealthDeadline(self._policy, now, limited=True, success_s=success_s)
 
     def _set_deadline(self, now: float) -> None:
-        # Without a group, only post-healthy waits for a healthy command.
+        # Without a group, only post-healthy and the service manager wait for a healthy command.
         is_needed = self._policy.in_group or self._policy.runs(Step.POST_HEALTHY)
+        is_needed = is_needed or self._is_start_awaited
         self._deadline = HealthDeadline(self._policy, now, limited=False) if is_needed else None
 
     def relax(self, now: float) -> None:
@@ -149,8 +162,12 @@ class CommandHealth:
     def end(self) -> list[Action]:
         """The command is going: nothing more can be learnt from it."""
         self._deadline = None
-        self.known = "unknown"
+        self.known, self._last_line = "unknown", ""
         return self._checks.close()
+
+    def take_line(self, last_line: str) -> None:
+        """Take in what the command wrote last; "" adds nothing to what is known."""
+        self._last_line = last_line or self._last_line
 
     def expire(self, now: float) -> list[Action]:
         """Start the check that is due, or end the one that takes too long."""
@@ -161,10 +178,18 @@ class CommandHealth:
         result = self._checks.finished(event, now)
         if result is None:
             return None
+        self.take_line(result.last_line)
         self.known = "healthy" if result.healthy else "unhealthy"
+        if self._is_start_late(result, now):
+            self._checks.relax(now)
         if self._deadline is not None:
             self._deadline.checked(result.healthy, result.reason, now)
         return result
+
+    def _is_start_late(self, result: CheckResult, now: float) -> bool:
+        """Whether only the service manager waits, for a command that had all of its time."""
+        is_late = not result.healthy and not self.is_early(now)
+        return is_late and self._is_start_awaited and not self._policy.runs(Step.POST_HEALTHY)
 
     def is_healthy_enough(self, now: float) -> bool:
         """Whether the command was healthy for long enough, and nothing was made of it yet."""
@@ -177,6 +202,7 @@ class CommandHealth:
         if not has_joined:
             self._deadline.hold()
             return False
+        self._first_healthy_at = self._first_healthy_at or now
         self._deadline = None
         self._checks.relax(now)
         return True
@@ -185,4 +211,4 @@ class CommandHealth:
         """Return once why the health deadline was missed; "" if it was not."""
         if self._deadline is None or not self._deadline.is_lost(now):
             return ""
-        return self._deadline.lose()
+        return with_last_line(self._deadline.lose(), self._last_line)

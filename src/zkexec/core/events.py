@@ -51,6 +51,11 @@ def signal_name(number: int) -> str:
     return SIGNAL_NAMES.get(number) or f"signal {number}"
 
 
+def with_last_line(reason: str, last_line: str) -> str:
+    """Add what a command that goes on running wrote last, marked as the line of the command."""
+    return f'{reason}; the command wrote last: "{last_line}"' if last_line else reason
+
+
 class Event:
     """Something that happened outside the core."""
 
@@ -64,7 +69,12 @@ class Started(Event):
 
 @frozen()
 class Tick(Event):
-    """Time has passed; the deadline may be due.  A tick too many has no effect."""
+    """Time has passed; the deadline may be due.  A tick too many has no effect.
+
+    `last_line` is as in HealthCheckFinished.
+    """
+
+    last_line: str = ""
 
 
 @frozen()
@@ -198,10 +208,19 @@ class StartFailed(Event):
 
 @frozen()
 class CommandExited(Event):
-    """The command has ended; other processes of its process tree may live on."""
+    """The command has ended; other processes of its process tree may live on.
+
+    `last_line` is the last that it wrote to stderr, "" if that is not known.
+    """
 
     generation: int
     ending: ExitStatus
+    last_line: str = ""
+
+    @property
+    def reason(self) -> str:
+        """How it ended, in words, and the last line that it wrote."""
+        return f'{self.ending}: "{self.last_line}"' if self.last_line else str(self.ending)
 
 
 @frozen()
@@ -214,11 +233,16 @@ class ProcessTreeInspected(Event):
 
 @frozen()
 class HealthCheckFinished(Event):
-    """A health check ended; `reason` describes how, in words."""
+    """A health check ended; `reason` describes how, in words.
+
+    `last_line` is the last that the present command wrote to stderr since its start, or since
+    other files were installed for it to load; "" if that is not known.
+    """
 
     generation: int
     passed: bool
     reason: str
+    last_line: str = ""
 
 
 @frozen()

@@ -7,7 +7,7 @@ first after the health delay, then once each interval.
 
 from zkexec.core.actions import Action, KillHealthCheck, Note, RunHealthCheck
 from zkexec.core.command import AdoptedCommand
-from zkexec.core.events import HealthCheckFinished
+from zkexec.core.events import HealthCheckFinished, with_last_line
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
 
@@ -17,11 +17,17 @@ EAGER_S = 1.0
 
 @frozen()
 class CheckResult:
-    """The result of a health check of the present command."""
+    """The result of a health check of the present command, and the last line of its stderr."""
 
     healthy: bool
     reason: str
     is_change: bool = False
+    last_line: str = ""
+
+    @property
+    def whole_reason(self) -> str:
+        """The reason with what the command wrote last, for an alert."""
+        return with_last_line(self.reason, self.last_line)
 
     @property
     def note(self) -> Note:
@@ -136,4 +142,4 @@ class HealthCheck:
         if self._timed_out:
             healthy, reason = False, f"no answer within {self._policy.health_timeout_s:g} s"
         is_change, self._was_healthy = healthy is not self._was_healthy, healthy
-        return CheckResult(healthy, reason, is_change)
+        return CheckResult(healthy, reason, is_change, event.last_line)

@@ -56,8 +56,6 @@ MOST_TICKS = 100
 """Far more than can be due at once.  A mistake in the core raises instead of looping for ever."""
 DISK_WAS_BUSY = (events.FilesStaged, events.FilesFailed)
 """The answers to actions that can last long.  The loop takes in no other event meanwhile."""
-
-
 ANSWERED_NEXT = (StageFiles, InstallFiles)
 """The actions whose answer is the next event, so that what is overdue can wait for it."""
 
@@ -81,7 +79,7 @@ class Member:
         self._traffic = Traffic(policy, self._steps)
         self._restart = Restart(policy, self.inputs, turn, self.command, self._steps, self._traffic)
         self._first = FirstStart(self._startup, self.inputs, turn, self.command, self._restart)
-        parts = Parts(
+        self.parts = parts = Parts(
             policy,
             turn,
             self.inputs,
@@ -221,7 +219,7 @@ class Member:
             actions += self._carry(proceeded, now)
         if self.phase is Phase.DONE:
             return actions
-        self._turn.reconcile(self._intent(self._status), now)
+        self._turn.reconcile(self._intent(self.status), now)
         return actions + self._turn.advance(now) + self._finish(now)
 
     @property
@@ -273,7 +271,8 @@ class Member:
         )
 
     @property
-    def _status(self) -> MemberStatus:
+    def status(self) -> MemberStatus:
+        """What it publishes of itself, without the versions."""
         reason = self._phase.attempt.reason or self.command.delayed or self._traffic.trouble
         reason = reason or self.inputs.inner_problem
         if self.phase is Phase.WAITING and not self.command.generation:
@@ -291,12 +290,13 @@ class Member:
         match event:
             case events.Started():
                 return self._begin(now)
-            case events.Tick():
+            case events.Tick(last_line):
+                self._health.take_line(last_line)
                 return self._on_tick(now)
             case events.CachedFilesFound():
-                return self._carry(self._first.cached(event), now)
+                return self._carry(self._first.cached(event, now), now)
             case events.CachedFilesMissing(reason):
-                return self._carry(self._first.nothing_cached(reason), now)
+                return self._carry(self._first.nothing_cached(reason, now), now)
             case events.FilesStaged():
                 return self._restart.on_disk(self._phase)
             case events.FilesInstalled(written):
@@ -398,11 +398,11 @@ class Member:
 
     def _consider_start(self, now: float) -> list[Action]:
         """Make the first start, as soon as all is there that it waits for."""
-        is_checked = self.phase is Phase.CHECKING and self._phase.base.phase is Phase.LOADING
-        dropped = self._carry(self._first.reconsider(), now) if is_checked else []
+        is_first = self._phase.base.phase is Phase.LOADING
+        dropped = self._carry(self._first.reconsider(), now) if is_first else []
         if self.phase is not Phase.LOADING:
             return dropped
-        return dropped + self._carry(self._first.consider(), now)
+        return dropped + self._carry(self._first.consider(now), now)
 
     def _on_step_finished(self, event: events.StepFinished, now: float) -> list[Action]:
         """The command of a step has ended; after a pre-stop, a TERM that waits for it goes on."""
@@ -481,11 +481,11 @@ class Member:
         if self.command.stopping:
             return actions
         if self._survives_exit and not was_asked:
-            return actions + self._survive_exit(str(event.ending), now)
+            return actions + self._survive_exit(event.reason, now)
         if event.ending.failed and not was_asked:
             status = event.ending.shell_status
-            actions += [Note("command-failed", {"ending": event.ending, "exit_status": status})]
-            actions += self._alerts.command_failed(str(event.ending), status, now)
+            actions += [Note("command-failed", {"reason": event.reason, "exit_status": status})]
+            actions += self._alerts.command_failed(event.reason, status, now)
         return actions + self._exit(None, now, asked=was_asked)
 
     def _survive_exit(self, reason: str, now: float) -> list[Action]:
@@ -512,7 +512,7 @@ class Member:
         # A command that is being verified has until the health deadline, and then one alert.
         if self._awaits_health or self._health.is_early(now):
             return [result.note]
-        return [result.note, *self._alerts.health_failed(result.reason, now)]
+        return [result.note, *self._alerts.health_failed(result.whole_reason, now)]
 
     def _on_signal(self, event: SignalReceived, now: float) -> list[Action]:
         if not self.command.present:

@@ -169,8 +169,10 @@ class PhaseChanges:
         if not self._parts.policy.in_group:
             return [Note("change-refused", {"reason": failure.reason}), *note, *alerted]
         is_tolerable = self._parts.policy.max_failed.amount > 0
-        rollout = "goes on if it tolerates this failure" if is_tolerable else "is paused"
-        known = {"reason": failure.reason, "rollout": rollout}
+        consequence = "no other member tries this version"
+        if is_tolerable:
+            consequence = "the rollout goes on if it tolerates this failure"
+        known = {"reason": failure.reason, "consequence": consequence}
         if failure.step in (Step.RENDER, Step.CHECK, Step.RELOAD):
             return [Note("change-failed", known), *note, *alerted]
         # A command that has ended will not recover.

@@ -82,6 +82,13 @@ class ChangeAction(Enum):
     RESTART = "restart"
 
 
+class Notify(Enum):
+    """`--notify`: which process reports to the service manager, such as systemd."""
+
+    COMMAND = "command"
+    ZKEXEC = "zkexec"
+
+
 @frozen()
 class ActionRule:
     """One `--on-change`: the action for a target, or for all if `path` is "".
@@ -121,6 +128,7 @@ class Policy:
     health_delay_s: float = 30.0
     health_interval_s: float = 30.0
     health_timeout_s: float | None = None
+    notify: Notify = Notify.COMMAND
     raises_alerts: bool = False
     alert_interval_s: float = 0.0
     alert_recovery: bool = False

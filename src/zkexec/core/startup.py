@@ -53,6 +53,8 @@ class Startup:
         self._waits_for: Mapping[str, Problem] = {}
         self._without_ensemble = False
         self._over = False
+        self._next_wait_s: float | None = None
+        """The time that the ensemble has once more, as soon as nothing is rendered."""
         self.deadline: float | None = None
 
     @property
@@ -80,7 +82,7 @@ class Startup:
 
     def reopen(self) -> None:
         """Begin again: what was to be started is not wanted any more, and nothing was."""
-        self._over = False
+        self._over, self._next_wait_s = False, self._policy.connect_timeout_s
 
     def read_disk(self) -> list[Action]:
         """Request the content of the files once, if only a member of a group needs it."""
@@ -104,10 +106,12 @@ class Startup:
             self.on_disk, self.was_healthy = found.snapshot, found.was_healthy
             self._inputs.left = replace(found.snapshot, zxid=found.zxid)
 
-    def consider(self) -> list[Action]:
+    def consider(self, now: float) -> list[Action]:
         """Note which znodes are unusable; raise CannotStartError if that ends the start."""
         if self._over:
             return []
+        if self._next_wait_s is not None and not self._inputs.is_rendering:
+            self.deadline, self._next_wait_s = now + self._next_wait_s, None
         if not self._needs_ensemble:
             return self._start_without_ensemble() if self._inputs.refused else []
         if self._inputs.render_trouble:
@@ -117,14 +121,13 @@ class Startup:
         problems = self._inputs.problems
         if not problems:
             return []
-        words = ", ".join(_in_words(*found) for found in problems.items())
         if self._policy.start is not StartPolicy.WAIT:
-            raise CannotStartError(Note("znodes-unusable", {"problems": words}))
+            raise CannotStartError(Note("znodes-unusable", {"problems": _in_words(problems)}))
         self.deadline = None
         if self._waits_for == problems:
             return []
         self._waits_for = problems
-        return [Note("waiting-for-znodes", {"problems": words})]
+        return [note_of_problems(problems)]
 
     def expire(self, now: float) -> list[Action]:
         """Go on without the ensemble once its time is over, if that is allowed."""
@@ -135,7 +138,7 @@ class Startup:
             return self._start_without_ensemble()
         if self._inputs.is_rendering:
             # The ensemble has answered, and a rendering has a limit of its own.
-            self.deadline = now + self._policy.connect_timeout_s
+            self._next_wait_s = self._policy.connect_timeout_s
             return []
         fields = {
             "reason": self._no_answer_reason(),
@@ -157,7 +160,16 @@ class Startup:
         return self._inputs.last_trouble or "no answer"
 
 
-def _in_words(path: str, problem: Problem) -> str:
+def note_of_problems(problems: Mapping[str, Problem]) -> Note:
+    """Return the note that a start waits for these znodes."""
+    return Note("waiting-for-znodes", {"problems": _in_words(problems)})
+
+
+def _in_words(problems: Mapping[str, Problem]) -> str:
+    return ", ".join(_problem_in_words(*found) for found in problems.items())
+
+
+def _problem_in_words(path: str, problem: Problem) -> str:
     """Describe a problem, and what to add if the operator wants it so."""
     is_accepted = problem in (Problem.EMPTY, Problem.NOTHING_BELOW)
     return f"{path} {problem.value}{' (--allow-empty accepts that)' if is_accepted else ''}"
@@ -180,17 +192,18 @@ class FirstStart:
         self._command = command
         self._restart = restart
 
-    def consider(self) -> Found:
+    def consider(self, now: float) -> Found:
         """Start or stage what may run, as soon as enough is known."""
-        actions = self._startup.consider()
+        actions = self._startup.consider(now)
         if not self._startup.ready:
             return actions
         actions += self._startup.read_disk()
         return actions if self._startup.is_reading_disk else [*actions, *self._begin()]
 
     def reconsider(self) -> Found:
-        """Drop what is being checked if it is not all that is wanted by now."""
-        if not self._inputs.problems and self._inputs.wanted == self._restart.staged:
+        """Drop what is checked, or will be, if it is not all that is wanted by now."""
+        staged = self._restart.staged
+        if staged is None or (not self._inputs.problems and self._inputs.wanted == staged):
             return []
         self._startup.reopen()
         return [facts.CheckDropped(), *self._restart.discard()]
@@ -263,12 +276,12 @@ class FirstStart:
         """Whether the group, or this host, has seen a command healthy on what is on the disk."""
         return self._turn.is_known_good(on_disk, was_healthy=self._startup.was_healthy)
 
-    def cached(self, found: CachedFilesFound) -> Found:
+    def cached(self, found: CachedFilesFound, now: float) -> Found:
         """Start on the files that are there, or note what they are."""
         snapshot = found.snapshot
         if self._startup.is_reading_disk:
             self._startup.disk_read(found)
-            return self.consider()
+            return self.consider(now)
         self._startup.end()
         wanted = self._inputs.wanted
         if wanted is None:
@@ -279,9 +292,9 @@ class FirstStart:
         self._restart.begin_on(snapshot, was_healthy=found.was_healthy)
         return [Note("cached-files-used"), *self._command.start()]
 
-    def nothing_cached(self, reason: str) -> Found:
+    def nothing_cached(self, reason: str, now: float) -> Found:
         """Go on without files on disk; raise CannotStartError if the start depends on them."""
         if self._startup.is_reading_disk:
             self._startup.disk_read(None)
-            return self.consider()
+            return self.consider(now)
         raise CannotStartError(Note("cached-files-missing", {"reason": reason}))

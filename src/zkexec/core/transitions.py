@@ -151,6 +151,7 @@ TABLE: Mapping[Phase, Row] = {
         Phase.DONE: (
             *(events.Tick, events.CommandExited, events.ProcessTreeInspected),
             *(
+                events.StepFinished,
                 events.HealthCheckFinished,
                 events.AlertFinished,
                 events.SignalReceived,

@@ -6,7 +6,7 @@ queue: the turn is granted at once, and a command that has started ends it.  Wit
 `Participant` goes through the queue of the group.
 """
 
-from zkexec.core.actions import Action
+from zkexec.core.actions import Action, Note
 from zkexec.core.attempt import LocalFailure
 from zkexec.core.events import Event
 from zkexec.core.snapshot import NOTHING_READ, InputState, Snapshot
@@ -15,14 +15,32 @@ from zkexec.frozen import frozen
 
 
 @frozen()
+class TurnAges:
+    """The last turn of a member: how long ago it began to apply a change, and ended that.
+
+    `digest` is the version that is applied, as far as people see it; `ended_s` is None while the
+    turn lasts.  `action` is `restart` or `reload`, "" as long as nothing was stopped or reloaded.
+    `result` is `succeeded`, `failed` or `blocked`, "" for any other end.
+    """
+
+    digest: str
+    began_s: float = 0.0
+    ended_s: float | None = None
+    action: str = ""
+    result: str = ""
+
+
+@frozen(uncompared=("turn",))
 class MemberStatus:
     """What a member publishes about itself, beside host, pid, version and time.
 
     `running` and `wanted` are digests of versions, or "" for none.  `running_at` and `wanted_at`
     are the times at which their newest znode was written, in seconds of the epoch by the
-    ensemble's clock, or 0 if unknown.  `zxid` is that of the wanted version.  `step` is the step
-    of a change that the member is in, or in which it has failed; "" for none.  A member is
-    `unavailable` if its last health check failed and it has no turn.
+    ensemble's clock, or 0 if unknown.  `zxid` is that of the wanted version, `running_zxid` that of
+    the running one, 0 if unknown.  `step` is the step of a change that the member is in, or in
+    which it has failed; "" for none.  A member is
+    `unavailable` if its last health check failed and it has no turn.  `turn` is its last one, as of
+    the moment of the publication.
     """
 
     phase: str
@@ -35,6 +53,8 @@ class MemberStatus:
     wanted_at: float = 0.0
     step: str = ""
     unavailable: bool = False
+    running_zxid: int = 0
+    turn: TurnAges | None = None
 
 
 class Keeping(Enum):
@@ -115,6 +135,10 @@ class Turn(Protocol):
         """Why the last request to the group failed; "" if none has since the connection."""
 
     @property
+    def awaited(self) -> Note | None:
+        """Why this member has no turn yet, as it was logged; None if it waits for none."""
+
+    @property
     def deadline(self) -> float | None:
         """When `advance` has something to do."""
 
@@ -157,6 +181,7 @@ class FreeTurn:
     in_flight = inherited = False
     is_ready = True
     error = ""
+    awaited: Note | None = None
     deadline: float | None = None
     granted: Snapshot | None = None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _MOST_BYTES = 64 * 1024 * 1024
+_OF_ROOT = "/var/lib/zkexec"
 _PRIVATE = Attributes(0o600)
 _DIGITS = frozenset("0123456789abcdef")
 _NUMBER_OF_DIGITS = 64
@@ -83,7 +84,8 @@ class StateFile:
         if not os.path.isdir(folder):
             make_folders(folder_of(folder))
             with suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
+                # systemd creates the folders of services of other users below that of root.
+                os.mkdir(folder, 0o711 if folder == _OF_ROOT else 0o700)
         self._clean()
         target = TargetFile(self.path, None)
         staged = write_staged(target, _encoded(state), replaces=False, attributes=_PRIVATE)
@@ -116,7 +118,7 @@ def _usual_folder() -> str:
     if given.startswith("/"):
         return given
     if os.geteuid() == 0:
-        return "/var/lib/zkexec"
+        return _OF_ROOT
     above = os.environ.get("XDG_STATE_HOME", "")
     if not above.startswith("/"):
         above = f"{os.path.expanduser('~')}/.local/state"

@@ -11,9 +11,11 @@ from zkexec.group.json_fields import (
     TRUTH,
     Fields,
     Table,
+    nullable,
     pairs,
     to_json,
 )
+from zkexec.group.member_profile import LastTurn
 
 
 @frozen()
@@ -26,7 +28,8 @@ class StatusFacts:
 
     `duplicate_of` is the member ID of this process if another process has it, so that the node has
     another name.  `shared` are members of the same host that write to the same files, with one of
-    these files each.
+    these files each.  `first_check_s` is how long after its start a command has its first health
+    check, 0 if it has none.  `turn` is its last one.
     """
 
     host: str
@@ -40,6 +43,8 @@ class StatusFacts:
     shared: tuple[tuple[str, str], ...] = ()
     zone: str = ""
     max_failed: str = "0"
+    first_check_s: float = 0.0
+    turn: LastTurn | None = None
 
 
 _STATUS = Table(
@@ -55,6 +60,17 @@ _STATUS = Table(
         "wanted_at": TIME,
         "step": SHOWN,
         "unavailable": TRUTH.optional(False),
+        "running_zxid": INTEGER.optional(0),
+    },
+)
+_TURN = Table(
+    LastTurn,
+    {
+        "began": TIME,
+        "digest": TEXT,
+        "ended": TIME,
+        "action": SHOWN.optional(""),
+        "result": SHOWN.optional(""),
     },
 )
 _FACTS = Table(
@@ -71,6 +87,8 @@ _FACTS = Table(
         "shared": pairs("member", "file").optional(()),
         "zone": SHOWN.optional(""),
         "max_failed": SHOWN,
+        "first_check_s": TIME.optional(0.0),
+        "turn": nullable(_TURN).optional(None),
     },
 )
 

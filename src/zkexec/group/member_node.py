@@ -27,6 +27,7 @@ from zkexec.core.turn import MemberStatus
 from zkexec.frozen import frozen
 from zkexec.group.member_codec import StatusFacts, decode_status, encode_status
 from zkexec.group.member_marks import MemberMarks
+from zkexec.group.member_profile import last_turn
 from zkexec.group.paths import LARGEST_COMMIT, is_left_over
 from zkexec.group.store import GroupStore
 from zkexec.zookeeper.errors import (
@@ -317,18 +318,21 @@ class MemberNode:
 
     def _content(self, status: MemberStatus, duplicate_of: str = "") -> bytes:
         profile, writer = self._store.profile, self._store.writer
+        now = writer.clock()
         facts = StatusFacts(
             host=writer.host,
             pid=writer.pid,
             zkexec_version=__version__,
             lock_file_id=profile.lock_file_id,
             max_unavailable=profile.max_unavailable,
-            since=profile.since.entered(status.phase, status.running, self._store.writer.clock()),
+            since=profile.since.entered(status.phase, status.running, now),
             inputs=profile.inputs,
             duplicate_of=duplicate_of,
             shared=profile.shared,
             zone=profile.zone,
             max_failed=profile.max_failed,
+            first_check_s=profile.first_check_s,
+            turn=last_turn(status.turn, now),
         )
         return encode_status(status, facts)
 

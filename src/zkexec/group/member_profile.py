@@ -13,6 +13,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from zkexec.core.turn import TurnAges
+
+
+@frozen()
+class LastTurn:
+    """The last turn of a member: when it began to apply a change, and when that ended.
+
+    Times are seconds of the epoch; `ended` is 0 while the turn lasts.  `digest` is the version that
+    is applied, as far as people see it.  `action` is `restart` or `reload`, "" as long as nothing
+    was stopped or reloaded.  `result` is `succeeded`, `failed` or `blocked`, "" for any other end.
+    """
+
+    began: float
+    digest: str
+    ended: float = 0.0
+    action: str = ""
+    result: str = ""
+
+
+def last_turn(turn: TurnAges | None, now: float) -> LastTurn | None:
+    """Return a turn with times of day; `now` is the present one."""
+    if turn is None:
+        return None
+    ended = 0.0 if turn.ended_s is None else max(0.0, now - turn.ended_s)
+    return LastTurn(max(0.0, now - turn.began_s), turn.digest, ended, turn.action, turn.result)
+
 
 class PhaseTime:
     """When the phase was entered that a member's node shows, over all connections.
@@ -56,7 +82,8 @@ class MemberProfile:
     same `lock_file_id`.  `acl` is that of the znodes that are made, None for an open one.
     `inputs` are the paths of the znodes that the configuration is read from.  `shared` are members
     of this host that write to the same files, each with a file.  `writer` is the process that has
-    this profile, None for this one.  `zone` is "" without `--zone`.
+    this profile, None for this one.  `zone` is "" without `--zone`.  `first_check_s` is how long
+    after its start a command has its first health check, 0 if it has none.
     """
 
     base: str
@@ -70,6 +97,7 @@ class MemberProfile:
     writer: Writer | None = None
     zone: str = ""
     max_failed: str = "0"
+    first_check_s: float = 0.0
 
     @property
     def duplicate_id(self) -> str:

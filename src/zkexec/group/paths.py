@@ -56,6 +56,12 @@ class Paths:
         self.zones = f"{self.base}/zones"
         self.base.encode()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The znodes right below the base that are the group's."""
+        lasting = (self.members, self.queue, self.in_flight, self.unavailable)
+        return (self.state, *lasting, self.versions, self.zones, self.restart)
+
     def member(self, member_id: str) -> str:
         """Return that of a member's node."""
         return f"{self.members}/{member_id}"

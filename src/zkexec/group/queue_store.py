@@ -38,7 +38,6 @@ from zkexec.zookeeper.requests import (
     Delete,
     Dialogue,
     GetEphemerals,
-    MultiRead,
     Operation,
     SetContent,
     first_error,
@@ -178,8 +177,7 @@ class QueueStore:
             numbers = yield from self._numbers()
         else:
             prefix = f"{self._paths.queue}/{PREFIX}"
-            # A server that knows neither refuses the first one, and that the client remembers.
-            _, paths = yield [MultiRead((self._paths.queue,)), GetEphemerals(prefix)]
+            (paths,) = yield [GetEphemerals(prefix)]
             names = (path.rpartition("/")[2] for path in self._paths.demand(prefix, paths))
             numbers = {known for known in map(queue_number, names) if known is not None}
         nodes = yield from self._nodes(sorted(numbers))

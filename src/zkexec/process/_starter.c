@@ -53,6 +53,7 @@ struct start {
     bool null_stdin;
     unsigned int closed;
     int output;         /* Becomes stdout and stderr; -1 if they stay as they are. */
+    int own_stderr;     /* Becomes stderr alone, also -1 if there is none. */
     int error;          /* 0 if the program was executed. */
     const char *failed; /* What failed before exec, if anything did. */
 };
@@ -100,8 +101,11 @@ static void take_stdin_away(struct start *start)
 
 static void take_output(struct start *start)
 {
-    if (dup2(start->output, STDOUT_FILENO) < 0 || dup2(start->output, STDERR_FILENO) < 0)
+    if (start->output >= 0 &&
+        (dup2(start->output, STDOUT_FILENO) < 0 || dup2(start->output, STDERR_FILENO) < 0))
         fail(start, "stdout");
+    if (start->own_stderr >= 0 && dup2(start->own_stderr, STDERR_FILENO) < 0)
+        fail(start, "stderr");
 }
 
 static void write_pid(struct start *start)
@@ -152,8 +156,7 @@ static int run_in_child(void *argument)
         if (getppid() != start->zkexec)
             _exit(CANNOT_RUN); /* zkexec ended before the prctl */
     }
-    if (start->output >= 0)
-        take_output(start); /* before it can be closed */
+    take_output(start); /* before it can be closed */
     if (start->closed)
         close_passed(start->closed);
     if (start->null_stdin)
@@ -267,10 +270,10 @@ static bool read_closed(PyObject *request, unsigned int *closed)
     return !PyErr_Occurred();
 }
 
-static bool read_output(PyObject *request, int *output)
+static bool read_descriptor(PyObject *request, const char *name, int *descriptor)
 {
-    PyObject *value = PyObject_GetAttrString(request, "output");
-    *output = value && value != Py_None ? (int)PyLong_AsLong(value) : -1;
+    PyObject *value = PyObject_GetAttrString(request, name);
+    *descriptor = value && value != Py_None ? (int)PyLong_AsLong(value) : -1;
     Py_XDECREF(value);
     return !PyErr_Occurred();
 }
@@ -285,7 +288,8 @@ static bool read_request(PyObject *request, struct start *start, PyObject **cgro
            read_flag(request, "own_session", &start->own_session) &&
            read_flag(request, "dies_with_parent", &start->dies_with_parent) &&
            read_flag(request, "null_stdin", &start->null_stdin) &&
-           read_output(request, &start->output) &&
+           read_descriptor(request, "output", &start->output) &&
+           read_descriptor(request, "stderr", &start->own_stderr) &&
            read_signals(request, "mask", &start->mask) &&
            read_signals(request, "ignored", &start->ignored) &&
            read_closed(request, &start->closed);

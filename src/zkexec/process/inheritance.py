@@ -15,7 +15,7 @@ from zkexec.lean import signal
 
 TYPE_CHECKING = False  # the import of `typing` takes longer than `inherit`
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import NoReturn
 
     from zkexec.core.events import ExitStatus
@@ -69,6 +69,17 @@ class Inheritance:
     def forwarded(self) -> "frozenset[int]":
         """The signals that are passed on to the command: those that the caller did not ignore."""
         return _PASSED_ON - self.ignored
+
+    def without(self, names: "Collection[bytes]") -> "Inheritance":
+        """Return the same without these variables."""
+        kept = {name: text for name, text in self.environment.items() if name not in names}
+        return Inheritance(
+            mask=self.mask,
+            ignored=self.ignored,
+            environment=kept,
+            has_terminal=self.has_terminal,
+            is_pid1=self.is_pid1,
+        )
 
 
 def inherit() -> Inheritance:

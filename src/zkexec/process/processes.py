@@ -49,12 +49,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from zkexec.process.command_stderr import CommandStderr
+
 
 _CLOSE_LIMIT_S = 2.0
 """The longest wait for killed processes at the end: one can hang in a dead file system."""
 _SOON_S = 0.02
 """How long a search for outsiders waits for the end of the command, which can make it needless."""
 _PR_SET_CHILD_SUBREAPER = 36
+_OF_JOURNAL = b"JOURNAL_STREAM"
+"""By this variable of systemd a program recognizes a stderr that is the journal."""
 
 
 class Processes:
@@ -88,6 +92,7 @@ class Processes:
         self.command_pid = 0
         """The pid of the command, 0 if it does not run."""
         self._missed_signals: set[int] = set()
+        self._stderr: CommandStderr | None = None
         self.ending: ExitStatus | None = None
         """How the last started command ended; None while it runs."""
         self.generation = 0
@@ -114,6 +119,8 @@ class Processes:
         # A key that was pressed before the fork is for the command, too, which has not got it.
         self._missed_signals.clear()
         missed = self._missed_signals if self._inheritance.has_terminal else None
+        if self._stderr is not None:
+            self._stderr.begin()
         try:
             pid = spawn(self._request_for_command(), missed)
         except SpawnError as error:
@@ -128,6 +135,23 @@ class Processes:
         """Start the command in this cgroup from now on."""
         group.make()
         self._tree.group = group
+
+    def keep_stderr(self, stderr: CommandStderr) -> None:
+        """Start the command with this pipe as its stderr from now on."""
+        self._stderr = stderr
+
+    @property
+    def last_line(self) -> str:
+        """The last line that the command wrote to stderr, "" if that is not kept."""
+        if self._stderr is None:
+            return ""
+        self._stderr.catch_up()
+        return self._stderr.last_line
+
+    def expect_reload(self) -> None:
+        """Count only what the command writes from now on: it gets other files to load."""
+        if self._stderr is not None:
+            self._stderr.begin()
 
     def signal_group(self, number: int) -> None:
         """Send a signal, once, to the processes of the tree in the command's process group."""
@@ -202,7 +226,7 @@ class Processes:
         return events
 
     def close(self) -> None:
-        """Kill what still runs beside the command at the end, and reap it."""
+        """Kill what still runs beside the command at the end, reap it, and pass on what is left."""
         self.auxiliaries.kill_all()
         self._tree.group.remove()
         until = time.monotonic() + _CLOSE_LIMIT_S
@@ -211,6 +235,8 @@ class Processes:
             # This is only a pause: the result can be wrong, see `incoming_signals.py`.
             signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
+        if self._stderr is not None:
+            self._stderr.close()
 
     def sender_is_terminal(self, info: signal.struct_siginfo) -> bool:
         """Return whether the terminal sent a signal to the whole group, including the command.
@@ -233,10 +259,13 @@ class Processes:
 
     def _request_for_command(self) -> SpawnRequest:
         inherited, own = self._inheritance, os.getpid()
+        environment = socket_activation.of_command(self._environment, own)
+        if self._stderr is not None:
+            environment.pop(_OF_JOURNAL, None)
         return SpawnRequest(
             argv=self._command_line.argv,
             environment={
-                **socket_activation.of_command(self._environment, own),
+                **environment,
                 **self.auxiliaries.variables,
                 **dict(self._command_line.variables),
             },
@@ -247,6 +276,7 @@ class Processes:
             dies_with_parent=True,
             named_by_pid=socket_activation.named_by_pid(self._environment, own),
             cgroup=self._tree.group.path,
+            stderr=self._stderr.writer if self._stderr is not None else None,
         )
 
     def _groups(self) -> set[int]:
@@ -278,7 +308,10 @@ class Processes:
 
     def _command_ended(self, ending: ExitStatus) -> CommandExited:
         self.command_pid, self.ending = 0, ending
-        return CommandExited(self.generation, ending)
+        if self._stderr is None:
+            return CommandExited(self.generation, ending)
+        self._stderr.drain()
+        return CommandExited(self.generation, ending, self._stderr.last_line)
 
     def _adopt(self, adopts: bool) -> None:
         if not self._always_adopts:

@@ -90,7 +90,7 @@ def _candidates() -> Iterator[tuple[str, Callable[[str], RuntimeFolder]]]:
             yield path, _open_service
     user = os.geteuid()
     if user == 0:
-        yield f"{RUN}/zkexec", _open_own
+        yield f"{RUN}/zkexec", _open_of_root
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/"):
         yield f"{runtime}/zkexec", _open_below_own
@@ -109,9 +109,14 @@ def _open_below_own(path: str) -> RuntimeFolder:
     return _open_own(path)
 
 
-def _open_own(path: str) -> RuntimeFolder:
+def _open_of_root(path: str) -> RuntimeFolder:
+    # systemd creates the folders of services of other users below it, as in `zkexec@.service`.
+    return _open_own(path, 0o711)
+
+
+def _open_own(path: str, mode: int = 0o700) -> RuntimeFolder:
     with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
+        os.mkdir(path, mode)
     return RuntimeFolder(path, _open(path, os.O_NOFOLLOW), False)
 
 

@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     Attempt: TypeAlias = Callable[[bytes, list[bytes]], int]
     Steps: TypeAlias = list[tuple[Callable[..., object], tuple[Any, ...]]]
 
-_OUTPUTS = (1, 2)
-"""The descriptors of stdout and stderr."""
+_STDOUT, _STDERR = 1, 2
 _FIRST_PASSED = 3
 """The first descriptor that a service manager passes on."""
 _PR_SET_PDEATHSIG = 1
@@ -77,11 +76,11 @@ class SpawnRequest:
     """What a new process executes, and the state in which it begins.
 
     `mask` and `ignored` are signal numbers.  With `dies_with_parent` the kernel kills the process
-    when zkexec ends in any way.  The descriptor `output` becomes stdout and stderr; if it is None,
-    they stay as they are.  The variables `named_by_pid` get the pid of the new process, which
-    enters the cgroup in the folder `cgroup` if there is one.  `closed` is how many descriptors are
-    closed, from 3 on.  The program is found by the PATH in `searched`, by default that in
-    `environment`.
+    when zkexec ends in any way.  The descriptor `output` becomes stdout and stderr, and `stderr`
+    only stderr; what gets none stays as it is.  The variables `named_by_pid` get the pid of the
+    new process, which enters the cgroup in the folder `cgroup` if there is one.  `closed` is how
+    many descriptors are closed, from 3 on.  The program is found by the PATH in `searched`, by
+    default that in `environment`.
     """
 
     argv: Sequence[bytes]
@@ -92,6 +91,7 @@ class SpawnRequest:
     dies_with_parent: bool
     null_stdin: bool = False
     output: int | None = None
+    stderr: int | None = None
     named_by_pid: frozenset[bytes] = frozenset()
     cgroup: str = ""
     closed: int = 0
@@ -132,6 +132,16 @@ def _needs_setup(request: SpawnRequest) -> bool:
     )
 
 
+def _copied(request: SpawnRequest) -> list[tuple[int, int]]:
+    """List which descriptors become stdout and stderr of the new process."""
+    copied = []
+    if request.output is not None:
+        copied += [(request.output, _STDOUT), (request.output, _STDERR)]
+    if request.stderr is not None:
+        copied.append((request.stderr, _STDERR))
+    return copied
+
+
 def _execute(request: SpawnRequest, attempt: Attempt) -> int:
     """Find the program and start it; each attempt is a new process."""
     try:
@@ -144,8 +154,7 @@ def _by_posix_spawn(request: SpawnRequest) -> Attempt:
     actions: list[Any] = []
     if request.null_stdin:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
-    if request.output is not None:
-        actions += [(os.POSIX_SPAWN_DUP2, request.output, stream) for stream in _OUTPUTS]
+    actions += [(os.POSIX_SPAWN_DUP2, *copied) for copied in _copied(request)]
 
     def attempt(path: bytes, argv: list[bytes]) -> int:
         return os.posix_spawn(
@@ -269,8 +278,7 @@ class _Fork:
             steps.append((prctl_in_child, (_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)))
             steps.append((_end_without, (self._zkexec,)))
         # Before others are closed: of those that a service manager claims to pass, it can be one.
-        if request.output is not None:
-            steps += [(os.dup2, (request.output, stream)) for stream in _OUTPUTS]
+        steps += [(os.dup2, copied) for copied in _copied(request)]
         if request.closed:
             steps.append((os.closerange, (_FIRST_PASSED, _FIRST_PASSED + request.closed)))
         if request.null_stdin:

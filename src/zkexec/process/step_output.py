@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from zkexec.lean import deque
+from zkexec.process.last_lines import LastLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 4096
 _PIPE_BYTES = 1 << 16
 """What was printed before the end of the command is in the pipe; usually it takes no more."""
-_LONGEST_LINE_BYTES = 4096
 _LINES = 3
 """Programs print what is wrong, and after that, in one or two lines, that something was wrong."""
 
@@ -31,8 +30,7 @@ class StepOutput:
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._relay = relay
-        self._lines: deque[bytes] = deque(maxlen=_LINES)
-        self._line = b""
+        self._lines = LastLines(_LINES)
         self._ends_line = True
 
     @property
@@ -66,8 +64,7 @@ class StepOutput:
     @property
     def last_lines(self) -> list[str]:
         """The last lines that are not empty; a very long one is cut."""
-        lines = [line.strip() for line in (*self._lines, self._line)]
-        return [line.decode("utf-8", "backslashreplace") for line in lines if line][-_LINES:]
+        return self._lines.texts
 
     def _read(self, most_bytes: int) -> None:
         if self._reader < 0:
@@ -80,14 +77,8 @@ class StepOutput:
             self._close()
             return
         self._ends_line = piece.endswith(b"\n")
-        self._keep(piece)
+        self._lines.add(piece)
         self._relay(piece)
-
-    def _keep(self, piece: bytes) -> None:
-        # A carriage return begins the line of a terminal anew, as a progress bar does.
-        *ended, begun = (self._line + piece).replace(b"\r", b"\n").split(b"\n")
-        self._lines.extend(line[:_LONGEST_LINE_BYTES] for line in ended if line.strip())
-        self._line = begun[:_LONGEST_LINE_BYTES]
 
     def _close(self) -> None:
         reader, self._reader = self._reader, -1

@@ -13,6 +13,7 @@ from zkexec.core.actions import Action, Note, RunAlert
 from zkexec.core.events import CommandStarted, Event, ReadFailed
 from zkexec.core.rollout import group_actions
 from zkexec.core.rollout.group_events import GroupRequestFailed
+from zkexec.core.step import Step
 from zkexec.lean import partial
 from zkexec.process.processes import Processes, end_is_requested
 from zkexec.runtime.aside import run_aside
@@ -195,10 +196,12 @@ class Executor:
         return [self._files.load_cached()]
 
     def _stage(self, action: actions.StageFiles) -> list[Event]:
-        return [self._files.stage(action.snapshot, self._session)]
+        return [self._files.stage(action.snapshot, self._inbox.sources)]
 
     def _install(self, _: actions.InstallFiles) -> list[Event]:
-        return [self._files.install(self._session)]
+        # A command that runs then can load the files as soon as they are there.
+        self._processes.expect_reload()
+        return [self._files.install(self._inbox.sources)]
 
     def _discard(self, _: actions.DiscardFiles | None = None) -> None:
         if self._file_actions is not None:
@@ -221,7 +224,7 @@ class Executor:
     def _stop_leftovers(self, leftovers: Leftovers) -> None:
         """Stop what is left, which can take long, on a thread of its own."""
         stop = partial(leftovers.stop, self._log_leftovers, end_is_requested)
-        remaining = run_aside(stop, self._session)
+        remaining = run_aside(stop, self._inbox.sources)
         if remaining:
             self._log.write(Note("left-over-stays", {"pids": remaining}))
 
@@ -282,13 +285,16 @@ class Executor:
     def _run_step(self, action: actions.RunStep) -> None:
         if self._steps is None:
             raise RuntimeError("there is no command of a step")
-        self._post_all(self._steps.run(action, self._session))
+        if action.step is Step.RELOAD:
+            self._processes.expect_reload()
+        self._post_all(self._steps.run(action, self._inbox.sources))
 
     def _kill_step(self, action: actions.KillStep) -> None:
         if self._steps:
             self._steps.kill(action.step)
 
     def _signal_command(self, action: actions.SignalCommand) -> None:
+        self._processes.expect_reload()
         self._processes.signal_command(action.signal)
 
     def _run_alert(self, alert: RunAlert) -> None:

@@ -39,6 +39,30 @@ if TYPE_CHECKING:
     Wait = Callable[[float | None, Sequence[tuple[int, int]]], signal.struct_siginfo | None]
 
 
+class AllSources:
+    """Several sources as one; at most one of them has a descriptor."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest one."""
+        times = [source.deadline for source in self._sources]
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def descriptor(self) -> tuple[int, int] | None:
+        """The only one, if there is one."""
+        descriptors = [source.descriptor for source in self._sources]
+        return next((found for found in descriptors if found is not None), None)
+
+    def advance(self) -> None:
+        """Advance each of them."""
+        for source in self._sources:
+            source.advance()
+
+
 def now() -> float:
     """Return the seconds of the clock that also runs while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -83,6 +107,11 @@ class Inbox:
     def detach(self, source: Source) -> None:
         """Poll this source no more; it must be attached."""
         self._sources.remove(source)
+
+    @property
+    def sources(self) -> Source:
+        """All sources as one, for work that takes long and leaves no time for the inbox."""
+        return AllSources(tuple(self._sources))
 
     def answer(self, *events: Event) -> None:
         """Queue the outcome of an action."""

@@ -12,6 +12,7 @@ import select
 import time
 
 from zkexec.cli.settings import LogFormat, Settings, Verbosity
+from zkexec.cli.shell_command import quoted
 from zkexec.core.actions import Note
 from zkexec.core.events import signal_name
 from zkexec.runtime.log_messages import HEALTH_CHECKS, MESSAGES, PRIORITIES, Level
@@ -53,6 +54,7 @@ class Log:
             "command": settings.command.text,
             "health": settings.health.text if settings.health else "",
             "alert_command": settings.alert.text if settings.alert else "",
+            "group": quoted(settings.lock),
             "input_options": ", ".join(inputs.options),
             # Without targets, only the state file is written.
             "file_options": ", ".join(inputs.file_options) or "--state-dir",
@@ -77,11 +79,29 @@ class Log:
             self._lost *= not self._write_line(lost, Level.WARNING)
         self._lost += not self._write_line(note, level)
 
+    def text_of(self, note: Note) -> str:
+        """Return the text of a note, as a line of the log has it."""
+        fields = {name: _readable(name, value) for name, value in note.fields.items()}
+        text = MESSAGES[note.topic][1].format_map({**self._known, **fields})
+        return cut(text, LONGEST_MESSAGE)
+
     def relay(self, output: bytes) -> None:
         """Write what the command of a step printed, as it is."""
         self._is_mid_line = not output.endswith(b"\n")
         if lost := self._stderr.write_bytes(output):
             self._lost += max(1, lost.count(b"\n"))
+
+    def pass_on(self, output: bytes) -> bytes:
+        """Write what the command printed, as far as there is room now; return the rest."""
+        rest = self._stderr.write_ready(output)
+        if len(rest) < len(output):
+            self._is_mid_line = not output[: len(output) - len(rest)].endswith(b"\n")
+        return rest
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that the log is written to."""
+        return self._stderr.descriptor
 
     def _shows(self, level: Level) -> bool:
         return PRIORITIES[level] <= PRIORITIES[self._least]
@@ -95,11 +115,10 @@ class Log:
     def _write_line(self, note: Note, level: Level) -> bool:
         if self._is_mid_line:
             self.relay(b"\n")
-        fields = {name: _readable(name, value) for name, value in note.fields.items()}
-        text = MESSAGES[note.topic][1].format_map({**self._known, **fields})
-        message = cut(text, LONGEST_MESSAGE)
+        message = self.text_of(note)
         if self._is_json:
-            fields = {**self._turn_fields(), **fields}
+            own = {name: _readable(name, value) for name, value in note.fields.items()}
+            fields = {**self._turn_fields(), **own}
             return self._stderr.write(_json_line(note.topic, level, message, fields))
         head = f"<{PRIORITIES[level]}>" if self._is_journal else f"[{self._time_text()}] "
         return self._stderr.write(head + printable(message))
@@ -125,22 +144,36 @@ class Stderr:
 
     def __init__(self) -> None:
         self._patience_s = PATIENCE_S
-        self._descriptor = _of_its_own() if os.isatty(STDERR) else STDERR
+        self.descriptor = _of_its_own() if os.isatty(STDERR) else STDERR
 
     def write(self, line: str) -> bool:
         """Write one line; return False if a part of it could not be written.  Never raises."""
         return not self.write_bytes((line + "\n").encode("utf-8", "backslashreplace"))
 
+    def write_ready(self, rest: bytes) -> bytes:
+        """Write these bytes as far as there is room, and return the rest.  Never raises.
+
+        If it has no reader any more, nothing is left.
+        """
+        try:
+            while rest and select.select((), (self.descriptor,), (), 0)[1]:
+                rest = rest[os.write(self.descriptor, rest[: select.PIPE_BUF]) :]
+        except BlockingIOError:
+            return rest
+        except OSError:
+            return b""
+        return rest
+
     def write_bytes(self, rest: bytes) -> bytes:
         """Write these bytes, and return those that could not be written.  Never raises."""
         give_up_at = time.monotonic() + _LONGEST_WRITE_S
         try:
-            while rest and select.select((), (self._descriptor,), (), self._patience_s)[1]:
+            while rest and select.select((), (self.descriptor,), (), self._patience_s)[1]:
                 self._patience_s = PATIENCE_S
                 if time.monotonic() > give_up_at:
                     break
                 # A pipe that is ready takes a piece of this size without blocking.
-                rest = rest[os.write(self._descriptor, rest[: select.PIPE_BUF]) :]
+                rest = rest[os.write(self.descriptor, rest[: select.PIPE_BUF]) :]
         except BlockingIOError:
             # A terminal has room for less than this, and nobody reads it.
             self._patience_s = 0

@@ -56,6 +56,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "cached-files-used": (Level.WARNING, "starting on the files on disk (--start cached)"),
     "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
     "znodes-unusable": (Level.FATAL, "{input_options}: {problems} at {hosts}"),
+    "cluster-awaited": (Level.DEBUG, "waiting for the configuration from {hosts} ({reason})"),
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),
     "znode-unusable": (
         Level.WARNING,
@@ -153,7 +154,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "killing": (Level.WARNING, "the command did not stop in time; killing it"),
     "command-ended": (Level.DEBUG, "the command ended: {ending}"),
     "command-ended-by-term": (Level.INFO, "the command ended: {ending}"),
-    "command-failed": (Level.WARNING, "command failed: {ending}"),
+    "command-failed": (Level.WARNING, "command failed: {reason}"),
     "signal-received": (Level.DEBUG, "received {signal}"),
     "term-received": (Level.INFO, "received {signal}; ending"),
     "health-check-started": (Level.INFO, "health checking via: {health}"),
@@ -173,7 +174,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "turn-awaited": (Level.INFO, "waiting for the turn in the queue"),
     "restart-ignored": (
         Level.WARNING,
-        "ignored {path}: no zkexecctl has written this; `zkexecctl restart` or `retry` replaces it",
+        (
+            "ignored {path}: no zkexecctl has written this; `zkexecctl restart {group}` or `retry` "
+            "replaces it"
+        ),
     ),
     "queue-strays": (
         Level.WARNING,
@@ -190,19 +194,23 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.INFO,
         "next in the queue; members in flight: {in_flight}, unavailable: {unavailable}",
     ),
+    "turn-awaits-room": (
+        Level.DEBUG,
+        "next in the queue; members in flight: {members}, unavailable: {unavailable}",
+    ),
     "turn-held": (
         Level.WARNING,
         (
             "version {digest} is held by {by} since {since} ({reason}) after {after}; "
-            "`zkexecctl approve` continues the rollout"
+            "`zkexecctl approve {group}` continues the rollout"
         ),
     ),
     "members-admitted": (Level.DEBUG, "other members admitted: {members}"),
     "turn-blocked": (
         Level.WARNING,
         (
-            "the rollout is paused since {since}: version {digest} {failed} on {failed_by} "
-            "({reason}); push new content or run `zkexecctl retry`{or_else}"
+            "version {digest} {failed} on {failed_by} ({reason}), and since {since} no other "
+            "member tries it; push new content or run `zkexecctl retry {group}`{or_else}"
         ),
     ),
     "turn-outdated": (
@@ -214,7 +222,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "turn-paused": (
         Level.WARNING,
-        "the rollout is paused by {by} since {since} ({reason}); `zkexecctl resume` continues it",
+        (
+            "the rollout is paused by {by} since {since} ({reason}); `zkexecctl resume {group}` "
+            "continues it"
+        ),
     ),
     "admitted": (Level.INFO, "turn taken for version {digest}"),
     "turn-confirmed": (Level.DEBUG, "turn confirmed"),
@@ -229,14 +240,14 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.WARNING,
         (
             "the change failed: {reason}; the command runs on; this member waits for new content "
-            "or `zkexecctl retry`, and the rollout {rollout}"
+            "or `zkexecctl retry {group}`, and {consequence}"
         ),
     ),
     "restart-failed": (
         Level.WARNING,
         (
-            "restart failed: {reason}; this member waits for new content or `zkexecctl retry`"
-            "{or_else}, and the rollout {rollout}"
+            "restart failed: {reason}; this member waits for new content or "
+            "`zkexecctl retry {group}`{or_else}, and {consequence}"
         ),
     ),
     "old-command-ended": (
@@ -248,7 +259,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "reverted": (
         Level.WARNING,
-        "reverted to the last good configuration; the rollout stays paused until new content",
+        (
+            "reverted to the last good configuration; this member waits for new content or "
+            "`zkexecctl retry {group}`"
+        ),
     ),
     "restart-requested": (Level.INFO, "an operator requested a rolling restart"),
     "pushed-again": (Level.INFO, "the failed content was written again; trying it again"),
@@ -295,6 +309,15 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "alerting": (Level.INFO, "alerting via: {alert_command} ({alert}: {reason})"),
     "alert-failed": (Level.WARNING, "the alert command failed: {reason}"),
     "alert-killed": (Level.WARNING, "the alert command took too long; killed"),
+    "notify-failed": (
+        Level.WARNING,
+        "--notify: cannot notify {socket}: {reason}; the command runs on, zkexec tries it again",
+    ),
+    "metrics-unwritten": (
+        Level.WARNING,
+        "--metrics-file: cannot write {path}: {reason}; zkexec tries it again each minute",
+    ),
+    "metrics-written": (Level.INFO, "--metrics-file: {path} is written again"),
     "lines-lost": (Level.WARNING, "{count} lines of this log could not be written"),
     "phase": (Level.DEBUG, "{left} -> {phase}"),
     "zkexec-failed": (

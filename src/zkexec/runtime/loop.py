@@ -17,6 +17,7 @@ from zkexec.core.events import (
     AlertFinished,
     Event,
     ExitStatus,
+    HealthCheckFinished,
     ProcessTreeInspected,
     SignalReceived,
     Started,
@@ -24,6 +25,7 @@ from zkexec.core.events import (
 )
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
+from zkexec.core.policy import Notify
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.turn import FreeTurn
 from zkexec.frozen import replace
@@ -39,12 +41,14 @@ from zkexec.runtime.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import NoReturn
 
     from zkexec.core.turn import Turn
     from zkexec.group.member_profile import MemberProfile
     from zkexec.runtime.member_id import MemberIdentity
+    from zkexec.runtime.metrics_file import MetricsFile
+    from zkexec.runtime.service_notifier import ServiceNotifier
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
@@ -81,6 +85,7 @@ class MainLoop:
     def __init__(self, settings: Settings, inheritance: Inheritance, log: Log) -> None:
         self._settings = settings = _with_room(settings, inheritance)
         self._log = log
+        self._notifier, inheritance = _notifier_of(settings, inheritance, log)
         self._processes = Processes(
             inheritance,
             command=settings.command,
@@ -90,7 +95,14 @@ class MainLoop:
             pristine=settings.pristine,
         )
         self._inbox = Inbox(inheritance, self._processes.reap, self._processes.sender_is_terminal)
+        if self._notifier:
+            self._inbox.attach(self._notifier)
+        if settings.keep_stderr:
+            _keep_stderr(self._processes, log, self._inbox)
         self._new_turn, profile = _join_group(settings, log)
+        self._metrics = _metrics_of(settings, profile, log)
+        if self._metrics:
+            self._inbox.attach(self._metrics)
         leftovers = Leftovers(
             command_kind(settings),
             settings.policy,
@@ -126,7 +138,10 @@ class MainLoop:
                         fields = {"reason": describe_error(again)}
                         self._log.write(Note("caretaker-failed", fields))
                     ending = self._run_without_core()
-        for close in (self._executor.reset, self._processes.close, self._executor.close):
+        if self._metrics:
+            self._metrics.end(ending)
+        notify = [self._notifier.end] if self._notifier else []
+        for close in (*notify, self._executor.reset, self._processes.close, self._executor.close):
             with suppress(Exception):
                 close()
         return ending
@@ -140,15 +155,30 @@ class MainLoop:
         self._event = Started()
         self._is_passed_on = False
         while True:
-            for action in member.handle(self._event, now()):
+            decided = member.handle(self._event, now())
+            if self._metrics:
+                self._metrics.count(decided, member)
+            for action in decided:
                 if isinstance(action, EndProcess):
                     return action.ending
                 self._inbox.answer(*self._executor.perform(action))
                 self._remember(action)
             self._applied = member.applied
+            if self._notifier:
+                self._notifier.report_on(member)
             self._event, self._is_passed_on = Tick(), False
-            self._event = self._inbox.next(until=_earlier(member.deadline, self._executor.due))
+            self._event = self._next(_earlier(member.deadline, self._executor.due))
             self._executor.confirm_command(now())
+
+    def _next(self, until: float | None) -> Event:
+        """Wait for the next event, and let the metrics take it in."""
+        event = self._inbox.next(until)
+        if self._settings.keep_stderr and isinstance(event, HealthCheckFinished | Tick):
+            # It can become part of the reason of a missed health deadline.
+            event = replace(event, last_line=self._processes.last_line)
+        if self._metrics:
+            self._metrics.take_in(event)
+        return event
 
     def _remember(self, action: Action) -> None:
         """Remember what the caretaker must know about the command if the core fails."""
@@ -171,14 +201,23 @@ class MainLoop:
         self._inbox.forget()
         caretaker = Caretaker(self._settings.policy, found, now() + retry_s, now())
         ending = self._perform(caretaker.begin(reason, now()))
+        self._notify_of(caretaker, reason, retry_s)
         if isinstance(event, SignalReceived) and not self._is_passed_on:
             ending = ending or self._perform(caretaker.handle(event, now()))
         # Events that are queued by then are the caretaker's: a fresh core would not know the
         # health check that they belong to.
         while ending is None and not (caretaker.is_over(now()) and self._inbox.is_empty):
             ending = self._take_care(caretaker)
+            self._notify_of(caretaker, reason, retry_s)
         beside = self._processes.auxiliaries
         return ending, caretaker.adopted(check=beside.check_generation, alerting=beside.alert_runs)
+
+    def _notify_of(self, caretaker: Caretaker, reason: str, retry_s: float) -> None:
+        """Report to the service manager that an error keeps the core away."""
+        if self._notifier:
+            with suppress(Exception):
+                error = Note("zkexec-failed", {"reason": reason, "retry_s": retry_s})
+                self._notifier.report_on_caretaker(caretaker, error)
 
     def _command_of_failed_core(self) -> AdoptedCommand:
         """Collect what is known about the command, as little as possible of it from the core."""
@@ -209,13 +248,15 @@ class MainLoop:
         """Perform what the caretaker decides about the next event, or if it fails, the minimum."""
         event: Event = Tick()
         try:
-            event = self._inbox.next(until=caretaker.deadline)
+            event = self._next(caretaker.deadline)
             return self._perform(caretaker.handle(event, now()))
         except Exception:  # noqa: BLE001 -- no error of the caretaker may end the command
             return self._do_minimum(event)
 
-    def _perform(self, decided: "Iterable[Action]") -> ExitStatus | None:
+    def _perform(self, decided: "Sequence[Action]") -> ExitStatus | None:
         """Perform what can be performed; return how zkexec ends, if it does."""
+        if self._metrics:
+            self._metrics.count(decided)
         for action in decided:
             if isinstance(action, EndProcess):
                 return action.ending
@@ -247,7 +288,7 @@ class MainLoop:
         while True:
             event: Event = Tick()
             with suppress(Exception):
-                event = self._inbox.next(until=None)
+                event = self._next(None)
             if (ending := self._do_minimum(event)) is not None:
                 return ending
 
@@ -266,6 +307,40 @@ def _answers_to_failed(action: Action, reason: str, command_runs: bool) -> "Iter
         case actions.RunAlert():
             return [AlertFinished(reason)]
     return []
+
+
+def _notifier_of(
+    settings: Settings, inheritance: Inheritance, log: Log
+) -> "tuple[ServiceNotifier | None, Inheritance]":
+    """Return what notifies the service manager, and what is left for the command to inherit."""
+    if settings.policy.notify is not Notify.ZKEXEC:
+        return None, inheritance
+    from zkexec.runtime.notify_socket import NOTIFY_VARIABLES  # noqa: PLC0415 -- seldom needed
+    from zkexec.runtime.service_notifier import notifier_of  # noqa: PLC0415 -- seldom needed
+
+    notifier = notifier_of(inheritance.environment, settings.policy, log)
+    return notifier, inheritance.without(NOTIFY_VARIABLES)
+
+
+def _metrics_of(
+    settings: Settings, profile: "MemberProfile | None", log: Log
+) -> "MetricsFile | None":
+    """Return the file of metrics, None without the option."""
+    if not settings.metrics_file:
+        return None
+    from zkexec.runtime.metrics_file import metrics_file_of  # noqa: PLC0415 -- seldom needed
+
+    return metrics_file_of(settings, profile.member_id if profile else "", log)
+
+
+def _keep_stderr(processes: Processes, log: Log, inbox: Inbox) -> None:
+    """Let the stderr of the command pass through zkexec."""
+    # Few commands need it.
+    from zkexec.process.command_stderr import CommandStderr  # noqa: PLC0415
+
+    stderr = CommandStderr(log.pass_on, log.descriptor)
+    inbox.attach(stderr)
+    processes.keep_stderr(stderr)
 
 
 def _with_room(settings: Settings, inheritance: Inheritance) -> Settings:
@@ -316,6 +391,7 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
         acl=acl_of(settings.access),
         zone=policy.zone,
         max_failed=str(policy.max_failed),
+        first_check_s=_first_check_s(settings),
     )
 
     def new_turn() -> Participant:
@@ -324,6 +400,12 @@ def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], Memb
         return turn
 
     return new_turn, group
+
+
+def _first_check_s(settings: Settings) -> float:
+    """Return when the first health check after a start is due; 0 if there is none at all."""
+    policy = settings.policy
+    return max(policy.health_delay_s, 0.001) if policy.checks_health else 0.0
 
 
 def _shared_files(

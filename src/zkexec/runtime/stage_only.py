@@ -95,7 +95,7 @@ class _Staging:
             self._perform(inputs.handle(event, now()))
             self._perform(startup.expire(now()))
             self._perform(inputs.expire(now()))
-            self._perform(startup.consider())
+            self._perform(startup.consider(now()))
         return inputs.wanted
 
     def _write(self, snapshot: Snapshot) -> None:

@@ -56,7 +56,9 @@ def _answer(request_bytes: int) -> None:
         from zkexec.templates.rendering import render  # noqa: PLC0415
     except ImportError as error:
         package = error.name or "a package"
-        reason = f"cannot import {package}: run `pip install zkexec[templates]`"
+        from zkexec.extras import installing  # noqa: PLC0415 - needed for this alone
+
+        reason = f"cannot import {package}: {installing('templates')}"
         report.write(encode_result(NotRendered(reason)))
         return
     open_nothing_more()

@@ -11,6 +11,7 @@ from simulation.group.process import Process
 from simulation.step_commands import strongest_action
 from zkexec.core import actions, events
 from zkexec.core.actions import Action
+from zkexec.core.caretaker import Caretaker
 from zkexec.core.events import Event
 from zkexec.core.member import Member
 from zkexec.core.phases import Phase
@@ -440,6 +441,8 @@ class RunsWhatIsOnDisk(Checker):
         """Begin with a refused reload, and end with what the command runs."""
         now, command = self.world.clock.now, living_command(process)
         is_over = command is None or process.termed or process.is_stopping
+        # A caretaker changes no files, and the core after it begins anew.
+        is_over |= isinstance(process.core, Caretaker)
         if is_over or isinstance(event, events.Started) or stops(process, todo):
             self._due.pop(process, None)
             return
@@ -492,9 +495,22 @@ class EndsGently(Checker):
             raise Violation(f"{process.name} does not end its command")
 
 
+class QuotesThePresentCommand(Checker):
+    """A reason contains no line that was written before the start or the reload of the command."""
+
+    def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
+        """Compare the line in the reason of a failure with what the command writes."""
+        del event
+        for action in todo:
+            if isinstance(action, actions.Note) and action.topic == "restart-failed":
+                _, is_quoted, line = str(action.fields["reason"]).partition("wrote last: ")
+                if is_quoted and line != f'"{process.written.last_line}"':
+                    raise Violation(f"{process.name} quotes an earlier command: {line}")
+
+
 CHANGE_CHECKERS: tuple[type[Checker], ...] = (
     AppliesOnlyWhatPassed, RunsStepsOneAtATime, LimitsSteps, AppliesByTheStrongestAction,
     AppliesWithinTheLease, TriesNoFailedVersion, FailsByCheck, LeavesNothingDrained,
     SucceedsOnlyWarm,
-    OutlivesTheReload, RunsWhatIsOnDisk, EndsGently,
+    OutlivesTheReload, RunsWhatIsOnDisk, EndsGently, QuotesThePresentCommand,
 )  # fmt: skip

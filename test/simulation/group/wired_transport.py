@@ -68,7 +68,7 @@ class DatedClient(Client):
         network: ModelNetwork,
     ) -> None:
         """Connect to nothing yet."""
-        super().__init__(settings, listener, network)
+        super().__init__(settings, listener, network, tries_multi_read=True)
         self._process = process
         self._model_network = network
 

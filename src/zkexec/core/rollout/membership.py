@@ -9,7 +9,9 @@ from zkexec.core.actions import Action
 from zkexec.core.events import SessionConnected
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.group_actions import PublishStatus
+from zkexec.core.rollout.turn_times import TurnTimes
 from zkexec.core.turn import MemberStatus
+from zkexec.frozen import replace
 
 BRIEF_S = 1.0
 """A status that lasts no longer than this is not published by itself."""
@@ -28,11 +30,27 @@ class Membership:
 
         self.session_timeout_s = session_timeout_s
         self.status = MemberStatus("")
+        self._turn_times = TurnTimes()
+        self._now = 0.0
         self._published = MemberStatus("")
         self._publish_at: float | None = None
         self._session = 0
         self._in_doubt = False
         self._may_be_duplicate = False
+
+    @property
+    def shown(self) -> MemberStatus:
+        """The status as it is published now, with the times of the last turn."""
+        return replace(self.status, turn=self._turn_times.ages(self._now))
+
+    def passed(self, now: float) -> None:
+        """Note the time; what is published shows how long ago the last turn was."""
+        self._now = now
+
+    def change(self, status: MemberStatus) -> None:
+        """Replace the status; it is published later, or goes along with something else."""
+        self.status = status
+        self._turn_times.note(status, self._now)
 
     @property
     def deadline(self) -> float | None:
@@ -81,7 +99,7 @@ class Membership:
         if not self.enrolled or self.status == self._published:
             return None
         self._published = self.status
-        return self.status
+        return self.shown
 
     def not_published(self, status: MemberStatus | None) -> None:
         """Note that the request with this status was not carried out; None if it had none."""
@@ -102,4 +120,4 @@ class Membership:
         if now < self._publish_at and (may_go_along or self.status.phase not in _LASTING):
             return []
         self._published, self._publish_at = self.status, None
-        return [PublishStatus(self.status)]
+        return [PublishStatus(self.shown)]

@@ -46,7 +46,7 @@ def _enrol(at: Situation) -> Sequence[Action]:
     if at.awaits_read:
         # The status would show what this member wanted before.
         return []
-    status = at.membership.status
+    status = at.membership.shown
     may_be_duplicate = at.membership.begin()
     return at.requests.send(lambda number: Enrol(number, status, may_be_duplicate))
 

@@ -99,6 +99,12 @@ class Participant:
         return self._at.record_view.known
 
     @property
+    def awaited(self) -> Note | None:
+        """Why this member has no turn yet, as it was logged; None if it waits for none."""
+        is_waiting = self._at.wanted is not None and not self._at.in_flight
+        return self._at.reason_to_wait if is_waiting else None
+
+    @property
     def deadline(self) -> float | None:
         """When an attempt, a reclaim, or the end is due."""
         at = self._at
@@ -129,6 +135,7 @@ class Participant:
     def reconcile(self, intent: Intent, now: float) -> None:
         """Take in what the member wants now, and note what has changed since the last time."""
         at, was, self._intent = self._at, self._intent, intent
+        at.membership.passed(now)
         self._refresh(intent.current, intent.known, now)
         if intent.keeping not in _LEAVING:
             self._keep(intent, was, now)

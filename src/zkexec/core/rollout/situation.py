@@ -17,7 +17,7 @@ from zkexec.core.rollout.membership import Membership
 from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.queue_times import QueueTimes
 from zkexec.core.rollout.queued_member import QueuedMember, QueueNode, queue_name
-from zkexec.core.rollout.record import Refusal
+from zkexec.core.rollout.record import EntryPhase, Refusal
 from zkexec.core.rollout.record_view import RecordView
 from zkexec.core.rollout.version import ConfigVersion, renumbered, short, version_of
 from zkexec.core.snapshot import UNLIMITED, InputState, Snapshot
@@ -306,10 +306,14 @@ class Situation:
         return self.times.spread.retry_s(self.record_view.record.others_in_flight(self.member))
 
     def take_admission(self) -> list[Action]:
-        """Take up the turn to which another member has admitted this one, if it has."""
+        """Take up the turn to which another member has admitted this one, if it has.
+
+        An entry that has failed is one that this member has made: no admission is.
+        """
         entry, wanted = self.lease.entry_in(self.record_view.record), self.wanted
-        is_new = entry is not None and self.lease.admitted is None and not self.adopted
-        if entry is None or not is_new or wanted is None:
+        if entry is None or entry.phase is EntryPhase.FAILED or wanted is None:
+            return []
+        if self.lease.admitted is not None or self.adopted:
             return []
         if self.version_of(wanted).digest != entry.digest:
             return []
@@ -374,14 +378,20 @@ class Situation:
         if _essentials(status, zxid) == _essentials(known, known.zxid):
             return
         if running is not None:
-            digest = self.version_of(running).digest
-            status = replace(status, running=digest, running_at=running.changed_at)
+            version = self.version_of(running)
+            status = replace(
+                status,
+                running=version.digest,
+                running_at=running.changed_at,
+                # It is not known of what was on disk before, and of another history of the servers.
+                running_zxid=version.zxid if 0 < version.zxid < UNLIMITED else 0,
+            )
         if wanted is not None:
             version = self.version_of(wanted)
             status = replace(
                 status, wanted=version.digest, zxid=version.zxid, wanted_at=wanted.changed_at
             )
-        self.membership.status = status
+        self.membership.change(status)
 
     def note_once(self, topic: str, **fields: object) -> list[Note]:
         """Log what this member waits for, once, and not at each read."""
@@ -425,6 +435,16 @@ class Situation:
     def _queue_path(self, name: str) -> str:
         # The queue is beside the znode of restarts.
         return f"{self.policy.restart_path.rpartition('/')[0]}/queue/{name}"
+
+    @property
+    def reason_to_wait(self) -> Note | None:
+        """What was logged last of what this member waits for; the next one is named as well."""
+        if self._noted is None or self._noted.topic != "turn-next":
+            return self._noted
+        members = sorted(self.record_view.record.in_flight)
+        more = len(members) - MOST_NAMED
+        named = ", ".join(members[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return Note("turn-awaits-room", {**self._noted.fields, "members": named or "none"})
 
     def forget_note(self) -> None:
         """Allow the same note again: something has happened since."""

@@ -11,6 +11,10 @@ from zkexec.core.snapshot import Snapshot, last_written
 from zkexec.digest import digest_of_parts
 from zkexec.frozen import frozen, replace
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 @frozen(uncompared=("written",))
 class ConfigVersion:
@@ -41,9 +45,14 @@ def version_of(snapshot: Snapshot, inputs: InputOptions) -> ConfigVersion:
         digest = digest_of_parts(
             {(m.zk_path.encode(), snapshot.files.get(m.local_path, b"")) for m in mirrors}
         )
-    scope = digest_of_parts({(path.encode(),) for path in inputs.paths})[:12]
+    scope = scope_of(inputs.paths)
     restart = f".{snapshot.restart}" if snapshot.restart else ""
     return ConfigVersion(digest + restart, snapshot.zxid, scope, snapshot.written)
+
+
+def scope_of(paths: Iterable[str]) -> str:
+    """Return what identifies a set of inputs, by their paths as options name them."""
+    return digest_of_parts({(path.encode(),) for path in paths})[:12]
 
 
 def renumbered(version: ConfigVersion, newest: int, zxid: int) -> ConfigVersion:

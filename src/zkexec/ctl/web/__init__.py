@@ -1,0 +1,1 @@
+"""The server of `zkexecctl web` and `zkexecctl exporter`."""

@@ -1,0 +1,120 @@
+"""What the server knows at one moment, as values: they go from the thread that reads to all others.
+
+A view never changes.  A newer one has the next number, and what is made of a view (JSON, parts of
+a page) is made once, however many browsers show it.
+"""
+
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from hashlib import sha256
+
+from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.input_writes import InputWrite
+from zkexec.ctl.status.status_json import status_json
+from zkexec.frozen import frozen, replace
+
+
+@frozen()
+class Connection:
+    """Whether the cluster answers: since when it does not, in seconds of the epoch, and why.
+
+    `disconnected_since` is None while it does.
+    """
+
+    hosts: str
+    disconnected_since: float | None = None
+    error: str = ""
+
+
+@frozen()
+class Fragment:
+    """A part of a page that is replaced as a whole: its HTML.
+
+    `key` decides whether it has changed.  It is the HTML itself, or something smaller that leaves
+    out what browsers keep up to date by themselves.
+    """
+
+    html: str
+    key: Hashable
+
+
+Fragments = Mapping[str, Fragment]
+"""The parts of a page, by the IDs of their elements."""
+
+
+@frozen()
+class SeenChange:
+    """A change that this server has seen itself, as one line; `at` is in seconds of the epoch."""
+
+    at: float
+    text: str
+
+
+@frozen(kw_only=True)
+class OverviewView:
+    """All groups, as far as numbers go; None if they could not be read yet.
+
+    `pushes` are those behind the newest versions, by the names of the groups, if they are known.
+    """
+
+    connection: Connection
+    read_at: float
+    summaries: tuple[GroupSummary, ...] | None = None
+    pushes: Mapping[str, InputWrite] = {}
+    fragments: Mapping[str, Fragment] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What a browser that shows these fragments names them by."""
+        return fingerprint_of(self.fragments)
+
+
+@frozen(kw_only=True)
+class GroupView:
+    """One group: its status, None if it could not be read yet; the rest is about this status."""
+
+    name: str
+    connection: Connection
+    read_at: float
+    status: GroupStatus | None = None
+    seen: tuple[SeenChange, ...] = ()
+    fragments: Mapping[str, Fragment] = {}
+
+    @cached_property
+    def json(self) -> bytes:
+        """The status as `zkexecctl status --json` writes it, made once."""
+        groups = () if self.status is None else (self.status,)
+        text = status_json(groups, self.read_at, self.connection.disconnected_since)
+        return f"{text}\n".encode()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What a browser that shows these fragments names them by."""
+        return fingerprint_of(self.fragments)
+
+
+View = OverviewView | GroupView
+
+
+def with_fragments(view: View, fragments: Fragments) -> View:
+    """Return the view with these parts of its page."""
+    return replace(view, fragments=fragments)
+
+
+def fingerprint_of(fragments: Fragments) -> str:
+    """Name what a set of fragments shows."""
+    digest = sha256()
+    for name, fragment in fragments.items():
+        digest.update(f"{name}\0{fragment.key!r}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def changed_fragments(before: Fragments, after: Fragments) -> dict[str, str | None]:
+    """Return the HTML of the fragments that differ, None for those that are gone."""
+    changed: dict[str, str | None] = {
+        name: fragment.html
+        for name, fragment in after.items()
+        if name not in before or before[name].key != fragment.key
+    }
+    return changed | {name: None for name in before if name not in after}

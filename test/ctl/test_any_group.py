@@ -21,7 +21,6 @@ from support.rubbish import (
     examples,
     in_bytes,
 )
-from support.sandbox import TEST
 from zkexec.ctl.status import phrases as sentences
 from zkexec.ctl.status.change_lines import group_changes, summary_changes
 from zkexec.ctl.status.group_reader import GroupRead
@@ -31,12 +30,13 @@ from zkexec.ctl.status.status_json import status_json
 from zkexec.ctl.status.wait_decision import WaitDecision
 from zkexec.ctl.terminal.table import Frame
 from zkexec.ctl.terminal.text_width import cells
+from zkexec.resources import read_resource
 from zkexec.znode_paths import check_zk_path
 from zkexec.zookeeper.errors import NoNodeError
 from zkexec.zookeeper.requests import Children, Dialogue, Exists, Get
 from zkexec.zookeeper.values import Stat
 
-SCHEMA = json.loads((TEST.parent / "docs" / "status.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(read_resource("zkexec/status.schema.json"))
 BASE = "/zkexec/g"
 NOW = START + 40
 QUICK = examples(120)

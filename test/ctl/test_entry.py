@@ -61,14 +61,22 @@ def with_run(script: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_no_subcommand() -> None:
-    """Without a subcommand there is one line, the usage, and exit status 2."""
+    """Without a subcommand there is one line that names what to type, and exit status 2."""
     run = zkexecctl()
 
+    line = "no subcommand is given: write zkexecctl SUBCOMMAND (zkexecctl --help lists all)"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"zkexecctl: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("revert", "undo"), ("get", "show"), ("ls", "status"), ("rm", "delete")]
+)
+def test_a_subcommand_by_another_name(name: str, meant: str) -> None:
+    """A name that other programs have for a subcommand gets this subcommand as the suggestion."""
+    run = zkexecctl(name, "/a")
+
     assert (run.returncode, run.stdout) == (2, "")
-    assert (
-        run.stderr
-        == f"zkexecctl: no subcommand is given\n{subcommand_help.USAGE}{subcommand_help.HINT}"
-    )
+    assert run.stderr == f"zkexecctl: unknown subcommand '{name}' (did you mean {meant}?)\n"
 
 
 def test_an_unknown_variable_is_a_warning() -> None:
@@ -77,6 +85,8 @@ def test_an_unknown_variable_is_a_warning() -> None:
     right, wrong = zkexecctl(*words), zkexecctl(*words, ZKEXEC_CLUSTR="zk1:2181")
     warning = "zkexecctl: warning: unknown variable ZKEXEC_CLUSTR (did you mean ZKEXEC_CLUSTER?)\n"
 
+    of_its_own = zkexecctl(*words, ZKEXEC_DEBGU="1").stderr
+    assert "unknown variable ZKEXEC_DEBGU (did you mean ZKEXEC_DEBUG?)" in of_its_own
     assert right.stderr.count("\n") >= 1
     assert (wrong.returncode, wrong.stderr) == (right.returncode, warning + right.stderr)
 
@@ -88,7 +98,7 @@ def test_a_subcommand_that_does_not_exist() -> None:
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert run.stderr == "zkexecctl: unknown subcommand 'psuh' (did you mean push?)\n"
     assert zkexecctl("xyz").stderr.startswith(
-        "zkexecctl: unknown subcommand 'xyz': choose one of status, wait, push, "
+        "zkexecctl: unknown subcommand 'xyz': choose one of status, wait, "
     )
 
 
@@ -114,12 +124,19 @@ def test_the_overview(words: list[str]) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, subcommand_help.overview(), "")
 
 
+def test_the_usage_has_the_options_that_are_needed() -> None:
+    """A pause needs a reason, and its usage shows how this is written."""
+    assert zkexecctl("pause", "--help").stdout.startswith(
+        "Usage: zkexecctl pause NAME --reason TEXT "
+    )
+
+
 def test_the_overview_has_a_line_for_each_subcommand() -> None:
     """Every subcommand has one line of the overview, every option of the connection its row."""
     lines = subcommand_help.overview().splitlines()
 
     for subcommand in SUBCOMMANDS:
-        assert f"    {subcommand.usage:<23}{subcommand.summary}" in lines
+        assert f"    {subcommand.synopsis:<23}{subcommand.summary}" in lines
     for option in CONNECTION:
         assert any(f"--{option.name} {option.metavar}" in line for line in lines)
 

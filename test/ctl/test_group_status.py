@@ -491,9 +491,11 @@ def test_tolerated_failures_do_not_stop_the_group() -> None:
 
     assert tolerated.state is GroupState.ROLLING
     assert not tolerated.needs_operator
-    assert tolerated_failures(tolerated) == [
-        f"{NEW[:12]} failed on m1, which is tolerated: max failed is 1"
-    ]
+    shown, warning = tolerated_failures(tolerated)
+    assert shown.startswith(
+        f"{NEW[:12]} failed on m1 (host-of-m), which is tolerated: max failed is 1"
+    )
+    assert "max failed (1) is not less than max unavailable (1)" in warning
     assert stopped.state is GroupState.FAILED
     assert tolerated_failures(stopped) == []
 

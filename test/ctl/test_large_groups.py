@@ -45,6 +45,7 @@ class CountingServer:
     """
 
     chroot = ""
+    connection_words: tuple[str, ...] = ()
 
     def __init__(self, *, lacks_multi_read: bool = False) -> None:
         self.lacks_multi_read = lacks_multi_read

@@ -77,7 +77,7 @@ def test_it_ends_with_the_rollout_when_asked_to(fleet: Fleet, watch: Watch) -> N
     fleet.push("exit 2")
     bad = watch(fleet.lock, "--until-done")
     assert bad.program.wait() == 1
-    assert bad.shows(r"failed on m\d at")
+    assert bad.shows(r"failed on m\d \(")
 
 
 def test_ctrl_c_leaves_the_view(group: GroupZnodes, watch: Watch) -> None:

@@ -324,6 +324,7 @@ def test_nothing_to_undo(zkexecctl: Zkexecctl, conf: str) -> None:
 
 def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str, tmp_path: Path) -> None:
     """Path and history are below the chroot, and no path is shown with it."""
+    client.ensure_path(f"{root}/new/chroot")
     zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}/new/chroot", tmp_path)
 
     answer = zkexecctl.push("/app/conf", b"inside")

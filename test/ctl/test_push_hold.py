@@ -17,7 +17,7 @@ from support.zookeeper import Server
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import Hold, RolloutRecord
 from zkexec.core.rollout.version_state import VersionState
-from zkexec.ctl.status.phrases import full_time
+from zkexec.ctl.status.time_phrases import full_time
 from zkexec.frozen import replace
 from zkexec.group.record_codec import decode
 

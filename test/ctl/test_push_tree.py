@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from support.group_samples import GroupZnodes
 from support.zkexecctl import CompletedRun, Zkexecctl, entries, index_of, kept
 from support.znode_trees import SOLR, read_files, write_files, write_znodes, znodes_below
 from support.zookeeper import Server
@@ -520,6 +521,7 @@ def test_more_znodes_than_a_tree_can_have(
 
 def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str, tmp_path: Path) -> None:
     """Tree and history are below the chroot, and no path is shown with it."""
+    client.ensure_path(f"{root}/new/chroot")
     zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}/new/chroot", tmp_path)
 
     answer = pushed(zkexecctl, "/app/conf/", {"a/b": b"1"})
@@ -528,3 +530,23 @@ def test_below_a_chroot(zookeeper: Server, client: KazooClient, root: str, tmp_p
     assert len(entries(client, "/app/conf/", f"{root}/new/chroot")) == 1
     assert root not in answer.out.replace(str(tmp_path), "")
     assert pulled(zkexecctl, "/app/conf/") == {"a/b": b"1"}
+
+
+def test_files_that_members_have_as_inputs(
+    zkexecctl: Zkexecctl, group: GroupZnodes, conf: str
+) -> None:
+    """A push that removes inputs from a tree warns, with the group and the members."""
+    pushed(zkexecctl, conf, {"app.conf": b"1", "d/a": b"2", "other": b"3"})
+    group.show("m1", paths=(f"{conf}app.conf",))
+    group.show("m2", paths=(f"{conf}d/",))
+    group.show("m3", paths=(conf,))
+
+    kept = pushed(zkexecctl, conf, {"app.conf": b"2", "d/b": b"3"})
+    answer = pushed(zkexecctl, conf, {"other": b"1"})
+
+    paths = f"{conf}app.conf, {conf}d/"
+    warning = (
+        f"zkexecctl: warning: {group.lock}: removes {paths}, an input of m1, m2, whose snapshot"
+    )
+    assert answer.err.startswith(warning)
+    assert "warning" not in kept.err

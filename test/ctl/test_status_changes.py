@@ -41,8 +41,9 @@ def test_zones_holds_and_tolerated_failures_are_shown() -> None:
     assert "  zone east: 1 of 1 up to date" in lines
     assert "  zone west: 0 of 2 up to date, open" in lines
     assert [line for line in narrow if "zone " in line] == lines[1:3]
-    assert "bbbbbbbbbbbb failed on m1, which is tolerated: max failed is 5" in lines
-    assert re.search(r"^held after 11 members by anna since .*: more cache$", text, re.MULTILINE)
+    assert "bbbbbbbbbbbb failed on m1 (host-of-m), which is tolerated: max failed is 5" in text
+    held = r"^held after 11 members by anna since .*: more cache; the other members get the version"
+    assert re.search(held, text, re.MULTILINE)
     assert "to let all members follow: zkexecctl approve web" in lines
     assert "to undo the push: zkexecctl undo /app/first --lock web --wait" in lines
     assert "to try it again: zkexecctl retry web" in lines
@@ -98,7 +99,7 @@ def test_the_columns_of_the_list_stay_beside_a_long_reason() -> None:
     title, row = render_overview([group], NOW, replace(PLAIN, width=130))
 
     assert title.split("  ")[-1] == "REASON"
-    assert all(name in title for name in ("IN FLIGHT", "WAITING", "UNAVAILABLE", "NEWEST"))
+    assert all(name in title for name in ("IN FLIGHT", "WAITING", "UNAVAILABLE", "TRIED"))
     assert len(row) <= 130
     assert row.endswith("...")
 

@@ -66,7 +66,7 @@ def test_several_paths_and_trees_are_undone(fleet: Fleet, zkexecctl: Zkexecctl) 
     assert [client.get(f"{tree}{name}")[0] for name in ("a", "b")] == [b"old", b"old"]
     assert client.get(f"{fleet.root}/parts/two")[0] == b"new"
     lines = answer.err.splitlines()
-    assert "failed on m0 at" in lines[0]
+    assert "failed on m0 (" in lines[0]
     assert (
         f"the push is undone: {conf} has the content of @1, {tree} has the content of @1 again"
         in lines[1]

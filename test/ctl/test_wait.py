@@ -23,6 +23,7 @@ from zkexec.core.rollout.version_state import VersionState
 
 ZKEXECCTL = (sys.executable, "-m", "zkexec.ctl")
 CLOCK = r"\d\d:\d\d:\d\d"
+SINCE = r"\+(\d+ min )?\d+ s"
 
 
 def start_waiting(sandbox: Sandbox, lock: str, *words: str) -> Program:
@@ -46,10 +47,14 @@ def test_a_rollout_is_followed_to_its_end(fleet: Fleet, sandbox: Sandbox) -> Non
     assert waiting.wait() == 0
     assert fleet.ran("slow 1") == {member.name for member in fleet.members}
     said = waiting.stdout.lines
-    assert all(re.match(rf"{CLOCK} {fleet.lock}: \d of 3 updated to ", line) for line in said)
-    assert re.search(r"of 3 updated to [0-9a-f]{12}, m\d in flight$", "\n".join(said), re.MULTILINE)
-    assert re.search(r": 3 of 3 updated to [0-9a-f]{12}, took \d+ s$", said[-1])
-    assert len(said) == len(set(said))
+    assert all(re.match(rf"{SINCE} ", line) for line in said)
+    assert re.match(rf"{SINCE} {fleet.lock}: \d of 3 updated to ", said[0])
+    updated = re.findall(
+        r" (m\d(?:, m\d)*) restarted, healthy: (\d) of 3$", "\n".join(said), re.MULTILINE
+    )
+    assert updated[-1][1] == "3"
+    assert re.search(r"^\+\d+ s m\d admitted$", "\n".join(said), re.MULTILINE)
+    assert re.search(r": 3 of 3 updated to [0-9a-f]{12}.*, took \d+ s$", said[-1])
 
 
 def test_a_complete_rollout_is_not_waited_for(fleet: Fleet, sandbox: Sandbox) -> None:
@@ -74,8 +79,8 @@ def test_the_same_bytes_once_more_are_a_rollout_too(fleet: Fleet, sandbox: Sandb
     assert [len(member.entries("born")) for member in fleet.members] == [1, 1]
 
 
-def test_a_terminal_has_one_line(group: GroupZnodes, sandbox: Sandbox) -> None:
-    """On a terminal the line changes in its place, until the end."""
+def test_a_terminal_has_a_line_below_the_changes(group: GroupZnodes, sandbox: Sandbox) -> None:
+    """On a terminal the progress changes in its place, below one line for each change."""
     group.show("m1", phase="waiting", wanted=NEW)
     words = [*ZKEXECCTL, "wait", group.lock]
     process = sandbox.start(*words, terminal=Terminal(24, 100, "xterm-256color"))
@@ -85,8 +90,10 @@ def test_a_terminal_has_one_line(group: GroupZnodes, sandbox: Sandbox) -> None:
     group.show("m1", NEW)
 
     assert process.wait() == 0
-    (line,) = watched.lines
-    assert line.startswith(f"{group.lock}: 1 of 1 updated to {'b' * 12}  [##########]")
+    first, changed, last = watched.lines
+    assert re.match(rf"{SINCE} {group.lock}: 0 of 1 updated to b{{12}}, m1 waiting", first)
+    assert re.match(rf"{SINCE} m1 updated, healthy: 1 of 1", changed)
+    assert re.match(rf"{SINCE} {group.lock}: 1 of 1 updated to b{{12}}", last)
 
 
 def test_only_a_terminal_shows_the_step(group: GroupZnodes, sandbox: Sandbox) -> None:
@@ -118,12 +125,11 @@ def test_a_failure_ends_the_wait(fleet: Fleet, sandbox: Sandbox) -> None:
     (failed,) = fleet.ran("exit 1")
     assert status == 1
     reason, *advice = err.splitlines()
-    assert re.fullmatch(
-        rf"zkexecctl: {fleet.lock}: [0-9a-f]{{12}} failed on {failed} at {CLOCK}: .*exit.*3.*",
-        reason,
-    )
+    what = rf"[0-9a-f]{{12}} failed on {failed} \(.*\) at {CLOCK}, .*exit.*3.*"
+    assert re.fullmatch(rf"zkexecctl: {fleet.lock}: {what}", reason)
+    push = f"zkexecctl push {fleet.znodes[0]}=FILE --lock {fleet.lock} --wait"
     assert advice == [
-        f"zkexecctl: to undo the push: zkexecctl undo {fleet.znodes[0]} --lock {fleet.lock} --wait",
+        f"zkexecctl: no earlier content is kept; to push other content: {push}",
         f"zkexecctl: to try it again: zkexecctl retry {fleet.lock}",
     ]
     assert out
@@ -151,7 +157,7 @@ def test_the_wait_has_its_time(group: GroupZnodes, sandbox: Sandbox) -> None:
     status, out, err = waited(sandbox, group.lock, "--timeout", "1")
 
     assert status == 3
-    assert re.fullmatch(rf"{CLOCK} {group.lock}: 1 of 2 updated to b{{12}}, m2 in flight\n", out)
+    assert re.fullmatch(rf"{SINCE} {group.lock}: 1 of 2 updated to b{{12}}, m2 in flight\n", out)
     where = f"{group.lock}: 1 of 2 updated to {'b' * 12}, m2 in flight"
     assert err == f"zkexecctl: {where}; timed out after 1 s\n"
 
@@ -168,11 +174,15 @@ def test_a_wait_that_ends_beside_a_tolerated_failure(group: GroupZnodes, sandbox
     status, _, err = waited(sandbox, group.lock, "--timeout", "1")
 
     assert status == 3
-    end, *advice = err.splitlines()
+    end, tolerated, warning, *advice = err.splitlines()
     assert end.endswith("m2 failed; timed out after 1 s")
+    assert tolerated.startswith(
+        f"zkexecctl: {NEW[:12]} failed on m2 (host-of-m2), which is tolerated: max failed is 1"
+    )
+    assert "max failed (1) is not less than max unavailable (1)" in warning
+    push = f"zkexecctl push {group.path}=FILE --lock {group.lock} --wait"
     assert advice == [
-        f"zkexecctl: {NEW[:12]} failed on m2, which is tolerated: max failed is 1",
-        f"zkexecctl: to undo the push: zkexecctl undo {group.path} --lock {group.lock} --wait",
+        f"zkexecctl: no earlier content is kept; to push other content: {push}",
         f"zkexecctl: to try it again: zkexecctl retry {group.lock}",
     ]
 
@@ -220,7 +230,9 @@ def test_a_pause_ends_the_wait(group: GroupZnodes, sandbox: Sandbox) -> None:
     status, _, err = waited(sandbox, group.lock)
 
     assert status == 1
-    assert re.search(r"paused by anna since .*: the night is for sleeping\n", err)
+    assert re.search(
+        r"paused by anna since .*: the night is for sleeping; no member is admitted\n", err
+    )
 
 
 def test_a_member_that_is_missing_in_its_turn_is_shown(

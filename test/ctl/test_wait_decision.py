@@ -21,7 +21,7 @@ from zkexec.core.rollout.record import EntryPhase, Hold
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
 from zkexec.ctl.status.group_status import GroupStatus
-from zkexec.ctl.status.wait_decision import DUPLICATE_S, RETURN_S, WaitDecision
+from zkexec.ctl.status.wait_decision import DUPLICATE_S, LOST_TURN_S, RETURN_S, WaitDecision
 from zkexec.frozen import replace
 
 NOW = 1_800_000_100.0
@@ -57,7 +57,7 @@ def test_the_end_has_the_member_and_the_reason() -> None:
     end = WaitDecision().decide(group_status({"m1": waiting()}, versions=failed_on("m1")), NOW, 0.0)
 
     assert end is not None
-    assert " failed on m1 at " in end.text
+    assert " failed on m1 (host-of-m) at " in end.text
     assert end.text.endswith(": the command ended (exit status 3)")
 
 
@@ -212,3 +212,21 @@ def test_a_failure_and_a_pause_come_before_a_hold() -> None:
 
         assert end is not None
         assert (end.status, end.is_held) == (NO, False)
+
+
+def test_a_turn_that_is_lost_at_the_end_is_an_answer() -> None:
+    """If only members are left that are missing in their turns, the wait ends with the way out."""
+    decision = WaitDecision()
+    members = {"m1": on(NEW, 20), "m3": on(NEW, 20)}
+    lost = group_status(members, in_flight={"m2": entry()})
+    busy = group_status({"m1": on(NEW, 20), "m3": waiting()}, in_flight={"m2": entry()})
+
+    assert status(decision, lost) is None
+    assert status(decision, busy, LOST_TURN_S) is None
+    assert status(decision, lost, LOST_TURN_S + 1.0) is None
+    assert decision.deadline() == 2 * LOST_TURN_S + 1.0
+    end = decision.decide(lost, NOW, 2 * LOST_TURN_S + 1.0)
+
+    assert end is not None
+    assert end.status == NO
+    assert end.text == "web: the turn of m2 is lost; to end it: zkexecctl forget web m2"

@@ -7,23 +7,28 @@ certificates are read.
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from zkexec.cli import converters
 from zkexec.cli.option_values import OptionReader, merge
 from zkexec.cli.options import Option
-from zkexec.cli.parser import OptionNames, ParsedArguments
+from zkexec.cli.parser import OptionNames, ParsedArguments, as_word
 from zkexec.cli.security import Access, read_access
 from zkexec.command_line import CommandLine
 from zkexec.core.policy import MaxUnavailable
-from zkexec.ctl.exit_status import WRONG_USAGE, SubcommandError
+from zkexec.ctl.exit_status import CANNOT_WORK, WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.tree_content import contains, is_tree
-from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.printed_command import connection_words
+from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, SHELLS, Subcommand
 from zkexec.ctl.subcommands import OPTION_NAMES
-from zkexec.frozen import frozen
+from zkexec.frozen import frozen, replace
 from zkexec.znode_paths import check_zk_path, group_path
 from zkexec.zookeeper.connect_string import parse_cluster
+
+if TYPE_CHECKING:
+    from zkexec.ctl.serving_options import ServingOptions
 
 STDIN = "-"
 """The FILE that means the standard input."""
@@ -37,15 +42,19 @@ _ALL_ZNODES = "is the tree of all znodes: write the ZK_PATH of a tree below /"
 Value = TypeVar("Value")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, uncompared=("words",))
 class ClusterOptions:
-    """How to reach the cluster; `hosts_text` is the cluster as it was written."""
+    """How to reach the cluster; `hosts_text` is the cluster as it was written.
+
+    `words` are the options of the command line that commands repeat that are printed.
+    """
 
     hosts_text: str
     servers: tuple[tuple[str, int], ...]
     chroot: str = ""
     connect_timeout_s: float = 30.0
     access: Access = Access()
+    words: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -55,7 +64,8 @@ class Invocation:
     `lock` is the group's NAME, from the argument or from `--lock`, or "".  A path with a slash at
     its end is a tree.  `pairs` are those of ZK_PATH=FILE and ZK_PATH/=DIR/.  `by` is who does it,
     for the record.  `timeout_s` is None if there is no limit.  `hold` is after how many members a
-    push is held, or is to be held from now on; None if `--hold` is not given.
+    push is held, or is to be held from now on; None if `--hold` is not given.  `serving` are the
+    options of a server, for `web` and `exporter` only.
     """
 
     subcommand: str
@@ -74,6 +84,7 @@ class Invocation:
     watch: bool = False
     until_done: bool = False
     show_all: bool = False
+    events: bool = False
     json: bool = False
     wait: bool = False
     hold: MaxUnavailable | None = None
@@ -81,8 +92,11 @@ class Invocation:
     yes: bool = False
     dry_run: bool = False
     force: bool = False
+    group: bool = False
+    shell: str = ""
     port: int = 2181
     ensemble: int = 1
+    serving: "ServingOptions | None" = None
 
 
 def read_invocation(
@@ -94,20 +108,28 @@ def read_invocation(
     """
     connecting = CONNECTION if subcommand.needs_cluster else ()
     options = OptionNames.of((*subcommand.options, *connecting, *QUESTIONS)).by_name
+    mistakes = _groups_as_options(subcommand, parsed)
     _reject_foreign_options(parsed, options)
     _require_values(parsed, options)
-    mistakes = parsed.misspellings(f"zkexecctl {subcommand.name} --help")
+    mistakes.extend(parsed.misspellings(f"zkexecctl {subcommand.name} --help"))
     mistakes.extend(_loose_values(parsed, options))
     # The defaults of options that the subcommand does not have are those of the Invocation.
     reader = OptionReader(merge(parsed, environment, options), mistakes, OPTION_NAMES.by_name)
     arguments = _PositionalReader(subcommand, parsed.stray_words[1:], mistakes)
     invocation = _read(subcommand, reader, arguments, environment)
     mistakes.extend(_contradictions(invocation, reader, arguments))
-    if subcommand.name == "pause" and not _is_given("reason", parsed):
-        mistakes.append("pause needs --reason TEXT")
+    mistakes.extend(
+        f"{subcommand.name} needs --{option.name} {option.metavar}"
+        for option in subcommand.needed_options
+        if not _is_given(option.name, parsed)
+    )
     if mistakes:
         raise SubcommandError("; ".join(mistakes), WRONG_USAGE)
-    return invocation
+    if invocation.serving is not None:
+        # Who reads a page is elsewhere, and connects in another way.
+        return invocation
+    connection = replace(invocation.connection, words=connection_words(parsed))
+    return replace(invocation, connection=connection)
 
 
 def author(environment: Mapping[str, str]) -> str:
@@ -126,6 +148,21 @@ def _user() -> str:
     except KeyError:
         # In a container there may be no name for the number.
         return str(uid)
+
+
+def _groups_as_options(subcommand: Subcommand, parsed: ParsedArguments) -> list[str]:
+    """Describe a group that was given with --lock, although it is an argument here.
+
+    It becomes this argument, so that no other mistake follows from it.
+    """
+    takes_name = any(one.metavar.startswith("NAME") for one in subcommand.arguments)
+    texts = parsed.values.pop("lock", []) if takes_name else []
+    for lock in texts[-1:]:
+        if lock not in parsed.stray_words[1:2]:
+            parsed.stray_words.insert(1, lock)
+        written = shlex.join(["zkexecctl", *parsed.stray_words])
+        return [f"--lock: the group is an argument of {subcommand.name}: write {written}"]
+    return []
 
 
 def _reject_foreign_options(parsed: ParsedArguments, own: Collection[str]) -> None:
@@ -210,9 +247,12 @@ def _read(
     environment: Mapping[str, str],
 ) -> Invocation:
     with_revision = arguments.all("ZK_PATH[@N]", _path_and_revision)
+    name_or_path = arguments.one("NAME|ZK_PATH", _name_or_path)
     paths = arguments.all("ZK_PATH", _path)
+    paths += (name_or_path,) if name_or_path.startswith("/") else ()
     revisions = tuple(each for metavar in "NM" for each in arguments.all(metavar, _revision))
     lock = arguments.one("NAME", converters.lock_name)
+    lock = lock or ("" if name_or_path.startswith("/") else name_or_path)
     return Invocation(
         subcommand=subcommand.name,
         lock=lock or reader.optional("lock", converters.lock_name) or "",
@@ -233,6 +273,7 @@ def _read(
         watch=reader.flag("watch"),
         until_done=reader.flag("until-done"),
         show_all=reader.flag("all"),
+        events=reader.flag("events"),
         json=reader.flag("json"),
         wait=reader.flag("wait"),
         hold=reader.optional("hold", converters.hold),
@@ -240,9 +281,39 @@ def _read(
         yes=reader.flag("yes"),
         dry_run=reader.flag("dry-run"),
         force=reader.flag("force"),
+        group=reader.flag("group"),
+        shell=arguments.one("SHELL", _shell),
         port=reader.value("port", _number_between(1, _LAST_PORT)),
         ensemble=reader.value("ensemble", _number_between(1, 9)),
+        serving=_read_serving(subcommand, reader),
     )
+
+
+def _read_serving(subcommand: Subcommand, reader: OptionReader) -> "ServingOptions | None":
+    """Read the options of a server; None for a subcommand that serves nothing."""
+    listen = next((option.default for option in subcommand.options if option.name == "listen"), "")
+    if not listen:
+        return None
+    # Only a server needs these two.
+    from zkexec.ctl.serving_options import read_serving_options  # noqa: PLC0415 - see above
+    from zkexec.extras import lacking_or_old  # noqa: PLC0415 - see above
+
+    # An extra is named as its subcommand.
+    if missing := lacking_or_old(subcommand.name):
+        raise SubcommandError(f"{subcommand.name} {missing}", CANNOT_WORK)
+    return read_serving_options(reader, listen)
+
+
+def read_cluster_options(parsed: ParsedArguments, environment: Mapping[str, str]) -> ClusterOptions:
+    """Read only how to reach the cluster; raise SubcommandError for mistakes in it."""
+    options = OptionNames.of(CONNECTION).by_name
+    mistakes: list[str] = []
+    found = _read_cluster_options(
+        OptionReader(merge(parsed, environment, options), mistakes, OPTION_NAMES.by_name)
+    )
+    if mistakes:
+        raise SubcommandError("; ".join(mistakes), WRONG_USAGE)
+    return found
 
 
 def _read_cluster_options(reader: OptionReader) -> ClusterOptions:
@@ -266,12 +337,15 @@ def _contradictions(
         for option, is_given in (
             ("--until-done", invocation.until_done),
             ("--all", invocation.show_all),
+            ("--events", invocation.events),
         )
         if is_given and not arguments.has("NAME")
     ]
     if invocation.subcommand in ("push", "undo"):
         found.extend(_lacking(invocation, reader))
         found.extend(_repetitions(invocation))
+    if invocation.group and not any(not is_tree(path) for path in invocation.paths):
+        found.append("--group is for the NAME of a group that begins with a slash")
     if invocation.to is not None and len(invocation.paths) > 1:
         found.append(f"--to takes one ZK_PATH, not {len(invocation.paths)}")
     if invocation.port + invocation.ensemble - 1 > _LAST_PORT:
@@ -332,6 +406,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _shell(text: str) -> str:
+    if text not in SHELLS:
+        raise ValueError(f"is none of {', '.join(SHELLS)}")
+    return text
+
+
 def _revision(text: str) -> int:
     if not _is_number(text):
         raise ValueError("is not a revision such as 3")
@@ -351,6 +431,11 @@ def _number_between(least: int, most: int) -> Callable[[str], int]:
 
 def _path(text: str) -> str:
     """Read the path of a znode, or of a tree: this has a slash at its end."""
+    if not text.startswith("/"):
+        raise ValueError(
+            f"needs a znode path that starts with /: write {as_word(f'/{text}')} "
+            "(zkexecctl status NAME shows the inputs of a group)"
+        )
     if not is_tree(text):
         return check_zk_path(text)
     if text == "//":
@@ -361,6 +446,17 @@ def _path(text: str) -> str:
     return text
 
 
+def _name_or_path(text: str) -> str:
+    """Read the NAME of a group, or if it begins with a slash a ZK_PATH, which can be one, too."""
+    if not text.startswith("/"):
+        return converters.lock_name(text)
+    if text == "/":
+        raise ValueError("is the root of all znodes: write a path below it")
+    if f"{text}/".startswith(f"{converters.HISTORY}/") or f"{text}/" == _OWN:
+        raise ValueError("contains znodes of zkexec itself: write a ZK_PATH elsewhere, or a NAME")
+    return _path(text)
+
+
 def _path_and_file(text: str) -> tuple[str, str]:
     """Read ZK_PATH=FILE or ZK_PATH/=DIR/, split at the first `=`."""
     zk_path, equals, file = text.partition("=")
@@ -368,6 +464,8 @@ def _path_and_file(text: str) -> tuple[str, str]:
         raise ValueError("is not of the form ZK_PATH=FILE, or ZK_PATH/=DIR/ for a tree")
     if zk_path == "/" and file.endswith("/"):
         raise ValueError(_ALL_ZNODES)
+    if not zk_path.startswith("/"):
+        raise ValueError(f"needs a znode path that starts with /: write {as_word(f'/{text}')}")
     path = _path(zk_path)
     if is_tree(path) != file.endswith("/"):
         bare = f"{path.rstrip('/') or path}={file.rstrip('/') or file}"

@@ -7,6 +7,7 @@ The rules of this file:
   in what it writes.
 - A SubcommandError that it raises is raised here; a server's refusal becomes one.
 - A lost connection takes all watches with it, and `changed` returns `LOST`.
+- A chroot that does not exist is named before anything else is read: below it there is nothing.
 - A failing connection is reported once, and once more when it is over.
 - A session without a connection is replaced after it must have expired: an ensemble that was wiped
   or restored refuses the old one for ever.
@@ -22,6 +23,7 @@ from zkexec.cli.cluster_access import client_settings
 from zkexec.ctl.arguments import ClusterOptions
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.terminal.console import Console
+from zkexec.group.paths import Paths
 from zkexec.zookeeper.client import Client
 from zkexec.zookeeper.client_events import (
     AttemptFailed,
@@ -33,7 +35,7 @@ from zkexec.zookeeper.client_events import (
 )
 from zkexec.zookeeper.errors import ConnectionEndError, RefusedError, ZooKeeperError
 from zkexec.zookeeper.network import Network
-from zkexec.zookeeper.requests import Dialogue
+from zkexec.zookeeper.requests import Dialogue, Exists
 
 LOST = object()
 """Among the changed keys if the connection was lost, and with it all watches."""
@@ -57,9 +59,24 @@ NewDialogue = Callable[[], Dialogue]
 class ClusterConnection:
     """One session with the ensemble, which lasts as long as the `with` block."""
 
-    def __init__(self, options: ClusterOptions, report: Callable[[str], None]) -> None:
-        """`report` takes a line about a connection that fails, or is there again."""
+    def __init__(
+        self,
+        options: ClusterOptions,
+        report: Callable[[str], None],
+        *,
+        creates_chroot: bool = False,
+    ) -> None:
+        """`report` takes a line about a connection that fails, or is there again.
+
+        Without `creates_chroot`, nothing can be done if the chroot does not exist.
+        """
         self.chroot = options.chroot
+        self.connection_words = options.words
+        """The connection options that printed commands repeat."""
+        self.lacks_chroot = False
+        """Whether the chroot did not exist at the first read."""
+        self._creates_chroot = creates_chroot
+        self._is_chroot_read = not options.chroot
         self._options = options
         self._report = report
         self.stale_s = STALE_S
@@ -83,6 +100,16 @@ class ClusterConnection:
     def lacks_multi_read(self) -> bool:
         """Whether the servers are known to be older than 3.6."""
         return self._client.lacks_multi_read
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now, as far as is known."""
+        return self._connected
+
+    @property
+    def error(self) -> str:
+        """Why there is no connection, or why the last one ended; "" if that is not known."""
+        return self._error
 
     def __enter__(self) -> Self:
         self._client.open()
@@ -108,7 +135,7 @@ class ClusterConnection:
                 self._wait(give_up_at)
                 continue
             try:
-                answer = self._client.run(new_dialogue(), left_s)
+                answer = self._client.run(self._below_chroot(new_dialogue), left_s)
             except ConnectionEndError:
                 continue
             except TimeoutError:
@@ -118,6 +145,18 @@ class ClusterConnection:
             self._error = ""
             return answer
         raise SubcommandError(f"--cluster: {self._why_not(timeout_s)}", CANNOT_WORK)
+
+    def _below_chroot(self, new_dialogue: NewDialogue) -> Dialogue:
+        """Run a dialogue; before the first one, read whether the chroot exists."""
+        if not self._is_chroot_read:
+            (stat,) = yield [Exists(self.chroot)]
+            # If it may not be read, what is below it is refused, and named.
+            self.lacks_chroot = stat is None
+            if self.lacks_chroot and not self._creates_chroot:
+                error = Paths(self.chroot, "").without_chroot()
+                raise SubcommandError(f"--cluster: {error}", CANNOT_WORK)
+            self._is_chroot_read = True
+        return (yield from new_dialogue())
 
     def report_change(self, key: object) -> None:
         """Let `changed` return this key; can be called from any thread and from a signal."""
@@ -194,6 +233,8 @@ class ClusterConnection:
             self._report(f"cannot connect to {reason}; still trying")
 
 
-def connect(options: ClusterOptions, console: Console) -> ClusterConnection:
+def connect(
+    options: ClusterOptions, console: Console, *, creates_chroot: bool = False
+) -> ClusterConnection:
     """Return a connection that reports its failures on the console."""
-    return ClusterConnection(options, console.report)
+    return ClusterConnection(options, console.report, creates_chroot=creates_chroot)

@@ -9,12 +9,15 @@ mistakes are answered without a ZooKeeper client in memory.
 
 TYPE_CHECKING = False  # not the one of `typing`, which is slow to import
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from zkexec.cli.parser import ParsedArguments
     from zkexec.ctl.subcommand import Subcommand
     from zkexec.ctl.terminal.console import Console
+
+_COMPLETE_WORDS = "complete-words"
+"""What the completion scripts run; it is no subcommand for people."""
 
 
 def main() -> "NoReturn":
@@ -26,20 +29,20 @@ def main() -> "NoReturn":
         from zkexec.ctl.terminal.console import Console
 
         console = Console(sys.stdout, sys.stderr, os.environ)
-        status = run(sys.argv[1:], console)
+        status = run(sys.argv[1:], console, os.environ)
         console.drop_unwritten()
     except KeyboardInterrupt:
         _end_by_signal("SIGINT")
     raise SystemExit(status)
 
 
-def run(words: "Sequence[str]", console: "Console") -> int:
+def run(words: "Sequence[str]", console: "Console", environment: "Mapping[str, str]") -> int:
     """Run the subcommand of a command line; return the exit status."""
     from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
     from zkexec.ctl.terminal.console import OutputClosedError
 
     try:
-        return _answer(words, console)
+        return _answer(words, console, environment)
     except SubcommandError as error:
         console.report(str(error))
         return error.status
@@ -51,13 +54,15 @@ def run(words: "Sequence[str]", console: "Console") -> int:
         return CANNOT_WORK
 
 
-def _answer(words: "Sequence[str]", console: "Console") -> int:
+def _answer(words: "Sequence[str]", console: "Console", environment: "Mapping[str, str]") -> int:
     """Answer a question such as `--help`, or run the subcommand."""
-    import os
-
     from zkexec.cli import parser
     from zkexec.ctl.subcommands import OPTION_NAMES
 
+    if words and words[0] == _COMPLETE_WORDS:
+        from zkexec.ctl.command import word_completion
+
+        return word_completion.run(words[1:], environment, console)
     parsed = parser.read(words, OPTION_NAMES)
     # Behind -- there are no options, only words as before it.
     parsed.stray_words.extend(parsed.command or ())
@@ -72,8 +77,8 @@ def _answer(words: "Sequence[str]", console: "Console") -> int:
     from zkexec.cli.settings import unknown_variables
     from zkexec.ctl.arguments import read_invocation
 
-    invocation = read_invocation(subcommand, parsed, os.environ)
-    for warning in unknown_variables(os.environ):
+    invocation = read_invocation(subcommand, parsed, environment)
+    for warning in unknown_variables(environment):
         console.report(f"warning: {warning}")
     status: int = import_module(subcommand.module).run(invocation, console)
     return status
@@ -113,10 +118,9 @@ def _find(name: str) -> "Subcommand":
 
 def _show_usage(parsed: "ParsedArguments", console: "Console") -> int:
     from zkexec.ctl.exit_status import WRONG_USAGE
-    from zkexec.ctl.subcommand_help import HINT, USAGE
 
-    mistakes = [*parsed.misspellings("zkexecctl --help"), "no subcommand is given"]
-    console.err(f"zkexecctl: {'; '.join(mistakes)}\n{USAGE}{HINT[:-1]}")
+    lacking = "no subcommand is given: write zkexecctl SUBCOMMAND (zkexecctl --help lists all)"
+    console.report("; ".join([*parsed.misspellings("zkexecctl --help"), lacking]))
     return WRONG_USAGE
 
 

@@ -29,7 +29,8 @@ class Subcommand:
     """One subcommand: its arguments and options, its help, and the module that runs it.
 
     `text` is its description, with empty lines between paragraphs.  `statuses` are its exit
-    statuses with their meaning, `examples` command lines with what they do.
+    statuses with their meaning, `examples` command lines with what they do.  `needed_options` are
+    those of its options that it cannot be without.
     """
 
     name: str
@@ -42,11 +43,18 @@ class Subcommand:
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
     needs_cluster: bool = True
+    needed_options: tuple[Option, ...] = ()
+
+    @property
+    def synopsis(self) -> str:
+        """The subcommand and its arguments."""
+        return " ".join([self.name, *(argument.spelling for argument in self.arguments)])
 
     @property
     def usage(self) -> str:
-        """The subcommand and its arguments, as a person types them."""
-        return " ".join([self.name, *(argument.spelling for argument in self.arguments)])
+        """The subcommand, its arguments and the options that it needs, as a person types them."""
+        needed = [f"--{option.name} {option.metavar}" for option in self.needed_options]
+        return " ".join([self.synopsis, *needed])
 
 
 CONNECTION: tuple[Option, ...] = tuple(
@@ -54,6 +62,9 @@ CONNECTION: tuple[Option, ...] = tuple(
     for name in ("cluster", "connect-timeout", "auth", "tls-ca", "tls-cert", "tls-key")
 )
 QUESTIONS: tuple[Option, ...] = tuple(BY_NAME[name] for name in ("help", "version"))
+
+SHELLS = ("bash", "zsh", "fish")
+"""The shells that there are completions for."""
 
 HOW = "Options"
 WHO_AND_WHY = "For the record"
@@ -106,6 +117,28 @@ APPROVING: tuple[Option, ...] = (
     *STEERING,
 )
 
+DRY_RUN = Option(
+    name="dry-run",
+    group=HOW,
+    has_variable=False,
+    meaning="Show and check everything, and change nothing",
+)
+YES = Option(
+    name="yes",
+    short="y",
+    group=HOW,
+    has_variable=False,
+    meaning="Do not ask for confirmation; required if stdin is not a terminal",
+)
+MESSAGE = Option(
+    name="message",
+    short="m",
+    group=WHO_AND_WHY,
+    metavar="TEXT",
+    has_variable=False,
+    meaning="What this is about, for the history: one line of at most 1000 characters",
+)
+
 PUSHING: tuple[Option, ...] = (
     LOCK,
     Option(
@@ -140,19 +173,8 @@ PUSHING: tuple[Option, ...] = (
         "as its last arguments (in shell syntax: $1, $2, ...), of a tree the folder; push only if "
         "it succeeds",
     ),
-    Option(
-        name="dry-run",
-        group=HOW,
-        has_variable=False,
-        meaning="Show and check everything, and change nothing",
-    ),
-    Option(
-        name="yes",
-        short="y",
-        group=HOW,
-        has_variable=False,
-        meaning="Do not ask for confirmation; required if stdin is not a terminal",
-    ),
+    DRY_RUN,
+    YES,
     replace(
         BY_NAME["acl"],
         group=HOW,
@@ -160,13 +182,83 @@ PUSHING: tuple[Option, ...] = (
         "--auth and --tls-cert (creator), others reading (creator+read), or SCHEME:ID:PERMS,... "
         "as zkCli takes it",
     ),
-    Option(
-        name="message",
-        short="m",
-        group=WHO_AND_WHY,
-        metavar="TEXT",
-        has_variable=False,
-        meaning="What the push is about, for the history: one line of at most 1000 characters",
-    ),
+    MESSAGE,
     BY,
+)
+
+SERVING = "Serving"
+TOKEN = Option(
+    name="token",
+    group=SERVING,
+    metavar="@FILE",
+    has_variable=False,
+    meaning="The file with the token, which only you may read (mode 0600): one line of at least 32 "
+    "characters",
+)
+HOST = Option(
+    name="host",
+    group=SERVING,
+    metavar="NAME",
+    repeatable=True,
+    has_variable=False,
+    meaning="A name under which the server is reached, beside localhost and the address that it "
+    "listens on; requests under another name are refused",
+)
+NO_MEMBERS = Option(
+    name="no-members",
+    group=SERVING,
+    has_variable=False,
+    meaning="Leave out the metrics of single members",
+)
+
+
+def listening(default: str) -> Option:
+    """Return the option for where a server listens."""
+    return Option(
+        name="listen",
+        group=SERVING,
+        metavar="ADDRESS:PORT",
+        default=default,
+        has_variable=False,
+        meaning="Listen here; beyond this machine only with --token, which then also guards "
+        "reading",
+    )
+
+
+SERVING_PAGES: tuple[Option, ...] = (
+    listening("127.0.0.1:8907"),
+    TOKEN,
+    Option(
+        name="actions",
+        group=SERVING,
+        has_variable=False,
+        meaning="Let those who log in with the token pause, resume, approve, retry, restart and "
+        "forget",
+    ),
+    HOST,
+    Option(
+        name="behind-tls",
+        group=SERVING,
+        has_variable=False,
+        meaning="Browsers connect to a proxy with TLS: cookies are sent over TLS only, and with "
+        "--token reading is guarded, too",
+    ),
+    Option(
+        name="user-header",
+        group=SERVING,
+        metavar="NAME",
+        has_variable=False,
+        meaning="The header in which the proxy names the user, who may read and is recorded for "
+        "what is done",
+    ),
+    Option(
+        name="trusted-proxy",
+        group=SERVING,
+        metavar="ADDRESS",
+        repeatable=True,
+        has_variable=False,
+        meaning="Believe --user-header, and the address in X-Forwarded-For, only if a request "
+        "comes from this address",
+    ),
+    NO_MEMBERS,
 )

@@ -16,8 +16,6 @@ Usage: zkexecctl [connection options] SUBCOMMAND [options] [arguments]
        zkexecctl help [SUBCOMMAND]
 """
 
-HINT = "Try 'zkexecctl --help' for all subcommands.\n"
-
 SUMMARY = """\
 Show the rollouts of zkexec, steer them, and push configuration.
 
@@ -39,7 +37,7 @@ def overview() -> str:
     for group, subcommands in groupby(SUBCOMMANDS, key=lambda subcommand: subcommand.group):
         lines.append(f"{group}:")
         for subcommand in subcommands:
-            lines.extend(rows(subcommand.usage, subcommand.summary, width=_NAME_WIDTH))
+            lines.extend(rows(subcommand.synopsis, subcommand.summary, width=_NAME_WIDTH))
         lines.append("")
     lines.extend([*grouped_rows((*CONNECTION, *QUESTIONS)), "", "Other variables:"])
     lines.extend(line for name, meaning in ENVIRONMENT for line in rows(name, meaning))

@@ -7,16 +7,25 @@ from zkexec.ctl.subcommand import (
     APPROVING,
     BY,
     CONNECTION,
+    DRY_RUN,
+    HOST,
     HOW,
     JSON,
+    MESSAGE,
+    NO_MEMBERS,
     PUSHING,
     QUESTIONS,
     REASON,
+    SERVING_PAGES,
     STEERING,
     TIMEOUT,
+    TOKEN,
+    YES,
     Argument,
     Subcommand,
+    listening,
 )
+from zkexec.frozen import replace
 
 OBSERVE = "Observe"
 CONFIGURATION = "Configuration"
@@ -31,13 +40,14 @@ _STATUS = Subcommand(
     group=OBSERVE,
     module="zkexec.ctl.command.status",
     summary="List the groups, or show one and its members",
-    text="Without NAME: all groups below /zkexec, with the number of living members, the "
-    "version they run, the members in flight, how many wait, and whether and why the rollout is "
-    "paused.\n\n"
-    "With NAME: the rollout in one line, with the time that it has taken and will take at this "
-    "pace, and then one line for each member: host, process, phase, the version that it runs and "
-    "the one that it wants (digests), health, queue position, reason. Of more than 50 members only "
-    "those are shown that need attention, unless --all is given.",
+    text="Without NAME: all groups below /zkexec, with the number of living members, those "
+    "in flight, how many wait, the newest version that a member has tried, and why the rollout "
+    "does not go on.\n\n"
+    "With NAME: the rollout in one line, with the push that it is about and the time that it has "
+    "taken and will take at this pace, and then one line for each member: host, process, phase, "
+    "the version that it runs and the one that it wants (revision and digest), health, queue "
+    "position, reason. After a failure also the way back, as a command. Of more than 50 members "
+    "only those are shown that need attention, unless --all is given.",
     arguments=(
         Argument(
             metavar="NAME",
@@ -66,6 +76,13 @@ _STATUS = Subcommand(
             has_variable=False,
             meaning="Show all members of NAME, however many they are",
         ),
+        Option(
+            name="events",
+            group=HOW,
+            has_variable=False,
+            meaning="Show what each member of NAME did in this rollout, the oldest first, "
+            "and what operators did",
+        ),
         JSON,
     ),
     statuses=statuses(
@@ -75,6 +92,7 @@ _STATUS = Subcommand(
     examples=(
         ("zkexecctl status", "List the groups."),
         ("zkexecctl status web --watch", "Watch the rollout in the group web, live."),
+        ("zkexecctl status web --events", "List what each member did in this rollout."),
     ),
 )
 
@@ -94,6 +112,52 @@ _WAIT = Subcommand(
         TIMED_OUT_STATUS,
     ),
     examples=(("zkexecctl wait web --timeout 600", "Let a pipeline fail if a rollout fails."),),
+)
+
+_SERVING_STATUSES = (
+    (0, "TERM ended it"),
+    WRONG_USAGE_STATUS,
+    (
+        125,
+        "it cannot listen, as the address is in use or not of this machine, or lacks packages",
+    ),
+    (130, "Ctrl-C ended it: it ends by that signal"),
+)
+
+_WEB = Subcommand(
+    name="web",
+    group=OBSERVE,
+    module="zkexec.ctl.command.web",
+    summary="Serve a web page of the groups, and their metrics",
+    text="Serves a page with all groups, and one for each group that shows what "
+    "'zkexecctl status' shows, live. /groups/NAME.json is the status as JSON, /metrics are the "
+    "metrics as 'zkexecctl exporter' serves them. No page shows the content of a "
+    "configuration.\n\n"
+    "Nothing can be changed unless --actions is given: then those who log in with the token can "
+    "steer the groups. Needs the packages of the extra 'web', and names those that are missing.",
+    options=SERVING_PAGES,
+    statuses=_SERVING_STATUSES,
+    examples=(
+        ("zkexecctl web", "Serve the page to browsers of this machine."),
+        (
+            "zkexecctl web --listen 0.0.0.0:8907 --token @token --actions",
+            "Serve it to others as well, and let them steer.",
+        ),
+    ),
+)
+
+_EXPORTER = Subcommand(
+    name="exporter",
+    group=OBSERVE,
+    module="zkexec.ctl.command.exporter",
+    summary="Serve metrics of the groups for Prometheus",
+    text="Serves /metrics and /-/healthy, and nothing else. The groups are read when they are "
+    "scraped, at most once a second. While the cluster is away, only zkexec_cluster_connected is "
+    "there. Groups whose names begin with / are not included. Needs the packages of the extra "
+    "'exporter', and names those that are missing.",
+    options=(listening("127.0.0.1:9907"), TOKEN, HOST, NO_MEMBERS),
+    statuses=_SERVING_STATUSES,
+    examples=(("zkexecctl exporter --no-members", "Serve the metrics of groups only."),),
 )
 
 _PUSH_STATUSES = statuses(
@@ -267,12 +331,16 @@ def _steering(
     )
 
 
-_PAUSE = _steering(
-    "pause",
-    "Admit no member of a group any more",
-    "Members in flight finish; members that wait for a turn keep waiting, and show why. "
-    "--reason is required. The pause lasts until 'zkexecctl resume'.",
-    ("zkexecctl pause web --reason 'the database moves'", "Stop a rollout where it is."),
+_PAUSE = replace(
+    _steering(
+        "pause",
+        "Admit no member of a group any more",
+        "Members in flight finish; members that wait for a turn keep waiting, and show why. "
+        "The pause lasts until 'zkexecctl resume'.",
+        ("zkexecctl pause web --reason 'the database moves'", "Stop a rollout where it is."),
+        (replace(REASON, meaning=f"{REASON.meaning}; required"), BY),
+    ),
+    needed_options=(REASON,),
 )
 _RESUME = _steering(
     "resume",
@@ -328,6 +396,52 @@ _FORGET = Subcommand(
     examples=(("zkexecctl forget web web3-d81ea1d2-0", "End the turn of a host that burnt down."),),
 )
 
+_DELETE = Subcommand(
+    name="delete",
+    group=STEER,
+    module="zkexec.ctl.command.delete",
+    summary="Remove a group without members, or a znode",
+    text="A NAME is that of a group: its record and all of its znodes are removed, if no member is "
+    "alive and none has a turn. Nothing of what members have as inputs is removed with it.\n\n"
+    "A ZK_PATH is a znode, or with a slash at its end a tree; it is removed with its history. It "
+    "is shown which members have it as an input. If their snapshots would become unusable, it is "
+    "refused without --force. A group whose NAME begins with a slash is found at this path.",
+    arguments=(
+        Argument(
+            metavar="NAME|ZK_PATH",
+            meaning="The group, as its members named it with --lock; or a znode; ZK_PATH/ is a "
+            "tree",
+        ),
+    ),
+    options=(
+        DRY_RUN,
+        YES,
+        Option(
+            name="group",
+            group=HOW,
+            has_variable=False,
+            meaning="Delete the group of this name, also if the znode with this path has a content",
+        ),
+        Option(
+            name="force",
+            group=HOW,
+            has_variable=False,
+            meaning="Delete a znode although living members have it as an input",
+        ),
+        MESSAGE,
+        BY,
+    ),
+    statuses=statuses(
+        "deleted",
+        "not deleted: not confirmed, members are alive or in flight, living members need the "
+        "znode, or there is no such group or znode",
+    ),
+    examples=(
+        ("zkexecctl delete web", "Remove what a group has left that is not used any more."),
+        ("zkexecctl delete /app/old.conf --dry-run", "See who needs a znode, and its history."),
+    ),
+)
+
 _DEV = Subcommand(
     name="dev",
     group=TRY_OUT,
@@ -365,11 +479,35 @@ _DEV = Subcommand(
     needs_cluster=False,
 )
 
+_COMPLETION = Subcommand(
+    name="completion",
+    group=TRY_OUT,
+    module="zkexec.ctl.command.completion",
+    summary="Print the completions for a shell",
+    text="The script by which a shell completes zkexec and zkexecctl: subcommands, options, files, "
+    "and the names of groups, members and znodes in the cluster. For these it runs zkexecctl "
+    "with the connection options that are on the line, for at most two seconds. A package of "
+    "the system has installed the same scripts already.",
+    arguments=(Argument(metavar="SHELL", meaning="bash, zsh or fish"),),
+    statuses=((0, "printed"), WRONG_USAGE_STATUS),
+    examples=(
+        (
+            "zkexecctl completion bash",
+            "For each shell, with 'source <(zkexecctl completion bash)' in ~/.bashrc; so for zsh.",
+        ),
+        (
+            "zkexecctl completion fish",
+            "A line 'zkexecctl completion fish | source' in config.fish reads it in each shell.",
+        ),
+    ),
+    needs_cluster=False,
+)
+
 SUBCOMMANDS: tuple[Subcommand, ...] = (
-    *(_STATUS, _WAIT),
+    *(_STATUS, _WAIT, _WEB, _EXPORTER),
     *(_PUSH, _PULL, _UNDO, _HISTORY, _SHOW, _DIFF),
-    *(_PAUSE, _RESUME, _APPROVE, _RETRY, _RESTART, _FORGET),
-    _DEV,
+    *(_PAUSE, _RESUME, _APPROVE, _RETRY, _RESTART, _FORGET, _DELETE),
+    *(_DEV, _COMPLETION),
 )
 SUBCOMMAND_BY_NAME = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}
 
@@ -383,6 +521,24 @@ OPTION_NAMES = OptionNames.of(
 """All options of all subcommands; an option takes a value with every subcommand or with none."""
 
 
+_OTHER_NAMES = {
+    **dict.fromkeys(("list", "ls", "info"), "status"),
+    **dict.fromkeys(("follow", "await"), "wait"),
+    **dict.fromkeys(("put", "set", "create", "write", "upload", "apply"), "push"),
+    **dict.fromkeys(("download", "export"), "pull"),
+    **dict.fromkeys(("revert", "rollback"), "undo"),
+    **dict.fromkeys(("log", "revisions"), "history"),
+    **dict.fromkeys(("get", "cat", "read"), "show"),
+    **dict.fromkeys(("compare", "cmp"), "diff"),
+    **dict.fromkeys(("stop", "freeze"), "pause"),
+    **dict.fromkeys(("continue", "unpause", "start"), "resume"),
+    **dict.fromkeys(("release", "promote"), "approve"),
+    **dict.fromkeys(("reclaim", "evict"), "forget"),
+    **dict.fromkeys(("remove", "rm", "rmr", "deleteall"), "delete"),
+}
+"""What other programs call a subcommand: nearer than a name with similar letters."""
+
+
 def find(name: str) -> Subcommand:
     """Return a subcommand by its name; a ValueError suggests the nearest one, or lists all."""
     if name in SUBCOMMAND_BY_NAME:
@@ -391,7 +547,8 @@ def find(name: str) -> Subcommand:
 
     from zkexec.cli.converters import shown  # noqa: PLC0415
 
-    near = get_close_matches(name, [*SUBCOMMAND_BY_NAME, "help"], n=1)
+    meant = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []
+    near = meant or get_close_matches(name, [*SUBCOMMAND_BY_NAME, "help"], n=1)
     if near:
         raise ValueError(f"unknown subcommand {shown(name)} (did you mean {near[0]}?)")
     known = ", ".join(SUBCOMMAND_BY_NAME)

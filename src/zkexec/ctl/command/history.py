@@ -9,7 +9,7 @@ from zkexec.ctl.exit_status import DONE, SubcommandError
 from zkexec.ctl.history.content_history import HistoryEntry, PathHistory
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
-from zkexec.ctl.status.phrases import full_time
+from zkexec.ctl.status.time_phrases import full_time
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.table import Cell, Column, table
 from zkexec.ctl.terminal.text_diff import short_digest, size_text

@@ -26,11 +26,12 @@ from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history
 from zkexec.ctl.history.hold_write import HoldEnd, HoldWrite, left_of_push
 from zkexec.ctl.history.push_transaction import PushResult, PushTransaction
-from zkexec.ctl.history.tree_content import contains, encode, is_tree
+from zkexec.ctl.history.tree_content import contains, decode, encode, is_tree
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.hold_phrases import approval, held_text, members_text
+from zkexec.ctl.status.input_users import lost_inputs
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.text_diff import short_digest, size_text
 from zkexec.group.paths import LARGEST_COMMIT
@@ -40,7 +41,7 @@ def run(invocation: Invocation, console: Console) -> int:
     """Push files and folders to the znodes and trees of the invocation."""
     check_usable(invocation, console)
     sources = {path: _read(path, file, console) for path, file in invocation.pairs}
-    with connect(invocation.connection, console) as cluster:
+    with connect(invocation.connection, console, creates_chroot=True) as cluster:
         push = Push(invocation, console, cluster)
         changes = [_change(push.read(path), sources[path], file) for path, file in invocation.pairs]
         return push.carry_out(changes)
@@ -122,12 +123,12 @@ class Push:
         self._hold_end = self._ended_hold(group, wanted)
         transaction = self._transaction(wanted, group.inputs if group else ())
         self._check(transaction)
+        self._show_chroot()
         for change in wanted:
             show_change(change, self._console, is_kept=transaction.can_keep(change.history))
         if group is not None:
             self._show_group(group)
-            if invocation.wait:
-                _check_inputs(group, [change.path for change in wanted])
+            self._check_group(group, [change.path for change in wanted])
         needed = [change for change in wanted if change.is_needed]
         if not needed:
             is_held = self._hold is not None
@@ -136,6 +137,8 @@ class Push:
         if invocation.check is not None:
             contents = {change.path: change.content for change in wanted}
             push_check.check(invocation.check, contents, os.environ)
+        for change in needed:
+            self._warn_of_lost_inputs(change, group)
         if invocation.dry_run:
             self._console.out("dry run: nothing was pushed")
             return DONE
@@ -150,6 +153,38 @@ class Push:
             self._warn_of_hold(needed)
         return self._follow(wanted, result)
 
+    def _warn_of_lost_inputs(self, change: ContentChange, group: GroupStatus | None) -> None:
+        """Warn of members that have an input of their own in what is removed from a tree."""
+        tree = change.history.tree
+        if tree is None or not is_tree(change.path):
+            return
+        before = {_whole(change.path, path) for path in tree.contents}
+        after = {_whole(change.path, path) for path in decode(change.content)}
+        if before <= after:
+            return
+        try:
+            groups = GroupReader(self._cluster, live=False).read()
+        except SubcommandError:
+            # Without the permission to list the groups, only the own one is known.
+            groups = () if group is None else (group,)
+        for line in lost_inputs(change.path, before, after, groups):
+            self._console.report(f"warning: {line}")
+
+    def _show_chroot(self) -> None:
+        """Show that the chroot is created as well; only a person can confirm this."""
+        if not self._cluster.lacks_chroot:
+            return
+        chroot = self._cluster.chroot
+        if self._invocation.yes:
+            raise SubcommandError(
+                f"--cluster: the chroot {chroot} does not exist, and --yes does not create it: "
+                f"push without --yes and confirm, or create it with zkCli.sh create {chroot}",
+                CANNOT_WORK,
+            )
+        self._console.paragraph(
+            f"the chroot {chroot} does not exist: this push creates it, with what is missing above"
+        )
+
     def _check(self, transaction: PushTransaction) -> None:
         """Raise SubcommandError if the transaction is not possible."""
         is_written = not self._invocation.dry_run
@@ -158,6 +193,32 @@ class Push:
         transaction.check_sizes()
         if is_written:
             transaction.check_acls()
+
+    def _check_group(self, group: GroupStatus, paths: Sequence[str]) -> None:
+        """Refuse to wait for what no member sees, and to hold it."""
+        if self._invocation.wait:
+            _check_inputs(group, paths)
+        if self._invocation.hold is not None:
+            self._check_held(group, paths)
+
+    def _check_held(self, group: GroupStatus, paths: Sequence[str]) -> None:
+        """Refuse a hold that would hold nothing; warn of each path that it does not hold."""
+        others = [path for path in paths if not _is_input(path, group)]
+        if not group.inputs or not others:
+            return
+        for path in others:
+            self._console.report(
+                f"warning: the hold does not apply to {path}, which is not an input of any living "
+                f"member of {group.name}"
+            )
+        if len(others) == len(paths):
+            every = GroupReader(self._cluster, live=False).read()
+            having = sorted(one.name for one in every if any(_is_input(p, one) for p in paths))
+            elsewhere = f"; an input in the groups {', '.join(having)}" if having else ""
+            raise SubcommandError(
+                f"--hold: {group.name} has none of these paths as an input: its inputs are "
+                f"{', '.join(sorted(group.inputs))}{elsewhere}; nothing was pushed"
+            )
 
     def _show_group(self, group: GroupStatus) -> None:
         """Show the state of the group, and warn of a hold that it has already."""
@@ -170,7 +231,7 @@ class Push:
         elif self._hold is None:
             consequence = (
                 "the hold applies to this push as well, unless its contents were known good then; "
-                f"{approval(group.name)}"
+                f"{approval(group.name, group.connection_words)}"
             )
         else:
             consequence = "the hold of this push replaces that one"
@@ -242,7 +303,8 @@ class Push:
         replaced = f", instead of {members_text(hold.replaced.after)}" if hold.replaced else ""
         text = f"{lock}: to be held after {members_text(after)}{replaced}"
         # With --wait the end of the wait names the way on, when the hold has been reached.
-        way_on = "" if self._invocation.wait else f"; {approval(lock)}"
+        words = self._invocation.connection.words
+        way_on = "" if self._invocation.wait else f"; {approval(lock, words)}"
         self._console.paragraph(f"{text}{way_on}")
 
     def _show_hold_end(self, end: HoldEnd | None) -> None:
@@ -284,7 +346,8 @@ class Push:
             wait.FollowedPush(pushed, self._hold is not None, invocation.undo_on_failure),
         )
         if outcome.failure and invocation.undo_on_failure:
-            self._undo(FailedPush(invocation.lock, wanted, result, outcome.failure))
+            words = invocation.connection.words
+            self._undo(FailedPush(invocation.lock, wanted, result, outcome.failure, words))
         return outcome.status
 
     def _undo(self, failed: FailedPush) -> None:
@@ -332,16 +395,26 @@ def _group_summary(group: GroupStatus, now: float) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def _whole(tree: str, path: str) -> str:
+    """Return the path of a znode in a tree, "" for its root."""
+    return f"{tree}{path}" if path else tree.rstrip("/")
+
+
 def _check_inputs(group: GroupStatus, paths: Iterable[str]) -> None:
     """Raise SubcommandError if no member of the group would see a push to one of these paths."""
     for path in paths:
-        if path not in group.inputs and not any(contains(one, path) for one in group.inputs):
+        if not _is_input(path, group):
             others = ", ".join(sorted(group.inputs))
             hint = f"their inputs are {others}" if others else "no inputs are known"
             raise SubcommandError(
                 f"--wait: {path} is not an input of any living member of {group.name} ({hint}); "
                 "nothing was pushed"
             )
+
+
+def _is_input(path: str, group: GroupStatus) -> bool:
+    """Return whether a path, or a tree that it is part of, is an input of a living member."""
+    return path in group.inputs or any(contains(one, path) for one in group.inputs)
 
 
 def _read_file(path: str, name: str) -> bytes:

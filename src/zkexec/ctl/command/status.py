@@ -14,15 +14,20 @@ from zkexec.ctl.cluster_connection import LOST, ClusterConnection
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, SubcommandError
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.change_lines import group_changes, summary_changes
+from zkexec.ctl.status.event_lines import event_lines
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.new_events import NewEvents
 from zkexec.ctl.status.render import render_group, render_notice, render_overview
+from zkexec.ctl.status.rollout_events import rollout_events
 from zkexec.ctl.status.status_json import status_json
+from zkexec.ctl.status.time_phrases import moment
 from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
 from zkexec.ctl.terminal.table import Frame
+from zkexec.text import LONGEST_LINE, cut, printable
 
 TICK_S = 1.0
 REDRAW_S = 0.1
@@ -65,7 +70,9 @@ def _check_readable(group: GroupStatus | GroupSummary) -> None:
 class _Display(Protocol):
     """What shows the groups."""
 
-    tick_s: float
+    @property
+    def tick_s(self) -> float:
+        """After how long it is shown again, although nothing has changed."""
 
     def show(self, groups: Shown, now: float, disconnected_since: float | None) -> None:
         """Show the groups; `disconnected_since` is when the connection was lost, if it is."""
@@ -75,6 +82,9 @@ class _Display(Protocol):
 
     def resized(self) -> None:
         """Take notice that the terminal has another size."""
+
+    def finish(self, now: float) -> None:
+        """Show what is left, as nothing more is shown."""
 
 
 class _TextLines:
@@ -112,21 +122,26 @@ class _TextLines:
     def resized(self) -> None:
         """Do nothing: text has no size."""
 
+    def finish(self, now: float) -> None:
+        """Do nothing: all is shown."""
+
 
 class _JsonLines:
     """One JSON object a line, for each change."""
 
     tick_s = math.inf
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, with_events: bool) -> None:
         self._console = console
+        self._with_events = with_events
         self._shown: tuple[object, ...] = ()
 
     def show(self, groups: Shown, now: float, disconnected_since: float | None) -> None:
         """Write an object if something has changed."""
         if (shown := (groups, disconnected_since)) != self._shown:
             whole = [group for group in groups if isinstance(group, GroupStatus)]
-            self._console.out(status_json(whole, now, disconnected_since))
+            line = status_json(whole, now, disconnected_since, with_events=self._with_events)
+            self._console.out(line)
         self._shown = shown
 
     def report(self, line: str) -> None:
@@ -135,6 +150,54 @@ class _JsonLines:
 
     def resized(self) -> None:
         """Do nothing: text has no size."""
+
+    def finish(self, now: float) -> None:
+        """Do nothing: all is shown."""
+
+
+class _EventLines:
+    """A line for each event of the rollout; if it is watched, for each new one."""
+
+    def __init__(self, console: Console, *, live: bool) -> None:
+        self._console = console
+        self._live = live
+        self._new = NewEvents()
+        self._is_begun = False
+        self._disconnected_since: float | None = None
+
+    @property
+    def tick_s(self) -> float:
+        """How long to wait at most before events that are held back can be written."""
+        return TICK_S if self._new.has_waiting else math.inf
+
+    def show(self, groups: Shown, now: float, disconnected_since: float | None) -> None:
+        """Write what was not written yet."""
+        group = groups[0]
+        if not isinstance(group, GroupStatus):
+            return
+        self._new.add(rollout_events(group), now)
+        lines = event_lines(self._new.take(now) if self._live else self._new.take_all(), now)
+        if disconnected_since != self._disconnected_since:
+            lines += _disconnected(disconnected_since, now)
+        if not self._is_begun:
+            lines.insert(0, printable(cut(phrases.headline(group, now), LONGEST_LINE)))
+        self._is_begun, self._disconnected_since = True, disconnected_since
+        self._write(lines)
+
+    def finish(self, now: float) -> None:
+        """Write the events that were held back."""
+        self._write(event_lines(self._new.take_all(), now))
+
+    def report(self, line: str) -> None:
+        """Write it to stderr."""
+        self._console.report(line)
+
+    def resized(self) -> None:
+        """Do nothing: text has no size."""
+
+    def _write(self, lines: Sequence[str]) -> None:
+        if lines:
+            self._console.out("\n".join(lines))
 
 
 class _LiveView:
@@ -171,6 +234,9 @@ class _LiveView:
         """Draw on an empty screen."""
         self._screen.resized()
 
+    def finish(self, now: float) -> None:
+        """Do nothing: all is shown."""
+
 
 class _Watch:
     """Shows each change, until it is interrupted or the rollout is over."""
@@ -199,6 +265,7 @@ class _Watch:
             if until_done and self._disconnected_since is None:
                 outcome = self._decide(groups[0])
                 if outcome is not None:
+                    self._display.finish(time.time())
                     return outcome.status
             changed = self._cluster.changed(self._pause_s())
             time.sleep(max(0.0, drawn_at + REDRAW_S - time.monotonic()))
@@ -238,7 +305,9 @@ class _Watch:
 
 def _display(invocation: Invocation, console: Console, *, live: bool) -> _Display:
     if invocation.json:
-        return _JsonLines(console)
+        return _JsonLines(console, with_events=invocation.events)
+    if invocation.events:
+        return _EventLines(console, live=live)
     if live and can_draw(console):
         return _LiveView(console, shows_all=invocation.show_all)
     return _TextLines(console, live=live, shows_all=invocation.show_all)
@@ -264,5 +333,5 @@ def _summaries(groups: Shown) -> list[GroupSummary]:
 def _disconnected(since: float | None, now: float) -> list[str]:
     if since is None:
         return []
-    at = phrases.moment(since, now)
+    at = moment(since, now)
     return [f"Disconnected from the cluster since {at}; this is the last known status."]

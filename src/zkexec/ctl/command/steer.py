@@ -24,14 +24,16 @@ from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.core.rollout.version import is_same_contents
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.arguments import Invocation
-from zkexec.ctl.cluster_connection import connect
+from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.command import steer_messages
 from zkexec.ctl.exit_status import DONE, SubcommandError
 from zkexec.ctl.operation_store import OperationBasis, OperationStore
+from zkexec.ctl.printed_command import printed_command
+from zkexec.ctl.record_mark import record_mark
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.member_row import MemberRow
 from zkexec.ctl.terminal.console import Console
-from zkexec.frozen import frozen
+from zkexec.frozen import frozen, replace
 from zkexec.group.paths import Paths
 from zkexec.znode_paths import group_path
 from zkexec.zookeeper.errors import RefusedError
@@ -56,6 +58,17 @@ class _Done:
 
 def run(invocation: Invocation, console: Console) -> int:
     """Do the operation, and print what was done."""
+    with connect(invocation.connection, console) as cluster:
+        message = operate(invocation, cluster)
+    console.paragraph(f"{invocation.lock}: {message}")
+    return DONE
+
+
+def operate(invocation: Invocation, cluster: ClusterConnection, mark: str = "") -> str:
+    """Do the operation, and return what was done.
+
+    With a `mark` of the record, it is refused if the record has another one now.
+    """
     audit_entry = AuditEntry(
         operation=invocation.subcommand,
         by=invocation.by,
@@ -65,21 +78,19 @@ def run(invocation: Invocation, console: Console) -> int:
     )
     rule = _rule(invocation)
     lock = invocation.lock
-    with connect(invocation.connection, console) as cluster:
-        paths = Paths(cluster.chroot, group_path(lock))
-        store = OperationStore(lock, paths, audit_entry, lambda: cluster.lacks_multi_read)
-        operation = _Operation(lock, store, audit_entry, rule)
-        try:
-            done: _Done = cluster.run(operation.steps)
-        except SubcommandError as error:
-            if operation.tried is None:
-                raise
-            doubt = f"it may have been done: check with zkexecctl status {lock}"
-            raise SubcommandError(f"{error}; {doubt}", error.status) from None
+    paths = Paths(cluster.chroot, group_path(lock))
+    store = OperationStore(lock, paths, audit_entry, lambda: cluster.lacks_multi_read)
+    operation = _Operation(lock, store, audit_entry, rule, invocation.connection.words, mark)
+    try:
+        done: _Done = cluster.run(operation.steps)
+    except SubcommandError as error:
+        if operation.tried is None:
+            raise
+        check = printed_command(invocation.connection.words, "status", lock)
+        doubt = f"it may have been done: check with {check}"
+        raise SubcommandError(f"{error}; {doubt}", error.status) from None
     before, alive = done.basis.record, done.basis.alive
-    message = steer_messages.done(audit_entry, before, done.after, alive, done.in_flight)
-    console.paragraph(f"{lock}: {message}")
-    return DONE
+    return steer_messages.done(audit_entry, before, done.after, alive, done.in_flight)
 
 
 class _Operation:
@@ -89,13 +100,25 @@ class _Operation:
     """
 
     def __init__(
-        self, lock: str, store: OperationStore, audit_entry: AuditEntry, rule: Rule
+        self,
+        lock: str,
+        store: OperationStore,
+        audit_entry: AuditEntry,
+        rule: Rule,
+        connection_words: tuple[str, ...],
+        mark: str,
     ) -> None:
+        """`connection_words` are the options that commands repeat.
+
+        `mark` is that of the record that the operator has seen, "" if it does not matter.
+        """
         self.tried: OperationBasis | None = None
         self._lock = lock
         self._store = store
         self._audit_entry = audit_entry
         self._rule = rule
+        self._connection_words = connection_words
+        self._mark = mark
         self._first: OperationBasis | None = None
         self._checked: object = None
         """What the operation makes sense with, as far as members change it."""
@@ -128,6 +151,9 @@ class _Operation:
     def _decide(self, basis: OperationBasis) -> Dialogue:
         """Apply the rule → RolloutRecord; raise SubcommandError if the operation is refused."""
         self._first = self._first or basis
+        if self._mark and record_mark(basis.record, self._audit_entry.member) != self._mark:
+            message = "the record has changed since the form was shown; nothing was done"
+            raise SubcommandError(f"{self._lock}: {message}")
         if basis.restart_version not in (self._first.restart_version, -1):
             message = steer_messages.overtaken(basis.record)
             raise SubcommandError(f"{self._lock}: {message}; nothing was done")
@@ -152,12 +178,18 @@ class _Operation:
         self._checked = examined
         return why
 
+    def _read_group(self) -> Dialogue:
+        """Read the group with its members; its commands repeat the connection options."""
+        group: GroupStatus = yield from self._store.read_group()
+        return replace(group, connection_words=self._connection_words)
+
     def _objection(self, basis: OperationBasis, objection: Objection) -> Dialogue:
         """Write why the record does not allow it."""
         if objection is Objection.ALIVE:
             member = self._audit_entry.member
-            if does_not_know_its_turn((yield from self._store.read_group()), member):
-                return steer_messages.unknown_turn(self._lock, member)
+            group = yield from self._read_group()
+            if does_not_know_its_turn(group, member):
+                return steer_messages.unknown_turn(group, member)
         in_flight: tuple[str, ...] = ()
         if objection is Objection.NOT_IN_FLIGHT:
             in_flight = yield from self._store.read_in_flight()
@@ -171,9 +203,12 @@ class _Operation:
             failed = operations.failures(basis.record)
             if first and is_untried(failed, basis.restart_zxid):
                 return steer_messages.already_requested(first, [])
-            group: GroupStatus = yield from self._store.read_group()
-            is_in_vain = is_unwanted(group, failed)
-            return steer_messages.unwanted(self._lock, group.record) if is_in_vain else ""
+            group: GroupStatus = yield from self._read_group()
+            return steer_messages.unwanted(group) if is_unwanted(group, failed) else ""
+        if operation == "restart" and operations.failures(basis.record):
+            group = yield from self._read_group()
+            if group.failure is not None:
+                return steer_messages.failed_restart(group)
         if first is None:
             return ""
         left = not_restarted((yield from self._store.read_group()), basis.restart)

@@ -1,6 +1,6 @@
 """What an operator gets to read about an operation: that it was done, or why not."""
 
-import shlex
+import time
 from collections.abc import Iterable, Sequence
 
 from zkexec.core.rollout import operations
@@ -9,8 +9,12 @@ from zkexec.core.rollout.record import AuditEntry, EntryPhase, Pause, RolloutRec
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
 from zkexec.ctl.operation_store import REQUESTS
+from zkexec.ctl.printed_command import printed_command
+from zkexec.ctl.status import phrases
+from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.hold_phrases import author_text, held_text, members_text
-from zkexec.ctl.status.phrases import full_time, names
+from zkexec.ctl.status.phrases import names
+from zkexec.ctl.status.time_phrases import full_time
 
 
 def done(
@@ -56,7 +60,7 @@ def objected(
             failed = _failed(record)
             hint = f"; {failed}: push other content, or retry" if failed else ""
             resumed = _newest(record, ["resume"])
-            since = f" since {_author(resumed)} has resumed it" if resumed else ""
+            since = f" since {author_of(resumed)} has resumed it" if resumed else ""
             return f"not paused by an operator{since}{hint}"
         case Objection.NOT_HELD | Objection.SMALLER | Objection.SAME:
             return _not_approved(record, is_same=objection is Objection.SAME)
@@ -67,7 +71,7 @@ def objected(
     forgotten = _newest(record, ["forget"], member)
     why = f"in flight: {names(in_flight) or 'no member'}"
     if forgotten:
-        why = f"{_author(forgotten)} has forgotten it"
+        why = f"{author_of(forgotten)} has forgotten it"
     return f"{member} has no turn; {why}"
 
 
@@ -76,33 +80,40 @@ def overtaken(record: RolloutRecord) -> str:
     request = _newest(record, REQUESTS)
     if request is None:
         return "another operator has requested a restart at the same time"
-    return f"{_author(request)} has requested a {request.operation} at the same time"
+    return f"{author_of(request)} has requested a {request.operation} at the same time"
+
+
+def failed_restart(group: GroupStatus) -> str:
+    """Write that a failure is not over, which a restart does not end, and what does."""
+    parts = [phrases.failure(group, time.time()), "a restart does not end this"]
+    return "; ".join([*parts, *phrases.advice(group), "nothing was done"])
 
 
 def already_requested(first: AuditEntry, left: Sequence[str]) -> str:
     """Write who has requested the same before, and which members are `left` to do it."""
     rest = f"{names(left)} still to restart" if left else "no member has tried it yet"
-    return f"{_author(first)} has already requested a {first.operation}, {rest}; nothing was done"
+    return f"{author_of(first)} has already requested a {first.operation}, {rest}; nothing was done"
 
 
-def unwanted(lock: str, record: RolloutRecord) -> str:
+def unwanted(group: GroupStatus) -> str:
     """Write that no member wants what has failed, and how to end turns for it."""
+    record = group.record
     failed = operations.failures(record)
     turns = [name for name, entry in record.in_flight.items() if entry.digest in failed]
-    advice = "".join(f"; to end the turn of {m}: {_by_force(lock, m)}" for m in turns[:1])
+    advice = "".join(f"; to end the turn of {m}: {_by_force(group, m)}" for m in turns[:1])
     return f"{_failed(record)}, but no living member wants it; nothing was done{advice}"
 
 
-def unknown_turn(lock: str, member: str) -> str:
+def unknown_turn(group: GroupStatus, member: str) -> str:
     """Write that a member will not end the turn that the record has, and what to do."""
     return (
         f"{member} is alive and has a turn in the record, but runs what it wants and does not know "
-        f"of this turn; to end it: {_by_force(lock, member)}"
+        f"of this turn; to end it: {_by_force(group, member)}"
     )
 
 
-def _by_force(lock: str, member: str) -> str:
-    return shlex.join(["zkexecctl", "forget", "--force", lock, member])
+def _by_force(group: GroupStatus, member: str) -> str:
+    return printed_command(group.connection_words, "forget", "--force", group.name, member)
 
 
 def _newest(record: RolloutRecord, wanted: Iterable[str], member: str = "") -> AuditEntry | None:
@@ -110,7 +121,8 @@ def _newest(record: RolloutRecord, wanted: Iterable[str], member: str = "") -> A
     return found[-1] if found else None
 
 
-def _author(audit_entry: AuditEntry) -> str:
+def author_of(audit_entry: AuditEntry) -> str:
+    """Name the operator of an audit entry, and when it was written."""
     return f"{audit_entry.by} ({full_time(audit_entry.at)})"
 
 
@@ -153,7 +165,7 @@ def _not_approved(record: RolloutRecord, *, is_same: bool) -> str:
     if hold is None:
         ended = _newest(record, ["approve", "undo"])
         how = "undone the push" if ended and ended.operation == "undo" else "approved it"
-        return "not held" + (f" since {_author(ended)} has {how}" if ended else "")
+        return "not held" + (f" since {author_of(ended)} has {how}" if ended else "")
     held = held_text(hold, record.population.members)
     larger = "write a larger --hold=N, or leave it out to let all members follow"
     if is_same:

@@ -11,6 +11,8 @@ from zkexec.ctl.history.pushed_contents import PushedContent, PushedContents
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
+from zkexec.ctl.status.rollout_lines import rollout_changes, rollout_start, unavailable_text
+from zkexec.ctl.status.time_phrases import span
 from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
@@ -59,42 +61,45 @@ def follow(
         return _RolloutWait(cluster, lock, console, push).follow(timeout_s)
 
 
-class _ProgressLine:
-    """One line: drawn in its place on a terminal, otherwise written again at each change."""
+class _RolloutLog:
+    """One line for each change, with the time since the start; on a terminal the progress below."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._screen = LiveScreen(console) if can_draw(console) else None
-        self._written: Sequence[str] = ()
+        self._shown: GroupStatus | None = None
+        self._away: Sequence[str] = ()
+        self._started_at = time.monotonic()
 
     @property
     def is_drawn(self) -> bool:
-        """Whether it can be drawn again and again."""
+        """Whether the progress can be drawn again and again."""
         return self._screen is not None
 
-    def show(
-        self, group: GroupStatus, away: Sequence[str], now: float, *, is_last: bool = False
-    ) -> None:
-        """Show how far the group is; the last line also has the time that it took."""
-        line = phrases.headline(group, now)
-        waits_for = phrases.waits_for(group, with_steps=self.is_drawn) if group.rows else ""
-        if not group.is_complete and waits_for:
-            line += f", {waits_for}"
-        if away:
-            line += f", waiting for {phrases.names(away)} to come back"
+    @property
+    def elapsed(self) -> str:
+        """The time since the start."""
+        return span(time.monotonic() - self._started_at)
+
+    def show(self, group: GroupStatus, away: Sequence[str], now: float) -> None:
+        """Write what has changed, and on a terminal draw how far the group is."""
+        before, self._shown = self._shown, group
+        lines = rollout_start(group, now) if before is None else []
+        lines += rollout_changes(before, group, now) if before is not None else []
+        if missing := [name for name in away if name not in self._away]:
+            lines.append(f"waiting for {phrases.names(missing)} to come back")
+        self._away = away
+        self._write(lines, self._progress(group, away, now))
+
+    def finish(self, group: GroupStatus, now: float, *, is_complete: bool) -> None:
+        """Write the last changes, and a line with how far the group is, after which time."""
+        lines = []
+        if self._shown is not None:
+            lines = rollout_changes(self._shown, group, now)
         pace = phrases.pace(group.progress[0], now) if len(group.progress) == 1 else ""
-        advice = phrases.missing_members(group, now) + phrases.duplicate_members(group)
-        if self._screen is not None:
-            bar = phrases.bar(group.up_to_date_count, len(group.rows)) if group.rows else ""
-            self._draw("  ".join(part for part in (line, bar, pace) if part), advice)
-            return
-        if is_last and pace:
-            line += f", {pace}"
-        for text in (line, *advice):
-            if text not in self._written:
-                shown = printable(cut(text, LONGEST_LINE))
-                self._console.out(f"{time.strftime('%H:%M:%S')} {shown}")
-        self._written = (line, *advice)
+        parts = [phrases.headline(group, now), pace if is_complete else ""]
+        parts.append(unavailable_text(group) if is_complete else "")
+        self._write([*lines, ", ".join(part for part in parts if part)], [])
 
     def resized(self) -> None:
         """Draw on an empty screen."""
@@ -106,11 +111,30 @@ class _ProgressLine:
         if self._screen is not None:
             self._screen.leave()
 
-    def _draw(self, line: str, advice: Sequence[str]) -> None:
-        if self._screen is not None:
-            width = self._screen.frame.width or 0
-            below = [part for text in advice for part in lines_of(text, width)]
-            self._screen.draw([fit(printable(cut(line, LONGEST_LINE)), width), *below])
+    def _progress(self, group: GroupStatus, away: Sequence[str], now: float) -> list[str]:
+        """Make the line that is drawn in its place, and what an operator can do."""
+        line = phrases.headline(group, now)
+        waits_for = phrases.waits_for(group, with_steps=True) if group.rows else ""
+        if not group.is_complete and waits_for:
+            line += f", {waits_for}"
+        if away:
+            line += f", waiting for {phrases.names(away)} to come back"
+        pace = phrases.pace(group.progress[0], now) if len(group.progress) == 1 else ""
+        bar = phrases.bar(group.up_to_date_count, len(group.rows)) if group.rows else ""
+        advice = phrases.missing_members(group, now) + phrases.duplicate_members(group)
+        return ["  ".join(part for part in (line, bar, pace) if part), *advice]
+
+    def _write(self, changes: Sequence[str], progress: Sequence[str]) -> None:
+        lines = [f"+{self.elapsed} {line}" for line in changes]
+        if self._screen is None:
+            for line in lines:
+                self._console.out(printable(cut(line, LONGEST_LINE)))
+            return
+        width = self._screen.frame.width or 0
+        above = [part for line in lines for part in lines_of(line, width)]
+        drawn = [fit(printable(cut(line, LONGEST_LINE)), width) for line in progress[:1]]
+        drawn += [part for text in progress[1:] for part in lines_of(text, width)]
+        self._screen.draw(drawn, above)
 
 
 class _RolloutWait:
@@ -129,7 +153,7 @@ class _RolloutWait:
         self._push = push
         self._pushed = PushedContents(cluster, push.contents)
         self._decision = WaitDecision(self._pushed.zxid, until_held=push.has_hold)
-        self._line = _ProgressLine(console)
+        self._log = _RolloutLog(console)
 
     def follow(self, timeout_s: float | None) -> WaitOutcome:
         """Wait for the end, report it, and return it."""
@@ -146,7 +170,7 @@ class _RolloutWait:
                 return self._timed_out(group, timeout_s or 0.0, now, _AWAY)
             if outcome is not None:
                 return self._finish(outcome, group, now)
-            self._line.show(group, self._decision.away, now)
+            self._log.show(group, self._decision.away, now)
             if is_away or time.monotonic() >= give_up_at:
                 why = _AWAY if is_away else phrases.waits_for(group)
                 return self._timed_out(group, timeout_s or 0.0, now, why)
@@ -175,7 +199,7 @@ class _RolloutWait:
         next_at = self._decision.deadline()
         until = min(give_up_at if next_at is None else next_at, give_up_at, self._reader.deadline)
         pause_s = until - time.monotonic()
-        return max(0.0, min(pause_s, TICK_S) if self._line.is_drawn else pause_s)
+        return max(0.0, min(pause_s, TICK_S) if self._log.is_drawn else pause_s)
 
     def _read_again(
         self, group: GroupStatus, changed: set[object], give_up_at: float
@@ -185,10 +209,10 @@ class _RolloutWait:
         If the time is over, return the old status and True.
         """
         if RESIZED in changed:
-            self._line.resized()
+            self._log.resized()
         if LOST in changed:
             # Lines about the connection can come below what was drawn.
-            self._line.leave()
+            self._log.leave()
         self._reader.forget(changed)
         try:
             (group,) = self._reader.read(give_up_at - time.monotonic())
@@ -198,13 +222,13 @@ class _RolloutWait:
             return group, True
         finally:
             if LOST in changed:
-                self._line.leave()
+                self._log.leave()
         return group, False
 
     def _finish(self, outcome: WaitOutcome, group: GroupStatus, now: float) -> WaitOutcome:
         is_complete = outcome.status == DONE and not outcome.is_held
         if group.state not in (GroupState.GONE, GroupState.UNREADABLE, GroupState.EMPTY):
-            self._line.show(group, (), now, is_last=is_complete)
+            self._log.finish(group, now, is_complete=is_complete)
         if not is_complete:
             write = self._console.report if outcome.status else self._console.paragraph
             write(cut(outcome.text, LONGEST_LINE))
@@ -216,7 +240,7 @@ class _RolloutWait:
 
     def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> WaitOutcome:
         text = cut(f"{phrases.headline(group, now)}, {why}", LONGEST_LINE)
-        text = f"{text}; timed out after {phrases.span(timeout_s)}"
+        text = f"{text}; timed out after {span(timeout_s)}"
         self._console.report(text)
         for line in (*phrases.tolerated_failures(group), *phrases.advice(group)):
             self._console.report(line)

@@ -38,6 +38,18 @@ class ContentChange:
         return self.history.content != self.content
 
 
+@frozen()
+class Removal:
+    """The removal of a znode or tree, whose history is as it was shown."""
+
+    history: PathHistory
+
+    @property
+    def path(self) -> str:
+        """The path to delete."""
+        return self.history.path
+
+
 def operations_of(
     change: ContentChange, paths: HistoryPaths, acl: Sequence[Acl]
 ) -> list[Operation]:

@@ -6,6 +6,8 @@ The rules of this file:
   of a path has its last ten entries; the contents are kept by their digests.
 - The present content was pushed exactly if its digest is that of the newest entry.  Everything
   else was set by another tool, and gets its entry when the next push replaces it.
+- An index is only written together with its path, so both show the same transaction after a push.
+  When the next push is added, the entry before it gets the number of its own transaction.
 - The content of a tree is the bytes that `tree_content.encode` makes of it.
 - Contents may be secrets, so they are left out of every `repr`.
 - An index may have been written by anything.  One that is not valid raises a ValueError whose one
@@ -51,6 +53,9 @@ class HistoryEntry:
     have the same `token`.  `restored_revision` is the revision whose content an undo brought back,
     0 for any other push.  `held_after` is after how many members the push was held, "" for a push
     without a hold.
+
+    `zxid` is the transaction that wrote the content; of the newest entry it is 0, as the index has
+    it.  The content `lasted` if nothing else was written until the push of the next entry.
     """
 
     revision: int
@@ -63,6 +68,8 @@ class HistoryEntry:
     token: str = ""
     restored_revision: int = 0
     held_after: str = ""
+    zxid: int = 0
+    lasted: bool = False
 
     @property
     def origin(self) -> int:
@@ -122,7 +129,15 @@ class PathHistory:
             size=content_size(self.path, self.content),
             at=self.modified_at,
             set_by_other_tool=True,
+            zxid=self.written_zxid,
         )
+
+    @property
+    def written_zxid(self) -> int:
+        """The newest transaction of the path; of a tree, that of any znode in it."""
+        znodes = () if self.tree is None else self.tree.znodes.values()
+        newest = (max(znode.stat.mzxid, znode.stat.pzxid) for znode in znodes)
+        return max((self.mzxid, *newest))
 
     @property
     def label(self) -> str:
@@ -174,8 +189,12 @@ def entries_after(
 ) -> tuple[HistoryEntry, ...]:
     """Return the entries after this content has been pushed to the path."""
     entries = list(history.entries)
+    if entries:
+        zxid = history.index_mzxid
+        entries[-1] = replace(entries[-1], zxid=zxid, lasted=zxid == history.written_zxid)
     if unlisted := history.unlisted:
-        entries.append(replace(unlisted, revision=_next_revision(entries)))
+        lasting = replace(unlisted, revision=_next_revision(entries), lasted=True)
+        entries.append(lasting)
     entries.append(
         HistoryEntry(
             revision=_next_revision(entries),
@@ -217,6 +236,8 @@ _ENTRIES = array(
             "token": TEXT,
             "restored_revision": INTEGER,
             "held_after": SHOWN.optional(""),
+            "zxid": INTEGER.optional(0),
+            "lasted": TRUTH.optional(False),
         },
     ),
     KEPT,
@@ -237,6 +258,21 @@ def decode(content: bytes) -> tuple[HistoryEntry, ...]:
     if revisions != sorted(set(revisions)):
         raise ValueError("expected rising revisions in the history")
     return entries
+
+
+def decode_index(content: bytes, mzxid: int) -> tuple[HistoryEntry, ...]:
+    """Return the entries of an index that was written last by the transaction `mzxid`.
+
+    Each entry has its zxid.  If they do not rise up to `mzxid`, the index was restored from a dump,
+    and all but the newest are 0.
+    """
+    entries = decode(content)
+    if not entries:
+        return ()
+    known = [entry.zxid for entry in entries[:-1]] + [mzxid]
+    if known != sorted(set(known)):
+        entries = tuple(replace(entry, zxid=0, lasted=False) for entry in entries)
+    return (*entries[:-1], replace(entries[-1], zxid=mzxid, lasted=False))
 
 
 def is_digest(name: str) -> bool:

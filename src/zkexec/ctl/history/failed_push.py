@@ -7,7 +7,6 @@ The rules of this file:
 - A path that the push has created is left.  `undo` deletes no znode, either.
 """
 
-import shlex
 from collections.abc import Sequence
 
 from zkexec.ctl.exit_status import SubcommandError
@@ -15,6 +14,7 @@ from zkexec.ctl.history.content_change import ContentChange
 from zkexec.ctl.history.content_history import HistoryEntry, PathHistory, digest_of
 from zkexec.ctl.history.push_conflict import conflict_of
 from zkexec.ctl.history.push_transaction import PushResult
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status.phrases import names
 from zkexec.frozen import frozen
 from zkexec.text import cut, printable
@@ -22,12 +22,16 @@ from zkexec.text import cut, printable
 
 @frozen()
 class FailedPush:
-    """The changes of a push to a group, what it has written, and why its rollout has failed."""
+    """The changes of a push to a group, what it has written, and why its rollout has failed.
+
+    `connection_words` are the connection options that commands have to repeat.
+    """
 
     lock: str
     changes: Sequence[ContentChange]
     result: PushResult
     reason: str
+    connection_words: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -56,13 +60,13 @@ class FailedPush:
             back = ", ".join(
                 f"{change.path} has the content of {change.source}" for change in needed
             )
-            follow = shlex.join(["zkexecctl", "wait", self.lock])
+            follow = printed_command(self.connection_words, "wait", self.lock)
             lines.append(f"the push is undone: {back} again; to follow this: {follow}")
         if left := self._left(undone):
             paths = names(sorted(left))
             lines.append(f"created by the push, and left as an undo deletes nothing: {paths}")
         if has_hold:
-            remove = shlex.join(["zkexecctl", "approve", self.lock])
+            remove = printed_command(self.connection_words, "approve", self.lock)
             lines.append(f"the hold of the push is still there; to remove it: {remove}")
         return lines
 

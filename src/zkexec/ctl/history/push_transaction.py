@@ -2,8 +2,8 @@
 
 The rules of this file:
 
-- Contents are kept before the transaction, each by a request of its own, so that the transaction
-  contains each only once.  It also removes what an unfinished push has left of them.
+- Contents are kept before the transaction, see `kept_contents`.  It also removes what an unfinished
+  push has left of them.
 - No version shows that a child was added.  So a tree is read once more right before.
 - Everything is written over the versions that were shown to a person.  A znode that was deleted
   and created again has the old versions again; it is recognised by its last transaction.
@@ -23,7 +23,6 @@ from zkexec.ctl.history.content_history import (
     HistoryEntry,
     PathHistory,
     PushAuthor,
-    digest_of,
     encode,
     entries_after,
 )
@@ -31,13 +30,13 @@ from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import history_steps
 from zkexec.ctl.history.hold_write import HoldEnd, HoldWrite
+from zkexec.ctl.history.kept_contents import KeptContents, grown_above
 from zkexec.ctl.history.push_conflict import conflict_of
-from zkexec.ctl.history.tree_content import contains, content_size, is_tree
+from zkexec.ctl.history.tree_content import content_size, is_tree
 from zkexec.ctl.history.tree_content import decode as decode_tree
 from zkexec.ctl.history.trees_above import TreesAbove, trees_above
 from zkexec.frozen import frozen, replace
 from zkexec.group.paths import LARGEST_COMMIT
-from zkexec.text import cut
 from zkexec.zookeeper.errors import (
     BadVersionError,
     NodeExistsError,
@@ -51,13 +50,12 @@ from zkexec.zookeeper.requests import (
     Dialogue,
     Exists,
     Operation,
-    SetAcl,
     SetContent,
     Transaction,
     first_error,
     size_of,
 )
-from zkexec.zookeeper.values import Acl, Stat
+from zkexec.zookeeper.values import Stat
 
 _TRIES = 10
 _TRIES_WITH_HOLD = 1000
@@ -106,6 +104,7 @@ class PushTransaction:
         self._acl = acl
         self._inputs = inputs
         self._hold = hold
+        self._kept = KeptContents(paths, acl)
 
     def check_acls(self) -> None:
         """Raise SubcommandError if it is not known for whom a history has to be."""
@@ -115,7 +114,7 @@ class PushTransaction:
     def check_sizes(self) -> None:
         """Raise SubcommandError if a server may refuse a request, for its size or for its path."""
         for change in self._changes:
-            if size_of(self._kept(change.history, change.content)) > LARGEST_COMMIT:
+            if size_of(self._kept.request(change.history, change.content)) > LARGEST_COMMIT:
                 raise SubcommandError(
                     f"{change.path}: {change.source} has {_amount(change)}, which with its path is "
                     f"more than the {LARGEST_COMMIT} that a server takes at once{_way_out(change)}"
@@ -139,9 +138,7 @@ class PushTransaction:
 
     def can_keep(self, history: PathHistory) -> bool:
         """Return whether what another tool has set is small enough to be kept."""
-        if history.content is None:
-            return True
-        return size_of(self._kept(history, history.content)) <= LARGEST_COMMIT
+        return self._kept.can_keep(history)
 
     def steps(self) -> Dialogue:
         """Write everything → PushResult."""
@@ -162,7 +159,7 @@ class PushTransaction:
             for change in changes:
                 self._acl.check_usable(change.history)
             above = yield from trees_above(self._paths, self._acl, changes, self._inputs)
-            if (yield from self._keep_all([*changes, *above.entries])):
+            if (yield from self._kept.keep_all([*changes, *above.entries])):
                 zxid = yield from self._write(changes, above, missing)
                 if zxid:
                     return PushResult(zxid, {c.path: e[-1] for c, e in self._grown(changes)})
@@ -200,63 +197,6 @@ class PushTransaction:
         pairs = zip(requests, found, strict=True)
         return [r.path for r, stat in pairs if self._paths.demand(r, stat) is None]
 
-    def _kept(self, history: PathHistory, content: bytes) -> Create:
-        path = self._paths.content(history.path, digest_of(content))
-        return Create(path, content, self._acl.of_path(history))
-
-    def _keep_all(self, changes: Sequence[ContentChange]) -> Dialogue:
-        """Keep the contents; return False if something has changed meanwhile."""
-        is_there = True
-        for change in changes:
-            is_there &= yield from self._keep(change)
-        return is_there
-
-    def _keep(self, change: ContentChange) -> Dialogue:
-        history = change.history
-        index = self._paths.index(history.path)
-        if history.index_version < 0:
-            yield from self._create(index, encode(()), self._acl.of_index(history))
-            return False
-        if self._acl.has_moved(history):
-            yield from self._hand_over(history)
-        contents = [change.content]
-        if history.is_set_by_other_tool and history.content is not None and self.can_keep(history):
-            contents.append(history.content)
-        for content in contents:
-            create = self._kept(history, content)
-            if create.path.rpartition("/")[2] in history.kept:
-                continue
-            (created,) = yield [create]
-            if isinstance(created, NoNodeError):
-                return False
-            if not isinstance(created, NodeExistsError):
-                self._paths.demand(create, created)
-        return True
-
-    def _create(self, path: str, content: bytes, acl: Sequence[Acl]) -> Dialogue:
-        """Create a znode of the history, and those above it if they are missing."""
-        create = Create(path, content, acl)
-        (created,) = yield [create]
-        if isinstance(created, NoNodeError):
-            yield from self._create(path.rpartition("/")[0], b"", self._acl.above_histories)
-            (created,) = yield [create]
-        if not isinstance(created, NodeExistsError):
-            self._paths.demand(create, created)
-        return None
-
-    def _hand_over(self, history: PathHistory) -> Dialogue:
-        """Give the history the ACL that follows from the path's ACL now.
-
-        This needs the admin permission; without it the history keeps its ACL.
-        """
-        contents = [f"{self._paths.index(history.path)}/{name}" for name in sorted(history.kept)]
-        acl = self._acl.of_path(history)
-        yield [
-            SetAcl(self._paths.index(history.path), self._acl.of_index(history), -1),
-            *(SetAcl(path, acl, -1) for path in contents),
-        ]
-        return None
-
     def _write(
         self, changes: Sequence[ContentChange], above: TreesAbove, missing: Sequence[str]
     ) -> Dialogue:
@@ -289,14 +229,6 @@ class PushTransaction:
             revision = change.restored_revision
             yield change, entries_after(change.history, change.content, author, revision)
 
-    def _grown_above(self, above: TreesAbove) -> Iterator[_Grown]:
-        for change in above.entries:
-            author = self._author
-            if not author.message:
-                inside = [c.path for c in self._changes if contains(change.path, c.path)]
-                author = replace(author, message=cut(f"push to {', '.join(inside)}"))
-            yield change, entries_after(change.history, change.content, author)
-
     def _operations(
         self, changes: Sequence[ContentChange], above: TreesAbove, missing: Sequence[str]
     ) -> Iterator[Operation]:
@@ -309,7 +241,9 @@ class PushTransaction:
                     creates[operation.path] = operation
                 else:
                     writes.append(operation)
-        for change, entries in (*self._grown(changes), *self._grown_above(above)):
+        written = [change.path for change in self._changes]
+        grown_trees = grown_above(above, self._author, written, "push to")
+        for change, entries in (*self._grown(changes), *grown_trees):
             history, index = change.history, self._paths.index(change.path)
             writes.append(SetContent(index, encode(entries), history.index_version))
             leftovers = history.kept - {entry.digest for entry in entries}

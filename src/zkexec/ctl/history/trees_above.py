@@ -8,7 +8,7 @@ another tool.
 
 from collections.abc import Collection, Sequence
 
-from zkexec.ctl.history.content_change import ContentChange
+from zkexec.ctl.history.content_change import ContentChange, Removal
 from zkexec.ctl.history.content_history import PathHistory, digest_of
 from zkexec.ctl.history.history_acl import HistoryAcl
 from zkexec.ctl.history.history_paths import HistoryPaths
@@ -31,14 +31,16 @@ class TreesAbove:
 def trees_above(
     paths: HistoryPaths,
     acl: HistoryAcl,
-    changes: Sequence[ContentChange],
+    changes: Sequence[ContentChange | Removal],
     inputs: Collection[str] = (),
 ) -> Dialogue:
     """Find the trees with a history that contain one of the paths → TreesAbove.
 
-    The roots of trees that are `inputs` are written even if the tree has no history.
+    The roots of trees that are `inputs` are written even if the tree has no history.  A tree whose
+    root is removed is none of them.
     """
-    trees = sorted({tree for change in changes for tree in _trees_around(change.path)})
+    gone = {f"{change.path}/" for change in changes if isinstance(change, Removal)}
+    trees = sorted({tree for change in changes for tree in _trees_around(change.path)} - gone)
     if not trees:
         return TreesAbove((), ())
     requests = [Exists(paths.index(tree)) for tree in trees]
@@ -86,15 +88,17 @@ def _trees_around(path: str) -> list[str]:
     return [f"/{'/'.join(parts[:count])}/" for count in range(1, most) if path != "/"]
 
 
-def _content(history: PathHistory, inside: Sequence[ContentChange]) -> bytes:
+def _content(history: PathHistory, inside: Sequence[ContentChange | Removal]) -> bytes:
     """The content of a tree after these changes."""
     contents = dict(decode(history.content or b""))
     for change in inside:
         below = change.path[len(history.path) :].rstrip("/")
-        if not is_tree(change.path):
+        if isinstance(change, ContentChange) and not is_tree(change.path):
             contents[below] = change.content
             continue
         contents = {p: c for p, c in contents.items() if not f"{p}/".startswith(f"{below}/")}
+        if isinstance(change, Removal):
+            continue
         contents |= {
             f"{below}/{path}".rstrip("/"): content
             for path, content in decode(change.content).items()
@@ -103,7 +107,10 @@ def _content(history: PathHistory, inside: Sequence[ContentChange]) -> bytes:
 
 
 def _can_keep(
-    paths: HistoryPaths, acl: HistoryAcl, change: ContentChange, inside: Sequence[ContentChange]
+    paths: HistoryPaths,
+    acl: HistoryAcl,
+    change: ContentChange,
+    inside: Sequence[ContentChange | Removal],
 ) -> bool:
     tree = change.history
     create = Create(paths.content(tree.path, digest_of(change.content)), change.content, tree.acl)

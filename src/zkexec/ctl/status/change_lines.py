@@ -6,13 +6,14 @@ made printable.
 
 from collections.abc import Sequence
 
-from zkexec.core.rollout.version import short
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.hold_phrases import group_hold
-from zkexec.ctl.status.member_row import MemberRow
+from zkexec.ctl.status.member_row import UNKNOWN, MemberRow
 from zkexec.ctl.status.render import summary_reason
+from zkexec.ctl.status.version_writes import VersionWrites
+from zkexec.ctl.status.write_phrases import version_name
 from zkexec.text import LONGEST_LINE, cut, printable
 
 
@@ -20,11 +21,11 @@ def group_changes(before: GroupStatus, after: GroupStatus, now: float) -> list[s
     """Write what has changed in one group: of the group as a whole, then of each member."""
     known = set(_group_lines(before, now))
     lines = [line for line in _group_lines(after, now) if line not in known]
-    old = {row.name: _member(row) for row in before.rows}
+    old = {row.name: _member(row, before.versions) for row in before.rows}
     lines += [
         f"{row.name}: {line}"
         for row in after.rows
-        if old.pop(row.name, "") != (line := _member(row))
+        if old.pop(row.name, "") != (line := _member(row, after.versions))
     ]
     return [_shown(line) for line in [*lines, *(f"{name}: gone" for name in old)]]
 
@@ -53,7 +54,8 @@ def _group_lines(group: GroupStatus, now: float) -> list[str]:
         return lines
     return [
         *lines,
-        *filter(None, (phrases.failure(group, now), phrases.pause(group, now))),
+        *filter(None, (phrases.failure(group, now), phrases.others_serve(group))),
+        *filter(None, (phrases.pause(group, now),)),
         *filter(None, (group_hold(group),)),
         *phrases.member_failures(group, now),
         *phrases.tolerated_failures(group),
@@ -67,16 +69,16 @@ def _group_lines(group: GroupStatus, now: float) -> list[str]:
     ]
 
 
-def _member(row: MemberRow) -> str:
+def _member(row: MemberRow, versions: VersionWrites) -> str:
     """Write what a member does, without its place in the queue, which each admission changes."""
     status = row.status
     wants = row.wanted if row.wanted != status.running and not row.inputs_behind else ""
     parts = (
         f"{row.phase} ({row.step})" if row.step else row.phase,
-        f"runs {short(status.running)}" if status.running else "",
-        f"wants {short(wants)}" if wants else "",
+        f"runs {version_name(versions.running(row), status.running)}" if status.running else "",
+        f"wants {version_name(versions.wanted(row), wants)}" if wants else "",
         "has not read the newest write" if row.inputs_behind else "",
-        status.health if row.znode.status and status.health != "unknown" else "",
+        status.health if row.znode.status and status.health != UNKNOWN else "",
         "in flight" if row.is_in_flight else "",
         row.reason,
     )

@@ -9,6 +9,7 @@ from zkexec.core.rollout.queued_member import queue_number
 from zkexec.core.rollout.record import InFlightEntry, RolloutRecord
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.input_writes import InputWrites
 from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
 from zkexec.ctl.status.read_key import Unreadable, ZnodeKind
 from zkexec.ctl.status.znode_reads import ZnodeReads
@@ -53,10 +54,18 @@ class FoundGroup:
     def exists(self) -> bool:
         """Whether there is such a group."""
         get = self._reads.get
+        if self.is_hidden:
+            return True
         has_members = any(
             get(kind, self.paths.members) is not None for kind in (ZnodeKind.NAMES, ZnodeKind.COUNT)
         )
         return has_members or get(ZnodeKind.RECORD, self.paths.state) is not None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the znode of the group may not be read, and its record is not found either."""
+        is_forbidden = self.paths.base in self._reads.hidden
+        return is_forbidden and self._reads.get(ZnodeKind.RECORD, self.paths.state) is None
 
     def count(self, path: str) -> int:
         """Return how many children a znode has, as far as that is known."""
@@ -85,6 +94,8 @@ class FoundGroup:
         if isinstance(found, DecisionsFound) and found.error:
             error = f"{self.paths.shown(self.paths.state)}: {found.error}"
             return RecordFound(RolloutRecord(), error, is_newer=found.is_newer)
+        if self.is_hidden:
+            return RecordFound(RolloutRecord(), self._forbidden(self.paths.base), is_forbidden=True)
         for path in self._necessary():
             if path in self._reads.hidden:
                 return RecordFound(RolloutRecord(), self._forbidden(path), is_forbidden=True)
@@ -108,10 +119,10 @@ class FoundGroup:
                 found[path.rpartition("/")[2]] = znode
         return found
 
-    def status(self, inputs: Mapping[str, object]) -> GroupStatus:
-        """Return the status; `inputs` are the newest writes of the inputs of its members.
+    def status(self, inputs: Mapping[str, object], writes: InputWrites) -> GroupStatus:
+        """Return the status; `inputs` are those of its members, and `writes` what is known of them.
 
-        None is an input that does not exist; anything but a LastWrite is one that is not known.
+        None is an input that does not exist.
         """
         known, queue = self.record, tuple(self._queue())
         restart = self._reads.get(ZnodeKind.RESTART, self.paths.restart)
@@ -122,7 +133,7 @@ class FoundGroup:
             members=self.members,
             queue=tuple(member for member, _ in queue),
             queue_paths=tuple(self.paths.shown(path) for _, path in queue),
-            znodes={path: one for path, one in inputs.items() if isinstance(one, LastWrite)},
+            writes=writes,
             absent=tuple(sorted(path for path, one in inputs.items() if one is None)),
             restart=restart if isinstance(restart, LastWrite) else None,
             ignored=tuple(self._ignored()),

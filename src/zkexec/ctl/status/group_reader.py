@@ -8,7 +8,7 @@ content of a znode is an error here.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from zkexec.cli.converters import HISTORY
@@ -18,14 +18,18 @@ from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
 from zkexec.ctl.status.found_group import FoundGroup
 from zkexec.ctl.status.group_status import GroupStatus, counting_order
 from zkexec.ctl.status.group_summary import GroupSummary
+from zkexec.ctl.status.history_reads import HistoryReads
+from zkexec.ctl.status.member_row import LastWrite
 from zkexec.ctl.status.read_key import ReadKey, Unreadable, ZnodeKind
 from zkexec.ctl.status.tree_survey import TreeSurvey
 from zkexec.ctl.status.znode_reads import ZnodeReads
 from zkexec.ctl.status.znode_values import is_tree
+from zkexec.frozen import replace
 from zkexec.group.bulk_read import BulkRead
 from zkexec.group.paths import Paths
 from zkexec.group.version_codec import SUCCEEDED
 from zkexec.znode_paths import RESTART, group_path
+from zkexec.zookeeper.errors import NoAuthError
 from zkexec.zookeeper.requests import Dialogue
 from zkexec.zookeeper.values import Stat
 
@@ -56,6 +60,7 @@ class ClusterReads(Protocol):
 
     chroot: str
     connection: int
+    connection_words: tuple[str, ...]
 
     @property
     def lacks_multi_read(self) -> bool:
@@ -108,7 +113,9 @@ class GroupReader:
             read = self._new_read()
             bases = yield from read.groups(self._lock)
             yield from read.members(bases)
-            return read, tuple(read.status(*each) for each in bases.items())
+            words = self._cluster.connection_words
+            found = (read.status(*each) for each in bases.items())
+            return read, tuple(replace(one, connection_words=words) for one in found)
 
         self._groups = self._run(dialogue, timeout_s)
         return self._groups
@@ -127,9 +134,13 @@ class GroupReader:
         self._summaries = self._run(dialogue, timeout_s)
         return self._summaries
 
-    def forget(self, changed: Iterable[object]) -> None:
-        """Forget what has changed, as `ClusterConnection.changed` returns it."""
+    def forget(self, changed: Iterable[object]) -> bool:
+        """Forget what has changed, as `ClusterConnection.changed` returns it.
+
+        Returns whether the next reading can find something else.
+        """
         gone = set(changed)
+        known = len(self._known)
         if gone.isdisjoint((LOST, STALE)):
             self._known = {key: found for key, found in self._known.items() if key not in gone}
         else:
@@ -138,6 +149,7 @@ class GroupReader:
             self._due_at = -math.inf
         elif gone and math.isfinite(self._due_at):
             self._due_at = min(self._due_at, self._read_at + READ_AFTER_S)
+        return len(self._known) < known or LOST in gone
 
     @property
     def deadline(self) -> float:
@@ -198,6 +210,9 @@ class GroupRead:
         self._is_watching = watching
         self._trees: dict[str, object] = {}
         """The newest writes of trees, by their paths as members show them."""
+        self._parts: dict[str, Sequence[str]] = {}
+        """What was written last in these trees, as members show it."""
+        self._histories = HistoryReads(self._reads, chroot)
 
     @property
     def watched(self) -> dict[ReadKey, Any]:
@@ -222,6 +237,11 @@ class GroupRead:
             deeper = []
             for path in level:
                 names = set(self._reads.names(path))
+                if path in self._reads.hidden:
+                    if path == root:
+                        raise self._root.refusal(root, NoAuthError())
+                    # It can be a group, or groups can be below it.
+                    groups[path] = path.removeprefix(f"{root}/")
                 if path != root and {"state", "members"} <= names:
                     groups[path] = path.removeprefix(f"{root}/")
                     names -= _OF_A_GROUP
@@ -241,7 +261,9 @@ class GroupRead:
         for is_large in (False, True):
             some = [one for one in groups if is_large == self._is_large(one)]
             yield from self._read_nodes(some, watching=not is_large)
-        yield from self._read_inputs([path for one in groups for path in _inputs(one)])
+        inputs = dict.fromkeys(path for one in groups for path in _inputs(one))
+        yield from self._read_inputs(inputs)
+        yield from self._histories.read(self._writes(inputs), self._parts)
         return None
 
     def numbers(self, bases: Iterable[str]) -> Dialogue:
@@ -261,7 +283,8 @@ class GroupRead:
     def status(self, base: str, name: str) -> GroupStatus:
         """Return what was found of a group."""
         group = self._found(base, name)
-        return group.status({path: self._input(path) for path in _inputs(group)})
+        inputs = {path: self._input(path) for path in _inputs(group)}
+        return group.status(inputs, self._histories.of(self._writes(inputs), self._parts))
 
     def summary(self, base: str, name: str) -> GroupSummary:
         """Return what was found of a group of which only numbers were read."""
@@ -353,7 +376,15 @@ class GroupRead:
                 survey.descend()
         for path, survey in surveys.items():
             root = self._reads.get(ZnodeKind.TREE_STAT, self._root.mirrored(path))
-            self._trees[path] = survey.last_write() if isinstance(root, Stat) else root
+            self._trees[path] = write = survey.last_write() if isinstance(root, Stat) else root
+            if isinstance(write, LastWrite):
+                parts = survey.newest_paths(write.zxid)
+                self._parts[path] = [self._root.shown(part) for part in parts]
+
+    def _writes(self, inputs: Iterable[str]) -> dict[str, LastWrite]:
+        """The newest writes of the inputs that are known to exist."""
+        found = {path: self._input(path) for path in inputs}
+        return {path: write for path, write in found.items() if isinstance(write, LastWrite)}
 
     def _new_survey(self, root: str) -> TreeSurvey:
         return TreeSurvey(

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from zkexec.core.rollout.record import EntryPhase, RolloutRecord
-from zkexec.core.rollout.version import ConfigVersion, is_same_contents
+from zkexec.core.rollout.version import ConfigVersion, is_same_contents, short
+from zkexec.ctl.status.input_writes import InputWrite, InputWrites
 from zkexec.ctl.status.member_row import (
     MISSING,
     UNREADABLE,
@@ -24,6 +25,7 @@ from zkexec.ctl.status.member_row import (
     MemberZnode,
 )
 from zkexec.ctl.status.progress import Progress
+from zkexec.ctl.status.version_writes import VersionWrites, last_push, previous_of, request_of
 from zkexec.frozen import frozen, replace
 from zkexec.group.version_codec import MemberFailure
 from zkexec.znode_paths import RESTART
@@ -70,10 +72,11 @@ class GroupStatus:
     The record has the entries of all members in flight, and the numbers of the living members.
     `failures` are those of versions on single members, by digest and member.
 
-    `znodes` are the inputs that exist, `absent` those that do not, `restart` is the znode of that
-    name.  `queue` are the names of the queue nodes, the first in the queue first, and `queue_paths`
-    their paths.  `error` is why the record cannot be read, `is_forbidden` if a permission is
-    missing, `is_newer` if a later version of zkexec has written it.
+    `writes` are those of the inputs that exist, `absent` are those that do not, `restart` is the
+    znode of that name.  `queue` are the names of the queue nodes, the first in the queue first, and
+    `queue_paths` their paths.  `error` is why the record cannot be read, `is_forbidden` if a
+    permission is missing, `is_newer` if a later version of zkexec has written it.
+    `connection_words` are the connection options that commands for this group have to repeat.
     """
 
     name: str
@@ -82,7 +85,7 @@ class GroupStatus:
     members: Mapping[str, MemberZnode] = {}
     queue: tuple[str, ...] = ()
     queue_paths: tuple[str, ...] = ()
-    znodes: Mapping[str, LastWrite] = {}
+    writes: InputWrites = InputWrites()
     absent: tuple[str, ...] = ()
     restart: LastWrite | None = None
     ignored: tuple[IgnoredZnode, ...] = ()
@@ -91,6 +94,12 @@ class GroupStatus:
     is_forbidden: bool = False
     is_newer: bool = False
     exists: bool = True
+    connection_words: tuple[str, ...] = ()
+
+    @property
+    def znodes(self) -> Mapping[str, LastWrite]:
+        """The newest writes of the inputs that exist."""
+        return self.writes.znodes
 
     @property
     def in_flight(self) -> tuple[MemberRow, ...]:
@@ -140,17 +149,17 @@ class GroupStatus:
         """The trees of which a part may not be read here, so that a newer write may be in it."""
         return tuple(path for path, write in self.znodes.items() if write.is_partly_hidden)
 
-    @property
+    @cached_property
     def serving_count(self) -> int:
         """How many members serve."""
         return sum(row.is_serving for row in self.rows)
 
-    @property
+    @cached_property
     def unavailable(self) -> tuple[MemberRow, ...]:
         """The members that do not serve."""
         return tuple(row for row in self.rows if not row.is_serving)
 
-    @property
+    @cached_property
     def has_zones(self) -> bool:
         """Whether any member has a zone."""
         return any(row.zone for row in self.rows)
@@ -160,7 +169,7 @@ class GroupStatus:
         """The zone of the members in flight; None if no member is in flight, or has a zone."""
         return self.record.zone if self.has_zones and self.record.in_flight else None
 
-    @property
+    @cached_property
     def up_to_date_count(self) -> int:
         """How many members are up to date."""
         return sum(row.is_up_to_date for row in self.rows)
@@ -182,14 +191,6 @@ class GroupStatus:
         left = [one for one in self.progress if not one.is_complete]
         return left[0] if left and all(one.is_held for one in left) else None
 
-    def newest_inputs(self, progress: Progress) -> tuple[str, ...]:
-        """Return the inputs that were written last; none if a rolling restart came after them."""
-        return tuple(
-            path
-            for path in progress.inputs
-            if path in self.znodes and self.znodes[path].zxid == progress.zxid
-        )
-
     @property
     def needs_operator(self) -> bool:
         """Whether the rollout goes on only after an operator has acted."""
@@ -197,7 +198,7 @@ class GroupStatus:
             return True
         return self.record.paused is not None and any(row.needs_resume for row in self.rows)
 
-    @property
+    @cached_property
     def state(self) -> GroupState:
         """The state of the group: the first that applies."""
         states = (
@@ -226,6 +227,16 @@ class GroupStatus:
             for inputs, scope in self._scopes.items()
         ]
         return tuple(sorted(found, key=lambda one: (-one.zxid, one.inputs)))
+
+    @cached_property
+    def versions(self) -> VersionWrites:
+        """The writes behind the versions that members run and want."""
+        return VersionWrites(self.record, self.writes, self.progress)
+
+    @property
+    def last_push(self) -> InputWrite | None:
+        """The newest write of all inputs; None if none is known."""
+        return last_push(self.progress)
 
     @cached_property
     def _rows(self) -> tuple[MemberRow, ...]:
@@ -331,12 +342,13 @@ class GroupStatus:
     def _progress_of(self, inputs: tuple[str, ...], rows: tuple[MemberRow, ...]) -> Progress:
         writes = [write for _, write in self._writes(inputs)]
         newest = max(writes, key=lambda write: write.zxid, default=LastWrite(0))
+        is_requested = newest is self.restart
         version = _wanted(rows)
         state = self.record.versions.get(version.digest)
         is_known_good = bool(version.digest) and self.record.is_known_good(version)
         has_finished = all(row.has_finished for row in rows if not row.duplicate_of)
         can_fail = version.digest and not has_finished
-        return Progress(
+        found = Progress(
             inputs=inputs,
             rows=rows,
             zxid=newest.zxid,
@@ -351,7 +363,26 @@ class GroupStatus:
             missing=tuple(path for path in self.absent if path in inputs),
             oversized=tuple(path for path in self.oversized if path in inputs),
             partly_hidden=tuple(path for path in self.partly_hidden if path in inputs),
+            write=self.writes.newest(inputs),
+            request=request_of(self.record, newest) if is_requested else None,
+            first_turn_at=self._first_turn_at(rows, version.digest),
+            can_go_on=self.record.paused is None and not self._is_limited(version),
         )
+        digest, previous = previous_of(self.record, found, self.writes)
+        return replace(found, previous=previous, previous_digest=digest)
+
+    def _first_turn_at(self, rows: Sequence[MemberRow], digest: str) -> float:
+        """Return when the first member has begun to apply a version; 0 if that is not known."""
+        turns = [row.znode.facts.turn for row in rows if row.znode.facts]
+        began = [turn.began for turn in turns if turn and digest and turn.digest == short(digest)]
+        entries = self.record.in_flight.values()
+        began += [entry.since for entry in entries if entry.digest == digest and entry.since]
+        return min(began, default=0.0)
+
+    def _is_limited(self, version: ConfigVersion) -> bool:
+        """Whether a hold ends the rollout of a version before the last member."""
+        hold = self.record.hold
+        return hold is not None and not hold.approves(version)
 
     def _is_held(self, version: ConfigVersion) -> bool:
         """Whether no member is admitted to a version because of a hold, and none is busy with it.

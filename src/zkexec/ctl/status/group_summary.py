@@ -43,6 +43,14 @@ class GroupSummary:
         return newest if newest[1].has_failed(self.record.tolerated) else None
 
     @property
+    def has_unknown_service(self) -> bool:
+        """Whether members have failed in their turns, of which it is not read whether they serve.
+
+        Such a member has no mark of its own, and can serve: on reverted files, for example.
+        """
+        return self.failure is not None and self.in_flight > 0
+
+    @property
     def is_held(self) -> bool:
         """Whether a hold keeps the members that wait from the newest version."""
         hold, newest = self.record.hold, self.newest

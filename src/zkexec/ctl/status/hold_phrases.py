@@ -3,13 +3,14 @@
 The file is short because it is what `ctl/status` and `ctl/command` share about holds.
 """
 
-import shlex
+from collections.abc import Sequence
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import Hold
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
-from zkexec.ctl.status.phrases import full_time
+from zkexec.ctl.status.time_phrases import full_time
 
 
 def members_text(limit: MaxUnavailable, population: int = 0) -> str:
@@ -38,10 +39,11 @@ def group_hold(group: GroupStatus) -> str:
         return ""
     text = held_text(hold, group.record.population.members)
     if group.held is not None:
-        return text
+        return f"{text}; the other members get the version when an operator approves it"
     left = [one for one in group.progress if not one.is_complete]
     if all(one.digest in hold.known_good for one in left):
-        return f"a new version is {text}"
+        free = "the wanted version was known good, so nothing holds it; " if left else ""
+        return f"{free}a new version is {text}"
     return f"to be {text}"
 
 
@@ -49,7 +51,8 @@ def hold_advice(group: GroupStatus) -> list[str]:
     """Write how an operator ends a hold that keeps no member waiting now."""
     if group.record.hold is None or group.held is not None:
         return []
-    return [f"to remove the hold: {shlex.join(['zkexecctl', 'approve', group.name])}"]
+    command = printed_command(group.connection_words, "approve", group.name)
+    return [f"to remove the hold: {command}"]
 
 
 def summary_hold(group: GroupSummary) -> str:
@@ -61,6 +64,6 @@ def summary_hold(group: GroupSummary) -> str:
     return text if group.is_held else f"a new version is {text}"
 
 
-def approval(lock: str) -> str:
-    """Write how an operator lets all members follow."""
-    return f"to let all members follow: {shlex.join(['zkexecctl', 'approve', lock])}"
+def approval(lock: str, connection: Sequence[str]) -> str:
+    """Write how an operator lets all members follow; `connection` are the options to repeat."""
+    return f"to let all members follow: {printed_command(connection, 'approve', lock)}"

@@ -25,6 +25,8 @@ _WITHOUT_SERVICE = (
 MISSING = "missing"
 """Instead of a phase: the member is in flight, and its znode is gone."""
 _HEALTHY, _UNHEALTHY = "healthy", "unhealthy"
+UNKNOWN = "unknown"
+"""The health of a command before its first health check, or without any."""
 
 UNREADABLE = "unreadable"
 """Instead of a phase: the znode exists, and its content is not a member status."""
@@ -36,6 +38,7 @@ class LastWrite:
 
     Of a tree it is that of any znode in it, also a removal.  `excess` is why no member can read the
     tree: it is too much.  One that is `is_partly_hidden` contains znodes that may not be read here.
+    `request` is the content of the znode of restarts: the name of the restart, and a token.
     """
 
     zxid: int
@@ -43,6 +46,7 @@ class LastWrite:
     size: int = 1
     excess: str = ""
     is_partly_hidden: bool = False
+    request: str = ""
 
 
 @frozen()
@@ -147,6 +151,13 @@ class MemberRow:
         if status.phase == Phase.VERIFYING.value:
             return status.health == _HEALTHY
         return status.health != _UNHEALTHY and status.phase not in _WITHOUT_SERVICE
+
+    @property
+    def first_check_at(self) -> float:
+        """When the first health check of its command is due, if none has come; 0 if not known."""
+        delay_s = self.znode.facts.first_check_s if self.znode.facts else 0.0
+        is_quiet = self.phase == Phase.RUNNING.value and self.status.health == UNKNOWN
+        return self.since + delay_s if is_quiet and delay_s and self.since else 0.0
 
     @property
     def needs_attention(self) -> bool:

@@ -1,59 +1,25 @@
 """What zkexecctl writes about a group, in sentences: for `status`, for `wait` and for a push."""
 
 import shlex
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.step import failed_in
-from zkexec.ctl.history.tree_content import contains
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import Intruder, MemberRow
 from zkexec.ctl.status.progress import Progress
+from zkexec.ctl.status.time_phrases import moment, span
+from zkexec.ctl.status.undo_targets import UndoTarget, undo_targets
+from zkexec.ctl.status.version_writes import serving_others
+from zkexec.ctl.status.write_phrases import goal, version_name, write_text
 
 _MOST_NAMES = 3
 _BAR = 10
 _STOPPED_PHASES = (Phase.FAILED.value, Phase.BLOCKED.value)
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-
-
-def full_time(at: float) -> str:
-    """Write seconds of the epoch as the log of zkexec shows them."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
-
-
-def moment(at: float, now: float) -> str:
-    """Write seconds of the epoch, without the date if it is today; "" if they are not known."""
-    if not at:
-        return ""
-    then = time.localtime(at)
-    is_today = then[:3] == time.localtime(now)[:3]
-    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", then)
-
-
-def span(time_s: float) -> str:
-    """Write a duration in its two largest units: `3 s`, `2 min 5 s`, `4 h`."""
-    rest = max(0, int(time_s))
-    largest = next((index for index, (_, size) in enumerate(_UNITS) if rest >= size), -1)
-    if largest < 0:
-        return "0 s"
-    parts = []
-    for unit, size in _UNITS[largest : largest + 2]:
-        if count := rest // size:
-            parts.append(f"{count} {unit}")
-        rest %= size
-    return " ".join(parts)
-
-
-def age(at: float, now: float) -> str:
-    """Write how long ago it was, for a column: `3s`, `2m`, `4h`; "" if that is not known."""
-    if not at:
-        return ""
-    number, unit = span(now - at).split(" ")[:2]
-    return number + unit[0]
 
 
 def ordinal(number: int) -> str:
@@ -76,17 +42,6 @@ def bar(count: int, total: int) -> str:
     return f"[{'#' * filled}{'.' * (_BAR - filled)}]"
 
 
-def goal(progress: Progress, now: float) -> str:
-    """Name the version that members are updated to."""
-    if progress.missing:
-        return "up to date"
-    if progress.digest:
-        return f"updated to {short(progress.digest)}"
-    if progress.written_at:
-        return f"updated to the version of {moment(progress.written_at, now)}"
-    return "up to date"
-
-
 def headline(group: GroupStatus, now: float) -> str:
     """Write how far the rollout is and whether it has stopped, or why there is none."""
     if group.state is GroupState.GONE:
@@ -99,10 +54,12 @@ def headline(group: GroupStatus, now: float) -> str:
     stopped = f"{group.state.value}, " if has_stopped else ""
     count = f"{group.name}: {stopped}{group.up_to_date_count} of {len(group.rows)}"
     one = group.progress[0] if len(group.progress) == 1 else None
+    push = None if one else group.last_push
+    last = f"; last push: {write_text(push, now)}" if push and push.label else ""
     # A member that is being restarted does not serve either, but that is no reason to worry.
     count_unavailable = sum(not _is_restarting(row) for row in group.unavailable)
     unavailable = f", {count_unavailable} unavailable" if count_unavailable else ""
-    return f"{count} {goal(one, now) if one else 'up to date'}{unavailable}"
+    return f"{count} {goal(one, now) if one else 'up to date'}{last}{unavailable}"
 
 
 def pace(progress: Progress, now: float) -> str:
@@ -203,25 +160,78 @@ def failure_of(progress: Progress, now: float) -> str:
     """Write which version has failed in a rollout, on which members and why; "" if none has."""
     if progress.failure is None:
         return ""
-    return version_failure(progress.digest, progress.failure, now)
+    return version_failure(_version(progress), progress.failure, now, _hosts(progress))
 
 
-def version_failure(digest: str, found: VersionState, now: float) -> str:
-    """Write on which members a version has failed, and why the last time."""
+def version_failure(
+    name: str, found: VersionState, now: float, hosts: Mapping[str, str] | None = None
+) -> str:
+    """Write on which members, with their hosts, a version has failed, and why the last time."""
     at = f" at {moment(found.at, now)}" if found.at else ""
     reason = found.reason or "the reason is not known"
-    failed = f"{failed_in(found.step)} on {names(found.failed_by)}"
-    return f"{short(digest)} {failed}{at}: {reason}"
+    where = names([on_host(member, hosts or {}) for member in found.failed_by])
+    return f"{name} {failed_in(found.step)} on {where}{at}{_in_step(found.step)}: {reason}"
+
+
+def _in_step(step: str) -> str:
+    """Name the step, unless the failure is written with its step anyway."""
+    return f", in step {step}" if step and failed_in(step) == failed_in("") else ""
+
+
+def on_host(member: str, hosts: Mapping[str, str]) -> str:
+    """Write the name of a member, with its host if that is not its name."""
+    host = hosts.get(member, "")
+    return f"{member} ({host})" if host and host != member else member
+
+
+def _hosts(progress: Progress) -> dict[str, str]:
+    return {row.name: row.znode.facts.host for row in progress.rows if row.znode.facts}
+
+
+def _version(progress: Progress) -> str:
+    """Name the version of a rollout by its revision and its digest."""
+    return version_name(progress.write.label if progress.write else "", progress.digest)
+
+
+def others_serve(group: GroupStatus) -> str:
+    """Write what a failure means for the other members, and what these serve; "" without one."""
+    failed = group.failure
+    if failed is None:
+        return ""
+    serving = serving_others(failed.rows, failed.digest)
+    parts = [
+        f"{count} of {failed.total} serve{'s' * (count == 1)} {_running_name(group, digest)}"
+        for digest, count in serving.items()
+    ]
+    kept = f": {', '.join(parts)}" if parts else ""
+    return f"failed: no other member tries this version, and all others keep what they run{kept}"
+
+
+def _running_name(group: GroupStatus, digest: str) -> str:
+    """Name a version that a member runs, by its revision if that is proven."""
+    row = next((one for one in group.rows if one.status.running == digest), None)
+    return (group.versions.running(row) if row else "") or short(digest)
 
 
 def tolerated_failures(group: GroupStatus) -> list[str]:
     """Write which versions go on although they have failed on some members."""
     most = group.record.tolerated
-    return [
-        f"{short(one.digest)} failed on {names(tuple(one.failures))}, which is tolerated: "
-        f"max failed is {most}"
+    lines = [
+        f"{_version(one)} failed on "
+        f"{names([on_host(member, _hosts(one)) for member in one.failures])}, which is tolerated: "
+        f"max failed is {most}; the rollout goes on, and these members wait for a push or a retry"
         for one in _tolerated(group)
     ]
+    return [*lines, *_places_at_risk(group)] if lines else lines
+
+
+def _places_at_risk(group: GroupStatus) -> list[str]:
+    """Warn if tolerated failures can take all places, so that no other member is admitted."""
+    tolerated, places = group.record.tolerated, group.record.max_in_flight(group.record.zone)
+    if tolerated < places:
+        return []
+    text = f"max failed ({tolerated}) is not less than max unavailable ({places}): if that many"
+    return [f"{text} members fail, no other is admitted; set --max-failed below --max-unavailable"]
 
 
 def _tolerated(group: GroupStatus) -> list[Progress]:
@@ -238,22 +248,38 @@ def advice(group: GroupStatus) -> list[str]:
     # A tolerated failure stops no other member, but its own member is never done without a push.
     failed = [*filter(None, (group.failure,)), *_tolerated(group)]
     if failed:
-        if paths := _outermost(group.newest_inputs(failed[0])):
-            undo = _command("undo", *paths, "--lock", group.name, "--wait")
-            lines.append(f"to undo the push: {undo}")
-        lines.append(f"to try it again: {_command('retry', group.name)}")
+        lines += _way_back(group, failed[0])
+        lines.append(f"to try it again: {_command(group, 'retry', group.name)}")
     if group.record.paused is not None:
-        lines.append(f"to continue: {_command('resume', group.name)}")
+        lines.append(f"to continue: {_command(group, 'resume', group.name)}")
     if group.held is not None:
-        lines.append(f"to let all members follow: {_command('approve', group.name)}")
+        lines.append(f"to let all members follow: {_command(group, 'approve', group.name)}")
+        lines += [] if failed else _way_back(group, group.held)
     return lines
 
 
-def _outermost(paths: Sequence[str]) -> list[str]:
-    """Leave out what is part of a tree: an undo of the tree brings it back as well."""
-    return [
-        path for path in paths if not any(tree != path and contains(tree, path) for tree in paths)
-    ]
+def _way_back(group: GroupStatus, progress: Progress) -> list[str]:
+    """Write the command that brings back what was known good; none if nothing was pushed."""
+    targets = undo_targets(progress, group.record, group.writes)
+    follow = ("--lock", group.name, "--wait")
+    if targets:
+        revisions = {target.revision for target in targets}
+        if len(revisions) == 1:
+            to = [f"--to={revision}" for revision in revisions if revision]
+            paths = [target.path for target in targets]
+            return [f"to undo the push: {_command(group, 'undo', *paths, *to, *follow)}"]
+        commands = [_command(group, "undo", one.path, *_to(one)) for one in targets]
+        return [f"to undo the pushes: {' && '.join(commands)} {shlex.join(follow)}"]
+    write = progress.write
+    if write is None or progress.request is not None:
+        return []
+    source = "DIR/" if write.path.endswith("/") else "FILE"
+    command = _command(group, "push", f"{write.path}={source}", *follow)
+    return [f"no earlier content is kept; to push other content: {command}"]
+
+
+def _to(target: UndoTarget) -> tuple[str, ...]:
+    return (f"--to={target.revision}",) if target.revision else ()
 
 
 def member_failures(group: GroupStatus, now: float) -> list[str]:
@@ -283,7 +309,7 @@ def _member_failure(row: MemberRow, now: float) -> str:
     at = f" at {moment(row.since, now)}" if row.since else ""
     failed = f"{failed_in(row.step)}{at}: {row.reason}"
     if row.phase == Phase.BLOCKED.value:
-        return f"{row.name} is blocked, {failed}; it tries again every ten seconds"
+        return f"{row.name} is blocked by its host, {failed}; it tries again every ten seconds"
     return f"{row.name} {failed}"
 
 
@@ -298,7 +324,8 @@ def record_pause(record: RolloutRecord, now: float) -> str:
     if paused is None:
         return ""
     since = f" since {moment(paused.at, now)}" if paused.at else ""
-    return f"paused by {paused.by or 'an operator'}{since}: {paused.reason or 'no reason given'}"
+    by, reason = paused.by or "an operator", paused.reason or "no reason given"
+    return f"paused by {by}{since}: {reason}; no member is admitted"
 
 
 def record_advice(group: GroupStatus) -> str:
@@ -323,7 +350,7 @@ def absent_inputs(group: GroupStatus) -> list[str]:
         source = "DIR/" if path.endswith("/") else "FILE"
         lines.append(
             f"{path} does not exist; until it does, the files of these members stay as they are: "
-            f"{names(members)}; to create it: {_command('push', f'{path}={source}')}"
+            f"{names(members)}; to create it: {_command(group, 'push', f'{path}={source}')}"
         )
     more = len(group.absent) - len(lines)
     return [*lines, f"{more} more inputs do not exist"] if more else lines
@@ -365,7 +392,7 @@ def missing_member(group: GroupStatus, row: MemberRow, now: float) -> str:
     since = f", which {what} at {moment(row.since, now)}" if row.since else ""
     return (
         f"{row.name} is missing in its turn{since}; if it does not come back: "
-        f"{_command('forget', group.name, row.name)}"
+        f"{_command(group, 'forget', group.name, row.name)}"
     )
 
 
@@ -413,5 +440,5 @@ def _process(row: MemberRow) -> str:
     return f"{row.name} ({facts.host}, pid {facts.pid})" if facts else row.name
 
 
-def _command(subcommand: str, *arguments: str) -> str:
-    return shlex.join(["zkexecctl", subcommand, *arguments])
+def _command(group: GroupStatus, subcommand: str, *arguments: str) -> str:
+    return printed_command(group.connection_words, subcommand, *arguments)

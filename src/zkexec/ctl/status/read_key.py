@@ -21,6 +21,7 @@ class ZnodeKind(Enum):
     TREE_STAT = "statistics of a znode of a tree"
     TREE_NAMES = "names of the children of a znode of a tree"
     RESTART = "rolling restart"
+    HISTORY = "index of a history"
 
 
 @frozen()

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
-from zkexec.core.rollout.version import short
+from zkexec.core.rollout.version import is_same_contents, short
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus, counting_order
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.hold_phrases import group_hold, hold_advice, summary_hold
-from zkexec.ctl.status.member_row import MISSING, UNREADABLE, MemberRow
+from zkexec.ctl.status.member_row import MISSING, UNKNOWN, UNREADABLE, MemberRow
 from zkexec.ctl.status.progress import Progress, ZoneProgress
+from zkexec.ctl.status.time_phrases import age, moment, span
+from zkexec.ctl.status.write_phrases import goal, push_line
 from zkexec.ctl.terminal.table import Cell, Column, Frame, table
 from zkexec.ctl.terminal.text_width import lines_of
 
@@ -74,7 +76,10 @@ def render_overview(groups: Sequence[GroupSummary], now: float, frame: Frame) ->
 def summary_reason(group: GroupSummary, now: float) -> str:
     """Write why a group in the list of all groups needs attention; "" if it does not."""
     record = group.record
-    failed = phrases.version_failure(*group.failure, now) if group.failure else ""
+    failed = ""
+    if group.failure:
+        digest, state = group.failure
+        failed = phrases.version_failure(short(digest), state, now)
     paused = phrases.record_pause(record, now)
     return "; ".join(filter(None, (group.error, failed, paused, summary_hold(group))))
 
@@ -103,6 +108,8 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     for one in group.progress:
         if len(group.progress) > 1:
             yield "", _progress_line(one, now)
+        elif text := push_line(one, now):
+            yield "faint", text
         yield from (("", _zone_line(zone, group)) for zone in one.zones)
     yield from _stops(group, now)
     yield from (("", text) for text in (*phrases.advice(group), *hold_advice(group)))
@@ -127,6 +134,7 @@ def _stops(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     """Write what stops the rollout, or would if it was not tolerated."""
     if text := phrases.failure(group, now):
         yield "bad", text
+        yield "bad", phrases.others_serve(group)
     yield from (("bad", text) for text in phrases.member_failures(group, now))
     yield from (("busy", text) for text in phrases.tolerated_failures(group))
     for text in (phrases.pause(group, now), group_hold(group)):
@@ -151,7 +159,7 @@ def _oddities(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
 def _progress_line(progress: Progress, now: float) -> str:
     pace = phrases.pace(progress, now)
     inputs = phrases.names(progress.inputs) or "no input"
-    line = f"  {progress.up_to_date_count} of {progress.total} {phrases.goal(progress, now)}"
+    line = f"  {progress.up_to_date_count} of {progress.total} {goal(progress, now)}"
     return f"{line}  {pace and f'{pace}  '}({inputs})"
 
 
@@ -179,7 +187,7 @@ def _audit(group: GroupStatus, now: float) -> Iterable[str]:
     for entry in group.record.audit[-_AUDIT_LINES:]:
         member = f" {entry.member}" if entry.member else ""
         reason = f": {entry.reason}" if entry.reason else ""
-        yield f"{phrases.moment(entry.at, now)} {entry.by}: {entry.operation}{member}{reason}"
+        yield f"{moment(entry.at, now)} {entry.by}: {entry.operation}{member}{reason}"
 
 
 def _urgency(row: MemberRow) -> tuple[int, int]:
@@ -200,9 +208,6 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
     def column(title: str, cell: Callable[[MemberRow], Cell], rank: int = 0) -> Column:
         return Column(title, tuple(cell(row) for row in rows), rank)
 
-    def moment(at: float) -> Cell:
-        return Cell(phrases.moment(at, now), "faint")
-
     return [
         column("MEMBER", lambda row: Cell(row.name)),
         *([column("ZONE", lambda row: _zone(row, group), 2)] if group.has_zones else []),
@@ -210,12 +215,13 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
         column("PID", lambda row: Cell(str(row.znode.facts.pid) if row.znode.facts else ""), 6),
         column("PHASE", _phase),
         column("STEP", lambda row: Cell(row.step), 1),
-        column("RUNS", lambda row: Cell(short(row.status.running))),
-        column("WRITTEN", lambda row: moment(row.status.running_at), 5),
-        column("WANTS", _wanted),
-        column("WRITTEN", lambda row: moment(row.status.wanted_at if _differs(row) else 0), 7),
-        column("HEALTH", _health, 2),
-        column("SINCE", lambda row: Cell(phrases.age(row.since, now)), 3),
+        column("RUNS", lambda row: Cell(_named(group.versions.running(row), row.status.running))),
+        column(
+            "WRITTEN", lambda row: Cell(moment(group.versions.running_at(row), now), "faint"), 5
+        ),
+        column("WANTS", lambda row: _wanted(row, group)),
+        column("HEALTH", lambda row: _health(row, now), 2),
+        column("SINCE", lambda row: Cell(age(row.since, now)), 3),
         column("TURN", _turn),
         column("REASON", lambda row: Cell(_reason(row, group))),
     ]
@@ -231,20 +237,42 @@ def _phase(row: MemberRow) -> Cell:
     return Cell(row.phase, "good" if row.is_up_to_date else "busy")
 
 
-def _health(row: MemberRow) -> Cell:
+def _health(row: MemberRow, now: float) -> Cell:
     health = row.status.health if row.znode.status else ""
+    if health == UNKNOWN and not row.status.running:
+        return Cell("")
+    if health == UNKNOWN:
+        return Cell(_first_check(row, now), "faint")
     return Cell(health, {"healthy": "good", "unhealthy": "bad"}.get(health, ""))
+
+
+def _first_check(row: MemberRow, now: float) -> str:
+    """Write when the first health check of the command comes, as none has come yet."""
+    if row.znode.facts is None or not row.znode.facts.first_check_s:
+        return "not checked"
+    left_s = row.first_check_at - now
+    return f"check in {span(left_s + 0.5)}" if left_s > 0 else "no check yet"
+
+
+def _named(label: str, digest: str) -> str:
+    """Write a revision without its path, and the digest as its second name."""
+    _, at, revision = label.rpartition("@")
+    return f"{at}{revision} {short(digest)}".strip()
 
 
 def _differs(row: MemberRow) -> bool:
     return row.wanted != row.status.running and not row.inputs_behind
 
 
-def _wanted(row: MemberRow) -> Cell:
+def _wanted(row: MemberRow, group: GroupStatus) -> Cell:
     """The version that it does not run yet; not known if it has not read the newest write."""
     if row.inputs_behind:
         return Cell("not read yet", "busy")
-    return Cell(short(row.wanted) if _differs(row) else "", "busy")
+    if not _differs(row):
+        return Cell("")
+    if is_same_contents(row.wanted, row.status.running):
+        return Cell(f"restart {short(row.wanted).partition('.')[2]}".strip(), "busy")
+    return Cell(_named(group.versions.wanted(row), row.wanted), "busy")
 
 
 def _turn(row: MemberRow) -> Cell:
@@ -266,6 +294,12 @@ def _reason(row: MemberRow, group: GroupStatus) -> str:
     return "; ".join(text for text in (*parts, row.reason, phrases.shared_files(row)) if text)
 
 
+def _unavailable(group: GroupSummary) -> Cell:
+    """The number of unavailable members; a question mark if failed ones are not counted in it."""
+    number = str(group.unavailable or "")
+    return Cell(f"{number}{'?' * group.has_unknown_service}", "bad")
+
+
 def _group_columns(groups: Sequence[GroupSummary], now: float) -> list[Column]:
     def column(title: str, cell: Callable[[GroupSummary], Cell], rank: int = 0) -> Column:
         return Column(title, tuple(cell(group) for group in groups), rank, is_fixed=True)
@@ -279,7 +313,7 @@ def _group_columns(groups: Sequence[GroupSummary], now: float) -> list[Column]:
         column("ALIVE", lambda group: Cell(str(group.alive)), 2),
         column("IN FLIGHT", lambda group: Cell(count(group.in_flight).text, "busy")),
         column("WAITING", lambda group: count(group.waiting), 1),
-        column("UNAVAILABLE", lambda group: Cell(count(group.unavailable).text, "bad")),
-        column("NEWEST", lambda group: Cell(short(group.newest[0]) if group.newest else ""), 3),
+        column("UNAVAILABLE", _unavailable),
+        column("TRIED", lambda group: Cell(short(group.newest[0]) if group.newest else ""), 3),
         column("REASON", lambda group: Cell(summary_reason(group, now))),
     ]

@@ -7,21 +7,35 @@ from typing import Any
 from zkexec.core.rollout.limits import AgreedMaxFailed, AgreedMaxUnavailable
 from zkexec.core.rollout.record import EntryPhase, Hold
 from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.input_writes import InputWrite
 from zkexec.ctl.status.member_row import MemberRow
-from zkexec.ctl.status.progress import Progress
+from zkexec.ctl.status.progress import Progress, RestartRequest
+from zkexec.ctl.status.rollout_events import rollout_events
+from zkexec.ctl.status.version_writes import VersionWrites
+from zkexec.group.member_profile import LastTurn
 
 FORMAT = 1
 
 
 def status_json(
-    groups: Sequence[GroupStatus], now: float, disconnected_since: float | None = None
+    groups: Sequence[GroupStatus],
+    now: float,
+    disconnected_since: float | None = None,
+    *,
+    with_events: bool = False,
 ) -> str:
-    """Return one line; `disconnected_since` is when the connection was lost, if it is."""
+    """Return one line; `disconnected_since` is when the connection was lost, if it is.
+
+    `with_events` adds the events of the present rollout.
+    """
     found = {
         "format": FORMAT,
         "at": _time(now),
         "disconnected_since": _time(disconnected_since or 0.0),
-        "groups": [_group(group, now) for group in groups],
+        "groups": [
+            _group(group, now) | ({"events": _events(group)} if with_events else {})
+            for group in groups
+        ],
     }
     # Only ASCII: the texts of znodes must not reach a terminal as they are.
     return json.dumps(found, separators=(", ", ": "))
@@ -54,8 +68,9 @@ def _group(group: GroupStatus, now: float) -> dict[str, Any]:
         "head": record.head and {"member": record.head.member, "since": _time(record.head.since)},
         "paused": paused and {"by": paused.by, "reason": paused.reason, "at": _time(paused.at)},
         "held": _held(record.hold),
+        "last_push": _write(group.last_push),
         "progress": [_progress(one, now) for one in group.progress],
-        "members": [_member(row) for row in group.rows],
+        "members": [_member(row, group.versions) for row in group.rows],
         "ignored": [{"path": one.path, "reason": one.reason.value} for one in group.ignored],
         "audit": [
             {
@@ -68,6 +83,22 @@ def _group(group: GroupStatus, now: float) -> dict[str, Any]:
             for entry in record.audit
         ],
     }
+
+
+def _events(group: GroupStatus) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": _time(event.at),
+            "event": event.event,
+            "member": event.member or None,
+            "by": event.by or None,
+            "revision": event.revision or None,
+            "step": event.step or None,
+            "action": event.action or None,
+            "reason": event.reason or None,
+        }
+        for event in rollout_events(group)
+    ]
 
 
 def _limit(
@@ -95,6 +126,9 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
         "inputs": list(progress.inputs),
         "digest": progress.digest or None,
         "zxid": progress.zxid,
+        "write": _write(progress.write),
+        "request": _request(progress.request),
+        "previous": _write(progress.previous),
         "written_at": _time(progress.written_at),
         "known_good": progress.is_known_good,
         "allowed": progress.allowed,
@@ -130,7 +164,32 @@ def _progress(progress: Progress, now: float) -> dict[str, Any]:
     }
 
 
-def _member(row: MemberRow) -> dict[str, Any]:
+def _write(write: InputWrite | None) -> dict[str, Any] | None:
+    if write is None:
+        return None
+    return {
+        "path": write.path,
+        "revision": write.revision or None,
+        "by": write.by or None,
+        "message": write.message or None,
+        "at": _time(write.at),
+        "set_by_other_tool": write.set_by_other_tool,
+        "also": list(write.also),
+    }
+
+
+def _request(request: RestartRequest | None) -> dict[str, Any] | None:
+    if request is None:
+        return None
+    return {
+        "operation": request.operation,
+        "by": request.by or None,
+        "reason": request.reason or None,
+        "at": _time(request.at),
+    }
+
+
+def _member(row: MemberRow, versions: VersionWrites) -> dict[str, Any]:
     status, facts = row.status, row.znode.facts
     return {
         "name": row.name,
@@ -145,10 +204,14 @@ def _member(row: MemberRow) -> dict[str, Any]:
         "zkexec_version": facts and facts.zkexec_version,
         "running": _version(status.running, status.running_at),
         "wanted": _version(row.wanted, status.wanted_at),
+        "running_revision": versions.running(row) or None,
+        "wanted_revision": versions.wanted(row) or None,
         "zxid": status.zxid,
         "inputs": list(facts.inputs) if facts else [],
         "inputs_behind": list(row.inputs_behind),
         "health": status.health if row.znode.status else None,
+        "first_check_at": _time(row.first_check_at),
+        "turn": _turn(facts.turn) if facts else None,
         "since": _time(row.since),
         "in_flight": row.is_in_flight,
         "failed": row.turn_phase is EntryPhase.FAILED,
@@ -156,6 +219,18 @@ def _member(row: MemberRow) -> dict[str, Any]:
         "duplicate_of": row.duplicate_of or None,
         "shares_with": [{"member": member, "file": file} for member, file in row.shares_with],
         "reason": row.reason,
+    }
+
+
+def _turn(turn: LastTurn | None) -> dict[str, Any] | None:
+    if turn is None:
+        return None
+    return {
+        "began": _time(turn.began),
+        "ended": _time(turn.ended),
+        "digest": turn.digest,
+        "action": turn.action or None,
+        "result": turn.result or None,
     }
 
 

@@ -4,6 +4,7 @@ What is removed is a write as well, of the znode above.
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from zkexec.core.snapshot import MOST_BYTES, MOST_ZNODES, Problem
 from zkexec.ctl.status.member_row import LastWrite
@@ -11,6 +12,9 @@ from zkexec.zookeeper.tree_outline import ReadLimits, TreeBranch, TreeExcess, pa
 from zkexec.zookeeper.values import Stat
 
 _LIMITS = ReadLimits(MOST_ZNODES, MOST_BYTES)
+MOST_PARTS = 10
+"""As many parts of a tree are named that were written by one push."""
+
 _PROBLEMS = {TreeExcess.ZNODES: Problem.TOO_MANY, TreeExcess.BYTES: Problem.TOO_LARGE}
 
 
@@ -87,6 +91,12 @@ class TreeSurvey:
             excess="" if excess is None else _PROBLEMS[excess].value,
             is_partly_hidden=any(map(self._is_hidden, self._branch.reached)),
         )
+
+    def newest_paths(self, zxid: int) -> list[str]:
+        """Return the paths of the znodes that were written in this transaction, the first few."""
+        reached = (path for path in self._branch.reached)
+        written = (path for path in reached if any(s.mzxid == zxid for s in self._stats(path)))
+        return list(islice(written, MOST_PARTS))
 
     def _stats(self, path: str) -> list[Stat]:
         """Give the statistics of a znode: each of the two can be the newer one."""

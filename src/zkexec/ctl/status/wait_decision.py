@@ -5,13 +5,19 @@ takes its time.  After that the rollout is counted without it.  A failure, or a 
 member from its turn, ends the wait at once.  So does a hold, as soon as all members that it allows
 have succeeded: for the push that began it this is the end that it waits for.  A duplicate is never
 up to date, so it ends the wait as well, but not at once.
+
+A member that is missing in its turn may come back, and otherwise the next in the queue ends its
+turn.  If all others are up to date, no member does: the wait ends, and names the command for it.
 """
 
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.hold_phrases import approval, held_text
 from zkexec.frozen import frozen
+
+_MOST_NAMES = 3
 
 RETURN_S = 10.0
 """`wait` waits this long for a missing member to come back."""
@@ -19,6 +25,12 @@ DUPLICATE_S = 30.0
 """`wait` waits this long for a duplicate to get the ID, if all others are up to date.
 
 What an earlier process of the ID has left behind is gone when its session has expired.
+"""
+
+LOST_TURN_S = 120.0
+"""`wait` waits this long for a member that is missing in its turn, if all others are up to date.
+
+It is twice the grace period of a member with the default times: those of others are not known.
 """
 
 
@@ -49,6 +61,7 @@ class WaitDecision:
         self._away: dict[str, float] = {}
         self._is_first = True
         self._duplicates_until: float | None = None
+        self._lost_until: float | None = None
 
     @property
     def away(self) -> tuple[str, ...]:
@@ -57,9 +70,8 @@ class WaitDecision:
 
     def deadline(self) -> float | None:
         """Return when the decision can change without a change of the group; monotonic seconds."""
-        due = [*self._away.values()]
-        if self._duplicates_until is not None:
-            due.append(self._duplicates_until)
+        lasting = (self._duplicates_until, self._lost_until)
+        due = [*self._away.values(), *(until for until in lasting if until is not None)]
         return min(due, default=None)
 
     def decide(self, group: GroupStatus, now: float, monotonic: float) -> WaitOutcome | None:
@@ -91,7 +103,8 @@ class WaitDecision:
         has_succeeded = all(one.succeeded >= hold.after.of(alive) for one in left)
         status = DONE if self._until_held and has_succeeded else NO
         failed = "" if has_succeeded else ", but not all of these have succeeded"
-        text = f"{group.name}: {held_text(hold, alive)}{failed}; {approval(group.name)}"
+        way_on = approval(group.name, group.connection_words)
+        text = f"{group.name}: {held_text(hold, alive)}{failed}; {way_on}"
         return WaitOutcome(status, text, is_held=True)
 
     def _decide_on_members(
@@ -101,6 +114,9 @@ class WaitDecision:
             return WaitOutcome(NO, phrases.headline(group, now))
         if self._are_duplicates_here_to_stay(group, monotonic):
             text = "; ".join(phrases.duplicate_member(group, row) for row in group.duplicates)
+            return WaitOutcome(NO, f"{group.name}: {text}")
+        if self._are_turns_lost(group, monotonic):
+            text = "; ".join(lost_turns(group))
             return WaitOutcome(NO, f"{group.name}: {text}")
         return WaitOutcome(DONE, phrases.headline(group, now)) if group.is_complete else None
 
@@ -114,6 +130,16 @@ class WaitDecision:
             self._duplicates_until = monotonic + DUPLICATE_S
         return monotonic >= self._duplicates_until
 
+    def _are_turns_lost(self, group: GroupStatus, monotonic: float) -> bool:
+        """Return whether for `LOST_TURN_S` only members have been left that are missing."""
+        left = [row for row in group.rows if not row.is_up_to_date]
+        if not left or any(row.is_alive for row in left):
+            self._lost_until = None
+            return False
+        if self._lost_until is None:
+            self._lost_until = monotonic + LOST_TURN_S
+        return monotonic >= self._lost_until
+
     def _note_missing(self, group: GroupStatus, monotonic: float) -> None:
         # A duplicate comes back under another name, or not at all.
         names = {row.name for row in group.rows if not row.duplicate_of}
@@ -124,3 +150,15 @@ class WaitDecision:
         gone = {name for name, until in self._away.items() if until <= monotonic}
         self._away = {name: until for name, until in self._away.items() if name not in gone}
         self._met = (self._met | names) - gone
+
+
+def lost_turns(group: GroupStatus) -> list[str]:
+    """Write which turns are lost, each with the command that ends it; the first few."""
+    missing = group.missing
+    lines = [
+        f"the turn of {row.name} is lost; to end it: "
+        f"{printed_command(group.connection_words, 'forget', group.name, row.name)}"
+        for row in missing[:_MOST_NAMES]
+    ]
+    more = len(missing) - len(lines)
+    return [*lines, f"{more} more turns are lost"] if more else lines

@@ -10,6 +10,7 @@ from typing import Any
 from zkexec.core.input_options import root_of
 from zkexec.core.inputs import restart_name
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.ctl.history.content_history import HistoryEntry, decode_index
 from zkexec.ctl.status.member_row import IgnoreReason, LastWrite, MemberZnode
 from zkexec.ctl.status.read_key import ReadKey, ZnodeKind
 from zkexec.frozen import frozen, replace
@@ -19,6 +20,7 @@ from zkexec.group.json_fields import NewerFormatError
 from zkexec.group.member_codec import decode_status
 from zkexec.group.paths import is_left_over
 from zkexec.group.version_codec import MemberFailure, decode_failure
+from zkexec.text import cut
 from zkexec.znode_paths import check_zk_path
 from zkexec.zookeeper.values import Stat
 
@@ -30,6 +32,13 @@ class DecisionsFound:
     record: RolloutRecord
     error: str = ""
     is_newer: bool = False
+
+
+@frozen()
+class HistoryFound:
+    """The entries of a history, each with its zxid; None if they are not understood."""
+
+    entries: tuple[HistoryEntry, ...] | None
 
 
 @frozen()
@@ -73,9 +82,11 @@ def _member(content: bytes, stat: Stat) -> MemberZnode:
             check_zk_path(root_of(path) if is_tree(path) else path)
     except ValueError as error:
         return MemberZnode(created_at=created_at, error=str(error))
+    # Such a zxid is from before the ensemble was wiped or restored.
     if status.zxid > stat.mzxid:
-        # The status is from before the ensemble was wiped or restored.
         status = replace(status, zxid=0)
+    if status.running_zxid > stat.mzxid:
+        status = replace(status, running_zxid=0)
     return MemberZnode(status, facts, created_at)
 
 
@@ -99,8 +110,16 @@ def _last_write(stat: Stat) -> LastWrite:
 
 
 def _restart(content: bytes, stat: Stat) -> LastWrite | IgnoreReason:
-    is_request = restart_name(content) is not None
-    return _last_write(stat) if is_request else IgnoreReason.NO_REQUEST
+    if restart_name(content) is None:
+        return IgnoreReason.NO_REQUEST
+    return replace(_last_write(stat), request=cut(content.decode(errors="replace")))
+
+
+def _history(content: bytes, stat: Stat) -> HistoryFound:
+    try:
+        return HistoryFound(decode_index(content, stat.mzxid))
+    except ValueError:
+        return HistoryFound(None)
 
 
 _MEANINGS: dict[ZnodeKind, Callable[[bytes, Stat], object]] = {
@@ -109,5 +128,6 @@ _MEANINGS: dict[ZnodeKind, Callable[[bytes, Stat], object]] = {
     ZnodeKind.QUEUE_NODE: _queue_node,
     ZnodeKind.FAILURE: _failure,
     ZnodeKind.RESTART: _restart,
+    ZnodeKind.HISTORY: _history,
 }
 """What becomes of the content and the statistics of a znode; all else is kept as it is."""

@@ -41,13 +41,13 @@ class LiveScreen:
         height = max(_LOWEST, self._console.height) - 1
         return Frame(self._console.paint, width, height)
 
-    def draw(self, lines: Sequence[str]) -> None:
-        """Replace what was drawn last."""
-        if list(lines) == list(self._drawn) and not self._is_resized:
+    def draw(self, lines: Sequence[str], above: Sequence[str] = ()) -> None:
+        """Replace what was drawn last; lines `above` it stay on the screen for good."""
+        if list(lines) == list(self._drawn) and not self._is_resized and not above:
             return
         start = f"\x1b[{len(self._drawn)}A\r" if self._drawn else "\r"
         start = _ALL if self._is_resized else start
-        text = f"{_TO_THE_END}\n".join(lines)
+        text = f"{_TO_THE_END}\n".join([*above, *lines])
         self._console.out(f"{_HIDE}{start}{text}{_TO_THE_END}{_BELOW}{_SHOW}")
         self._drawn, self._is_resized = tuple(lines), False
 

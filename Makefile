@@ -26,6 +26,10 @@ WIDTH ?= 200
 TURN_S ?= 2.5
 ON_SERVERS ?= 1
 SCENES ?=
+# The empty Debian into which `make test-packages` installs.
+ROOT_OF_DEBIAN := .roots/bookworm
+# The Debian that `make test-systemd` boots.
+ROOT_OF_SYSTEMD := .roots/systemd
 # How long `make soak` lasts.
 SECONDS ?= 3600
 
@@ -115,14 +119,16 @@ test-servers: setup ## Run the tests of groups and operators on ZooKeeper 3.4, 3
 
 .PHONY: coverage
 coverage: $(READY) ## Check that the tests of the core, and of the client, reach each of their branches
-	$(BIN)/coverage erase
-	ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 $(BIN)/coverage run -m pytest \
-	    --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS)
-	$(BIN)/coverage report
-	$(BIN)/coverage erase
-	$(BIN)/coverage run --source=zkexec.zookeeper -m pytest \
-	    $(filter-out $(TESTS_OF_SERVERS),$(wildcard test/zookeeper/test_*.py))
-	$(BIN)/coverage report --include="$(subst $() ,$(,),$(FILES_OF_CLIENT))"
+	@echo "the tests of the core and of the client, side by side"
+	@COVERAGE_FILE=.coverage.client; export COVERAGE_FILE; \
+	    $(BIN)/coverage run --source=zkexec.zookeeper -m pytest -q \
+	        $(filter-out $(TESTS_OF_SERVERS),$(wildcard test/zookeeper/test_*.py)) & \
+	    ZKEXEC_SEEDS=300 ZKEXEC_GROUP_SEEDS=40 COVERAGE_FILE=.coverage.core \
+	    $(BIN)/coverage run -m pytest -q --ignore-glob="*_mutants.py" $(FLOORS_WITHOUT_SERVERS) \
+	        || { kill $$!; exit 1; }; \
+	    wait $$!
+	COVERAGE_FILE=.coverage.core $(BIN)/coverage report
+	COVERAGE_FILE=.coverage.client $(BIN)/coverage report --include="$(subst $() ,$(,),$(FILES_OF_CLIENT))"
 
 .PHONY: mutate
 mutate: $(READY) ## Make a mistake or two in each function of the core, and list what no test notices
@@ -148,6 +154,10 @@ benchmark: setup ## Measure zkexec beside its references; QUICK=1: first impress
 	@PYTHONPATH=test $(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) \
 	    $(if $(PEERS),--peers .peers) $(FIGURES)
 
+.PHONY: benchmark-web
+benchmark-web: setup ## Measure zkexecctl web and exporter on a group of a thousand members
+	@PYTHONPATH=test $(BIN)/python -m benchmarks.web
+
 .PHONY: soak
 soak: setup ## Keep a wrapper busy for an hour, or SECONDS, over a link that breaks
 	@tools/setup benchmark
@@ -167,10 +177,15 @@ papers: $(READY) ## Write the man pages, the completions and the drawn parts of 
 	$(BIN)/python tools/draw_papers.py
 	$(BIN)/python tools/draw_options.py
 	$(BIN)/python tools/draw_phases.py
+	$(BIN)/python tools/draw_metrics.py
 
 .PHONY: pictures
 pictures: setup ## Take the terminal pictures of the README anew, in a real rollout
 	$(BIN)/python tools/take_pictures.py docs/pictures
+
+.PHONY: screenshots
+screenshots: setup ## Take the pictures of the web page anew, in a real rollout
+	@PYTHONPATH=test $(BIN)/python tools/take_screenshots.py docs/pictures
 
 .PHONY: frames
 frames: setup ## Record the frames of SERVERS anew, which the tests of the ZooKeeper client play
@@ -179,6 +194,32 @@ frames: setup ## Record the frames of SERVERS anew, which the tests of the ZooKe
 	    if [ $$server != own ]; then home="$(CURDIR)/.servers/$$server"; else home=$$ZOOKEEPER_HOME; fi; \
 	    ZOOKEEPER_HOME="$$home" PYTHONPATH=test $(BIN)/python tools/record_frames.py || exit 1; \
 	done
+
+.PHONY: dist
+dist: $(READY) ## Build wheel, sdist, zipapps and Debian package into dist/, with SHA256SUMS
+	@tools/setup dist $(VENV)
+	@rm -rf dist
+	@$(BIN)/python tools/build_dist.py dist
+
+.PHONY: pyz
+pyz: $(READY) ## Build the zipapps alone: dist/zkexec.pyz and dist/zkexecctl.pyz
+	@$(BIN)/python tools/build_dist.py dist pyz
+
+.PHONY: deb
+deb: $(READY) ## Build the Debian package alone
+	@tools/setup dist $(VENV)
+	@$(BIN)/python tools/build_dist.py dist deb
+
+.PHONY: test-packages
+test-packages: setup dist ## Install what `make dist` builds into an empty Debian 12, and run a rollout
+	@tools/setup roots $(ROOT_OF_DEBIAN)
+	@ZKEXEC_DIST="$(CURDIR)/dist" ZKEXEC_ROOT="$(CURDIR)/$(ROOT_OF_DEBIAN)" \
+	    $(BIN)/pytest test/packages
+
+.PHONY: test-systemd
+test-systemd: setup ## Run the units under a real systemd, which boots a Debian 12 in a container
+	@tools/setup systemd $(ROOT_OF_SYSTEMD)
+	@ZKEXEC_SYSTEMD_ROOT="$(CURDIR)/$(ROOT_OF_SYSTEMD)" $(BIN)/pytest test/managed
 
 .PHONY: lock
 lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in pyproject.toml
@@ -189,6 +230,6 @@ lock: $(READY) ## Write requirements-dev.txt anew from the dependency group in p
 
 .PHONY: clean
 clean: ## Remove everything that was made here
-	rm -rf .venv .venv-* .servers .peers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .servers .peers .roots .axe .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist
 	rm -f src/zkexec/process/_starter*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

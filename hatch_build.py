@@ -1,4 +1,4 @@
-"""Build the compiled starter of zkexec, if this machine can.
+"""Build the compiled starter of zkexec, if this machine can, and find `share` a place.
 
 `ZKEXEC_BUILD_STARTER` decides: `0` leaves it out, `1` makes it an error if it cannot be built, and
 `auto`, the default, leaves it out then and prints one line.
@@ -21,6 +21,7 @@ _VARIABLE = "ZKEXEC_BUILD_STARTER"
 _CHOICES = ("auto", "0", "1")
 _SOURCE = "src/zkexec/process/_starter.c"
 _NAME = "_starter.abi3.so"
+_SHARE = "src/zkexec/share"
 _FLAGS = ("-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
@@ -45,6 +46,7 @@ class StarterHook(BuildHookInterface[BuilderConfig]):
             beside.unlink(missing_ok=True)
             if built:
                 shutil.move(built, beside)
+            _link_share(Path(self.root, _SHARE))
         elif built:
             build_data["force_include"][str(built)] = f"zkexec/process/{_NAME}"
             build_data["pure_python"] = False
@@ -75,6 +77,12 @@ class StarterHook(BuildHookInterface[BuilderConfig]):
             # Not more: zkexec works without it.
             self.app.display_warning(f"zkexec: no compiled starter: {error}")
             return None
+
+
+def _link_share(link: Path) -> None:
+    """Make the files of `share` resources of the package; a source archive contains no link."""
+    if not link.exists():
+        link.symlink_to("../../share")
 
 
 def _compile(source: Path, target: Path) -> Path:

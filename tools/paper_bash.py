@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from paper_programs import Program, spellings
 from zkexec.cli.options import Option
-from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.subcommand import CONNECTION, LOCK, QUESTIONS, Subcommand
 
 _FRAME = """\
 # Completion of @NAME@ for bash; drawn by tools/draw_papers.py.
@@ -43,6 +43,22 @@ _@NAME@_files() {
     local name=${cur##*[$1]}
     mapfile -t COMPREPLY < <(compgen -f -P "${cur%"$name"}" -- "$name")
     compopt -o filenames -o default 2>/dev/null
+}
+
+# Offers files behind the first @.  To bash they are no files, as their names begin with an @.
+_@NAME@_files_behind_at() {
+    local ahead=${cur%%@*}@ index file
+    mapfile -t COMPREPLY < <(compgen -f -- "${cur#"$ahead"}")
+    for index in "${!COMPREPLY[@]}"; do
+        printf -v file %q "${COMPREPLY[index]}"
+        if [[ -d ${COMPREPLY[index]} ]]; then
+            file+=/
+        fi
+        COMPREPLY[index]=$ahead$file
+    done
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
 _@NAME@_commands() {
@@ -107,7 +123,20 @@ _@NAME@_word() {
 }
 """
 
-_SUBCOMMANDS = """\
+_NAMES = """\
+# Offers names that the cluster has, as @NAME@ reports them; none if it does not answer soon.
+_@NAME@_names() {
+    mapfile -t COMPREPLY < <(command "${words[0]}" complete-words "${words[@]:1}" 2>/dev/null)
+    if [[ ${COMPREPLY[*]} == *[/=]* ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+"""
+
+_SUBCOMMANDS = (
+    _NAMES
+    + """\
 _@NAME@_behind_dashes() {
     return 1
 }
@@ -129,9 +158,11 @@ _@NAME@_word() {
         :*) _@NAME@_offer "@NAMES@ help" ;;
         help:*) _@NAME@_offer "@NAMES@" ;;
 @CASES@
+        @KNOWN@) _@NAME@_names ;;
     esac
 }
 """
+)
 
 
 def script(program: Program) -> str:
@@ -146,6 +177,7 @@ def script(program: Program) -> str:
         "CASES": "\n".join(
             line for subcommand in program.subcommands for line in _subcommand_cases(subcommand)
         ),
+        "KNOWN": "|".join(f"{one.name}:*" for one in program.subcommands if one.arguments),
         "NAME": program.name,
     }
     text = _FRAME
@@ -164,17 +196,18 @@ def _value_case(name: str, option: Option) -> str:
 
 def _value_action(name: str, option: Option) -> str:
     choices = " ".join(option.choices)
-    if option.metavar == "SCHEME:@FILE":
-        return f'[[ $cur == *@* ]] && _{name}_files @ || _{name}_offer "{choices}"'
+    if option.metavar in ("SCHEME:@FILE", "@FILE"):
+        begins = f'_{name}_offer "{choices or "@"}"'
+        return f"if [[ $cur == *@* ]]; then _{name}_files_behind_at; else {begins}; fi"
     if option.metavar in ("FILE", "DIR"):
         return f"_{name}_files ="
     if option.metavar == "LOCAL_PATH=ZK_PATH|@FILE":
-        text_of_file = f"[[ $cur == *=@* ]] && _{name}_files @"
-        return f"{text_of_file} || [[ $cur == *=* ]] || _{name}_files ="
+        text_of_file = f"if [[ $cur == *=@* ]]; then _{name}_files_behind_at"
+        return f"{text_of_file}; elif [[ $cur != *=* ]]; then _{name}_files =; fi"
     if option.metavar == "LOCAL_PATH=ZK_PATH":
         return f"[[ $cur == *=* ]] || _{name}_files ="
-    if option.metavar == "COMMAND":
-        return f"_{name}_commands"
+    if option is LOCK or option.metavar == "COMMAND":
+        return f"_{name}_{'names' if option is LOCK else 'commands'}"
     return f'_{name}_offer "{choices}"' if choices else ":"
 
 

@@ -4,10 +4,22 @@ from collections.abc import Iterable, Iterator
 
 from paper_programs import Program, spellings
 from zkexec.cli.options import Option
-from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Subcommand
+from zkexec.ctl.subcommand import CONNECTION, LOCK, QUESTIONS, Subcommand
 
 _HEAD = """\
 # Completion of @NAME@ for fish; drawn by tools/draw_papers.py.
+
+"""
+
+_FILES = """\
+# Writes the files whose names begin with the second word, each behind the first word.
+function __@NAME@_files_behind
+    for file in $argv[2]*
+        test -d $file
+        and set file $file/
+        echo -- $argv[1]$file
+    end
+end
 
 """
 
@@ -16,9 +28,20 @@ function __@NAME@_template
     set -l token (string replace -r '^--template=' '' -- (commandline -ct))
     set -l parts (string split -m 1 =@ -- $token)
     if test (count $parts) -eq 2
-        for file in $parts[2]*
-            echo -- $parts[1]=@$file
-        end
+        __@NAME@_files_behind $parts[1]=@ $parts[2]
+    end
+end
+
+"""
+
+_AT = """\
+function __@NAME@_at
+    set -l token (string replace -r '^--token=' '' -- (commandline -ct))
+    set -l parts (string split -m 1 @ -- $token)
+    if test (count $parts) -eq 2
+        __@NAME@_files_behind @ $parts[2]
+    else
+        echo @
     end
 end
 
@@ -73,6 +96,13 @@ function __zkexecctl_is
     contains -- (__zkexecctl_subcommand) $argv
 end
 
+# Writes names that the cluster has, as @NAME@ reports them; none if it does not answer soon.
+function __zkexecctl_names
+    set -l words (commandline -opc)
+    command -q $words[1]
+    and command $words[1] complete-words $words[2..-1] (commandline -ct) 2>/dev/null
+end
+
 complete -c zkexecctl -f
 """
 
@@ -81,9 +111,7 @@ function __@NAME@_auth
     set -l token (string replace -r '^--auth=' '' -- (commandline -ct))
     set -l parts (string split -m 1 @ -- $token)
     if test (count $parts) -eq 2
-        for file in $parts[2]*
-            echo -- $parts[1]@$file
-        end
+        __@NAME@_files_behind $parts[1]@ $parts[2]
     else
         printf '%s\\n' digest:@ sasl:@
     end
@@ -98,13 +126,22 @@ def script(program: Program) -> str:
         valued = " ".join(name for option in program.valued for name in spellings(option))
         lines = [
             _HEAD,
+            _FILES,
             _AUTH,
+            _AT,
             _SUBCOMMAND.replace("@VALUED@", valued),
             *_subcommands(program.subcommands),
         ]
     else:
         condition = "not __zkexec_has_command"
-        lines = [_HEAD, _AUTH, _TEMPLATE, _BEHIND_DASHES, *_options(program.options, condition)]
+        lines = [
+            _HEAD,
+            _FILES,
+            _AUTH,
+            _TEMPLATE,
+            _BEHIND_DASHES,
+            *_options(program.options, condition),
+        ]
     return "".join(lines).replace("@NAME@", program.name)
 
 
@@ -125,6 +162,8 @@ def _subcommands(subcommands: tuple[Subcommand, ...]) -> Iterator[str]:
         yield from _options(subcommand.options, f"__zkexecctl_is {subcommand.name}")
         if any("=" in argument.metavar for argument in subcommand.arguments):
             yield f"{start}'__zkexecctl_is {subcommand.name}' -F\n"
+        if subcommand.arguments:
+            yield f"{start}'__zkexecctl_is {subcommand.name}' -a '(__zkexecctl_names)'\n"
 
 
 def _options(options: Iterable[Option], condition: str) -> Iterator[str]:
@@ -136,14 +175,18 @@ def _options(options: Iterable[Option], condition: str) -> Iterator[str]:
         )
 
 
+_FUNCTIONS = {"SCHEME:@FILE": "auth", "@FILE": "at"}
+"""The functions that complete values of these forms."""
+
+
 def _value(option: Option) -> str:
     offered = f" -a {_quoted(' '.join(option.choices))}" if option.choices else ""
     if not option.takes_word:
         return ""
     if option.metavar == "COMMAND":
         return " -r -F -a '(__fish_complete_command)'"
-    if option.metavar == "SCHEME:@FILE":
-        return " -x -a '(__@NAME@_auth)'"
+    if option is LOCK or option.metavar in _FUNCTIONS:
+        return f" -x -a '(__@NAME@_{_FUNCTIONS.get(option.metavar, 'names')})'"
     if option.metavar == "LOCAL_PATH=ZK_PATH|@FILE":
         return " -r -F -a '(__@NAME@_template)'"
     if option.metavar in ("FILE", "DIR", "LOCAL_PATH=ZK_PATH"):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from paper_programs import Program
 from zkexec.cli.options import Option
-from zkexec.ctl.subcommand import CONNECTION, QUESTIONS, Argument, Subcommand
+from zkexec.ctl.subcommand import CONNECTION, LOCK, QUESTIONS, Argument, Subcommand
 
 _COMMAND_LINE = """\
 #compdef @NAME@
@@ -24,7 +24,12 @@ _@NAME@() {
 @OPTIONS@
 }
 
-_@NAME@ "$@"
+# It is the body of a function if the shell has loaded it, and was read as a script otherwise.
+if [[ ${funcstack[1]} == _@NAME@ ]]; then
+    _@NAME@ "$@"
+else
+    compdef _@NAME@ @NAME@
+fi
 """
 
 _SUBCOMMANDS = """\
@@ -32,6 +37,16 @@ _SUBCOMMANDS = """\
 # Completion of @NAME@ for zsh; drawn by tools/draw_papers.py.
 
 @VALUES@
+# Offers names that the cluster has, as @NAME@ reports them; none if it does not answer soon.
+_@NAME@_names() {
+    local -a names=(
+        ${(f)"$(command ${(Q)whole[1]} complete-words "${(@Q)whole[2,-1]}" 2>/dev/null)"}
+    )
+    local -a open=(${(M)names:#*[/=]}) closed=(${names:#*[/=]})
+    compadd -S '' -a open
+    compadd -a closed
+}
+
 _@NAME@_subcommands() {
     local -a subcommands=(
 @NAMES@
@@ -43,6 +58,7 @@ _@NAME@_subcommands() {
 _@NAME@() {
     local context state state_descr line curcontext=$curcontext
     local -A opt_args
+    local -a whole=("${(@)words[1,CURRENT]}")
     local -a connection=(
 @CONNECTION@
     )
@@ -60,7 +76,23 @@ _@NAME@() {
     esac
 }
 
-_@NAME@ "$@"
+# It is the body of a function if the shell has loaded it, and was read as a script otherwise.
+if [[ ${funcstack[1]} == _@NAME@ ]]; then
+    _@NAME@ "$@"
+else
+    compdef _@NAME@ @NAME@
+fi
+"""
+
+_AT = """\
+_@NAME@_at() {
+    if compset -P '@'; then
+        _files
+    else
+        compadd -S '' -- @
+    fi
+}
+
 """
 
 _VALUES = """\
@@ -99,10 +131,10 @@ _@NAME@_template() {
 def script(program: Program) -> str:
     """The whole file."""
     if program.subcommands:
-        behind, before = "_files", "_message ZK_PATH=FILE"
+        behind, before = "_files", "_@NAME@_names"
     else:
         behind, before = "_message ZK_PATH", "_files -S ="
-    values = _VALUES if program.subcommands else _VALUES + _TEMPLATE
+    values = _AT + _VALUES if program.subcommands else _VALUES + _TEMPLATE
     text = _SUBCOMMANDS if program.subcommands else _COMMAND_LINE
     replaced = {
         "VALUES": values.replace("@BEHIND@", behind).replace("@BEFORE@", before),
@@ -144,7 +176,11 @@ def _spec(option: Option) -> str:
     return f"'{others}{repeated}'{{{short},{long}}}{_quoted(rest)}"
 
 
+_NUMBERS = ("N", "M")
+"""Arguments that are revisions, which are not completed."""
+
 _ACTIONS = {
+    "@FILE": "_@NAME@_at",
     "SCHEME:@FILE": "_@NAME@_auth",
     "LOCAL_PATH=ZK_PATH": "_@NAME@_pair",
     "LOCAL_PATH=ZK_PATH|@FILE": "_@NAME@_template",
@@ -155,6 +191,8 @@ _ACTIONS = {
 
 
 def _action(option: Option) -> str:
+    if option is LOCK:
+        return "_@NAME@_names"
     offered = f"({' '.join(option.choices)})" if option.choices else ""
     return _ACTIONS.get(option.metavar, offered)
 
@@ -176,7 +214,8 @@ def _case(subcommand: Subcommand) -> str:
 def _positional(argument: Argument) -> str:
     message = argument.metavar.replace(":", "\\:")
     # Without anything to offer: a mere message would keep an option from being filled in.
-    action = "_@NAME@_pair" if "=" in argument.metavar else "()"
+    is_known = argument.metavar not in _NUMBERS
+    action = "_@NAME@_pair" if "=" in argument.metavar else "_@NAME@_names" if is_known else "()"
     number = "*" if argument.is_repeatable else ""
     optional = "" if argument.is_needed else ":"
     return _quoted(f"{number}{optional}:{message}:{action}")

@@ -64,7 +64,7 @@ def picture(screen: pyte.Screen, title: str) -> str:
             f'<text x="{width / 2:g}" y="{_BAR / 2 + 6:g}" fill="{_FAINT}" text-anchor="middle" '
             f'font-family="system-ui, sans-serif" font-size="12">{escape(title)}</text>'
         ),
-        f'<g font-family="{_FONT}" font-size="14" xml:space="preserve">',
+        f'<g font-family="{_FONT}" font-size="14">',
         *(line for row, runs in enumerate(rows) for line in _drawn(row, runs)),
         "</g>",
         "</svg>",
@@ -102,8 +102,9 @@ def _drawn(row: int, runs: list[Run]) -> Iterator[str]:
             )
             ink = _PAPER
         weight = ' font-weight="bold"' if style.bold else ""
-        # The length keeps each column at its place, with any font.
+        # The length keeps each column at its place, with any font.  Browsers collapse blanks.
+        shown = escape(text).replace(" ", "\N{NO-BREAK SPACE}")
         yield (
             f'<text x="{left:g}" y="{top + 13:g}" fill="{ink}"{weight} textLength="{width:g}" '
-            f'lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
+            f'lengthAdjust="spacingAndGlyphs">{shown}</text>'
         )

@@ -1,12 +1,19 @@
 # Completion of zkexec for fish; drawn by tools/draw_papers.py.
 
+# Writes the files whose names begin with the second word, each behind the first word.
+function __zkexec_files_behind
+    for file in $argv[2]*
+        test -d $file
+        and set file $file/
+        echo -- $argv[1]$file
+    end
+end
+
 function __zkexec_auth
     set -l token (string replace -r '^--auth=' '' -- (commandline -ct))
     set -l parts (string split -m 1 @ -- $token)
     if test (count $parts) -eq 2
-        for file in $parts[2]*
-            echo -- $parts[1]@$file
-        end
+        __zkexec_files_behind $parts[1]@ $parts[2]
     else
         printf '%s\n' digest:@ sasl:@
     end
@@ -16,9 +23,7 @@ function __zkexec_template
     set -l token (string replace -r '^--template=' '' -- (commandline -ct))
     set -l parts (string split -m 1 =@ -- $token)
     if test (count $parts) -eq 2
-        for file in $parts[2]*
-            echo -- $parts[1]=@$file
-        end
+        __zkexec_files_behind $parts[1]=@ $parts[2]
     end
 end
 
@@ -42,6 +47,7 @@ complete -c zkexec -n 'not __zkexec_has_command' -s e -l exec -r -F -a '(__fish_
 complete -c zkexec -n 'not __zkexec_has_command' -l kill-signal -x -a 'TERM INT QUIT HUP USR1 USR2 KILL' -d 'Stop the command for a restart with this signal (a name or a number)'
 complete -c zkexec -n 'not __zkexec_has_command' -l kill-timeout -x -d 'Kill what is left of a stopped command after this time'
 complete -c zkexec -n 'not __zkexec_has_command' -l subreaper -d 'Adopt and reap the orphans of the command, as PID 1 does'
+complete -c zkexec -n 'not __zkexec_has_command' -l notify -x -a 'command zkexec' -d 'Leave NOTIFY_SOCKET to the command (command), or report to systemd from zkexec (zkexec): ready when the command is healthy, what it waits for, reloads, and the watchdog'
 complete -c zkexec -n 'not __zkexec_has_command' -s m -l mirror -r -F -d 'Mirror a config file from zookeeper to localhost, or with DIR/=ZK_PATH/ all znodes below ZK_PATH into the folder DIR; give it once for each (in the variable: several pairs, separated by blanks)'
 complete -c zkexec -n 'not __zkexec_has_command' -s t -l template -r -F -a '(__zkexec_template)' -d 'Render the template in this znode or local file into LOCAL_PATH, by Jinja2; it reads the trees of --values (in the variable: several, separated by blanks)'
 complete -c zkexec -n 'not __zkexec_has_command' -l values -x -d 'Let templates read the znodes of this tree (in the variable: several, separated by blanks)'
@@ -89,6 +95,8 @@ complete -c zkexec -n 'not __zkexec_has_command' -l tls-ca -r -F -a 'system' -d 
 complete -c zkexec -n 'not __zkexec_has_command' -l tls-cert -r -F -d 'Show this certificate to the servers'
 complete -c zkexec -n 'not __zkexec_has_command' -l tls-key -r -F -d 'The key of that certificate, without a passphrase'
 complete -c zkexec -n 'not __zkexec_has_command' -l log-format -x -a 'text json' -d 'Log as text, or as json: one object a line'
+complete -c zkexec -n 'not __zkexec_has_command' -l metrics-file -r -F -d 'Write metrics for the textfile collector of Prometheus\'s node_exporter into this file, at each change and each minute; its name has to end with .prom for that'
+complete -c zkexec -n 'not __zkexec_has_command' -l keep-stderr -d 'Pass on what the command writes to stderr, and add its last line to the reason if it fails or is not healthy: in the log, for the alert, and in a group also in ZooKeeper and in `zkexecctl status`; the stderr of the command is a pipe then'
 complete -c zkexec -n 'not __zkexec_has_command' -s v -l verbose -d 'Log also decisions and reasons'
 complete -c zkexec -n 'not __zkexec_has_command' -s s -l silent -d 'Log only one line for a fatal error'
 complete -c zkexec -n 'not __zkexec_has_command' -s h -l help -d 'Show this message'

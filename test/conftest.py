@@ -98,11 +98,11 @@ def opened(request: pytest.FixtureRequest, proxy: Proxy) -> Opener:
         demand_reading_at_once()
     if old and can_read_at_once():
         proxy.on_request = like_an_old_server
-    return opener(proxy.hosts, old=old)
+    return opener(proxy.hosts)
 
 
 @pytest.fixture
 def opened_as_old(proxy: Proxy) -> Opener:
     """Opens an Ensemble behind the proxy, which acts like a server before 3.6."""
     proxy.on_request = like_an_old_server
-    return opener(proxy.hosts, old=True)
+    return opener(proxy.hosts)

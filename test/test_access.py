@@ -12,6 +12,7 @@ from zkexec.cli import parser
 from zkexec.cli.cluster_access import client_settings
 from zkexec.cli.security import SYSTEM, Access, AclEntry, Credential, Tls
 from zkexec.cli.settings import Settings, UsageError, resolve_settings
+from zkexec.extras import installing
 from zkexec.zookeeper.client_settings import Proof
 
 SECRET = "pass:word-7"  # noqa: S105 - It is none.
@@ -204,7 +205,10 @@ def test_one_identity_for_sasl(secret: Path) -> None:
 
 def test_sasl_needs_its_package(secret: Path) -> None:
     """Where the package for SASL is not installed, one line says so before anything is done."""
-    program = "import sys; sys.modules['puresasl'] = None; from zkexec.main import main; main()"
+    program = (
+        "import sys; sys.path[:] = [each for each in sys.path if '-packages' not in each];"
+        "from zkexec.main import main; main()"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program, "--auth", f"sasl:@{secret}", "--", "true"],
         capture_output=True,
@@ -215,8 +219,7 @@ def test_sasl_needs_its_package(secret: Path) -> None:
 
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        f"zkexec: --auth: 'sasl:@{secret}' needs the package pure-sasl: "
-        "pip install 'zkexec[sasl]'\n"
+        f"zkexec: --auth: 'sasl:@{secret}' needs pure-sasl: {installing('sasl')}\n"
     )
 
 

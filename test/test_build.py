@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARE = ROOT / "share"
 DEADLINE_S = 300.0
 NO_COMPILER = {"CC": "/no/such/compiler"}
 STRICT = {"ZKEXEC_BUILD_STARTER": "1", "CFLAGS": "-Wall -Wextra -Werror"}
@@ -95,6 +96,19 @@ def test_the_starter_can_be_left_out(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "zkexec/process/compiled_starter.py" in names
     assert not [name for name in names if name.endswith((".so", ".c"))]
+
+
+def test_the_papers_are_in_the_wheel_twice(tmp_path: Path) -> None:
+    """Below the prefix, where man and the shells look, and as resources of the package."""
+    assert build("wheel", tmp_path, {"ZKEXEC_BUILD_STARTER": "0"}).returncode == 0
+    with zipfile.ZipFile(only_file(tmp_path)) as wheel:
+        names = wheel.namelist()
+
+    below_prefix = [name.partition(".data/data/share/")[2] for name in names]
+    resources = [name.partition("zkexec/share/")[2] for name in names if ".data" not in name]
+    files = {str(path.relative_to(SHARE)) for path in SHARE.rglob("*") if path.is_file()}
+    assert {"man/man1/zkexec.1", "systemd/system/zkexec@.service"} <= files
+    assert set(below_prefix) - {""} == set(resources) - {""} == files
 
 
 @pytest.mark.parametrize(

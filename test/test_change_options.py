@@ -14,6 +14,7 @@ from zkexec.cli.settings import OTHER_VARIABLES, Settings, UsageError, resolve_s
 from zkexec.cli.shell_command import parse
 from zkexec.core.policy import ActionRule, ChangeAction
 from zkexec.core.step import STEP_COMMANDS, Step
+from zkexec.frozen import replace
 
 NONE, RELOAD, RESTART = ChangeAction.NONE, ChangeAction.RELOAD, ChangeAction.RESTART
 DEFAULT = (ActionRule("", RESTART),)
@@ -109,7 +110,7 @@ def test_a_variable_has_several_actions() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/t/conf", "/t/conf/app", "/t/conf/app.conf/", "/t/conf/app.conf/x", "/t/con/", "x", "x=none"],
+    ["/t/conf/app", "/t/conf/app.conf/", "/t/conf/app.conf/x", "/t/con/", "x", "x=none"],
 )
 def test_a_path_names_a_target(path: str) -> None:
     """A PATH that is neither a target nor a folder above one is a mistake."""
@@ -120,27 +121,40 @@ def test_a_path_names_a_target(path: str) -> None:
     assert mistakes(*MIRROR, ZKEXEC_ON_CHANGE=text) == f"ZKEXEC_ON_CHANGE: '{text}' {NO_TARGET}"
 
 
+def test_a_folder_without_its_slash() -> None:
+    """A folder that lacks its slash is shown with it."""
+    assert mistakes(*MIRROR, "--on-change", "/t/conf=none") == (
+        "--on-change: '/t/conf=none' names a folder without its slash: write /t/conf/"
+    )
+    assert mistakes("-m", "/t/tree/=/a/", "--on-change", "/t/tree=none") == (
+        "--on-change: '/t/tree=none' names a folder without its slash: write /t/tree/"
+    )
+
+
 @pytest.mark.parametrize("path", ["/t/conf/", "/t/conf/a", "/t/conf/a/b", "/t/conf/a/", "/t/", "/"])
 def test_a_path_below_a_tree_names_a_target(path: str) -> None:
     """A PATH may be the folder of a tree, and anything below or above it."""
     words = ("-m", "/t/conf/=/conf/", "--reload", "true")
 
     assert rules(*words, "--on-change", f"{path}=reload") == (ActionRule(path, RELOAD),)
-    for other in ("/t/conf", "/t/config", "/t/con/", "/x"):
+    for other in ("/t/config", "/t/con/", "/x"):
         line = mistakes(*words[:2], "--on-change", f"{other}=none")
         assert line == f"--on-change: '{other}=none' {NO_TARGET}"
 
 
 @pytest.mark.parametrize("step", STEP_COMMANDS, ids=lambda step: step.value)
 def test_a_command_has_its_limit(step: Step) -> None:
-    """A command of a step has its time limit; a limit without its command counts for nothing."""
+    """A command of a step has its time limit; a limit without its command is a warning."""
     name, variable = f"--{step.value}", f"ZKEXEC_{step.value.upper().replace('-', '_')}"
     needed = [*MIRROR, *(["--on-change", "reload"] if step is Step.RELOAD else [])]
     plain = settings(*needed)
     typed = settings(*needed, name, "a b", f"{name}-timeout", "7")
 
     assert (plain.step_commands, plain.policy.step_limits) == ({}, {})
-    assert settings(*needed, f"{name}-timeout", "7") == plain
+    lonely = settings(*needed, f"{name}-timeout", "7")
+    assert lonely.warnings == (f"{name}-timeout has no effect without {name}: add {name} COMMAND",)
+    assert replace(lonely, warnings=()) == plain
+    assert settings(*needed, **{f"{variable}_TIMEOUT": "7"}) == plain
     assert (typed.step_commands, typed.policy.step_limits) == ({step: parse("a b")}, {step: 7})
     assert typed == settings(*needed, **{variable: "a b", f"{variable}_TIMEOUT": "7"})
     assert settings(*needed, name, "a b").policy.step_limits == {step: 30}

@@ -62,6 +62,14 @@ LINES = [
     ("zkexec --auth sas", "sasl:@"),
     ("zkexec --template x=@uni", "x=@unique-file"),
     ("zkexec --template=x=@uni", "--template=x=@unique-file"),
+    ("zkexec --template x=@fold", "x=@folder/"),
+    ("zkexec --template x=@folder/de", "x=@folder/deep-file"),
+    ("zkexec --auth digest:@fold", "digest:@folder/"),
+    ("zkexecctl web --token @uni", "@unique-file"),
+    ("zkexecctl web --token=@uni", "--token=@unique-file"),
+    ("zkexecctl web --token @folder/de", "@folder/deep-file"),
+    ("zkexecctl web --token @fold", "@folder/"),
+    ("zkexecctl push /a=fold", "/a=folder/"),
     ("zkexec -v -- cat uni", "unique-file"),
     ("zkexec -- cat --start cac", "cac"),
 ]
@@ -69,9 +77,11 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one file, in which the shells run."""
+    """A folder with one file and one folder, in which the shells run."""
     path = tmp_path_factory.mktemp("completions")
     (path / "unique-file").touch()
+    (path / "folder").mkdir()
+    (path / "folder" / "deep-file").touch()
     return path
 
 
@@ -141,7 +151,8 @@ def test_bash_completes(line: str, last: str, bash: InteractiveShell) -> None:
 @pytest.mark.parametrize(("line", "last"), LINES)
 def test_zsh_completes(line: str, last: str, zsh: InteractiveShell) -> None:
     """In zsh, Tab completes subcommands, options, choices and files, and nothing else."""
-    assert typed(zsh, line) == completed(line, last)
+    # It takes back the slash of a folder if nothing follows.
+    assert typed(zsh, line) == completed(line, last.removesuffix("/"))
 
 
 def test_fish_completes(folder: Path) -> None:

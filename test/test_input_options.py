@@ -14,6 +14,7 @@ from zkexec.cli import parser
 from zkexec.cli.settings import Settings, UsageError, resolve_settings
 from zkexec.core.input_options import InputOptions, Mirror, Template, Variable, VariableTree
 from zkexec.core.target_attributes import AttributeRule, TargetAttributes
+from zkexec.extras import installing
 
 MIRROR = ("-m", "/t/conf/app.conf=/a")
 TREE = ("-m", "/t/tree/=/tree/")
@@ -28,6 +29,8 @@ NO_TARGET = (
     "names no target: write the LOCAL_PATH or DIR/ of a --mirror or --template, a path below a "
     "DIR/, or a folder above one with / at its end"
 )
+
+NO_SLASH = "names a folder without its slash: write"
 
 
 def settings(*words: str, **environment: str) -> Settings:
@@ -223,14 +226,15 @@ REFUSED = [
     *(("mode", text, MODE) for text in ("", "8", "0o644", "rw", "-1", " 644", "77777", "٣", "x=")),
     *(("mode", text, BITS) for text in ("4755", "2750", "1777", "01000", "7777")),
     ("mode", "=644", "has an empty PATH: write OCTAL, or PATH=OCTAL"),
-    *(("mode", f"{path}=644", NO_TARGET) for path in ("/t/conf", "/t/tree", "/x/", "644")),
+    *(("mode", f"{path}=644", NO_TARGET) for path in ("/t/co", "/x/", "644")),
+    *(("mode", f"{path}=644", f"{NO_SLASH} {path}/") for path in ("/t/conf", "/t/tree")),
     *(("owner", text, OWNER) for text in ("", ":0", "root:", "/t/tree/=", ":")),
     ("owner", "no-such-user", "has an unknown user, 'no-such-user': write one of this host"),
     ("owner", "a\0b", "has an unknown user, 'a\\x00b': write one of this host, or a number"),
     ("owner", "0:no-such-group", "has an unknown group, 'no-such-group': write one of this host"),
     ("owner", str(2**32 - 1), f"has an unknown user, '{2**32 - 1}': write one of this host"),
     ("owner", "=0", "has an empty PATH: write USER[:GROUP], or PATH=USER[:GROUP]"),
-    ("owner", "/t/conf=0", NO_TARGET),
+    ("owner", "/t/conf=0", f"{NO_SLASH} /t/conf/"),
     ("state-dir", "", "is not the path of a folder"),
     ("state-dir", "/etc/passwd", "is not a folder: write the path of one"),
 ]
@@ -446,7 +450,7 @@ def test_a_relative_path_of_a_mode_is_a_target(
 
 def test_templates_need_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages a template is a mistake that says how to install them."""
-    line = "needs the packages jinja2 and pyyaml: pip install 'zkexec[templates]'"
+    line = f"needs jinja2 and pyyaml: {installing('templates')}"
     assert settings("-t", "/t/x=/t").check_targets
     monkeypatch.setattr(sys, "path", [])
 

@@ -8,7 +8,6 @@ import json
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support.web_server import token_file
 from zkexec.cli import parser
 from zkexec.cli.help_text import help_text
 from zkexec.cli.options import OPTIONS, Option
@@ -199,8 +199,9 @@ def test_commands_with_inputs_fit_together(
 
 
 @pytest.mark.parametrize("line", subcommands(), ids=lambda line: line.replace(" ", "_")[:40])
-def test_subcommands_are_understood(line: str) -> None:
+def test_subcommands_are_understood(line: str, tmp_path: Path) -> None:
     """Every command line of zkexecctl on a page is understood."""
+    line = line.replace("@zkexec.token", token_file(tmp_path))
     written = parser.read(shlex.split(line, comments=True), OPTION_NAMES)
 
     read_invocation(find(written.stray_words[0]), written, {})
@@ -229,7 +230,7 @@ def test_named_options_and_variables_exist(page: Path) -> None:
     variables |= {f"ZKEXEC_{name}" for name in set_for_commands}
     # Variables of the tests and of the build, and options of other programs.
     variables |= {"ZKEXEC_SEEDS", "ZKEXEC_SEED", "ZKEXEC_BUILD_STARTER", "ZKEXEC_"}
-    elsewhere = {"config", "healthy"}
+    elsewhere = {"config", "healthy", "ignore-missing", "now"}
     names = {option.name for option in OPTIONS} | OPTION_NAMES.by_name.keys() | elsewhere
 
     assert set(re.findall(r"ZKEXEC_[A-Z_]*", TEXTS[page])) <= variables
@@ -262,26 +263,6 @@ def test_files_and_targets_are_found() -> None:
     """The search for named files and targets finds those that are surely named."""
     assert "test/libexec/slowcheck" in TEXTS[DOCS / "tutorial.md"]
     assert "\nmake demo " in TEXTS[README]
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-def test_the_unit_is_well_formed(tmp_path: Path) -> None:
-    """systemd finds nothing wrong with the unit of the page."""
-    units = [text for tag, text in BLOCK.findall(TEXTS[DOCS / "service.md"]) if tag == "ini"]
-    # Programs that exist on every host stand for those of the page.
-    unit = re.sub(r"/usr/local/bin/\w+", "/bin/true", units[0])
-    file = tmp_path / "app.service"
-    file.write_text(unit, encoding="utf-8")
-    run = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert "ExecStart=/bin/true" in unit
-    assert [line for line in run.stderr.splitlines() if file.name in line] == []
 
 
 def test_the_help_is_what_the_program_prints() -> None:

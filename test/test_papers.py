@@ -16,6 +16,7 @@ from zkexec.cli.options import OPTIONS
 from zkexec.cli.settings import resolve_settings
 from zkexec.ctl.arguments import read_invocation
 from zkexec.ctl.subcommands import OPTION_NAMES, SUBCOMMAND_BY_NAME, SUBCOMMANDS
+from zkexec.resources import read_resource
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAWN_BY = "python tools/draw_papers.py"
@@ -41,9 +42,9 @@ def rendered(program: Program) -> str:
 
 
 def test_the_papers_are_drawn() -> None:
-    """What lies in share is what is drawn from the tables, and nothing else lies there."""
+    """The folders of the drawn files contain what is drawn from the tables, and nothing else."""
     drawn = draw_papers.papers()
-    present = {path for path in draw_papers.SHARE.rglob("*") if path.is_file()}
+    present = {path for folder in {path.parent for path in drawn} for path in folder.iterdir()}
 
     assert present == drawn.keys(), f"run {DRAWN_BY}"
     for path, text in drawn.items():
@@ -84,8 +85,13 @@ def test_a_man_page_tells_all(program: Program) -> None:
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
-def test_examples_are_understood(line: str) -> None:
+def test_examples_are_understood(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever copies an example of a paper or of the help is understood."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("t" * 32)
     words = shlex.split(line.partition(" <")[0].partition(" >")[0])
 
     if words[0] == "zkexec":
@@ -115,6 +121,12 @@ def test_choices_are_accepted(name: str, choice: str, tmp_path: Path) -> None:
     words = ["--lock", "x", *needed.get(name, []), f"--{name}", value, "--", "true"]
 
     assert resolve_settings(parser.read(words), {}).lock == "x"
+
+
+@pytest.mark.parametrize("name", ["bash-completion/completions/zkexecctl", "man/man1/zkexec.1"])
+def test_the_papers_are_resources_of_the_package(name: str) -> None:
+    """However zkexec is installed, it can read what is in share."""
+    assert read_resource(name) == (draw_papers.SHARE / name).read_text(encoding="utf-8")
 
 
 def test_the_wheel_brings_the_papers() -> None:

@@ -52,6 +52,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         template_timeout_s=10,
         state_dir="",
         pristine=False,
+        keep_stderr=False,
+        metrics_file="",
     )
 
 
@@ -61,7 +63,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
         -c one:1,two:2/root -m {tmp_path}/a=/a --mirror={tmp_path}/b=/b -H check -d 1 -i2
         --health-timeout 3 --subreaper -a alarm --alert-interval 4 --alert-recovery --start=cached
         --allow-empty --connect-timeout 5 --session-timeout 6 --settle .5 --kill-signal USR1
-        --kill-timeout 7.5 -v --log-format json
+        --kill-timeout 7.5 -v --log-format json --keep-stderr
         -l group/a --max-unavailable 25% --min-healthy 8 --on-failure revert --member-id me
     """.split()
     given = settings(*words)
@@ -94,7 +96,7 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     assert (given.servers, given.chroot) == ((("one", 1), ("two", 2)), "/root")
     assert (given.health, given.alert) == (parse("check"), parse("alarm"))
     assert (given.verbosity, given.log_format) == (Verbosity.VERBOSE, LogFormat.JSON)
-    assert (given.command.argv, given.subreaper) == ((b"run", b"me"), True)
+    assert (given.subreaper, given.keep_stderr, given.command.argv[0]) == (True, True, b"run")
 
 
 def test_the_options_of_wide_rollouts_reach_the_settings() -> None:
@@ -120,6 +122,9 @@ NEEDED = {
     "reload-timeout": (*RELOADING, "--reload=x"),
     "pre-stop-timeout": ("--pre-stop=x",),
     "post-healthy-timeout": ("--post-healthy=x",),
+    "health-interval": ("--health=x",),
+    "health-timeout": ("--health=x",),
+    "alert-interval": ("--alert=x",),
 }
 """What an option needs beside it, to have an effect and to be no mistake."""
 
@@ -406,10 +411,16 @@ def test_all_mistakes_are_one_message() -> None:
 
 
 def test_options_of_absent_commands_are_harmless() -> None:
-    """Times and limits of commands are accepted without these commands."""
+    """Times and limits of commands are accepted without these commands, each with a warning."""
     limits = ("check", "pre-stop", "reload", "post-healthy")
     words = [word for name in limits for word in (f"--{name}-timeout", "1")]
     given = settings("-d", "1", "-i", "1", "--alert-interval", "1", "--alert-recovery", *words)
+
+    pairs = [*((f"{name}-timeout", name) for name in limits), ("health-interval", "health")]
+    pairs += [("alert-interval", "alert"), ("alert-recovery", "alert")]
+    assert given.warnings == tuple(
+        f"--{option} has no effect without --{name}: add --{name} COMMAND" for option, name in pairs
+    )
 
     assert (given.policy.checks_health, given.policy.raises_alerts) == (False, False)
     assert (given.policy.step_limits, given.step_commands) == ({}, {})

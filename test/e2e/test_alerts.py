@@ -164,7 +164,7 @@ def test_a_restart_that_fails(host: MirroredHost, told: Path) -> None:
     host.set(a=b"four")
 
     host.born_with(a="four")
-    until_line(told, f"recovered|settled: {reason}||{HOST}|")
+    until_line(told, f"recovered|the failure is over: {reason}||{HOST}|")
     assert run.end() == 0
     assert len(lines(told)) == 2
 

@@ -226,7 +226,7 @@ def test_no_reader(starter: DemoStarter) -> None:
     ("cluster", "complaint"),
     [
         ("zk:port", "demo: "),
-        ("{hosts}/nowhere", "demo: the chroot of ZKEXEC_CLUSTER does not exist: "),
+        ("{hosts}/nowhere", "demo: --cluster: the chroot /nowhere does not exist: "),
         ("", "start: Java not found; on Debian and Ubuntu: sudo apt-get install"),
     ],
     ids=["wrong cluster", "wrong chroot", "no java"],

@@ -10,6 +10,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support.fleet import Fleet, fleet_on
+from support.journal import unavailable_at_once
 from support.sandbox import Sandbox
 from support.zookeeper import Server
 
@@ -62,8 +63,9 @@ def test_at_most_twice_as_many_at_once_as_have_succeeded(fleet: Fleet) -> None:
 
     healthy: set[int] = set()
     new = {one.pid for one in fleet.journal.of_all("born") if one.content == "slow 1"}
-    down_at = fleet.unavailable_at_once()
-    for one, down in zip(fleet.journal.entries(), down_at, strict=True):
+    entries = fleet.journal.entries()
+    down_at = unavailable_at_once(entries, fleet.reclaimed())
+    for one, down in zip(entries, down_at, strict=True):
         healthy |= {one.pid} & new if one.word == "healthy" else set()
         assert len(down) <= max(1, 2 * len(healthy)), fleet.story()
     assert max(map(len, down_at)) > 2

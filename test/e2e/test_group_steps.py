@@ -226,7 +226,7 @@ def test_a_check_that_cannot_run_here(stepped: SteppedGroup) -> None:
     stepped.begin("good 1")
     stepped.group.until(lambda: len(stepped.births("m1")) == 2, "m1 goes on")
 
-    shown = "m0 is blocked, failed in its check"
+    shown = "m0 is blocked by its host, failed in its check"
     stepped.group.until(lambda: shown in stepped.group.status().out, "the status shows why")
     assert stepped.contents() == ["good 0", "good 1"]
     assert len(stepped.births("m0")) == 1

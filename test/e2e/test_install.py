@@ -66,7 +66,9 @@ def test_a_change_is_tried_again_when_there_is_room(small: MirroredHost) -> None
     ballast.unlink()
 
     assert small.born(2).files == {"a": "x" * 30_000}
-    until_line(alerts, f"recovered: settled: {small.file('a')}: No space left on device")
+    until_line(
+        alerts, f"recovered: the failure is over: {small.file('a')}: No space left on device"
+    )
     assert run.end() == 0
     assert len(lines(alerts)) == 2
 
@@ -83,7 +85,9 @@ def test_a_change_that_is_taken_back_ends_the_trouble(small: MirroredHost) -> No
     run.until("No space left on device")
     small.set(a=b"one")
     run.until("nothing to change")
-    until_line(alerts, f"recovered: settled: {small.file('a')}: No space left on device")
+    until_line(
+        alerts, f"recovered: the failure is over: {small.file('a')}: No space left on device"
+    )
 
     small.only(first)
     assert run.end() == 0

@@ -91,7 +91,7 @@ def test_a_push_is_undone_on_failure(fleet: Fleet, zkexecctl: Zkexecctl) -> None
     why, undone = answer.err.splitlines()
     assert why.startswith(f"zkexecctl: {fleet.lock}: ")
     reason = why.partition(f"{fleet.lock}: ")[2]
-    assert f" failed on {failed} at " in reason
+    assert f" failed on {failed} (" in reason
     assert undone == (
         f"zkexecctl: the push is undone: {conf} has the content of @1 again; to follow this: "
         f"zkexecctl wait {fleet.lock}"

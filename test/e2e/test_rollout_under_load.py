@@ -7,25 +7,22 @@ the same requests are sent to a member that is stopped, and fail.
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
 
 from support.load_balancer import Backend, LoadBalancer
 from support.mirrored_host import quoted
-from support.recipes import recipe, typed
 from support.sandbox import LIBEXEC, ZKEXEC, Sandbox
 from support.service_group import ServiceGroup, service_group
 from zkexec.devserver.server import LOOPBACK
 
+TRAFFIC = Path(__file__).resolve().parents[2] / "examples" / "haproxy-drain" / "traffic"
 MEMBERS = 5
 ANSWERS = 50
 """This many requests are answered while a member does not listen."""
 PACE = ("--health-interval=0.2", "--kill-timeout=60", "--pre-stop-timeout=60")
-WAIT_UNTIL_DRAINED = """\
-until echo 'show stat shop 4 -1' | socat - TCP:lb1:9999 |
-    grep -q "^shop,$ZKEXEC_MEMBER,[^,]*,[^,]*,0,"
-    do sleep 0.05; done"""
 HAPROXY = """\
 global
     nbthread 1
@@ -156,36 +153,27 @@ def test_requests_fail_without_hooks(web: WebGroup) -> None:
 
 
 def start_haproxy(web: WebGroup) -> tuple[Backend, HooksOf]:
-    """Start a HAProxy in front of the members; return it, and the hooks of the recipe for it."""
+    """Start a HAProxy in front of the members; return it, and the hooks of the example for it."""
     group, always = web.group, web.group.sandbox.folder / "always"
     port, admin = group.port(), group.port()
-    file, script = group.sandbox.folder / "haproxy.cfg", group.sandbox.folder / "recipe"
+    file = group.sandbox.folder / "haproxy.cfg"
     servers = "".join(f"    server {one.name} {LOOPBACK}:{one.port}\n" for one in web.backends)
     file.write_text(HAPROXY.format(host=LOOPBACK, port=port, admin=admin) + servers)
-    # The recipe leaves running requests ten seconds; the test waits until they are answered.
-    text = typed(
-        recipe("A JVM service behind a load balancer", 1),
-        (
-            ("sleep 10", WAIT_UNTIL_DRAINED),
-            ("$(hostname)", "$ZKEXEC_MEMBER"),
-            ("lb1:9999", f"{LOOPBACK}:{admin}"),
-        ),
-    )
-    script.write_text(text)
-    script.chmod(0o755)
     haproxy = group.sandbox.start("/usr/sbin/haproxy", "-db", "-f", file)
     group.until(lambda: listens(Backend("haproxy", admin, always)), haproxy.story())
     always.write_text("in")
 
     def hooks(backend: Backend) -> Sequence[str]:
-        ready = f"{script} ready && echo in >{backend.traffic}"
-        return f"--pre-stop={script} drain", f"--post-healthy={ready}"
+        settings = f"HAPROXY_SERVER=shop/{backend.name} HAPROXY_SOCKETS=TCP:{LOOPBACK}:{admin}"
+        traffic = f"{settings} HAPROXY_WAIT_S=60 {quoted(TRAFFIC)}"
+        ready = f"{traffic} ready && echo in >{backend.traffic}"
+        return f"--pre-stop={traffic} drain", f"--post-healthy={ready}"
 
     return Backend("haproxy", port, always), hooks
 
 
 def test_no_request_fails_behind_haproxy(web: WebGroup) -> None:
-    """The hooks of the recipe take each member out of a HAProxy, and no request fails."""
+    """The hooks of the example take each member out of a HAProxy, and no request fails."""
     haproxy, hooks = start_haproxy(web)
     web.start("first", hooks)
     with requests_to([haproxy]) as balancer:

@@ -328,7 +328,7 @@ zkexec --exec 'grep -qv bad /tmp/prefix && exec sleep 1000' --min-healthy 0.2 \\
             member.expect("forked")
         client.set(znode, b"bad")
         until(lambda: said("restart failed", one, other), "a failure")
-        until(lambda: said("the rollout is paused since", one, other), "a pause")
+        until(lambda: said("no other member tries it", one, other), "a member that waits")
         client.set(znode, b"woot")
         for member in (one, other):
             member.expect("turn released")

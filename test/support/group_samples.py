@@ -18,7 +18,9 @@ from zkexec.core.rollout.record import EntryPhase, Hold, InFlightEntry, Pause, R
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.ctl.arguments import ClusterOptions, Invocation
+from zkexec.ctl.history.content_history import HistoryEntry
 from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.input_writes import InputWrites
 from zkexec.ctl.status.member_row import LastWrite, MemberZnode
 from zkexec.frozen import replace
 from zkexec.group.entry_codec import encode_queued
@@ -87,15 +89,24 @@ def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: 
     }
     zones = Counter(znode.facts.zone for znode in members.values() if znode.facts)
     record.setdefault("population", Population(len(members), zones))
+    znodes = changes.pop("znodes", {PATH: LastWrite(zxid, START + zxid)})
     known: dict[str, Any] = {
         "name": "web",
         "base": "/zkexec/web",
         "record": RolloutRecord(**record),
         "members": dict(members),
-        "znodes": {PATH: LastWrite(zxid, START + zxid)},
+        "writes": InputWrites(changes.pop("histories", {}), znodes, changes.pop("parts", {})),
         **changes,
     }
     return GroupStatus(**known)
+
+
+def pushed(
+    revision: int, zxid: int, by: str = "alice", message: str = "", **changes: Any
+) -> HistoryEntry:
+    """An entry of a history; its push was this transaction."""
+    known = {"digest": "0" * 64, "size": 1, "at": START + zxid, **changes}
+    return HistoryEntry(revision=revision, by=by, message=message, zxid=zxid, **known)
 
 
 def held_in_zones() -> GroupStatus:

@@ -19,7 +19,6 @@ from zkexec.core.events import (
     Event,
     ReadFailed,
     SessionConnected,
-    SessionSuspended,
     ZnodesRead,
 )
 from zkexec.core.rollout.group_actions import (
@@ -47,7 +46,6 @@ from zkexec.frozen import replace
 from zkexec.group.member_profile import MemberProfile, PhaseTime
 from zkexec.runtime.cluster_session import ClusterSession
 from zkexec.runtime.inbox import now
-from zkexec.zookeeper.snapshot_reader import FEW
 from zkexec.zookeeper.values import Acl
 
 ANYONE = Access()
@@ -110,8 +108,6 @@ class PostedEvents:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.unread: frozenset[str] = frozenset()
-        """Paths that `read` leaves out."""
         self._mark = 0
         self._numbers = 0
 
@@ -168,7 +164,7 @@ class PostedEvents:
         answer = self.answer(ensemble)
         if isinstance(answer, ReadFailed):
             raise AssertionError(f"the read failed: {answer.reason}")
-        return {path: one for path, one in answer.znodes.items() if path not in self.unread}
+        return dict(answer.znodes)
 
     def trees(self, ensemble: ClusterSession) -> dict[str, Tree]:
         """The trees of a read that has to succeed, by root."""
@@ -302,30 +298,13 @@ def connected_member(
         yield ConnectedMember(ensemble, posted)
 
 
-def opener(hosts: str, *, old: bool) -> Opener:
-    """Opens sessions on these hosts; `old` ones refuse the first multi-read."""
+def opener(hosts: str) -> Opener:
+    """Opens sessions on these hosts."""
 
     @contextmanager
     def opened(*paths: str, chroot: str = "") -> Iterator[tuple[ClusterSession, PostedEvents]]:
-        # A few znodes are read one by one at first, on old servers as well.
-        has_trees = any(path.endswith("/") and path != "/" for path in paths)
-        has_many = old and len(paths) > 1 and not has_trees
-        fill = [f"/missing-{number}" for number in range(FEW)] if has_many else []
-        with ensemble_of(hosts, paths=(*paths, *fill), chroot=chroot) as (ensemble, posted):
-            posted.unread = frozenset(fill)
+        with ensemble_of(hosts, paths=paths, chroot=chroot) as (ensemble, posted):
             posted.next(SessionConnected)
-            if fill:
-                be_refused(ensemble, posted)
-            elif old and has_trees and isinstance(posted.answer(ensemble), ReadFailed):
-                # Of a large tree nothing is read at once.
-                posted.next(SessionConnected)
             yield ensemble, posted
 
     return opened
-
-
-def be_refused(ensemble: ClusterSession, posted: PostedEvents) -> None:
-    """Make the first read of several znodes on an old server, which refuses it and hangs up."""
-    assert isinstance(posted.answer(ensemble), ReadFailed)
-    posted.next(SessionSuspended)
-    posted.next(SessionConnected)

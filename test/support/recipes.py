@@ -8,12 +8,12 @@ from support.sandbox import TEST
 _PAGE = TEST.parent / "docs" / "changes.md"
 
 
-def recipe(heading: str, number: int = 0) -> str:
-    """The block of this number below a heading."""
+def recipe(heading: str) -> str:
+    """The first block below a heading."""
     _, _, below = _PAGE.read_text().partition(f"\n## {heading}\n")
     section = below.partition("\n## ")[0]
     blocks: list[str] = re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    return blocks[number]
+    return blocks[0]
 
 
 def typed(text: str, replaced: Iterable[tuple[str, str]]) -> str:

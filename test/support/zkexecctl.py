@@ -6,6 +6,7 @@ or to ask a question, the test starts it as a Program.  Each history is read fro
 
 import io
 import json
+import os
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
@@ -48,7 +49,8 @@ class Zkexecctl:
         """Run zkexecctl to its end."""
         out, err = io.BytesIO(), io.StringIO()
         console = Console(io.TextIOWrapper(out, "utf-8"), err, {}, io.StringIO())
-        status = entry.run([*words, f"--cluster={self._hosts}", *self._options], console)
+        environment = {**os.environ, "ZKEXEC_CLUSTER": self._hosts}
+        status = entry.run([*words, *self._options], console, environment)
         return CompletedRun(status, out.getvalue(), err.getvalue())
 
     def does(self, *words: str) -> CompletedRun:

@@ -72,7 +72,7 @@ MAY_IMPORT = {
 }
 
 # The fields in core/ that are true or false.  A phase carries what is true in it, so none is added.
-MOST_BOOLEANS_IN_CORE = 100
+MOST_BOOLEANS_IN_CORE = 99
 
 # The words that GLOSSARY replaces, as far as a search finds them without mistakes.
 AVOIDED = re.compile(

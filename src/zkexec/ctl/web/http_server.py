@@ -140,11 +140,13 @@ async def serve(
     listener: socket.socket,
     answer: Answer,
     report: Callable[[str], None],
+    on_start: Callable[[], None],
     on_end: Callable[[], None],
 ) -> int:
     """Serve until a signal ends this process, and return its number.
 
-    `on_end` is called first then, so that answers that last end as well.
+    `on_start` is called as soon as a signal ends it in order.  `on_end` is called first then, so
+    that answers that last end as well.
     """
     for name in ("uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).disabled = True
@@ -161,6 +163,7 @@ async def serve(
         # What the caller ignores, as `nohup` does, stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, end, number)
+    on_start()
     await server.serve([listener])
     return ended_by[0] if ended_by else signal.SIGTERM
 

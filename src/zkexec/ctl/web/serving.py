@@ -64,10 +64,13 @@ async def _serve(
     listener, console = ends
     board = ViewBoard(invocation.connection, console.report, make_fragments)
     site = new_site(guard, board)
+
+    def announce() -> None:
+        console.out(_announcement(invocation, guard.options))
+
     board.start()
-    console.out(_announcement(invocation, guard.options))
     try:
-        return await serve(listener, site.answer, console.report, board.close)
+        return await serve(listener, site.answer, console.report, announce, board.close)
     finally:
         await board.stop()
 

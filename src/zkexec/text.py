@@ -11,19 +11,11 @@ LONGEST_LINE = 4000
 """At most this many characters of a line that contains several texts are shown."""
 
 _DOTS = "..."
-_BYTES_OF_A_LETTER = 4
 
 
 def cut(text: str, most: int = LONGEST) -> str:
     """Cut a text to what is shown; dots at its end mark a cut."""
     return text if len(text) <= most else text[: most - len(_DOTS)] + _DOTS
-
-
-def in_letters(content: bytes) -> str:
-    """Decode bytes for a person, whatever they are, and cut the text to what is shown."""
-    # A letter that is split at the end of this part is cut away with the rest.
-    part = content[: LONGEST * _BYTES_OF_A_LETTER + _BYTES_OF_A_LETTER]
-    return cut(part.decode(errors="backslashreplace"))
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,8 @@ from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import UNREADABLE, IgnoreReason
+from zkexec.ctl.status.read_key import ReadKey, ZnodeKind
+from zkexec.frozen import replace
 from zkexec.group.entry_codec import encode_queued
 
 OPEN_SESSION = 0
@@ -122,6 +124,30 @@ def test_members_come_and_go(group: GroupZnodes, cluster: ClusterConnection) -> 
         return [(r.name, r.is_alive) for r in seen(reader).rows] == [("m2", True), ("m3", False)]
 
     until(follows, "m1 is gone and m3 is missing")
+
+
+def test_a_retry_is_no_failure_while_events_are_missing(
+    group: GroupZnodes, cluster: ClusterConnection
+) -> None:
+    """With the decisions, the versions are read anew: their own events may not be there yet."""
+    group.decide(RolloutRecord(versions=failed_on("m0", zxid=group.zxid)))
+    group.show("m0", phase="failed", wanted=NEW)
+    reader = GroupReader(cluster, group.lock, live=True)
+    assert seen(reader).state is GroupState.FAILED
+
+    group.push(b"the same again")
+    group.show("m0", phase="failed", wanted=NEW)
+    retried = replace(failed_on(zxid=group.zxid)[NEW], reason="", at=0.0)
+    group.decide(RolloutRecord(versions={NEW: retried}))
+    touched: set[object] = set()
+    decisions = ReadKey(ZnodeKind.RECORD, f"{group.base}/state")
+    while decisions not in touched:
+        touched |= cluster.changed(30)
+    beside = {key for key in touched if isinstance(key, ReadKey) and "/versions/" in key.path}
+    reader.forget(touched - beside)
+
+    assert beside
+    assert seen(reader).state is GroupState.ROLLING
 
 
 def test_an_input_that_is_deleted_and_created(

@@ -142,7 +142,13 @@ class GroupReader:
         gone = set(changed)
         known = len(self._known)
         if gone.isdisjoint((LOST, STALE)):
-            self._known = {key: found for key, found in self._known.items() if key not in gone}
+            # One transaction changes the decisions and the versions, and its events can come apart.
+            again = tuple(_versions_beside(gone))
+            self._known = {
+                key: found
+                for key, found in self._known.items()
+                if key not in gone and not key.path.startswith(again)
+            }
         else:
             self._known = {}
         if LOST in gone:
@@ -407,6 +413,13 @@ def _single(group: FoundGroup) -> list[ReadKey]:
         ReadKey(ZnodeKind.RECORD, group.paths.state),
         ReadKey(ZnodeKind.RESTART, group.paths.restart),
     ]
+
+
+def _versions_beside(changed: Iterable[object]) -> Iterable[str]:
+    """Give what the paths of the versions begin with, for each of these decisions."""
+    for key in changed:
+        if isinstance(key, ReadKey) and key.kind is ZnodeKind.RECORD:
+            yield Paths("", key.path.rpartition("/")[0]).versions + "/"
 
 
 def _inputs(group: FoundGroup) -> Iterable[str]:

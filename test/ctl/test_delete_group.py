@@ -166,9 +166,10 @@ def test_a_group_around_another_one(zkexecctl: Zkexecctl, client: KazooClient, r
     none = zkexecctl("delete", f"{root[1:]}/outer", "--yes")
     outer = GroupZnodes(client, f"{root[1:]}/outer", f"{root}/two")
 
-    zkexecctl.does("delete", outer.lock, "--yes")
+    done = zkexecctl.does("delete", outer.lock, "--yes")
 
     assert (none.status, "only what is below its path" in none.err) == (1, True)
+    assert done.out.endswith(f"; not of the group, and left: {outer.base}/inner\n")
     assert client.get_children(outer.base) == ["inner"]
     assert client.exists(f"{inner.base}/state")
 

@@ -76,7 +76,7 @@ def test_a_rollout_is_read_from_its_znodes() -> None:
         f"m2: failed on {PATH}@3 in step start: exit status 3",
         "m3: admitted",
         "cleo: forget m9",
-        f"turns with {PATH}@3 were lost: 2 turns with this version",
+        f"lost turns with {PATH}@3: 2",
     ]
 
 

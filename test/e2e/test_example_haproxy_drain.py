@@ -55,7 +55,7 @@ def start_example(sandbox: Sandbox, cluster: str, ports: list[int]) -> Program:
     numbers = [str(port) for port in ports]
     # As a shell with job control does: a signal for the example is for no other process.
     example = sandbox.start(EXAMPLE / "start", *numbers, env=environment, start_new_session=True)
-    example.until("post-healthy succeeded", count=2)
+    example.until("is served by two members", on=example.stdout)
     return example
 
 

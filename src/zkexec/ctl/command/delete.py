@@ -155,7 +155,8 @@ class _GroupDelete:
         for _ in range(_TRIES):
             found = self._survey()
             if found is None or not (found.znodes or self._is_empty(found)):
-                self._console.paragraph(f"{self._lock}: deleted {by} ({_znodes(count)})")
+                left = f"; not of the group, and left: {_beside(found)}" if _beside(found) else ""
+                self._console.paragraph(f"{self._lock}: deleted {by} ({_znodes(count)}){left}")
                 return
             if found.members or "state" in _own_names(found):
                 raise SubcommandError(
@@ -170,6 +171,11 @@ class _GroupDelete:
 
 def _own_names(found: GroupZnodesFound) -> set[str]:
     return {path.removeprefix(f"{found.paths.base}/") for path in found.znodes}
+
+
+def _beside(found: GroupZnodesFound | None) -> str:
+    """Write which znodes below the path are not those of the group; "" if there are none."""
+    return "" if found is None else shortened([f"{_base(found)}/{name}" for name in found.others])
 
 
 def _contents(lock: str, found: GroupZnodesFound) -> list[str]:

@@ -40,7 +40,7 @@ def _text(event: RolloutEvent) -> str:
 _TEXTS = {
     "pushed": "{by}: pushed {revision}",
     "written": "{revision} was written",
-    "lost": "turns with {revision} were lost",
+    "lost": "lost turns with {revision}",
     "began": "{member}: began its {action} to {revision}",
     "succeeded": "{member}: succeeded on {revision}",
     "failed": "{member}: failed on {revision}",

@@ -73,10 +73,9 @@ def _of_progress(group: GroupStatus, progress: Progress) -> Iterable[RolloutEven
         yield from _of_member(group, progress, row)
     state = group.record.versions.get(progress.digest)
     if state is not None and state.lost_turns:
-        count = f"{state.lost_turns} turn{'s' * (state.lost_turns > 1)}"
-        yield RolloutEvent(
-            at=0.0, event="lost", revision=_label(progress), reason=f"{count} with this version"
-        )
+        # The record has their number, and neither their times nor the members.
+        lost = str(state.lost_turns)
+        yield RolloutEvent(at=0.0, event="lost", revision=_label(progress), reason=lost)
 
 
 def _label(progress: Progress) -> str:

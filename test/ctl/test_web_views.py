@@ -38,6 +38,7 @@ from zkexec.ctl.web.page_fragments import fragments_of
 from zkexec.ctl.web.page_marks import Mark
 from zkexec.ctl.web.page_templates import PageTemplates
 from zkexec.frozen import replace
+from zkexec.group.member_profile import LastTurn
 
 NOW = START + 60
 CONNECTED = Connection("localhost:2181")
@@ -208,6 +209,15 @@ def test_texts_of_znodes_are_escaped() -> None:
     assert "&lt;i&gt;\\nx" in text
     assert not {"<b>\u202e", "<i>\n"} & {text[at : at + 4] for at in range(len(text))}
     assert harmless("a\ud800b") == "a\\ud800b"
+
+
+def test_a_result_that_is_a_template_is_shown() -> None:
+    """What a member says of its turn is a text, also with braces in it."""
+    turn = LastTurn(START + 21, NEW[:12], START + 22, "restart", "{0} {reason}")
+    known = on(NEW, 20)
+    member = replace(known, facts=replace(facts("m1"), turn=turn))
+    html = parts_of(group_status({"m1": member}))
+    assert "{0} {reason}" in html["timeline"].html
 
 
 def test_a_time_far_in_the_future_is_shown() -> None:

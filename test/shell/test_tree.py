@@ -316,6 +316,39 @@ for own_session in (True, False):
     assert done.stdout == b"[True]\n[True]\n", done.stderr
 
 
+def test_the_number_of_an_ended_health_check_is_free(marked: MarkedPrograms) -> None:
+    """A session is excluded as long as it exists, and not the next one with its number."""
+    isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no namespaces")
+    code = """
+import os
+from zkexec.process.process_tree import ProcessTree
+tree = ProcessTree(own_session=True)
+def start():
+    return os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsid=True)
+def end(pid):
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+def pids():
+    return [process.pid for process in tree.members()]
+check = start()
+tree.exclude_session(check)
+print(pids())
+end(check)
+later = start()
+tree.exclude_session(later)
+with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+    file.write(str(check - 1))
+daemon = start()
+print(daemon == check, pids() == [daemon])
+end(later)
+end(daemon)
+"""
+    done = marked.python(code, before=isolated)
+    assert done.stdout == b"[]\nTrue True\n", done.stderr
+
+
 def test_nothing_is_seen_of_another_pid_namespace(marked: MarkedPrograms) -> None:
     """Where /proc numbers the processes of another namespace, nobody is taken for a member."""
     isolated = ("unshare", "--user", "--map-root-user", "--pid", "--fork")

@@ -169,7 +169,7 @@ class _Splitter:
         assigned = ""
         while (next_one := self._peek()) and next_one not in _BLANKS + "\n":
             if next_one in "'\"\\":
-                word += self.quoted()
+                word += self._quoted()
                 # A continued line changes nothing; any other quote ends what can be a name.
                 name += "" if self._text[self._at - 2 : self._at] == "\\\n" else "\0"
                 continue
@@ -192,7 +192,7 @@ class _Splitter:
         if next_one == "[" and not (alone and following in _BLANKS):
             raise _NeedsShellError
 
-    def quoted(self) -> str:
+    def _quoted(self) -> str:
         quote = self._take()
         if quote == "'":
             end = self._text.find("'", self._at)
@@ -201,13 +201,13 @@ class _Splitter:
             start, self._at = self._at, end + 1
             return self._text[start:end]
         if quote == '"':
-            return self._doublequoted()
+            return self._double_quoted()
         if not self._peek():
             return "\\"
         escaped = self._take()
         return "" if escaped == "\n" else escaped
 
-    def _doublequoted(self) -> str:
+    def _double_quoted(self) -> str:
         text = ""
         while self._peek():
             character = self._take()

@@ -155,7 +155,11 @@ class ProcessTree:
         self._outsiders = []
 
     def exclude_session(self, session: int) -> None:
-        """Exclude the session of a health check or an alert from the process tree."""
+        """Exclude the session of a health check or an alert from the process tree.
+
+        Those that have ended are forgotten: the kernel gives their numbers to other sessions.
+        """
+        self._excluded = {one for one in self._excluded if is_in_use(one)}
         self._excluded.add(session)
 
     def command_reaped(self) -> None:

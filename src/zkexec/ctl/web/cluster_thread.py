@@ -90,6 +90,7 @@ class ClusterThread:
         self._wanted: frozenset[Subject] = frozenset()
         self._watched: dict[Subject, _Watched] = {}
         self._cluster: ClusterConnection | None = None
+        self._waking = threading.Lock()
         self._pushes = RecentPushes()
         self._read_error = ""
         """Why the last reading failed although there is a connection."""
@@ -137,9 +138,14 @@ class ClusterThread:
         return self.submit(job)
 
     def _wake(self) -> None:
-        cluster = self._cluster
-        if cluster is not None:
-            cluster.report_change(_WAKE)
+        with self._waking:
+            if self._cluster is not None:
+                self._cluster.report_change(_WAKE)
+
+    def _let_wake(self, cluster: ClusterConnection | None) -> None:
+        """Let `_wake` wake this connection, or none: a closed one must not be written to."""
+        with self._waking:
+            self._cluster = cluster
 
     def _finished(self, view: View) -> View:
         return with_fragments(view, self._make_fragments(view))
@@ -148,9 +154,12 @@ class ClusterThread:
         while not self._is_ending:
             try:
                 with ClusterConnection(self._options, self._report) as cluster:
-                    self._cluster = cluster
                     self._watched = {}
-                    self._serve(cluster)
+                    self._let_wake(cluster)
+                    try:
+                        self._serve(cluster)
+                    finally:
+                        self._let_wake(None)
             except Exception as error:  # noqa: BLE001 -- it must not end the server
                 self._report(f"internal error: {type(error).__name__}: {error}")
                 self._note_connection(f"internal error: {type(error).__name__}")

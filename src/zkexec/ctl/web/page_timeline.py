@@ -31,7 +31,7 @@ _TEXTS = {
     "succeeded": "succeeded on {revision}",
     "failed": "failed on {revision}",
     "blocked": "is blocked by its host",
-    "lost": "turns with {revision} were lost",
+    "lost": "lost turns with {revision}",
     "missing": "is missing in its turn",
 }
 """What is written of an event that is not only named."""
@@ -60,9 +60,11 @@ def timeline_of(events: Sequence[RolloutEvent]) -> tuple[TimelineEntry, ...]:
 def _entry(event: RolloutEvent) -> TimelineEntry:
     is_operation = bool(event.by) and event.event not in _TEXTS
     about = f" {event.member}" if is_operation and event.member else ""
-    text = _TEXTS.get(event.event, event.event).format(
-        revision=event.revision or "the new version", action=event.action or "change"
-    )
+    text = event.event
+    if text in _TEXTS:
+        text = _TEXTS[text].format(
+            revision=event.revision or "the new version", action=event.action or "change"
+        )
     step = f" in step {event.step}" if event.step else ""
     return TimelineEntry(
         at=event.at,

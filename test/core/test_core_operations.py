@@ -137,6 +137,15 @@ def test_a_hold_is_not_lowered(raised: MaxUnavailable) -> None:
     assert operations.approve(HELD, ENTRY, raised) is Objection.SMALLER
 
 
+def test_a_percentage_is_not_lowered_while_it_is_the_same_number() -> None:
+    """Of three members 30 % and 10 % are one member; of thirty they are not."""
+    hold = replace(HOLD, after=MaxUnavailable(30, percent=True))
+    record = replace(HELD, hold=hold, population=Population(3))
+    lower = MaxUnavailable(10, percent=True)
+    assert lower.of(3) == hold.after.of(3)
+    assert operations.approve(record, ENTRY, lower) is Objection.SMALLER
+
+
 def test_a_hold_is_not_raised_to_what_it_is() -> None:
     """The same number once more changes nothing and is refused, as it was meant to be another."""
     assert operations.approve(HELD, ENTRY, MaxUnavailable(2)) is Objection.SAME

@@ -249,6 +249,21 @@ def test_a_restart_of_what_was_known_good_is_not_held() -> None:
     assert admit(record, "b.x@5") is Refusal.HELD
 
 
+def test_a_retry_makes_no_place_in_a_hold() -> None:
+    """Members that had succeeded before the retry have the version as before."""
+    failed = known_good(2, "m9", succeeded=2)
+    record = replace(held(MaxUnavailable(3)), versions={"b": failed})
+    retried = admitted(record, "m9", "b@3")
+    assert retried.allowed(version("b@3")) == 1
+    assert retried.is_held(version("b@3"), "m1")
+    again = admitted(
+        replace(retried, versions={"b": replace(retried.versions["b"], failed_by=("m9",))}),
+        "m9",
+        "b@4",
+    )
+    assert again.ended_well(version("b@4")) == 2
+
+
 def test_the_own_entry_does_not_count_in_a_hold() -> None:
     """A member in flight that is admitted again needs no further place."""
     record = replace(held(MaxUnavailable(1), in_flight=1), in_flight={"m1": entry("a@1")})

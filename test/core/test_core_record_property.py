@@ -108,7 +108,8 @@ class Group:
             return
         state = found.versions[wanted.digest]
         have_it = sum(e.digest == wanted.digest for e in found.in_flight.values())
-        assert state.succeeded + have_it <= hold.after.of(self.record.population.members)
+        ended_well = state.succeeded + state.succeeded_before
+        assert ended_well + have_it <= hold.after.of(self.record.population.members)
 
     def readmit(self, member: str) -> RolloutRecord | Refusal:
         """Readmit a member in flight; no failed or held version and no other member comes in."""

@@ -192,6 +192,48 @@ def test_a_push_without_a_hold_into_a_held_group(zkexecctl: Zkexecctl, group: Gr
     assert hold_of(group) == HOLD
 
 
+def test_what_was_known_good_cannot_be_held(zkexecctl: Zkexecctl, group: GroupZnodes) -> None:
+    """A hold is not about it, so a push that wants to hold it is refused, as is an undo."""
+    zkexecctl.push(group.path, b"first")
+    zkexecctl.push(group.path, b"canary")
+    zxid = group.client.exists(group.path).mzxid
+    zkexecctl.push(group.path, b"first")
+    before = group.client.exists(group.path).mzxid
+    group.decide(RolloutRecord(versions={"d1": VersionState(zxid, "s", known_good=True)}))
+    again = ("push", f"{group.path}={zkexecctl.file(b'canary')}", "--yes", "--lock", group.lock)
+    undo = ("undo", group.path, "--yes", "--lock", group.lock, "--hold")
+
+    refused, undone = zkexecctl(*again, "--hold"), zkexecctl(*undo)
+
+    assert (refused.status, undone.status) == (1, 1)
+    for answer in (refused, undone):
+        assert f"--hold: {group.path}@3 was known good in {group.lock}" in answer.err
+    assert (group.client.exists(group.path).mzxid, record(group).hold) == (before, None)
+    zkexecctl.does(*again)
+
+
+@pytest.mark.parametrize("why", ["not known good", "held before", "other input", "older"])
+def test_what_was_not_known_good_is_held(
+    zkexecctl: Zkexecctl, group: GroupZnodes, root: str, why: str
+) -> None:
+    """Contents that failed or were held before, or come with another new input, can be held."""
+    group.client.create(f"{root}/other", b"")
+    group.show("m1", paths=(group.path, f"{root}/other"))
+    zkexecctl.push(group.path, b"canary")
+    zxid = group.client.exists(group.path).mzxid
+    zkexecctl.push(group.path, b"first")
+    if why == "other input":
+        group.client.set(f"{root}/other", b"changed")
+    state = VersionState(zxid, "s", known_good=why != "not known good")
+    state = replace(state, zxid=zxid - 1) if why == "older" else state
+    hold = Hold(MaxUnavailable(1), "ann", "", ("d2",)) if why == "held before" else None
+    group.decide(RolloutRecord(versions={"d1": state}, hold=hold))
+
+    zkexecctl.push(group.path, b"canary", "--lock", group.lock, "--hold")
+
+    assert hold_of(group).after == MaxUnavailable(1)
+
+
 def test_without_a_push_there_is_no_hold(zkexecctl: Zkexecctl, group: GroupZnodes) -> None:
     """If the contents are there already, or the push is only tried, no hold is written."""
     same = zkexecctl.push(group.path, b"again", "--lock", group.lock, "--hold")

@@ -79,6 +79,7 @@ _VERSION = Table(
         "zxid": INTEGER,
         "scope": TEXT,
         "known_good": TRUTH,
+        "succeeded_before": INTEGER.optional(0),
         "lost_zone": ZONE,
         "lost_until": integer(least=-1).optional(-1),
     },

@@ -1,5 +1,6 @@
 """The promises about rollouts in which many members are in flight: zones, ramp, hold, losses."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,18 @@ class FollowsTheRamp(Checker):
 class ObeysTheHold(Checker):
     """I14: no member is admitted to a held version once enough members have it.
 
-    A requested restart of contents that were known good is not held.
+    A requested restart of contents that were known good is not held.  A retry makes no member
+    forget what it has, so the successes before it count.
     """
+
+    def __init__(self, world: "World") -> None:
+        """Begin without successes."""
+        super().__init__(world)
+        self._succeeded: Counter[str] = Counter()
+
+    def history_began(self) -> None:
+        """Begin anew: nothing is known of the versions any more."""
+        self._succeeded.clear()
 
     def record(self, change: RecordChange) -> None:
         """Count at each admission, also at one in the same turn."""
@@ -73,12 +84,21 @@ class ObeysTheHold(Checker):
         for name, entry in change.admitted:
             if hold is None or contents_of(entry.digest) in map(contents_of, hold.known_good):
                 continue
-            state = change.before.versions.get(entry.digest)
-            is_retry = state is not None and state.failed_by and entry.zxid > state.zxid
-            succeeded = 0 if state is None or is_retry else state.succeeded
+            succeeded = self._succeeded[contents_of(entry.digest)]
             flying = sum(e.digest == entry.digest for e in change.after.in_flight.values())
             if succeeded + flying > hold.after.of(self.world.size):
                 raise Violation(f"{name} was admitted to what is held after {hold.after}")
+        self._count(change)
+
+    def _count(self, change: RecordChange) -> None:
+        """Add the turns that ended well in this change, and forget what the record forgets."""
+        for digest, state in change.after.versions.items():
+            before = change.before.versions.get(digest)
+            more = state.succeeded - (before.succeeded if before else 0)
+            self._succeeded[contents_of(digest)] += max(0, more)
+        known = set(map(contents_of, change.after.versions))
+        for contents in self._succeeded.keys() - known:
+            del self._succeeded[contents]
 
 
 class SparesTheHealthy(Checker):

@@ -102,6 +102,12 @@ def forget_the_hold(self: Anything, member: str, entry: Any, scope: str, seq: in
     return replace(found, hold=None) if isinstance(found, RolloutRecord) else found
 
 
+def count_since_the_retry(self: Anything, version: Any) -> int:
+    """Forget the members that had succeeded before a retry."""
+    state = self.versions.get(version.digest)
+    return state.succeeded if state else 0
+
+
 def tolerate_early(self: Anything, tolerated: int) -> bool:
     """Tolerate failures before enough members have succeeded."""
     return bool(self.condemned_by) or len(self.failed_by) > tolerated
@@ -169,6 +175,8 @@ WIDE_MUTANTS = (
            "KeepsEntries"),
     Mutant("a hold is ignored", RolloutRecord, "is_held", lambda *_: False,
            "ObeysTheHold", seed=79),
+    Mutant("a retry makes places in a hold", RolloutRecord, "ended_well", count_since_the_retry,
+           "ObeysTheHold"),
     Mutant("an admission drops a hold", RolloutRecord, "admit", forget_the_hold,
            "KeepsOperatorsChanges", seed=4),
     Mutant("a failure is tolerated too early", VersionState, "has_failed", tolerate_early,

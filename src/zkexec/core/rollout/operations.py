@@ -90,7 +90,9 @@ def approve(
         return replace(_with(record, audit_entry), hold=None)
     if raised == hold.after:
         return Objection.SAME
-    if raised.of(members) < hold.after.of(members):
+    # Of two percentages that are the same number of members now, one can be smaller later.
+    is_less = raised.percent and hold.after.percent and raised.amount < hold.after.amount
+    if is_less or raised.of(members) < hold.after.of(members):
         return Objection.SMALLER
     return replace(_with(record, audit_entry), hold=replace(hold, after=raised))
 

@@ -232,14 +232,19 @@ class RolloutRecord:
         """
         if self.hold is None or self.hold.approves(version):
             return False
-        # A requested restart does not make other contents of what is held.
-        succeeded = sum(
-            state.succeeded
+        limit = self.hold.after.of(self.population.members)
+        return self.ended_well(version) + self.others_in_flight(member) >= limit
+
+    def ended_well(self, version: ConfigVersion) -> int:
+        """Return how many turns with these contents ended well.
+
+        A retry, or a requested restart, does not make other contents of them.
+        """
+        return sum(
+            state.succeeded + state.succeeded_before
             for digest, state in self.versions.items()
             if is_same_contents(digest, version.digest)
         )
-        limit = self.hold.after.of(self.population.members)
-        return succeeded + self.others_in_flight(member) >= limit
 
     def admit(
         self, member: str, entry: InFlightEntry, scope: str, seq: int = -1
@@ -465,7 +470,8 @@ class RolloutRecord:
         elif version.zxid > known.zxid:
             newer = replace(known, zxid=version.zxid, scope=version.scope)
             if known.failed_by and version.last_written > known.zxid:
-                newer = VersionState(version.zxid, version.scope)
+                before = known.succeeded + known.succeeded_before
+                newer = VersionState(version.zxid, version.scope, succeeded_before=before)
             versions[version.digest] = newer
         return replace(self._with_in_flight(in_flight), versions=versions)
 

@@ -26,8 +26,9 @@ class VersionState:
 
     `reason` and `step` are about the last failure; the step is "" if it is unknown.  `failed_by`
     are the members on which it failed, `condemned_by` those of them whose lost turn made it fail.
-    `succeeded` counts the turns that ended well.  `lost_zone` is the zone of the last lost turn
-    that was counted, and `lost_until` the number of the last admission before it.
+    `succeeded` counts the turns that ended well, `succeeded_before` those before the last retry.
+    `lost_zone` is the zone of the last lost turn that was counted, and `lost_until` the number of
+    the last admission before it.
     """
 
     zxid: int
@@ -40,6 +41,7 @@ class VersionState:
     step: str = ""
     condemned_by: tuple[str, ...] = ()
     succeeded: int = 0
+    succeeded_before: int = 0
     lost_zone: str = ""
     lost_until: int = -1
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from zkexec.core.rollout import operations
 from zkexec.core.rollout.operations import Objection
-from zkexec.core.rollout.record import AuditEntry, EntryPhase, Pause, RolloutRecord
+from zkexec.core.rollout.record import AuditEntry, EntryPhase, Hold, Pause, RolloutRecord
 from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
 from zkexec.ctl.operation_store import REQUESTS
@@ -39,7 +39,7 @@ def done(
             member = "one member" if alive else "the first that starts, as no member is alive"
             return f"{_failed(before)}; it is tried again by {member}"
         case "restart":
-            return _restarted(audit_entry.token[:4], alive)
+            return _restarted(audit_entry.token[:4], alive, after.hold)
     return _forgotten(audit_entry.member, before, after)
 
 
@@ -126,10 +126,11 @@ def author_of(audit_entry: AuditEntry) -> str:
     return f"{audit_entry.by} ({full_time(audit_entry.at)})"
 
 
-def _restarted(name: str, alive: int) -> str:
+def _restarted(name: str, alive: int, hold: Hold | None) -> str:
     if not alive:
         return "no member is alive; members that start from now on count as restarted"
-    return f"rolling restart {name} requested; living members: {alive}"
+    held = "; what is held is restarted when an operator approves it" if hold else ""
+    return f"rolling restart {name} requested; living members: {alive}{held}"
 
 
 def _approved(before: RolloutRecord, after: RolloutRecord) -> str:

@@ -344,7 +344,6 @@ class GroupStatus:
         newest = max(writes, key=lambda write: write.zxid, default=LastWrite(0))
         is_requested = newest is self.restart
         version = _wanted(rows)
-        state = self.record.versions.get(version.digest)
         is_known_good = bool(version.digest) and self.record.is_known_good(version)
         has_finished = all(row.has_finished for row in rows if not row.duplicate_of)
         can_fail = version.digest and not has_finished
@@ -357,7 +356,7 @@ class GroupStatus:
             is_known_good=is_known_good,
             allowed=self.record.allowed(version, self.record.zone) if is_known_good else 1,
             failure=self.record.failure_of(version) if can_fail else None,
-            succeeded=state.succeeded if state else 0,
+            succeeded=self.record.ended_well(version) if version.digest else 0,
             failures=self.failures.get(version.digest, {}),
             is_held=not all(row.is_up_to_date for row in rows) and self._is_held(version),
             missing=tuple(path for path in self.absent if path in inputs),

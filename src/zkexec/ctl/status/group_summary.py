@@ -5,6 +5,7 @@ without waiting for a turn, because it is disconnected for example, is not notic
 """
 
 from zkexec.core.rollout.record import RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.group_status import GroupState
 from zkexec.frozen import frozen
@@ -56,9 +57,12 @@ class GroupSummary:
         hold, newest = self.record.hold, self.newest
         if hold is None or not self.waiting or self.in_flight:
             return False
-        if newest is None or newest[0] in hold.known_good:
+        if newest is None:
             return False
-        return newest[1].succeeded >= hold.after.of(self.alive)
+        digest, state = newest
+        version = ConfigVersion(digest, state.zxid, state.scope)
+        has_enough = self.record.ended_well(version) >= hold.after.of(self.alive)
+        return has_enough and not hold.approves(version)
 
     @property
     def state(self) -> GroupState:

@@ -38,7 +38,7 @@ class Progress:
 
     `digest` is "" while no member has read the newest write.  `zxid` and `written_at` are those of
     this write.  `allowed` is how many members may be in flight with the version.  `failure` is the
-    config failure that stops it.  `succeeded` is how many turns with the version ended well,
+    config failure that stops it.  `succeeded` is how many turns with its contents ended well,
     `failures` are those of single members, also if they are tolerated.  `is_held` if a hold keeps
     the members that are left from the version.  `missing` are the inputs that do not exist,
     `oversized` the trees that no member can read, `partly_hidden` those of which not all may be

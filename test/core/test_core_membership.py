@@ -34,6 +34,20 @@ def test_a_status_follows_the_step_within_a_phase() -> None:
         ]
 
 
+@pytest.mark.parametrize(("phase", "times"), [("failed", 2), ("blocked", 2), ("running", 1)])
+def test_the_reason_of_a_failure_is_the_newest(phase: str, times: int) -> None:
+    """One failure can follow another in the same phase; in others no reason is worth a write."""
+    harness = TurnHarness()
+    harness.begin()
+    published = []
+    for reason in ("one", "one", "two"):
+        harness.publish(MemberStatus(phase, reason=reason), None, None)
+        published += harness.turn.advance(0)
+    assert published == [
+        PublishStatus(MemberStatus(phase, reason=reason)) for reason in ("one", "two")[:times]
+    ]
+
+
 def test_a_status_goes_along_with_other_writes() -> None:
     """A queue node and the record take the status along, without a request of its own."""
     harness = TurnHarness()

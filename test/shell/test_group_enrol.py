@@ -91,6 +91,25 @@ def test_the_first_member_makes_everything(client: KazooClient, root: str) -> No
     drive_until(lambda: not client.exists(f"{base}/members/m1"), "the node went with the session")
 
 
+def test_since_when_it_is_so() -> None:
+    """The time is that of the phase, of what runs, and in a failure that of the newest cause."""
+    time_of = PhaseTime()
+    seen = [
+        time_of.entered(status, now)
+        for now, status in enumerate(
+            [
+                MemberStatus("running", "d1", reason="one"),
+                MemberStatus("running", "d1", reason="two"),
+                MemberStatus("running", "d2"),
+                MemberStatus("failed", "d2", reason="one"),
+                MemberStatus("failed", "d2", "d3", reason="one"),
+                MemberStatus("failed", "d2", reason="two"),
+            ]
+        )
+    ]
+    assert seen == [0, 0, 2, 3, 3, 5]
+
+
 def test_below_a_chroot(client: KazooClient, root: str) -> None:
     """The group's znodes stand below the chroot, and errors name them without it."""
     with connected_member(

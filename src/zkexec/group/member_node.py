@@ -325,7 +325,7 @@ class MemberNode:
             zkexec_version=__version__,
             lock_file_id=profile.lock_file_id,
             max_unavailable=profile.max_unavailable,
-            since=profile.since.entered(status.phase, status.running, now),
+            since=profile.since.entered(status, now),
             inputs=profile.inputs,
             duplicate_of=duplicate_of,
             shared=profile.shared,

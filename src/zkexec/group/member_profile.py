@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from zkexec.core.rollout.membership import cause_of
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
 from zkexec.zookeeper.values import Acl
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from zkexec.core.turn import TurnAges
+    from zkexec.core.turn import MemberStatus, TurnAges
 
 
 @frozen()
@@ -47,13 +48,17 @@ class PhaseTime:
     """
 
     def __init__(self) -> None:
-        self._shown = ("", "")
+        self._shown = ("", "", "")
         self._entered = 0.0
 
-    def entered(self, phase: str, running: str, now: float) -> float:
-        """Give the time since when it is this phase, with this running; in seconds of the epoch."""
-        if (phase, running) != self._shown:
-            self._shown, self._entered = (phase, running), now
+    def entered(self, status: MemberStatus, now: float) -> float:
+        """Give the time since when it is this phase, with this running, and for this cause.
+
+        It is in seconds of the epoch.
+        """
+        shown = (status.phase, status.running, cause_of(status))
+        if shown != self._shown:
+            self._shown, self._entered = shown, now
         return self._entered
 
 

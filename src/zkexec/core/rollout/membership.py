@@ -16,7 +16,13 @@ from zkexec.frozen import replace
 BRIEF_S = 1.0
 """A status that lasts no longer than this is not published by itself."""
 
-_LASTING = frozenset({Phase.RUNNING.value, Phase.FAILED.value, Phase.BLOCKED.value})
+_STUCK = frozenset({Phase.FAILED.value, Phase.BLOCKED.value})
+_LASTING = _STUCK | {Phase.RUNNING.value}
+
+
+def cause_of(status: MemberStatus) -> str:
+    """Return the reason if the phase is about it: why a change failed, or cannot be applied."""
+    return status.reason if status.phase in _STUCK else ""
 
 
 class Membership:

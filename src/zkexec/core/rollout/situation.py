@@ -13,7 +13,7 @@ from zkexec.core.rollout.admissions import Admissions
 from zkexec.core.rollout.group_events import GroupPart
 from zkexec.core.rollout.group_requests import GroupRequests
 from zkexec.core.rollout.lease import Lease, TurnOutcome
-from zkexec.core.rollout.membership import Membership
+from zkexec.core.rollout.membership import Membership, cause_of
 from zkexec.core.rollout.queue_position import QueuePosition
 from zkexec.core.rollout.queue_times import QueueTimes
 from zkexec.core.rollout.queued_member import QueuedMember, QueueNode, queue_name
@@ -451,10 +451,11 @@ class Situation:
         self._noted = None
 
 
-def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, str, int, bool]:
+def _essentials(status: MemberStatus, zxid: int) -> tuple[str, str, str, int, bool, str]:
     """Return what makes a status worth a write: what runs changes with the phase.
 
-    While a member is loading, its zxid does not count, as this phase is short.
+    While a member is loading, its zxid does not count, as this phase is short.  One failure can
+    follow another without a phase between them.
     """
     counted = 0 if status.phase == Phase.LOADING.value else zxid
-    return status.phase, status.step, status.health, counted, status.unavailable
+    return status.phase, status.step, status.health, counted, status.unavailable, cause_of(status)

@@ -1,6 +1,7 @@
 """`zkexecctl delete NAME`: nothing is left of a group, and no living member is touched."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from kazoo.client import KazooClient
 
 from support.fleet import Fleet
 from support.group_samples import GroupZnodes, call, entry, failed_on
+from support.proxy import TRANSACTION, Proxy, Request, Treatment, Way, pass_all
+from support.waiting import DEADLINE_S, until
 from support.zkexecctl import Zkexecctl
 from support.zookeeper import Server
 from zkexec.core.rollout.record import AuditEntry, RolloutRecord
@@ -123,6 +126,33 @@ def test_a_member_that_appears_is_not_harmed(
     assert [cluster.run(partial(deletion.remove, batch)) for batch in batches] == [False] * 2
     assert client.exists(f"{group.base}/versions/old")
     assert client.exists(f"{group.base}/members/late")
+
+
+def test_a_lost_reply_is_no_other_operator(
+    proxy: Proxy, group: GroupZnodes, client: KazooClient, tmp_path: Path
+) -> None:
+    """If the reply to the end of a group is lost, the deletion goes on, and is reported as done."""
+    group.decide(RolloutRecord(audit=(AuditEntry("pause", "anna", "", "t1"),)))
+    client.create(f"{group.base}/versions/old")
+    behind = Zkexecctl(proxy.hosts, tmp_path)
+
+    def lose_reply(request: Request) -> Treatment:
+        if request.opcode == TRANSACTION:
+            proxy.black_hole(Way.TO_CLIENT)
+        return Treatment.PASS_ON
+
+    proxy.on_request = lose_reply
+    with ThreadPoolExecutor(1) as pool:
+        deletion = pool.submit(behind, "delete", group.lock, "--yes")
+        until(lambda: not client.exists(f"{group.base}/state") or deletion.done(), "it was done")
+        assert client.exists(f"{group.base}/versions/old")
+        proxy.on_request = pass_all
+        proxy.heal()
+        answer = deletion.result(DEADLINE_S)
+
+    assert (answer.status, answer.err) == (0, "")
+    assert f"{group.lock}: deleted by " in answer.out
+    assert client.exists(group.base) is None
 
 
 @pytest.mark.parametrize("is_begun", [False, True])

@@ -1,6 +1,7 @@
 """Reading groups from a real server: which requests, how often, and what becomes of junk."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
@@ -9,6 +10,7 @@ from kazoo.security import make_acl, make_digest_acl
 from support.group_samples import NEW, OLD, GroupZnodes, call, entry, failed_on
 from support.proxy import CHILDREN2, EXISTS, GET, MULTI_READ, PING, SYNC, Proxy
 from support.waiting import until
+from support.zkexecctl import Zkexecctl
 from support.zookeeper import Server, can_read_at_once, demand_reading_at_once
 from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import RolloutRecord
@@ -16,7 +18,7 @@ from zkexec.ctl.cluster_connection import LOST, STALE, ClusterConnection
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.member_row import UNREADABLE, IgnoreReason
-from zkexec.ctl.status.read_key import ReadKey, ZnodeKind
+from zkexec.ctl.status.read_key import WRITTEN, ReadKey, ZnodeKind
 from zkexec.frozen import replace
 from zkexec.group.entry_codec import encode_queued
 
@@ -98,7 +100,8 @@ def test_a_change_costs_what_has_changed(
     group.push(b"newer")
     reader.forget(cluster.changed(30))
     assert seen(reader).up_to_date_count == 0
-    assert asked(proxy) == {EXISTS: 1}
+    # The two places whose history could have it are read again as well.
+    assert asked(proxy) == {EXISTS: 1 + 2, GET: 2}
 
     group.queue("m7")
     reader.forget(cluster.changed(30))
@@ -148,6 +151,28 @@ def test_a_retry_is_no_failure_while_events_are_missing(
 
     assert beside
     assert seen(reader).state is GroupState.ROLLING
+
+
+def test_a_push_has_its_author_while_events_are_missing(
+    group: GroupZnodes, cluster: ClusterConnection, zookeeper: Server, tmp_path: Path
+) -> None:
+    """With an input, its history is read anew: its own event may not be there yet."""
+    group.show("m1")
+    zkexecctl = Zkexecctl(zookeeper.hosts, tmp_path)
+    zkexecctl.push(group.path, b"one", "--by=ann")
+    reader = GroupReader(cluster, group.lock, live=True)
+    assert seen(reader).last_push
+    zkexecctl.push(group.path, b"two", "--by=bob")
+    touched: set[object] = set()
+    while not any(isinstance(k, ReadKey) and k.kind is ZnodeKind.HISTORY for k in touched):
+        touched |= cluster.changed(30)
+    written = {key for key in touched if isinstance(key, ReadKey) and key.kind in WRITTEN}
+    reader.forget(written)
+
+    assert written
+    push = seen(reader).last_push
+    assert push is not None
+    assert (push.by, push.set_by_other_tool) == ("bob", False)
 
 
 def test_an_input_that_is_deleted_and_created(

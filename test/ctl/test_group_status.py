@@ -15,6 +15,7 @@ from support.group_samples import (
     facts,
     failed_on,
     group_status,
+    held_in_zones,
     on,
     paused,
     sharing,
@@ -479,6 +480,16 @@ def test_an_operator_s_pause_and_a_failure_come_before_a_hold() -> None:
     failed = group_status(members, hold=HOLD, versions=failed_on("m1"), paused=paused())
 
     assert (both.state, failed.state) == (GroupState.PAUSED, GroupState.FAILED)
+
+
+def test_a_tolerated_failure_keeps_other_zones_waiting() -> None:
+    """The line says so if a member of another zone waits."""
+    alike = held_in_zones()
+    known = alike.members["m10"]
+    eastern = replace(known, facts=replace(known.facts or facts(), zone="east"))
+    other = replace(alike, members={**alike.members, "m10": eastern})
+    assert "the rollout goes on, and" in tolerated_failures(alike)[0]
+    assert "the rollout goes on in zone west only, and" in tolerated_failures(other)[0]
 
 
 def test_tolerated_failures_do_not_stop_the_group() -> None:

@@ -67,6 +67,12 @@ class GroupZnodesFound:
         return is_whole or is_left
 
     @property
+    def is_begun(self) -> bool:
+        """Whether anything is left of what makes it a group."""
+        paths = self.paths
+        return not {paths.state, paths.members, paths.in_flight}.isdisjoint(self.znodes)
+
+    @property
     def has_content(self) -> bool:
         """Whether the znode of the group itself has a content, so that it has another purpose."""
         return bool(self.base.data_length)

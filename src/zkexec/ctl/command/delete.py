@@ -137,7 +137,7 @@ class _GroupDelete:
             if self._cluster.run(partial(self._deletion.end, found)):
                 return
             now = self._survey()
-            if now is None:
+            if now is None or not now.is_begun:
                 return
             self._refuse_if_used(now)
             if now.record.audit != found.record.audit:

@@ -20,7 +20,7 @@ from zkexec.ctl.status.group_status import GroupStatus, counting_order
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.history_reads import HistoryReads
 from zkexec.ctl.status.member_row import LastWrite
-from zkexec.ctl.status.read_key import ReadKey, Unreadable, ZnodeKind
+from zkexec.ctl.status.read_key import WRITTEN, ReadKey, Unreadable, ZnodeKind
 from zkexec.ctl.status.tree_survey import TreeSurvey
 from zkexec.ctl.status.znode_reads import ZnodeReads
 from zkexec.ctl.status.znode_values import is_tree
@@ -142,13 +142,8 @@ class GroupReader:
         gone = set(changed)
         known = len(self._known)
         if gone.isdisjoint((LOST, STALE)):
-            # One transaction changes the decisions and the versions, and its events can come apart.
-            again = tuple(_versions_beside(gone))
-            self._known = {
-                key: found
-                for key, found in self._known.items()
-                if key not in gone and not key.path.startswith(again)
-            }
+            gone |= self._beside(gone)
+            self._known = {key: found for key, found in self._known.items() if key not in gone}
         else:
             self._known = {}
         if LOST in gone:
@@ -156,6 +151,21 @@ class GroupReader:
         elif gone and math.isfinite(self._due_at):
             self._due_at = min(self._due_at, self._read_at + READ_AFTER_S)
         return len(self._known) < known or LOST in gone
+
+    def _beside(self, changed: Iterable[object]) -> set[object]:
+        """Return what was written in the same transactions, whose events may come a little later.
+
+        A commit of members changes decisions and versions, and a push an input and its history.
+        """
+        keys = [key for key in changed if isinstance(key, ReadKey)]
+        decisions = [key.path for key in keys if key.kind is ZnodeKind.RECORD]
+        below = tuple(Paths("", path.rpartition("/")[0]).versions + "/" for path in decisions)
+        is_pushed = any(key.kind in WRITTEN for key in keys)
+        return {
+            key
+            for key in self._known
+            if key.path.startswith(below) or (is_pushed and key.kind is ZnodeKind.HISTORY)
+        }
 
     @property
     def deadline(self) -> float:
@@ -413,13 +423,6 @@ def _single(group: FoundGroup) -> list[ReadKey]:
         ReadKey(ZnodeKind.RECORD, group.paths.state),
         ReadKey(ZnodeKind.RESTART, group.paths.restart),
     ]
-
-
-def _versions_beside(changed: Iterable[object]) -> Iterable[str]:
-    """Give what the paths of the versions begin with, for each of these decisions."""
-    for key in changed:
-        if isinstance(key, ReadKey) and key.kind is ZnodeKind.RECORD:
-            yield Paths("", key.path.rpartition("/")[0]).versions + "/"
 
 
 def _inputs(group: FoundGroup) -> Iterable[str]:

@@ -219,10 +219,19 @@ def tolerated_failures(group: GroupStatus) -> list[str]:
     lines = [
         f"{_version(one)} failed on "
         f"{names([on_host(member, _hosts(one)) for member in one.failures])}, which is tolerated: "
-        f"max failed is {most}; the rollout goes on, and these members wait for a push or a retry"
+        f"max failed is {most}; the rollout goes on{_only_in_zone(group)}, and these members wait "
+        "for a push or a retry"
         for one in _tolerated(group)
     ]
     return [*lines, *_places_at_risk(group)] if lines else lines
+
+
+def _only_in_zone(group: GroupStatus) -> str:
+    """Write that a failure keeps members of other zones waiting; "" if none wait."""
+    zone = group.open_zone
+    if zone is None or all(row.zone == zone for row in group.waiting):
+        return ""
+    return f" in zone {zone} only" if zone else " for members without a zone only"
 
 
 def _places_at_risk(group: GroupStatus) -> list[str]:

@@ -44,6 +44,9 @@ NAMES = frozenset({ZnodeKind.NAMES, ZnodeKind.TREE_NAMES})
 STATISTICS = frozenset({ZnodeKind.INPUT, ZnodeKind.TREE_STAT})
 """What is read without the content, which can be large and secret."""
 
+WRITTEN = frozenset({ZnodeKind.INPUT, ZnodeKind.TREE_STAT, ZnodeKind.TREE_NAMES})
+"""What changes with a write of an input."""
+
 COVERED = frozenset(
     {
         ZnodeKind.MEMBER,

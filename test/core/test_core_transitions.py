@@ -144,6 +144,7 @@ LATE: list[Event] = [
     group_events.RecordCommitted(0, RecordBasis()),
     group_events.CommitRefused(0, group_events.Conflict.RECORD),
     group_events.GroupRequestFailed(0, "no answer"),
+    group_events.GroupRequestForbidden(0, "no permission"),
 ]
 
 

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 
 import pytest
 from kazoo.exceptions import NoAuthError
-from kazoo.security import CREATOR_ALL_ACL, READ_ACL_UNSAFE
+from kazoo.security import CREATOR_ALL_ACL, READ_ACL_UNSAFE, make_acl
 
 from support.mirrored_host import MirroredHost, quoted
 from support.proxy import READS_ONLY, Proxy
 from support.zookeeper import Port, Server
 
 CANNOT_WORK = 125
+WRITE_ONLY = make_acl("world", "anyone", write=True)
 
 
 @contextmanager
@@ -71,6 +72,22 @@ def test_all_missing_znodes_are_named_at_once(host: MirroredHost) -> None:
     assert len(run.stderr.lines) == 1
     for words in ("a does not exist", "b does not exist", "c is empty"):
         assert f"{host.root}/{words}" in run.stderr.text
+
+
+def test_a_record_that_may_not_be_read_ends_the_start_at_once(host: MirroredHost) -> None:
+    """Without a permission on the record of its group zkexec exits with 125, and does not wait."""
+    host.create(a=b"one")
+    lock = host.path("group")
+    host.client.create(lock)
+    host.client.create(f"{lock}/state", b"", acl=[WRITE_ONLY])
+
+    # Far longer than the test waits for its end.
+    run = host.wrap("--silent", f"--lock={lock}", "--connect-timeout=1000")
+
+    assert run.wait() == CANNOT_WORK
+    assert len(run.stderr.lines) == 1
+    assert f"--lock: cannot read the record of the group: {lock}/state: " in run.stderr.text
+    assert not host.births()
 
 
 def test_start_wait_waits_for_all(host: MirroredHost) -> None:

@@ -27,6 +27,7 @@ from zkexec.core.rollout.group_events import (
     EnrolmentOccupied,
     GroupPart,
     GroupRequestFailed,
+    GroupRequestForbidden,
     GroupTouched,
     QueueJoined,
     QueueLeft,
@@ -175,7 +176,7 @@ class ScriptedGroup:
             self.names[f"{digest}.{restart}"] = f"{name}.{restart}"
 
     def prepare_mishap(self, request: str, kind: str) -> None:
-        """Let the next request of this kind be `lost`, `not-done` or `unanswered`."""
+        """Let the next request of this kind be `lost`, `not-done`, `unanswered` or `forbidden`."""
         self._mishaps[REQUESTS[request]] = kind
 
     def end_session(self) -> list[Event]:
@@ -196,6 +197,8 @@ class ScriptedGroup:
         failed = GroupRequestFailed(number, "no answer in time")
         if mishap == "not-done":
             return [failed]
+        if mishap == "forbidden":
+            return [GroupRequestForbidden(number, "/g/state: no permission")]
         self._record.clock = EPOCH + self.now
         done = self._carry_out(request, number)
         if mishap:

@@ -89,7 +89,7 @@ class ScriptedHost:
                 self._remaining.extend(int(count) for count in counts)
             case ["next", "staging", "waits"]:
                 self._waits = True
-            case ["next", request, ("lost" | "not-done" | "unanswered") as mishap]:
+            case ["next", request, ("lost" | "not-done" | "unanswered" | "forbidden") as mishap]:
                 self.group.prepare_mishap(request, mishap)
             case ["group", *what]:
                 self.group.happen(what)

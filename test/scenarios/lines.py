@@ -22,6 +22,7 @@ from zkexec.core.rollout.group_events import (
     CommitRefused,
     Enrolled,
     GroupRequestFailed,
+    GroupRequestForbidden,
     QueueListed,
     QueueNodesRead,
     QueueRead,
@@ -81,6 +82,8 @@ def _line(step: Event | Action) -> str:  # noqa: C901 -- one arm for each
         case GroupRequestFailed(number, reason, is_refused):
             failed = "GroupRequestRefused" if is_refused else "GroupRequestFailed"
             return f"{failed} number={number} reason={reason}"
+        case GroupRequestForbidden(number, reason):
+            return f"GroupRequestForbidden number={number} reason={reason}"
     return _queue_line(step)
 
 

@@ -64,9 +64,9 @@ In a story with `in_group` in its policy the member is m1:
     group is wiped                        nothing is left of it, as in an ensemble that was wiped
     group znode /z@3                      it has another version, which the member has not read
     next commit lost                      done, but answered by a failure; `not-done`: also not
-                                          done; `unanswered`: done, and no answer; the same for
-                                          enrol, join, renew, find, watch, list, queue (a read
-                                          of its nodes), leave, read
+                                          done; `unanswered`: done, and no answer; `forbidden`:
+                                          refused; the same for enrol, join, renew, find, watch,
+                                          list, queue (a read of its nodes), leave, read
 
 The host and the group answer each action at once and successfully, unless the story prepares
 something else.

@@ -118,6 +118,8 @@ class Startup:
             raise CannotStartError(
                 Note("start-not-rendered", {"reason": self._inputs.render_trouble})
             )
+        if self._turn.unreadable and self._policy.start is not StartPolicy.CACHED:
+            raise CannotStartError(Note("record-forbidden", {"reason": self._turn.unreadable}))
         problems = self._inputs.problems
         if not problems:
             return []

@@ -63,7 +63,7 @@ TABLE: Mapping[Phase, Row] = {
             (Phase.EXITING, Phase.DONE),
             (
                 *(events.Tick, *READ, events.CachedFilesMissing, events.FilesFailed),
-                *(events.StartFailed, events.SignalReceived),
+                *(events.StartFailed, events.SignalReceived, group_events.GroupRequestForbidden),
             ),
         ),
     },

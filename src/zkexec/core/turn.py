@@ -135,6 +135,10 @@ class Turn(Protocol):
         """Why the last request to the group failed; "" if none has since the connection."""
 
     @property
+    def unreadable(self) -> str:
+        """Which permission is missing to read the record of the group; "" if none is."""
+
+    @property
     def awaited(self) -> Note | None:
         """Why this member has no turn yet, as it was logged; None if it waits for none."""
 
@@ -180,7 +184,7 @@ class FreeTurn:
 
     in_flight = inherited = False
     is_ready = True
-    error = ""
+    error = unreadable = ""
     awaited: Note | None = None
     deadline: float | None = None
     granted: Snapshot | None = None

@@ -13,6 +13,7 @@ from zkexec.text import LONGEST
 from zkexec.znode_paths import RESTART, check_zk_path
 from zkexec.zookeeper.errors import (
     BadVersionError,
+    ForbiddenError,
     InvalidAclError,
     NoAuthError,
     NodeExistsError,
@@ -100,7 +101,8 @@ class Paths:
 
     def refusal(self, path: str, error: Exception) -> RefusedError:
         """Return what to raise if the server refuses a request on this path."""
-        return RefusedError(f"{self.shown(path)}: {_REFUSALS.get(type(error), in_words(error))}")
+        kind = ForbiddenError if isinstance(error, NoAuthError) else RefusedError
+        return kind(f"{self.shown(path)}: {_REFUSALS.get(type(error), in_words(error))}")
 
     def unreadable(self, path: str, error: ValueError) -> RefusedError:
         """Return what to raise if the content of this path cannot be understood."""

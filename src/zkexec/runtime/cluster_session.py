@@ -17,7 +17,12 @@ from zkexec.core.events import (
     ZnodeTouched,
 )
 from zkexec.core.rollout.group_actions import CommitRecord, Enrol, PublishStatus, ReadRecord
-from zkexec.core.rollout.group_events import GroupPart, GroupRequestFailed, GroupTouched
+from zkexec.core.rollout.group_events import (
+    GroupPart,
+    GroupRequestFailed,
+    GroupRequestForbidden,
+    GroupTouched,
+)
 from zkexec.core.snapshot import Problem, Znode
 from zkexec.frozen import frozen, replace
 from zkexec.zookeeper.client import Client
@@ -31,7 +36,13 @@ from zkexec.zookeeper.client_events import (
     Lost,
 )
 from zkexec.zookeeper.client_settings import ClientSettings
-from zkexec.zookeeper.errors import NoAuthError, NoNodeError, RefusedError, in_words
+from zkexec.zookeeper.errors import (
+    ForbiddenError,
+    NoAuthError,
+    NoNodeError,
+    RefusedError,
+    in_words,
+)
 from zkexec.zookeeper.requests import Exists
 from zkexec.zookeeper.snapshot_reader import SnapshotReader
 
@@ -212,6 +223,8 @@ class ClusterSession:
                 self._post(answer)
             case Failed(_SnapshotRead(number), error):
                 self._post(ReadFailed(number, in_words(error)))
+            case Failed(_GroupRequested(number), ForbiddenError() as error):
+                self._post(GroupRequestForbidden(number, in_words(error)))
             case Failed(_GroupRequested(number), error):
                 is_refused = isinstance(error, RefusedError)
                 self._post(GroupRequestFailed(number, in_words(error), is_refused))

@@ -100,6 +100,10 @@ class RefusedError(Exception):
     """A dialogue cannot do what it is for; the message is for a person."""
 
 
+class ForbiddenError(RefusedError):
+    """A dialogue cannot do what it is for, as a permission is missing."""
+
+
 _BY_CODE = {
     kind.code: kind
     for kind in (

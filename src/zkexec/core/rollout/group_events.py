@@ -183,6 +183,15 @@ class GroupRequestFailed(Event):
     is_refused: bool = False
 
 
+@frozen()
+class GroupRequestForbidden(Event):
+    """A request to the group was refused, as the ensemble gives no permission for it."""
+
+    number: int
+    reason: str
+    is_refused = True
+
+
 ANSWERS = (
     Enrolled,
     EnrolmentOccupied,
@@ -197,5 +206,6 @@ ANSWERS = (
     RecordCommitted,
     CommitRefused,
     GroupRequestFailed,
+    GroupRequestForbidden,
 )
 """The answers to requests to the group.  Reads of inputs are numbered separately."""

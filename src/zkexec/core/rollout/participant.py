@@ -67,6 +67,7 @@ class Participant:
         self._intent = Intent()
         self._close_by: float | None = None
         self.error = ""
+        self.unreadable = ""
 
     @property
     def granted(self) -> Snapshot | None:
@@ -259,7 +260,7 @@ class Participant:
         self._at.membership.disconnect()
         self._at.requests.forget()
         self._at.record_view.disconnected()
-        self.error = ""
+        self.error = self.unreadable = ""
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in an event of the group; other events have no effect."""
@@ -302,7 +303,7 @@ class Participant:
     def _take(self, request: Action, event: Event, now: float) -> list[Action]:
         at = self._at
         match event:
-            case group_events.GroupRequestFailed():
+            case group_events.GroupRequestFailed() | group_events.GroupRequestForbidden():
                 return self._on_failed(request, event, now)
             case group_events.Enrolled() if isinstance(request, Enrol):
                 self._on_enrolled(request, event, now)
@@ -455,11 +456,16 @@ class Participant:
             at.pause_after_conflict(now)
 
     def _on_failed(
-        self, request: Action, failed: group_events.GroupRequestFailed, now: float
+        self,
+        request: Action,
+        failed: group_events.GroupRequestFailed | group_events.GroupRequestForbidden,
+        now: float,
     ) -> list[Action]:
         """Assume neither that it was carried out nor that it was not; log a lasting failure."""
         at, reason = self._at, failed.reason
         repeated, self.error = reason == self.error, reason
+        is_forbidden = isinstance(failed, group_events.GroupRequestForbidden)
+        self.unreadable = reason if is_forbidden and isinstance(request, ReadRecord) else ""
         is_kept_out = repeated and failed.is_refused
         at.membership.is_kept_out = is_kept_out and isinstance(request, Enrol)
         leaves = at.membership.is_kept_out and at.queue.may_be_queued

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
@@ -193,6 +194,18 @@ def test_start_cached_uses_the_files_that_are_there(host: MirroredHost, proxy: P
     assert run.end() == 0
     assert run.stderr.matching(r"wrote .*/a ")
     assert not run.stderr.matching(r"wrote .*/b ")
+
+
+def test_start_cached_corrects_modes(host: MirroredHost) -> None:
+    """The command starts on files that have the mode of the options, also without the cluster."""
+    host.file("a").write_text("older")
+    host.file("a").chmod(0o644)
+    with dead_port() as host.hosts:
+        run = host.wrap("--start=cached", "--connect-timeout=0.5", "--mode=0600")
+        assert host.born().files == {"a": "older"}
+
+        assert stat.S_IMODE(host.file("a").stat().st_mode) == 0o600
+        assert run.end() == 0
 
 
 def test_start_cached_without_a_file(host: MirroredHost) -> None:

@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+from errno import ELOOP
 from pathlib import Path
 from shutil import which
 
@@ -13,6 +14,7 @@ import pytest
 from shell.tree_host import TreeHost
 from zkexec.core.snapshot import Snapshot
 from zkexec.core.target_attributes import AttributeRule, TargetAttributes
+from zkexec.files.cached_files import correct_attributes
 from zkexec.files.file_change import InstallError
 from zkexec.files.installer import Installer
 from zkexec.files.target_layout import TargetLayout
@@ -133,6 +135,37 @@ def test_another_file_is_not_corrected(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match=f"^{path}: Was replaced by another process meanwhile$"):
         installer.install()
     assert described(other)[0] == 0o640
+
+
+def test_files_on_disk_are_corrected_without_an_install(tmp_path: Path) -> None:
+    """A start on the files on disk gives them their modes, and names what it cannot correct."""
+    path, gone = tmp_path / "file", tmp_path / "gone" / "file"
+    path.write_bytes(b"x")
+    path.chmod(0o644)
+    rules = TargetAttributes((AttributeRule("", 0o600),))
+    layout = TargetLayout(local_paths=(str(path), str(gone)), attributes=rules)
+    assert list(correct_attributes(layout, None)) == []
+    assert described(path)[0] == 0o600
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    looped = TargetLayout(local_paths=(str(loop),), attributes=rules)
+    assert list(correct_attributes(looped, None)) == [(str(loop), os.strerror(ELOOP))]
+
+
+def test_files_of_a_tree_on_disk_are_corrected_without_an_install(tmp_path: Path) -> None:
+    """Of a tree these are the files of the state file, and no link below it is followed."""
+    host = TreeHost(tmp_path, AttributeRule(f"{tmp_path}/tree/b/", 0o600))
+    host.install({"a": b"1", "b/c": b"2", "b/d": b"3"})
+    other = tmp_path / "other"
+    other.write_bytes(b"x")
+    for each in (host.root / "a", host.root / "b/c", other):
+        each.chmod(0o644)
+    (host.root / "b/d").unlink()
+    (host.root / "b/d").symlink_to(other)
+    failed = list(correct_attributes(host.layout, host.start().state))
+    assert failed == [(f"{host.root}/b/d", os.strerror(ELOOP))]
+    assert [host.mode(path) for path in ("a", "b/c")] == [0o644, 0o600]
+    assert described(other)[0] == 0o644
 
 
 @needs_root

@@ -86,6 +86,11 @@ class DiscardFiles(Action):
 
 
 @frozen()
+class CorrectFiles(Action):
+    """Give the files on disk the modes and owners that options name; there is no answer."""
+
+
+@frozen()
 class RememberState(Action):
     """Write into the state file which version is installed; there is no answer.
 

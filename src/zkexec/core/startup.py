@@ -9,7 +9,7 @@ warning, starts the command, and keeps connecting.
 from __future__ import annotations
 
 from zkexec.core import facts
-from zkexec.core.actions import Action, LoadCachedFiles, Note
+from zkexec.core.actions import Action, CorrectFiles, LoadCachedFiles, Note
 from zkexec.core.command import Command
 from zkexec.core.events import CachedFilesFound
 from zkexec.core.facts import Found
@@ -262,7 +262,7 @@ class FirstStart:
         if self._turn.in_flight:
             # The turn lasts until this command is healthy, as an earlier run has stopped another.
             self._restart.begun = ChangeAction.RESTART
-        return [Note("known-good-files-used"), *self._command.start()]
+        return [Note("known-good-files-used"), CorrectFiles(), *self._command.start()]
 
     def refused_by_check(self, reason: str) -> Found:
         """Start on known good files instead of what the check has refused, if there are any."""
@@ -292,7 +292,7 @@ class FirstStart:
             # Only the record is missing.  This start also counts as the restart requested last.
             snapshot = replace(snapshot, restart=wanted.restart)
         self._restart.begin_on(snapshot, was_healthy=found.was_healthy)
-        return [Note("cached-files-used"), *self._command.start()]
+        return [Note("cached-files-used"), CorrectFiles(), *self._command.start()]
 
     def nothing_cached(self, reason: str, now: float) -> Found:
         """Go on without files on disk; raise CannotStartError if the start depends on them."""

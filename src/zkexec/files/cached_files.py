@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from zkexec.core.events import CachedFilesFound
 from zkexec.core.snapshot import Snapshot
-from zkexec.files.file_change import InstallError, Naming
+from zkexec.files.file_change import Correction, InstallError, Naming, needs_correction
+from zkexec.files.staged_file import UNCHANGED
 from zkexec.files.target_file import TargetFile, TargetResolver, read_regular
 
 TYPE_CHECKING = False
@@ -52,6 +53,29 @@ def load_installed(layout: TargetLayout, state: InstalledState | None) -> Cached
         proves_nothing=state.proves_nothing,
     )
     return CachedFilesFound(snapshot, state.was_healthy, state.zxid)
+
+
+def correct_attributes(
+    layout: TargetLayout, state: InstalledState | None
+) -> Iterator[tuple[str, str]]:
+    """Give the files at the targets the modes and owners that options name.
+
+    Yields the path of each file for which that fails, and the reason.
+    """
+    resolver, trees = TargetResolver(), _Trees()
+    try:
+        for path in sorted(layout.local_paths if state is None else state.files):
+            wanted, folder = layout.attributes_of(path), layout.folder_of_tree(path)
+            if wanted == UNCHANGED:
+                continue
+            try:
+                target = trees.target(folder, path) if folder else resolver.resolve(path)
+                if target.status is not None and needs_correction(target.status, wanted):
+                    Correction(path, target, target.status, wanted).apply()
+            except OSError as failure:
+                yield path, failure.strerror or str(failure)
+    finally:
+        trees.close()
 
 
 def _require_targets(layout: TargetLayout, state: InstalledState) -> None:

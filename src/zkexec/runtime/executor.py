@@ -207,6 +207,9 @@ class Executor:
         if self._file_actions is not None:
             self._file_actions.discard()
 
+    def _correct(self, _: actions.CorrectFiles) -> None:
+        self._files.correct()
+
     def _remember(self, action: actions.RememberState) -> None:
         self._files.remember(action.snapshot, action.was_healthy)
 
@@ -341,6 +344,7 @@ class Executor:
         actions.StageFiles: _stage,
         actions.InstallFiles: _install,
         actions.DiscardFiles: _discard,
+        actions.CorrectFiles: _correct,
         actions.RememberState: _remember,
         actions.StartCommand: _start_command,
         actions.SignalProcessGroup: _signal_group,

@@ -67,6 +67,15 @@ class FileActions:
         """Remove what is staged."""
         self._installer.discard()
 
+    def correct(self) -> None:
+        """Correct modes and owners of files that nothing is installed over; log what fails."""
+        if self._layout.attributes is None:
+            return
+        from zkexec.files.cached_files import correct_attributes  # noqa: PLC0415 - as above
+
+        for path, reason in correct_attributes(self._layout, self._installer.state):
+            self._log.write(Note("attributes-not-set", {"path": path, "reason": reason}))
+
     def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:
         """Write into the state file which version is installed; a failure is only logged."""
         try:

@@ -112,6 +112,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     "stage-refused": (Level.FATAL, "{reason}"),
     "files-put-back": (Level.WARNING, "the reload failed; the old files are put back"),
     "installed": (Level.INFO, "wrote {path} ({size} bytes, sha256 {sha256})"),
+    "attributes-not-set": (
+        Level.WARNING,
+        "{path} has not the mode or the owner that options name: {reason}",
+    ),
     "file-kept": (
         Level.WARNING,
         "{path} is not removed: another process has changed what zkexec had installed",

@@ -154,6 +154,14 @@ def test_a_variable_that_a_tree_may_set(name: str) -> None:
     assert made_of(tree_of(ROOT, {name: b"x"})) == {name: b"x"}
 
 
+@pytest.mark.parametrize(("prefix", "path"), [("", "1st"), ("", "0"), ("", "7/x"), ("1", "a")])
+def test_a_name_that_begins_with_a_digit(prefix: str, path: str) -> None:
+    """No shell can read such a variable, so it makes a tree unusable; after a prefix it may be."""
+    assert problems_of({path: b"x"}, prefix) == {path: Problem.DIGIT_VARIABLE}
+    assert problems_of({path: b""}, prefix) == {}
+    assert problems_of({path: b"x"}, f"A{prefix}") == {}
+
+
 @pytest.mark.parametrize("content", [b"\0", b"a\0b", b"a\0\n"])
 def test_a_nul_is_no_part_of_a_value(content: bytes) -> None:
     """A NUL makes the tree unusable."""

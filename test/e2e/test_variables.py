@@ -223,6 +223,7 @@ def test_as_many_variables_as_a_command_can_get(inputs: InputsHost) -> None:
     [
         ({"a": "1\x002"}, "a", "contains a NUL"),
         ({"a-b": "1", "a_b": "2"}, "a_b", "gives the same variable as another"),
+        ({"1st": "x"}, "1st", "gives a variable whose name begins with a digit"),
         ({"path": "/bin"}, "path", "gives a variable that no tree may set"),
         ({"ld/preload": "x.so"}, "ld/preload", "gives a variable that no tree may set"),
         ({"zkexec-lock": "x"}, "zkexec-lock", "gives a variable that no tree may set"),

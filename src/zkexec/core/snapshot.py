@@ -34,6 +34,7 @@ class Problem(Enum):
     MANY_VARIABLES = "makes more variables than a command can get on this host"
     SAME_VARIABLE = "gives the same variable as another znode of its tree"
     KEPT_VARIABLE = "gives a variable that no tree may set"
+    DIGIT_VARIABLE = "gives a variable whose name begins with a digit, which no shell can read"
 
 
 @frozen(hidden=("content",), uncompared=("mtime",))

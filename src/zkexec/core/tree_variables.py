@@ -62,6 +62,8 @@ def _add(variables: dict[str, bytes], name: str, znode: Znode) -> Problem | None
         return Problem.SAME_VARIABLE
     if name in _KEPT or name.startswith(_KEPT_PREFIXES):
         return Problem.KEPT_VARIABLE
+    if name[:1].isdigit():
+        return Problem.DIGIT_VARIABLE
     value = value_of(znode.content)
     problem = problem_of_value(name, value)
     if problem is None:

@@ -65,10 +65,12 @@ LONGEST_RESTART_NAME = 16
 """No name of a restart is longer, or has other characters than ASCII letters and digits."""
 
 
+PROBLEM_OVER = "problem-over"
+
 _OVER = dict.fromkeys(
     (Problem.MISSING, Problem.NO_CHROOT, Problem.FORBIDDEN, Problem.EMPTY), "znode-usable"
 )
-"""The topic that such a problem is over; for any other it is another one."""
+"""The topic that such a problem of a znode that is there is over; for any other PROBLEM_OVER."""
 
 
 class Inputs:
@@ -398,7 +400,7 @@ class Inputs:
             if before.get(path) is not problem
         ]
         usable = [
-            Note(_OVER.get(problem, "problem-over"), {"path": path})
+            Note(_topic_of_end(problem, path, event), {"path": path})
             for path, problem in before.items()
             if path not in self.problems
         ]
@@ -456,6 +458,14 @@ def _rendering_of(policy: Policy) -> TemplateRendering | None:
     from zkexec.core.template_rendering import TemplateRendering  # noqa: PLC0415 -- most have no templates
 
     return TemplateRendering(policy.inputs)
+
+
+def _topic_of_end(problem: Problem, path: str, event: ZnodesRead) -> str:
+    """Return the topic of the note that a problem is over: the znode is there again, or gone."""
+    trees = event.trees.values()
+    is_there = path in event.znodes or path in event.trees
+    is_there |= any(path == znode.path for tree in trees for znode in tree.znodes.values())
+    return _OVER.get(problem, PROBLEM_OVER) if is_there else PROBLEM_OVER
 
 
 def restart_name(content: bytes) -> str | None:

@@ -358,6 +358,7 @@ def test_too_large(
     answer = push(zkexecctl, conf, {f"{n}": b"x" * size for n, size in enumerate(sizes)})
 
     assert (answer.status, message in answer.err) == (1, True), answer.err
+    assert answer.err.endswith(": push its files or folders one by one\n")
     assert client.exists(conf[:-1]) is None
     assert client.exists(index_of(conf)) is None
 

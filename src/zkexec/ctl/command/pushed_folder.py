@@ -132,7 +132,7 @@ class _FolderRead:
         if size > LARGEST_COMMIT:
             raise SubcommandError(
                 f"{self._pair}: {size} bytes in {count} files, more than the {LARGEST_COMMIT} that "
-                "a server takes at once: push the folders in it one by one"
+                "a server takes at once: push its files or folders one by one"
             )
 
     def _unreadable(self, file: str, error: OSError) -> SubcommandError:

@@ -257,7 +257,7 @@ class PushTransaction:
 
 
 def _way_out(change: ContentChange) -> str:
-    return ": push the folders in it one by one" if is_tree(change.path) else ""
+    return ": push its files or folders one by one" if is_tree(change.path) else ""
 
 
 def _amount(change: ContentChange) -> str:

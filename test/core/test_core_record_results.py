@@ -270,11 +270,31 @@ def test_a_tolerated_failure_blocks_no_member() -> None:
 def test_an_untried_version_with_other_failures_is_not_tolerated() -> None:
     """Successes before a retry do not count for the retry."""
     record = RolloutRecord(
-        versions={"b": known_good(2, "m1", succeeded=50)}, max_failed=failures(5)
+        versions={"b": known_good(2, "m1", "m3", succeeded=50)}, max_failed=failures(1)
     )
     retried = admitted(record, "m2", "b@3")
     failed = retried.fail("m2", "m2-turn", version("b@3"), "exit status 1")
     assert failed.failure_of(version("b@3")) is not None
+
+
+def test_a_retry_of_what_is_tolerated_stays_tolerated() -> None:
+    """Only the members that had failed try again; the rollout and its width are as before."""
+    record = RolloutRecord(
+        versions={"b": known_good(2, "m1", "m3", succeeded=50)},
+        max_failed=failures(5),
+        max_unavailable=limit(20),
+    )
+    assert record.is_known_good(version("b@3"))
+    assert record.allowed(version("b@3")) == 20
+    retried = admitted(record, "m1", "b@3")
+    state = retried.versions["b"]
+    assert (state.zxid, state.failed_by, state.succeeded) == (3, ("m3",), 50)
+    failed = retried.fail("m1", "m1-turn", version("b@3"), "exit status 1")
+    assert failed.versions["b"].failed_by == ("m3", "m1")
+    assert failed.failure_of(version("b@3")) is None
+    last = admitted(replace(failed, in_flight={}, in_flight_count=0), "m3", "b@4")
+    last = last.release("m3", version("b@4"))
+    assert last.versions["b"].failed_by == ("m1",)
 
 
 def test_an_entry_is_adopted_as_failed_after_two_lost_turns() -> None:

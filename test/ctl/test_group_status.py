@@ -1,6 +1,7 @@
 """What follows from a group's znodes, without a cluster: members, progress, times, states."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from support.group_samples import (
 )
 from zkexec.core.policy import MaxFailed, MaxUnavailable
 from zkexec.core.rollout.limits import AgreedMaxFailed, AgreedMaxUnavailable
-from zkexec.core.rollout.record import EntryPhase, Hold
+from zkexec.core.rollout.record import EntryPhase, Hold, InFlightEntry
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
@@ -459,6 +460,25 @@ def test_a_hold_that_is_not_reached_lets_the_rollout_go_on() -> None:
     )
 
     assert (first.state, last.state) == (GroupState.ROLLING, GroupState.ROLLING)
+
+
+def test_a_member_that_failed_on_another_version_has_yet_to_try_the_held_one() -> None:
+    """Its entry takes no place in the hold; one that failed on the held version does."""
+    failed = on(OLD, 20, phase="failed", wanted=NEW)
+    members = {"m1": failed, "m2": waiting()}
+    hold = replace(HOLD, after=MaxUnavailable(1))
+    own = entry(EntryPhase.FAILED)
+    earlier = replace(own, digest="c" * 64)
+
+    def state_with(entry: InFlightEntry, alive: Mapping[str, MemberZnode]) -> GroupState:
+        known = {NEW: VersionState(20, "", known_good=True)}
+        return group_status(
+            alive, hold=hold, versions=known, in_flight={"m1": entry}, in_flight_count=1
+        ).state
+
+    assert state_with(own, members) is GroupState.HELD
+    assert state_with(earlier, members) is GroupState.ROLLING
+    assert state_with(earlier, {"m2": waiting()}) is GroupState.ROLLING
 
 
 def test_a_hold_of_another_version_or_of_nothing_left_is_no_state() -> None:

@@ -20,7 +20,7 @@ from zkexec.core.rollout.limits import AgreedMaxFailed
 from zkexec.core.rollout.record import EntryPhase, Hold
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
-from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.wait_decision import DUPLICATE_S, LOST_TURN_S, RETURN_S, WaitDecision
 from zkexec.frozen import replace
 
@@ -157,6 +157,17 @@ def test_a_member_in_flight_under_a_hold_is_waited_for() -> None:
     flying = held_group(1, in_flight={"m1": entry()})
 
     assert status(WaitDecision(until_held=True), flying) is None
+
+
+def test_a_hold_ends_the_wait_when_the_members_show_that_they_are_done() -> None:
+    """The record counts a success a moment before the member's own status shows it."""
+    group = held_group(2)
+    late = on(OLD, 20, phase="verifying", wanted=NEW)
+    behind = replace(group, members={**group.members, "m1": late})
+
+    assert behind.state is GroupState.HELD
+    assert status(WaitDecision(until_held=True), behind) is None
+    assert status(WaitDecision(until_held=True), group) == DONE
 
 
 def test_a_tolerated_failure_under_a_hold_is_no_success() -> None:

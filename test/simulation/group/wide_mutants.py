@@ -176,7 +176,7 @@ WIDE_MUTANTS = (
     Mutant("a hold is ignored", RolloutRecord, "is_held", lambda *_: False,
            "ObeysTheHold", seed=79),
     Mutant("a retry makes places in a hold", RolloutRecord, "ended_well", count_since_the_retry,
-           "ObeysTheHold"),
+           "ObeysTheHold", seed=489),
     Mutant("an admission drops a hold", RolloutRecord, "admit", forget_the_hold,
            "KeepsOperatorsChanges", seed=4),
     Mutant("a failure is tolerated too early", VersionState, "has_failed", tolerate_early,

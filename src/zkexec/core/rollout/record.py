@@ -435,8 +435,13 @@ class RolloutRecord:
         return min(self.max_in_flight(zone), max(1, 2 * state.succeeded))
 
     def _is_retry(self, version: ConfigVersion) -> bool:
+        """Whether a version that has failed is tried once more, by one member alone.
+
+        A failure that is tolerated makes the version no worse: its member tries again as any other.
+        """
         state = self.versions.get(version.digest)
-        return state is not None and bool(state.failed_by) and version.last_written > state.zxid
+        has_failed = state is not None and state.has_failed(self.tolerated)
+        return state is not None and has_failed and version.last_written > state.zxid
 
     def _with_in_flight(self, in_flight: Mapping[str, InFlightEntry]) -> RolloutRecord:
         """Return the record with other known entries, and as many more or fewer in flight."""
@@ -469,9 +474,11 @@ class RolloutRecord:
             versions[version.digest] = VersionState(version.zxid, version.scope)
         elif version.zxid > known.zxid:
             newer = replace(known, zxid=version.zxid, scope=version.scope)
-            if known.failed_by and version.last_written > known.zxid:
+            if self._is_retry(version):
                 before = known.succeeded + known.succeeded_before
                 newer = VersionState(version.zxid, version.scope, succeeded_before=before)
+            elif version.last_written > known.zxid:
+                newer = newer.without_failure(member)
             versions[version.digest] = newer
         return replace(self._with_in_flight(in_flight), versions=versions)
 

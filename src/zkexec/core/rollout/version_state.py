@@ -92,12 +92,13 @@ class VersionState:
         )
 
     def without_failure(self, member: str) -> VersionState:
-        """Take a member out of those on which it failed."""
-        return replace(
+        """Take a member out of those on which it failed; without any there is no reason."""
+        left = replace(
             self,
             failed_by=_without(self.failed_by, member),
             condemned_by=_without(self.condemned_by, member),
         )
+        return left if left.failed_by else replace(left, reason="", step="", at=AS_COMMITTED)
 
 
 def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:

@@ -386,11 +386,15 @@ class GroupStatus:
     def _is_held(self, version: ConfigVersion) -> bool:
         """Whether no member is admitted to a version because of a hold, and none is busy with it.
 
-        A member that failed on the version counts as one that has it.
+        A member that failed on the version counts as one that has it.  One that failed on another
+        version tries this one next, in the same turn.
         """
-        entries = self.record.in_flight.values()
-        is_busy = any(entry.phase is EntryPhase.RESTARTING for entry in entries)
-        return bool(version.digest) and not is_busy and self.record.is_held(version, "")
+        entries = self.record.in_flight
+        having = {name: one for name, one in entries.items() if one.digest == version.digest}
+        is_busy = any(one.phase is EntryPhase.RESTARTING for one in entries.values())
+        is_busy |= any(name in self.members for name in entries.keys() - having.keys())
+        known = replace(self.record, in_flight=having, in_flight_count=len(having))
+        return bool(version.digest) and not is_busy and known.is_held(version, "")
 
 
 def _wanted(rows: Sequence[MemberRow]) -> ConfigVersion:

@@ -10,6 +10,7 @@ A member that is missing in its turn may come back, and otherwise the next in th
 turn.  If all others are up to date, no member does: the wait ends, and names the command for it.
 """
 
+from zkexec.core.phases import Phase
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO
 from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status import phrases
@@ -18,6 +19,7 @@ from zkexec.ctl.status.hold_phrases import approval, held_text
 from zkexec.frozen import frozen
 
 _MOST_NAMES = 3
+_IN_A_CHANGE = frozenset({Phase.DRAINING.value, Phase.STOPPING.value, Phase.VERIFYING.value})
 
 RETURN_S = 10.0
 """`wait` waits this long for a missing member to come back."""
@@ -85,7 +87,7 @@ class WaitDecision:
             text = f"{group.name}: no living member has what was pushed as an input"
             return WaitOutcome(NO, text)
         if group.state is GroupState.HELD:
-            return self._held(group)
+            return None if _is_finishing(group) else self._held(group)
         if group.needs_operator:
             reason = phrases.failure(group, now) or phrases.pause(group, now)
             return WaitOutcome(NO, f"{group.name}: {reason}")
@@ -150,6 +152,11 @@ class WaitDecision:
         gone = {name for name, until in self._away.items() if until <= monotonic}
         self._away = {name: until for name, until in self._away.items() if name not in gone}
         self._met = (self._met | names) - gone
+
+
+def _is_finishing(group: GroupStatus) -> bool:
+    """Return whether a member without a turn is not done: its status comes after its release."""
+    return any(row.phase in _IN_A_CHANGE and not row.is_in_flight for row in group.rows)
 
 
 def lost_turns(group: GroupStatus) -> list[str]:

@@ -228,6 +228,7 @@ REFUSED = [
     ),
     ("on-change", "=reload", "has an empty PATH: write reload, or PATH=reload"),
     *(("lock", text, "is not a NAME") for text in ("", "/")),
+    ("lock", "/zkexec", "is not a NAME: all groups are below /zkexec"),
     *(
         ("lock", text, "needs a NAME without empty, . or .. parts and without / at its end")
         for text in ("a//b", "//a", "a/", "/a/", ".", "..", "a/../b", "/./a")

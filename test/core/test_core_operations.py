@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core.records import FAILED, admitted, entry, known_good, not_good
+from core.records import FAILED, admitted, entry, known_good, not_good, version
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import operations
 from zkexec.core.rollout.limits import Population
@@ -12,6 +12,7 @@ from zkexec.core.rollout.operations import Objection
 from zkexec.core.rollout.record import (
     MOST_AUDIT_ENTRIES,
     AuditEntry,
+    HeldAgain,
     Hold,
     Pause,
     Refusal,
@@ -99,6 +100,28 @@ def test_another_hold_approves_nothing() -> None:
     assert held.admit("m1", entry("b@2"), "scope") is not Refusal.HELD
     full = replace(held, versions={"a": known_good(1), "b": replace(known_good(2), succeeded=1)})
     assert full.admit("m1", entry("b@2"), "scope") is Refusal.HELD
+
+
+def test_a_version_that_is_pushed_again_is_held_again() -> None:
+    """Its successes from before do not count, nor those that the record has forgotten."""
+    versions = {"a": known_good(1, succeeded=7), "b.r1": known_good(2, succeeded=5)}
+    record = replace(FREE, versions=versions, population=Population(20))
+    held = done(operations.hold(record, ENTRY, MaxUnavailable(2), {"b.r1": 5}))
+    assert held.hold is not None
+    assert (held.hold.known_good, held.hold.again) == (("a",), (HeldAgain("b", 5),))
+    assert held.ended_well(version("a@1")) == 7
+    assert held.ended_well(version("b@9")) == 0
+    forgotten = replace(held, versions={"b": known_good(9, succeeded=2)})
+    assert forgotten.is_held(version("b@9"), "m1")
+    more = done(operations.hold(held, LATER, MaxUnavailable(2), {"c": 0}))
+    assert more.hold is not None
+    assert more.hold.again == (HeldAgain("b", 5), HeldAgain("c", 0))
+    less = done(operations.hold(forgotten, LATER, MaxUnavailable(2)))
+    assert less.hold is not None
+    assert less.hold.again == (HeldAgain("b", 5),)
+    lost = done(operations.hold(replace(held, versions={}), LATER, MaxUnavailable(2)))
+    assert lost.hold is not None
+    assert lost.hold.again == ()
 
 
 def test_the_undo_of_a_push_ends_its_hold() -> None:

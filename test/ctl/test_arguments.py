@@ -303,6 +303,8 @@ HISTORY = "is not a NAME: /zkexec/.history is for pushed contents"
         ("show //@1", "ZK_PATH[@N]: '//@1' is the tree of all znodes: write the ZK_PATH of a tre"),
         ("undo //", "ZK_PATH: '//' is the tree of all znodes: write the ZK_PATH of a tree below /"),
         ("push /zkexec/=b/", "ZK_PATH=FILE: '/zkexec/=b/' contains znodes of zkexec itself: "),
+        ("push /zkexec/web/state=b", "ZK_PATH=FILE: '/zkexec/web/state=b' is a znode of zkexec it"),
+        ("push /zkexec=b", "ZK_PATH=FILE: '/zkexec=b' is a znode of zkexec itself: write a ZK_PAT"),
         ("undo /zkexec/.history/", "ZK_PATH: '/zkexec/.history/' contains znodes of zkexec itsel"),
         ("history /zkexec/web/", "ZK_PATH: '/zkexec/web/' contains znodes of zkexec itself: write"),
         ("push /a/=b/ -l /a/web", "ZK_PATH: '/a/' contains znodes of the group /a/web: write the"),

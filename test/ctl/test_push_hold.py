@@ -15,7 +15,8 @@ from support.waiting import DEADLINE_S, until
 from support.zkexecctl import Zkexecctl, entries
 from support.zookeeper import Server
 from zkexec.core.policy import MaxUnavailable
-from zkexec.core.rollout.record import Hold, RolloutRecord
+from zkexec.core.rollout.record import HeldAgain, Hold, RolloutRecord
+from zkexec.core.rollout.version import ConfigVersion
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.time_phrases import full_time
 from zkexec.frozen import replace
@@ -192,31 +193,36 @@ def test_a_push_without_a_hold_into_a_held_group(zkexecctl: Zkexecctl, group: Gr
     assert hold_of(group) == HOLD
 
 
-def test_what_was_known_good_cannot_be_held(zkexecctl: Zkexecctl, group: GroupZnodes) -> None:
-    """A hold is not about it, so a push that wants to hold it is refused, as is an undo."""
+@pytest.mark.parametrize("subcommand", ["push", "undo"])
+def test_what_was_known_good_is_held_again(
+    zkexecctl: Zkexecctl, group: GroupZnodes, subcommand: str
+) -> None:
+    """If its history shows it, the hold is about it, and its earlier successes do not count."""
     zkexecctl.push(group.path, b"first")
     zkexecctl.push(group.path, b"canary")
     zxid = group.client.exists(group.path).mzxid
     zkexecctl.push(group.path, b"first")
-    before = group.client.exists(group.path).mzxid
-    group.decide(RolloutRecord(versions={"d1": VersionState(zxid, "s", known_good=True)}))
-    again = ("push", f"{group.path}={zkexecctl.file(b'canary')}", "--yes", "--lock", group.lock)
-    undo = ("undo", group.path, "--yes", "--lock", group.lock, "--hold")
+    good = VersionState(zxid, "s", known_good=True, succeeded=3)
+    other = VersionState(zxid - 1, "s", known_good=True)
+    group.decide(RolloutRecord(versions={"d1": good, "d2": other}))
+    pair = f"={zkexecctl.file(b'canary')}" if subcommand == "push" else ""
 
-    refused, undone = zkexecctl(*again, "--hold"), zkexecctl(*undo)
+    words = ("--yes", "--lock", group.lock, "--hold")
+    zkexecctl.does(subcommand, f"{group.path}{pair}", *words)
 
-    assert (refused.status, undone.status) == (1, 1)
-    for answer in (refused, undone):
-        assert f"--hold: {group.path}@3 was known good in {group.lock}" in answer.err
-    assert (group.client.exists(group.path).mzxid, record(group).hold) == (before, None)
-    zkexecctl.does(*again)
+    hold = hold_of(group)
+    assert (hold.known_good, hold.again) == (("d2",), (HeldAgain("d1", 3),))
+    now = ConfigVersion("d1", zxid + 9, "s")
+    known = replace(record(group), versions={"d1": good, "d2": other})
+    assert not known.is_held(now, "m1")
+    assert replace(known, versions={"d1": replace(good, succeeded=4)}).is_held(now, "m1")
 
 
-@pytest.mark.parametrize("why", ["not known good", "held before", "other input", "older"])
-def test_what_was_not_known_good_is_held(
+@pytest.mark.parametrize("why", ["not known good", "other input", "older"])
+def test_another_version_is_not_held_again(
     zkexecctl: Zkexecctl, group: GroupZnodes, root: str, why: str
 ) -> None:
-    """Contents that failed or were held before, or come with another new input, can be held."""
+    """Contents that failed, or come with another new input, make no known good version again."""
     group.client.create(f"{root}/other", b"")
     group.show("m1", paths=(group.path, f"{root}/other"))
     zkexecctl.push(group.path, b"canary")
@@ -226,12 +232,12 @@ def test_what_was_not_known_good_is_held(
         group.client.set(f"{root}/other", b"changed")
     state = VersionState(zxid, "s", known_good=why != "not known good")
     state = replace(state, zxid=zxid - 1) if why == "older" else state
-    hold = Hold(MaxUnavailable(1), "ann", "", ("d2",)) if why == "held before" else None
-    group.decide(RolloutRecord(versions={"d1": state}, hold=hold))
+    group.decide(RolloutRecord(versions={"d1": state}))
 
     zkexecctl.push(group.path, b"canary", "--lock", group.lock, "--hold")
 
-    assert hold_of(group).after == MaxUnavailable(1)
+    assert hold_of(group).again == ()
+    assert hold_of(group).known_good == (() if why == "not known good" else ("d1",))
 
 
 def test_without_a_push_there_is_no_hold(zkexecctl: Zkexecctl, group: GroupZnodes) -> None:

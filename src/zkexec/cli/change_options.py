@@ -57,7 +57,7 @@ def read_change_options(
     if not named.has_any:
         reading.without_effect("check", reason=NO_FILES)
     if not named.has_files:
-        reading.without_effect("on-change", reason=NO_FILES)
+        reading.without_effect("on-change", "reload", "reload-signal", reason=NO_FILES)
     elif rules is not None and BY_NAME["on-change"] not in written.missing_values:
         _collect_mistakes_of_reload(written, reading, rules)
     needed = {Step.CHECK: named.has_any, Step.RELOAD: _reloads(rules or ())}

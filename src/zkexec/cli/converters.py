@@ -255,6 +255,8 @@ def lock_name(text: str) -> str:
         raise ValueError(str(mistake).replace("a znode path", "a NAME")) from None
     if (group_path(text) + "/").startswith(HISTORY + "/"):
         raise ValueError(f"is not a NAME: {HISTORY} is for pushed contents")
+    if group_path(text) == "/zkexec":
+        raise ValueError("is not a NAME: all groups are below /zkexec")
     return text
 
 

@@ -467,6 +467,8 @@ def _path_and_file(text: str) -> tuple[str, str]:
     if not zk_path.startswith("/"):
         raise ValueError(f"needs a znode path that starts with /: write {as_word(f'/{text}')}")
     path = _path(zk_path)
+    if contains(_OWN, path):
+        raise ValueError("is a znode of zkexec itself: write a ZK_PATH elsewhere")
     if is_tree(path) != file.endswith("/"):
         bare = f"{path.rstrip('/') or path}={file.rstrip('/') or file}"
         tree = bare.replace("=", "/=", 1) + "/"

@@ -14,6 +14,7 @@ from zkexec.core.rollout.record import (
     MOST_AUDIT_ENTRIES,
     ActingHead,
     AuditEntry,
+    HeldAgain,
     Hold,
     Pause,
     RolloutRecord,
@@ -40,6 +41,9 @@ from zkexec.group.paths import check_part
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_MOST_HELD_AGAIN = 20
 
 
 def encode(record: RolloutRecord, now: float) -> bytes:
@@ -87,6 +91,7 @@ _VERSION = Table(
 _MAX_UNAVAILABLE = Table(AgreedMaxUnavailable, {"limit": _limit(_max_unavailable), "by": MEMBER})
 _MAX_FAILED = Table(AgreedMaxFailed, {"limit": _limit(_max_failed), "by": MEMBER})
 _PAUSE = Table(Pause, {"by": SHOWN, "reason": SHOWN, "at": WRITTEN_AT})
+_HELD_AGAIN = Table(HeldAgain, {"digest": TEXT, "succeeded": INTEGER})
 _HOLD = Table(
     Hold,
     {
@@ -96,6 +101,7 @@ _HOLD = Table(
         "known_good": TEXTS,
         "at": WRITTEN_AT,
         "token": TEXT,
+        "again": array(_HELD_AGAIN, _MOST_HELD_AGAIN).optional(()),
     },
 )
 _HEAD = Table(ActingHead, {"member": MEMBER, "number": INTEGER, "since": WRITTEN_AT})

@@ -4,14 +4,18 @@ A retry and a restart change nothing here but the audit entries.  The members ac
 group's znode of restarts is written in the same transaction.
 """
 
+from collections.abc import Mapping
+
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.record import (
     MOST_AUDIT_ENTRIES,
     AuditEntry,
+    HeldAgain,
     Hold,
     Pause,
     RolloutRecord,
 )
+from zkexec.core.rollout.version import contents_of
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.enumeration import Enum
 from zkexec.frozen import replace
@@ -57,18 +61,40 @@ def resume(record: RolloutRecord, audit_entry: AuditEntry) -> RolloutRecord | Ob
     return replace(_with(record, audit_entry), paused=None)
 
 
-def hold(record: RolloutRecord, audit_entry: AuditEntry, after: MaxUnavailable) -> RolloutRecord:
+def hold(
+    record: RolloutRecord,
+    audit_entry: AuditEntry,
+    after: MaxUnavailable,
+    again: Mapping[str, int] = {},
+) -> RolloutRecord:
     """Let no more than `after` members have what is pushed now before an approval.
 
-    If there is a hold already, the new one replaces it, and is also about all versions that the
-    old one was about: what was not approved does not become approved by another push.  So the undo
-    of this push does not end the hold, either.
+    `again` are the known good versions that the push makes once more, with how many turns with
+    them had ended well.
+
+    If there is a hold already, the new one replaces it, and is also about all versions that the old
+    one was about: what was not approved does not become approved by another push.  So the undo of
+    this push does not end the hold, either.
     """
     token = audit_entry.token if record.hold is None else ""
     known_good = {digest for digest, state in record.versions.items() if state.known_good}
     if record.hold is not None:
         known_good.intersection_update(record.hold.known_good)
-    new = Hold(after, audit_entry.by, audit_entry.reason, tuple(sorted(known_good)), token=token)
+    pushed = {contents_of(digest): count for digest, count in again.items()}
+    free = sorted(digest for digest in known_good if contents_of(digest) not in pushed)
+    known = set(map(contents_of, record.versions))
+    kept = () if record.hold is None else record.hold.again
+    new = Hold(
+        after,
+        audit_entry.by,
+        audit_entry.reason,
+        tuple(free),
+        token=token,
+        again=(
+            *(one for one in kept if one.digest in known.difference(pushed)),
+            *(HeldAgain(*one) for one in sorted(pushed.items())),
+        ),
+    )
     return replace(_with(record, audit_entry), hold=new)
 
 

@@ -93,11 +93,23 @@ class Pause:
 
 
 @frozen()
+class HeldAgain:
+    """A known good version that was pushed once more with a hold, so that the hold is about it.
+
+    `succeeded` turns with its contents had ended well before.
+    """
+
+    digest: str
+    succeeded: int
+
+
+@frozen()
 class Hold:
     """An operator's limit on how many members may get a pushed version before its approval.
 
     `after` is this number.  The hold is about all versions but those that were `known_good` when
-    it was written.  `token` is that of the push whose undo ends it, "" if there is none.
+    it was written; those in `again` are left out of them.  `token` is that of the push whose undo
+    ends it, "" if there is none.
     """
 
     after: MaxUnavailable
@@ -106,6 +118,7 @@ class Hold:
     known_good: tuple[str, ...] = ()
     at: float = AS_COMMITTED
     token: str = ""
+    again: tuple[HeldAgain, ...] = ()
 
     def approves(self, version: ConfigVersion) -> bool:
         """Whether these contents were known good when the hold was written."""
@@ -236,15 +249,19 @@ class RolloutRecord:
         return self.ended_well(version) + self.others_in_flight(member) >= limit
 
     def ended_well(self, version: ConfigVersion) -> int:
-        """Return how many turns with these contents ended well.
+        """Return how many turns with these contents ended well, if they are held since the hold.
 
         A retry, or a requested restart, does not make other contents of them.
         """
-        return sum(
+        count = sum(
             state.succeeded + state.succeeded_before
             for digest, state in self.versions.items()
             if is_same_contents(digest, version.digest)
         )
+        again = () if self.hold is None else self.hold.again
+        before = [one.succeeded for one in again if is_same_contents(one.digest, version.digest)]
+        # If the record has forgotten the version meanwhile, the turns were counted from 0 on.
+        return count - before[0] if before and count >= before[0] else count
 
     def admit(
         self, member: str, entry: InFlightEntry, scope: str, seq: int = -1

@@ -16,7 +16,7 @@ from zkexec.ctl.arguments import STDIN, Invocation
 from zkexec.ctl.cluster_connection import ClusterConnection, connect
 from zkexec.ctl.command import push_check
 from zkexec.ctl.command.change_display import question, shortened, show_change
-from zkexec.ctl.command.known_good_push import known_good_label
+from zkexec.ctl.command.held_again import held_again
 from zkexec.ctl.command.pushed_folder import PushedFolder, is_skipped, read_folder
 from zkexec.ctl.exit_status import CANNOT_WORK, DONE, NO, WRONG_USAGE, SubcommandError
 from zkexec.ctl.history.content_change import ContentChange
@@ -196,13 +196,14 @@ class Push:
             transaction.check_acls()
 
     def _check_group(self, group: GroupStatus, wanted: Sequence[ContentChange]) -> None:
-        """Refuse to wait for what no member sees, and to hold what cannot be held."""
+        """Refuse to wait for what no member sees, and to hold it."""
         paths = [change.path for change in wanted]
         if self._invocation.wait:
             _check_inputs(group, paths)
         if self._invocation.hold is not None:
             self._check_held(group, paths)
-            _check_known_good([change for change in wanted if change.is_needed], group)
+        if self._hold is not None:
+            self._hold.again = held_again([one for one in wanted if one.is_needed], group)
 
     def _check_held(self, group: GroupStatus, paths: Sequence[str]) -> None:
         """Refuse a hold that would hold nothing; warn of each path that it does not hold."""
@@ -413,16 +414,6 @@ def _check_inputs(group: GroupStatus, paths: Iterable[str]) -> None:
                 f"--wait: {path} is not an input of any living member of {group.name} ({hint}); "
                 "nothing was pushed"
             )
-
-
-def _check_known_good(needed: Sequence[ContentChange], group: GroupStatus) -> None:
-    """Refuse to hold what a hold is not about, as all members would get it at once."""
-    if label := known_good_label(needed, group):
-        raise SubcommandError(
-            f"--hold: {label} was known good in {group.name} with the same content, so no hold "
-            "applies to it: push without --hold, or change the content, if only by a comment; "
-            "nothing was pushed"
-        )
 
 
 def _is_input(path: str, group: GroupStatus) -> bool:

@@ -5,7 +5,7 @@ before the hold is there, and none to what was held after it has ended.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout import operations
@@ -36,6 +36,8 @@ class HoldWrite:
         self._paths = Paths(chroot, group_path(lock))
         self._errors = HistoryPaths(self._paths)
         self.token = audit_entry.token
+        self.again: Mapping[str, int] = {}
+        """The known good versions that the push makes once more, see `operations.hold`."""
         self._audit_entry = audit_entry
         self._after = after
 
@@ -54,7 +56,7 @@ class HoldWrite:
     def operation(self) -> Dialogue:
         """Read the decisions → the operation that adds the hold to them."""
         record, version = yield from self._read()
-        after = operations.hold(record, self._audit_entry, self._after)
+        after = operations.hold(record, self._audit_entry, self._after, self.again)
         self.replaced = record.hold
         encoded = record_codec.encode(after, time.time())
         return SetContent(self._paths.state, encoded, version)

@@ -428,7 +428,8 @@ def test_the_longest_path_gives_mode_and_owner() -> None:
 
     modes = {"/t/conf/app.conf": 0o600, "/t/tree/x": 0o644, "/t/tree/a/b": 0o660}
     assert {path: given.mode_of(path) for path in modes} == modes
-    owners = {"/t/conf/app.conf": (3, -1), "/t/tree/a/b": (1, 2), "/t/tree/a/b/c": (3, -1)}
+    owners = {"/t/conf/app.conf": (3, -1), "/t/tree/a/b": (1, 2), "/t/tree/a/c": (3, -1)}
+    owners["/t/tree/a/b/c"] = (1, 2)
     assert {path: given.owner_of(path) for path in owners} == owners
     assert TargetAttributes().mode_of("/t/x") is None
     assert TargetAttributes().owner_of("/t/x") is None

@@ -26,7 +26,9 @@ RULES = TargetAttributes(
         ("/etc/application", 0o644, None),
         ("/etc/app/bin/a", 0o700, (0, 0)),
         ("/etc/app/bin/x", 0o700, (5, KEPT_ID)),
-        ("/etc/app/bin/x/y", 0o700, (0, 0)),
+        ("/etc/app/bin/x/y", 0o700, (5, KEPT_ID)),
+        ("/etc/app/bin/x/", 0o700, (5, KEPT_ID)),
+        ("/etc/app/bin/xy", 0o700, (0, 0)),
     ],
 )
 def test_the_longest_path_counts(path: str, mode: int, owner: tuple[int, int] | None) -> None:

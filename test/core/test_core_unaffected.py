@@ -352,9 +352,10 @@ def test_a_member_without_a_group_does_not_wait_for_a_read() -> None:
     assert member.runs == {"/d/a": b"2"}
 
 
-def test_a_changed_tree_is_reloaded_if_all_its_changes_are() -> None:
+@pytest.mark.parametrize("folder", ["/d/n/", "/d/n"])
+def test_a_changed_tree_is_reloaded_if_all_its_changes_are(folder: str) -> None:
     """The path below the folder decides about each file, and the strongest action counts."""
-    rules = (ActionRule("/d/", ChangeAction.RESTART), ActionRule("/d/n/", ChangeAction.NONE))
+    rules = (ActionRule("/d/", ChangeAction.RESTART), ActionRule(folder, ChangeAction.NONE))
     member = TreeMember(replace(TREE_GROUP, in_group=False, on_change=rules))
     member.start()
     member.read({"/t": {"a": b"1", "n/b": b"1"}})

@@ -38,7 +38,7 @@ def described(path: Path) -> tuple[int, int, int]:
 
 
 def test_the_longest_path_matches() -> None:
-    """A path of its own beats its folder, a folder the one above it, and that no path at all."""
+    """A path covers what is below it, and beats the folder above it; this beats no path at all."""
     rules = [
         AttributeRule("/etc/app/", 0o640),
         AttributeRule("", 0o600, (1, -1)),
@@ -48,7 +48,7 @@ def test_the_longest_path_matches() -> None:
     ]
     attributes = TargetAttributes(tuple(rules))
     paths = ["/etc/app/x/y", "/etc/app/x/z", "/etc/app/x/y/z", "/etc/app/z", "/etc/app", "/b"]
-    modes = [0o444, 0o660, 0o660, 0o640, 0o600, 0o600]
+    modes = [0o444, 0o660, 0o444, 0o640, 0o600, 0o600]
     assert [attributes.mode_of(path) for path in paths] == modes
     assert [attributes.owner_of(path) for path in paths] == [(2, 3)] * 4 + [(1, -1)] * 2
 

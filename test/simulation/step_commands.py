@@ -285,7 +285,7 @@ def strongest_action(policy: Policy, changed: list[str]) -> ChangeAction:
         action, longest = ChangeAction.RESTART, -1
         for rule in policy.on_change:
             path = rule.path
-            covers = path in ("", target) or (path.endswith("/") and target.startswith(path))
+            covers = path in ("", target) or target.startswith(f"{path.removesuffix('/')}/")
             if covers and len(path) >= longest:
                 action, longest = rule.action, len(path)
         found = max(found, ranks.index(action))

@@ -93,7 +93,7 @@ class Notify(Enum):
 class ActionRule:
     """One `--on-change`: the action for a target, or for all if `path` is "".
 
-    `path` is absolute; if it ends with a slash, it means everything below.
+    `path` is absolute, and means everything below as well; if it ends with a slash, only that.
     """
 
     path: str
@@ -101,10 +101,8 @@ class ActionRule:
 
     def covers(self, target: str) -> bool:
         """Whether this target is meant."""
-        return not self.path or target == self.path or self._is_folder_of(target)
-
-    def _is_folder_of(self, target: str) -> bool:
-        return self.path.endswith("/") and target.startswith(self.path)
+        below = f"{self.path.rstrip('/')}/"
+        return not self.path or target == self.path or target.startswith(below)
 
 
 @frozen(kw_only=True)

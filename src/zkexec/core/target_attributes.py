@@ -16,8 +16,8 @@ KEPT_ID = -1
 class AttributeRule:
     """One `--mode` or `--owner`: what a target gets, or all targets if `path` is "".
 
-    `path` is absolute; if it ends with a slash, it means everything below.  An owner is a user and
-    a group by their numbers, each of them KEPT_ID if it stays what it is.
+    `path` is absolute, and means everything below as well; if it ends with a slash, only that.  An
+    owner is a user and a group by their numbers, each of them KEPT_ID if it stays what it is.
     """
 
     path: str
@@ -26,10 +26,8 @@ class AttributeRule:
 
     def covers(self, target: str) -> bool:
         """Whether this target is meant."""
-        return not self.path or target == self.path or self._is_folder_of(target)
-
-    def _is_folder_of(self, target: str) -> bool:
-        return self.path.endswith("/") and target.startswith(self.path)
+        below = f"{self.path.rstrip('/')}/"
+        return not self.path or target == self.path or target.startswith(below)
 
 
 @frozen()

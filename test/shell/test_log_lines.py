@@ -127,7 +127,7 @@ def test_a_fatal_line_names_the_options(
     one.write(Note("files-unwritable", {"reason": "/x/a: disk full"}))
 
     first, second = (line.partition("] ")[2] for line in written().splitlines())
-    assert first == f"{inputs}: /a is empty at localhost:2181"
+    assert first == f"{inputs}: at localhost:2181, /a is empty"
     assert second == f"{files}: cannot write /x/a: disk full"
 
 

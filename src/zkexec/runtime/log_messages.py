@@ -55,7 +55,7 @@ MESSAGES: dict[str, tuple[Level, str]] = {
     ),
     "cached-files-used": (Level.WARNING, "starting on the files on disk (--start cached)"),
     "cached-files-missing": (Level.FATAL, "--start cached: cannot use {reason}"),
-    "znodes-unusable": (Level.FATAL, "{input_options}: {problems} at {hosts}"),
+    "znodes-unusable": (Level.FATAL, "{input_options}: at {hosts}, {problems}"),
     "record-forbidden": (Level.FATAL, "--lock: cannot read the record of the group: {reason}"),
     "cluster-awaited": (Level.DEBUG, "waiting for the configuration from {hosts} ({reason})"),
     "waiting-for-znodes": (Level.INFO, "waiting (--start wait): {problems}"),

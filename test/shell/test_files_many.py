@@ -107,3 +107,19 @@ def test_what_stayed_as_it_was_is_not_read_again(tmp_path: Path, age_s: int) -> 
     path.unlink()
     assert present.read(place, wanted) is None
     assert present.read(TargetResolver().resolve(str(path)), wanted) is None
+
+
+def test_what_is_no_target_any_more_is_forgotten(tmp_path: Path) -> None:
+    """The content of a file is in memory only as long as it is one of the targets."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    present = PresentContents(lambda: time.time_ns() + 3_600_000_000_000)
+    place = TargetResolver().resolve(str(path))
+    wanted = bytes(bytearray(b"content"))
+    present.read(place, wanted)
+    present.forget_others([place])
+    assert present.read(place, b"content") is wanted
+    wanted = bytes(bytearray(b"content"))
+    present.read(place, wanted)
+    present.forget_others([])
+    assert present.read(place, b"other") is not wanted

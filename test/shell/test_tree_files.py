@@ -1,6 +1,7 @@
 """Files of a tree: each below its folder, removed again, and nothing else is touched."""
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -375,6 +376,21 @@ def test_a_name_that_is_too_long_is_an_error_of_staging(host: TreeHost) -> None:
         with pytest.raises(InstallError, match="File name too long"):
             host.stage({"a/b": b"1", path: b"1"})
     assert (host.files, host.folders) == ({}, [])
+
+
+def test_contents_of_removed_files_are_not_kept_in_memory(host: TreeHost) -> None:
+    """A tree whose names change takes as much memory as what is in it now."""
+    size = 1_000_000
+    tracemalloc.start()
+    try:
+        for number in range(10):
+            host.install({f"job-{number}": bytes(size)})
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(host.files) == ["job-9"]
+    assert peak > size
+    assert kept < 3 * size
 
 
 @pytest.mark.parametrize(("name", "depth"), [("folder-in-a-folder", 400), ("d", 2000)])

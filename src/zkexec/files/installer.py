@@ -113,6 +113,7 @@ class Installer:
     def _stage(self, snapshot: Snapshot, targets: dict[str, TargetFile]) -> None:
         mounts = cache(mount_points)
         unsynced: list[FileChange] = []
+        self._present.forget_others(targets.values())
         for local_path, target in targets.items():
             content = snapshot.files[local_path]
             try:

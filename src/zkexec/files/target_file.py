@@ -19,7 +19,7 @@ from zkexec.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     class OpenFolders(Protocol):
@@ -184,6 +184,11 @@ class PresentContents:
         if content == wanted and self._wall_clock_ns() - max(times) > _TELLING_AGE_NS:
             self._known[path] = mark, wanted
         return content
+
+    def forget_others(self, targets: Iterable[TargetFile]) -> None:
+        """Forget all but these targets: others may never be read again."""
+        paths = {target.path for target in targets}
+        self._known = {path: known for path, known in self._known.items() if path in paths}
 
 
 def _require_regular(status: os.stat_result) -> None:

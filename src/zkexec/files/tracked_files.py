@@ -170,6 +170,8 @@ class TrackedFiles:
 
     def _state_after(self, snapshot: Snapshot, before: InstalledState) -> InstalledState:
         files = {path: self._digest_of(path, content) for path, content in snapshot.files.items()}
+        # Old contents of trees with changing names would take more and more memory.
+        self._digests = {path: self._digests[path] for path in files}
         variables = dict(snapshot.variables)
         kept = variables if self._layout.keeps_variables or not variables else None
         is_same = files == before.files and kept == before.variables and not before.pending

@@ -50,6 +50,16 @@ def test_the_files_are_staged_at_their_full_paths(host: MirroredHost, staged: Pa
     assert sorted(host.client.get_children(host.root)) == ["a", "b"]
 
 
+def test_the_files_have_the_modes_that_options_give(host: MirroredHost, staged: Path) -> None:
+    """In a folder that is there already, a file with a secret is for its user alone, too."""
+    staged.mkdir(mode=0o755)
+    run = stage(host, staged, "--mode=0600", f"--mode={host.file('b')}=0640")
+
+    assert run.wait() == 0, run.stderr.text
+    modes = [Path(f"{staged}{host.file(name)}").stat().st_mode & 0o777 for name in ("a", "b")]
+    assert modes == [0o600, 0o640]
+
+
 def test_all_kinds_of_inputs_are_staged(host: MirroredHost, staged: Path) -> None:
     """Trees, rendered templates and variables are in the folder, and the check sees all of them."""
     for name, content in (("t", b""), ("t/x", b"in a tree"), ("t/y", b""), ("t/y/z", b"deeper")):

@@ -3,11 +3,14 @@
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from zkexec.core.target_attributes import AttributeRule, TargetAttributes
 from zkexec.files.staged_folder import path_below, write_staged_folder
+from zkexec.files.target_layout import TargetLayout
 
 FILES = {"/etc/app/a": b"one", "/b": b"two"}
 
@@ -89,6 +92,51 @@ def test_variables_are_what_a_shell_reads(tmp_path: Path) -> None:
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
     found = dict(line.split(b"=", 1) for line in run.stdout.split(b"\0") if line)
     assert {name: found[name.encode()] for name in values} == values
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_file_is_as_accessible_as_its_target(tmp_path: Path, given: bool) -> None:
+    """It gets the mode that an option gives to the target, also in a folder that all can enter."""
+    rules = (AttributeRule("/etc/app/", mode=0o600), AttributeRule("/b", mode=0o664))
+    layout = TargetLayout(attributes=TargetAttributes(rules if given else ()))
+    umask = os.umask(0o022)
+    try:
+        write_staged_folder(str(tmp_path), FILES, FILES, None, layout.attributes_of)
+    finally:
+        os.umask(umask)
+
+    assert below(tmp_path) == FILES
+    modes = [stat.S_IMODE((tmp_path / path[1:]).stat().st_mode) for path in FILES]
+    assert modes == ([0o600, 0o664] if given else [0o644, 0o644])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_gets_its_owner_if_it_can(tmp_path: Path) -> None:
+    """A file whose owner cannot be given is written all the same, for this user alone."""
+    script = (
+        "from zkexec.files.staged_folder import write_staged_folder\n"
+        "from zkexec.files.staged_file import Attributes\n"
+        "import os\n"
+        "os.chown('.', 12345, 12345)\n"
+        "given = lambda path: Attributes(0o640 if path == '/a' else None, (os.getuid(), 1))\n"
+        "for user in (0, 12345):\n"
+        "    os.setresuid(user, user, user)\n"
+        "    files = {'/a': b'1', '/b': b'2'}\n"
+        "    write_staged_folder(f'./{user}', files, files, None, given)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, umask=0o022, check=True)
+
+    found = {}
+    for path in tmp_path.glob("*/*"):
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        found[str(path.relative_to(tmp_path))] = (mode, status.st_gid == 1)
+    assert found == {
+        "0/a": (0o640, True),
+        "0/b": (0o644, True),
+        "12345/a": (0o600, False),
+        "12345/b": (0o644, False),
+    }
 
 
 def test_without_variables_there_is_no_file_of_them(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from zkexec.lean import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from zkexec.files.staged_file import Attributes
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened whose content is removed: never through a link."""
@@ -31,18 +33,20 @@ def write_staged_folder(
     files: Mapping[str, bytes],
     targets: Iterable[str],
     variables: Mapping[str, bytes] | None = None,
+    attributes_of: Callable[[str], Attributes] | None = None,
 ) -> None:
-    """Write each file, with the mode of a new target, below a folder that is new or empty.
+    """Write each file, as accessible as a new target, below a folder that is new or empty.
 
     The folder of a tree is there even if the tree is empty.  Variables are written into one file,
-    as a shell reads them, which only this user can read.  Raises OSError, whose `filename` is that
-    of the folder or of the target; then nothing is left.
+    as a shell reads them, which only this user can read.  `attributes_of` returns the mode and
+    owner that options give to a target.  Raises OSError, whose `filename` is that of the folder or
+    of the target; then nothing is left.
     """
     is_new = _make_folder(folder)
     try:
         for target in targets:
             for path in files_of(target, files):
-                _write_below(folder, path, files.get(path))
+                _write_below(folder, path, files.get(path), attributes_of)
         if variables:
             write_new(f"{folder}/{VARIABLES_NAME}", _assignments(variables), 0o600)
     except BaseException:
@@ -179,14 +183,44 @@ def _make_folder(folder: str) -> bool:
     return True
 
 
-def _write_below(folder: str, target: str, content: bytes | None) -> None:
+def _write_below(
+    folder: str,
+    target: str,
+    content: bytes | None,
+    attributes_of: Callable[[str], Attributes] | None,
+) -> None:
     path = path_below(folder, target)
     try:
         make_folders(folder_of(path))
-        if content is not None:
+        if content is not None and attributes_of is not None:
+            _write_with(path, content, attributes_of(target))
+        elif content is not None:
             write_new(path, content, 0o644)
     except OSError as failure:
         raise OSError(failure.errno, failure.strerror, target) from failure
+
+
+def _write_with(path: str, content: bytes, attributes: Attributes) -> None:
+    """Write a new file that is as accessible as these attributes allow from its first byte on.
+
+    An owner that this user cannot give is left out: then the rights of others are, as well.
+    """
+    from zkexec.files.staged_file import (  # noqa: PLC0415 - seldom needed
+        AttributesRefusedError,
+        give_attributes,
+    )
+
+    mode = attributes.mode
+    fd = os.open(path, _FILE_FLAGS, 0o644 if mode is None else 0o600)
+    try:
+        try:
+            give_attributes(fd, attributes)
+        except AttributesRefusedError:
+            if mode is not None:
+                os.fchmod(fd, mode & 0o700)
+        write_all(fd, content)
+    finally:
+        os.close(fd)
 
 
 def _remove_content(path: str) -> None:

@@ -17,6 +17,7 @@ from zkexec.core.startup import CannotStartError, Startup
 from zkexec.core.step import Step, StepOutcome
 from zkexec.core.turn import FreeTurn
 from zkexec.files.staged_folder import write_staged_folder
+from zkexec.files.target_layout import TargetLayout
 from zkexec.frozen import replace
 from zkexec.lean import signal
 from zkexec.process.inheritance import Inheritance, end_as
@@ -57,6 +58,8 @@ class _Staging:
     def __init__(self, settings: Settings, inheritance: Inheritance, log: Log) -> None:
         self._policy = _policy_of_one_read(settings.policy)
         self._folder = settings.stage_only
+        layout = TargetLayout(attributes=settings.attributes)
+        self._attributes_of = layout.attributes_of if settings.attributes else None
         self._log = log
         self._processes = Processes(
             inheritance, command=settings.command, health=None, alert=None, subreaper=False
@@ -101,7 +104,9 @@ class _Staging:
     def _write(self, snapshot: Snapshot) -> None:
         try:
             targets = self._policy.inputs.targets
-            write_staged_folder(self._folder, snapshot.files, targets, snapshot.variables)
+            write_staged_folder(
+                *(self._folder, snapshot.files, targets, snapshot.variables), self._attributes_of
+            )
         except OSError as failure:
             path = os.fsdecode(failure.filename or self._folder)
             raise CannotStartError(

@@ -321,6 +321,39 @@ def test_no_target_is_named_twice(
     assert "; " not in line
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-t x=@x", "'{}/x' is itself a target"),
+        ("-t link=@x", "'{}/x' is itself a target"),
+        ("-t x=@link", "'{}/link' is itself a target"),
+        ("-t y/d/a=@d/a", "'{}/d/a' is itself a target"),
+        ("-t b=@x -m x=/b", "'{}/x' is itself a target"),
+        ("-m d/=/b/ -t b=@d/a", "'{}/d/a' is inside '{}/d/', the folder of a tree"),
+        ("-m d/=/b/ -t b=@y/d/a", "'{}/y/d/a' is inside '{}/d/', the folder of a tree"),
+        ("-m y/d/=/b/ -t b=@d/link", "'{}/d/link' is inside '{}/y/d/', the folder of a tree"),
+    ],
+)
+def test_no_template_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
+) -> None:
+    """A local template is no target and in no tree, also where links hide it."""
+    (tmp_path / "d").mkdir()
+    for name in ("x", "d/a"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "link").symlink_to("x")
+    (tmp_path / "d" / "link").symlink_to(tmp_path / "x")
+    (tmp_path / "y").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    accepted = "-m d/e/=/b/ -t x.conf=@x -t b=@d/a -t c=@link --values /v"
+    beside = inputs(*accepted.split())
+    assert [template.text for template in beside.templates] == [b"text"] * 3
+    line = mistakes(*words.split(), "--values", "/v")
+    assert line.startswith(f"--template: the template {expected.replace('{}', str(tmp_path))}")
+    assert line.endswith((", or another @FILE", ": write a @FILE outside"))
+
+
 def test_targets_beside_each_other_are_accepted() -> None:
     """Names that only begin alike, and targets in folders above trees, are no mistakes."""
     words = ("-m", "/t/a/=/a/", "-m", "/t/ab/=/a/", "-m", "/t/a.conf=/b", "-t", "/t/c/a=/c")

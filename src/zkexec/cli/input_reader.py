@@ -128,10 +128,14 @@ def _read_targets(
             target = reading.attempt(name, template, text)
         if target is not None:
             found.append((reading.label(name), target))
-    if len(found) > 1:
+    templates = [
+        (label, one.file) for label, one in found if isinstance(one, Template) and one.file
+    ]
+    if len(found) > 1 or templates:
         from zkexec.cli.target_clashes import clashes  # noqa: PLC0415 - one clashes with none
 
-        reading.mistakes.extend(clashes([(label, one.local_path) for label, one in found]))
+        targets = [(label, one.local_path) for label, one in found]
+        reading.mistakes.extend(clashes(targets, templates))
     return found
 
 

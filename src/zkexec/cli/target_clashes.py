@@ -1,4 +1,4 @@
-"""Find targets that cannot exist beside each other, however they are written.
+"""Find targets that cannot exist beside each other, or overwrite a template, however written.
 
 A path that ends with a slash is the folder of a tree: everything in it belongs to the tree.
 """
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 _OTHER_PATH = "write another path for one of them"
 
 
-def clashes(targets: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a mistake for each target that clashes with one before it.
+def clashes(
+    targets: Sequence[tuple[str, str]], templates: Sequence[tuple[str, str]] = ()
+) -> list[str]:
+    """Return a mistake for each target that clashes with one before it, or with a template.
 
-    A target is the option that names it, as messages call it, and its absolute path.
+    A target is the option that names it, as messages call it, and its absolute path; a template is
+    such an option and the absolute path of its local file.
     """
     known = _Targets()
-    return [
-        f"{label}: {sentence}" for label, path in targets if (sentence := known.clash_with(path))
-    ]
+    sentences = [(label, known.clash_with(path)) for label, path in targets]
+    sentences += [(label, known.clash_with_template(path)) for label, path in templates]
+    return [f"{label}: {sentence}" for label, sentence in sentences if sentence]
 
 
 class _Targets:
@@ -49,6 +52,23 @@ class _Targets:
             (self._trees if path.endswith("/") else self._files)[real] = path
             self._folders.update(dict.fromkeys(above, path))
         return sentence
+
+    def clash_with_template(self, path: str) -> str:
+        """Return why the local file of a template would be overwritten, "" if it would not."""
+        real = self._resolve(path)
+        if real in self._files:
+            other = "write another LOCAL_PATH, or another @FILE"
+            return f"the template {shown(path)} is itself a target, and would be lost: {other}"
+        # A link in the folder of a tree can be replaced, wherever it leads to.
+        link = f"{self._resolved[path.rpartition('/')[0]]}/"
+        for folder in (*_folders_above(real), *_folders_above(link)):
+            if folder in self._trees:
+                tree = shown(self._trees[folder])
+                return (
+                    f"the template {shown(path)} is inside {tree}, the folder of a tree, and could "
+                    "be lost: write a @FILE outside"
+                )
+        return ""
 
     def _sentence(self, path: str, real: str, above: list[str]) -> str:
         is_tree = path.endswith("/")

@@ -203,11 +203,56 @@ def test_the_usual_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg")
     monkeypatch.setenv("HOME", "/home/me")
     is_root = os.geteuid() == 0
-    assert state_path("/given", "n") == "/given/n.state"
-    assert state_path("", "n") == ("/var/lib" if is_root else "/xdg") + "/zkexec/n.state"
+    assert state_path("/given", "n", ()) == "/given/n-.state"
+    assert state_path("", "n", ()) == ("/var/lib" if is_root else "/xdg") + "/zkexec/n-.state"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert state_path("", "n") == "/xdg/zkexec/n.state"
+    assert state_path("", "n", ()) == "/xdg/zkexec/n-.state"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert state_path("", "n") == "/home/me/.local/state/zkexec/n.state"
+    assert state_path("", "n", ()) == "/home/me/.local/state/zkexec/n-.state"
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
-    assert state_path("", "n") == "/var/lib/one/n.state"
+    assert state_path("", "n", ()) == "/var/lib/one/n-.state"
+
+
+def servers_file(folder: Path, hosts: str, kind: str = "k") -> StateFile:
+    """Return the state file for an ensemble of these hosts."""
+    return StateFile(state_path(str(folder), kind, [(host, 2181) for host in hosts.split()]))
+
+
+def test_servers_come_and_go(tmp_path: Path) -> None:
+    """The state is found as long as one server stays from list to list, and only one is kept."""
+    servers_file(tmp_path, "a b c").write(FULL)
+    for hosts in ("c b a", "a b c d", "d", "d e", "e f g"):
+        assert servers_file(tmp_path, hosts).load() == FULL, hosts
+        assert len(list(tmp_path.iterdir())) == 1
+    many = " ".join(f"host-{number}" for number in range(100))
+    servers_file(tmp_path, f"{many} g").write(FULL)
+    assert servers_file(tmp_path, many).load() == FULL
+
+
+def test_another_ensemble_has_another_state(tmp_path: Path) -> None:
+    """What has no server in common is left alone, as is what is of another kind or no state."""
+    one, other = servers_file(tmp_path, "a b"), servers_file(tmp_path, "a b", "l")
+    one.write(FULL)
+    other.write(InstalledState(digest="other"))
+    Path(f"{one.path}.old").write_text("no state")
+    before = sorted(tmp_path.iterdir())
+    new = servers_file(tmp_path, "c")
+    assert new.load() is None
+    assert sorted(tmp_path.iterdir()) == before
+    new.write(InstalledState(digest="new"))
+    assert servers_file(tmp_path, "b a").load() == FULL
+    assert servers_file(tmp_path, "c").load() == InstalledState(digest="new")
+
+
+def test_the_newest_state_of_an_ensemble_counts(tmp_path: Path) -> None:
+    """If two zkexec with other servers ran at once, the one that wrote last knows more."""
+    ages_s = {"a": 20, "b": 10, "c b a": 30, "x": 0}
+    files = {hosts: servers_file(tmp_path, hosts) for hosts in ages_s}
+    assert [file.load() for file in files.values()] == [None] * 4
+    for hosts, file in files.items():
+        file.write(InstalledState(digest=hosts))
+        os.utime(file.path, (1e9 - ages_s[hosts], 1e9 - ages_s[hosts]))
+    link = servers_file(tmp_path, "a d")
+    os.symlink("/etc/passwd", link.path)
+    found = servers_file(tmp_path, "c b a").load()
+    assert found == InstalledState(digest="b")

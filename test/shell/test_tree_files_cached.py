@@ -221,16 +221,47 @@ def test_the_state_is_of_one_command_or_member(tmp_path: Path) -> None:
         for one, member_id in (
             (settings, ""),
             (other, ""),
-            (with_lock, "me"),
-            (replace(with_lock, command=other.command), "me"),
-            (with_lock, "you"),
-            (replace(settings, lock="h"), "me"),
+            (replace(with_lock, member_id="me"), "me"),
+            (replace(with_lock, member_id="me", command=other.command), "me"),
+            (replace(with_lock, member_id="you"), "you"),
+            (replace(with_lock, member_id="me", lock="h"), "me"),
+            (replace(with_lock, member_id="me", chroot="/c"), "me"),
+            (with_lock, "host-0123abcd-0"),
+            (with_lock, "host-0123abcd-1"),
+            (with_lock, "h-ost-0123abcd-1"),
+            (replace(with_lock, command=other.command), "host-0123abcd-1"),
+            (replace(with_lock, chroot="/c"), "host-0123abcd-1"),
         )
     ]
     names = [state.path for state in paths if state is not None]
     assert names[2] == names[3]
     assert len({*names}) == len(names) - 1
-    assert all(re.fullmatch(rf"{tmp_path}/state/[0-9a-f]{{32}}\.state", name) for name in names)
+    pattern = rf"{tmp_path}/state/[0-9a-f]{{32}}-[0-9a-f]{{6}}\.state"
+    assert all(re.fullmatch(pattern, name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("member_id", "ids"),
+    [("", ("", "")), ("me", ("me", "me")), ("", ("host-01234567-2", "host-89abcdef-2"))],
+)
+@pytest.mark.parametrize(("hosts", "is_same"), [("b c d", True), ("d", False)])
+def test_removals_survive_a_change_of_the_servers(
+    tmp_path: Path, member_id: str, ids: tuple[str, str], hosts: str, is_same: bool
+) -> None:
+    """With one of the servers before, a file without a znode is removed; with none, it stays."""
+    settings = settings_for(tmp_path)
+    settings = replace(settings, lock="g" if ids[0] else "", member_id=member_id)
+    written = ("a b c", "1"), (hosts, "")
+    for (names, content), automatic in zip(written, ids, strict=True):
+        servers = tuple((name, 2181) for name in names.split())
+        layout = layout_of(replace(settings, servers=servers), automatic)
+        actions = FileActions(layout, Log(settings))
+        files = {f"{tmp_path}/tree/{name}": b"1" for name in ("kept", content) if name}
+        assert isinstance(actions.stage(Snapshot(files, digest="d"), None), FilesStaged)
+        assert isinstance(actions.install(None), FilesInstalled)
+
+    left = ["kept"] if is_same else ["1", "kept"]
+    assert sorted(os.listdir(tmp_path / "tree")) == left
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 It is written before an install with what was there and what is to be there, and after it with what
 is there.  So a kill at any moment loses track of no file.
+
+The name has a mark of each server.  Servers are added to an ensemble and removed from it: the state
+file of a list with one of the same servers is renamed and used.  Another ensemble, which has no
+server in common, has another file.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from zkexec.lean import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _FORMAT = 1
 _MOST_BYTES = 64 * 1024 * 1024
@@ -26,6 +30,10 @@ _OF_ROOT = "/var/lib/zkexec"
 _PRIVATE = Attributes(0o600)
 _DIGITS = frozenset("0123456789abcdef")
 _NUMBER_OF_DIGITS = 64
+_ENDING = ".state"
+_MARK_DIGITS = 6
+_MOST_MARKS = 30
+"""A name of more would be too long."""
 
 
 @frozen(kw_only=True, hidden=("variables",))
@@ -58,11 +66,11 @@ class StateFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._cleaned = False
+        self._is_ready = False
 
     def load(self) -> InstalledState | None:
         """Read the state; None if there is none that this user has written.  Never fails."""
-        self._clean()
+        self._prepare()
         with suppress(OSError, LookupError, ValueError, TypeError, RecursionError, MemoryError):
             return _decoded(_read(self.path))
         return None
@@ -86,7 +94,7 @@ class StateFile:
             with suppress(FileExistsError):
                 # systemd creates the folders of services of other users below that of root.
                 os.mkdir(folder, 0o711 if folder == _OF_ROOT else 0o700)
-        self._clean()
+        self._prepare()
         target = TargetFile(self.path, None)
         staged = write_staged(target, _encoded(state), replaces=False, attributes=_PRIVATE)
         try:
@@ -96,11 +104,27 @@ class StateFile:
             raise
         return staged
 
-    def _clean(self) -> None:
-        """Remove what a killed zkexec left; this one leaves nothing, so once is enough."""
-        if not self._cleaned:
-            self._cleaned = True
+    def _prepare(self) -> None:
+        """Use what an earlier zkexec left; this one leaves nothing, so once is enough."""
+        if not self._is_ready:
+            self._is_ready = True
+            with suppress(OSError):
+                self._rename_earlier()
             remove_leftovers([self.path])
+
+    def _rename_earlier(self) -> None:
+        """If the newest state of the same ensemble has another list of servers, rename it."""
+        folder, _, name = self.path.rpartition("/")
+        kind, marks = _parts_of(name)
+        found = []
+        for other in os.listdir(folder):
+            other_kind, other_marks = _parts_of(other)
+            if other_kind == kind and not marks.isdisjoint(other_marks):
+                status = os.lstat(f"{folder}/{other}")
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                    found.append((status.st_mtime_ns, other == name, other))
+        if found and max(found)[2] != name:
+            os.rename(f"{folder}/{max(found)[2]}", self.path)
 
     def replace(self, staged: StagedFile) -> None:
         """Move a staged state to its place.  Raises OSError."""
@@ -108,9 +132,21 @@ class StateFile:
         sync_folder(folder_of(self.path))
 
 
-def state_path(folder: str, name: str) -> str:
-    """Return the path of the state file with this name; `folder` is "" for the usual one."""
-    return f"{folder or _usual_folder()}/{name}.state"
+def state_path(folder: str, kind: str, servers: Iterable[tuple[str, int]]) -> str:
+    """Return the path of the state file of this kind of zkexec, with an ensemble of these servers.
+
+    `folder` is "" for the usual one.
+    """
+    marks = sorted({hex_digest(repr(server).encode())[:_MARK_DIGITS] for server in servers})
+    return f"{folder or _usual_folder()}/{kind}-{''.join(marks[:_MOST_MARKS])}{_ENDING}"
+
+
+def _parts_of(name: str) -> tuple[str, set[str]]:
+    """Return the kind and the marks of the servers that a name is made of; no marks of another."""
+    kind, _, marks = name.removesuffix(_ENDING).partition("-")
+    if not name.endswith(_ENDING):
+        return kind, set()
+    return kind, {marks[at : at + _MARK_DIGITS] for at in range(0, len(marks), _MARK_DIGITS)}
 
 
 def _usual_folder() -> str:

@@ -98,10 +98,10 @@ def layout_of(settings: Settings, member_id: str) -> TargetLayout:
     state = None
     if inputs.needs_state:
         from zkexec.files.state_file import StateFile, state_path  # noqa: PLC0415 - seldom needed
-        from zkexec.runtime.command_kind import command_kind, member_kind  # noqa: PLC0415 - as well
+        from zkexec.runtime.command_kind import state_kind  # noqa: PLC0415 - as well
 
-        name = member_kind(settings, member_id) if member_id else command_kind(settings)
-        state = StateFile(state_path(settings.state_dir, name))
+        kind = state_kind(settings, member_id)
+        state = StateFile(state_path(settings.state_dir, kind, settings.servers))
     return TargetLayout(
         local_paths=(*mirrored, *(template.local_path for template in inputs.templates)),
         folders=tuple(mirror.local_path for mirror in inputs.mirrored_trees),

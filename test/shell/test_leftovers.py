@@ -251,3 +251,28 @@ def test_without_a_folder_nothing_is_remembered(
     one.note(leader)
     one.forget()
     assert is_alive(leader)
+
+
+def test_without_an_id_of_the_boot_nothing_is_noted(
+    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the boot has no ID that can be read (`ProcSubset=pid`), that is no error after a start."""
+    leader, _ = session()
+    earlier = leftovers(settings())
+    stop(earlier)
+    earlier.note(leader)
+    (file,) = files(folder)
+    noted = file.read_bytes()
+    assert noted
+    monkeypatch.setattr("zkexec.process.procfs.BOOT_ID", str(folder / "none"))
+    earlier.note(leader)
+    assert earlier.due is None
+    earlier.confirm()
+    assert file.read_bytes() == noted
+    die(earlier)
+
+    later = leftovers(settings())
+    assert stop(later) == []
+    later.note(leader)
+    later.forget()
+    assert is_alive(leader)

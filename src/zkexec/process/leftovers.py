@@ -8,7 +8,8 @@ command that changed its user.  So zkexec notes its command in a small file of t
   a locked file belongs to a living zkexec.  Each kind has a folder, so that a start does not read
   the names of all files.
 - A process is signalled only if it certainly belongs to the noted command (`belongs_to`).
-- If no folder can be used, nothing is noted.  PID 1 leaves nothing behind.
+- If no folder can be used, or the boot has no ID that can be read, nothing is noted.  PID 1 leaves
+  nothing behind.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from itertools import count
 
 from zkexec.core.policy import Policy
 from zkexec.frozen import frozen
-from zkexec.lean import cache, suppress
+from zkexec.lean import suppress
 from zkexec.process.cgroup import CommandGroup, delegated_to_us
 from zkexec.process.descendants import is_in_use, read_below
 from zkexec.process.process_tree import send
 from zkexec.process.procfs import (
     Process,
     list_pids,
+    read_boot_id,
     read_process,
     read_processes,
     session_of,
@@ -123,12 +125,13 @@ class Leftovers:
         return CommandGroup(f"{above}/zkexec-{self._kind}-{name}" if above else "")
 
     def note(self, pid: int) -> None:
-        """Note the command that was just started."""
+        """Note the command that was just started, if that is possible.  Raises nothing."""
+        self._command = None
+        self._due = []
         process = read_process(pid) if self._file >= 0 else None
-        if process is None:
+        if process is None or not (pid_space := _pid_space()):
             return
         session = pid if self._own_session else 0
-        pid_space = _pid_space()
         self._command = Remembered(pid_space, pid, process.started, session, 0)
         self.confirm()
         now = _now()
@@ -290,19 +293,24 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@cache
 def _pid_space() -> str:
-    """Identify where pids have the same meaning: until the next boot, in one pid namespace."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
-        boot = file.read().strip()
+    """Identify where pids have the same meaning: until the next boot, in one pid namespace.
+
+    It is "" if that cannot be read, as with `ProcSubset=pid` of systemd.
+    """
+    boot = read_boot_id()
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
     # The number of a namespace is reused, but then its first process is another one.
     first = read_process(1)
-    namespace = os.readlink("/proc/self/ns/pid")
-    return f"{boot}/{namespace}/{first.started if first else ''}"
+    return boot and f"{boot}/{namespace}/{first.started if first else ''}"
 
 
 def _members(command: Remembered) -> list[Process]:
     """Return all living processes that certainly belong to the command, parents first."""
+    # A noted one is never empty.
     if command.pid_space != _pid_space() or os.getsid(0) == command.session:
         return []
     if not is_in_use(command.leader):

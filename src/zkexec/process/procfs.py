@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _READ_BYTES = 4096
 
 
@@ -85,6 +86,11 @@ def read(path: str, *, is_one_piece: bool = False) -> bytes:
     finally:
         os.close(file)
     return content
+
+
+def read_boot_id() -> str:
+    """Identify the present boot of this machine, "" if that cannot be read."""
+    return read(BOOT_ID).decode("ascii", "replace").strip()
 
 
 def list_pids() -> list[int]:

@@ -41,6 +41,15 @@ def nowhere() -> Iterator[list[str]]:
             os.rmdir(folder)
 
 
+@pytest.fixture
+def without_boot_id() -> list[str]:
+    """The words before a command for which /proc/sys is empty, as with `ProcSubset=pid`."""
+    words = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh"]
+    if subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no permission to mount in a namespace of our own")
+    return words
+
+
 def said(err: bytes) -> str:
     """The first line of a log, without its time."""
     return err.decode().partition("] ")[2].partition("\n")[0]
@@ -56,6 +65,23 @@ def test_a_given_id_without_a_folder(sandbox: Sandbox, nowhere: list[str], root:
         "--member-id: no folder for the lock of me, so only its znode keeps a second zkexec with "
         "this ID away: /run/zkexec (Read-only file system), /tmp/zkexec-0 (Read-only file system)"
     )
+
+
+@pytest.mark.parametrize("options", [(), ("--member-id=me",)])
+def test_an_id_without_one_of_the_boot(
+    sandbox: Sandbox, without_boot_id: list[str], root: str, options: tuple[str, ...]
+) -> None:
+    """If the ID of the boot cannot be read, a member locks its ID, and runs its command, once."""
+    lock = f"--lock={root}/g"
+    run = sandbox.start(*without_boot_id, *ZKEXEC, lock, *options, "-e", "echo it runs; sleep 1000")
+    run.until("it runs", on=run.stdout)
+    if options:
+        status, _, err = sandbox.run(*without_boot_id, *ZKEXEC, lock, *options, "--", "true")
+        assert status == 125
+        assert "another zkexec on this host uses me" in err.decode()
+    run.end()
+    assert run.stdout.matching("it runs") == ["it runs"]
+    assert not run.stderr.matching("failed internally|cannot lock|no folder")
 
 
 def test_an_automatic_id_without_a_folder(sandbox: Sandbox, nowhere: list[str], root: str) -> None:

@@ -20,6 +20,7 @@ from itertools import count
 from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
+from zkexec.process.procfs import read_boot_id
 from zkexec.process.runtime_folder import (
     NoRuntimeFolderError,
     RuntimeFolder,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _LONGEST_HOST_NAME = 100
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -100,17 +100,24 @@ def _lock_file(folder: RuntimeFolder, name: str) -> str:
     status = os.fstat(file)
     # systemd removes the file of a service at each end, so only its path stays the same.
     file_id = _digest(folder.path, name) if folder.of_service else f"{status.st_ino:x}"
-    return f"{_boot_id()}-{status.st_dev:x}-{file_id}"
+    return f"{_of_host()}-{status.st_dev:x}-{file_id}"
 
 
 def _id_of_process() -> str:
     """Return an ID that no later process has, either."""
-    return f"{_boot_id()}-{os.getpid()}-{os.urandom(8).hex()}"
+    return f"{_of_host()}-{os.getpid()}-{_random()}"
 
 
-def _boot_id() -> str:
-    with open(_BOOT_ID, encoding="utf-8") as boot:
-        return boot.read().strip()
+def _of_host() -> str:
+    """Return what no other host has, and no other process if the ID of the boot cannot be read.
+
+    Then a zkexec that was killed and starts again gets its ID only when its session has expired.
+    """
+    return read_boot_id() or _random()
+
+
+def _random() -> str:
+    return os.urandom(8).hex()
 
 
 def _cluster(settings: Settings) -> tuple[object, ...]:

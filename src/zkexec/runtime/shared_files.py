@@ -20,6 +20,7 @@ from zkexec.cli.settings import Settings
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
 from zkexec.lean import suppress
+from zkexec.process.procfs import read_boot_id
 from zkexec.process.runtime_folder import NoRuntimeFolderError, RuntimeFolder, in_first
 from zkexec.runtime.member_id import MemberIdentity
 
@@ -50,7 +51,8 @@ def share_files(settings: Settings, identity: MemberIdentity) -> list[Sharing]:
     targets = [_real_path(target) for target in settings.policy.inputs.targets]
     group = f"{sorted(settings.servers)}{settings.chroot} {settings.lock}"
     own = {"member": identity.member_id, "group": group, "lock": settings.lock, "files": targets}
-    if not targets:
+    # Without an ID of the boot, the name of the file is new at each start, and old ones would stay.
+    if not targets or not read_boot_id():
         return []
     try:
         return in_first(lambda folder: _share_in(folder, identity, own), of_host=True)

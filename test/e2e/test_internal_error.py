@@ -7,7 +7,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support.fleet import Fleet, fleet_on
-from support.mirrored_host import MirroredHost
+from support.mirrored_host import MirroredHost, quoted
 from support.processes import is_alive
 from support.program import Program
 from support.proxy import Proxy
@@ -82,6 +82,83 @@ def test_without_a_command_a_mistake_is_the_end(
     assert len(run.stderr.matching("zkexec failed internally")) == 1
     assert not is_alive(first.pid)
     host.sandbox.wait_until_empty()
+
+
+def compares(host: MirroredHost, run: Program, content: bytes) -> None:
+    """Wait until the core after the mistake has read the znode, and follows it."""
+    run.until("starting over; the running")
+    before = len(run.stderr.matching("may have changed"))
+
+    def follows() -> bool:
+        host.set(a=content)
+        return len(run.stderr.matching("may have changed")) > before
+
+    until(follows, "the next core follows the znode")
+
+
+def test_a_mistake_after_a_start_restarts_nothing(host: MirroredHost, tmp_path: Path) -> None:
+    """The next core takes over a command that was just started, and what it was started on."""
+    host.create(a=b"one")
+    trip = tmp_path / "trip"
+    trip.touch()
+    command = f"--exec={host.recorder('a')}"
+    program = faulty("done", "StartCommand", "natural-once", trip)
+    run = host.start(*host.mirrors("a"), "--verbose", command, program=program)
+
+    first = host.born()
+    compares(host, run, b"one")
+    host.only(first)
+    host.set(a=b"two")
+    host.born_with(a="two")
+    assert len(host.births()) == 2
+    assert len(run.stderr.matching("new content for")) == 1
+    run.end()
+
+
+@pytest.mark.parametrize(
+    "fault", [("done", "StartCommand", "natural-once"), ("event", "CommandStarted", "natural-once")]
+)
+def test_nor_does_one_after_a_restart(
+    host: MirroredHost, tmp_path: Path, fault: tuple[str, str, str]
+) -> None:
+    """The same holds for a command that was started for a change."""
+    host.create(a=b"one")
+    trip = tmp_path / "trip"
+    command = f"--exec={host.recorder('a')}"
+    run = host.start(*host.mirrors("a"), "--verbose", command, program=faulty(*fault, trip))
+    host.born()
+    run.until("loading -> running")
+    trip.touch()
+    host.set(a=b"two")
+    host.born(2)
+    compares(host, run, b"two")
+    host.set(a=b"three")
+    host.born_with(a="three")
+    assert len(host.births()) == 3
+    assert len(run.stderr.matching("new content for")) == 2
+    run.end()
+
+
+def test_nor_does_one_after_a_reload_reload_again(host: MirroredHost, tmp_path: Path) -> None:
+    """A command that has loaded a change does not load it once more for the next core."""
+    host.create(a=b"one")
+    trip = tmp_path / "trip"
+    script = "trap 'echo got $(cat $0)' USR2; echo up; while :; do sleep 0.05; done"
+    command = f"--exec={quoted('sh', '-c', script, host.file('a'))}"
+    reload = f"--reload=touch {trip}; kill -USR2 $ZKEXEC_PID"
+    program = faulty("done", "Note", "natural-once", trip)
+    options = ("--verbose", "--on-change=reload", reload, command)
+    run = host.start(*host.mirrors("a"), *options, program=program)
+    run.until("^up$", on=run.stdout)
+    run.until("loading -> running")
+
+    host.set(a=b"two")
+    compares(host, run, b"two")
+    host.set(a=b"three")
+    run.until("^got three$", on=run.stdout)
+    assert run.stdout.lines == ["up", "got two", "got three"]
+    assert len(run.stderr.matching("new content for")) == 2
+    run.end()
 
 
 def test_a_mistake_while_the_cluster_is_away_costs_nothing(

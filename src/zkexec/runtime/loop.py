@@ -59,6 +59,8 @@ A core that works as long as the longest pause resets it to the first.
 _PAUSE_AFTER_ERROR_S = 0.2
 """The pause after an error of the caretaker, in which no event is handled."""
 _SIGNALS = actions.SignalProcessGroup | actions.SignalProcessTree
+_LOADS = actions.StartCommand | actions.SignalCommand
+"""With these actions, and not before, the command runs on what the core has applied."""
 _ENDS_WITH_COMMAND = (
     *(Phase.RUNNING, Phase.WAITING, Phase.CHECKING, Phase.DRAINING, Phase.RELOADING),
     Phase.EXITING,
@@ -156,14 +158,18 @@ class MainLoop:
         self._is_passed_on = False
         while True:
             decided = member.handle(self._event, now())
+            if not any(isinstance(action, _LOADS) for action in decided):
+                self._applied = member.applied
             if self._metrics:
                 self._metrics.count(decided, member)
             for action in decided:
                 if isinstance(action, EndProcess):
                     return action.ending
+                if isinstance(action, actions.StartCommand):
+                    # An error after this start must not make the next core restart the command.
+                    self._applied = member.applied
                 self._inbox.answer(*self._executor.perform(action))
-                self._remember(action)
-            self._applied = member.applied
+                self._remember(action, member)
             if self._notifier:
                 self._notifier.report_on(member)
             self._event, self._is_passed_on = Tick(), False
@@ -180,8 +186,10 @@ class MainLoop:
             self._metrics.take_in(event)
         return event
 
-    def _remember(self, action: Action) -> None:
+    def _remember(self, action: Action, member: Member) -> None:
         """Remember what the caretaker must know about the command if the core fails."""
+        if isinstance(action, actions.SignalCommand):
+            self._applied = member.applied
         if isinstance(action, _SIGNALS):
             self._is_passed_on = True
         if isinstance(action, actions.SignalProcessTree):

@@ -1,5 +1,6 @@
 """A mistake in zkexec itself, in the middle of a change, seen on a real cluster."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,20 @@ def test_a_mistake_after_a_start_restarts_nothing(host: MirroredHost, tmp_path: 
     host.born_with(a="two")
     assert len(host.births()) == 2
     assert len(run.stderr.matching("new content for")) == 1
+    run.end()
+
+
+def test_a_start_before_a_mistake_is_in_the_metrics(host: MirroredHost, tmp_path: Path) -> None:
+    """A command whose start the failed core has not seen is up in the file of metrics."""
+    trip, metrics = tmp_path / "trip", tmp_path / "metrics.prom"
+    trip.touch()
+    program = faulty("done", "StartCommand", "natural-once", trip)
+    run = host.start(f"--metrics-file={metrics}", "--", "sleep", "1000", program=program)
+
+    run.until("zkexec failed internally")
+    up = re.compile(r"^zkexec_command_up\{.*\} 1$", re.MULTILINE)
+    until(lambda: metrics.exists() and up.search(metrics.read_text()), "the command is up")
+    assert "\nzkexec_command_start_timestamp_seconds{" in metrics.read_text()
     run.end()
 
 

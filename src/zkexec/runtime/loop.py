@@ -15,6 +15,7 @@ from zkexec.core.caretaker import Caretaker
 from zkexec.core.command import CANNOT_WORK, SIGTERM, AdoptedCommand
 from zkexec.core.events import (
     AlertFinished,
+    CommandStarted,
     Event,
     ExitStatus,
     HealthCheckFinished,
@@ -207,6 +208,10 @@ class MainLoop:
         with suppress(Exception):
             self._executor.reset()
         self._inbox.forget()
+        if is_kept and self._metrics:
+            # The failed core may not have got this event.
+            pid = self._processes.command_pid
+            self._metrics.take_in(CommandStarted(found.generation, pid))
         caretaker = Caretaker(self._settings.policy, found, now() + retry_s, now())
         ending = self._perform(caretaker.begin(reason, now()))
         self._notify_of(caretaker, reason, retry_s)

@@ -64,6 +64,8 @@ class MemberMetrics:
         """The action of the change that is being applied, "" if none is."""
         self._staged = UNKNOWN_ACTION
         """The action by which the staged files are to be applied."""
+        self._generation = 0
+        """The newest generation of the command that is known to have started."""
         self._result_of_check: str | None = None
         """The result of the check that runs, if that is clear before its end."""
         self.has_failed = False
@@ -75,9 +77,10 @@ class MemberMetrics:
         return self._samples
 
     def take_in(self, event: Event) -> None:
-        """Take in what has happened."""
+        """Take in what has happened; the start of one generation counts once."""
         match event:
-            case CommandStarted():
+            case CommandStarted(generation) if generation > self._generation:
+                self._generation = generation
                 self._set("zkexec_command_up", 1)
                 self._set("zkexec_command_start_timestamp_seconds", self._clock())
                 self._forget_health()

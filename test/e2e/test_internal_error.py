@@ -85,6 +85,23 @@ def test_without_a_command_a_mistake_is_the_end(
     host.sandbox.wait_until_empty()
 
 
+def test_a_command_that_is_being_stopped_is_waited_for(host: MirroredHost, tmp_path: Path) -> None:
+    """If a command is being stopped, the line about the mistake does not claim that none runs."""
+    host.create(a=b"one")
+    trip, gate = tmp_path / "trip", tmp_path / "gate"
+    command = f"--exec={host.recorder('a', options=('--linger', str(gate)))}"
+    run = host.start(*host.mirrors("a"), command, program=faulty("event", "Tick", "once", trip))
+    first = host.born()
+    host.set(a=b"two")
+    host.asked()
+    trip.touch()
+
+    run.until("zkexec failed internally .*, and the command is being stopped; please report this")
+    host.only(first)
+    gate.touch()
+    assert run.wait() == 125
+
+
 def compares(host: MirroredHost, run: Program, content: bytes) -> None:
     """Wait until the core after the mistake has read the znode, and follows it."""
     run.until("starting over; the running")

@@ -221,3 +221,19 @@ def test_the_terminal_is_left_as_it_was(start: Start, log: Path) -> None:
         remote.call("signal_tree", signal.SIGKILL)
         assert remote.event()["generation"] == generation
     assert modes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a command of another user")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_of_another_user_still_counts(drive: Start, number: int) -> None:
+    """A child that zkexec may not signal (`zkexec -- sudo app`) is left alone, without an error."""
+    no_kill = ("setpriv", "--bounding-set=-kill")
+    command = ("setpriv", "--reuid=54321", "sleep", "1000")
+    remote = drive(command=command, before=no_kill, options={"terminal": Terminal()})
+    child = remote.start_command()
+    until(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes()[:6], "another user")
+
+    remote.call("signal_tree", number)
+    remote.call("signal_group", number)
+    assert is_alive(child)
+    assert remote.remaining() == 1

@@ -291,7 +291,7 @@ class Processes:
             return
         for number in numbers:
             if self._inheritance.has_terminal:
-                os.kill(self.command_pid, number)
+                self.signal_command(number)
             else:
                 send_to_group(self.command_pid, number)
 

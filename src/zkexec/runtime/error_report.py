@@ -27,10 +27,15 @@ def describe_error(error: Exception) -> str:
 
 
 def report_error(
-    log: Log, error: Exception, settings: Settings, retry_s: float | None = None
+    log: Log,
+    error: Exception,
+    settings: Settings,
+    retry_s: float | None = None,
+    is_stopping: bool = False,
 ) -> None:
     """Log an error inside zkexec in one line; `retry_s` is None if there is no command to keep.
 
+    `is_stopping`: there is one, which is being stopped.
     The traceback is in the JSON log, or with `--verbose` in lines of its own.
     """
     with suppress(Exception):  # The error can be the log's.
@@ -44,7 +49,8 @@ def report_error(
         if is_json:
             fields["traceback"] = "\n".join(lines)
         if retry_s is None:
-            log.write(Note("zkexec-failed-alone", fields))
+            topic = "zkexec-failed-stopping" if is_stopping else "zkexec-failed-alone"
+            log.write(Note(topic, fields))
         else:
             log.write(Note("zkexec-failed", {**fields, "retry_s": retry_s}))
         for line in [] if is_json else lines:

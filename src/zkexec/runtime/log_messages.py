@@ -336,6 +336,10 @@ MESSAGES: dict[str, tuple[Level, str]] = {
         Level.FATAL,
         "zkexec failed internally ({reason}), and no command runs; please report this",
     ),
+    "zkexec-failed-stopping": (
+        Level.FATAL,
+        "zkexec failed internally ({reason}), and the command is being stopped; please report this",
+    ),
     "caretaker-failed": (
         Level.WARNING,
         (

@@ -201,9 +201,11 @@ class MainLoop:
     ) -> tuple[ExitStatus | None, AdoptedCommand | None]:
         """Report the error, drop the core, and keep the command until a fresh core can begin."""
         found = self._command_of_failed_core()
-        is_kept = found.ending is None and found.generation > 0 and not found.stopping
+        runs = found.ending is None and found.generation > 0
+        is_kept = runs and not found.stopping
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
-        report_error(self._log, error, self._settings, retry_s if is_kept else None)
+        stopping = runs and found.stopping
+        report_error(self._log, error, self._settings, retry_s if is_kept else None, stopping)
         event = self._event
         with suppress(Exception):
             self._executor.reset()

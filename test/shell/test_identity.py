@@ -28,6 +28,7 @@ from zkexec.runtime import member_id
 from zkexec.process import runtime_folder
 
 settings = resolve_settings(parser.read(sys.argv[1:]), {})
+os.umask(int(os.environ.get("UMASK", "022"), 8))
 if os.getuid() == 0 and "STAYS_ROOT" not in os.environ:
     os.setgid(65534)
     os.setuid(65534)
@@ -252,14 +253,14 @@ def test_the_folder_of_root(start: Start, home: Path) -> None:
     """Root's locks lie in /run, and where that cannot be written to, in the temporary folder."""
     os.chown(home / "run", 0, 0)
     os.chown(home / "tmp", 0, 0)
-    first = start(STAYS_ROOT="1").answer()
+    first = start(STAYS_ROOT="1", UMASK="077").answer()
     second = start(STAYS_ROOT="1", RUN="/proc").answer()
 
     assert first[0] == second[0]
     assert first[1] != second[1]
     assert len(list((home / "run" / "zkexec").iterdir())) == 1
     assert len(list((home / "tmp" / "zkexec-0").iterdir())) == 1
-    # systemd puts the folders of services of other users below the first.
+    # systemd puts the folders of services of other users below the first, whatever the umask is.
     modes = [stat.S_IMODE((home / name).stat().st_mode) for name in ("run/zkexec", "tmp/zkexec-0")]
     assert modes == [0o711, 0o700]
 

@@ -53,6 +53,22 @@ def test_it_is_private(file: StateFile) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["x.state"]
 
 
+def test_the_folder_of_root_is_open_to_those_below(
+    file: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the umask is, services of other users can enter their folders below it."""
+    folder = Path(file.path).parent
+    folder.parent.mkdir()
+    monkeypatch.setattr("zkexec.files.state_file._OF_ROOT", str(folder))
+    before = os.umask(0o077)
+    try:
+        file.write(FULL)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o711
+    assert stat.S_IMODE(Path(file.path).stat().st_mode) == 0o600
+
+
 def test_a_folder_that_is_there_keeps_its_mode(file: StateFile) -> None:
     """Only a new folder is made private."""
     folder = Path(file.path).parent

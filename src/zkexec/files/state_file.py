@@ -92,8 +92,11 @@ class StateFile:
         if not os.path.isdir(folder):
             make_folders(folder_of(folder))
             with suppress(FileExistsError):
-                # systemd creates the folders of services of other users below that of root.
-                os.mkdir(folder, 0o711 if folder == _OF_ROOT else 0o700)
+                # systemd creates the folders of services of other users below that of root, which
+                # the umask of this process must not keep out.
+                mode = 0o711 if folder == _OF_ROOT else 0o700
+                os.mkdir(folder, mode)
+                os.chmod(folder, mode)
         self._prepare()
         target = TargetFile(self.path, None)
         staged = write_staged(target, _encoded(state), replaces=False, attributes=_PRIVATE)

@@ -115,9 +115,15 @@ def _open_of_root(path: str) -> RuntimeFolder:
 
 
 def _open_own(path: str, mode: int = 0o700) -> RuntimeFolder:
+    is_new = False
     with suppress(FileExistsError):
         os.mkdir(path, mode)
-    return RuntimeFolder(path, _open(path, os.O_NOFOLLOW), False)
+        is_new = True
+    descriptor = _open(path, os.O_NOFOLLOW)
+    if is_new:
+        # The umask of this process must not keep services of other users out of root's folder.
+        os.fchmod(descriptor, mode)
+    return RuntimeFolder(path, descriptor, False)
 
 
 def _open(path: str, flags: int) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import until
 from zkexec.cli import parser
 from zkexec.cli.settings import Settings, resolve_settings
 from zkexec.core.events import CachedFilesFound, CachedFilesMissing, FilesInstalled, FilesStaged
@@ -98,6 +99,56 @@ def test_health_is_remembered(installed: Start) -> None:
     assert again.actions.load_cached() == CachedFilesFound(again.snapshot("third"), True)
     assert again.install(again.snapshot("third", b"new")) == ()
     assert again.actions.load_cached() == CachedFilesFound(again.snapshot("third", b"new"), False)
+
+
+class Advances:
+    """A source that is always due, and counts how often it was advanced."""
+
+    descriptor = None
+    deadline = 0.0
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def advance(self) -> None:
+        """Count."""
+        self.count += 1
+
+
+def test_the_session_goes_on_while_the_state_is_written_and_read(
+    installed: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk costs no session, and what follows finds the state in its place."""
+    source = Advances()
+    slow: list[str] = []
+
+    def wait(call: str) -> None:
+        before = source.count
+        until(lambda: source.count >= before + 5, f"the source is advanced during {call}")
+        slow.append(call)
+
+    sync, status = os.fsync, os.fstat
+
+    def slow_sync(file: int) -> None:
+        wait("fsync")
+        sync(file)
+
+    def slow_status(file: int) -> os.stat_result:
+        wait("fstat")
+        return status(file)
+
+    monkeypatch.setattr(os, "fsync", slow_sync)
+    installed.actions.remember(installed.snapshot("new"), True, source)
+    written = StateFile(installed.state.path).load()
+    assert written is not None
+    assert (written.digest, written.was_healthy) == ("new", True)
+    assert "fsync" in slow
+
+    monkeypatch.setattr(os, "fstat", slow_status)
+    found = installed.actions.load_cached(source)
+    monkeypatch.undo()
+    assert found == CachedFilesFound(installed.snapshot("new"), True)
+    assert "fstat" in slow
 
 
 @pytest.mark.parametrize("name", ["file", "rendered", "tree/a", "tree/b/c"])

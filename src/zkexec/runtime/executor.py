@@ -193,7 +193,7 @@ class Executor:
         return self._file_actions
 
     def _load_cached(self, _: actions.LoadCachedFiles) -> list[Event]:
-        return [self._files.load_cached()]
+        return [self._files.load_cached(self._inbox.sources)]
 
     def _stage(self, action: actions.StageFiles) -> list[Event]:
         return [self._files.stage(action.snapshot, self._inbox.sources)]
@@ -208,10 +208,10 @@ class Executor:
             self._file_actions.discard()
 
     def _correct(self, _: actions.CorrectFiles) -> None:
-        self._files.correct()
+        self._files.correct(self._inbox.sources)
 
     def _remember(self, action: actions.RememberState) -> None:
-        self._files.remember(action.snapshot, action.was_healthy)
+        self._files.remember(action.snapshot, action.was_healthy, self._inbox.sources)
 
     def _start_command(self, action: actions.StartCommand) -> list[Event]:
         """Start the command; before the first start, stop what an earlier zkexec left of it."""

@@ -35,17 +35,20 @@ class FileActions:
         self._log = log
         self._installer = Installer(self._warn_of_writing_in_place, layout, self._warn_of_kept_file)
 
-    def load_cached(self) -> CachedFilesFound | CachedFilesMissing:
+    def load_cached(self, source: Source | None = None) -> CachedFilesFound | CachedFilesMissing:
         """Read the files at the targets: with a state file, those that it describes."""
+        try:
+            return run_aside(self._load_cached, source)
+        except InstallError as problem:
+            return CachedFilesMissing(str(problem))
+
+    def _load_cached(self) -> CachedFilesFound:
         # Most starts need nothing of the files that are there.
         from zkexec.files.cached_files import load_cached, load_installed  # noqa: PLC0415
 
-        try:
-            if self._layout.state is None:
-                return CachedFilesFound(Snapshot(load_cached(self._layout.local_paths)))
-            return load_installed(self._layout, self._installer.state)
-        except InstallError as problem:
-            return CachedFilesMissing(str(problem))
+        if self._layout.state is None:
+            return CachedFilesFound(Snapshot(load_cached(self._layout.local_paths)))
+        return load_installed(self._layout, self._installer.state)
 
     def stage(self, snapshot: Snapshot, source: Source | None) -> FilesStaged | FilesFailed:
         """Write the files of the snapshot beside the targets."""
@@ -67,19 +70,22 @@ class FileActions:
         """Remove what is staged."""
         self._installer.discard()
 
-    def correct(self) -> None:
+    def correct(self, source: Source | None = None) -> None:
         """Correct modes and owners of files that nothing is installed over; log what fails."""
         if self._layout.attributes is None:
             return
-        from zkexec.files.cached_files import correct_attributes  # noqa: PLC0415 - as above
-
-        for path, reason in correct_attributes(self._layout, self._installer.state):
+        for path, reason in run_aside(self._correct, source):
             self._log.write(Note("attributes-not-set", {"path": path, "reason": reason}))
 
-    def remember(self, snapshot: Snapshot, was_healthy: bool) -> None:
+    def _correct(self) -> list[tuple[str, str]]:
+        from zkexec.files.cached_files import correct_attributes  # noqa: PLC0415 - as above
+
+        return list(correct_attributes(self._layout, self._installer.state))
+
+    def remember(self, snapshot: Snapshot, was_healthy: bool, source: Source | None = None) -> None:
         """Write into the state file which version is installed; a failure is only logged."""
         try:
-            self._installer.remember(snapshot, was_healthy)
+            run_aside(lambda: self._installer.remember(snapshot, was_healthy), source)
         except OSError as failure:
             path = self._layout.state.path if self._layout.state else ""
             self._log.write(Note("state-unwritten", {"path": path, "reason": failure.strerror}))

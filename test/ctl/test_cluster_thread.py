@@ -24,8 +24,9 @@ def test_after_a_mistake_it_connects_again(zookeeper: Server) -> None:
         call(zookeeper.hosts).connection,
         lines.append,
         make_fragments,
-        lambda *both: views.put(both),
-        lambda: None,
+        last_view=lambda _: None,
+        on_view=lambda *both: views.put(both),
+        on_connection=lambda: None,
     )
     thread.keep_live(frozenset({None}))
     thread.start()

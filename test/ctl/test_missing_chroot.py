@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from support.program import Program
 from support.sandbox import Sandbox
 from support.terminal import Terminal
+from support.waiting import until
+from support.web_server import WebServer, words
 from support.zkexecctl import ZKEXECCTL, Zkexecctl
 from support.zookeeper import Server
 
@@ -24,7 +27,7 @@ def zkexecctl(zookeeper: Server, chroot: str, tmp_path: Path) -> Zkexecctl:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "typed",
     [
         ["status"],
         ["status", "--json"],
@@ -42,15 +45,43 @@ def zkexecctl(zookeeper: Server, chroot: str, tmp_path: Path) -> Zkexecctl:
         ["delete", "/app", "--yes"],
     ],
 )
-def test_every_subcommand_names_it(zkexecctl: Zkexecctl, chroot: str, words: list[str]) -> None:
+def test_every_subcommand_names_it(zkexecctl: Zkexecctl, chroot: str, typed: list[str]) -> None:
     """125, with the chroot and how to create it."""
-    answer = zkexecctl(*words)
+    answer = zkexecctl(*typed)
 
     assert (answer.status, answer.raw) == (125, b"")
     assert answer.err == (
         f"zkexecctl: --cluster: the chroot {chroot} does not exist: create it, "
         f"with zkCli.sh create {chroot}\n"
     )
+
+
+@pytest.mark.parametrize("subcommand", ["web", "exporter"])
+def test_a_server_names_it_and_waits_for_it(
+    zookeeper: Server, client: KazooClient, chroot: str, subcommand: str
+) -> None:
+    """It is on stderr once, at the start; each answer has it, until the chroot is created."""
+    error = (
+        f"--cluster: the chroot {chroot} does not exist: create it, with zkCli.sh create {chroot}"
+    )
+    with Program(*words(subcommand, f"{zookeeper.hosts}{chroot}")) as program:
+        server = WebServer(program)
+        browser = server.browser()
+        program.until("does not exist")
+        metrics = browser.get("/metrics")
+        if subcommand == "web":
+            page = browser.get("/").text
+            assert "The groups cannot be read since <time" in page
+            assert error in page
+            assert "No connection to ZooKeeper" not in page
+            assert browser.get("/groups/web").status == 503
+        client.ensure_path(chroot)
+        server.until_connected()
+        if subcommand == "web":
+            until(lambda: "cannot be read" not in browser.get("/").text, "the banner is gone")
+
+        assert (metrics.status, metrics.text) == (503, f"the groups could not be read: {error}\n")
+        assert program.stderr.text == f"zkexecctl: the groups cannot be read: {error}\n"
 
 
 def test_a_push_without_a_question_is_refused(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.security import make_acl
 
 from support.group_samples import GroupZnodes
 from support.program import Program
@@ -60,6 +61,41 @@ def test_the_last_status_stays_while_the_cluster_is_away(own_zookeeper: Server) 
         assert browser.get("/-/healthy").status == 200
     client.stop()
     client.close()
+
+
+def test_what_may_not_be_read_concerns_its_own_page_only(zookeeper: Server, root: str) -> None:
+    """If the groups may not be listed, an open page of one group shows its changes, no banner."""
+    below = KazooClient(hosts=f"{zookeeper.hosts}{root}", timeout=30.0)
+    below.start(timeout=DEADLINE_S)
+    group = GroupZnodes(below, "web", "/mirrored")
+    group.show("m1")
+    below.set_acls("/zkexec", [make_acl("world", "anyone", create=True, admin=True)])
+    refusal = "/zkexec: the cluster gives no permission for this"
+    with ExitStack() as open_things:
+        program = open_things.enter_context(Program(*words("web", f"{zookeeper.hosts}{root}")))
+        browser = WebServer(program).browser()
+        until(lambda: browser.get("/groups/web").status == 200, "the group is there")
+        groups = open_things.enter_context(browser.events("/events"))
+        groups.until("The groups cannot be read")
+        events = open_things.enter_context(browser.events("/events?group=web"))
+        events.until("m1")
+        for number in range(4):
+            group.show(f"n{number}")
+            events.until(f"n{number}")
+            page = browser.get("/groups/web").text
+
+            assert AWAY not in page
+            assert "cannot be read" not in page
+        metrics = browser.get("/metrics")
+        assert (metrics.status, metrics.text) == (503, f"the groups could not be read: {refusal}\n")
+        assert browser.get("/groups/web.json").json["disconnected_since"] is None
+
+        below.set_acls("/zkexec", [make_acl("world", "anyone", all=True)])
+        groups.until("/groups/web")
+        assert "cannot be read" not in browser.get("/").text
+        assert program.stderr.text == f"zkexecctl: the groups cannot be read: {refusal}\n"
+    below.stop()
+    below.close()
 
 
 def test_it_starts_before_the_cluster() -> None:

@@ -5,6 +5,7 @@ The rules of this file:
 - The connection is used by this thread alone.  Others submit jobs, and get views that never change.
 - A live subject is read when something has changed, and at most four times a second.
 - While the cluster is away, the last known status stays, and every view shows since when.
+- If one subject cannot be read although the cluster answers, only its own view shows that.
 - A mistake in zkexecctl ends a connection and not the server: a new one follows.
 """
 
@@ -19,10 +20,18 @@ from typing import Any, TypeVar
 from zkexec.ctl.arguments import ClusterOptions
 from zkexec.ctl.cluster_connection import ClusterConnection
 from zkexec.ctl.exit_status import CANNOT_WORK, SubcommandError
-from zkexec.ctl.web.cluster_views import Connection, Fragments, GroupView, View, with_fragments
-from zkexec.ctl.web.live_subjects import LiveSubject, Subject, new_subject
+from zkexec.ctl.web.cluster_views import (
+    Connection,
+    Fragments,
+    GroupView,
+    ReadFailure,
+    View,
+    with_fragments,
+)
+from zkexec.ctl.web.live_subjects import LiveSubject, Subject, empty_view, new_subject
 from zkexec.ctl.web.recent_pushes import RecentPushes
 from zkexec.frozen import replace
+from zkexec.zookeeper.requests import Dialogue
 
 SHORTEST_PAUSE_S = 0.25
 """A live subject is read at most once in this time."""
@@ -31,6 +40,8 @@ MOST_JOBS = 200
 READ_S = 5.0
 """How long one attempt to read may take."""
 
+_RETRY_S = 1.0
+"""After a failure a subject is read again at the earliest after this time."""
 _RECONNECT_S = 1.0
 """While the cluster is away, its state is looked up this often."""
 _RESTART_S = 5.0
@@ -39,6 +50,7 @@ _WAKE = "wake"
 Result = TypeVar("Result")
 Job = Callable[[ClusterConnection], Result]
 OnView = Callable[[Subject, View], None]
+LastView = Callable[[Subject], View | None]
 MakeFragments = Callable[[View], Fragments]
 
 
@@ -54,16 +66,32 @@ class _Watched:
         self.view: View | None = None
         self.changed_at: float | None = time.monotonic()
         self.read_at = 0.0
+        self.failure: ReadFailure | None = None
+        self._retry_at = 0.0
 
     def due_at(self) -> float:
         """When it is to be read; monotonic.
 
         A large group has a deadline, before which nothing would be read.
         """
+        if self.failure is not None:
+            return self._retry_at
         if math.isfinite(self.subject.deadline):
             return self.subject.deadline
         changed = self.read_at + SHORTEST_PAUSE_S if self.changed_at is not None else math.inf
         return min(changed, self.subject.deadline)
+
+    def note_failure(self, reason: str) -> bool:
+        """Keep why it could not be read, and read it again later; return whether that is new.
+
+        What took long would delay all others if it were tried again at once.
+        """
+        now, before = time.monotonic(), self.failure
+        self._retry_at = now + max(_RETRY_S, now - self.read_at)
+        if before is not None and before.reason == reason:
+            return False
+        self.failure = ReadFailure(time.time() if before is None else before.since, reason)
+        return True
 
 
 class ClusterThread:
@@ -74,17 +102,20 @@ class ClusterThread:
         options: ClusterOptions,
         report: Callable[[str], None],
         make_fragments: MakeFragments,
+        last_view: LastView,
         on_view: OnView,
         on_connection: Callable[[], None],
     ) -> None:
         """`report` takes a line for the log; `on_view` gets each new view of a live subject.
 
-        `on_connection` is called if `connection` has changed.  All are called on this thread.
+        `last_view` returns what is known of one that cannot be read.  `on_connection` is called
+        if `connection` has changed.  All are called on this thread.
         """
         self._options = options
         self._report = report
         self._make_fragments = make_fragments
         self._on_view = on_view
+        self._last_view = last_view
         self._on_connection = on_connection
         self._jobs: SimpleQueue[tuple[Job[Any], Future[Any]]] = SimpleQueue()
         self._wanted: frozenset[Subject] = frozenset()
@@ -92,8 +123,6 @@ class ClusterThread:
         self._cluster: ClusterConnection | None = None
         self._waking = threading.Lock()
         self._pushes = RecentPushes()
-        self._read_error = ""
-        """Why the last reading failed although there is a connection."""
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
         self.began_at = time.time()
@@ -130,9 +159,13 @@ class ClusterThread:
         def job(cluster: ClusterConnection) -> View:
             reader = new_subject(cluster, self._pushes, subject, live=False)
             view = reader.read(self.connection, READ_S)
-            live = self._watched[subject].view if subject in self._watched else None
-            if isinstance(view, GroupView) and isinstance(live, GroupView):
-                view = replace(view, seen=live.seen)
+            watched = self._watched.get(subject)
+            if watched is None:
+                return self._finished(view)
+            if isinstance(view, GroupView) and isinstance(watched.view, GroupView):
+                view = replace(view, seen=watched.view.seen)
+            # If it cannot be read again, a new view has to show that.
+            watched.failure = None
             return self._finished(view)
 
         return self.submit(job)
@@ -167,6 +200,7 @@ class ClusterThread:
         self._fail_jobs()
 
     def _serve(self, cluster: ClusterConnection) -> None:
+        is_checked = False
         while not self._is_ending:
             changed = cluster.changed(self._pause_s(cluster))
             self._note_state(cluster)
@@ -176,7 +210,21 @@ class ClusterThread:
                     watched.changed_at = time.monotonic()
             self._run_jobs(cluster)
             if cluster.is_connected:
-                self._read_due()
+                is_checked = is_checked or self._check_chroot(cluster)
+                self._read_due(cluster)
+
+    def _check_chroot(self, cluster: ClusterConnection) -> bool:
+        """Name a chroot that does not exist at once, before a request finds out."""
+
+        def nothing() -> Dialogue:
+            yield from ()
+
+        try:
+            cluster.run(nothing, READ_S)
+        except SubcommandError as error:
+            if cluster.is_connected:
+                self._publish_failure(None, ReadFailure(time.time(), str(error)))
+        return True
 
     def _pause_s(self, cluster: ClusterConnection) -> float:
         if not self._jobs.empty() or self._wanted != self._watched.keys():
@@ -195,34 +243,34 @@ class ClusterThread:
                 new_subject(cluster, self._pushes, subject, live=True)
             )
 
-    def _read_due(self) -> None:
+    def _read_due(self, cluster: ClusterConnection) -> None:
         for subject, watched in self._watched.items():
             if watched.due_at() > time.monotonic():
                 continue
             watched.changed_at = None
+            watched.read_at = time.monotonic()
             try:
                 view = watched.subject.read(self.connection, READ_S)
             except SubcommandError as error:
                 watched.changed_at = time.monotonic()
-                self._read_error = str(error)
+                # Without a connection it is no matter of this subject.
+                if cluster.is_connected and watched.note_failure(str(error)):
+                    self._publish_failure(subject, watched.failure)
                 return
-            finally:
-                watched.read_at = time.monotonic()
-            self._read_error = ""
-            self._publish(subject, watched, view)
+            watched.read_at = time.monotonic()
+            watched.view, watched.failure = self._finished(view), None
+            self._on_view(subject, watched.view)
 
-    def _publish(self, subject: Subject, watched: _Watched, view: View) -> None:
-        watched.view = self._finished(view)
-        self._on_view(subject, watched.view)
+    def _publish_failure(self, subject: Subject, failure: ReadFailure | None) -> None:
+        """Publish what was read of a subject last, with why it cannot be read now."""
+        watched = self._watched.get(subject)
+        known = (watched and watched.view) or self._last_view(subject)
+        last = known or empty_view(subject, self.connection)
+        view = replace(last, connection=self.connection, failure=failure)
+        self._on_view(subject, self._finished(view))
 
     def _note_state(self, cluster: ClusterConnection) -> None:
-        if not self._watched:
-            # Nothing would show that the cluster answers again.
-            self._read_error = ""
-        if cluster.is_connected:
-            self._note_connection(self._read_error)
-        else:
-            self._note_connection(cluster.error or "no answer yet")
+        self._note_connection("" if cluster.is_connected else cluster.error or "no answer yet")
 
     def _note_connection(self, error: str) -> None:
         """Keep whether the cluster answers, and report it if that has changed."""

@@ -28,6 +28,14 @@ class Connection:
 
 
 @frozen()
+class ReadFailure:
+    """Why a subject cannot be read although the cluster answers: since when, and the reason."""
+
+    since: float
+    reason: str
+
+
+@frozen()
 class Fragment:
     """A part of a page that is replaced as a whole: its HTML.
 
@@ -55,13 +63,15 @@ class SeenChange:
 class OverviewView:
     """All groups, as far as numbers go; None if they could not be read yet.
 
-    `pushes` are those behind the newest versions, by the names of the groups, if they are known.
+    If there is a `failure`, they are those of the last reading that succeeded.  `pushes` are those
+    behind the newest versions, by the names of the groups, if they are known.
     """
 
     connection: Connection
     read_at: float
     summaries: tuple[GroupSummary, ...] | None = None
     pushes: Mapping[str, InputWrite] = {}
+    failure: ReadFailure | None = None
     fragments: Mapping[str, Fragment] = {}
 
     @cached_property
@@ -72,20 +82,27 @@ class OverviewView:
 
 @frozen(kw_only=True)
 class GroupView:
-    """One group: its status, None if it could not be read yet; the rest is about this status."""
+    """One group: its status, None if it could not be read yet; the rest is about this status.
+
+    If there is a `failure`, it is the status of the last reading that succeeded.
+    """
 
     name: str
     connection: Connection
     read_at: float
     status: GroupStatus | None = None
     seen: tuple[SeenChange, ...] = ()
+    failure: ReadFailure | None = None
     fragments: Mapping[str, Fragment] = {}
 
     @cached_property
     def json(self) -> bytes:
         """The status as `zkexecctl status --json` writes it, made once."""
         groups = () if self.status is None else (self.status,)
-        text = status_json(groups, self.read_at, self.connection.disconnected_since)
+        # A program must not take an old status for the present one, whatever the reason.
+        failed_since = None if self.failure is None else self.failure.since
+        since = self.connection.disconnected_since or failed_since
+        text = status_json(groups, self.read_at, since)
         return f"{text}\n".encode()
 
     @cached_property

@@ -55,14 +55,17 @@ class ExporterSite:
     async def answer_metrics(self, request: Request) -> Response:
         """Answer a request for the metrics by a program that may read."""
         metrics = await self._read()
-        if metrics is None:
-            return plain(503, f"the groups could not be read within {_SCRAPE_S:g} s")
+        if isinstance(metrics, str):
+            return plain(503, f"the groups could not be read: {metrics}")
         accept = request.headers.get("accept", "")
         content, media_type = await asyncio.to_thread(metrics.encoded, accept)
         return Response(content, headers={**NO_STORE, "Content-Type": media_type})
 
-    async def _read(self) -> GroupMetrics | None:
-        """Read the groups, if it was not done right now; None if a connected cluster is slow."""
+    async def _read(self) -> GroupMetrics | str:
+        """Read the groups, if it was not done right now; why they cannot be read, if they cannot.
+
+        While the cluster is away, the metrics show that.
+        """
         has_members = self._guard.options.has_members
         async with self._reading:
             if time.monotonic() - self._read_at < _FRESH_S:
@@ -71,9 +74,12 @@ class ExporterSite:
             if self._board.can_read:
                 try:
                     groups = await self._board.run(_read_groups)
-                except (SubcommandError, BusyError):
+                except BusyError:
+                    return "too many requests wait for the cluster"
+                except SubcommandError as error:
                     if self._board.can_read:
-                        return None
+                        self._board.report_failure(str(error))
+                        return str(error)
             self._metrics = GroupMetrics(groups, has_members=has_members)
             self._read_at = time.monotonic()
             return self._metrics

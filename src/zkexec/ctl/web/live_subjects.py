@@ -107,6 +107,14 @@ class LiveGroup:
         )
 
 
+def empty_view(subject: Subject, connection: Connection) -> View:
+    """Return the view of a subject that could not be read yet."""
+    now = time.time()
+    if subject is None:
+        return OverviewView(connection=connection, read_at=now)
+    return GroupView(name=subject, connection=connection, read_at=now)
+
+
 def new_subject(
     cluster: ClusterConnection, pushes: RecentPushes, subject: Subject, *, live: bool
 ) -> LiveSubject:

@@ -16,13 +16,12 @@ from zkexec.ctl.exit_status import SubcommandError
 from zkexec.ctl.web.cluster_thread import BusyError, ClusterThread, Job, MakeFragments, Result
 from zkexec.ctl.web.cluster_views import (
     Connection,
-    GroupView,
-    OverviewView,
+    ReadFailure,
     View,
     changed_fragments,
     with_fragments,
 )
-from zkexec.ctl.web.live_subjects import Subject
+from zkexec.ctl.web.live_subjects import Subject, empty_view
 from zkexec.frozen import replace
 
 FRESH_S = 0.25
@@ -34,6 +33,9 @@ MOST_LIVE = 100
 
 STARTING_S = 3.0
 """In this time after the start a request waits for the first connection."""
+
+MOST_REPORTED = 100
+"""This many different reasons why something cannot be read are reported on stderr."""
 
 _STOP_S = 2.0
 
@@ -47,8 +49,13 @@ class ViewBoard:
         """Make it on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._make_fragments = make_fragments
+        self._report = report
+        self._reported: set[str] = set()
         self._thread = ClusterThread(
-            options, report, make_fragments, self._on_view, self._on_connection
+            *(options, report, make_fragments),
+            last_view=self._last_view,
+            on_view=self._on_view,
+            on_connection=self._on_connection,
         )
         self._views: OrderedDict[Subject, tuple[float, View]] = OrderedDict()
         self._reading: dict[Subject, asyncio.Task[View]] = {}
@@ -90,7 +97,7 @@ class ViewBoard:
     async def view(self, subject: Subject) -> View:
         """Return the present view of a subject, read now if no newer one is known.
 
-        If the cluster is away it is the last known one, or one without a status.
+        If it cannot be read it is the last known one, or one without a status.
         """
         known_at, known = self._views.get(subject, (0.0, None))
         is_fresh = time.monotonic() - known_at < FRESH_S or self._viewers[subject] > 0
@@ -105,19 +112,35 @@ class ViewBoard:
 
     async def _read(self, subject: Subject, known: View | None) -> View:
         connection = self.connection
+        failure: ReadFailure | None = None
         if self.can_read:
             try:
                 view = await asyncio.wrap_future(self._thread.read_once(subject))
-            except (SubcommandError, BusyError) as error:
-                connection = Connection(connection.hosts, time.time(), str(error) or "it is busy")
+            except SubcommandError as error:
+                failure = ReadFailure(time.time(), str(error))
+                self.report_failure(failure.reason)
+            except BusyError:
+                failure = ReadFailure(time.time(), "too many requests wait for the cluster")
             else:
                 self._keep(subject, view)
                 return view
-        last = _empty(subject, connection) if known is None else known
-        view = replace(last, connection=connection)
+        last = empty_view(subject, connection) if known is None else known
+        if failure is not None and last.failure is not None:
+            failure = replace(failure, since=last.failure.since)
+        view = replace(last, connection=connection, failure=failure)
         view = with_fragments(view, await asyncio.to_thread(self._make_fragments, view))
         self._keep(subject, view)
         return view
+
+    def report_failure(self, reason: str) -> None:
+        """Report on stderr why something cannot be read, each reason once.
+
+        A connection that fails is reported by itself.
+        """
+        is_known = reason in self._reported or len(self._reported) >= MOST_REPORTED
+        if self.connection.disconnected_since is None and not is_known:
+            self._reported.add(reason)
+            self._report(f"the groups cannot be read: {reason}")
 
     def is_full(self, subject: Subject) -> bool:
         """Return whether too many other subjects are live to have one more."""
@@ -182,7 +205,13 @@ class ViewBoard:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._announce)
 
+    def _last_view(self, subject: Subject) -> View | None:
+        """Return the last known view of a subject; called on the thread of the cluster."""
+        return self._views.get(subject, (0.0, None))[1]
+
     def _take(self, subject: Subject, view: View) -> None:
+        if view.failure is not None:
+            self.report_failure(view.failure.reason)
         self._keep(subject, view)
         self._announce()
 
@@ -195,10 +224,3 @@ class ViewBoard:
     def _announce(self) -> None:
         self._published.set()
         self._published = asyncio.Event()
-
-
-def _empty(subject: Subject, connection: Connection) -> View:
-    now = time.time()
-    if subject is None:
-        return OverviewView(connection=connection, read_at=now)
-    return GroupView(name=subject, connection=connection, read_at=now)

@@ -32,10 +32,10 @@ from support.terminal import Terminal
 from zkexec.core.policy import MaxUnavailable
 from zkexec.core.rollout.limits import AgreedMaxUnavailable
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, Pause, RolloutRecord
-from zkexec.core.rollout.version import short
+from zkexec.core.rollout.version import scope_of, short
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status import phrases
-from zkexec.ctl.status.group_status import GroupStatus
+from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.member_row import IgnoredZnode, IgnoreReason, LastWrite, MemberZnode
 from zkexec.ctl.status.render import render_group, render_overview
@@ -88,6 +88,7 @@ def summary_of(group: GroupStatus) -> GroupSummary:
         record=group.record,
         alive=len(group.members),
         in_flight=len(group.in_flight),
+        have_turns=frozenset(group.record.in_flight),
         waiting=len(group.queue),
         unavailable=len(group.record.unavailable),
         error=group.error,
@@ -443,6 +444,37 @@ def test_a_low_terminal_shows_the_members_that_delay_it(height: int) -> None:
         assert lines[-1] == f"... and {200 - len(members)} more"
 
 
+def of_two_scopes() -> dict[str, VersionState]:
+    """A failed version of some inputs, and a newer one of others that is known good."""
+    failed = failed_on("m1", reason="no licence")[NEW]
+    good = VersionState(30, scope_of(("/db",)), known_good=True)
+    return {NEW: replace(failed, scope=scope_of((PATH,))), "c" * 64: good}
+
+
+def test_the_list_shows_the_failure_of_other_inputs() -> None:
+    """A newer version of other inputs does not hide a failure whose member keeps its turn."""
+    versions = of_two_scopes()
+    members = {
+        "m1": on(OLD, 20, phase="failed", wanted=NEW),
+        "db": replace(on("c" * 64, 30), facts=facts(paths=("/db",))),
+    }
+    turns = {"m1": entry(EntryPhase.FAILED)}
+    znodes = {PATH: LastWrite(20, START + 20), "/db": LastWrite(30, START + 30)}
+    group = group_status(members, versions=versions, in_flight=turns, znodes=znodes)
+    summary = summary_of(group)
+
+    assert group.state is summary.state is GroupState.FAILED
+    assert "no licence" in "\n".join(render_overview([summary], NOW, Frame(plain)))
+
+    replaced = {**versions, "d" * 64: VersionState(25, scope_of((PATH,)))}
+    # No member has these inputs any more, or it has them and something newer is rolled out.
+    for gone in (
+        replace(summary, have_turns=frozenset({"db"})),
+        replace(summary, record=replace(group.record, versions=replaced)),
+    ):
+        assert gone.state is GroupState.ROLLING
+
+
 def test_the_list_has_a_line_for_each_group() -> None:
     """State, counts, newest version, and the reason; no member is named."""
     summaries = [summary_of(group) for group in everything()]
@@ -546,6 +578,12 @@ def test_all_groups_are_listed(group: GroupZnodes, sandbox: Sandbox) -> None:
     assert code == 0
     assert re.search(rf"^{group.lock} +rolling +1 +- +1 ", out, re.MULTILINE)
     assert group.lock in [group["name"] for group in parsed(as_json)["groups"]]
+
+    group.decide(
+        RolloutRecord(versions=of_two_scopes(), in_flight={"m1": entry(EntryPhase.FAILED)})
+    )
+    _, out, _ = status(sandbox)
+    assert re.search(rf"^{group.lock} +failed ", out, re.MULTILINE)
 
 
 def test_what_cannot_be_understood_is_shown(group: GroupZnodes, sandbox: Sandbox) -> None:

@@ -156,6 +156,7 @@ class FoundGroup:
             record=record,
             alive=population.members,
             in_flight=count,
+            have_turns=frozenset(self._reads.names(paths.in_flight)),
             waiting=self.count(paths.queue),
             unavailable=self.count(paths.unavailable),
             error=known.error,

@@ -283,16 +283,18 @@ class GroupRead:
         return None
 
     def numbers(self, bases: Iterable[str]) -> Dialogue:
-        """Read the decisions of these groups, and how many znodes there are of each kind."""
+        """Read the decisions of these groups, how many znodes there are, and who is in flight."""
         groups = [self._found(base) for base in bases]
         kind = ZnodeKind.NAMES if self._is_watching else ZnodeKind.COUNT
         counted = [
             ReadKey(kind, path)
             for paths in (group.paths for group in groups)
-            for path in (paths.members, paths.queue, paths.in_flight, paths.unavailable)
+            for path in (paths.members, paths.queue, paths.unavailable)
         ]
+        # These are few, and show whether a member that failed keeps its turn.
+        named = [ReadKey(ZnodeKind.NAMES, group.paths.in_flight) for group in groups]
         decisions = [ReadKey(ZnodeKind.RECORD, group.paths.state) for group in groups]
-        yield from self._reads.fetch([*decisions, *counted])
+        yield from self._reads.fetch([*decisions, *counted, *named])
         yield from self._read_versions(groups, watching=True)
         return None
 

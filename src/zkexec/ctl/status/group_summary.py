@@ -6,7 +6,7 @@ without waiting for a turn, because it is disconnected for example, is not notic
 
 from zkexec.core.rollout.record import RolloutRecord
 from zkexec.core.rollout.version import ConfigVersion
-from zkexec.core.rollout.version_state import VersionState
+from zkexec.core.rollout.version_state import VersionState, is_older
 from zkexec.ctl.status.group_status import GroupState
 from zkexec.frozen import frozen
 
@@ -15,8 +15,8 @@ from zkexec.frozen import frozen
 class GroupSummary:
     """The record of a group, and how many members are alive, in flight, waiting and unavailable.
 
-    `record` has no entries of members.  `unavailable` are those that are not in flight.  `error` is
-    why the record cannot be read.
+    `record` has no entries of members.  `have_turns` are the names of those in flight.
+    `unavailable` are those that are not in flight.  `error` is why the record cannot be read.
     """
 
     name: str
@@ -24,6 +24,7 @@ class GroupSummary:
     record: RolloutRecord = RolloutRecord()
     alive: int = 0
     in_flight: int = 0
+    have_turns: frozenset[str] = frozenset()
     waiting: int = 0
     unavailable: int = 0
     error: str = ""
@@ -37,11 +38,30 @@ class GroupSummary:
 
     @property
     def failure(self) -> tuple[str, VersionState] | None:
-        """The newest version, if it has failed and a member is not done with it."""
-        newest = self.newest
-        if newest is None or not (self.in_flight or self.waiting):
+        """The newest version that has failed and that a member is not done with."""
+        if not (self.in_flight or self.waiting):
             return None
-        return newest if newest[1].has_failed(self.record.tolerated) else None
+        found = [
+            (digest, state)
+            for digest, state in self.record.versions.items()
+            if state.has_failed(self.record.tolerated) and self._is_current(digest, state)
+        ]
+        return max(found, key=lambda one: one[1].zxid, default=None)
+
+    def _is_current(self, digest: str, state: VersionState) -> bool:
+        """Whether a failed version stops the members that want it.
+
+        The inputs of members can differ, and then a newer version of other inputs changes nothing.
+        The record can also have versions of inputs that no member has any more; of these, no
+        member that failed keeps its turn.
+        """
+        if self.newest == (digest, state):
+            return True
+        is_replaced = any(
+            is_older(state, ConfigVersion(other, found.zxid, found.scope))
+            for other, found in self.record.versions.items()
+        )
+        return not is_replaced and not self.have_turns.isdisjoint(state.failed_by)
 
     @property
     def has_unknown_service(self) -> bool:

@@ -130,8 +130,11 @@ def test_an_undo_is_named_once(message: str, chip: str) -> None:
 
 def test_a_missing_member_can_be_forgotten() -> None:
     """A member that is missing in its turn comes with the command that reclaims the turn."""
-    page = page_of(group_status({"m1": on(NEW, 20)}, in_flight={"m'2": entry()}))
-    assert [command.line for command in page.commands] == ["zkexecctl forget web 'm'\"'\"'2'"]
+    options: dict[str, Any] = {"connection_words": ("--cluster", "zk1:2181/prod")}
+    page = page_of(group_status({"m1": on(NEW, 20)}, in_flight={"m'2": entry()}, **options))
+    assert [command.line for command in page.commands] == [
+        "zkexecctl forget web 'm'\"'\"'2' --cluster zk1:2181/prod"
+    ]
     assert page.forgettable == ("m'2",)
     # What its command runs on is not known; it can well run.
     shown = parts_of(page.status)["members"].html

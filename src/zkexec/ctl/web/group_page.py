@@ -4,7 +4,6 @@ The sentences are those of `zkexecctl status`.  Names and texts in them come fro
 are printed as texts only.  A command is shown as one only if it was written here or in `phrases`.
 """
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ from functools import cached_property
 from zkexec.core.rollout.record import AuditEntry, EntryPhase
 from zkexec.core.rollout.version import short
 from zkexec.ctl.history.content_history import HistoryEntry
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus, counting_order
 from zkexec.ctl.status.hold_phrases import group_hold, hold_advice
@@ -253,7 +253,7 @@ class GroupPage:
         found += [
             NextCommand(
                 f"if {row.name} does not come back",
-                shlex.join(["zkexecctl", "forget", self.name, row.name]),
+                printed_command(self.status.connection_words, "forget", self.name, row.name),
             )
             for row in self.status.missing[:_MOST_BUTTONS]
         ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.security import make_acl
 
 from support.group_samples import GroupZnodes
 from support.program import Program
@@ -143,6 +144,32 @@ def test_what_is_left_of_a_history(zkexecctl: Zkexecctl, client: KazooClient, ro
 
     assert "there is no such znode, only what is left of its history" in done.out
     assert entries(client, f"{root}/conf") == []
+
+
+def test_a_history_that_may_not_be_deleted(
+    zookeeper: Server, client: KazooClient, root: str, tmp_path: Path
+) -> None:
+    """It is an error with what is gone, what is left, and what to type; then that works."""
+    zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}", tmp_path)
+    zkexecctl.push("/conf", b"one")
+    histories = f"{root}/zkexec/.history"
+    client.set_acls(histories, [make_acl("world", "anyone", read=True, create=True, admin=True)])
+
+    refused = zkexecctl("delete", "/conf", "--yes", "--by=ann")
+    again = zkexecctl("delete", "/conf", "--yes", "--by=ann")
+    left = client.get_children(histories)
+    client.set_acls(histories, [make_acl("world", "anyone", all=True)])
+    done = zkexecctl.does("delete", "/conf", "--yes", "--by=ann")
+
+    error = "/zkexec/.history: no permission to delete /zkexec/.history/%2Fconf (d)"
+    assert (refused.status, client.exists(f"{root}/conf"), left) == (125, None, ["%2Fconf"])
+    assert refused.err == (
+        "zkexecctl: /conf: deleted by ann (0 histories), but its history is left (/conf): "
+        f"{error}; once this is mended: zkexecctl delete /conf\n"
+    )
+    assert (again.status, again.err) == (125, f"zkexecctl: {error}\n")
+    assert done.out.endswith("/conf: deleted by ann (1 history)\n")
+    assert client.get_children(histories) == []
 
 
 @pytest.mark.parametrize(

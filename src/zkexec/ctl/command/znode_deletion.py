@@ -20,6 +20,7 @@ from zkexec.ctl.history.history_paths import HistoryPaths
 from zkexec.ctl.history.history_store import read_history, read_tree
 from zkexec.ctl.history.tree_content import contains, is_tree, listed
 from zkexec.ctl.history.tree_state import TreeState
+from zkexec.ctl.printed_command import printed_command
 from zkexec.ctl.status.group_reader import GroupReader
 from zkexec.ctl.status.group_status import GroupStatus
 from zkexec.ctl.status.input_users import users_of
@@ -150,20 +151,37 @@ class _PathDelete:
         if shown.content is not None:
             for tree in self._write(transaction):
                 self._console.paragraph(f"{tree}: has an entry for this in its history")
-        kept = [
-            one.path
-            for one in histories
-            if not self._cluster.run(partial(delete_history, self._paths, one))
-        ]
-        why = f": {self._invocation.message}" if self._invocation.message else ""
-        count = len(histories) - len(kept)
-        what = f"{count} {'history' if count == 1 else 'histories'}"
-        self._console.paragraph(f"{self._path}: deleted by {self._invocation.by}{why} ({what})")
+        kept: list[str] = []
+        for index, one in enumerate(histories):
+            try:
+                if not self._cluster.run(partial(delete_history, self._paths, one)):
+                    kept.append(one.path)
+            except SubcommandError as error:
+                left = [*kept, *(each.path for each in histories[index:])]
+                if shown.content is None and len(left) == len(histories):
+                    raise
+                raise self._cut_off(len(histories) - len(left), left, error) from None
+        self._console.paragraph(self._report(len(histories) - len(kept)))
         if kept:
             raise SubcommandError(
                 f"pushed again since it was shown, so its history is left: {shortened(kept)}"
             )
         return DONE
+
+    def _report(self, count: int) -> str:
+        """Write that it was deleted, with this many histories."""
+        why = f": {self._invocation.message}" if self._invocation.message else ""
+        what = f"{count} {'history' if count == 1 else 'histories'}"
+        return f"{self._path}: deleted by {self._invocation.by}{why} ({what})"
+
+    def _cut_off(self, count: int, left: Sequence[str], error: SubcommandError) -> SubcommandError:
+        """Return what to raise if it is gone, but not all histories are."""
+        again = printed_command(self._invocation.connection.words, "delete", self._path)
+        return SubcommandError(
+            f"{self._report(count)}, but its history is left ({shortened(left)}): {error}; "
+            f"once this is mended: {again}",
+            error.status,
+        )
 
     def _write(self, transaction: DeletionTransaction) -> tuple[str, ...]:
         try:

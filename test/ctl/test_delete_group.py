@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.security import make_acl
 
 from support.fleet import Fleet
 from support.group_samples import GroupZnodes, call, entry, failed_on
@@ -170,6 +171,54 @@ def test_a_deletion_that_is_cut_off_can_be_finished(
 
     zkexecctl.does("delete", group.lock, "--yes")
 
+    assert client.exists(group.base) is None
+
+
+def without_delete(client: KazooClient, path: str) -> None:
+    """Let everybody read a znode and create znodes below it, but not delete one."""
+    client.set_acls(path, [make_acl("world", "anyone", read=True, create=True, admin=True)])
+
+
+def test_the_znode_of_the_group_that_may_not_be_deleted(
+    zookeeper: Server, client: KazooClient, root: str, tmp_path: Path
+) -> None:
+    """If another identity has made the znode above, the group goes, and what is left is named."""
+    zkexecctl = Zkexecctl(f"{zookeeper.hosts}{root}", tmp_path)
+    group = GroupZnodes(client, f"{root}/zkexec/web", f"{root}/input")
+    without_delete(client, f"{root}/zkexec")
+
+    done = zkexecctl.does("delete", "web", "--yes", "--by=ann")
+    again = zkexecctl.does("delete", "web", "--yes", "--by=ann")
+
+    left = "; left, as there is no permission to delete it (d): /zkexec/web\n"
+    assert done.out.endswith(f"web: deleted by ann (7 znodes){left}")
+    assert again.out.endswith(left)
+    assert client.get_children(group.base) == []
+    client.set_acls(f"{root}/zkexec", [make_acl("world", "anyone", all=True)])
+    zkexecctl.does("delete", "web", "--yes", "--by=ann")
+    assert client.exists(group.base) is None
+
+
+def test_znodes_of_a_group_that_may_not_be_deleted(
+    zkexecctl: Zkexecctl, group: GroupZnodes, client: KazooClient
+) -> None:
+    """The error begins with what was done, and ends with what to type; another attempt finishes."""
+    client.create(f"{group.base}/versions/old")
+    without_delete(client, f"{group.base}/versions")
+
+    refused = zkexecctl("delete", group.lock, "--yes", "--by=ann")
+    again = zkexecctl("delete", group.lock, "--yes", "--by=ann")
+    client.set_acls(f"{group.base}/versions", [make_acl("world", "anyone", all=True)])
+    zkexecctl.does("delete", group.lock, "--yes")
+
+    versions = f"{group.base}/versions"
+    left = (
+        f"znodes of it are left: {versions}: no permission to delete {versions}/old (d); once this "
+        f"is mended: zkexecctl delete {group.lock}\n"
+    )
+    assert (refused.status, again.status) == (125, 125)
+    assert refused.err == f"zkexecctl: {group.lock}: deleted by ann, but {left}"
+    assert again.err == f"zkexecctl: {group.lock}: {left}"
     assert client.exists(group.base) is None
 
 

@@ -9,6 +9,8 @@ The rules of this file:
   has made the group anew; what is left is then part of the new group, and stays.
 - `unavailable` goes last, with the znode of the group itself.  So what an attempt leaves that was
   cut off is recognised, and another attempt finishes it.
+- The znode of the group itself may be one that only another identity can delete, because that one
+  has made the znode above it.  Then it is left: without the others it is no group.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from zkexec.group.record_znodes import decisions_in
 from zkexec.znode_paths import check_zk_path
 from zkexec.zookeeper.errors import (
     BadVersionError,
+    NoAuthError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
@@ -112,6 +115,8 @@ class GroupDeletion:
         """`paths` are those of the group."""
         self._paths = paths
         self._errors = HistoryPaths(paths)
+        self.may_not_delete_base = False
+        """Whether the znode of the group itself is left, because a permission is missing."""
 
     def survey(self) -> Dialogue:
         """Find the znodes of the group → GroupZnodesFound, None if there is nothing at its path."""
@@ -175,7 +180,11 @@ class GroupDeletion:
             Create(self._paths.members, b"", OPEN_ACL),
             Delete(self._paths.members),
         ]
-        return (yield from self._write([*guard, *map(Delete, paths)]))
+        is_done = yield from self._write([*guard, *map(Delete, paths)])
+        if self.may_not_delete_base and not is_done:
+            rest = [path for path in paths if path != self._paths.base]
+            return (yield from self._write([*guard, *map(Delete, rest)])) if rest else True
+        return is_done
 
     def _write(self, operations: Sequence[Operation]) -> Dialogue:
         (outcome,) = yield [Transaction(operations)]
@@ -183,6 +192,9 @@ class GroupDeletion:
         if refused is None:
             return True
         index, error = refused
+        if isinstance(error, NoAuthError) and operations[index] == Delete(self._paths.base):
+            self.may_not_delete_base = True
+            return False
         if isinstance(error, _HAS_CHANGED):
             return False
         raise self._errors.refusal(operations[index], error)

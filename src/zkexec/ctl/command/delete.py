@@ -8,7 +8,7 @@ from functools import partial
 
 from zkexec.core.rollout.record import AuditEntry, RolloutRecord
 from zkexec.ctl.arguments import Invocation
-from zkexec.ctl.cluster_connection import ClusterConnection, connect
+from zkexec.ctl.cluster_connection import ClusterConnection, NewDialogue, connect
 from zkexec.ctl.command.change_display import shortened
 from zkexec.ctl.command.steer_messages import author_of
 from zkexec.ctl.command.znode_deletion import delete_path
@@ -93,8 +93,18 @@ class _GroupDelete:
             self._console.report("nothing was deleted")
             return NO
         self._end(found)
-        self._remove_rest(len(found.znodes))
+        try:
+            self._remove_rest(len(found.znodes))
+        except SubcommandError as error:
+            ended = f"deleted {self._by}, but " if found.is_begun else ""
+            raise SubcommandError(f"{self._lock}: {ended}{error}", error.status) from None
         return DONE
+
+    @property
+    def _by(self) -> str:
+        """Who deletes it, and why."""
+        why = self._invocation.message
+        return f"by {self._invocation.by}" + (f": {why}" if why else "")
 
     def _survey(self) -> GroupZnodesFound | None:
         found: GroupZnodesFound | None = self._cluster.run(self._deletion.survey)
@@ -150,32 +160,56 @@ class _GroupDelete:
 
     def _remove_rest(self, count: int) -> None:
         """Delete what is left, and report what was deleted."""
-        invocation, why = self._invocation, self._invocation.message
-        by = f"by {invocation.by}" + (f": {why}" if why else "")
+        deletion = self._deletion
         for _ in range(_TRIES):
             found = self._survey()
-            if found is None or not (found.znodes or self._is_empty(found)):
-                left = f"; not of the group, and left: {_beside(found)}" if _beside(found) else ""
-                self._console.paragraph(f"{self._lock}: deleted {by} ({_znodes(count)}){left}")
+            is_empty = found is not None and self._is_empty(found)
+            is_left = deletion.may_not_delete_base
+            if found is None or not (found.znodes or (is_empty and not is_left)):
+                self._console.paragraph(
+                    f"{self._lock}: deleted {self._by} ({_znodes(count)}){self._left(found)}"
+                )
                 return
             if found.members or "state" in _own_names(found):
                 raise SubcommandError(
-                    f"{self._lock}: deleted {by}, but a member has started since; what was left "
-                    "of the old group is part of the new one"
+                    "a member has started since; what was left of the old group is part of the "
+                    "new one"
                 )
             for batch in removals(found):
-                if not self._cluster.run(partial(self._deletion.remove, batch)):
+                if not self._run(partial(deletion.remove, batch)):
                     break
-        raise SubcommandError(f"{self._lock}: others keep changing what is left of it")
+        raise SubcommandError("others keep changing what is left of it")
+
+    def _run(self, dialogue: NewDialogue) -> bool:
+        """Run a step after the end of the group; an error has what to type once it is mended."""
+        try:
+            is_done: bool = self._cluster.run(dialogue)
+        except SubcommandError as error:
+            option = ["--group"] if self._invocation.group else []
+            words = self._invocation.connection.words
+            again = printed_command(words, "delete", self._lock, *option)
+            raise SubcommandError(
+                f"znodes of it are left: {error}; once this is mended: {again}", error.status
+            ) from None
+        return is_done
+
+    def _left(self, found: GroupZnodesFound | None) -> str:
+        """Write what is left at the path of the group; "" if nothing is."""
+        if found is None:
+            return ""
+        base = _base(found)
+        no_permission = f"; left, as there is no permission to delete it (d): {base}"
+        text = no_permission if self._deletion.may_not_delete_base else ""
+        return text + (f"; not of the group, and left: {_beside(found)}" if found.others else "")
 
 
 def _own_names(found: GroupZnodesFound) -> set[str]:
     return {path.removeprefix(f"{found.paths.base}/") for path in found.znodes}
 
 
-def _beside(found: GroupZnodesFound | None) -> str:
-    """Write which znodes below the path are not those of the group; "" if there are none."""
-    return "" if found is None else shortened([f"{_base(found)}/{name}" for name in found.others])
+def _beside(found: GroupZnodesFound) -> str:
+    """Write which znodes below the path are not those of the group."""
+    return shortened([f"{_base(found)}/{name}" for name in found.others])
 
 
 def _contents(lock: str, found: GroupZnodesFound) -> list[str]:

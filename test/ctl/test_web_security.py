@@ -6,13 +6,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from support.program import Program
 from support.waiting import DEADLINE_S
 from support.web_server import TOKEN, Browser, WebServer, token_file, words
 from support.zookeeper import Server
+from zkexec.ctl.serving_options import ListenAddress, ServingOptions
 from zkexec.ctl.web.http_server import MOST_HEADER_BYTES
 from zkexec.ctl.web.page_answers import MOST_FORM_BYTES
+from zkexec.ctl.web.request_guard import RequestGuard
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +180,29 @@ def test_a_proxy_names_the_user(guarded: WebServer) -> None:
     assert browser.get("/", X_Remote_User="anna").status == 200
     assert browser.get("/", X_Remote_User="").status == 303
     assert browser.get("/", X_Remote_User="a\tb").status == 303
+
+
+@pytest.mark.parametrize(
+    ("sent", "user"),
+    [
+        ("José".encode(), "José"),
+        ("Łukasz à".encode(), "Łukasz à"),
+        ("李".encode(), "李"),
+        ("José".encode("latin-1"), "José"),
+        ("\u202e".encode(), ""),
+    ],
+)
+def test_a_user_can_have_any_name(sent: bytes, user: str) -> None:
+    """A name is UTF-8, as most proxies send it, or Latin-1; one that cannot be printed is none."""
+    options = ServingOptions(
+        listen=ListenAddress("127.0.0.1", 1),
+        token=TOKEN,
+        user_header="x-user",
+        trusted_proxies=("127.0.0.1",),
+    )
+    scope = {"type": "http", "headers": [(b"x-user", sent)], "client": ("127.0.0.1", 5)}
+
+    assert RequestGuard(options).reader(Request(scope)).user == user
 
 
 def test_a_user_header_of_a_stranger_is_ignored(zookeeper: Server, tmp_path: Path) -> None:

@@ -130,8 +130,19 @@ class RequestGuard:
         if not header or _sender(request) not in self.options.trusted_proxies:
             return ""
         names = request.headers.getlist(header)
-        name = names[0].strip() if len(names) == 1 else ""
+        name = _header_text(names[0]).strip() if len(names) == 1 else ""
         return name if name.isprintable() and len(name) <= LONGEST_TEXT else ""
+
+
+def _header_text(value: str) -> str:
+    """Return a header's value that was read as Latin-1 as the text that most proxies mean: UTF-8.
+
+    Bytes that are no UTF-8 are Latin-1.
+    """
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def _sender(request: Request) -> str:

@@ -115,6 +115,15 @@ def test_a_failure_comes_with_its_ways_out() -> None:
     assert " first" in parts_of(stopped, has_actions=True)["actions"].html
 
 
+@pytest.mark.parametrize(("first_check_s", "words"), [(30, "no check yet"), (0, "not checked")])
+def test_a_health_that_is_not_known_is_explained(first_check_s: float, words: str) -> None:
+    """A member without a result of a health check is shown as in `zkexecctl status`."""
+    seen = on(NEW, 20, health="unknown")
+    seen = replace(seen, facts=replace(facts(), first_check_s=first_check_s))
+    html = parts_of(group_status({"m1": seen}))["members"].html
+    assert f'<span class="health unknown">{words}</span>' in html
+
+
 @pytest.mark.parametrize(
     ("message", "chip"),
     [("undo to @7", "undo to @7"), ("as it was", "content of @5"), ("", "content of @5")],

@@ -160,6 +160,16 @@ class MemberRow:
         return self.since + delay_s if is_quiet and delay_s and self.since else 0.0
 
     @property
+    def health_words(self) -> str:
+        """The result of the last health check, or why there is none; "" without a command."""
+        status, facts = self.znode.status, self.znode.facts
+        if status is None or (status.health == UNKNOWN and not status.running):
+            return ""
+        if status.health != UNKNOWN:
+            return status.health
+        return "no check yet" if facts is not None and facts.first_check_s else "not checked"
+
+    @property
     def needs_attention(self) -> bool:
         """Whether a person has to know of it: more than that it waits for its turn."""
         is_stopped = self.phase in (Phase.FAILED.value, Phase.BLOCKED.value)

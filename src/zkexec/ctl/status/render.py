@@ -238,20 +238,11 @@ def _phase(row: MemberRow) -> Cell:
 
 
 def _health(row: MemberRow, now: float) -> Cell:
-    health = row.status.health if row.znode.status else ""
-    if health == UNKNOWN and not row.status.running:
-        return Cell("")
-    if health == UNKNOWN:
-        return Cell(_first_check(row, now), "faint")
-    return Cell(health, {"healthy": "good", "unhealthy": "bad"}.get(health, ""))
-
-
-def _first_check(row: MemberRow, now: float) -> str:
-    """Write when the first health check of the command comes, as none has come yet."""
-    if row.znode.facts is None or not row.znode.facts.first_check_s:
-        return "not checked"
-    left_s = row.first_check_at - now
-    return f"check in {span(left_s + 0.5)}" if left_s > 0 else "no check yet"
+    words = row.health_words
+    if row.status.health == UNKNOWN:
+        left_s = row.first_check_at - now
+        return Cell(f"check in {span(left_s + 0.5)}" if left_s > 0 else words, "faint")
+    return Cell(words, {"healthy": "good", "unhealthy": "bad"}.get(words, ""))
 
 
 def _named(label: str, digest: str) -> str:

@@ -101,8 +101,8 @@ class MemberView:
 
     @property
     def health(self) -> str:
-        """The result of its last health check."""
-        return self.row.status.health if self.row.znode.status else ""
+        """The result of its last health check, or why there is none."""
+        return self.row.health_words
 
     @property
     def turn(self) -> str:

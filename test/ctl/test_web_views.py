@@ -256,6 +256,18 @@ def test_groups_that_need_attention_come_first() -> None:
     assert [(row.up_to_date_count, row.total) for row in rows][:1] == [(2, 3)]
 
 
+def test_a_group_that_cannot_be_read_has_no_progress() -> None:
+    """Of a group whose record cannot be read no number is shown that only the record has."""
+    error = "/zkexec/web/state: the cluster gives no permission for this"
+    summary = GroupSummary(name="web", base="", alive=1, error=error)
+    view = OverviewView(connection=CONNECTED, read_at=NOW, summaries=(summary,))
+    html = fragments_of(view, PageTemplates("localhost", has_actions=False))["groups"].html
+    assert error in html
+    assert "it is not known how many members are up to date" in html
+    assert "of 1 up to date" not in html
+    assert "no member is alive" not in html
+
+
 def test_an_old_status_has_its_time() -> None:
     """While the cluster is away, the banner shows when what is below it was read, if it was."""
     away = replace(CONNECTED, disconnected_since=NOW + 600)

@@ -45,8 +45,10 @@ class GroupRow:
 
     @property
     def counts(self) -> tuple[MarkCount, ...]:
-        """How many members are up to date, have a turn, and wait."""
+        """How many members are up to date, have a turn, and wait; none if that is not known."""
         summary = self.summary
+        if summary.error:
+            return ()
         rest = max(0, summary.alive - summary.in_flight - summary.waiting)
         turn = Mark.FAILED if self.state is GroupState.FAILED else Mark.IN_ITS_TURN
         found = (

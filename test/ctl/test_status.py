@@ -34,6 +34,7 @@ from zkexec.core.rollout.limits import AgreedMaxUnavailable
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, Pause, RolloutRecord
 from zkexec.core.rollout.version import scope_of, short
 from zkexec.core.rollout.version_state import VersionState
+from zkexec.core.step import Step
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
@@ -400,6 +401,24 @@ def test_members_that_share_files_are_shown() -> None:
 
     assert lines[-2].endswith("  m2 writes to the same /etc/app.conf")
     assert lines[-1].endswith("  m1 writes to the same /etc/app.conf")
+
+
+def test_many_members_that_share_a_file_are_counted() -> None:
+    """A file is named once for all that write to it, and of many members the first few."""
+    sharers = {f"m{number}": sharing(on(NEW, 20), "m1") for number in range(2, 10)}
+    first, last = [
+        next(line for line in drawn(group_status({"m1": on(NEW, 20), **sharers})) if name in line)
+        for name in ("m1 ", "m9 ")
+    ]
+
+    assert first.endswith("  m2, m3, m4 and 5 more write to the same /etc/app.conf")
+    assert last.endswith("  m1 writes to the same /etc/app.conf")
+
+
+def test_the_schema_names_all_steps() -> None:
+    """The schema of `status --json` lists each step of a change, in their order."""
+    described = SCHEMA["$defs"]["step"]["description"]
+    assert described.startswith(", ".join(step.value for step in Step) + ";")
 
 
 def test_what_operators_did_is_shown() -> None:

@@ -415,7 +415,13 @@ def duplicate_member(group: GroupStatus, row: MemberRow) -> str:
 
 def shared_files(row: MemberRow) -> str:
     """Write which members on its host write to the same files; "" if none does."""
-    return "; ".join(f"{other} writes to the same {file}" for other, file in row.shares_with)
+    others: dict[str, list[str]] = {}
+    for other, file in row.shares_with:
+        others.setdefault(file, []).append(other)
+    return "; ".join(
+        f"{names(found)} write{'s' if len(found) == 1 else ''} to the same {file}"
+        for file, found in others.items()
+    )
 
 
 def intruders(group: GroupStatus) -> list[str]:

@@ -15,6 +15,7 @@ from zkexec.core.policy import MaxFailed, MaxUnavailable
 from zkexec.core.rollout.limits import AgreedMaxFailed, Population
 from zkexec.core.rollout.queued_member import QueuedMember
 from zkexec.core.rollout.record import EntryPhase, Hold, InFlightEntry, Pause, RolloutRecord
+from zkexec.core.rollout.version import scope_of
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.core.turn import MemberStatus
 from zkexec.ctl.arguments import ClusterOptions, Invocation
@@ -80,6 +81,13 @@ def failed_on(
     """The versions of a record in which the new content has failed."""
     state = VersionState(zxid, "", failed_by=members, reason=reason, at=START + 22, step=step)
     return {NEW: state}
+
+
+def of_two_scopes() -> dict[str, VersionState]:
+    """A failed version of some inputs, and a newer one of others that is known good."""
+    failed = failed_on("m1", reason="no licence")[NEW]
+    good = VersionState(30, scope_of(("/db",)), known_good=True)
+    return {NEW: replace(failed, scope=scope_of((PATH,))), "c" * 64: good}
 
 
 def group_status(members: Mapping[str, MemberZnode], zxid: int = 20, **changes: Any) -> GroupStatus:

@@ -1,13 +1,17 @@
 """Stderr that nobody reads: zkexec goes on, and says later what was lost."""
 
 import os
+import resource
 import select
 import signal
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from support.program import Program
+from support.terminal import Terminal
 from support.waiting import until
 
 CHATTY = """
@@ -75,3 +79,27 @@ print(*{stderr.write("x" * 100) for _ in range(1000)})
         assert process.wait() == 0
         assert {"True", "False"} == set(process.stdout.text.split())
     os.close(reading)
+
+
+def test_many_inherited_descriptors() -> None:
+    """With a thousand descriptors that its caller left open, zkexec writes its log to a terminal.
+
+    The command writes to stderr as well, through zkexec.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= most < 1200:
+        pytest.skip("this user can open too few")
+    opened = (
+        "import os, resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
+        "for _ in range(1100):\n"
+        "    os.set_inheritable(os.open('/dev/null', os.O_RDONLY), True)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'zkexec', *sys.argv[1:]])"
+    )
+    words = ("--cluster=127.0.0.1:1", "--connect-timeout=0.1", "--keep-stderr")
+    command = ("sh", "-c", "echo it runs >&2; exit 5")
+    terminal = Terminal()
+    with Program(sys.executable, "-c", opened, *words, "--", *command, terminal=terminal) as run:
+        run.until("it runs")
+        run.until("command failed")
+        assert run.wait() == 5

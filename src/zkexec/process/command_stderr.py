@@ -120,9 +120,11 @@ class CommandStderr:
         """Pass on what is left, in bounded time."""
         self.drain()
         until = time.monotonic() + _LONGEST_END_S
+        poll = select.poll()
+        poll.register(self._stderr, select.POLLOUT)
         while self._waiting and time.monotonic() < until:
             before = len(self._waiting)
-            select.select((), (self._stderr,), (), _PATIENCE_S)
+            poll.poll(1000 * _PATIENCE_S)
             self._waiting = self._pass_on(self._waiting)
             if len(self._waiting) == before:
                 return

@@ -145,6 +145,9 @@ class Stderr:
     def __init__(self) -> None:
         self._patience_s = PATIENCE_S
         self.descriptor = _of_its_own() if os.isatty(STDERR) else STDERR
+        # Its number can be too large for `select`, if zkexec has inherited many.
+        self._poll = select.poll()
+        self._poll.register(self.descriptor, select.POLLOUT)
 
     def write(self, line: str) -> bool:
         """Write one line; return False if a part of it could not be written.  Never raises."""
@@ -156,7 +159,7 @@ class Stderr:
         If it has no reader any more, nothing is left.
         """
         try:
-            while rest and select.select((), (self.descriptor,), (), 0)[1]:
+            while rest and self._poll.poll(0):
                 rest = rest[os.write(self.descriptor, rest[: select.PIPE_BUF]) :]
         except BlockingIOError:
             return rest
@@ -168,7 +171,7 @@ class Stderr:
         """Write these bytes, and return those that could not be written.  Never raises."""
         give_up_at = time.monotonic() + _LONGEST_WRITE_S
         try:
-            while rest and select.select((), (self.descriptor,), (), self._patience_s)[1]:
+            while rest and self._poll.poll(1000 * self._patience_s):
                 self._patience_s = PATIENCE_S
                 if time.monotonic() > give_up_at:
                     break

@@ -54,6 +54,51 @@ def test_every_line_of_text_has_the_same_form(host: MirroredHost) -> None:
     assert run.stdout.lines == []
 
 
+def test_a_program_that_does_not_exist_is_a_warning(host: MirroredHost) -> None:
+    """Programs that are needed later are searched at the start as exec does it, without a shell."""
+    host.create(a=b"one")
+    folder = host.sandbox.folder
+    for path in ("bin/in-path", "beside"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text("#!/bin/sh\n")
+        (folder / path).chmod(0o755)
+    (folder / "dangling").symlink_to("nothing")
+    path = f"{folder}/bin:{os.environ['PATH']}"
+    missing = {
+        "health": "no-such-program -q",
+        "alert": "/no/such/alert",
+        "check": f"PATH={folder} in-path",
+        "pre-stop": "./none",
+        "post-healthy": "./dangling",
+    }
+    found = {
+        "health": "in-path -q",
+        "alert": "PATH=/none && no-such-program",
+        "check": f"PATH={folder} beside",
+        "pre-stop": "./beside",
+        "post-healthy": "exec no-such-program",
+    }
+    environment = host.sandbox.environment(PATH=path)
+
+    def warnings(commands: dict[str, str]) -> list[str]:
+        options = [f"--{name}={command}" for name, command in commands.items()]
+        command = (*host.mirrors("a"), "--health-delay=1000", "--", "true")
+        run = host.start(*options, *command, env=environment)
+        run.wait()  # if there is no check, the first start fails
+        lines = run.stderr.matching("there is no program")
+        return [line.partition("] ")[2] for line in lines if line.endswith("or correct its name")]
+
+    names = ("no-such-program", "/no/such/alert", "in-path", "./none", "./dangling")
+    assert warnings(missing) == [
+        f"--{option}: there is no program {name}: install it, or correct its name"
+        for option, name in zip(missing, names, strict=True)
+    ]
+    assert warnings({**found, "check": "beside"}) == [
+        "--check: there is no program beside: install it, or correct its name"
+    ]
+    assert warnings(found) == []
+
+
 def test_the_lines_of_the_tutorial(host: MirroredHost) -> None:
     """The lines that the tutorial shows are there word for word, and in its order."""
     host.create(a=b"one")

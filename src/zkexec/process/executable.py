@@ -43,6 +43,11 @@ def candidates(name: bytes, environment: Mapping[bytes, bytes]) -> Iterator[byte
                 yield path
 
 
+def is_missing(name: bytes, environment: Mapping[bytes, bytes]) -> bool:
+    """Return whether there is certainly no file that can be the program."""
+    return not any(map(_may_exist, candidates(name, environment)))
+
+
 def execute(
     paths: Iterable[bytes], argv: Sequence[bytes], attempt: Callable[[bytes, list[bytes]], _T]
 ) -> _T:

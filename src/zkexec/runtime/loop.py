@@ -9,6 +9,7 @@ import os
 import time
 
 from zkexec.cli.settings import Settings
+from zkexec.cli.shell_command import quoted
 from zkexec.core import actions
 from zkexec.core.actions import Action, EndProcess, Note
 from zkexec.core.caretaker import Caretaker
@@ -31,6 +32,7 @@ from zkexec.core.snapshot import Snapshot
 from zkexec.core.turn import FreeTurn
 from zkexec.frozen import replace
 from zkexec.lean import suppress
+from zkexec.process.executable import is_missing
 from zkexec.process.inheritance import Inheritance, end_as
 from zkexec.process.leftovers import Leftovers
 from zkexec.process.processes import Processes
@@ -72,7 +74,7 @@ _ENDS_WITH_COMMAND = (
 def run(settings: Settings, inheritance: Inheritance) -> "NoReturn":
     """Run the command until its end, and end as it ended."""
     log = Log(settings)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *_missing_programs(settings, inheritance)):
         log.write(Note("settings-warning", {"warning": warning}))
     try:
         loop = MainLoop(settings, inheritance, log)
@@ -373,6 +375,23 @@ def _with_room(settings: Settings, inheritance: Inheritance) -> Settings:
     room = room_for_variables(inheritance.environment, argvs)
     most = min(policy.most_variables_bytes, room)
     return replace(settings, policy=replace(policy, most_variables_bytes=most))
+
+
+def _missing_programs(settings: Settings, inheritance: Inheritance) -> list[str]:
+    """Warn of programs that do not exist now; which ones a shell will need is not known."""
+    commands = {"health": settings.health, "alert": settings.alert}
+    commands |= {step.value: command for step, command in settings.step_commands.items()}
+    # The folders in the PATH are not known yet if it comes from a znode.
+    has_path = all(variable.name != "PATH" for variable in settings.policy.inputs.variables)
+    return [
+        f"--{name}: there is no program {quoted(os.fsdecode(command.argv[0]))}: "
+        "install it, or correct its name"
+        for name, command in commands.items()
+        if command
+        and not command.is_script
+        and (has_path or b"/" in command.argv[0])
+        and is_missing(command.argv[0], {**inheritance.environment, **dict(command.variables)})
+    ]
 
 
 def _join_group(settings: Settings, log: Log) -> "tuple[Callable[[], Turn], MemberProfile | None]":

@@ -506,3 +506,31 @@ def test_without_zones_there_is_no_progress_of_zones() -> None:
     group = group_status({"m1": on(NEW, 20)}, in_flight={"m1": entry()})
 
     assert (group.progress[0].zones, group.open_zone, group.has_zones) == ((), None, False)
+
+
+class CountedPath(str):
+    """A path that counts how often one is compared with another."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Count, and compare."""
+        CountedPath.comparisons += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_very_many_inputs_that_do_not_exist() -> None:
+    """A member status can name ten thousands of them, so none is compared with all others."""
+    count = 300
+    named = facts(paths=[CountedPath(f"/app/{number}") for number in range(count)])
+    absent = tuple(sorted(CountedPath(f"/app/{number}") for number in range(count)))
+    CountedPath.comparisons = 0
+    group = group_status({"m1": replace(on(NEW, 20), facts=named)}, znodes={}, absent=absent)
+
+    (row,) = group.rows
+    (progress,) = group.progress
+    assert row.absent == progress.missing == absent
+    assert 0 < CountedPath.comparisons < 20 * count

@@ -304,13 +304,18 @@ class GroupStatus:
             "wanted": znode.status.wanted,
             "reason": znode.status.reason,
             "shares_with": tuple(self._sharing(name)),
-            "absent": tuple(path for path in self.absent if path in znode.facts.inputs),
+            "absent": tuple(sorted(self._absent.intersection(znode.facts.inputs))),
             "inputs_behind": tuple(
                 path
                 for path, write in self._writes(znode.facts.inputs)
                 if write.zxid > znode.status.zxid or write.excess
             ),
         }
+
+    @cached_property
+    def _absent(self) -> frozenset[str]:
+        """The inputs that do not exist.  A member status can name very many."""
+        return frozenset(self.absent)
 
     def _sharing(self, name: str) -> Iterable[tuple[str, str]]:
         """The members that write to the same files.  Only the one that came later knows it."""
@@ -340,6 +345,7 @@ class GroupStatus:
         return found
 
     def _progress_of(self, inputs: tuple[str, ...], rows: tuple[MemberRow, ...]) -> Progress:
+        own = frozenset(inputs)
         writes = [write for _, write in self._writes(inputs)]
         newest = max(writes, key=lambda write: write.zxid, default=LastWrite(0))
         is_requested = newest is self.restart
@@ -359,9 +365,9 @@ class GroupStatus:
             succeeded=self.record.ended_well(version) if version.digest else 0,
             failures=self.failures.get(version.digest, {}),
             is_held=not all(row.is_up_to_date for row in rows) and self._is_held(version),
-            missing=tuple(path for path in self.absent if path in inputs),
-            oversized=tuple(path for path in self.oversized if path in inputs),
-            partly_hidden=tuple(path for path in self.partly_hidden if path in inputs),
+            missing=tuple(sorted(self._absent.intersection(inputs))),
+            oversized=tuple(path for path in self.oversized if path in own),
+            partly_hidden=tuple(path for path in self.partly_hidden if path in own),
             write=self.writes.newest(inputs),
             request=request_of(self.record, newest) if is_requested else None,
             first_turn_at=self._first_turn_at(rows, version.digest),

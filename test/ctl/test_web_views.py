@@ -21,6 +21,7 @@ from support.group_samples import (
     waiting,
 )
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, RolloutRecord
+from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.member_row import MemberZnode
@@ -230,6 +231,18 @@ def test_a_result_that_is_a_template_is_shown() -> None:
     member = replace(known, facts=replace(facts("m1"), turn=turn))
     html = parts_of(group_status({"m1": member}))
     assert "{0} {reason}" in html["timeline"].html
+
+
+def test_lost_turns_are_counted_in_the_time_line() -> None:
+    """When turns were lost is not known; a member that is missing now is."""
+    lost = {NEW: VersionState(20, "", lost_turns=2)}
+    group = group_status({"m1": on(NEW, 20)}, versions=lost, in_flight={"gone": entry()})
+    entries = {one.text: one for one in page_of(group).timeline if not one.at}
+    assert {text: (one.without_time, one.reason) for text, one in entries.items()} == {
+        f"lost turns with {NEW[:12]}: 2": ("earlier", ""),
+        "is missing in its turn": ("now", "missing in its turn"),
+    }
+    assert '<span class="when">earlier</span>' in parts_of(group)["timeline"].html
 
 
 def test_a_time_far_in_the_future_is_shown() -> None:

@@ -31,7 +31,7 @@ _TEXTS = {
     "succeeded": "succeeded on {revision}",
     "failed": "failed on {revision}",
     "blocked": "is blocked by its host",
-    "lost": "lost turns with {revision}",
+    "lost": "lost turns with {revision}: {reason}",
     "missing": "is missing in its turn",
 }
 """What is written of an event that is not only named."""
@@ -41,7 +41,8 @@ _TEXTS = {
 class TimelineEntry:
     """One event: when, who, and what happened; `at` is 0 if the time is not known.
 
-    `who` is the member or the operator, "" for neither; `reason` is in the words of the cause.
+    `without_time` is written then: what is true now is "now".  `who` is the member or the operator,
+    "" for neither; `reason` is in the words of the cause.
     """
 
     at: float
@@ -49,6 +50,7 @@ class TimelineEntry:
     who: str
     text: str
     reason: str
+    without_time: str = "now"
 
 
 def timeline_of(events: Sequence[RolloutEvent]) -> tuple[TimelineEntry, ...]:
@@ -63,7 +65,9 @@ def _entry(event: RolloutEvent) -> TimelineEntry:
     text = event.event
     if text in _TEXTS:
         text = _TEXTS[text].format(
-            revision=event.revision or "the new version", action=event.action or "change"
+            revision=event.revision or "the new version",
+            action=event.action or "change",
+            reason=event.reason,
         )
     step = f" in step {event.step}" if event.step else ""
     return TimelineEntry(
@@ -71,5 +75,7 @@ def _entry(event: RolloutEvent) -> TimelineEntry:
         tone=_TONES.get(event.event, "idle"),
         who=event.by if is_operation or not event.member else event.member,
         text=f"{text}{about}{step}",
-        reason=event.reason,
+        # Of lost turns the reason is their number, which is in the text; they can be long ago.
+        reason="" if event.event == "lost" else event.reason,
+        without_time="earlier" if event.event == "lost" else "now",
     )

@@ -52,14 +52,16 @@ def test_a_success_comes_before_the_admission_that_follows_it() -> None:
 
 
 def test_restarted_and_reloaded() -> None:
-    """If the last turn of a member is known, the line has what was done in it."""
-    names = {"m1": "restart", "m2": "reload", "m3": "restart"}
+    """If the last turn of a member is of this rollout, the line has what was done in it."""
+    names = {"m1": "restart", "m2": "reload", "m3": "restart", "m4": "reload"}
     before = group_status({name: waiting() for name in names})
     members = {name: on(NEW, 20, health="unknown") for name in names}
     turns = {
-        name: LastTurn(START, short(NEW), START + 30, action) for name, action in names.items()
+        name: LastTurn(START + 21, short(NEW), START + 30, action) for name, action in names.items()
     }
     turns["m3"] = replace(turns["m3"], digest=short(OLD))
+    # An undo has brought back the content of an earlier rollout.
+    turns["m4"] = replace(turns["m4"], began=START + 10, ended=START + 12)
     after = group_status(
         {
             name: replace(one, facts=replace(one.facts or facts(), turn=turns[name]))
@@ -68,9 +70,9 @@ def test_restarted_and_reloaded() -> None:
     )
 
     assert changes(before, after) == [
-        "m1 restarted: 3 of 3",
-        "m2 reloaded: 3 of 3",
-        "m3 updated: 3 of 3",
+        "m1 restarted: 4 of 4",
+        "m2 reloaded: 4 of 4",
+        "m3, m4 updated: 4 of 4",
     ]
 
 

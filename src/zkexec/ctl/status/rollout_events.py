@@ -51,6 +51,12 @@ def in_order(events: Iterable[RolloutEvent]) -> list[RolloutEvent]:
     return sorted(events, key=lambda one: (not one.at, one.at, one.member, one.event))
 
 
+def is_of_rollout(turn: LastTurn, progress: Progress) -> bool:
+    """Whether a turn is of this rollout: of its version, and not of an earlier one of it."""
+    is_late = turn.began >= _start(progress) - CLOCKS_DIFFER_S
+    return is_late and turn.digest == short(progress.digest)
+
+
 def _start(progress: Progress) -> float:
     """Return when the rollout has begun: a restart is a rollout of its own, a retry is not."""
     request, write = progress.request, progress.write
@@ -87,7 +93,7 @@ def _of_member(group: GroupStatus, progress: Progress, row: MemberRow) -> Iterab
     if entry is not None and entry.phase is EntryPhase.RESTARTING and entry.since:
         yield RolloutEvent(at=entry.since, event="admitted", member=row.name)
     turn = row.znode.facts.turn if row.znode.facts else None
-    if turn is not None and _is_of(turn, progress):
+    if turn is not None and is_of_rollout(turn, progress):
         yield from _of_turn(turn, progress, row)
     failure = progress.failures.get(row.name)
     if failure is not None:
@@ -103,12 +109,6 @@ def _of_member(group: GroupStatus, progress: Progress, row: MemberRow) -> Iterab
         yield RolloutEvent(at=0.0, event="missing", member=row.name, reason=row.reason)
     elif row.turn_phase is EntryPhase.RESTARTING and row.step:
         yield RolloutEvent(at=row.since, event=row.phase, member=row.name, step=row.step)
-
-
-def _is_of(turn: LastTurn, progress: Progress) -> bool:
-    """Whether a turn is of this rollout: of its version, and not of an earlier one of it."""
-    is_late = turn.began >= _start(progress) - CLOCKS_DIFFER_S
-    return is_late and turn.digest == short(progress.digest)
 
 
 def _of_turn(turn: LastTurn, progress: Progress, row: MemberRow) -> Iterable[RolloutEvent]:

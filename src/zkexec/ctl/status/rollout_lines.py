@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 from zkexec.core.phases import Phase
 from zkexec.core.rollout.record import EntryPhase
-from zkexec.core.rollout.version import short
 from zkexec.core.step import failed_in
 from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.hold_phrases import group_hold
 from zkexec.ctl.status.member_row import MemberRow
+from zkexec.ctl.status.progress import Progress
+from zkexec.ctl.status.rollout_events import is_of_rollout
 
 _MOST_REASONS = 3
 _UPDATED, _DONE = "updated", {"restart": "restarted", "reload": "reloaded"}
@@ -124,10 +125,11 @@ def _advanced(before: Mapping[str, MemberRow], after: GroupStatus) -> list[str]:
     """Write which members are up to date now, and which were admitted after that."""
     admitted: list[str] = []
     updated: dict[str, list[str]] = {}
+    rollouts = {row.name: progress for progress in after.progress for row in progress.rows}
     for row in after.rows:
         old = before.get(row.name)
         if row.is_up_to_date and old is not None and not old.is_up_to_date:
-            updated.setdefault(_how_updated(row), []).append(row.name)
+            updated.setdefault(_how_updated(row, rollouts.get(row.name)), []).append(row.name)
         elif _is_restarting(row) and not (old is not None and _is_restarting(old)):
             admitted.append(row.name)
     count = f"{after.up_to_date_count} of {len(after.rows)}"
@@ -135,11 +137,15 @@ def _advanced(before: Mapping[str, MemberRow], after: GroupStatus) -> list[str]:
     return [*lines, f"{phrases.names(admitted)} admitted"] if admitted else lines
 
 
-def _how_updated(row: MemberRow) -> str:
-    """Write how a member came to what it runs, and whether it is healthy."""
+def _how_updated(row: MemberRow, rollout: Progress | None) -> str:
+    """Write how a member came to what it runs, and whether it is healthy.
+
+    After an undo the member may have done nothing; its last turn is of an earlier rollout then.
+    """
     turn = row.znode.facts.turn if row.znode.facts else None
-    is_of_turn = turn is not None and turn.digest == short(row.status.running)
-    how = _DONE.get(turn.action, _UPDATED) if turn is not None and is_of_turn else _UPDATED
+    how = _UPDATED
+    if turn is not None and rollout is not None and is_of_rollout(turn, rollout):
+        how = _DONE.get(turn.action, _UPDATED)
     if not row.is_serving:
         return f"{how}, but unavailable"
     return f"{how}, healthy" if row.status.health == _HEALTHY else how

@@ -3,6 +3,8 @@
 The operator's previous content is compared with the znodes, never with what zkexecctl prints.
 """
 
+import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.fleet import Fleet
+from support.sandbox import Sandbox
 from support.waiting import DEADLINE_S, until
 from support.zkexecctl import CompletedRun, Zkexecctl, entries, is_whole
 from support.zookeeper import Server
@@ -198,3 +201,24 @@ def test_a_push_that_has_changed_nothing_is_not_undone(fleet: Fleet, zkexecctl: 
     assert fleet.client.get(conf)[0] == b"exit 1"
     fleet.push("good 2")
     fleet.at_rest("good 2")
+
+
+def test_an_interrupted_push_says_what_goes_on(
+    fleet: Fleet, zkexecctl: Zkexecctl, sandbox: Sandbox, zookeeper: Server
+) -> None:
+    """After Ctrl-C nothing watches the rollout any more, so nothing undoes it."""
+    (conf,) = fleet.znodes
+    fleet.launch(1)
+    file = zkexecctl.file(b"unhealthy 1")
+    words = (f"--cluster={zookeeper.hosts}", "push", f"{conf}={file}", *options(fleet))
+    push = sandbox.start(sys.executable, "-m", "zkexec.ctl", *words)
+    push.until("0 of 1 updated", on=push.stdout)
+    fleet.until(lambda: fleet.ran("unhealthy 1"), "the member tries it")
+
+    push.signal(signal.SIGINT)
+
+    assert push.wait() == -signal.SIGINT
+    assert push.stderr.lines[-1] == (
+        "zkexecctl: interrupted: the rollout goes on, and is not undone if it fails"
+    )
+    assert fleet.client.get(conf)[0] == b"unhealthy 1"

@@ -342,13 +342,15 @@ class Push:
             )
             for change in wanted
         }
-        outcome = wait.follow(
-            self._cluster,
-            invocation.lock,
-            invocation.timeout_s,
-            self._console,
-            wait.FollowedPush(pushed, self._hold is not None, invocation.undo_on_failure),
-        )
+        push = wait.FollowedPush(pushed, self._hold is not None, invocation.undo_on_failure)
+        try:
+            outcome = wait.follow(
+                self._cluster, invocation.lock, invocation.timeout_s, self._console, push
+            )
+        except KeyboardInterrupt:
+            left = ", and is not undone if it fails" if invocation.undo_on_failure else ""
+            self._console.report(f"interrupted: the rollout goes on{left}")
+            raise
         if outcome.failure and invocation.undo_on_failure:
             words = invocation.connection.words
             self._undo(FailedPush(invocation.lock, wanted, result, outcome.failure, words))

@@ -162,7 +162,7 @@ class Tables:
         """Claim of the rollouts of this name what a user can rely on."""
         at_most = 1.1 if turn_s >= 30 else 1.15
         for table, most, aim in (
-            (self.requests, 12, 10),
+            (self.requests, 13, 10),
             (self.conflicts, 0.05, 0),
             (self.state, 2_000, 1_000),
             (self.watches, 6, 4),

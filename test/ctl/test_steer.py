@@ -284,6 +284,7 @@ def test_only_the_last_ten_operations_are_kept(group: Group, zkexecctl: Zkexecct
 
 BY_ANN = r"by ann@hill since 2020-09-1. \S+ \S+: lunch"
 APPROVED = (AuditEntry("approve", "eve", "fine", "t1", at=THEN),)
+RETRIED = (AuditEntry("retry", "ann@hill", "", "t1", at=THEN),)
 EARLIER = (
     AuditEntry("resume", "ann@hill", "back", "t1", at=THEN),
     AuditEntry("forget", "eve", "burnt", "t2", "m1", at=THEN),
@@ -314,6 +315,19 @@ EARLIER = (
             "it is 2 already: held after 2 members .* larger --hold=N, .*",
         ),
         (["retry"], FLYING, "no version has failed that could be tried again"),
+        (
+            ["retry"],
+            replace(FLYING, audit=RETRIED),
+            (
+                r"no version has failed that could be tried again; ann@hill \(2020-.*\) has requested "
+                "a retry"
+            ),
+        ),
+        (
+            ["retry"],
+            replace(FLYING, audit=(*RETRIED, *EARLIER)),
+            "no version has failed that could be tried again",
+        ),
         (
             ["retry"],
             RolloutRecord(versions={**CRASH, "d2": VersionState(6, "s", known_good=True, at=THEN)}),

@@ -65,7 +65,7 @@ def objected(
         case Objection.NOT_HELD | Objection.SMALLER | Objection.SAME:
             return _not_approved(record, is_same=objection is Objection.SAME)
         case Objection.NOTHING_FAILED:
-            return "no version has failed that could be tried again"
+            return _nothing_failed(record)
         case Objection.ALIVE:
             return _alive(record, member)
     forgotten = _newest(record, ["forget"], member)
@@ -172,6 +172,13 @@ def _not_approved(record: RolloutRecord, *, is_same: bool) -> str:
     if is_same:
         return f"it is {hold.after} already: {held}; {larger}"
     return f"{held}; a hold can only be raised: {larger}"
+
+
+def _nothing_failed(record: RolloutRecord) -> str:
+    """Write that no version has failed, and who has requested its retry if that came last."""
+    by = [author_of(last) for last in record.audit[-1:] if last.operation == "retry"]
+    retried = f"; {by[0]} has requested a retry" if by else ""
+    return f"no version has failed that could be tried again{retried}"
 
 
 def _forgotten(member: str, before: RolloutRecord, after: RolloutRecord) -> str:

@@ -80,6 +80,27 @@ def test_it_ends_with_the_rollout_when_asked_to(fleet: Fleet, watch: Watch) -> N
     assert bad.shows(r"failed on m\d \(")
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_the_reason_of_an_end_is_on_stderr(
+    group: GroupZnodes, sandbox: Sandbox, words: tuple[str, ...]
+) -> None:
+    """If the rollout is not complete, stderr names why as `wait` does, also without a terminal."""
+    group.show("m1", wanted=NEW, phase="failed", reason="no licence")
+    group.decide(
+        RolloutRecord(
+            versions=failed_on("m1", zxid=group.zxid, reason="no licence"),
+            in_flight={"m1": entry(EntryPhase.FAILED)},
+        )
+    )
+
+    status, out, err = sandbox.run(*STATUS, group.lock, "--until-done", *words)
+    _, _, waited = sandbox.run(*STATUS[:-1], "wait", group.lock)
+
+    assert (status, bool(out)) == (1, True)
+    assert re.fullmatch(rf"zkexecctl: .*{group.lock}.* failed on m1 .*no licence\n", err.decode())
+    assert waited.startswith(err)
+
+
 def test_ctrl_c_leaves_the_view(group: GroupZnodes, watch: Watch) -> None:
     """Ctrl-C ends it at once: the last view stays, the cursor is visible, there is no message."""
     group.show("m1")

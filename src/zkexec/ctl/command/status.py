@@ -55,7 +55,10 @@ def run(invocation: Invocation, console: Console) -> int:
             return DONE
         with resize_events(cluster.report_change):
             watch = _Watch(cluster, reader, read, display)
-            return watch.show_changes(groups, until_done=invocation.until_done)
+            outcome = watch.show_changes(groups, until_done=invocation.until_done)
+    if outcome.status != DONE:
+        console.report(cut(outcome.text, LONGEST_LINE))
+    return outcome.status
 
 
 def _check_readable(group: GroupStatus | GroupSummary) -> None:
@@ -257,8 +260,8 @@ class _Watch:
         self._disconnected_since: float | None = None
         self._read_s = SHORTEST_READ_S
 
-    def show_changes(self, groups: Shown, *, until_done: bool) -> int:
-        """Show the groups again and again; return the exit status when the rollout is over."""
+    def show_changes(self, groups: Shown, *, until_done: bool) -> WaitOutcome:
+        """Show the groups again and again; return how the rollout has ended when it is over."""
         while True:
             drawn_at = time.monotonic()
             self._display.show(groups, time.time(), self._disconnected_since)
@@ -266,7 +269,7 @@ class _Watch:
                 outcome = self._decide(groups[0])
                 if outcome is not None:
                     self._display.finish(time.time())
-                    return outcome.status
+                    return outcome
             changed = self._cluster.changed(self._pause_s())
             time.sleep(max(0.0, drawn_at + REDRAW_S - time.monotonic()))
             changed |= self._cluster.changed(0)

@@ -319,8 +319,8 @@ EARLIER = (
             ["retry"],
             replace(FLYING, audit=RETRIED),
             (
-                r"no version has failed that could be tried again; ann@hill \(2020-.*\) has requested "
-                "a retry"
+                r"no version has failed that could be tried again; ann@hill \(2020-.*\) has "
+                "requested a retry"
             ),
         ),
         (

@@ -253,6 +253,21 @@ def test_a_time_far_in_the_future_is_shown() -> None:
     assert any('datetime="33658-' in part.html for part in html.values())
 
 
+def test_an_old_status_proposes_nothing() -> None:
+    """If much can have happened before the connection was lost, no command or button is shown."""
+    status = group_status({"m1": waiting(), "m2": waiting()}, versions=failed_on("m1"))
+    lost = replace(CONNECTED, disconnected_since=NOW + 80, error="refused")
+    recent = GroupPage(replace(view_of(status), connection=lost), status)
+    lost = replace(lost, disconnected_since=NOW + 100)
+    old = GroupPage(replace(view_of(status), connection=lost), status)
+
+    assert recent.commands
+    assert recent.operations
+    assert (old.commands, old.operations, old.forgettable) == ((), (), ())
+    assert "nothing is proposed" in old.notes[0].text
+    assert recent.notes == old.notes[1:]
+
+
 def test_groups_that_need_attention_come_first() -> None:
     """The list of groups has failures first, then what waits for an operator, then the rest."""
     failed = RolloutRecord(versions=failed_on("m1"))

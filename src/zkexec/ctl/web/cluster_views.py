@@ -14,6 +14,12 @@ from zkexec.ctl.status.input_writes import InputWrite
 from zkexec.ctl.status.status_json import status_json
 from zkexec.frozen import frozen, replace
 
+OUTDATED_S = 90.0
+"""A status that was read longer ago, when the connection was lost, can have changed since.
+
+What an open page shows is read again at least every minute.
+"""
+
 
 @frozen()
 class Connection:
@@ -100,10 +106,20 @@ class GroupView:
         """The status as `zkexecctl status --json` writes it, made once."""
         groups = () if self.status is None else (self.status,)
         # A program must not take an old status for the present one, whatever the reason.
-        failed_since = None if self.failure is None else self.failure.since
-        since = self.connection.disconnected_since or failed_since
-        text = status_json(groups, self.read_at, since)
+        text = status_json(groups, self.read_at, self.unreadable_since)
         return f"{text}\n".encode()
+
+    @property
+    def unreadable_since(self) -> float | None:
+        """Since when the group cannot be read, in seconds of the epoch; None if it can."""
+        failed_since = None if self.failure is None else self.failure.since
+        return self.connection.disconnected_since or failed_since
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the status may be another one than that of the last moment it could be read."""
+        since = self.unreadable_since
+        return since is not None and self.read_at < since - OUTDATED_S
 
     @cached_property
     def fingerprint(self) -> str:

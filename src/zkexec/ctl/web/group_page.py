@@ -132,6 +132,12 @@ class ZoneView:
         return sum(row.is_up_to_date for row, _ in self.members)
 
 
+_OUTDATED = (
+    "This status was read long before the group could not be read any more: it can be another one "
+    "by now, so nothing is proposed."
+)
+
+
 class GroupPage:
     """The status of a group, and what its page prints of it."""
 
@@ -233,6 +239,7 @@ class GroupPage:
         if self.state in (GroupState.GONE, GroupState.UNREADABLE):
             return _notes("idle", (phrases.record_advice(status),))
         return (
+            *_notes("warn", (_OUTDATED,) if self._view.is_outdated else ()),
             *_notes("bad", (phrases.failure(status, now), *phrases.member_failures(status, now))),
             *_notes("idle", (phrases.others_serve(status),)),
             *_notes("warn", phrases.tolerated_failures(status)),
@@ -247,7 +254,9 @@ class GroupPage:
 
     @cached_property
     def commands(self) -> tuple[NextCommand, ...]:
-        """What an operator can do next."""
+        """What an operator can do next; nothing if that is not known."""
+        if self._view.is_outdated:
+            return ()
         lines = (*phrases.advice(self.status), *hold_advice(self.status))
         found = [NextCommand(*line.split(": ", 1)) for line in lines]
         found += [
@@ -288,13 +297,15 @@ class GroupPage:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """The operations on the group that make sense now."""
-        return tuple(name for name in ACTIONS if self._makes_sense(name))
+        """The operations on the group that make sense now; none if that is not known."""
+        is_known = not self._view.is_outdated
+        return tuple(name for name in ACTIONS if is_known and self._makes_sense(name))
 
     @property
     def forgettable(self) -> tuple[str, ...]:
         """The members whose turns can be reclaimed."""
-        return tuple(row.name for row in self.status.missing[:_MOST_BUTTONS])
+        missing = () if self._view.is_outdated else self.status.missing
+        return tuple(row.name for row in missing[:_MOST_BUTTONS])
 
     @property
     def histories(self) -> tuple[InputHistory, ...]:

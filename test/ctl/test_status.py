@@ -459,6 +459,17 @@ def test_a_low_terminal_shows_the_members_that_delay_it(height: int) -> None:
         assert lines[-1] == f"... and {200 - len(members)} more"
 
 
+def test_after_a_failure_no_smaller_number_is_shown() -> None:
+    """A version that has failed is not untried, and no member is admitted to it."""
+    limit = AgreedMaxUnavailable(MaxUnavailable(3), "m2")
+    members = {"m1": on(OLD, 20, phase="failed", wanted=NEW), "m2": waiting(), "m3": waiting()}
+    untried = drawn(group_status(members, max_unavailable=limit))
+    failed = drawn(group_status(members, max_unavailable=limit, versions=failed_on("m1")))
+
+    assert "max unavailable: 3, set by m2; 1 while the new version is untried" in untried
+    assert "max unavailable: 3, set by m2" in failed
+
+
 def test_the_list_shows_the_failure_of_other_inputs() -> None:
     """A newer version of other inputs does not hide a failure whose member keeps its turn."""
     versions = of_two_scopes()

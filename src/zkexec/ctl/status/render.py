@@ -176,6 +176,9 @@ def _max_unavailable(group: GroupStatus) -> str:
     most = group.record.max_in_flight(group.record.zone)
     shown = f"{agreed.limit}, that is {most}" if agreed.limit.percent else str(agreed.limit)
     text = f"max unavailable: {shown}, set by {agreed.by}"
+    if group.failure is not None:
+        # No member is admitted at all.
+        return text
     left = [one for one in group.progress if not one.is_complete]
     if any(not one.is_known_good for one in left) and most > 1:
         return f"{text}; 1 while the new version is untried"

@@ -120,6 +120,15 @@ def test_the_tables_are_drawn() -> None:
         assert TEXTS[page] == text, f"{page.name} is out of date: run make papers"
 
 
+@pytest.mark.parametrize("page", ALL_PAGES, ids=named)
+def test_a_row_has_as_many_cells_as_the_others(page: Path) -> None:
+    """A bare pipe ends a cell, also in code, so in a cell it is written with a backslash."""
+    for table in re.findall(r"(?:^\|.*\n)+", BLOCK.sub("", TEXTS[page]), re.MULTILINE):
+        rows = table.splitlines()
+        ends = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+        assert ends == ends[:1] * len(rows), table
+
+
 def test_the_readme_is_short() -> None:
     """The README is read in one go."""
     assert len(TEXTS[README].splitlines()) <= LINES_OF_README

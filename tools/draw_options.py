@@ -15,10 +15,15 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = ("| option | default | variable | meaning |", "| --- | --- | --- | --- |")
 
 
+def in_cell(text: str) -> str:
+    """Return a text for a cell of a table, in which a bare pipe would end it, also in code."""
+    return text.replace("|", "\\|")
+
+
 def spelling(option: Option) -> str:
     """Return the option as the first column shows it."""
     short = f"`-{option.short}` " if option.short else ""
-    return f"{short}`{option.spelling}`"
+    return f"{short}`{in_cell(option.spelling)}`"
 
 
 def row(option: Option) -> str:
@@ -42,7 +47,8 @@ def subcommands_tables() -> str:
     for group, subcommands in groupby(SUBCOMMANDS, key=lambda subcommand: subcommand.group):
         lines.extend([f"\n**{group}**\n", "| subcommand | meaning |", "| --- | --- |"])
         lines.extend(
-            f"| `{subcommand.usage}` | {subcommand.summary} |" for subcommand in subcommands
+            f"| `{in_cell(subcommand.usage)}` | {subcommand.summary} |"
+            for subcommand in subcommands
         )
     options = dict.fromkeys(option for subcommand in SUBCOMMANDS for option in subcommand.options)
     lines.extend(["\n## Options\n", "| option | of | meaning |", "| --- | --- | --- |"])

@@ -154,12 +154,12 @@ def test_the_wait_has_its_time(group: GroupZnodes, sandbox: Sandbox) -> None:
     group.show("m2", phase="verifying", wanted=NEW)
     group.decide(RolloutRecord(in_flight={"m2": entry()}))
 
-    status, out, err = waited(sandbox, group.lock, "--timeout", "1")
+    status, out, err = waited(sandbox, group.lock, "--timeout", "1.5")
 
     assert status == 3
     assert re.fullmatch(rf"{SINCE} {group.lock}: 1 of 2 updated to b{{12}}, m2 in flight\n", out)
     where = f"{group.lock}: 1 of 2 updated to {'b' * 12}, m2 in flight"
-    assert err == f"zkexecctl: {where}; timed out after 1 s\n"
+    assert err == f"zkexecctl: {where}; timed out after 1.5 s\n"
 
 
 def test_a_wait_that_ends_beside_a_tolerated_failure(group: GroupZnodes, sandbox: Sandbox) -> None:

@@ -12,7 +12,7 @@ from zkexec.ctl.status import phrases
 from zkexec.ctl.status.group_reader import GroupReader, UnreachableError
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.rollout_lines import rollout_changes, rollout_start, unavailable_text
-from zkexec.ctl.status.time_phrases import span
+from zkexec.ctl.status.time_phrases import exact_span, span
 from zkexec.ctl.status.wait_decision import WaitDecision, WaitOutcome
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.terminal.live import RESIZED, LiveScreen, can_draw, resize_events
@@ -240,7 +240,7 @@ class _RolloutWait:
 
     def _timed_out(self, group: GroupStatus, timeout_s: float, now: float, why: str) -> WaitOutcome:
         text = cut(f"{phrases.headline(group, now)}, {why}", LONGEST_LINE)
-        text = f"{text}; timed out after {span(timeout_s)}"
+        text = f"{text}; timed out after {exact_span(timeout_s)}"
         self._console.report(text)
         for line in (*phrases.tolerated_failures(group), *phrases.advice(group)):
             self._console.report(line)

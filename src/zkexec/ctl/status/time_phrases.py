@@ -2,6 +2,7 @@
 
 import time
 
+_SHORT_S = 10.0
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -31,6 +32,11 @@ def span(time_s: float) -> str:
             parts.append(f"{count} {unit}")
         rest %= size
     return " ".join(parts)
+
+
+def exact_span(time_s: float) -> str:
+    """Write a duration that an operator has given: a short one with its fraction."""
+    return f"{time_s:g} s" if time_s < _SHORT_S else span(time_s)
 
 
 def age(at: float, now: float) -> str:

@@ -92,7 +92,11 @@ def test_paths_go_on_level_by_level(client: KazooClient, zookeeper: Server, root
     assert offered(hosts, "pull", conf[:-1]) == [conf]
     assert offered(hosts, "push", f"{conf}single=") == []
     assert not {"/zkexec/", "/zookeeper/"} & set(offered(hosts, "show", "/"))
+    client.ensure_path("/zkexec/.history")
     assert "/zkexec/" in offered(hosts, "show", "/zk")
+    assert "/zkexec/.history" in {word.rstrip("/") for word in offered(hosts, "show", "/zkexec/")}
+    for subcommand in ("push", "pull", "undo", "delete"):
+        assert offered(hosts, subcommand, "/zke") == offered(hosts, subcommand, "/zkexec/") == []
 
 
 def test_hostile_names_are_left_out(client: KazooClient, zookeeper: Server, root: str) -> None:

@@ -33,7 +33,9 @@ LONGEST_WAIT_S = 2.0
 MOST_WORDS = 2000
 
 _SAFE = re.compile(r"[\w./@%+,:][\w./@%+,:-]*")
-_OF_ZOOKEEPER = ("zkexec", "zookeeper")
+_ZKEXEC = "zkexec"
+_OWN = f"/{_ZKEXEC}/"
+_OF_ZOOKEEPER = (_ZKEXEC, "zookeeper")
 
 
 @frozen()
@@ -48,6 +50,11 @@ class Question:
     def lock(self) -> str:
         """The group that is named before."""
         return next(iter(self.parsed.stray_words[1:]), "")
+
+    @property
+    def takes_own_znodes(self) -> bool:
+        """Whether it can be a znode of zkexec itself: `push` and `delete` refuse them."""
+        return self.metavar in ("NAME", "ZK_PATH[@N]")
 
 
 def run(words: Sequence[str], environment: Mapping[str, str], console: Console) -> int:
@@ -144,10 +151,14 @@ def _paths(cluster: ClusterConnection, question: Question) -> Dialogue:
     above, _, begun = question.typed.rpartition("/")
     if question.typed and not question.typed.startswith("/"):
         return []
+    if not question.takes_own_znodes and question.typed.startswith(_OWN):
+        return []
     paths = Paths(cluster.chroot, "")
     (listed,) = yield [Children(paths.mirrored(above) if above else paths.mirrored("/"))]
     names = listed[0] if isinstance(listed, tuple) else []
     names = [name for name in names if name.startswith(begun) and (above or begun or _is_own(name))]
+    if not (above or question.takes_own_znodes):
+        names = [name for name in names if name != _ZKEXEC]
     names = sorted(names, key=counting_order)[:MOST_WORDS]
     stats = yield [Exists(paths.mirrored(f"{above}/{name}")) for name in names]
     equals = "=" if "=" in question.metavar else ""

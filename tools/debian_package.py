@@ -69,7 +69,9 @@ def _files(product: ProductFiles) -> Iterator[_File]:
     for name, content in product.shared.items():
         yield _shared_file(name, content)
     for name, main in _COMMANDS.items():
-        yield _File(f"usr/bin/{name}", _text("launcher", NAME=name, MAIN=main), 0o755)
+        module = main.rpartition(".")[0]
+        launcher = _text("launcher", NAME=name, MODULE=module, MAIN=main)
+        yield _File(f"usr/bin/{name}", launcher, 0o755)
     yield _File("usr/share/python3/runtime.d/zkexec.rtupdate", _text("rtupdate"), 0o755)
     yield _File("usr/share/lintian/overrides/zkexec", _text("lintian-overrides"))
     yield _File("etc/zkexec/README", _text("etc-README"))
@@ -152,7 +154,11 @@ def _names_of_units(units: Iterable[str]) -> dict[str, str]:
     instances = [unit.replace("@.", "@*.") for unit in units]
     return {
         "UNITS": " ".join(f"'{unit}'" for unit in instances),
-        "LINKS": " -o ".join(f"-lname '*/{unit}'" for unit in units),
+        "LINKS": " -o ".join(
+            f"-lname '{place}/systemd/system/{unit}'"
+            for unit in units
+            for place in ("/lib", "/usr/lib")
+        ),
     }
 
 

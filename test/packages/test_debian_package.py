@@ -92,6 +92,32 @@ def test_a_purge_leaves_nothing(empty_root: EmptyRoot, dist: Path) -> None:
     assert not list(wants.glob("zkexec*"))
 
 
+def test_a_purge_keeps_the_units_of_an_operator(installed: EmptyRoot) -> None:
+    """Services that run from a unit in /etc keep their link and their state."""
+    unit = installed.path("/etc/systemd/system/zkexec@.service")
+    unit.write_text("[Service]\nExecStart=/opt/zkexec/bin/zkexec\n")
+    link = installed.path("/etc/systemd/system/multi-user.target.wants/zkexec@web.service")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to("/etc/systemd/system/zkexec@.service")
+    installed.path("/var/lib/zkexec/web").mkdir(parents=True)
+
+    installed.run("dpkg", "--purge", "zkexec")
+
+    assert link.is_symlink()
+    assert installed.path("/var/lib/zkexec/web").is_dir()
+
+
+def test_another_python_ignores_what_is_for_the_command(installed: EmptyRoot) -> None:
+    """Started by a Python that was named, it leaves out what PYTHONPATH leads to as well."""
+    folder = installed.path("/tmp/app")
+    folder.mkdir()
+    (folder / "re.py").write_text('raise SystemExit("a module of the command")\n')
+
+    words = ("env", "PYTHONPATH=/tmp/app", "/usr/bin/python3", "/usr/bin/zkexec", "--version")
+
+    assert "zkexec " in installed.run(*words)
+
+
 def test_an_upgrade_keeps_what_an_operator_wrote(installed: EmptyRoot) -> None:
     """The package can be installed again over itself, and removed without its settings."""
     installed.path("/etc/zkexec/web.env").write_text("ZKEXEC_EXEC=web\n")

@@ -143,11 +143,10 @@ def fingerprint_of(fragments: Fragments) -> str:
     return digest.hexdigest()[:16]
 
 
-def changed_fragments(before: Fragments, after: Fragments) -> dict[str, str | None]:
-    """Return the HTML of the fragments that differ, None for those that are gone."""
-    changed: dict[str, str | None] = {
+def changed_fragments(before: Fragments, after: Fragments) -> dict[str, str]:
+    """Return the HTML of the fragments that differ; none goes as long as its page is open."""
+    return {
         name: fragment.html
         for name, fragment in after.items()
         if name not in before or before[name].key != fragment.key
     }
-    return changed | {name: None for name in before if name not in after}

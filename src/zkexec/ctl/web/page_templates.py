@@ -12,7 +12,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 from zkexec.ctl.web import page_elements
 from zkexec.ctl.web.group_page import members_found
-from zkexec.ctl.web.page_addresses import ACTIONS, action_url, events_url, group_url, json_url
+from zkexec.ctl.web.page_addresses import action_url, group_url
 from zkexec.ctl.web.page_marks import MARK_WORDS, TONES
 from zkexec.digest import sha256
 from zkexec.frozen import frozen
@@ -56,12 +56,9 @@ class PageTemplates:
         self._environment.globals.update(
             cluster=hosts,
             has_actions=has_actions,
-            actions=ACTIONS if has_actions else (),
             static=self._static_url,
             group_url=group_url,
-            json_url=json_url,
             action_url=action_url,
-            events_url=events_url,
         )
         self._environment.globals.update(
             members_found=members_found,

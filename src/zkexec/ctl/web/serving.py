@@ -17,6 +17,7 @@ from zkexec.ctl.exit_status import DONE
 from zkexec.ctl.serving_options import ListenAddress, ServingOptions
 from zkexec.ctl.terminal.console import Console
 from zkexec.ctl.web.cluster_thread import MakeFragments
+from zkexec.ctl.web.exporter_site import METRICS
 from zkexec.ctl.web.http_server import listening_socket, serve
 from zkexec.ctl.web.request_guard import RequestGuard
 from zkexec.ctl.web.view_board import ViewBoard
@@ -76,9 +77,9 @@ async def _serve(
 
 
 def _announcement(invocation: Invocation, options: ServingOptions) -> str:
-    what = "/metrics " if invocation.subcommand == "exporter" else ""
+    path = METRICS if invocation.subcommand == "exporter" else ""
     reading = "a token is required" if options.is_reading_guarded else "read-only"
     if options.has_actions:
         reading = f"{'everything' if options.is_reading_guarded else 'actions'} with the token"
-    address = f"http://{options.listen.netloc}{what and what.strip()}"
+    address = f"http://{options.listen.netloc}{path}"
     return f"serving {address} for {invocation.connection.hosts_text} ({reading}); Ctrl-C ends it"

@@ -60,7 +60,7 @@ function replacePart(id, html) {
   if (!part) return;
   const opened = new Map([...part.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
   const focused = focusedIn(part);
-  part.outerHTML = html || "";
+  part.outerHTML = html;
   const fresh = document.getElementById(id);
   if (!fresh) return;
   for (const one of fresh.querySelectorAll("details[id]")) {

@@ -1,5 +1,6 @@
 """What the pages show, computed from values: marks, sentences, commands, and what changes."""
 
+import time
 from typing import Any
 
 import pytest
@@ -20,11 +21,13 @@ from support.group_samples import (
     pushed,
     waiting,
 )
+from zkexec.core.policy import MaxUnavailable
+from zkexec.core.rollout.limits import AgreedMaxUnavailable
 from zkexec.core.rollout.record import AuditEntry, EntryPhase, RolloutRecord
 from zkexec.core.rollout.version_state import VersionState
 from zkexec.ctl.status.group_status import GroupState, GroupStatus
 from zkexec.ctl.status.group_summary import GroupSummary
-from zkexec.ctl.status.member_row import MemberZnode
+from zkexec.ctl.status.member_row import LastWrite, MemberZnode
 from zkexec.ctl.web.cluster_views import (
     Connection,
     Fragments,
@@ -150,6 +153,25 @@ def test_a_missing_member_can_be_forgotten() -> None:
     shown = parts_of(page.status)["members"].html
     assert "missing" in shown
     assert "nothing yet" not in shown
+
+
+def test_the_page_shows_what_status_shows() -> None:
+    """Each set of inputs, why fewer members may be in flight, and since when one is missing."""
+    empty = {PATH: LastWrite(30, START + 30, 0), "/db": LastWrite(10, START + 10)}
+    members = {"m1": on(NEW, 20), "db": replace(on(OLD, 10), facts=facts(paths=("/db",)))}
+    limit = AgreedMaxUnavailable(MaxUnavailable(100, percent=True), "m1")
+    group = group_status(members, znodes=empty, in_flight={"gone": entry()}, max_unavailable=limit)
+    page, parts = page_of(group), parts_of(group)
+
+    assert [line.rpartition("  ")[2] for line in page.inputs] == [f"({PATH})", "(/db)"]
+    assert page.limit.startswith("max unavailable: 100%, that is 2, set by m1; 1 while the new")
+    since = time.strftime("%H:%M:%S", time.localtime(START + 21))
+    assert f"gone is missing in its turn, which began at {since}" in {
+        note.text for note in page.notes
+    }
+    assert [one.reason for one in page.attention if one.row.name == "m1"] == [f"{PATH} is empty"]
+    for line in (*page.inputs, page.limit):
+        assert f">{line}</p>" in parts["summary"].html
 
 
 @pytest.mark.parametrize(

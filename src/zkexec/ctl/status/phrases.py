@@ -73,6 +73,14 @@ def pace(progress: Progress, now: float) -> str:
     return f"{span(took_s)} so far{to_go}"
 
 
+def progress_line(progress: Progress, now: float, *, with_pace: bool = True) -> str:
+    """Write how far the rollout of one set of inputs is, if members have different ones."""
+    shown = pace(progress, now) if with_pace else ""
+    inputs = names(progress.inputs) or "no input"
+    line = f"{progress.up_to_date_count} of {progress.total} {goal(progress, now)}"
+    return f"{line}  {shown and f'{shown}  '}({inputs})"
+
+
 def waits_for(group: GroupStatus, *, with_steps: bool = False) -> str:
     """Write what the rollout waits for now, perhaps with the steps of the members in flight."""
     duplicates = [row.name for row in group.duplicates]
@@ -191,6 +199,24 @@ def _hosts(progress: Progress) -> dict[str, str]:
 def _version(progress: Progress) -> str:
     """Name the version of a rollout by its revision and its digest."""
     return version_name(progress.write.label if progress.write else "", progress.digest)
+
+
+def max_unavailable(group: GroupStatus) -> str:
+    """Write how many members may be in flight, and who set it; "" if it is not known."""
+    agreed = group.record.max_unavailable
+    if agreed is None:
+        return ""
+    most = group.record.max_in_flight(group.record.zone)
+    shown = f"{agreed.limit}, that is {most}" if agreed.limit.percent else str(agreed.limit)
+    text = f"max unavailable: {shown}, set by {agreed.by}"
+    if group.failure is not None:
+        # No member is admitted at all.
+        return text
+    left = [one for one in group.progress if not one.is_complete]
+    if any(not one.is_known_good for one in left) and most > 1:
+        return f"{text}; 1 while the new version is untried"
+    fewest = min((one.allowed for one in left), default=most)
+    return f"{text}; {fewest} for now, twice as many as have succeeded" if fewest < most else text
 
 
 def others_serve(group: GroupStatus) -> str:
@@ -397,12 +423,15 @@ def duplicate_members(group: GroupStatus) -> list[str]:
 
 def missing_member(group: GroupStatus, row: MemberRow, now: float) -> str:
     """Write that a member is missing in its turn, and what to do."""
+    command = _command(group, "forget", group.name, row.name)
+    return f"{missing_since(row, now)}; if it does not come back: {command}"
+
+
+def missing_since(row: MemberRow, now: float) -> str:
+    """Write that a member is missing in its turn, and when this began."""
     what = "failed" if _has_failed(row) else "began"
     since = f", which {what} at {moment(row.since, now)}" if row.since else ""
-    return (
-        f"{row.name} is missing in its turn{since}; if it does not come back: "
-        f"{_command(group, 'forget', group.name, row.name)}"
-    )
+    return f"{row.name} is missing in its turn{since}"
 
 
 def duplicate_member(group: GroupStatus, row: MemberRow) -> str:
@@ -411,6 +440,20 @@ def duplicate_member(group: GroupStatus, row: MemberRow) -> str:
     owner = _process(first) if first is not None else row.duplicate_of
     text = f"{_process(row)} has the member ID of {owner} and takes no turn"
     return f"{text}: give it another --member-id"
+
+
+def member_reason(row: MemberRow, group: GroupStatus) -> str:
+    """Write what is wrong with a member; "" if nothing is."""
+    parts = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
+    path = next(iter(row.inputs_behind), "")
+    write = group.znodes.get(path)
+    if write is not None and (write.excess or not write.size):
+        parts.append(f"{path} {write.excess or 'is empty'}")
+    if row.absent:
+        parts.append(f"{names(row.absent)} missing")
+    if row.others_want:
+        parts.append(f"others want {short(row.others_want)} of the same inputs")
+    return "; ".join(text for text in (*parts, row.reason, shared_files(row)) if text)
 
 
 def shared_files(row: MemberRow) -> str:

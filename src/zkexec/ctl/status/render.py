@@ -15,9 +15,9 @@ from zkexec.ctl.status.group_status import GroupState, GroupStatus, counting_ord
 from zkexec.ctl.status.group_summary import GroupSummary
 from zkexec.ctl.status.hold_phrases import group_hold, hold_advice, summary_hold
 from zkexec.ctl.status.member_row import MISSING, UNKNOWN, UNREADABLE, MemberRow
-from zkexec.ctl.status.progress import Progress, ZoneProgress
+from zkexec.ctl.status.progress import ZoneProgress
 from zkexec.ctl.status.time_phrases import age, moment, span
-from zkexec.ctl.status.write_phrases import goal, push_line
+from zkexec.ctl.status.write_phrases import push_line
 from zkexec.ctl.terminal.table import Cell, Column, Frame, table
 from zkexec.ctl.terminal.text_width import lines_of
 
@@ -107,7 +107,7 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     yield _STYLES[group.state], _first_line(group, now)
     for one in group.progress:
         if len(group.progress) > 1:
-            yield "", _progress_line(one, now)
+            yield "", f"  {phrases.progress_line(one, now)}"
         elif text := push_line(one, now):
             yield "faint", text
         yield from (("", _zone_line(zone, group)) for zone in one.zones)
@@ -116,7 +116,7 @@ def _head(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     yield from _oddities(group, now)
     if group.state is GroupState.ROLLING:
         yield "", f"waits for: {phrases.waits_for(group, with_steps=True)}"
-    yield from (("faint", text) for text in (_max_unavailable(group),) if text)
+    yield from (("faint", text) for text in (phrases.max_unavailable(group),) if text)
     yield from (("faint", text) for text in _audit(group, now))
 
 
@@ -156,34 +156,10 @@ def _oddities(group: GroupStatus, now: float) -> Iterable[tuple[str, str]]:
     yield from (("busy", text) for text in phrases.ignored_znodes(group))
 
 
-def _progress_line(progress: Progress, now: float) -> str:
-    pace = phrases.pace(progress, now)
-    inputs = phrases.names(progress.inputs) or "no input"
-    line = f"  {progress.up_to_date_count} of {progress.total} {goal(progress, now)}"
-    return f"{line}  {pace and f'{pace}  '}({inputs})"
-
-
 def _zone_line(zone: ZoneProgress, group: GroupStatus) -> str:
     name = f"zone {zone.zone}" if zone.zone else "without a zone"
     is_open = ", open" if zone.zone == group.open_zone else ""
     return f"  {name}: {zone.up_to_date_count} of {zone.total} up to date{is_open}"
-
-
-def _max_unavailable(group: GroupStatus) -> str:
-    agreed = group.record.max_unavailable
-    if agreed is None:
-        return ""
-    most = group.record.max_in_flight(group.record.zone)
-    shown = f"{agreed.limit}, that is {most}" if agreed.limit.percent else str(agreed.limit)
-    text = f"max unavailable: {shown}, set by {agreed.by}"
-    if group.failure is not None:
-        # No member is admitted at all.
-        return text
-    left = [one for one in group.progress if not one.is_complete]
-    if any(not one.is_known_good for one in left) and most > 1:
-        return f"{text}; 1 while the new version is untried"
-    fewest = min((one.allowed for one in left), default=most)
-    return f"{text}; {fewest} for now, twice as many as have succeeded" if fewest < most else text
 
 
 def _audit(group: GroupStatus, now: float) -> Iterable[str]:
@@ -226,7 +202,7 @@ def _columns(rows: Sequence[MemberRow], group: GroupStatus, now: float) -> list[
         column("HEALTH", lambda row: _health(row, now), 2),
         column("SINCE", lambda row: Cell(age(row.since, now)), 3),
         column("TURN", _turn),
-        column("REASON", lambda row: Cell(_reason(row, group))),
+        column("REASON", lambda row: Cell(phrases.member_reason(row, group))),
     ]
 
 
@@ -273,19 +249,6 @@ def _turn(row: MemberRow) -> Cell:
     if row.is_in_flight:
         return Cell("turn", "busy")
     return Cell("" if row.queue_position is None else phrases.ordinal(row.queue_position))
-
-
-def _reason(row: MemberRow, group: GroupStatus) -> str:
-    parts = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
-    path = next(iter(row.inputs_behind), "")
-    write = group.znodes.get(path)
-    if write is not None and (write.excess or not write.size):
-        parts.append(f"{path} {write.excess or 'is empty'}")
-    if row.absent:
-        parts.append(f"{phrases.names(row.absent)} missing")
-    if row.others_want:
-        parts.append(f"others want {short(row.others_want)} of the same inputs")
-    return "; ".join(text for text in (*parts, row.reason, phrases.shared_files(row)) if text)
 
 
 def _unavailable(group: GroupSummary) -> Cell:

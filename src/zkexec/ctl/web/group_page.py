@@ -244,6 +244,7 @@ class GroupPage:
             *_notes("idle", (phrases.others_serve(status),)),
             *_notes("warn", phrases.tolerated_failures(status)),
             *_notes("warn", (phrases.pause(status, now), group_hold(status))),
+            *_notes("bad", [phrases.missing_since(row, now) for row in self._missing]),
             *_notes("bad", phrases.absent_inputs(status)),
             *_notes("bad", phrases.oversized_inputs(status)),
             *_notes("idle", (phrases.partly_hidden_inputs(status),)),
@@ -264,9 +265,14 @@ class GroupPage:
                 f"if {row.name} does not come back",
                 printed_command(self.status.connection_words, "forget", self.name, row.name),
             )
-            for row in self.status.missing[:_MOST_BUTTONS]
+            for row in self._missing
         ]
         return tuple(found)
+
+    @property
+    def _missing(self) -> tuple[MemberRow, ...]:
+        """The first few members that are missing in their turns."""
+        return self.status.missing[:_MOST_BUTTONS]
 
     @property
     def unavailable_count(self) -> int:
@@ -290,6 +296,20 @@ class GroupPage:
         return phrases.pace(progress[0], self.now) if len(progress) == 1 else ""
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """How far the rollout of each set of inputs is, if members have different ones."""
+        progress = self.status.progress
+        if len(progress) == 1:
+            return ()
+        # The pace changes by itself.
+        return tuple(phrases.progress_line(one, self.now, with_pace=False) for one in progress)
+
+    @property
+    def limit(self) -> str:
+        """The max unavailable with who set it, and why it is less for now; "" if unknown."""
+        return phrases.max_unavailable(self.status)
+
+    @property
     def max_unavailable(self) -> str:
         """How many members may be in flight; "" if it is not known."""
         agreed = self.status.record.max_unavailable
@@ -304,8 +324,7 @@ class GroupPage:
     @property
     def forgettable(self) -> tuple[str, ...]:
         """The members whose turns can be reclaimed."""
-        missing = () if self._view.is_outdated else self.status.missing
-        return tuple(row.name for row in missing[:_MOST_BUTTONS])
+        return () if self._view.is_outdated else tuple(row.name for row in self._missing)
 
     @property
     def histories(self) -> tuple[InputHistory, ...]:
@@ -374,7 +393,8 @@ class GroupPage:
         elif row.wanted != row.status.running:
             wants = versions.wanted(row) or short(row.wanted)
         runs = versions.running(row) or short(row.status.running)
-        return MemberView(row=row, mark=mark, runs=runs, wants=wants, reason=_reason(row))
+        reason = phrases.member_reason(row, self.status)
+        return MemberView(row=row, mark=mark, runs=runs, wants=wants, reason=reason)
 
 
 def members_found(view: GroupView, text: str) -> tuple[MemberView, ...]:
@@ -388,12 +408,3 @@ def _notes(tone: str, texts: Sequence[str]) -> tuple[GroupNote, ...]:
 
 def _searched(row: MemberRow) -> tuple[str, ...]:
     return row.name, row.znode.facts.host if row.znode.facts else "", row.zone
-
-
-def _reason(row: MemberRow) -> str:
-    parts = [f"duplicate of {row.duplicate_of}"] if row.duplicate_of else []
-    if row.absent:
-        parts.append(f"{phrases.names(row.absent)} missing")
-    if row.others_want:
-        parts.append(f"others want {short(row.others_want)} of the same inputs")
-    return "; ".join(text for text in (*parts, row.reason, phrases.shared_files(row)) if text)

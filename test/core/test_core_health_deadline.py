@@ -70,6 +70,30 @@ def verified() -> CommandHealth:
     return health
 
 
+def test_the_time_in_which_zkexec_was_stopped_does_not_count() -> None:
+    """After a stop the check that comes late decides, and not the one from before."""
+    health = verified()
+    health.finished(HealthCheckFinished(1, False, "exit status 1"), 0.5)
+    due = health.check_due
+    assert due is not None
+    late = due + 20
+    assert health.expire(late)
+    assert health.take_missed(late) == ""
+    health.finished(HealthCheckFinished(1, True, ""), late)
+    assert health.is_healthy_enough(late)
+
+
+def test_a_command_that_is_unhealthy_after_a_stop_is_lost_later() -> None:
+    """It has as much time as without the stop, and no more."""
+    health = verified()
+    health.finished(HealthCheckFinished(1, False, "exit status 1"), 0.5)
+    due = health.check_due or 0.0
+    health.expire(due + 20)
+    health.finished(HealthCheckFinished(1, False, "exit status 2"), due + 20)
+    assert health.take_missed(29.9) == ""
+    assert health.take_missed(30) == "not healthy within 10 s: exit status 2"
+
+
 def test_the_reason_contains_what_the_command_wrote_last() -> None:
     """The newest known line counts, also if no health check has ended."""
     missed = "not healthy within 10 s: "

@@ -45,6 +45,11 @@ class HealthDeadline:
         """Wait for post-healthy: the command was healthy for long enough."""
         self._is_held = True
 
+    def prolong(self, more_s: float) -> None:
+        """Give the command more time to become healthy."""
+        if self._lost_at is not None:
+            self._lost_at += more_s
+
     def checked(self, healthy: bool, reason: str, now: float) -> None:
         """Take in a result of the health check."""
         if not healthy:
@@ -170,7 +175,12 @@ class CommandHealth:
         self._last_line = last_line or self._last_line
 
     def expire(self, now: float) -> list[Action]:
-        """Start the check that is due, or end the one that takes too long."""
+        """Start the check that is due, or end the one that takes too long.
+
+        If zkexec was stopped, the check comes late, and the command gets this time in addition.
+        """
+        if self._deadline is not None:
+            self._deadline.prolong(self._checks.late_s(now))
         return self._checks.expire(now)
 
     def finished(self, event: HealthCheckFinished, now: float) -> CheckResult | None:

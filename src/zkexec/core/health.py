@@ -114,6 +114,12 @@ class HealthCheck:
         self._is_void = True
         return [KillHealthCheck()]
 
+    def late_s(self, now: float) -> float:
+        """Return for how long the next check has been due; 0 if it is not, or one runs."""
+        if self._generation is None or self._running is not None or self._due is None:
+            return 0.0
+        return max(0.0, now - self._due)
+
     def expire(self, now: float) -> list[Action]:
         """Start the health check that is due, or kill the one that takes too long."""
         deadline = self.deadline

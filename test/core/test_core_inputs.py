@@ -342,7 +342,7 @@ def test_an_unusable_part_makes_all_unusable() -> None:
     assert not reads.inputs.is_doubtful
     assert reads.wait(FORBIDDEN_S) == [ReadZnodes]
     reads.read_files(b"2", tree_of("/t", {"a": b"3"}), 3)
-    assert reads.topics == ["znode-usable"]
+    assert reads.topics == ["problem-over"]
     assert reads.files == {"/f": b"2", "/etc/app/a": b"3"}
 
 

@@ -292,6 +292,10 @@ def test_a_retry_of_what_is_tolerated_stays_tolerated() -> None:
     failed = retried.fail("m1", "m1-turn", version("b@3"), "exit status 1")
     assert failed.versions["b"].failed_by == ("m3", "m1")
     assert failed.failure_of(version("b@3")) is None
+    # A zxid can grow without a write, as of a tree in which another znode was removed.
+    unwritten = record.admit("m1", replace(entry("b@3"), written=2), SCOPE)
+    assert isinstance(unwritten, RolloutRecord)
+    assert unwritten.versions["b"].failed_by == ("m1", "m3")
     last = admitted(replace(failed, in_flight={}, in_flight_count=0), "m3", "b@4")
     last = last.release("m3", version("b@4"))
     assert last.versions["b"].failed_by == ("m1",)

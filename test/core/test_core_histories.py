@@ -52,6 +52,14 @@ def test_a_failed_member_is_entered_in_a_new_record() -> None:
     assert rejoined.enter_failed("m1", "another", version("b@5")) is rejoined
 
 
+def test_a_failed_member_that_rejoins_opens_its_zone() -> None:
+    """So no member of another zone is admitted beside it; beside others it opens none."""
+    earlier = RolloutRecord(zone="east")
+    alone = earlier.enter_failed("m1", "t", version("b@5"), "west")
+    assert alone.zone == "west"
+    assert alone.enter_failed("m2", "t", version("b@5"), "east").zone == "west"
+
+
 def test_nothing_is_written_before_the_inputs_were_read_in_a_session() -> None:
     """Neither a result nor a status is written while it may be of another history."""
     harness = TurnHarness()

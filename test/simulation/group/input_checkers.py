@@ -193,7 +193,10 @@ class RendersWhatWasRead(Checker):
 
 
 class QueuesForADifference(Checker):
-    """A member on whose host nothing differs takes no turn."""
+    """A member on whose host nothing differs takes no turn.
+
+    A restart that it has yet to do is a difference, also if its znode was wiped meanwhile.
+    """
 
     def __init__(self, world: "World") -> None:
         """Begin without any read."""
@@ -201,6 +204,10 @@ class QueuesForADifference(Checker):
         self._asked: dict[Process, int] = {}
         self._reads: dict[Process, events.ZnodesRead] = {}
         self._has_failed: dict[Process, CommandModel | None] = {}
+        self._restarts: dict[Process, str] = {}
+        """The last restart that each process has read."""
+        self._wiped: dict[Process, str] = {}
+        """The one that it had read before another history of the servers began."""
 
     def decided(self, process: Process, event: Event, todo: Sequence[Action]) -> None:
         """Compare what the last read produces with what runs, when a member queues."""
@@ -212,6 +219,11 @@ class QueuesForADifference(Checker):
         notes = {action.topic for action in todo if isinstance(action, actions.Note)}
         if notes & {"restart-failed", "change-failed", "reverted"}:
             self._has_failed[process] = command
+        if "history-changed" in notes:
+            self._wiped[process] = self._restarts.get(process, "")
+        if process in self._reads:
+            restart = restart_in(self._reads[process].znodes[RESTART].content)
+            self._restarts[process] = restart or self._restarts.get(process, "")
         for action in todo:
             if isinstance(action, actions.ReadZnodes):
                 self._asked[process] = action.number
@@ -225,6 +237,8 @@ class QueuesForADifference(Checker):
         if process.policy.inputs.templates or self._has_failed.get(process) is command:
             return
         asked = restart_in(read.znodes[RESTART].content)
+        if not asked and self._wiped.get(process, "") not in ("", command.files.restart):
+            return
         terms = self.world.inputs.terms_of(process.host)
         products = produced_by_read(terms, read, process.host.there)
         is_same_restart = asked in ("", command.files.restart)

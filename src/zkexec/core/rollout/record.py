@@ -388,12 +388,13 @@ class RolloutRecord:
         """Enter a member whose version failed before this record existed.
 
         It has its turn again, as before.  Its command may be down, so it counts whatever max
-        unavailable is.
+        unavailable is.  If it is the only one in flight, its zone is the one that is open.
         """
         if member in self.in_flight:
             return self
         entry = InFlightEntry(token, version.digest, version.zxid, EntryPhase.FAILED, zone=zone)
-        return self._with_in_flight({**self.in_flight, member: entry})
+        entered = self._with_in_flight({**self.in_flight, member: entry})
+        return entered if self.others_in_flight(member) else replace(entered, zone=zone)
 
     def reclaim(self, member: str, token: str) -> RolloutRecord:
         """End the turn of a missing member; the lost turn counts against its version."""

@@ -49,7 +49,7 @@ def test_failures_up_to_the_limit_do_not_pause(fleet: Fleet) -> None:
     first.thaw()
     fleet.until(lambda: fleet.phase_of(first) == "failed", "one fails")
     follow(fleet, late[:1])
-    assert set(fleet.in_flight()) == {first.name}
+    fleet.until(lambda: set(fleet.in_flight()) == {first.name}, "the other one has succeeded")
     second.thaw()
     fleet.until(lambda: fleet.phase_of(second) == "failed", "another one fails")
     late[1].thaw()

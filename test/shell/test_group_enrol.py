@@ -26,7 +26,7 @@ from zkexec.core.rollout.group_events import (
     Enrolled,
     EnrolmentOccupied,
     GroupPart,
-    GroupRequestFailed,
+    GroupRequestForbidden,
     GroupTouched,
     QueueJoined,
     RecordCommitted,
@@ -543,6 +543,6 @@ def test_a_refusal_is_told_as_one(client: KazooClient, root: str) -> None:
     with connected_member(*client_hosts(client), group=group_place(root)) as member:
         member.enrol()
         client.set_acls(f"{root}/members/m1", [ACL(1, Id("world", "anyone"))])
-        failed = member.get(GroupRequestFailed, Enrol(0, replace(RUNNING, health="failing")))
+        failed = member.get(GroupRequestForbidden, Enrol(0, replace(RUNNING, health="failing")))
         assert failed.is_refused
         assert failed.reason == f"{root}/members/m1: the cluster gives no permission for this"

@@ -209,10 +209,10 @@ def lose_reply(member: ConnectedMember, proxy: Proxy, opcode: int, request: Requ
             proxy.black_hole(Way.TO_CLIENT)
         return Treatment.PASS_ON
 
-    proxy.opcodes.clear()
     proxy.on_request = swallow
     number = ask(member, request)
-    drive_until(lambda: opcode in proxy.opcodes, "the request is on its way")
+    # The proxy notes the request before it is asked what becomes of it.
+    drive_until(lambda: proxy.swallowing, "the request is on its way")
     return number
 
 

@@ -33,6 +33,7 @@ from zkexec.core.rollout.group_actions import (
 from zkexec.core.rollout.group_events import (
     Enrolled,
     GroupRequestFailed,
+    GroupRequestForbidden,
     QueueJoined,
     RecordCommitted,
     RecordRead,
@@ -207,7 +208,9 @@ class ConnectedMember:
 
     def failure(self, request: Request) -> str:
         """The reason for which a request fails."""
-        return self.get(GroupRequestFailed, request).reason
+        answer = self.ask(request)
+        assert isinstance(answer, GroupRequestFailed | GroupRequestForbidden), (request, answer)
+        return answer.reason
 
     def enrol(self, status: MemberStatus = RUNNING) -> None:
         """Make the own node."""

@@ -60,7 +60,7 @@ INPUT_MUTANTS = (
     Mutant("a watch in the turn does not matter", Restart, "_may_act", act_at_once,
            "StopsForCurrentTrees", seed=85),
     Mutant("an unaffected member makes a version known good", Participant, "_report_known_good",
-           report_any, "MarksOnlyTheHealthy", seed=58),
+           report_any, "MarksOnlyTheHealthy", seed=140),
     Mutant("an unaffected member takes a turn", Inputs, "_merged", restart_for_each,
            "QueuesForADifference", seed=109),
     Mutant("a change of a variable reloads", Policy, "action_for", leave_variables_out,

@@ -186,6 +186,22 @@ def test_a_reset_is_a_server_that_has_hung_up(port: int, authority: Authority) -
     connection.close()
 
 
+def test_a_reset_within_the_handshake_is_described() -> None:
+    """Also if the socket reports the end of the connection before it can be read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = ServerAddress("127.0.0.1", "127.0.0.1", server.getsockname()[1])
+        connection = TlsConnection(address, FOREVER, ssl.create_default_context)
+        accepted, _ = server.accept()
+        assert not connection.advance(0.0)
+        # With bytes that were not read, closing is a reset.
+        assert accepted.recv(1, socket.MSG_PEEK)
+        accepted.close()
+        wait(connection)
+        with pytest.raises(OSError, match="closed the connection instead of speaking TLS"):
+            connection.advance(0.0)
+        connection.close()
+
+
 def test_a_server_without_tls_is_described() -> None:
     """A server that hangs up on the first record, or answers it in the clear, is named as such."""
     for content, reason in (

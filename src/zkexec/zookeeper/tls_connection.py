@@ -69,6 +69,15 @@ class TlsConnection(ServerConnection):
         except OSError:
             return 0
 
+    def _check(self, error: int) -> None:
+        try:
+            super()._check(error)
+        except OSError as failed:
+            if self._secured is None:
+                raise
+            # Within the handshake, the socket can report the end of the connection before OpenSSL.
+            raise self._failure(failed) from failed
+
     def _secure(self) -> bool:
         if self._secured is None:
             self._secured = self._socket = self._wrapped()

@@ -186,6 +186,19 @@ def test_a_reset_is_a_server_that_has_hung_up(port: int, authority: Authority) -
     connection.close()
 
 
+def test_a_refused_connection_is_none_that_was_closed() -> None:
+    """Before the handshake the reason is that of the system."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    connection = TlsConnection(
+        ServerAddress("127.0.0.1", "127.0.0.1", port), FOREVER, ssl.create_default_context
+    )
+
+    with pytest.raises(OSError, match="Connection refused"):
+        opened(connection)
+    connection.close()
+
+
 def test_a_reset_within_the_handshake_is_described() -> None:
     """Also if the socket reports the end of the connection before it can be read."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -346,7 +346,10 @@ def test_the_root_itself(zookeeper: Server, client: KazooClient, root: str, tmp_
 
 
 def test_histories_are_not_pushed_to(zkexecctl: Zkexecctl, conf: str) -> None:
-    """A push to a history is refused."""
+    """A push to a history is refused, and so is an undo."""
+    undo = zkexecctl("undo", index_of(conf), "--yes")
+    assert undo.status == 2
+    assert "is part of the history in /zkexec/.history: choose another znode" in undo.err
     answer = zkexecctl("push", f"{index_of(conf)}={zkexecctl.file(b'x')}", "--yes")
 
     assert answer.status == 2

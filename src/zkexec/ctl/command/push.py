@@ -59,8 +59,8 @@ def _read(path: str, file: str, console: Console) -> bytes | PushedFolder:
 
 def check_usable(invocation: Invocation, console: Console) -> None:
     """Raise SubcommandError if a path cannot be pushed to, or confirmation is not possible."""
-    pairs = invocation.pairs
-    for path in (*invocation.paths, *(path for path, _ in pairs)):
+    # A push to a znode of zkexec itself is refused as an argument.
+    for path in invocation.paths:
         if path == HISTORY or path.startswith(f"{HISTORY}/"):
             raise SubcommandError(
                 f"ZK_PATH: {path} is part of the history in {HISTORY}: choose another znode",
@@ -68,7 +68,7 @@ def check_usable(invocation: Invocation, console: Console) -> None:
             )
     if invocation.yes or invocation.dry_run:
         return
-    if any(file == STDIN for _, file in pairs):
+    if any(file == STDIN for _, file in invocation.pairs):
         raise SubcommandError(
             "the content comes from stdin: add --yes to push without confirmation", WRONG_USAGE
         )

@@ -161,6 +161,8 @@ class GroupReader:
         decisions = [key.path for key in keys if key.kind is ZnodeKind.RECORD]
         below = tuple(Paths("", path.rpartition("/")[0]).versions + "/" for path in decisions)
         is_pushed = any(key.kind in WRITTEN for key in keys)
+        if not (below or is_pushed):
+            return set()
         return {
             key
             for key in self._known
